@@ -256,7 +256,7 @@ def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., P
 
     def test(route: Route) -> None:
         tested.append(route.request.post_data_json)
-        route.fulfill(json={"ok": True, "error": None})
+        route.fulfill(json={"ok": True, "error": None, "state": "ok", "steps": []})
 
     page.route("**/v1/providers/mail/test", test)
     page.get_by_role("button", name="Test these values").click()

@@ -337,11 +337,11 @@ async def _added(
     return {name: {"uses": users} for name, users in (await kind.find_uses(ctx, named)).items()}
 
 
-def without_added(text: bytes) -> bytes:
-    """Return the body without the fields that a read adds."""
+def without_added(text: bytes, *added: str) -> bytes:
+    """Return the body without the fields that a read adds to every object, and to this kind."""
     value = request_body.anything(text)
     if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in ADDED}
+        value = {name: inner for name, inner in value.items() if name not in (*ADDED, *added)}
     return msgspec.json.encode(value)
 
 

@@ -6,7 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
-from bellcast.model.providers import ProviderFields
+from bellcast.model.providers import ProviderFields, SecretHint
+from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.providers import OptOut, Receipt, ReceiptRequest
 
 
@@ -16,6 +17,7 @@ class ConfiguredProvider(Struct, frozen=True, kw_only=True):
     key: str
     tenant: str
     fields: ProviderFields
+    secret: SecretHint
 
 
 class ProviderDirectory(Protocol):
@@ -62,11 +64,15 @@ class ProviderDirectory(Protocol):
         """Return the address and name from which a provider sends e-mails: the one with this key, else the first active one."""
         ...
 
-    async def test(self, tenant: str, key: str, to: str | None) -> str | None:
-        """Check the credentials, or send a test message; return the error. Raises NotFound."""
+    async def test(self, tenant: str, key: str, to: str | None) -> TestReport:
+        """Connect and check the credentials, or send a test message. Raises NotFound."""
         ...
 
-    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> str | None:
+    async def test_first(self, tenant: str, channel: ExternalChannel) -> TestReport:
+        """Test the provider that is tried first, as `test` does. Raises NotFound without one."""
+        ...
+
+    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
         """Test a provider that is not stored, as `test` does. Raises Invalid as `put` does."""
         ...
 

@@ -1,6 +1,6 @@
 """Requests and connections as events of the feed and its list of requests."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Dialect
+from bellcast.live.topic_access import TopicRefused
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
 from bellcast.model.requests import ServedRequest, problem_fields
 from bellcast.ports import Clock
@@ -28,6 +29,8 @@ SECRET_ROUTES = (
 UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
 # Characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9 MiB.
 MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
+# Events of one request with refused topics: it may name 1,000, which would take the places of other refusals.
+MAX_REFUSED_TOPICS = 10
 
 
 class RequestFeed:
@@ -69,6 +72,11 @@ class RequestFeed:
             trace = sampling_key(None, context.at, topic, context.recipient)
             make = partial(_subscribe_event, context, connection.dialect, topic)
             self._feed.emit_later("subscribe", context.tenant, trace, make)
+
+    def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
+        for one in refused[:MAX_REFUSED_TOPICS]:
+            fields = {"code": one.code, "detail": one.message}
+            self._emit("refused", connection, f"may not follow {one.topic}", fields, one.topic)
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)

@@ -86,7 +86,7 @@ class TenantCounts:
 def _metrics(kind: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
     if kind == "refused":
         status = fields.get("status")
-        if status is None:  # a connection
+        if status is None:  # a connection or a topic
             return ("refusals",)
         return ("requests", "failures" if status >= 500 else "refusals")
     if kind == "attempt":

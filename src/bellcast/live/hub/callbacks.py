@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.topic_access import TopicRefused
 from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged, Stream
 from bellcast.model.nodes import NodeReport
 
@@ -41,6 +42,7 @@ class HubCallbacks(NamedTuple):
     added: Callable[[Connection], None] = _ignore
     disconnected: Callable[[Connection], None] = _ignore
     followed: Callable[[Connection, Collection[str]], None] = _ignore
+    topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
     materialize: Callable[[AnnouncementChanged, FollowedInboxes], None] = _ignore
     report: Callable[[], NodeReport | None] = _no_report

@@ -129,6 +129,8 @@ class NativeHandshake:
             granted, refused = await topic_access.authorize_topics(
                 self._store, connection.principal, requested, 0, self._config
             )
+            if refused:
+                self._hub.callbacks.topics_refused(connection, refused)
         topics, joined = await self._read_topics(connection, opened_inbox, granted)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
