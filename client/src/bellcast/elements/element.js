@@ -11,6 +11,7 @@ import { sheet } from './sheets.js';
 import { CSS } from './styles.js';
 import { clock } from './time.js';
 import { parse } from './tab-bar.js';
+import { parseTopics } from './topic-names.js';
 
 /** @import { Notification, Query } from '../events.js' */
 /** @import { Options, Session } from '../session.js' */
@@ -32,7 +33,7 @@ const BaseElement = globalThis.HTMLElement ?? class {};
  * @attr {string} token  a session token; a page that stays open needs `token-url` or `getToken`
  * @attr {string} token-url  fetched with the page's cookies for each session token: responds with `{"token": "…"}` or the token as text; 401 ends the session
  * @attr {string} recipient  the signed-in user, with cookie authentication: lets the user's tabs share a connection
- * @attr {string} topics  topics to follow, separated by commas
+ * @attr {string} topics  topics to follow, separated by commas; as a JSON array if a name has a comma: `["orders,eu", "desk"]`. The property takes an array too
  * @attr {string} lang  `en`, `de`, `es`, `fr` or `ar`; by default the page's
  * @attr session  wait for the property `session`
  * @prop {GetToken} getToken  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
@@ -171,7 +172,7 @@ export class Element extends BaseElement {
     const { session, release } = this.#providedSession ? { session: this.#providedSession, release() {} } : this.#acquireSession();
     this.#session = session;
     this.#reportedSeen.clear();
-    const topics = (this.getAttribute('topics') ?? '').split(',').map((topic) => topic.trim()).filter(Boolean);
+    const topics = parseTopics(this.getAttribute('topics') ?? '');
     if (topics.length) session.subscribe(...topics).catch(() => {});
     session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
@@ -324,7 +325,7 @@ function upgradeProperty(element, name) {
   element[name] = value;
 }
 
-/** Attributes that are also properties. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
+/** Attributes that are also properties; lists are written as JSON. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
 export function reflect(Kind, names, flags = []) {
   for (const name of [...names, ...flags]) {
     const flag = flags.includes(name);
@@ -337,7 +338,7 @@ export function reflect(Kind, names, flags = []) {
       /** @this {HTMLElement} @param {any} value */
       set(value) {
         if (value === null || value === undefined || value === false) this.removeAttribute(name);
-        else this.setAttribute(name, flag ? '' : String(value));
+        else this.setAttribute(name, flag ? '' : Array.isArray(value) ? JSON.stringify(value) : String(value));
       },
     });
   }

@@ -20,7 +20,7 @@ const HERE = new URL('..', import.meta.url).href;
 export async function check(options = {}) {
   const bell = document.querySelector('bellcast-bell, bellcast-inbox, bellcast-toasts');
   const server = new URL(options.server ?? bell?.getAttribute('server') ?? HERE, location.href).href.replace(/\/?$/, '/');
-  const context = { server, topics: options.topics ?? list(bell?.getAttribute('topics')), token: null, answer: null, blocked: new Set(), isIdle: options.idle === true };
+  const context = { server, topics: options.topics ?? parseTopics(bell?.getAttribute('topics') ?? ''), token: null, answer: null, blocked: new Set(), isIdle: options.idle === true };
   // Of a URL only the origin: its query may have the token.
   const onViolation = ({ blockedURI, effectiveDirective }) => context.blocked.add(`${effectiveDirective} ${originOf(blockedURI)}`);
   document.addEventListener('securitypolicyviolation', onViolation);
@@ -69,7 +69,16 @@ async function outcome(step, run) {
   return { step, state, ms: Math.round(performance.now() - started), detail, fix };
 }
 
-const list = (text) => (text ?? '').split(',').map((one) => one.trim()).filter(Boolean);
+/** The names of topics in a text, as in the attribute `topics` of a bell: separated by commas, or as a JSON array. */
+export function parseTopics(text) {
+  let names = text.split(',');
+  try {
+    if (text.trim().startsWith('[')) names = JSON.parse(text);
+  } catch {
+    // The server refuses the names with brackets, and the step `topics` shows the refusal.
+  }
+  return names.map((one) => String(one).trim()).filter(Boolean);
+}
 
 /** Names of steps, what they do, and the steps without which they cannot work. */
 const STEPS = [
@@ -151,7 +160,7 @@ function checkToken({ answer, token }) {
   return `For ${answer.recipient}${answer.tenant ? ` of ${answer.tenant}` : ''}.${clocks}`;
 }
 
-const withToken = ({ token, topics }) => new URLSearchParams({ token, ...(topics.length > 0 && { topics: topics.join() }) });
+const withToken = ({ token, topics }) => new URLSearchParams([['token', token], ...topics.map((topic) => ['topic', topic])]);
 
 async function checkPolling(context) {
   const response = await fetch(`${context.server}v1/inbox/counts?${withToken({ ...context, topics: [] })}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
