@@ -287,14 +287,38 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
     secret = page.locator(".notice .id code").inner_text()
     assert violations(page) == []
+    more = page.get_by_role("button", name="More actions of <img")
+    more.click()
     disable = page.get_by_role("button", name="Disable")
     disable.click()
     disable.click()
-    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    expect(page.get_by_text("disabled")).to_be_visible()
     page.reload()
+    more.click()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     assert secret not in page.content()
     assert page.locator("img").count() == 0
+    for app in owner.send("GET", "/v1/pusher-apps")["apps"]:
+        if app["source"] != "project":
+            owner.send("DELETE", f"/v1/pusher-apps/{app['id']}")
+
+
+def test_check_requests_the_topics_of_the_bell_whose_names_have_commas(chromium: Browser, owner: Console) -> None:
+    token = owner.server.token("checked", topics=["orders,eu", "desk"])
+    bell = f"""<bellcast-bell token="{token}" topics='["orders,eu", "desk"]'></bellcast-bell>"""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body=f"<h1>App</h1>{bell}"))
+    page.goto("http://app.test/")
+    check = "async (server) => (await import(`${server}/bellcast/check.js`)).check({ server, show: false })"
+    steps = {one["step"]: one for one in page.evaluate(check, owner.server.url)["steps"]}
+    assert (steps["topics"]["state"], steps["topics"]["detail"]) == ("ok", "orders,eu, desk")
+    page.goto(f"{owner.server.url}/check")
+    page.get_by_label("Session token").fill(token)
+    page.get_by_label("Topics").fill('["orders,eu"]')
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator("#steps .ok").filter(has_text="topics")).to_contain_text("orders,eu")
+    context.close()
 
 
 def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:

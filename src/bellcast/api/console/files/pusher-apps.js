@@ -2,7 +2,8 @@
  * Pusher apps: the project's and those of the store; the test of their connection.
  */
 import { confirmed, field, fill, form, h, id, state } from './dom.js';
-import { load } from './list.js';
+import { load, tableRow } from './list.js';
+import { moreActions } from './more-actions.js';
 import { ROOT, get, path, request } from './server.js';
 
 /** The browser's own attempt may not take longer. */
@@ -25,12 +26,13 @@ export function pusherApps(page) {
 }
 
 function table(page, apps, shown, reload) {
-  const columns = ['App', 'Id', 'Key', 'Tenant', 'State', ''];
+  const columns = [
+    ['App', (one) => h('b', {}, nameOf(one))], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Key', (one) => id(one.key)],
+    ['Tenant', (one) => one.tenant], ['State', (one) => state(one.state)], ['', (one) => actions(page, one, shown, reload)],
+  ];
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Pusher apps' }, h('table', {},
-    h('thead', {}, h('tr', {}, columns.map((name) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))),
-    h('tbody', {}, apps.map((one) => h('tr', {},
-      [h('b', {}, nameOf(one)), id(one.id), id(one.key), one.tenant ?? '–', state(one.state), actions(page, one, shown, reload)]
-        .map((content, index) => h('td', { 'data-label': columns[index] || undefined }, content)))))));
+    h('thead', {}, h('tr', {}, columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))),
+    h('tbody', {}, apps.map((one) => tableRow(one, { columns })))));
 }
 
 /** Secrets sign in any user, so only owners get them. */
@@ -47,14 +49,23 @@ function actions(page, one, shown, reload) {
   };
   const toggle = one.enabled
     ? confirmed(`Disable ${name}`, 'Disable', change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: false })))
-    : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true })) }, 'Enable');
+    : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: showingErrors(shown, change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true }))) }, 'Enable');
   const rotate = mayIssue(page) && confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
     showCredentials(shown, await request('POST', path`/v1/pusher-apps/${one.id}/rotate`), 'The previous secret stays valid for a day.');
     reload();
   });
   const remove = confirmed(`Delete ${name}`, 'Delete', change(() => request('DELETE', path`/v1/pusher-apps/${one.id}`)));
-  return h('div', { class: 'actions' }, test, toggle, rotate, remove);
+  return h('div', { class: 'actions' }, test, moreActions(`More actions of ${name}`, [toggle, rotate, remove]));
 }
+
+/** A listener that shows why `act` failed. */
+const showingErrors = (shown, act) => async () => {
+  try {
+    await act();
+  } catch (problem) {
+    fill(shown, h('p', { class: 'error', role: 'alert' }, problem.message));
+  }
+};
 
 function creation(page, shown, reload) {
   const test = h('button', { type: 'button', onclick: (event) => {
