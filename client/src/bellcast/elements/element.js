@@ -22,7 +22,7 @@ import { parseTopics } from './topic-names.js';
 
 const TIME_REFRESH_INTERVAL = 20_000; // ms: times are shown in minutes
 const SEEN_REPORT_INTERVAL = 300; // ms
-const COMMON_ATTRIBUTES = ['server', 'token', 'token-url', 'recipient', 'topics', 'lang'];
+const COMMON_ATTRIBUTES = ['server', 'token', 'token-url', 'recipient', 'topics', 'lang', 'debug'];
 const PROPERTIES = ['getToken', 'session', 'source', 'messages', 'tabs'];
 
 /** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
@@ -35,6 +35,7 @@ const BaseElement = globalThis.HTMLElement ?? class {};
  * @attr {string} recipient  the signed-in user, with cookie authentication: lets the user's tabs share a connection
  * @attr {string} topics  topics to follow, separated by commas; as a JSON array if a name has a comma: `["orders,eu", "desk"]`. The property takes an array too
  * @attr {string} lang  `en`, `de`, `es`, `fr` or `ar`; by default the page's
+ * @attr debug  log in the browser's console when the session connects (`[bellcast] connected`) and what it receives
  * @attr session  wait for the property `session`
  * @prop {GetToken} getToken  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
  * @prop {Session} session  a session to share; the element neither opens nor closes it
@@ -174,6 +175,7 @@ export class Element extends BaseElement {
     this.#reportedSeen.clear();
     const topics = parseTopics(this.getAttribute('topics') ?? '');
     if (topics.length) session.subscribe(...topics).catch(() => {});
+    if (this.hasAttribute('debug')) session.debug().catch(() => {});
     session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
     signal.addEventListener('abort', startAlerts(session, this.texts.arrivedMany, (notification) => this.openNotification(notification)));
