@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import HOSTILE, Console
+from tests.browser.console import HOSTILE, Console, wait_loaded
+from tests.browser.shop import wait_until
 from tests.browser.test_everyone import violations
 from tests.wire.clients import websocket
 
@@ -30,6 +31,26 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     page.unroute("**/v1/doctor")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+
+
+def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account")
+    with websocket(owner.server, "norma") as client:
+        client.until("ready")
+        count = page.get_by_role("region", name="Nodes").get_by_role("link", name=re.compile(r"^\d"))
+
+        def is_counted() -> bool:  # nodes report every two seconds
+            page.goto("/console/health")
+            wait_loaded(page)
+            return count.count() == 1
+
+        wait_until(is_counted, lambda: "the node reports no connection")
+        count.click()
+        expect(page.get_by_role("link", name="norma", exact=True)).to_be_visible()
+        expect(page.get_by_label("Node")).not_to_have_value("")
+        page.get_by_label("Node").fill("elsewhere")
+        page.get_by_label("Node").press("Enter")
+        expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
 def test_overview_charts_numbers_against_the_day_before(open_console: Callable[..., Page]) -> None:
