@@ -17,6 +17,10 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     page.get_by_label("First password").fill(PASSWORD)
     page.get_by_role("button", name="Add operator").click()
     expect(page.get_by_label("Role of vera")).to_have_value("viewer")
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/broken", {"type": "broken", "steps": [step]})
+    owner.send("POST", "/v1/workflows/broken/trigger", {"to": "evil", "data": {}})
+    wait_until(lambda: owner.send("GET", "/v1/failures?workflow=broken")["failures"], lambda: "the run did not fail")
     viewer = open_console("/recipients", state={"cookies": [], "origins": []})
     viewer.get_by_label("Name").fill("vera")
     viewer.get_by_label("Password").fill(PASSWORD)
@@ -32,6 +36,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         "Announcements",
         "Messages",
         "Workflow runs",
+        "Failures",
         "Recipients",
         "Tenants",
     ]
@@ -41,6 +46,11 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         expect(viewer.locator("h1")).to_have_text(name)
         expect(viewer.locator("[aria-busy], .skeleton, .failure")).to_have_count(0)
         assert "alert(" not in viewer.locator("#main").inner_text()
+    viewer.goto(f"{owner.server.url}/console/failures")
+    viewer.get_by_role("row", name="Run of broken").get_by_role("link").click()
+    expect(viewer.get_by_role("cell", name="evil", exact=True)).to_be_visible()
+    expect(viewer.locator("td a")).to_have_count(0)
+    expect(viewer.get_by_role("button", name="Replay")).to_have_count(0)
     viewer.goto(f"{owner.server.url}/console/recipients/evil")
     expect(viewer.get_by_text("Your role, viewer, does not permit this.")).to_be_visible()
     viewer.get_by_role("link", name="Overview").click()

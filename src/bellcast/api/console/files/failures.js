@@ -3,7 +3,7 @@
  */
 import { confirmed, fill, h, state, time } from './dom.js';
 import { RANGE, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
-import { BUILDERS, count, number } from './page.js';
+import { BUILDERS, CONTENT, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that a group of failures has in common, and a replay's filter has too. */
@@ -27,7 +27,7 @@ export function failures(page) {
     watchReplays(page, tenant, replays, draw, () => mine === turn && !page.signal.aborted);
   };
   draw();
-  watch(page.query.get('tenant') || '*');
+  if (page.may(CONTENT)) watch(page.query.get('tenant') || '*');
   return [heading('Failures'), replays, list];
 }
 
@@ -131,7 +131,7 @@ function nameOf(page, one) {
   const name = one.recipient ?? one.id;
   const kind = one.kind === 'job' ? one.job : one.kind;
   const target = { message: path`/messages/${one.id}`, run: path`/runs/${one.id}` }[kind];
-  return target ? h('a', { href: withQuery(page.url(target), { tenant: one.tenant ?? '' }), class: 'row-link' }, name) : h('code', {}, name);
+  return target && page.may(CONTENT) ? h('a', { href: withQuery(page.url(target), { tenant: one.tenant ?? '' }), class: 'row-link' }, name) : h('code', {}, name);
 }
 
 /** @param replay its `title`, `tenant` and request `body`, and the `cause` if it is of one */
