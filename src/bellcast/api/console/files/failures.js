@@ -103,9 +103,11 @@ function failuresOfCause(page, started) {
   const selected = new Set();
   const tenant = page.query.get('tenant') ?? '';
   const chosen = h('button', { type: 'button', disabled: true, onclick: () => openReplay(page, { title: 'Replay the selected failures', tenant, body: { ids: [...selected] } }, started) }, 'Replay selected…');
+  const mayReplayMany = page.may(BUILDERS);
   const update = () => {
-    chosen.disabled = selected.size === 0;
-    chosen.textContent = selected.size === 0 ? 'Replay selected…' : `Replay ${number(selected.size)} selected…`;
+    const isTooMany = selected.size > 1 && !mayReplayMany;
+    chosen.disabled = selected.size === 0 || isTooMany;
+    chosen.textContent = selected.size === 0 ? 'Replay selected…' : isTooMany ? 'Select one to replay' : `Replay ${number(selected.size)} selected…`;
   };
   const select = (one) => h('input', { type: 'checkbox', 'aria-label': `Select ${one.recipient ?? one.id}`, onchange: (event) => {
     if (event.target.checked) selected.add(one.id);
@@ -115,15 +117,15 @@ function failuresOfCause(page, started) {
   const [, note, bar, place] = listPage(page, {
     title: 'Failures', path: '/v1/failures', rows: 'failures', filters: filtersOf(page),
     columns: [
-      ['Failure', (one) => h('span', { class: 'test' }, page.may(BUILDERS) && select(one), nameOf(page, one))],
+      ['Failure', (one) => h('span', { class: 'test' }, page.may(CONTENT) && select(one), nameOf(page, one))],
       ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Of', subject], ['Created', (one) => time(one.created_at)],
     ],
     none: 'Nothing failed with this cause.',
     note: 'The cause is the reason without addresses, ids and long numbers.',
   });
   const back = h('a', { href: withQuery(page.url('/failures'), { range: page.query.get('range') ?? '' }) }, 'All causes');
-  const all = replayButton(page, 'Replay all of this cause…', { title: 'Replay all failures of this cause', tenant, body: { filter: filterOf(page, fieldsOf(page)) } }, started);
-  return [h('p', {}, back), h('h2', {}, page.query.get('cause')), note, bar, page.may(BUILDERS) && h('div', { class: 'choice' }, all, chosen), place];
+  const all = mayReplayMany && replayButton(page, 'Replay all of this cause…', { title: 'Replay all failures of this cause', tenant, body: { filter: filterOf(page, fieldsOf(page)) } }, started);
+  return [h('p', {}, back), h('h2', {}, page.query.get('cause')), note, bar, page.may(CONTENT) && h('div', { class: 'choice' }, all, chosen), place];
 }
 
 /** A failure with the link to its message or run. A dead job that executed one has its id. */
