@@ -324,6 +324,36 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
             owner.send("DELETE", f"/v1/pusher-apps/{app['id']}")
 
 
+@pytest.mark.parametrize(
+    ("get_token", "state", "detail"),
+    [
+        ("async () => token", "ok", "For checked."),
+        ("() => ({ token })", "ok", "For checked."),
+        ("async () => Response.json({ token })", "ok", "For checked."),
+        ("() => null", "failed", "no token that this check can find"),
+        ("async () => new Response('', { status: 401 })", "failed", "getToken did not return a token (401)."),
+        ("() => fetch('http://127.0.0.1:9/')", "failed", "getToken failed: Failed to fetch"),
+    ],
+)
+def test_check_uses_the_token_callback_of_the_bell(
+    chromium: Browser, owner: Console, get_token: str, state: str, detail: str
+) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<bellcast-bell>"))
+    page.goto("http://app.test/")
+    check = f"""async ([server, token]) => {{
+        document.querySelector("bellcast-bell").getToken = {get_token};
+        const {{ check }} = await import(`${{server}}/bellcast/check.js`);
+        return (await check({{ server, show: false }})).steps;
+    }}"""
+    steps = {one["step"]: one for one in page.evaluate(check, [owner.server.url, owner.server.token("checked")])}
+    assert steps["cors"]["state"] == "ok"
+    assert steps["token"]["state"] == state
+    assert detail in steps["token"]["detail"]
+    context.close()
+
+
 def test_check_requests_the_topics_of_the_bell_whose_names_have_commas(chromium: Browser, owner: Console) -> None:
     token = owner.server.token("checked", topics=["orders,eu", "desk"])
     bell = f"""<bellcast-bell token="{token}" topics='["orders,eu", "desk"]'></bellcast-bell>"""
