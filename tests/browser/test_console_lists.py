@@ -156,7 +156,7 @@ def test_pusher_apps_have_their_buttons_in_one_line_on_a_phone(
             assert box["y"] < title["y"] + title["height"] < box["y"] + box["height"]
     more.click()
     actions = page.get_by_role("group", name="More actions of Lead market")
-    expect(actions.get_by_role("button")).to_have_text(["Disable", "Rotate secret", "Delete"])
+    expect(actions.get_by_role("button")).to_have_text(["Change…", "Disable", "Rotate secret", "Delete"])
     box, button = bounds(actions), bounds(more)
     assert 0 <= box["x"] < box["x"] + box["width"] <= width
     assert box["y"] == pytest.approx(button["y"] + button["height"], abs=6) or (
@@ -172,16 +172,18 @@ def test_actions_of_a_pusher_app_are_used_by_keyboard(open_console: Callable[...
     more = page.get_by_role("button", name="More actions of Lead market")
     actions = page.get_by_role("group", name="More actions of Lead market")
     more.press("Enter")
-    expect(page.get_by_role("button", name="Disable Lead market")).to_be_focused()
+    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
     page.keyboard.press("Escape")
     expect(actions).to_be_hidden()
     expect(more).to_be_focused()
     expect(page.locator("h1")).to_have_text("Settings")
     page.keyboard.press("Enter")
-    for _ in range(3):
+    for _ in range(4):
         page.keyboard.press("Tab")
     expect(actions).to_be_hidden()
     more.press("Enter")
+    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
+    page.keyboard.press("Tab")
     disable = page.get_by_role("button", name="Disable Lead market")
     expect(disable).to_be_focused()
     page.keyboard.press("Enter")
@@ -194,6 +196,35 @@ def test_actions_of_a_pusher_app_are_used_by_keyboard(open_console: Callable[...
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Enable Lead market").press("Enter")
     expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
+
+
+def test_name_and_origins_of_a_pusher_app_are_changed(
+    open_console: Callable[..., Page], owner: Console, pusher_app: str
+) -> None:
+    page = open_console("/settings")
+    row = page.get_by_role("row").filter(has_text="Lead market")
+    expect(row).to_contain_text("of the settings")
+    page.get_by_role("button", name="More actions of Lead market").click()
+    page.get_by_role("button", name="Change Lead market").click()
+    dialog = page.get_by_role("dialog", name="Change Lead market")
+    expect(dialog).to_contain_text(pusher_app)
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="More actions of Lead market")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Change Lead market").press("Enter")
+    dialog.get_by_label("Origins of its pages").fill("not an origin")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("origins")
+    dialog.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
+    dialog.get_by_label("Name of the app").fill("Leads of the south")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("row").filter(has_text="Leads of the south")).to_contain_text(
+        "https://a.example, https://b.example"
+    )
+    stored = owner.send("GET", f"/v1/pusher-apps/{pusher_app}")
+    assert (stored["name"], stored["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
 
 
 def bounds(one: Locator) -> FloatRect:

@@ -1,6 +1,7 @@
 /**
  * Failures: messages, runs and jobs that failed permanently, by cause; replays that retry them, with their progress.
  */
+import { openDialog } from './dialog.js';
 import { confirmed, fill, h, state, time } from './dom.js';
 import { RANGE, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
 import { BUILDERS, CONTENT, count, number } from './page.js';
@@ -147,7 +148,6 @@ function openReplay(page, { title, tenant, body, cause }, started) {
   const url = withQuery('/v1/replays', { tenant });
   const place = h('div', { class: 'steps' });
   const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
-  const dialog = h('dialog', { class: 'ask', 'aria-label': title, onclose: () => dialog.remove() }, h('h2', {}, title), cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
   const error = h('p', { class: 'error', role: 'alert' });
   const start = async (event) => {
     event.target.disabled = true;
@@ -166,9 +166,7 @@ function openReplay(page, { title, tenant, body, cause }, started) {
     close.before(h('button', { type: 'button', class: 'primary', onclick: start }, `Replay ${plan.exact ? number(plan.matched) : `${number(plan.matched)} or more`}`));
     return null;
   };
-  document.body.append(dialog);
-  page.signal.addEventListener('abort', () => dialog.close());
-  dialog.showModal();
+  const dialog = openDialog(page, title, cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
   load(place, page.signal, (signal) => request('POST', url, { ...body, dry_run: true }, signal), (plan) => plan.matched === 0
     ? h('p', {}, 'Nothing matches any more: these failures were retried or deleted.')
     : [
