@@ -13,13 +13,16 @@ export function moreActions(label, actions) {
     ontoggle: ({ newState }) => newState === 'open' && list.querySelector('button').focus() }, actions);
   const button = h('button', { type: 'button', 'aria-label': label }, h('span', { 'aria-hidden': 'true' }, '⋯'));
   button.popoverTargetElement = list;
+  const isOpen = () => list.matches(':popover-open');
   return h('span', {
     onkeydown: (event) => {
-      if (event.key !== 'Escape' || !list.matches(':popover-open')) return;
+      if (event.key !== 'Escape' || !isOpen()) return;
       event.preventDefault(); // else the page of an object would go back to its list
       list.hidePopover();
     },
-    onfocusout: ({ currentTarget, relatedTarget }) => relatedTarget && !currentTarget.contains(relatedTarget) && list.hidePopover(),
+    onfocusout: ({ currentTarget, relatedTarget }) => {
+      if (relatedTarget && !currentTarget.contains(relatedTarget) && isOpen()) list.hidePopover();
+    },
   }, button, list);
 }
 
