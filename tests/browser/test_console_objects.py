@@ -1,7 +1,9 @@
 """Notifications, recipients, workflows and topics in the console's pages."""
 
+import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from playwright.sync_api import Page, expect
@@ -186,6 +188,26 @@ def test_template_is_previewed_by_language_and_tested(open_console: Callable[...
     page.get_by_role("button", name="Send test").click()
     page.get_by_role("link", name="Open the message").click()
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
+
+
+def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[..., Page], owner: Console) -> None:
+    text = "{{ data.client }}: {{ data.when }}, {{ data.when | default('') | datetime('long') }}, {{ data.fee.net|money('SEK') }}"
+    owner.send("PUT", "/v1/templates/dated", {"sms": {"text": f"{text}, {{{{ data.starts_at }}}} {{{{ data.rate }}}}"}})
+    page = open_console("/templates/dated")
+    sample = json.loads(page.get_by_label("Data as JSON").first.input_value())
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    time = sample.pop("when")
+    assert abs(datetime.fromisoformat(time).date() - tomorrow) <= timedelta(days=1)  # the test may run at midnight
+    assert sample == {"client": "client", "fee": {"net": 1234.5}, "starts_at": time, "rate": "rate"}
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".panel dd").first).to_contain_text(re.compile(r"2:00\sPM, SEK\s1,234.50"))
+
+
+def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/proto", {"sms": {"text": "{{ data.__proto__.polluted }} {{ data.name }}"}})
+    page = open_console("/templates/proto")
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"__proto__"'))
+    assert page.evaluate("({}).polluted === undefined")
 
 
 def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
