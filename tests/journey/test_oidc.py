@@ -464,6 +464,7 @@ async def test_old_sign_in_at_the_provider_is_no_verification(rest: Rest, provid
     assert "signed in again" in reason(await sign_in(rest, client, reauthenticate=True), 401)
     provider.claims = {"auth_time": None}
     assert "signed in again" in reason(await sign_in(rest, client, reauthenticate=True), 401)
+    assert (await rest.app.get("/v1/operators")).json()["operators"] == []
 
 
 async def test_person_of_the_provider_has_no_second_factor_here(rest: Rest, provider: IdentityProvider) -> None:
