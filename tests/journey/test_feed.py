@@ -16,6 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api import live_feed
 from bellcast.api.live_feed import REAUTHORIZE_MS
+from bellcast.errors import Unavailable
 from bellcast.model.asgi import AsgiMessage
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import IS_WEBSOCKET, STATE
@@ -307,6 +308,18 @@ async def test_watch_ends_when_the_role_of_its_operator_changes(tmp_path: Path) 
         await rest.send("alice")
         (ended,) = [one for one in events(iter((await answer).text.splitlines())) if one["event"] == "end"]
         assert ended["code"] == "forbidden"
+
+
+async def test_watch_that_cannot_be_audited_keeps_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any) -> None:
+        raise Unavailable("The store is full.")
+
+    async with rests.opened(tmp_path) as rest:
+        await set_up(rest)
+        support = await signed_in(rest, "sam", "support")
+        monkeypatch.setattr(rest.store.operators, "record", fail)
+        assert rests.refused(await support.get("/v1/feed"), 503, "unavailable")
+        assert not rest.feed.is_watched
 
 
 async def test_failure_after_the_accept_of_a_websocket_sends_no_http_response(

@@ -9,6 +9,7 @@ from bellcast.api.app import HANDLERS
 from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times
 from bellcast.model.stats import HOUR_MS, STORED_MS, StatsPoint
+from bellcast.ports import Document
 from tests.journey.operators import set_up
 from tests.journey.rest import Caller, Rest, refused
 
@@ -113,3 +114,20 @@ async def test_nodes_have_pages(rest: Rest) -> None:
     (id,) = await found(rest.app, "/v1/nodes", "id", limit=1, tenant="acme")
     assert await found(rest.app, "/v1/nodes", "id", after=id) == []
     assert await found(rest.app, "/v1/nodes", "id", to="2020-01-01T00:00:00Z") == []
+
+
+async def test_revisions_after_one_that_does_not_exist_cost_no_reads(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "100"}})
+    ).status_code == 200
+    reads, get = [], rest.store.documents.get
+
+    async def count(*place: str) -> Document | None:
+        assert len(reads) < 100
+        reads.append(place)
+        return await get(*place)
+
+    monkeypatch.setattr(rest.store.documents, "get", count)
+    assert await found(rest.app, "/v1/settings/history", "revision", after="999999999") == [1]

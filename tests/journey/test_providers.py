@@ -268,6 +268,33 @@ async def test_provider_can_be_tested(tmp_path: Path) -> None:
         assert (await client.post("/v1/providers/none/test")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("channel", "to"),
+    [
+        ("email", "a@example.com\r\nBcc: b@example.com"),
+        ("email", "a@example.com, b@example.com"),
+        ("sms", "+431\r\n"),
+        ("sms", ""),
+    ],
+)
+async def test_address_of_a_test_is_checked(tmp_path: Path, channel: str, to: str) -> None:
+    async with (
+        smtp_server() as mailbox,
+        vendor_server() as vendor,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1,::1") as (_, client),
+    ):
+        email = f"smtp://localhost:{mailbox.port}?from=bells@example.com&tls=off"
+        values = {"channel": channel, "url": email if channel == "email" else twilio_url(vendor)}
+        assert (await client.put("/v1/providers/p", json=values)).status_code == 201
+        for body in ({"to": to}, {"to": to, "values": values}):
+            for query in ("", "?dry_run=true"):
+                refused = await client.post(f"/v1/providers/p/test{query}", json=body)
+                assert refused.status_code == 422, refused.text
+                assert [error["field"] for error in refused.json()["errors"]] == ["to"]
+        assert (mailbox.received, vendor.requests) == ([], [])
+        assert (await client.post("/v1/providers/none/test", json={"to": to})).status_code == 404
+
+
 async def test_simulated_message_is_released_to_a_provider(tmp_path: Path) -> None:
     async with smtp_server() as mailbox, app(tmp_path, HTTP_ALLOW="127.0.0.1,::1") as (_, client):
         await send(client, channels=["email"])

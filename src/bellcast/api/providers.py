@@ -27,7 +27,7 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.channels import delivery_status
+from bellcast.channels import addresses, delivery_status
 from bellcast.channels.provider_limits import MIN_RATE
 from bellcast.errors import (
     Conflict,
@@ -162,10 +162,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    found = await context.of(request).providers.find(tenants.single_tenant(request), _key(request))
-    if found is None:
-        raise NotFound("There is no provider with this key.")
-    return responses.json(_outside(found))
+    return responses.json(_outside(await _found(request, tenants.single_tenant(request))))
 
 
 @operation(
@@ -241,6 +238,11 @@ async def test(request: ApiRequest) -> ASGIApp:
     this key, if the same server gets them."""
     body = await request_body.optional_body(request, TEST) or ProviderTest()
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
+    if body.to is not None:
+        fields = body.values or (await _found(request, tenant)).fields
+        wrong = addresses.format_problem(fields.channel, body.to)
+        if wrong is not None:
+            raise Invalid.of("to", wrong)
     to = None if objects.is_dry_run(request) else body.to
     if body.values is None:
         report = await ctx.providers.test(tenant, key, to)
@@ -290,8 +292,7 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
 
 
 async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
-    if await ctx.providers.find(tenant, key) is None:
-        raise NotFound("There is no provider with this key.")
+    await _found(request, tenant)
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
         url=ctx.providers.receipts_url(tenant, key),
@@ -330,6 +331,14 @@ def _writable_key(request: ApiRequest) -> str:
     if key.startswith(SETTING_PREFIX):
         raise Conflict(f"Providers with keys that begin with {SETTING_PREFIX} are those of the server's settings.")
     return key
+
+
+async def _found(request: ApiRequest, tenant: str) -> ConfiguredProvider:
+    """Return the provider in the path that applies in a tenant. Raises NotFound."""
+    found = await context.of(request).providers.find(tenant, _key(request))
+    if found is None:
+        raise NotFound("There is no provider with this key.")
+    return found
 
 
 async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:

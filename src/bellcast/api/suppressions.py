@@ -154,10 +154,9 @@ def _named(request: ApiRequest) -> tuple[ExternalChannel, str]:
     if channel is None:
         raise Invalid.of("channel", f"must be one of: {', '.join(EXTERNAL_CHANNELS)}")
     address = request_body.path(request, "address")
-    if channel == "email" and not addresses.is_email(address):
-        raise Invalid.of("address", "must be an e-mail address")
-    if channel == "sms" and not addresses.is_phone(address):
-        raise Invalid.of("address", "must be a number such as +436601234567")
+    wrong = addresses.format_problem(channel, address)
+    if wrong is not None:
+        raise Invalid.of("address", wrong)
     validation.check(validation.text("address", address, MAX_ADDRESS))
     return channel, address
 

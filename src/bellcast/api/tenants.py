@@ -251,13 +251,14 @@ async def write(request: ApiRequest) -> ASGIApp:
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
     before = await engines.store.recipients.tenant(named)
-    if guards.caller(request).tenants is not None:
-        _check_rules_stay({} if before is None else before.settings, fields.settings)
+    check = None if guards.caller(request).tenants is None else functools.partial(_check_rules_stay, fields.settings)
+    if check is not None:
+        check({} if before is None else before.settings)
     if request_body.is_dry_run(request):
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
     tenant, created = await engines.store.recipients.put_tenant(
-        named, fields.name, fields.settings, engines.clock.now()
+        named, fields.name, fields.settings, engines.clock.now(), check=check
     )
     engines.router.forget()
     after = {"name": tenant.name, "settings": tenant.settings}
@@ -314,7 +315,7 @@ def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
         yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
 
 
-def _check_rules_stay(before: dict[str, Any], after: dict[str, Any]) -> None:
+def _check_rules_stay(after: dict[str, Any], before: dict[str, Any]) -> None:
     """Raise Forbidden if the limits differ: they protect the other tenants."""
     changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
     if changed:

@@ -13,6 +13,8 @@ EVERYTHING = "*"  # the pattern of every topic and recipient
 DEFAULT_HISTORY = (f"{EVERYTHING}=2m/1000",)
 # Epoch and offset, as in an event's id. Stores keep the epoch as a signed number of 64 bits.
 EVENT_ID = re.compile(r"([0-7]?[0-9a-f]{1,15})\.([0-9a-f]{1,15})")
+# Of a rule: PostgreSQL keeps it in 32 bits.
+MAX_EVENTS = 2**31 - 1
 SEPARATOR = "~"  # between the inbox position and the event id of a resume position
 
 
@@ -43,7 +45,9 @@ def parse_rules(rules: Iterable[str]) -> tuple[HistoryRule, ...]:
 def _rule(text: str) -> HistoryRule:
     pattern, equals, kept = text.rpartition("=")
     duration, slash, events = kept.partition("/")
-    if not (pattern and equals) or (slash and not (events.isascii() and events.isdigit() and int(events))):
+    if not (pattern and equals) or (slash and not (events.isascii() and events.isdigit())):
+        raise ValueError(text)
+    if slash and not 1 <= int(events) <= MAX_EVENTS:
         raise ValueError(text)
     milliseconds = 0 if duration == OFF and not slash else round(times.seconds(duration) * 1000)
     return HistoryRule(pattern, milliseconds, int(events) if slash else None)

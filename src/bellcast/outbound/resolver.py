@@ -14,6 +14,8 @@ from bellcast.errors import Unavailable
 # names that are not answered get here. Each has a thread until the system's resolver gives up, by default after 10 s for each
 # name server: nothing can end it earlier.
 MAX_LOOKUPS = 100
+# Characters of a wrong name in an error.
+MAX_SHOWN = 100
 
 
 class Resolver:
@@ -26,8 +28,12 @@ class Resolver:
         """Return the addresses of a host, in the order of the system's resolver. Nothing waits for lookups of other names.
 
         Raises OSError, and Unavailable if too many names are being resolved. A cancelled call leaves the lookup to the next."""
-        with contextlib.suppress(socket.gaierror):  # a name
+        try:
             return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+        except UnicodeError:  # of the encoding: a part is empty or has more than 63 characters
+            raise OSError(f"{host[:MAX_SHOWN]} is not a host name") from None
+        except socket.gaierror:
+            pass  # a name
         lookup = self._lookups.get(host)
         if lookup is None:
             lookup = self._start(host)

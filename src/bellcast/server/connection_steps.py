@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from bellcast.errors import BellcastError
 from bellcast.outbound.guard import AddressGuard
 from bellcast.ports.connection_tests import TestReport, TestStep
@@ -15,6 +17,8 @@ from bellcast.ports.providers import DeliveryError
 
 # Of all steps: an operator waits for them.
 TIMEOUT_SECONDS = 15.0
+# A server that speaks another protocol may send a head without an end, and JSON of any shape and depth.
+ODD_ANSWERS = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
 # A step returns what it saw.
 ConnectionStep: TypeAlias = Callable[[], Awaitable[str]]
 
@@ -52,7 +56,7 @@ async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) ->
         state, detail = "skipped", str(reason)
     except TimeoutError:
         detail = f"No answer within {TIMEOUT_SECONDS:.0f} s."
-    except (StepFailed, DeliveryError, BellcastError, OSError, EOFError, ValueError, KeyError) as error:
+    except (StepFailed, DeliveryError, BellcastError, OSError, EOFError, ValueError, KeyError, *ODD_ANSWERS) as error:
         detail = _reason(error)
     elapsed = round((time.perf_counter() - started) * 1000, 1)
     return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix if state == "failed" else None)

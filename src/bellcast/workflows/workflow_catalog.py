@@ -1,7 +1,7 @@
 """The workflows of a project and its tenants: which version is current, and whether it is active.
 
-Definitions of a version never change, so they stay in memory. Which version is current is read again after CACHE_SECONDS:
-a change takes effect on every node within that time."""
+What a node has read stays in memory for CACHE_SECONDS: a change takes effect on every node within that time. Definitions of a
+version change only when a tenant is erased and created again."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -72,7 +72,7 @@ class WorkflowCatalog:
         self._store = store
         self._clock = clock
         self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
-        self._bodies: dict[tuple[str, str, int], bytes] = {}
+        self._bodies: dict[tuple[str, str, int], tuple[int, bytes]] = {}
         self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
@@ -128,14 +128,16 @@ class WorkflowCatalog:
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which stays after the workflow was changed or deleted."""
-        body = self._bodies.get((owner, key, version))
-        if body is None:
+        now = self._clock.now()
+        until, body = self._bodies.get((owner, key, version), (0, b""))
+        if until <= now:
             found = await self._store.runs.version(owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
             if len(self._bodies) >= CACHED_DEFINITIONS:
                 self._bodies.clear()
-            body = self._bodies[owner, key, version] = found.body
+            body = found.body
+            self._bodies[owner, key, version] = (now + int(CACHE_SECONDS * 1000), body)
         return parsed(body)
 
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
