@@ -74,9 +74,10 @@ class RequestFeed:
             self._feed.emit_later("subscribe", context.tenant, trace, make)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
+        context = self._context_of(connection)
         for one in refused[:MAX_REFUSED_TOPICS]:
-            fields = {"code": one.code, "detail": one.message}
-            self._emit("refused", connection, f"may not follow {one.topic}", fields, one.topic)
+            text, fields = f"may not follow {one.topic}", {"code": one.code, "detail": one.message}
+            self._feed.emit(_connection_event("refused", context, connection.dialect, text, fields, one.topic))
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)
