@@ -44,7 +44,7 @@ def by_key(end: str, page: str, params: Params, created: CreatedRange) -> Script
     edge = yield Statement(end, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     is_cut = len(edge) == len(("compared", "next"))
     bound = {"last": edge[1][0]} if is_cut else {}
-    found = yield Statement(page, params | created._asdict() | bound, heavy=True)
+    found = yield Statement(page, {**params, **created._asdict(), **bound}, heavy=True)
     return found, edge[0][0] if is_cut and len(found) < params["limit"] else None
 
 
