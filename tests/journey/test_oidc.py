@@ -401,7 +401,7 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
         reason(await sign_in(rest), 401)
     calls = provider.requests.count("/token")
     provider.claims = {}
-    assert "Too many failed tries" in reason(await sign_in(rest), 429)
+    assert "Too many failed attempts" in reason(await sign_in(rest), 429)
     assert provider.requests.count("/token") == calls == ADDRESS_FAILURES
     rest.clock.advance(15 * 60)
     assert (await sign_in(rest)).status_code == 303
