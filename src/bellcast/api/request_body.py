@@ -322,7 +322,9 @@ def path(request: ApiRequest, name: str) -> str:
     sent: str = request.scope["path_params"][name]
     broken = BROKEN_ESCAPE.search(sent)
     if broken is not None:
-        raise _unreadable_part(name, f"contains {broken[0]!r}, which is not valid percent-encoding: send a percent sign as %25")
+        raise _unreadable_part(
+            name, f"contains {broken[0]!r}, which is not valid percent-encoding: send a percent sign as %25"
+        )
     try:
         return unquote(sent, errors="strict")
     except UnicodeDecodeError:

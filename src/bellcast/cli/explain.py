@@ -35,7 +35,9 @@ def explain(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Without the other options: facts since this time, by default of the last day."),
+        typer.Option(
+            metavar="TIME", help="Without the other options: facts since this time, by default of the last day."
+        ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
     json: console.JsonFlag = False,

@@ -73,8 +73,12 @@ def retry(
     id: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all failed messages.")
     ] = None,
-    channel: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Without ID: only messages of this channel.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Without ID: only messages created since this time.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="Without ID: only messages of this channel.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Without ID: only messages created since this time.")
+    ] = None,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,

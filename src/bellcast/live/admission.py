@@ -87,9 +87,7 @@ class Admission:
         """Raise TooMany if the address has reached its connection limit."""
         limit = self._limits.connections_per_address
         if limit and address is not None and self._hub.at_address(address) + self._waiting_by_address[address] >= limit:
-            raise TooMany(
-                f"This address already has {limit} connections.", retry_after=PROCESS_FULL_RETRY_SECONDS
-            )
+            raise TooMany(f"This address already has {limit} connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
 
     @contextmanager
     def waiting_for_app(self, address: str | None) -> Iterator[None]:
@@ -98,7 +96,8 @@ class Admission:
         self._check_process()
         if address is not None and self._waiting_by_address[address] >= MAX_WAITING_FOR_APP_PER_ADDRESS:
             raise TooMany(
-                "Too many connections from this address are waiting for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS
+                "Too many connections from this address are waiting for the app.",
+                retry_after=PROCESS_FULL_RETRY_SECONDS,
             )
         if self._waiting_for_app >= MAX_WAITING_FOR_APP:
             raise Unavailable("Too many connections are waiting for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS)

@@ -211,7 +211,9 @@ class Commands:
         fresh = await self._backend.renew(command.token)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
-            raise Forbidden("A fresh token must be for the same recipient: open a new connection for another recipient.")
+            raise Forbidden(
+                "A fresh token must be for the same recipient: open a new connection for another recipient."
+            )
         await self._hub.reauthorize(connection, fresh, self._engines.store, self._config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(command.ref, expires_at=ends)
@@ -226,7 +228,9 @@ def _check_not_followed(command: protocol.SubscribeCommand, followed: Collection
     field = "rewind" if command.rewind else None if command.position is None else "position"
     again = next((topic for topic in command.topics if topic in followed), None)
     if field is not None and again is not None:
-        raise Invalid.of(field, f"cannot replay {again}, which this connection already follows: unsubscribe from it first")
+        raise Invalid.of(
+            field, f"cannot replay {again}, which this connection already follows: unsubscribe from it first"
+        )
 
 
 def _none_accepted(refused: Sequence[topic_access.TopicRefused]) -> BellcastError:

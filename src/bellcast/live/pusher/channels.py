@@ -112,9 +112,7 @@ class PusherChannels:
 
     def _check_own(self, connection: Connection, channel: str) -> None:
         if connection.principal.recipient != topics.recipient(channel):
-            raise SubscriptionRefused(
-                "AuthError", f"{channel} is only for connections signed in as that user.", 401
-            )
+            raise SubscriptionRefused("AuthError", f"{channel} is only for connections signed in as that user.", 401)
 
     def _check_name(self, channel: str) -> None:
         for problem in validation.topic("channel", channel, self._limits):
