@@ -21,7 +21,7 @@ Text: TypeAlias = str | int | UUID
 Duration: TypeAlias = int | float | str | timedelta
 """Seconds, a text such as "90", "15m", "2h" or "7d", or a timedelta."""
 
-# Strings translated when they are used, by the full names of their classes, so that these packages need not be imported.
+# Lazily translated strings, by the full names of their classes, so that these packages need not be imported.
 LAZY = frozenset(
     {
         "django.utils.functional.Promise",  # gettext_lazy, format_lazy, reverse_lazy
@@ -38,7 +38,7 @@ AUDIENCES = ("topic", "role", "tenant", "all")
 
 
 def text(argument: str, value: object) -> str:
-    """Return the value as a plain string, which UTF-8 can carry."""
+    """Return the value as a plain string that can be encoded in UTF-8."""
     if isinstance(value, str):
         return _encodable(argument, value if type(value) is str else str.__str__(value))
     if isinstance(value, int) and not isinstance(value, bool):
