@@ -45,7 +45,7 @@ export class Unauthorized extends RequestRefused {}
 export class WrongProject extends Unauthorized {
   /** @param {number} status @param {object} problem @param {string} url @param {string} project */
   constructor(status, problem, url, project) {
-    super(status, problem, `${url}: this is another Bellcast (project ${project}), check the URL`);
+    super(status, problem, `${url}: this server belongs to another project (${project}): check the URL`);
     this.project = project;
   }
 }

@@ -6,8 +6,8 @@ ROLE_PREFIX = "role."
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Return whether the whole topic fits the pattern. The search for each part begins where the one before ended, so
-    the two lengths bound the time for any pattern."""
+    """Return whether the whole topic matches the pattern. The search for each part begins where the previous one ended,
+    so the time is bounded for any pattern."""
     if "*" not in pattern:
         return pattern == topic
     if pattern == "*":
@@ -25,10 +25,10 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 def any_matches(patterns: Collection[str], topic: str) -> bool:
-    """Return whether one of the patterns fits. Most sessions name their topics, without `*`."""
+    """Return whether one of the patterns matches. Most sessions have full topic names without `*`."""
     return topic in patterns or any("*" in pattern and matches(pattern, topic) for pattern in patterns)
 
 
 def role_topic(role: str) -> str:
-    """Return the topic of everyone with that role."""
+    """Return the topic of all recipients with this role."""
     return ROLE_PREFIX + role

@@ -12,8 +12,8 @@ from bellcast.ports.pusher_apps import PusherApps
 
 
 class ConnectedApps:
-    """Keys and tenants of apps by connection; without one, a connection is of the project's app and costs nothing here. A
-    connection ends when its app is deleted or disabled."""
+    """Keys and tenants of apps by connection. Connections of the project's app are not stored. A connection is closed
+    when its app is deleted or disabled."""
 
     def __init__(
         self, project: Project, apps: PusherApps, clock: Clock, end: Callable[[Connection, CloseReason], None]
@@ -36,7 +36,7 @@ class ConnectedApps:
         self._keys.pop(connection, None)
 
     def credentials(self, connection: Connection) -> Sequence[Project]:
-        """Return the credentials that sign for the connection's app, the newest first."""
+        """Return the valid credentials of the connection's app, the newest first."""
         app = self._apps.by_key(self.key(connection))
         return () if app is None else app.valid_credentials(self._clock.now())
 
@@ -44,7 +44,7 @@ class ConnectedApps:
         return self._keys[connection][0] if connection in self._keys else self._project_key
 
     def only_channel(self, connection: Connection) -> str | None:
-        """Return the only channel that the connection's app may use, without sign-in; None for any."""
+        """Return the only channel that the connection's app may use; sign-in is then not allowed. None: any channel."""
         app = self._apps.by_key(self.key(connection)) if connection in self._keys else None
         return None if app is None else app.only_channel
 
