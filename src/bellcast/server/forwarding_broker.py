@@ -1,4 +1,4 @@
-"""A broker that forwards to another one: the base of those that observe what is published."""
+"""A broker that forwards to another one: the base class of brokers that observe published events."""
 
 from collections.abc import Callable, Collection
 

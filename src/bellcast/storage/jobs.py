@@ -9,7 +9,7 @@ from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
-# The `run_at` of dead jobs: the largest integer that JSON keeps.
+# The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
 LEASE_BYTES = 8
 # The columns of a new job.
@@ -85,7 +85,7 @@ def new_params(job: Job) -> Params:
 
 def _set_dead(params: Sequence[Params]) -> Script[None]:
     yield Statement("job_set_dead", many=params)
-    # A dead run collects nothing: the next one opens a digest.
+    # A dead run no longer collects; the next run opens a new digest.
     yield Statement("dead_counters_delete", many=[{"id": one["id"]} for one in params])
 
 

@@ -1,4 +1,4 @@
-"""Pages with a filter that no index has: a bounded number of rows is compared."""
+"""Pages with filters that have no index: a bounded number of rows is examined."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from bellcast.ports.runs import RunQuery
 from bellcast.storage import rows
 from bellcast.storage.script import Row, Script, Statement
 
-# Rows that one page compares with its filters; SQLite compares them in about 80 ms.
+# Maximum rows examined for one page; SQLite takes about 80 ms.
 MAX_SCANNED_ROWS = 20_000
-# Most filters match a page within so many; they take 2 ms.
+# Rows examined at first, which take 2 ms; for most filters, they contain a full page.
 FIRST_SCANNED_ROWS = 1_000
 
 
 def by_id(last_row: str, page: str, params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
-    """Run the statement `page` down to the id that the statement `last_row` finds. Return its rows, newest first, and the last
-    compared id if more may follow."""
+    """Run the statement `page`, bounded by the id that the statement `last_row` finds. Return its rows, newest first,
+    and the last examined id if more may follow."""
     first = yield from _compare(last_row, page, params, min(FIRST_SCANNED_ROWS, MAX_SCANNED_ROWS))
     if first[1] is None:
         return first
@@ -35,7 +35,8 @@ def _compare(
 
 
 def count_by_id(last_row: str, total: str, params: dict[str, Any]) -> Script[ListTotal]:
-    """Count with the statement `total`, down to the id that the statement `last_row` finds. Without an older row, it is exact."""
+    """Count with the statement `total`, bounded by the id that the statement `last_row` finds. The count is exact if
+    there is no older row."""
     last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     ((number,),) = yield Statement(total, {**params, "since": last[0][0] if last else params["since"]}, heavy=True)
     return ListTotal(int(number), exact=not last)
@@ -44,8 +45,8 @@ def count_by_id(last_row: str, total: str, params: dict[str, Any]) -> Script[Lis
 def by_key(
     end: str, page: str, params: dict[str, Any], created: CreatedRange
 ) -> Script[tuple[Sequence[Row], str | None]]:
-    """Run the statement `page` on the keys up to those that the statement `end` finds. Return its rows, and the last
-    compared key if more may follow."""
+    """Run the statement `page`, bounded by the key that the statement `end` finds. Return its rows, and the last
+    examined key if more may follow."""
     edge = yield Statement(end, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     is_cut = len(edge) == len(("compared", "next"))
     bound = {"last": edge[1][0]} if is_cut else {}
@@ -58,7 +59,7 @@ TOTALS = {"messages": ("messages_of_all_total", "messages_total"), "runs": ("run
 
 
 def count(rows_of: str, query: MessageQuery | RunQuery) -> Script[int]:
-    """Count the rows of a query by newest id without its filters, except for the tenant and the time; at most its limit."""
+    """Count the rows of a query by tenant and time, ignoring its other filters, up to its limit."""
     of_all, of_one = TOTALS[rows_of]
     name = of_all if query.tenant == EVERY_TENANT else of_one
     params = rows.id_range(query.before, query.created_since, query.created_before)
