@@ -2,7 +2,7 @@
 
 import { InvalidArgument } from './errors.js';
 
-const LONE_SURROGATE = /\p{Surrogate}/u; // UTF-8 cannot carry half a character
+const LONE_SURROGATE = /\p{Surrogate}/u; // half of a character cannot be encoded in UTF-8
 
 /** An id or a name as text. @param {unknown} value @param {string} name @returns {string} */
 export function text(value, name) {
