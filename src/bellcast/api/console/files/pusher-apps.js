@@ -21,7 +21,7 @@ export function pusherApps(page) {
   reload();
   return card('Pusher apps',
     h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
-    list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Owners add apps and rotate their secrets.'));
+    list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Only owners can add apps and rotate their secrets.'));
 }
 
 function table(page, apps, shown, reload) {
@@ -33,7 +33,7 @@ function table(page, apps, shown, reload) {
         .map((content, index) => h('td', { 'data-label': columns[index] || undefined }, content)))))));
 }
 
-/** Secrets sign in any user, so only owners get them. */
+/** A secret can sign in any user, so only owners see secrets. */
 const mayIssue = (page) => page.may(['owner']);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
 
@@ -68,8 +68,8 @@ function creation(page, shown, reload) {
   const technical = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
   return form([
     field('App name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    field('Tenant', { name: 'tenant', ...technical }, 'Its connections and events belong to this tenant. Empty: the default one, shared with the project.'),
-    field('Origins', { name: 'origins', ...technical, placeholder: 'https://app.example.com' }, 'Whose pages may connect, separated by commas. Empty: those of the setting origins.'),
+    field('Tenant', { name: 'tenant', ...technical }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
+    field('Origins', { name: 'origins', ...technical, placeholder: 'https://app.example.com' }, 'Origins whose pages may connect, separated by commas. Empty: those of the setting origins.'),
     field('App id', { name: 'id', ...technical }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
     field('App key', { name: 'key', ...technical }),
     field('App secret', { name: 'secret', type: 'password', ...technical, autocomplete: 'new-password' }),
