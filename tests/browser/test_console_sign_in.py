@@ -37,7 +37,7 @@ def server(provider: IdentityProvider, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def open_page(chromium: Browser, server: ServerProcess) -> Iterator[Callable[..., Page]]:
-    """Opens pages of new browsers. No page may log an error but those of refused requests."""
+    """Opens pages of new browsers. No page may log an error except those of refused requests."""
     contexts, complaints = [], list[str]()
 
     def open_page(viewport: dict[str, int] = WIDE, scheme: str = "light") -> Page:

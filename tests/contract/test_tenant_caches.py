@@ -1,4 +1,4 @@
-"""What this process keeps of each tenant's providers and webhooks, on every store."""
+"""Caches of each tenant's providers and webhooks in this process, on every store."""
 
 import asyncio
 from collections.abc import AsyncIterator

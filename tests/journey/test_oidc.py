@@ -251,7 +251,7 @@ async def test_host_that_is_no_address_is_refused(rest: Rest, host: str) -> None
 
 
 async def test_sign_in_of_another_browser_is_refused(rest: Rest, provider: IdentityProvider) -> None:
-    """Login CSRF: the attacker's code in the victim's browser, which began no sign-in or one of its own."""
+    """Login CSRF: the attacker's code in the victim's browser, which began no sign-in or a different one."""
     attacker, victim = browser(rest), browser(rest)
     url = await visit(await begin(attacker))
     assert "not begun in this browser" in reason(await come_back(victim, url), 401)

@@ -29,7 +29,7 @@ class MemoryBroker:
         """No-op: always available."""
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
         """Deliver every event to `listener` from now on. Events are never lost."""
         self._listener = listener

@@ -128,11 +128,11 @@ class RemoteBroker:
             await asyncio.wait_for(self._tried.wait(), START_TIMEOUT)
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
         """Deliver every event to `listener` from now on, and call `on_gap` with streams that may have lost events."""
         self._listener = listener
-        self._on_gap = unsure or self._on_gap
+        self._on_gap = on_gap or self._on_gap
 
     def read_log_with(self, reader: LogReader) -> None:
         """Pass kept events from other processes to `reader` from now on, in log order. The reader already has those

@@ -28,9 +28,9 @@ class Broker(Protocol):
         ...
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub. `unsure`
+        """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub. `on_gap`
         is called with streams that may have missed events of other processes, because they were newly followed or
         reconnected."""
         ...

@@ -130,14 +130,14 @@ def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: Call
 
 
 def external_writes(
-    config: StoreSettings, clock: Clock, unsure: Callable[[Collection[Stream]], None]
+    config: StoreSettings, clock: Clock, on_gap: Callable[[Collection[Stream]], None]
 ) -> "ExternalWrites | None":
     """Return the watch of a store that other programs can write to."""
     if config.url is None or not config.url.startswith(POSTGRES):
         return None
     from bellcast.storage.external_writes import ExternalWrites
 
-    return ExternalWrites(config.url, clock, unsure)
+    return ExternalWrites(config.url, clock, on_gap)
 
 
 def outbox(

@@ -25,9 +25,9 @@ class ForwardingBroker:
         await self._broker.ping()
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        self._broker.listen(listener, unsure)
+        self._broker.listen(listener, on_gap)
 
     def follow(self, stream: Stream) -> None:
         self._broker.follow(stream)

@@ -206,7 +206,7 @@ async def test_connection_that_closes_while_a_subscribe_waits_is_sent_nothing_mo
     assert (len(connection.fake.written), server.hub.counts_here()) == (written, {})
 
 
-async def test_topic_that_the_app_joins_meanwhile_is_not_replayed(server: Server) -> None:
+async def test_topic_that_the_app_joins_in_the_meantime_is_not_replayed(server: Server) -> None:
     start = await server.publish_many("room")
     connection = server.connect()
 
