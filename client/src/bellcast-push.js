@@ -1,5 +1,5 @@
 /**
- * The push part of a service worker: shows push messages of Bellcast with a dot on the app's icon, and opens their links. A worker of your own adds it with
+ * The push part of a service worker: shows push messages of Bellcast with a dot on the app's icon, and opens their links. Your own worker can add it with
  * `importScripts('/bellcast-push.js')`; nothing here becomes global.
  */
 ((worker) => {

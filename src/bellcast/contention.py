@@ -1,8 +1,8 @@
-"""Bulk work that leaves room for small work in the same process.
+"""Scheduling of bulk work so that it leaves room for small work in the same process.
 
-A single send passes through the event loop about eight times and waits each time for the task that runs: twelve bulk
-sends with slices of 3 ms add 300 ms. So while small work arrives, all bulk work of a process runs in short slices, one at a
-time, with the loop idle in between. Otherwise bulk work runs in long slices without pauses.
+A single send passes through the event loop about eight times, and each time waits for the running task: twelve bulk
+sends with slices of 3 ms add 300 ms. So while small work arrives, all bulk work of a process runs in short slices, one
+at a time, with the loop idle in between. Otherwise bulk work runs in long slices without pauses.
 """
 
 import asyncio
@@ -13,12 +13,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# There is contention after this many small sends within the window. Maintenance alone makes one or two.
+# Small sends within the window that count as contention. Maintenance alone makes one or two.
 CONTENTION_SENDS = 4
 CONTENTION_WINDOW_SECONDS = 1.0
-# Items of a slice, without and with contention: a draft takes about 12 µs to decode and check.
+# Items per slice, without and with contention: a draft takes about 12 µs to decode and check.
 STEP, SMALL_STEP = 250, 40
-# Between the starts of two slices under contention: most of this time the loop is idle, and other processes can run.
+# Interval between the starts of two slices under contention: most of this time the loop is idle, and other processes
+# can run.
 STEP_INTERVAL_SECONDS = 0.0025
 PART_SECONDS, SMALL_PART_SECONDS = 0.003, 0.0005  # as long as slices of 250 and of 40 drafts
 # Under contention the store rests between two bulk batches for a multiple of the last one's duration, up to this limit: a
@@ -50,7 +51,7 @@ class Scheduler:
         self._free_at = 0.0
 
     async def slices(self, items: Sequence[T]) -> AsyncIterator[Sequence[T]]:
-        """Yield the items in slices; wait after each until the next may begin."""
+        """Yield the items in slices. After each slice, wait until the next may begin."""
         start = 0
         while start < len(items):
             end = start + (SMALL_STEP if self.contention else STEP)
@@ -69,15 +70,15 @@ class Scheduler:
 
 
 class Pauses:
-    """Lets other tasks run between the parts of one long piece of work, such as a template rendered for each recipient. With a
-    scheduler it is bulk work, whose parts are short and spaced under contention."""
+    """Lets other tasks run between the parts of a long task, such as rendering a template for each recipient. With a
+    scheduler, the task is bulk work: under contention, its parts are short, with pauses in between."""
 
     def __init__(self, scheduler: Scheduler | None = None) -> None:
         self._scheduler = scheduler
         self._resumed = perf_counter()
 
     async def pause_if_due(self) -> None:
-        """Yield to the event loop if the work has run for a part."""
+        """Yield to the event loop if the current part has run long enough."""
         used = perf_counter() - self._resumed
         if self._scheduler is not None and used > SMALL_PART_SECONDS and self._scheduler.contention:
             await self._scheduler.wait()

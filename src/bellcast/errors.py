@@ -32,8 +32,8 @@ MAX_FIELD_ERRORS = 100
 
 
 class FieldError(NamedTuple):
-    """One bad field: `field` is its path in the body (`to.topic`, `0.title`), `message` says what is expected,
-    `line` where it is in a text with lines."""
+    """One bad field. `field` is its path in the body (`to.topic`, `0.title`), `message` tells what is expected, `line`
+    is its line in YAML."""
 
     field: str
     message: str

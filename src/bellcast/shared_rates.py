@@ -1,7 +1,5 @@
-"""Rate limits shared by all nodes.
-
-Each node takes from a local bucket without waiting, and several times a second deducts the usage of the other nodes. A
-bucket may be negative for a moment; over longer times the rate holds."""
+"""Rate limits shared by all nodes. Each node takes from a local bucket without waiting, and several times per second
+deducts the usage of the other nodes. A bucket may be negative for a moment; over longer periods the rate holds."""
 
 import secrets
 from collections import Counter
@@ -36,7 +34,7 @@ class SharedRates:
         self._usage[name] -= number
 
     def receive(self, event: RateUsage) -> None:
-        """Deduct what another node took."""
+        """Deduct the usage of another node."""
         if event.node != self._node:
             for name, number in event.taken.items():
                 self._buckets.deduct(name, number)
@@ -48,7 +46,7 @@ class SharedRates:
             await self.publish_usage()
 
     async def publish_usage(self) -> None:
-        """Publish what this node took since the last time."""
+        """Publish this node's usage since the last call."""
         if self._usage:
             spent, self._usage = self._usage, Counter()
             await self._broker.publish(RateUsage(self._node, dict(spent)))

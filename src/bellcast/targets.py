@@ -1,4 +1,4 @@
-"""Loads the object that a setting names, as `module:name`."""
+"""Loads the object named in a setting, as `module:name`."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def load(variable: str, target: str, expected: type[T], *, default_name: str = "") -> T:
-    """Import `module:name`, also from the working directory. `default_name` serves for a target without a name.
+    """Import `module:name`, also from the working directory. `default_name` is used for a target without a name.
 
     Raises SettingsError with the variable; Invalid, raised by the module, passes through."""
     module, _, name = target.partition(":")

@@ -117,7 +117,7 @@ def test_workflow_that_another_operator_saved_is_not_overwritten(
     expect(page.get_by_role("button", name="Save")).to_be_visible()
     owner.send("PUT", "/v1/workflows/shared", steps("Theirs"))
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_contain_text("shared was changed meanwhile: now it is version 2")
+    expect(page.get_by_role("status")).to_contain_text("shared has changed in the meantime: now it is version 2")
     expect(page.locator(".diff .bad")).to_contain_text("title: Theirs")
     expect(page.locator(".diff .ok")).to_contain_text("title: Mine")
     page.get_by_role("button", name="Save").click()
@@ -126,7 +126,7 @@ def test_workflow_that_another_operator_saved_is_not_overwritten(
     edit(page, "Mine", "Again")
     owner.send("DELETE", "/v1/workflows/shared")
     review(page)
-    expect(page.get_by_role("status")).to_contain_text("shared was deleted meanwhile")
+    expect(page.get_by_role("status")).to_contain_text("shared has been deleted in the meantime")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".diagram")).to_contain_text("Again")
 

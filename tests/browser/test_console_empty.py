@@ -27,7 +27,7 @@ def owner(console: Console, chromium: Browser) -> Console:
 
 
 @pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
-def test_pages_of_a_new_server_state_what_will_be_there_and_how_to_get_it(
+def test_pages_of_a_new_server_describe_their_future_content(
     open_console: Callable[..., Page], viewport: dict[str, int]
 ) -> None:
     page = open_console("/account", viewport=viewport)

@@ -143,7 +143,7 @@ def test_owner_replays_a_failed_run_by_its_cause(open_console: Callable[..., Pag
     dialog.get_by_role("button", name="Replay 1", exact=True).click()
     expect(page.get_by_text("1 failure retried")).to_be_visible()
     page.goto(f"{owner.server.url}/console/failures?channel=push")
-    expect(page.get_by_text("Nothing that failed matches these filters.")).to_be_visible()
+    expect(page.get_by_text("No failures match these filters.")).to_be_visible()
 
 
 def test_corrected_notification_has_the_new_title(open_console: Callable[..., Page], owner: Console) -> None:

@@ -172,7 +172,7 @@ def test_owner_encrypts_the_secrets_again(open_console: Callable[..., Page], own
     rotate = page.get_by_role("button", name="Rotate all secrets")
     rotate.click()
     rotate.click()
-    expect(page.get_by_role("status").filter(has_text="encrypted again.")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="re-encrypted.")).to_be_visible()
 
 
 def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:

@@ -127,6 +127,6 @@ def test_are_smtp_and_pusher_set_up_right(operator: Operator) -> None:
     expect(outcome.first).to_be_visible()
 
 
-def test_who_changed_what(operator: Operator) -> None:
+def test_audit_log_names_who_changed_what(operator: Operator) -> None:
     operator.open("Audit")
     expect(operator.page.get_by_role("row").filter(has_text="POST /v1/setup")).to_contain_text("olive@example.com")

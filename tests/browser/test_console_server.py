@@ -1,4 +1,4 @@
-"""What a server does, and its settings, in the console's pages."""
+"""Server activity and settings in the console's pages."""
 
 import re
 import time

@@ -37,7 +37,7 @@ def server(provider: IdentityProvider, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def open_page(chromium: Browser, server: ServerProcess) -> Iterator[Callable[..., Page]]:
-    """Opens pages of new browsers. No page may log an error but those of refused requests."""
+    """Opens pages of new browsers. No page may log an error except those of refused requests."""
     contexts, complaints = [], list[str]()
 
     def open_page(viewport: dict[str, int] = WIDE, scheme: str = "light") -> Page:
@@ -78,7 +78,7 @@ def test_deep_link_survives_the_sign_in_at_the_provider(
     expect(page.get_by_role("heading", name="Health")).to_be_visible()
     assert page.url.endswith("/console/health?tz=utc")
     page.goto("/console/account")
-    expect(page.get_by_text("Your identity provider signs you in")).to_be_visible()
+    expect(page.get_by_text("You sign in with your identity provider")).to_be_visible()
     expect(page.get_by_label("Current password")).to_have_count(0)
 
 
@@ -153,7 +153,7 @@ def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: P
     assert violations(page) == []
     page.get_by_label("Name", exact=True).fill("again")
     page.get_by_role("button", name="Add a passkey").click()
-    expect(page.get_by_text("This device has a passkey here already.")).to_be_visible()
+    expect(page.get_by_text("This device already has a passkey here.")).to_be_visible()
 
     page.get_by_role("button", name="Sign out").click()
     password_sign_in(page)  # is not enough any longer

@@ -74,7 +74,7 @@ def test_quiet_hours_and_a_pause(shop):
     expect(page.get_by_label("Pause messages")).to_have_value("off")
 
 
-def test_a_change_that_fails_is_taken_back(shop):
+def test_failed_change_is_reverted(shop):
     page = shop.open(PAGE)
     box = page.get_by_role("checkbox", name="General, SMS")
     expect(box).to_be_checked()

@@ -1,4 +1,4 @@
-"""The marketplace in Chromium: two persons in one browser, an encrypted chat, and interrupted connections."""
+"""The marketplace in Chromium: two users in one browser, an encrypted chat, and interrupted connections."""
 
 import re
 import subprocess

@@ -105,7 +105,7 @@ async def test_process_that_dies_at_a_page_repeats_no_message(
 
 
 async def test_repeated_page_adds_nothing(world: WorkflowWorld, app: App) -> None:
-    """The process dies after the commit of a page: the next lease goes on behind it."""
+    """The process dies after the commit of a page. The next lease continues after that page."""
     await join(world, 3)
     id = await announce(world)
     (job,) = [job for job in await app.lease(app.now, app.now + 1, 10) if job.id == id]

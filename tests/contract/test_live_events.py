@@ -1,4 +1,4 @@
-"""What follows from live events of the app: the end of waits, and event sources, on every store."""
+"""Reactions to live events of the app: the end of waits, and event sources, on every store."""
 
 from typing import Any
 
@@ -108,7 +108,7 @@ def live_topics(world: WorkflowWorld) -> list[str | None]:
 
 
 class AbsentHistory(NoHistory):
-    """The history of a broker that is away."""
+    """The history of an unavailable broker."""
 
     is_away = True
 

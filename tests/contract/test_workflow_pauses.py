@@ -67,7 +67,7 @@ async def test_paused_runs_go_on_when_code_defines_their_workflow(world: Workflo
 async def test_node_with_an_older_state_of_the_workflow_leaves_no_run_paused(
     world: WorkflowWorld, to: str | Audience
 ) -> None:
-    """Another node activates the workflow before this one, which knows of the deactivation only, pauses a run."""
+    """Another node activates the workflow before this node, which only knows of the deactivation, pauses a run."""
     await world.store.recipients.subscribe("", "room", "alice", world.clock.now())
     await world.put("booking", BELL)
     trigger = await world.trigger("booking", to)
@@ -91,7 +91,7 @@ async def test_event_of_an_inactive_workflow_counts_when_it_is_active_again(worl
     assert await world.status(id) == "completed"
 
 
-async def test_new_version_does_not_undo_a_deactivation_meanwhile(
+async def test_new_version_does_not_undo_a_concurrent_deactivation(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await world.put("booking", BELL)

@@ -10,7 +10,7 @@ ANSWER_SECONDS = 20.0
 
 
 class Socket:
-    """A client of NotificationSocket in this process. The application runs in a thread of its own."""
+    """A client of NotificationSocket in this process. The application runs in its own thread."""
 
     def __init__(self, cookies, **headers):
         named = {

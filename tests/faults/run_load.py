@@ -139,7 +139,7 @@ class Vendors:
 
 
 class RunLoad:
-    """Triggers runs, reads inboxes, kills processes, and checks what came of it."""
+    """Triggers runs, reads inboxes, kills processes, and checks the results."""
 
     def __init__(self, nodes: Nodes, vendors: Vendors, runs: int) -> None:
         self._nodes = nodes
@@ -246,7 +246,7 @@ class RunLoad:
             assert retried.is_success, retried.text
             self._set_aside += 1
 
-    # --- what came of it
+    # --- results
 
     def _check_inboxes(self) -> None:
         """Each run has one row; each is in one summary of its recipient; the counters match the rows."""
@@ -332,7 +332,7 @@ def store_of(engine: str) -> Iterator[dict[str, str]]:
 
 
 def check(folder: Path, engine: str, runs: int, kills: int, most: float = math.inf, speed: int = SPEED) -> Figures:
-    """Run so many runs with kills, and check what came of it."""
+    """Run this many runs with kills, and check the results."""
     with store_of(engine) as environ, Vendors() as vendors:
         email = f"smtp://127.0.0.1:{vendors.mails.port}?from=shop@example.com"
         with Nodes(folder, engine, {**environ, "BELLCAST_EMAIL": email}, speed) as nodes:

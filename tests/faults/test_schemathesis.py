@@ -88,7 +88,7 @@ schemathesis.openapi.format("time-or-back", strategies.just("back"))
 
 @pytest.fixture(scope="module")
 def bellcast_server(tmp_path_factory):
-    """A server of its own: valid requests change defaults and settings that the tests of the shared server rely on."""
+    """A separate server: valid requests change defaults and settings on which tests of the shared server rely."""
     with ServerProcess(tmp_path_factory.mktemp("schemathesis") / "data") as server:
         yield server
 

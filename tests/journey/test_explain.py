@@ -91,7 +91,7 @@ async def test_timeline_has_the_messages_of_all_devices(tmp_path: Path) -> None:
         assert {one["message"] for one in await timeline(client, id)} == {None, *messages}
 
 
-async def test_timeline_lists_decisions_and_what_became_of_the_message(tmp_path: Path) -> None:
+async def test_timeline_lists_decisions_and_the_outcome_of_the_message(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)
         id = await send(client)

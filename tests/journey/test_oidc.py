@@ -251,7 +251,7 @@ async def test_host_that_is_no_address_is_refused(rest: Rest, host: str) -> None
 
 
 async def test_sign_in_of_another_browser_is_refused(rest: Rest, provider: IdentityProvider) -> None:
-    """Login CSRF: the attacker's code in the victim's browser, which began no sign-in or one of its own."""
+    """Login CSRF: the attacker's code in the victim's browser, which began no sign-in or a different one."""
     attacker, victim = browser(rest), browser(rest)
     url = await visit(await begin(attacker))
     assert "not begun in this browser" in reason(await come_back(victim, url), 401)
@@ -411,7 +411,7 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
         reason(await sign_in(rest), 401)
     calls = provider.requests.count("/token")
     provider.claims = {}
-    assert "Too many failed tries" in reason(await sign_in(rest), 429)
+    assert "Too many failed attempts" in reason(await sign_in(rest), 429)
     assert provider.requests.count("/token") == calls == ADDRESS_FAILURES
     rest.clock.advance(15 * 60)
     assert (await sign_in(rest)).status_code == 303

@@ -78,7 +78,7 @@ async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path
         assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"news": {"email": False}}
 
 
-async def test_page_keeps_what_another_device_switched_meanwhile(tmp_path: Path) -> None:
+async def test_page_keeps_changes_of_another_device(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await world.put("/v1/types/news", {})
         path = await link(world)

@@ -100,7 +100,7 @@ async def test_stop_to_vonage_suppresses_the_number_until_start(tmp_path: Path) 
 
 
 async def test_key_of_one_tenant_cannot_answer_for_a_recipient_of_another(tmp_path: Path) -> None:
-    """Its own provider has the key of the project's, and a token that it knows."""
+    """The tenant's own provider has the same key as the project's, and a known token."""
     async with (
         vendor_server() as vendor,
         app(tmp_path, PUBLIC_URL=PUBLIC, HTTP_ALLOW="127.0.0.1") as (_, client),

@@ -115,7 +115,7 @@ def test_relay_thread_sends_at_once_when_it_is_woken_and_at_exit(bellcast_server
     assert titles(bellcast_server, "exit-reader") == ["Committed before the exit"]
 
 
-def test_relay_connects_again_after_its_database_was_away(bellcast_server, tmp_path):
+def test_relay_reconnects_after_an_outage_of_its_database(bellcast_server, tmp_path):
     file = tmp_path / "shop.db"
     with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
         relay = relay_thread.DatabaseRelay(f"sqlite:///{file}", bell)

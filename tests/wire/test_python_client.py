@@ -274,7 +274,7 @@ def test_wrong_server_is_reported_with_its_project(kind, bellcast_server):
     with client(kind, bellcast_server.url, other) as bell, pytest.raises(WrongProject) as refused:
         bell.notify("alice", title="Hello")
     assert refused.value.project == PROJECT[1]
-    assert f"this is another Bellcast (project {PROJECT[1]})" in str(refused.value)
+    assert f"this server belongs to another project ({PROJECT[1]})" in str(refused.value)
     assert str(refused.value).startswith(bellcast_server.url)
 
 

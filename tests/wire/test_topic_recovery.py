@@ -164,7 +164,7 @@ def test_topic_that_the_connection_follows_cannot_be_replayed(
         bell.send("subscribe", topics=[other, name], **{field: value}, ref=1)
         refusal = bell.next()
         assert (refusal["type"], refusal["code"]) == ("error", "invalid")
-        assert refusal["message"].startswith(f"{field}: cannot replay {name}, which this connection follows already")
+        assert refusal["message"].startswith(f"{field}: cannot replay {name}, which this connection already follows")
         publish(http, other, 2)
         assert bell.ask("subscribe", topics=[name])["topics"] == [name]
 

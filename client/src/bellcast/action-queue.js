@@ -1,5 +1,5 @@
 /**
- * The person's actions: shown immediately, sent one at a time, queued while the server is unavailable, reverted if refused. The order matters: read
+ * The user's actions: shown immediately, sent one at a time, queued while the server is unavailable, reverted if refused. The order matters: read
  * followed by unread must not arrive reversed.
  */
 

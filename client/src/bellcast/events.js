@@ -60,7 +60,7 @@
  * @typedef {Ready | NotificationEvent | DeletedEvent | CountsEvent | Reset | LiveEvent | Presence | Typing | PreferencesEvent | Heartbeat | Close | Ack | Pong | ErrorFrame} BellcastEvent
  */
 
-/** A field that each frame must have. @type {Record<BellcastEvent['type'], string>} */
+/** Required fields of each frame type. @type {Record<BellcastEvent['type'], string>} */
 const REQUIRED_FIELD = {
   ready: 'heartbeat',
   notification: 'notification',

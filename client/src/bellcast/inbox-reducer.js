@@ -45,14 +45,14 @@ export function extend(inbox, page) {
 /** @param {Page} page */
 const floorOf = ({ notifications, next }) => (next && notifications.length && placeOf(/** @type {Notification} */ (notifications.at(-1)))) || '';
 
-/** The text that rows sort by: the id, with the time of waking if the row was snoozed. @param {Notification} row */
+/** The sort key of a row: the id, with the time of waking if the row was snoozed. @param {Notification} row */
 export function placeOf({ id, woken_at }) {
   if (!woken_at) return id;
   const time = Date.parse(woken_at).toString(16).padStart(12, '0');
   return `${time.slice(0, 8)}-${time.slice(8)}${id.slice(13)}`;
 }
 
-/** Changes that may bring rows into a view that are not loaded. @type {Record<View, Change[]>} */
+/** Changes that may add rows to a view that are not loaded. @type {Record<View, Change[]>} */
 const REFETCH_TRIGGERS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'], snoozed: [] };
 
 /** Rows that belong to the view. @param {Inbox} inbox */

@@ -103,7 +103,7 @@ export class LiveTopics {
     this.#members.set(topic, [...members.values()]);
   }
 
-  /** Send a command; one that JSON cannot express, or with more arguments than it has, throws. @param {Command} type @param {unknown[]} args @returns {Promise<any>} */
+  /** Send a command. Throws if JSON cannot represent it, or if it has too many arguments. @param {Command} type @param {unknown[]} args @returns {Promise<any>} */
   request(type, args) {
     const fields = FIELDS[type];
     rejectUnknown(args.slice(fields.length), type);

@@ -1,4 +1,4 @@
-/** Actions done while the server was unavailable: stored over a reload, shown in all of the person's tabs, sent by one. */
+/** Actions done while the server was unavailable: kept across reloads, shown in all of the user's tabs, sent by one of them. */
 
 /** @import { Api } from './api.js' */
 /** @import { Notification, View } from './events.js' */

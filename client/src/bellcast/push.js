@@ -21,7 +21,7 @@ export async function pushState(api, base, { registration, ...others } = {}) {
   const worker = registration ?? (await navigator.serviceWorker.getRegistration(base));
   const subscription = await worker?.pushManager.getSubscription();
   if (!subscription) return 'off';
-  // Another person may have used this browser: the subscription belongs to the one that registered it last.
+  // Another user may have used this browser: the subscription belongs to the last one who registered it.
   const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
   return push_endpoints.some((/** @type {{endpoint: string}} */ { endpoint }) => endpoint === subscription.endpoint) ? 'on' : 'off';
 }

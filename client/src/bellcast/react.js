@@ -92,7 +92,7 @@ export function usePresence(topic) {
 /** @type {WeakMap<LiveSession, Map<string, number>>} */
 const subscriptions = new WeakMap();
 
-/** Subscribed while at least one component uses the topic. @param {LiveSession} session @param {string | undefined} topic */
+/** Subscribe to the topic while at least one component uses it. @param {LiveSession} session @param {string | undefined} topic */
 function useTopic(session, topic) {
   useEffect(() => {
     if (!topic) return undefined;

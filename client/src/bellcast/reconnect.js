@@ -42,7 +42,7 @@
 /** Loaded when a WebSocket fails. */
 const httpTransports = () => import('./transports/http.js');
 
-const READY_TIMEOUT = 10_000; // ms until `ready`: some proxies swallow an upgrade without a response
+const READY_TIMEOUT = 10_000; // ms until `ready`: some proxies drop an upgrade without a response
 const SILENCE_PER_HEARTBEAT_SECOND = 2_500; // ms of silence allowed for each second of the heartbeat interval: 2.5 heartbeats
 const SILENCE_POLL_INTERVAL = 10_000; // ms between checks of the clock: timers stop while the machine sleeps
 const MIN_RETRY_DELAY = 1_000;

@@ -1,4 +1,4 @@
-/** One person's live inbox: its state, its connection, and actions that show immediately and are reverted if refused. */
+/** A user's live inbox: its state, its connection, and actions that show immediately and are reverted if refused. */
 
 import { Api, Credential, Refused } from './api.js';
 import { loadTopics } from './lazy.js';
@@ -46,8 +46,8 @@ import { browserEnvironment } from './environment.js';
 const LIVE = ['event', 'presence', 'typing', 'preferences'];
 
 /**
- * Events: `change` (read `state`), `notification` (a new one), `alert` (new ones, in the one tab that alerts the person; also dispatched as `ring`),
- * `event`, `presence`, `typing` (on topics), `preferences` (the person's were changed), `refused` (a reverted action or a refused topic; the latter has a `topic` in `detail`).
+ * Events: `change` (read `state`), `notification` (a new one), `alert` (new ones, only in the tab that alerts the user; also dispatched as `ring`),
+ * `event`, `presence`, `typing` (on topics), `preferences` (the user's preferences have changed), `refused` (a reverted action or a refused topic; the latter has a `topic` in `detail`).
  */
 export class Session extends EventTarget {
   /** @type {Set<string>} */
@@ -77,7 +77,7 @@ export class Session extends EventTarget {
   /** @param {Options} [options] */
   constructor({ server = '', token, getToken, tokenUrl, recipient, topics = [], environment, ...others } = {}) {
     super();
-    rejectUnknown({ ...others, ...(typeof topics === 'string' && { topics }) }, 'Session'); // its characters would be topics
+    rejectUnknown({ ...others, ...(typeof topics === 'string' && { topics }) }, 'Session'); // each character would become a topic
     const page = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
     this.#topics = new Set(topics);

@@ -5,7 +5,7 @@ export function rejectUnknown(rest, where) {
   for (const name in { ...rest }) throw new TypeError(`${where}: invalid option ${name}`);
 }
 
-/** A filter without a value would be lost on its way, and the selection would be wider. @param {object} filter  view, type and tag @param {string} where */
+/** A filter without a value would be lost in transit, which would widen the selection. @param {object} filter  view, type and tag @param {string} where */
 export function checkFilter(filter, where) {
   for (const [name, value] of Object.entries(filter)) if (!/^(view|type|tag)$/.test(name) || !value || typeof value !== 'string') rejectUnknown({ [name]: 0 }, where);
 }

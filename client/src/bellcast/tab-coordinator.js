@@ -26,14 +26,14 @@ const loadTopics = () => import('./live-topics.js');
 
 const CLAIM_LOCK_TIME = 100; // ms until the lock is released, so that the claim reaches the next tab before it gets the lock
 const LEADER_ONLY = new Set(['ack', 'pong', 'error', 'close']); // frames that are not forwarded
-/** A follower never shows its token to another tab. */
+/** A follower never sends its token to another tab. */
 const NO_CREDENTIAL = { token: async () => null, renew: async () => false, claims: () => ({}), getToken: undefined };
 
 export class TabCoordinator {
   #tab;
   /** Topics by follower. @type {Map<string, Set<string>>} */
   #followers = new Map();
-  /** Ids of notifications some tab has alerted about. @type {Set<string>} */
+  /** Ids of notifications for which a tab has already alerted the user. @type {Set<string>} */
   #claimed = new Set();
   /** @type {ConnectionOptions['onEvent']} */
   #deliver = () => {};

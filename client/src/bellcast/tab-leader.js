@@ -1,4 +1,4 @@
-/** Leader election: of a person's tabs in one browser, the one that holds the lock has the connection. `tab-coordinator.js` is loaded when there is another tab. */
+/** Leader election: of a user's tabs in one browser, the tab that holds the lock has the connection. `tab-coordinator.js` is loaded when there is another tab. */
 
 import { Connection } from './connection.js';
 

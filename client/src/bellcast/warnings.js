@@ -1,4 +1,4 @@
-/** Console warnings about problems that a developer can fix: each once. Loaded when there is one. */
+/** Console warnings about problems that a developer can fix, each shown once. Loaded when there is one. */
 
 /** @import { Environment } from './environment.js' */
 

@@ -2,7 +2,7 @@
 
 import { InvalidArgument } from './errors.js';
 
-const LONE_SURROGATE = /\p{Surrogate}/u; // UTF-8 cannot carry half a character
+const LONE_SURROGATE = /\p{Surrogate}/u; // half of a character cannot be encoded in UTF-8
 
 /** An id or a name as text. @param {unknown} value @param {string} name @returns {string} */
 export function text(value, name) {
@@ -21,7 +21,7 @@ export function parameter(value, name) {
 /** An app's own data, if JSON can express it. @param {unknown} value @param {string} name @returns {unknown} */
 export function data(value, name) {
   try {
-    if (JSON.stringify(value, expressible) === undefined) throw new TypeError(`${shown(value)} has no form in JSON`);
+    if (JSON.stringify(value, expressible) === undefined) throw new TypeError(`${shown(value)} cannot be represented in JSON`);
   } catch (cause) {
     throw new InvalidArgument(`${name}: cannot be written as JSON: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
@@ -31,7 +31,7 @@ export function data(value, name) {
 /** Refuse what JSON.stringify drops or replaces. Fields that are undefined are absent, as everywhere in JavaScript. @param {string} key @param {unknown} value */
 function expressible(key, value) {
   const isLost = typeof value === 'function' || typeof value === 'symbol' || value instanceof Map || value instanceof Set;
-  if (isLost || (typeof value === 'number' && !Number.isFinite(value))) throw new TypeError(`${key && `${key}: `}${shown(value)} has no form in JSON`);
+  if (isLost || (typeof value === 'number' && !Number.isFinite(value))) throw new TypeError(`${key && `${key}: `}${shown(value)} cannot be represented in JSON`);
   if (typeof value === 'string' && LONE_SURROGATE.test(value)) throw new TypeError(`${key && `${key}: `}must be valid Unicode text`);
   return value;
 }

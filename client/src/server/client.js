@@ -17,12 +17,12 @@ const TIMEOUT = 5000; // ms for a response
 const BULK_TIMEOUT = 30_000; // ms: 10,000 items take about a second on an idle server
 const BULK_ITEMS = 10_000; // the server's limit for one request
 const BULK_CHARACTERS = 5 * 1024 * 1024; // at most 15 MiB of UTF-8, below the server's 16
-const API_KEY = 'bc_'; // API keys begin so; they cannot sign tokens
+const API_KEY = 'bc_'; // prefix of API keys, which cannot sign tokens
 const DEFAULT_TTL = 3600; // seconds
 const LONGEST_TTL = 30 * 86_400;
-/** Of outbox tables; two names of one. */
+/** SQL dialects of outbox tables; one has two names. */
 const DIALECTS = new Set(['sqlite', 'postgresql', 'postgres', 'mysql']);
-const TOLERANCE = 300; // seconds between the time in a signature and now
+const TOLERANCE = 300; // maximum seconds between a signature's time and now
 
 /**
  * @typedef {string | number} Id

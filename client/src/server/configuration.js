@@ -1,4 +1,4 @@
-/** The address and the secret: passed, or of the environment. */
+/** The address and the secret: passed, or from the environment. */
 
 import { InvalidArgument, NotConfigured } from './errors.js';
 
@@ -10,7 +10,7 @@ function variable(name) {
   try {
     return process?.env?.[name] || Deno?.env?.get(name) || undefined;
   } catch {
-    return undefined; // Deno without the permission to read the environment
+    return undefined; // Deno without permission to read the environment
   }
 }
 

@@ -1,3 +1,3 @@
-/** What browsers get for `bellcast/server`, so that a bundle that imports it fails to build instead of leaking the secret. */
+/** The module that browsers get for `bellcast/server`. A bundle that imports it fails to build instead of leaking the secret. */
 
 export {};

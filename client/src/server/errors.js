@@ -33,7 +33,7 @@ export class RequestRefused extends BellcastError {
     this.code = code;
     /** @type {FieldError[]} */
     this.errors = errors;
-    /** Seconds to wait, if the server named them. @type {number | null} */
+    /** Seconds to wait, if the server specified them. @type {number | null} */
     this.retryAfter = null;
   }
 }
@@ -41,11 +41,11 @@ export class RequestRefused extends BellcastError {
 /** 401: the secret, key or token is not accepted. */
 export class Unauthorized extends RequestRefused {}
 
-/** 401: the server is another Bellcast than the one of the secret. `project` is that server's public key. */
+/** 401: the server belongs to another project than the secret. `project` is that server's public key. */
 export class WrongProject extends Unauthorized {
   /** @param {number} status @param {object} problem @param {string} url @param {string} project */
   constructor(status, problem, url, project) {
-    super(status, problem, `${url}: this is another Bellcast (project ${project}), check the URL`);
+    super(status, problem, `${url}: this server belongs to another project (${project}): check the URL`);
     this.project = project;
   }
 }
@@ -71,10 +71,10 @@ export class Unavailable extends BellcastError {
   }
 }
 
-/** A response that is not one of a Bellcast server. Check the URL. */
+/** The response does not come from a Bellcast server. Check the URL. */
 export class Unreadable extends BellcastError {}
 
-/** A bulk send stopped between two requests: `results` are the items done, `cause` is why. */
+/** A bulk send stopped between two requests. `results` are the completed items, `cause` is the reason. */
 export class BulkInterrupted extends BellcastError {
   /** @param {object[]} results @param {unknown} cause */
   constructor(results, cause) {

@@ -1,4 +1,4 @@
-/** `bellcast/server`: the client for servers. It imports nothing of Node, so that it runs wherever `fetch` and Web Crypto exist. */
+/** `bellcast/server`: the client for servers. It imports nothing from Node, so it runs wherever `fetch` and Web Crypto exist. */
 
 export { Bellcast } from './client.js';
 export {

@@ -3,7 +3,7 @@
 import { parameter } from './arguments.js';
 import { BellcastError, REFUSALS, RequestRefused, Unavailable, Unreadable, WrongProject } from './errors.js';
 
-const DEADLINE = 8000; // ms for all tries of a request and the waits between them
+const DEADLINE = 8000; // ms for all attempts of a request and the waits between them
 const FIRST_WAIT = 200; // ms; doubles, with jitter
 const LONGEST_RETRY_AFTER = 20_000; // ms
 /** Idempotent in this API. */
@@ -15,7 +15,7 @@ const REPEATABLE = new Set(['GET', 'PUT', 'PATCH', 'DELETE']);
  * @property {unknown} [body]
  * @property {string} [text]  a body that is not JSON
  * @property {Record<string, string>} [headers]
- * @property {boolean} [harmless]  a repetition changes nothing
+ * @property {boolean} [harmless]  repeating the request changes nothing
  * @property {number} [timeout]  ms
  * @property {AbortSignal | undefined} [signal]
  *

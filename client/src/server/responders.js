@@ -13,7 +13,7 @@ import { isSigned } from './signatures.js';
  */
 
 const DEFAULT_TTL = 3600; // seconds
-const TOLERANCE = 300; // seconds between the time in a signature and now
+const TOLERANCE = 300; // maximum seconds between a signature's time and now
 
 /** @param {number} status @param {unknown} body */
 const json = (status, body) => new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', 'cache-control': 'no-store' } });

@@ -23,7 +23,7 @@ export async function signToken(crypto, secret, key, claims) {
   return `${signed}.${base64url(await hmac(crypto, text.encode(secret), text.encode(signed)))}`;
 }
 
-/** The bytes of a secret, or those of the base64 after `whsec_`. @param {string} secret */
+/** The bytes of a secret, or the decoded base64 after `whsec_`. @param {string} secret */
 function keyBytes(secret) {
   if (!secret.startsWith('whsec_')) return text.encode(secret);
   return Uint8Array.from(atob(secret.slice(6)), (character) => character.charCodeAt(0));

@@ -1,4 +1,4 @@
-/** UUIDv5 (RFC 9562): the key of an outbox row, made of a text. SHA-1 is computed here because Web Crypto's is async. */
+/** UUIDv5 (RFC 9562): the key of an outbox row, derived from a text. SHA-1 is computed here because Web Crypto's is async. */
 
 const NAMESPACE_URL = '6ba7b811-9dad-11d1-80b4-00c04fd430c8';
 const UUID = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i;
@@ -43,7 +43,7 @@ function round(at, b, c, d) {
   return [b ^ c ^ d, 0xca62c1d6];
 }
 
-/** The key of an outbox row: a UUID as it is, the UUIDv5 (URL namespace) of another text. @param {string} text */
+/** The key of an outbox row: a UUID unchanged, or the UUIDv5 (URL namespace) of any other text. @param {string} text */
 export function rowKey(text) {
   if (UUID.test(text)) return text;
   const namespace = Uint8Array.from(NAMESPACE_URL.replace(/-/g, '').match(/../g) ?? [], (pair) => parseInt(pair, 16));

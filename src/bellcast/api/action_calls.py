@@ -35,7 +35,8 @@ class ActionCallContext:
         await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, topic=topic))
 
     async def _publish(self, event: LiveEvent) -> None:
-        validation.check(validation.data("data", event.data, 0))  # raise in the handler if the broker cannot carry it
+        # raises in the handler if the broker cannot encode the data
+        validation.check(validation.data("data", event.data, 0))
         await events.publish(self._engines, event)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
@@ -54,15 +55,14 @@ class ActionCallContext:
         raise HandlerFailed(NO_CONNECTION)
 
 
-# What the first action may change: it reads the notification.
+# Fields that the first action may change: it marks the notification read.
 TYPES = ("notification.acted", "notification.seen", "notification.read")
 
 
 async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key: str) -> Notification:
-    """Record an action once, publish it, and call its handler.
-
-    The record is committed before the call, so that no repetition calls twice. Raises NoHandler, with nothing recorded,
-    if the app has no handler of that name; HandlerFailed if the handler fails, with the action recorded."""
+    """Record an action once, publish it, and call its handler. The record is committed before the call, so a retry
+    never calls the handler twice. Raises NoHandler, with nothing recorded, if the app has no handler with that name.
+    Raises HandlerFailed, with the action recorded, if the handler fails."""
     _check_handler(ctx, await _find(ctx, inbox, id), key)
     engines = ctx.engines
     report = await engines.webhooks.report(inbox.state.tenant, TYPES)
@@ -75,7 +75,7 @@ async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key
 
 
 async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification:
-    """Return the notification as `take` would, without a change or a call."""
+    """Return the same notification as `take`, without changing anything or calling the handler."""
     before = await _find(ctx, inbox, id)
     _check_handler(ctx, before, key)
     find_action(before, key)
@@ -101,7 +101,7 @@ def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> Non
             and action.call is not None
             and not ctx.app.has(action.call)
         ):
-            raise NoHandler(f"The app has no handler of the name {action.call[:100]!r}.")
+            raise NoHandler(f"The app has no handler with the name {action.call[:100]!r}.")
 
 
 async def _call(ctx: ApiContext, principal: Principal, notification: Notification, action: ActionButton) -> None:

@@ -35,8 +35,8 @@ class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class NotificationPage(Struct, frozen=True):
-    """A page of notifications. Pass `next` as `after` for older ones. If `scanned_until` is not null, the filters
-    matched few of the compared rows: pass it as `after` to search further. The first one has the `total`."""
+    """A page of notifications. Pass `next` as `after` for older ones. If `scanned_until` is not null, the search
+    stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
 
     notifications: list[ListedNotification]
     next: str | None
@@ -46,7 +46,7 @@ class NotificationPage(Struct, frozen=True):
 
 class AnnouncementPage(Struct, frozen=True):
     """A page of announcements. Pass `next` as `after` for older ones, or `scanned_until`, if it is not null, to search
-    further. The first one has the `total`."""
+    further. Only the first page has a `total`."""
 
     announcements: list[ListedNotification]
     next: str | None
@@ -69,7 +69,8 @@ class AnnouncementPage(Struct, frozen=True):
 async def notification_page(request: ApiRequest) -> ASGIApp:
     """List sent notifications.
 
-    To named recipients, newest first; the filters can be combined. One request compares at most 20,000 rows with them."""
+    Notifications to named recipients, newest first. The filters can be combined. One request examines at most 20,000
+    rows."""
     query = request_body.query(request, SentItemsQuery)
     engines = context.of(request).engines
     wanted, sends = _sent_query(request, query), engines.store.sends
@@ -95,7 +96,8 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
 async def announcement_page(request: ApiRequest) -> ASGIApp:
     """List announcements.
 
-    Newest first, without those that were recalled. With `recipient`, those that are in its inbox; `state` is the state there."""
+    Newest first, without recalled ones. With `recipient`, only the announcements in that recipient's inbox; `state`
+    filters by their state there."""
     query = request_body.query(request, SentItemsQuery)
     if query.state is not None and query.recipient is None:
         raise Invalid.of("state", "must be with `recipient`: each inbox has its own state of an announcement")

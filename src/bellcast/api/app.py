@@ -163,5 +163,5 @@ def described(limits: Limits) -> dict[str, Any]:
 
 @functools.cache
 def _router() -> ApiRouter:
-    """All apps of a process share the router: each request carries the state of its app."""
+    """Return the router, which all apps of a process share: each request has the state of its app."""
     return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH])

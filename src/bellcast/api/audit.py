@@ -1,5 +1,5 @@
-"""The audit log: requests of operators that change or export something, each access of support to content, changes of
-operators and keys by API keys, and refused attempts."""
+"""The audit log. It records operators' requests that change or export something, each access to content by the role
+support, changes to operators and keys made with API keys, and refused attempts."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -24,20 +24,21 @@ from bellcast.ports.documents import AuditRecord
 from bellcast.ports.list_scan import ListTotal
 
 OK = "ok"
-# The actor of requests with the project secret. No operator has a name with a space, or with a colon like `key:<id>`.
+# The actor of requests with the project secret. It has a space, so it is neither the name of an operator nor
+# `key:<id>`.
 SECRET_ACTOR = "project secret"  # noqa: S105  the name of an actor, no secret
-# Characters of a path in an entry; keys are shorter.
+# Maximum characters of a path in an entry; keys are shorter.
 MAX_TARGET = 500
-# Bytes of a changed value as JSON.
+# Maximum bytes of a changed value as JSON.
 MAX_VALUE = 1_000
 TOO_LONG = "…"
-# A key that repeats refused requests must not fill the store.
+# Limits how fast a key with repeated refused requests can fill the store.
 REFUSALS_PER_SECOND = 1
 REFUSALS = "audit refusals" + SEPARATOR
 CHANGES = "audit_changes"
-# True in the state of a request with an entry that is committed with its change.
+# Key in a request's state: True if the entry is committed together with the change.
 IS_COMMITTED = "audit_is_committed"
-# Entries that one request verifies: 5,000 take 0.1 s.
+# Maximum entries that one request verifies: 5,000 take 0.1 s.
 MAX_VERIFIED = 5_000
 
 
@@ -67,14 +68,14 @@ class AuditItem(Struct, frozen=True, kw_only=True):
 
 
 class AuditPage(Struct, frozen=True):
-    """A page of the audit log. Pass `next` as `after` for older entries. The first one has the `total`."""
+    """A page of the audit log. Pass `next` as `after` for older entries. Only the first page has a `total`."""
 
     entries: list[AuditItem]
     next: str | None
     total: ListTotal | None = None
 
 
-# More entries than any audit has, and still an integer of both stores.
+# Above the number of any entry, and within the integer range of both stores.
 MAX_NUMBER = 2**53
 
 
@@ -86,8 +87,8 @@ class AuditVerificationQuery(Struct, frozen=True, kw_only=True):
 
 
 class AuditVerification(Struct, frozen=True, kw_only=True):
-    """Verified entries. `broken` is the first one that was changed, or that does not follow the one before. `last` is the
-    last verified one; pass its number as `after` until `is_complete`."""
+    """Verified entries. `broken` is the first entry that was changed or does not follow its predecessor. `last` is the
+    last verified entry: pass its number as `after` until `is_complete` is true."""
 
     checked: int
     broken: AuditItem | None
@@ -102,8 +103,8 @@ async def recorded(
     is_audited: bool = False,
     is_export: bool = False,
 ) -> ASGIApp:
-    """Call the handler, and record the outcome if the request needs an entry. An audited operation and the export of a list
-    are recorded for API keys and the project secret too."""
+    """Call the handler, and record the outcome if the request needs an entry. Audited operations and exports of lists
+    are also recorded for API keys and the project secret."""
     caller: Caller | None = request.scope["state"].get("caller")
     if caller is None or not (is_export or _is_recorded(caller, request.scope, is_audited=is_audited)):
         return await handler(request)
@@ -120,7 +121,7 @@ async def recorded(
 
 
 async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
-    """Record a request that its caller was not permitted."""
+    """Record a request that was refused for lack of permission."""
     caller: Caller | None = request.scope["state"].get("caller")
     if caller is None:
         return
@@ -130,7 +131,7 @@ async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:
 
 
 def is_by_operator(request: ApiRequest) -> bool:
-    """Return whether an operator sent the request: only its changes of most objects are recorded."""
+    """Return whether an operator sent the request. For most objects, only changes by operators are recorded."""
     caller: Caller = request.scope["state"]["caller"]
     return caller.operator is not None
 
@@ -149,7 +150,7 @@ def note_changes(request: ApiRequest, before: Mapping[str, Any], after: Mapping[
 
 
 async def record(request: ApiRequest, actor: str, outcome: str) -> None:
-    """Append an entry about a request, unless it was committed with the change."""
+    """Append an entry about a request, unless the entry was already committed with the change."""
     if outcome == OK and request.scope["state"].get(IS_COMMITTED):
         return
     ctx = context.of(request)

@@ -1,5 +1,5 @@
-"""Requests of callers that are bound to tenants. Each is limited to one of their tenants here, before its handler runs, or
-refused: handlers see a query that names an allowed tenant, and a body that names no other."""
+"""Requests of callers that are restricted to some tenants. Before the handler runs, each request is narrowed to one
+allowed tenant or refused, so handlers only see a query with an allowed tenant and a body that names no other."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,10 +13,11 @@ from bellcast.errors import Forbidden, TooLarge
 from bellcast.model.identities import EVERY_TENANT, Caller
 from bellcast.workflows.yaml_text import YamlText
 
-# How an operation limits a bound caller. "query": the query names the tenant. "list": also `*`, all of the caller's. "path":
-# the path names it. "handler": the handler compares the tenants itself. "refused", None: such callers are refused.
+# How an operation limits a bound caller. "query": the query names the tenant. "list": like "query", and `*` means all
+# tenants of the caller. "path": the path names the tenant. "handler": the handler compares the tenants itself.
+# "refused" or None: bound callers are refused.
 TenantRule = Literal["query", "list", "path", "handler", "refused"]
-# JSON without the name has no such field; an escape may hide it.
+# If this name does not occur in the JSON text, no field has it; a backslash escape could hide it.
 MARKS = (b"tenant", b"\\u")
 # Larger bodies are decoded in another thread.
 INLINE_BYTES = 65_536
@@ -45,7 +46,7 @@ def limit(request: ApiRequest, caller: Caller, rule: TenantRule | None) -> None:
 
     async def check(body: bytes) -> None:
         media_type = request_body.media_type(request)
-        # YAML of this size takes a second to parse.
+        # Parsing YAML of this size takes a second.
         if len(body) <= INLINE_BYTES and media_type not in request_body.YAML_TYPES:
             _check(media_type, body, tenant)
         else:
@@ -66,12 +67,12 @@ def has_same_rights(one: Caller, other: Caller) -> bool:
 
 
 def _check(media_type: str, body: bytes, tenant: str) -> None:
-    """Raise Forbidden if a body names another tenant, BadRequest if a part cannot be decoded."""
+    """Raise Forbidden if a body names a tenant that is not allowed, BadRequest if a part cannot be decoded."""
     is_escaped = media_type == request_body.FORM or media_type in request_body.YAML_TYPES
     if not is_escaped and not any(mark in body for mark in MARKS):
         return
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
-        raise TooLarge(f"A request of a caller that is bound to tenants has at most {MAX_VALUES} values.")
+        raise TooLarge(f"A request of a caller that is restricted to tenants may have at most {MAX_VALUES} values.")
     for value in _values(media_type, body):
         tenant_bounds.check_value(tenant, value)
 

@@ -12,15 +12,15 @@ from bellcast.errors import NotFound
 from bellcast.model.asgi import ASGIApp
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
-# A checkout without a build serves the sources, which run unbuilt.
+# Without a build, as in a checkout, the sources are served; browsers run them unbuilt.
 FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
 ENTRY, MODULE, PUSH_WORKER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js"
-# The check of a page's connection, and the server's part of it, which has no data of anyone but the token's owner.
+# Paths of the connection check: its script, and the server's answer, which only contains data of the token's owner.
 CHECK, CHECK_ANSWER = "/bellcast/check.js", "/v1/check"
-# Pages of all origins may load these files, which are the same for everyone: a page of an undeclared origin then shows why
-# its connection is refused.
+# Pages of all origins may load these files, which are the same for everyone. So a page of an undeclared origin can show
+# why its connection is refused.
 PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, CHECK, CHECK_ANSWER})
 # Pages of all origins load these files.
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
@@ -87,7 +87,8 @@ async def module(request: ApiRequest) -> ASGIApp:
 async def push_worker(request: ApiRequest) -> ASGIApp:
     """The service worker script for push messages.
 
-    A service worker imports it with `importScripts`; `session.enablePush()` registers it as one by itself."""
+    `session.enablePush()` registers it. If your page has its own service worker, import the script there with
+    `importScripts`."""
     return _file(request, "bellcast-push.js")
 
 

@@ -25,9 +25,9 @@ from bellcast.model.notifications import Audience, Draft
 
 NDJSON = request_body.NDJSON_TYPES
 
-# Field errors of one item. With MAX_FIELD_ERRORS each, 10,000 items were a response of 100 MB.
+# Maximum field errors of one item. With MAX_FIELD_ERRORS for each, the response to 10,000 items could reach 100 MB.
 MAX_ITEM_ERRORS = 10
-# One item is decoded in one step. The largest draft within the other limits has half of this.
+# An item is decoded in one step. The largest draft that the other limits permit has half this size.
 MAX_ITEM_BYTES = 1_048_576
 
 RawItem = bytes | msgspec.Raw
@@ -43,9 +43,10 @@ class BulkRequest(NamedTuple):
 
 
 class Result(Struct, frozen=True, omit_defaults=True):
-    """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the schedule of
-    an item with `send_at`, or the problem it was refused with; then the item was not sent. A dry run has the number of
-    recipients, null for an audience of more than 10,000 or of all tenants, and the plan of an item."""
+    """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the
+    schedule of an item with `send_at`, or the problem for which it was refused. A refused item is not sent. In a dry
+    run: the item's plan and its number of recipients, which is null for an audience of more than 10,000 or of all
+    tenants."""
 
     id: str | UnsetType = UNSET
     ids: list[str] | UnsetType = UNSET
@@ -68,7 +69,7 @@ class CreatedItem(Struct, frozen=True):
 
 
 class StoredAnswer(Struct, frozen=True):
-    """The parts of a send's response that a result repeats."""
+    """The parts of a send's response that are copied into a result."""
 
     notifications: list[CreatedItem] = []
     announcement: CreatedItem | None = None
@@ -128,7 +129,7 @@ async def _plan_item(ctx: ApiContext, number: int, draft: Draft | BellcastError,
 
 
 def _tenant_of(draft: Draft | BellcastError) -> str | None:
-    """Return the tenant that an item names; None if it names none or two, or was refused."""
+    """Return the tenant that an item names; None if it names none or several, or was refused."""
     if not isinstance(draft, Draft):
         return None
     is_same = not isinstance(draft.to, Audience) or draft.to.tenant in (None, draft.tenant)
@@ -156,7 +157,7 @@ async def read(request: ApiRequest) -> BulkRequest:
 
 
 async def decode(ctx: ApiContext, received: BulkRequest, shape: request_body.Shape[D]) -> list[D | BellcastError]:
-    """Decode the items in slices; an invalid one becomes its refusal."""
+    """Decode the items in slices. The result of an invalid item is its refusal."""
     items, tenant, key = received
     suggestions = Suggestions()
     drafts: list[D | BellcastError] = []
@@ -168,7 +169,7 @@ async def decode(ctx: ApiContext, received: BulkRequest, shape: request_body.Sha
 async def results_of(
     ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError]
 ) -> BulkResults:
-    """Return the response for the answers and refusals of drafts, in their order."""
+    """Return the response for drafts: their answers and refusals, in the order of the drafts."""
     results: list[Result] = []
     async for sent in ctx.engines.pace.slices(list(zip(drafts, outcomes, strict=True))):
         results += [_result(number, *one) for number, one in enumerate(sent, len(results))]
@@ -176,7 +177,7 @@ async def results_of(
 
 
 def _keys(key: str | None, count: int) -> list[str | None]:
-    """Derive a key per item from the request's key; hashed, so that a long key leaves room for the number."""
+    """Derive a key per item from the request's key. The key is hashed so that the item's number always fits."""
     if key is None:
         return [None] * count
     root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
@@ -193,7 +194,7 @@ def _read(
 ) -> D | BellcastError:
     text = bytes(item)
     if len(text) > MAX_ITEM_BYTES:
-        return TooLarge(f"An item has at most {MAX_ITEM_BYTES} bytes, got {len(text)}.")
+        return TooLarge(f"An item may have at most {MAX_ITEM_BYTES} bytes, got {len(text)}.")
     try:
         draft = request_body.json(text, shape, ctx, suggestions)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
@@ -219,7 +220,7 @@ def refused(number: int, refusal: BellcastError) -> Result:
 
 
 def _with_fewer_errors(refusal: BellcastError) -> BellcastError:
-    """Return the error with its first MAX_ITEM_ERRORS field errors, and the number of the others in its detail."""
+    """Return the error with its first MAX_ITEM_ERRORS field errors; the detail has the number of omitted ones."""
     rest = len(refusal.errors) - MAX_ITEM_ERRORS
     if rest <= 0:
         return refusal

@@ -1,4 +1,4 @@
-"""How often a caller may test connections with values of its request."""
+"""Rate limit for connection tests whose target is in the request."""
 
 import math
 
@@ -6,7 +6,7 @@ from bellcast.api import context, guards
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import TooMany
 
-# Each calls servers that the request names, for up to 15 s. One operator's tests do not use up another's.
+# A test calls servers named in the request, for up to 15 s. The limit is per caller.
 TESTS_PER_MINUTE = 10
 MINUTE_SECONDS = 60
 
@@ -14,7 +14,7 @@ MINUTE_SECONDS = 60
 def count(request: ApiRequest) -> None:
     """Count a test of the caller. Raises TooMany."""
     ctx, caller = context.of(request), guards.caller(request)
-    # A bucket refills within a second: its clock runs slower by a minute's seconds.
+    # A token bucket refills within a second, so it gets a clock that is 60 times slower.
     now = ctx.engines.clock.now() // MINUTE_SECONDS
     wait = ctx.connection_tests.take(f"{caller.operator or ''} {caller.key or ''}", TESTS_PER_MINUTE, now)
     if wait:

@@ -50,8 +50,8 @@ class TransportCount(Struct, frozen=True):
 
 
 class Stats(Struct, frozen=True):
-    """Live connections by protocol and transport, and rows in the store by kind. `at_least`: the kinds of which there may be
-    more."""
+    """Live connections by protocol and transport, and rows in the store by kind. `at_least` lists the kinds whose count
+    is a lower bound."""
 
     connections: list[TransportCount]
     store: dict[str, int]
@@ -59,8 +59,8 @@ class Stats(Struct, frozen=True):
 
 
 class ConnectionPage(Struct, frozen=True):
-    """A page of connections. Pass `next` as `after` for the following page. The first one has the `total`: exact if it is the only
-    one, and for open connections without a filter."""
+    """A page of connections. Pass `next` as `after` for the following page. Only the first page has a `total`. It is
+    exact if there is no other page, and for open connections without a filter."""
 
     connections: list[ConnectionItem]
     next: str | None
@@ -113,8 +113,8 @@ class CloseQuery(TenantQuery, frozen=True, kw_only=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List the connections of a tenant on all nodes.
 
-    The open ones, or with `state=closed` the last 1,000 of each node that ended, with the reason. Newest first: by
-    the start of open connections, and the end of closed ones."""
+    Open connections, or with `state=closed` the last 1,000 closed ones of each node, with the reason. Open connections
+    are ordered by their start and closed ones by their end, newest first."""
     params = request_body.query(request, ConnectionsQuery)
     wanted, connections, limit = params.wanted, context.of(request).connections, params.limit + 1
     named = _tenants(request, params)
@@ -158,7 +158,7 @@ async def close(request: ApiRequest) -> ASGIApp:
 
 
 def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
-    """Return the tenants of a request; None is all of them."""
+    """Return the tenants of a request; None means all."""
     if query.tenant != EVERY_TENANT:
         return [tenants.single_tenant(request)]
     bound = bound_callers.every(request)
@@ -196,10 +196,10 @@ def _item(one: ConnectionInfo) -> ConnectionItem:
 async def stats(request: ApiRequest) -> ASGIApp:
     """Count connections and stored rows.
 
-    Connections by protocol and transport on all nodes, and rows in the store by kind: of one tenant if it is
-    `tenant` (empty: the default one), else of all tenants. Of one tenant, at most 100,000 of each kind are counted:
-    `at_least` names the kinds of which there may be more. Counts of millions of rows may be a minute old; on
-    PostgreSQL they are the estimates of its planner."""
+    Connections by protocol and transport on all nodes, and rows in the store by kind. With `tenant`, the numbers are
+    those of one tenant (empty: the default tenant), else of all. For one tenant, at most 100,000 rows of each kind are
+    counted: `at_least` lists the kinds that may have more. Counts of millions of rows may be a minute old; on
+    PostgreSQL they are the planner's estimates."""
     ctx = context.of(request)
     query = request_body.query(request, TenantQuery)
     connections: Counter[tuple[str, str]] = Counter()

@@ -1,4 +1,4 @@
-"""Set-up of the console, sign-in, and the signed-in operator's own account."""
+"""Set-up of the console, sign-in, and the account of the signed-in operator."""
 
 import functools
 from datetime import datetime
@@ -18,12 +18,12 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Caller
 from bellcast.model.operators import SCOPES_OF_ROLE, Operator, Role
 
-# Longer than any name of an operator and any code.
+# Above the length of any operator's name or code.
 MAX_NAME = 100
 ISSUER = "Bellcast"
-EXTERNAL = "The identity provider signs this operator in, with its own password and second factor."
+EXTERNAL = "This operator signs in with the identity provider, which has its own password and second factor."
 NO_STORE = {"cache-control": "no-store"}
-# For requests without a session yet, and for those of the signed-in operator.
+# Paths for requests without a session, and for requests of the signed-in operator.
 public_operation = functools.partial(
     operation, tag="Console", required_scope=None, response_headers=("Set-Cookie",), refusals=(NotFound, Forbidden)
 )
@@ -31,7 +31,7 @@ own_operation = functools.partial(operation, tag="Console", required_scope="oper
 
 
 class SetupState(Struct, frozen=True):
-    """Whether the console has no owner yet, and the name of the identity provider that signs in operators."""
+    """Whether the console needs its first owner, and the name of the identity provider for operators."""
 
     needed: bool
     provider: str | None
@@ -81,7 +81,7 @@ class MfaCode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RecoveryCodes(Struct, frozen=True):
-    """Codes for sign-ins without the authenticator app, each for one. They are not shown again."""
+    """One-time codes for signing in without the authenticator app. They are not shown again."""
 
     codes: list[str]
 
@@ -108,7 +108,7 @@ class OperatorItem(Struct, frozen=True, kw_only=True):
 
 
 class Account(OperatorItem, frozen=True, kw_only=True):
-    """The signed-in operator. With `must_enrol`, it must set up an authenticator app before anything else."""
+    """The signed-in operator. With `must_enrol`, the operator must set up a second factor before anything else."""
 
     must_enrol: bool
 
@@ -117,7 +117,7 @@ class Account(OperatorItem, frozen=True, kw_only=True):
     "GET", "/v1/setup", tag="Console", required_scope=None, response_types={200: SetupState}, refusals=(NotFound,)
 )
 async def setup_state(request: ApiRequest) -> ASGIApp:
-    """Whether the console is to be set up, and how operators sign in."""
+    """Read whether the console must be set up, and how operators sign in."""
     oidc = context.of(request).oidc
     return responses.json(SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.name))
 
@@ -132,7 +132,8 @@ async def setup_state(request: ApiRequest) -> ASGIApp:
 async def set_up(request: ApiRequest) -> ASGIApp:
     """Create the first owner.
 
-    With the one-time code that `bellcast serve` or `bellcast operator setup-code` printed. The response signs in."""
+    Send the one-time code that `bellcast serve` or `bellcast operator setup-code` printed. The response signs the owner
+    in."""
     console = sessions(request)
     params = await request_body.body(request, SETUP)
     signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
@@ -151,7 +152,7 @@ async def set_up(request: ApiRequest) -> ASGIApp:
 async def make_setup_code(request: ApiRequest) -> ASGIApp:
     """Create a code for the first set-up.
 
-    With the project secret or a key with all scopes, while the console has no owner."""
+    Needs the project secret or a key with all scopes. Only possible while the console has no owner."""
     check_grant(guards.caller(request), "owner")
     return responses.json(SetupCode(await sessions(request).make_setup_code()), 201)
 
@@ -160,15 +161,15 @@ async def make_setup_code(request: ApiRequest) -> ASGIApp:
 async def sign_in(request: ApiRequest) -> ASGIApp:
     """Sign in to the console.
 
-    From a page of this server. After several failures each try waits."""
+    Only for pages of this server. After several failures, each attempt must wait."""
     console = sessions(request)
     params = await request_body.body(request, SIGN_IN)
     try:
         signed_in = await console.sign_in(guards.browser_request(request), params.name, params.password, params.code)
     except BellcastError as failure:
-        # The limits of failed tries also bound the number of these entries.
+        # The limits of failed attempts also bound the number of these entries.
         if failure.status == 401 and not isinstance(failure, MfaRequired):
-            # The audit must not store a password that was typed into the wrong field.
+            # The audit log must not store a password that was typed into the wrong field.
             known = await context.of(request).engines.store.operators.find(params.name)
             await audit.record(request, params.name if known else "unknown", failure.code)
         raise
@@ -198,9 +199,7 @@ async def me(request: ApiRequest) -> ASGIApp:
     response_headers=("Set-Cookie",),
 )
 async def change_own_password(request: ApiRequest) -> ASGIApp:
-    """Change the password of the signed-in operator.
-
-    Its other sessions end."""
+    """Change the password of the signed-in operator. The operator's other sessions end."""
     params = await request_body.body(request, PASSWORD)
     browser = guards.browser_request(request)
     return signed_in_response(
@@ -212,7 +211,8 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
 async def verify_password(request: ApiRequest) -> ASGIApp:
     """Type the password again.
 
-    Keys, operators, providers, webhooks, settings for owners and erasure need a password that was typed in the last 10 minutes."""
+    Changes to keys, operators, providers, webhooks and owner-only settings, and erasure, need a password that was typed
+    in the last 10 minutes."""
     params = await request_body.body(request, CHECK)
     await sessions(request).verify_again(guards.browser_request(request), params.password)
     return responses.empty()
@@ -222,7 +222,7 @@ async def verify_password(request: ApiRequest) -> ASGIApp:
 async def begin_mfa(request: ApiRequest) -> ASGIApp:
     """Set up an authenticator app.
 
-    The secret applies once a code of the app confirms it."""
+    The secret takes effect when a code of the app confirms it."""
     operator = await _own_with_password(request)
     secret = await sessions(request).begin_mfa(operator)
     uri = totp.uri(secret, operator.name, ISSUER)
@@ -238,9 +238,7 @@ async def begin_mfa(request: ApiRequest) -> ASGIApp:
     refusals=(Conflict,),
 )
 async def confirm_mfa(request: ApiRequest) -> ASGIApp:
-    """Confirm an authenticator app.
-
-    From now on, sign-in needs its codes, or one of the returned recovery codes."""
+    """Confirm an authenticator app. Afterwards, sign-in needs its codes, or one of the returned recovery codes."""
     params = await request_body.body(request, CODE)
     codes = await sessions(request).confirm_mfa(await own(request), params.code)
     return responses.json(RecoveryCodes(codes), 200, NO_STORE)
@@ -254,9 +252,7 @@ async def confirm_mfa(request: ApiRequest) -> ASGIApp:
     refusals=(Conflict,),
 )
 async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
-    """Create new recovery codes.
-
-    The old ones end."""
+    """Replace the recovery codes. The old ones no longer work."""
     return responses.json(
         RecoveryCodes(await sessions(request).replace_recovery_codes(await own(request))), 201, NO_STORE
     )
@@ -286,7 +282,7 @@ async def own(request: ApiRequest) -> Operator:
 
 
 async def _own_with_password(request: ApiRequest) -> Operator:
-    """Return the signed-in operator. Raises Conflict for one without a password here."""
+    """Return the signed-in operator. Raises Conflict if the operator has no password here."""
     operator = await own(request)
     if operator.subject is not None:
         raise Conflict(EXTERNAL)
@@ -312,7 +308,7 @@ def item(operator: Operator) -> OperatorItem:
 
 
 def check_grant(caller: Caller, role: Role) -> None:
-    """Raise Forbidden if the role may do more than the caller: creating it would raise the caller's own rights."""
+    """Raise Forbidden if the role has more rights than the caller, who could otherwise gain these rights."""
     missing = [scope for scope in SCOPES_OF_ROLE[role] if scope not in caller.scopes]
     if missing:
         raise Forbidden(

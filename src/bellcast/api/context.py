@@ -56,11 +56,13 @@ class Connections(Protocol):
         limit: int,
         wanted: ConnectionFilter = EVERY_CONNECTION,
     ) -> Sequence[ConnectionInfo]:
-        """Return at most `limit` connections, newest first, before the position `before`; of all tenants if `tenant` is None."""
+        """Return at most `limit` connections, newest first, before the position `before`. If `tenant` is None, of all
+        tenants."""
         ...
 
     async def close(self, tenant: str | None, id: str, *, reconnect: bool) -> bool:
-        """Close a connection of the tenant, or of any if it is None, on whatever node. False if none has it."""
+        """Close a connection on any node; if `tenant` is not None, only one of this tenant. Return False if no node has
+        it."""
         ...
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
@@ -72,11 +74,11 @@ class Connections(Protocol):
         ...
 
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
-        """Followed topics with their numbers of connections."""
+        """Return followed topics with their numbers of connections."""
         ...
 
     def followed_topics_of_all(self) -> Mapping[tuple[str, str], int]:
-        """Followed topics of all tenants, by tenant and topic."""
+        """Return followed topics of all tenants, by tenant and topic."""
         ...
 
     def followers(self, tenant: str, topic: str) -> int:
@@ -107,7 +109,7 @@ class TestClockControl(Protocol):
         ...
 
     async def advance(self, milliseconds: int) -> int:
-        """Move the clock through everything that falls due; return the new time."""
+        """Move the clock forward, running everything that falls due on the way; return the new time."""
         ...
 
 
@@ -120,7 +122,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     access: AccessConfig
     connections: Connections
-    nodes: Callable[[], Sequence[LiveNode]]  # the live ones, by id
+    nodes: Callable[[], Sequence[LiveNode]]  # live nodes, by id
     doctor: Doctor
     catalog: Catalog
     previews: Previews
@@ -130,7 +132,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     sources: Sources
     app: CallBackend = NoBackend()
     channels: ChannelConfig = msgspec.field(default_factory=ChannelConfig)
-    url_problem: Callable[[str], str | None]  # why a URL from the API or of a recipient must not be used
+    url_problem: Callable[[str], str | None]  # reason why a URL from the API or of a recipient must not be used
     providers: ProviderDirectory
     receipts: Receipts
     webhooks: Webhooks
@@ -146,7 +148,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     settings: ServerSettingsStore
     secrets: StoredSecrets
     test_pusher: Callable[[PusherTestRequest], Awaitable[TestReport]]
-    connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their callers
+    connection_tests: TokenBuckets = msgspec.field(default_factory=TokenBuckets)  # their authentication
     stats: StatsReader | None = None  # numbers over time; None with BELLCAST_STATS=off
     console: ConsoleSessions | None = None  # operators; None with the console turned off
     passkeys: Passkeys | None = None
@@ -155,7 +157,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     real_clock: Clock | None = None  # the system time, with a test clock
     has_landing: bool = True  # the page at /
     landing_url: str | None = None  # where / redirects to, instead of the page
-    has_trial: bool = True  # its form, which sends; never behind a known proxy
+    has_trial: bool = True  # the page's form that sends a first notification; off behind a known proxy
 
     @property
     def token_clock(self) -> Clock:

@@ -11,7 +11,7 @@ from bellcast.model import validation
 from bellcast.workflows.yaml_text import YamlText
 
 MEDIA_TYPES = ("application/json", "application/yaml")
-# Objects are read as a whole wherever they are used.
+# Bounds the cost of each use: objects are always loaded as a whole.
 MAX_BYTES = 256 * 1024
 
 
@@ -20,7 +20,7 @@ async def read(request: ApiRequest, added: Collection[str]) -> tuple[Any, YamlTe
     text: YamlText | None = None
     if request_body.media_type(request) in request_body.YAML_TYPES:
         limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
-        # In a thread: the parser takes seconds for MAX_BYTES, and the event loop goes on meanwhile.
+        # In a thread: parsing MAX_BYTES takes seconds and would block the event loop.
         text = await asyncio.to_thread(YamlText, await request_body.raw(request, limit))
         value = text.value
         validation.check(validation.data("", value, MAX_BYTES))
@@ -32,5 +32,5 @@ async def read(request: ApiRequest, added: Collection[str]) -> tuple[Any, YamlTe
 
 
 def with_lines(refusal: Invalid, text: YamlText | None) -> Invalid:
-    """Return the refusal with the lines of its fields in a YAML text."""
+    """Return the error with the line of each field in the YAML text."""
     return refusal if text is None else Invalid.fields(text.with_lines(refusal.errors))

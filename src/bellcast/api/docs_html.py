@@ -62,8 +62,8 @@ def _document(title: str, body: str) -> bytes:
 
 
 def reference(document: Json, base: str) -> bytes:
-    """Render the reference of all operations and schemas. `base` is the path of the server, with a slash at the end:
-    links relative to a page would be others for the same page with a slash at the end."""
+    """Render the reference of all operations and schemas. `base` is the path of the server, with a trailing slash.
+    Links are not relative, because they would differ between a page's URLs with and without a trailing slash."""
     by_tag = _by_tag(document)
     schemas = document["components"]["schemas"]
     info = document["info"]
@@ -178,7 +178,7 @@ def _type(schema: Json) -> str:
 
 
 def _bounds(schema: Json) -> str:
-    """Bounds of a field: length, count, range and default."""
+    """Return the bounds of a field: length, count, range and default."""
     parts = [_bounds(one) for one in schema.get("anyOf", ())]
     for name, word in BOUNDS.items():
         if schema.get(name):
@@ -208,7 +208,7 @@ def error(one: type[BellcastError], example: str, base: str) -> bytes:
 
 
 def reason(one: Reason, base: str) -> bytes:
-    """Render the page of a code that is no HTTP error."""
+    """Render the page of a code that is not an HTTP error."""
     main = (
         f'<p class="badge"><code>{_label(one)}</code></p><h1>{escape(one.title)}</h1>'
         f'<p class="lead">{_prose(one.meaning)}</p><p class="soft">{_prose(one.origin)}</p>'

@@ -1,4 +1,4 @@
-"""The doctor over REST: findings as they are made."""
+"""The doctor over REST: findings are streamed as checks end."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,7 +12,7 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.findings import Finding, FindingState
 from bellcast.model.operators import Role
 
-# Findings name paths and URLs of the server's machine.
+# Restricted scope, because findings contain paths and URLs of the server's machine.
 READERS: tuple[Role, ...] = ("owner", "developer", "support")
 
 
@@ -37,11 +37,12 @@ class FindingItem(Struct, frozen=True):
 async def run(request: ApiRequest) -> ASGIApp:
     """Find problems and suggest fixes.
 
-    The checks of `bellcast doctor` on the machine and with the settings of the node that responds: data folder, credentials, store,
-    broker, clocks, outbox, disk, open files, public topics, origins, proxies and the URLs that the server calls; and readiness, the other
-    nodes, the queue and `BELLCAST_PUBLIC_URL`. The findings arrive as NDJSON, one when each check ends, or as one JSON array with
-    `Accept: application/json`. A run takes at most 20 seconds; of a SQLite store, it reads as much as it can in 5. One run at a time on
-    each node: a second one is refused (429). Callers that are bound to tenants are refused."""
+    The checks of `bellcast doctor` on the machine and with the settings of the node that responds: data folder,
+    credentials, store, broker, clocks, outbox, disk, open files, public topics, origins, proxies and the URLs that the
+    server calls; and readiness, the other nodes, the queue and `BELLCAST_PUBLIC_URL`. The findings are streamed as
+    NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
+    seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is
+    refused (429). Callers that are restricted to tenants are refused."""
     return await streamed_list.respond(request, _items(context.of(request).doctor.findings()))
 
 

@@ -1,4 +1,4 @@
-"""ETags of responses, and requests that depend on them (RFC 9110, 8.8.3 and 13.1)."""
+"""ETags of responses, and conditional requests"""
 
 import hashlib
 
@@ -13,7 +13,7 @@ ANY = "*"
 
 
 def tag_of(value: object) -> str:
-    """Return the ETag of a JSON value: it changes with the value."""
+    """Return the ETag of a JSON value."""
     return f'"{hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]}"'
 
 
@@ -24,13 +24,13 @@ def unchanged(request: ApiRequest, etag: str) -> bool:
 
 
 def is_conditional(request: ApiRequest) -> bool:
-    """True if a write depends on the object's present state."""
+    """True if a write depends on the object's current state."""
     return any(request_body.header(request, name) is not None for name in (IF_MATCH, IF_NONE_MATCH))
 
 
 def check(request: ApiRequest, etag: str | None) -> None:
-    """Raise PreconditionFailed unless the object has an ETag of If-Match (compared strongly), and none of If-None-Match.
-    `etag` is None without an object."""
+    """Raise PreconditionFailed unless the object's ETag is in If-Match (compared strongly) and not in If-None-Match.
+    `etag` is None if the object does not exist."""
     if request_body.header(request, IF_MATCH) is not None:
         wanted = _tags(request, IF_MATCH)
         if etag is None or (etag not in wanted and ANY not in wanted):

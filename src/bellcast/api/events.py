@@ -29,8 +29,8 @@ class Accepted(Struct, frozen=True):
 async def publish(request: ApiRequest) -> ASGIApp:
     """Publish a live event.
 
-    To a topic, to several, or to one recipient's connections. Events are not stored: only connected clients receive
-    them. `except` is the connection that does not receive it."""
+    To one or several topics, or to one recipient's connections. Events are not stored: only connected clients receive
+    them. The connection with the id `except` does not receive the event."""
     ctx = context.of(request)
     params = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, params.tenant)

@@ -1,4 +1,4 @@
-"""Explain why a recipient gets a notification through a channel, or does not."""
+"""Explain why a recipient gets or does not get a notification through a channel."""
 
 import msgspec
 
@@ -20,8 +20,8 @@ from bellcast.ports.messages import MAX_DECISIONS
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
-    """A recipient, alone or with a notification that was sent, with a run, or with a type as it would be sent now. `since`
-    limits the facts about a recipient alone."""
+    """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send. `since` limits the
+    facts about a recipient alone."""
 
     recipient: str
     notification: str | None = None
@@ -43,18 +43,19 @@ class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
 async def explain(request: ApiRequest) -> ASGIApp:
     """Explain a delivery.
 
-    With `recipient` alone: the last notification, and the facts since `since`, by default of the last day: notifications, connections,
-    and requests that this node refused. With `notification` or `run`: the decisions for the recipient at the time of the send, and their results. With `type`, and
-    `channel` for a single channel: the result of a send now. `text` explains it in sentences."""
+    With `recipient` alone: the last notification, and the facts since `since`, by default of the last day:
+    notifications, connections, and requests that this node refused. With `notification` or `run`: the decisions for the
+    recipient at the time of the send, and their results. With `type`, and optionally `channel`: the result of a send at
+    this moment. `text` explains it in sentences."""
     query = request_body.query(request, ExplainQuery)
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     validation.check(validation.key("recipient", query.recipient, ctx.limits))
     if [query.notification, query.run, query.type].count(None) < 2:
         raise Invalid.of("notification", "expected one of notification, run, and type with channel")
     if query.since is not None and (query.notification or query.run or query.type):
-        raise Invalid.of("since", "is for a recipient without notification, run or type")
+        raise Invalid.of("since", "is only for a recipient without notification, run or type")
     if query.type is None and query.channel is not None:
-        raise Invalid.of("channel", "is for type only; notification and run explain every channel")
+        raise Invalid.of("channel", "is only for type; notification and run explain every channel")
     if query.run is not None:
         return responses.json(await _run(ctx, tenant, query.recipient, query.run))
     if query.notification is not None:
@@ -77,7 +78,8 @@ async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str)
 async def _without_row(
     ctx: ApiContext, tenant: str, recipient: str, notification: str, announced: SentItem | None
 ) -> SentItem:
-    """Return what a recipient got outside the inbox, or as one of an audience. Raises NotFound."""
+    """Explain deliveries without an inbox row of the recipient: outside the inbox, or as a member of an audience.
+    Raises NotFound."""
     if not await ctx.engines.store.messages.decisions(tenant, notification, recipient, 1):
         raise NotFound("This recipient has no notification with this id.")
     item = announced if announced is not None and announced.announcement else None

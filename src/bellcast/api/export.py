@@ -1,4 +1,5 @@
-"""All stored data of one recipient as one JSON document, streamed so that its size does not matter."""
+"""Exports of all stored data of a recipient or a tenant. They are streamed, so memory use does not depend on their
+size."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -67,8 +68,8 @@ async def export(request: ApiRequest) -> ASGIApp:
 async def export_tenant(request: ApiRequest) -> ASGIApp:
     """Export a tenant.
 
-    All stored data of the tenant, one JSON object per line with its kind as the only name: `tenant`, `announcement`,
-    `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` if it has any, and its
+    All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`,
+    `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set),
     `subscription` and `notification` lines."""
     result = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
     if result is None:

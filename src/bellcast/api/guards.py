@@ -1,4 +1,5 @@
-"""Guards: each operation declares its required credentials, guards check them, handlers read the result."""
+"""Authorization guards. Each operation declares its required credentials, guards check them, and handlers read the
+result."""
 
 from typing import Any, Literal
 
@@ -17,13 +18,13 @@ from bellcast.model.identities import Caller, KeyScope, Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.operators import Role
 
-# A scope of the server side, the recipient side, or any operator of the console.
+# A scope of servers, "recipient", or "operator" (any operator of the console).
 RequiredScope = KeyScope | Literal["recipient", "operator"]
-# Fetch metadata of browsers, and what a session of the console depends on.
+# Browsers' fetch metadata (`Sec-Fetch-*`), and other headers that a console session depends on.
 AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
 
 
-# In the state of a request: whether it has the cookie of an operator's session, on a path that accepts one.
+# Key in a request's state: whether the request has an operator's session cookie, on a path that accepts it.
 HAS_SESSION = "has_session"
 
 
@@ -45,8 +46,9 @@ async def authorize(
     is_sensitive: bool = False,
     tenant_rule: TenantRule | None = None,
 ) -> None:
-    """Authenticate and authorize a request before its body is read. `roles` are the operators that may use it, if they
-    are not those with the scope; keys with `other_scope` may use it too; `tenant_rule` limits callers that are bound to tenants."""
+    """Authenticate and authorize a request before its body is read. `roles` are the operator roles that may use it, by
+    default the roles that have the scope. Keys with `other_scope` may use it too. `tenant_rule` limits callers that are
+    bound to tenants."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
@@ -79,7 +81,7 @@ def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Rol
 
 def require_manager(request: ApiRequest, *, is_sensitive: bool = False) -> None:
     """Raise Forbidden unless the caller may act for any recipient: owners, and keys with the scope `manage`. Raise
-    PasswordRequired for a sensitive request of an operator with an old password."""
+    PasswordRequired for a sensitive request of an operator who has not typed the password recently."""
     by = caller(request)
     _check_scope(by, "manage", ("owner",))
     if is_sensitive and not by.is_verified:
@@ -87,13 +89,13 @@ def require_manager(request: ApiRequest, *, is_sensitive: bool = False) -> None:
 
 
 def require_one(request: ApiRequest, *, is_one: bool) -> None:
-    """Raise Forbidden for a request on more than one recipient or failure by an operator with the role support."""
+    """Raise Forbidden if an operator with the role support acts on more than one recipient or failure."""
     if not is_one and caller(request).role == "support":
-        raise Forbidden("Your role, support, permits this for one at a time.")
+        raise Forbidden("Your role, support, permits this only for one at a time.")
 
 
 async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
-    """Return the operator whose session the cookie names. Other credentials take precedence."""
+    """Return the operator of the session cookie. Other credentials take precedence."""
     if ctx.console is None or request_body.header(request, AUTHORIZATION) is not None:
         return None
     if request_body.header(request, COOKIE) is None:

@@ -16,7 +16,7 @@ from bellcast.model.asgi import ASGIApp
 
 
 class Health(Struct, frozen=True):
-    """State of the server. `project` is the project's public key, by which clients identify the server."""
+    """The server's state. `project` is the project's public key, by which clients identify the server."""
 
     status: str
     version: str
@@ -35,8 +35,8 @@ async def alive(request: ApiRequest) -> ASGIApp:
 async def ready(request: ApiRequest) -> ASGIApp:
     """Check readiness.
 
-    The store is readable and writable, and the broker is connected. Route no traffic to the server while this is a
-    503."""
+    The server is ready if the store is readable and writable and the broker is connected. Do not route traffic to it
+    while the response is a 503."""
     ctx = context.of(request)
     await ctx.engines.store.ping()
     await ctx.engines.broker.ping()
@@ -57,7 +57,8 @@ async def metrics(request: ApiRequest) -> ASGIApp:
 
 
 async def _job_counts(ctx: ApiContext) -> Mapping[tuple[str, str], int]:
-    """Jobs by kind and state; none while the store is unavailable, so that the other metrics stay readable."""
+    """Return jobs by kind and state; none while the store is unavailable, so that the other metrics can still be
+    read."""
     try:
         return await ctx.engines.store.jobs.counts()
     except BellcastError:

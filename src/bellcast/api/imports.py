@@ -1,4 +1,4 @@
-"""Import notifications of another system with their times, in the form of a bulk request."""
+"""Import notifications from another system with their original times, as a bulk request."""
 
 from collections.abc import Sequence
 
@@ -37,10 +37,11 @@ from bellcast.model.notifications import ImportedDraft
 async def load(request: ApiRequest) -> ASGIApp:
     """Import notifications of another system.
 
-    Up to 10,000, each imported or refused separately: one JSON object per line (`application/x-ndjson`), or a JSON array. Drafts
-    with `created_at`, `seen_at`, `read_at` and `archived_at` for named recipients. Nothing alerts: no message, no toast, no webhook.
-    A repeated `idempotency_key` imports nothing again: within 24 hours as in a bulk send, later as long as the inbox has the
-    notification and `created_at` is the same. A dry run returns the number of recipients of each item."""
+    Up to 10,000, each imported or refused separately: one JSON object per line (`application/x-ndjson`), or a JSON
+    array of drafts with `created_at`, `seen_at`, `read_at` and `archived_at` for named recipients. An import causes no
+    message, toast or webhook. A repeated `idempotency_key` imports nothing: within 24 hours as in a bulk send, later as
+    long as the inbox has the notification and `created_at` is the same. A dry run returns the number of recipients of
+    each item."""
     ctx, received = context.of(request), await bulk.read(request)
     drafts = await bulk.decode(ctx, received, IMPORTED)
     if objects.is_dry_run(request):

@@ -19,7 +19,7 @@ from bellcast.ports import Action, Marked, Marking, Query
 class InboxQuery(Struct, frozen=True, kw_only=True):
     """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
 
-    `type`, `tag` and `priority` may be repeated: a notification needs one of the values of each. `since` leaves out
+    `type`, `tag` and `priority` may be repeated: a notification must match one value of each filter. `since` excludes
     notifications created before that time."""
 
     view: View = "all"
@@ -32,7 +32,7 @@ class InboxQuery(Struct, frozen=True, kw_only=True):
 
 
 class CountsQuery(Struct, frozen=True, kw_only=True):
-    """Filters of the counts. Each may be repeated: a notification needs one of the values of each."""
+    """Filters of the counts. Each may be repeated: a notification must match one value of each filter."""
 
     type: list[str] = []
     tag: list[str] = []
@@ -55,7 +55,7 @@ class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits `all` to notifications of a view, of a type, with a tag."""
+    """Limits `all` to notifications of a view, of a type, or with a tag."""
 
     type: str | None = None
     view: View | None = None
@@ -92,7 +92,7 @@ SNOOZE = request_body.Shape(SnoozeRequest)
 
 
 def tag_of(position: str) -> str:
-    """Return the ETag of an inbox's responses, which changes with each change of the inbox."""
+    """Return the ETag of an inbox's responses. It changes with each change of the inbox."""
     return f'"{position}"'
 
 
@@ -152,8 +152,8 @@ async def listing(request: ApiRequest) -> ASGIApp:
 async def counts(request: ApiRequest) -> ASGIApp:
     """Count unread notifications.
 
-    The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body.
-    With a filter, all three count only what it selects."""
+    The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body. With a
+    filter, all three numbers count only matching notifications."""
     params = request_body.query(request, CountsQuery)
     inbox = await guards.inbox(request)
     etag = tag_of(inbox.state.position)
@@ -266,8 +266,8 @@ async def _act(request: ApiRequest, action: Action) -> ASGIApp:
 async def snooze(request: ApiRequest) -> ASGIApp:
     """Snooze notifications.
 
-    Until the time given, at most 366 days ahead, they are in the view `snoozed` only, and in no count. Then they
-    return unread, unseen and first. `unarchive` returns them at once. `"until": "back"` snoozes them until
+    Until the given time, at most 366 days ahead, they are only in the view `snoozed` and not counted. Then they return
+    to the top of the inbox, unread and unseen. `unarchive` returns them at once. `"until": "back"` snoozes them until
     `POST /v1/inbox/back`, at most 30 days."""
     ctx = context.of(request)
     params = await request_body.body(request, SNOOZE)
@@ -283,11 +283,11 @@ async def snooze(request: ApiRequest) -> ASGIApp:
 
 @operation("POST", "/v1/inbox/back", tag="Inbox", required_scope="recipient", response_types={200: Outcome})
 async def back(request: ApiRequest) -> ASGIApp:
-    """Return what was snoozed until now.
+    """Return notifications that were snoozed with `"until": "back"`.
 
-    The recipient is back, on any device: what was snoozed with `"until": "back"` is unread, unseen and first.
-    `awaits_return` of `GET /v1/inbox` says whether there is anything. The bell calls this in a new browser tab, and in
-    a tab that was hidden for 15 minutes."""
+    Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
+    unseen. `awaits_return` of `GET /v1/inbox` tells whether there are any. The bell calls this in a new browser tab,
+    and in a tab that was hidden for 15 minutes."""
     inbox = await guards.inbox(request)
     return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
 
@@ -305,8 +305,8 @@ async def take_action(request: ApiRequest) -> ASGIApp:
     """Take an action of a notification.
 
     Marks the notification acted and read. An action with `call` then calls the app's handler of that name, at most
-    once, with `{"notification", "action"}`. The same action again changes nothing; another one is a 409. A dry run
-    does not call the handler."""
+    once, with `{"notification", "action"}`. Repeating the same action changes nothing; a different action is a 409. A
+    dry run does not call the handler."""
     ctx = context.of(request)
     principal = guards.session(request)
     inbox = await guards.inbox(request)

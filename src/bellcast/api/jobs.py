@@ -1,5 +1,5 @@
-"""Dead jobs: after several crashes or unexpected errors in a row, or after the last attempt to deliver an event to a webhook, a
-job does not run again until it is retried or deleted."""
+"""Dead jobs. After several crashes or unexpected errors in a row, or after the last attempt to deliver an event to a
+webhook, a job does not run again until it is retried or deleted."""
 
 from datetime import datetime
 from typing import Literal
@@ -30,7 +30,7 @@ class JobsQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class DeadJob(Struct, frozen=True):
-    """A dead job. The id of a `message` is that of the message; that of a `run`, the id of the run."""
+    """A dead job. A job of the kind `message` or `run` has the id of its message or run."""
 
     id: str
     tenant: str | None

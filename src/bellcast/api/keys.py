@@ -17,7 +17,8 @@ from bellcast.model.identities import EVERY_TENANT, ApiKey, KeyScope
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Name and scopes of a new key, and the only tenants that it may use. Without tenants, it has those of its creator."""
+    """Name and scopes of a new key, and the tenants that it is restricted to. Without `tenants`, it may use all tenants
+    that its creator may use."""
 
     name: str
     scopes: list[KeyScope]
@@ -31,7 +32,7 @@ class NewKey(ApiKey, frozen=True, kw_only=True):
 
 
 class KeysQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of keys, oldest first. With a tenant, those that may use it; without, as with `*`, all."""
+    """A page of keys, oldest first. With a tenant, the keys that may use it; without one, or with `*`, all keys."""
 
     limit: ListLimit = 200
     after: str | None = None
@@ -59,9 +60,9 @@ class ApiKeys(Struct, frozen=True):
 async def create(request: ApiRequest) -> ASGIApp:
     """Create an API key.
 
-    Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with `tenants`
-    can use only these: the query names one (`?tenant=acme`), which may be omitted if there is only one. Operations that do
-    not belong to one tenant refuse such a key."""
+    Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with
+    `tenants` can use only these: its requests name one in the query (`?tenant=acme`), which may be omitted if the key
+    has only one. Operations that do not belong to one tenant refuse such a key."""
     ctx = context.of(request)
     params = await request_body.body(request, KEY)
     caller = guards.caller(request)
@@ -91,8 +92,9 @@ async def create(request: ApiRequest) -> ASGIApp:
 async def page(request: ApiRequest) -> ASGIApp:
     """List the API keys.
 
-    A caller that is bound to tenants sees the keys that are bound to these. With `?tenant=`, the list has the keys that may use the
-    tenant: those that are bound to it, and those that are not bound; without it, as with `*`, all."""
+    A caller that is restricted to tenants sees only the keys of these tenants. With `?tenant=`, the list has the keys
+    that may use the tenant: those restricted to it, and those without a restriction. Without it, or with `*`, the list
+    has all keys."""
     query, ctx, bound = request_body.query(request, KeysQuery), context.of(request), guards.caller(request).tenants
     tenant = None if query.tenant == EVERY_TENANT else query.tenant
     if tenant is not None:

@@ -1,4 +1,5 @@
-"""Lists as CSV or NDJSON, by `Accept`: the handler of the list is called for page after page, and their rows are streamed."""
+"""Exports of lists as CSV or NDJSON, chosen by `Accept`. The list's handler is called for each page, and the rows are
+streamed."""
 
 import csv
 import io
@@ -24,11 +25,12 @@ FORMATS: Mapping[str, ExportFormat] = {
     "application/jsonl": "ndjson",
 }
 MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
-# What a spreadsheet opens in some seconds.
+# Maximum rows: a spreadsheet opens as many in a few seconds.
 MAX_ROWS = 100_000
-# Operators who may take whole lists with them.
+# Roles that may export whole lists.
 EXPORTERS: tuple[Role, ...] = ("owner", "developer")
-# Spreadsheets calculate cells that begin with these, also with the wide forms of East Asian input.
+# Spreadsheets interpret cells that begin with these characters as formulas, including the full-width forms of East
+# Asian input.
 FORMULA_STARTS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 CONTROL_STARTS = frozenset("\t\r\n")
 ListHandler = Callable[..., Awaitable[ASGIApp]]
@@ -63,8 +65,8 @@ def columns(page_type: Any) -> tuple[str, list[str]]:
 
 
 async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, format: ExportFormat) -> ASGIApp:
-    """Export the list whose pages the handler returns. With `limit`, the export has one page of it. The first page is read
-    before the response starts, so that errors of the request have their status."""
+    """Export the list whose pages the handler returns. With `limit`, export one page of that size. The first page is
+    read before the response starts, so that errors of the request get an error status."""
     caller = request.scope["state"]["caller"]
     if caller.role is not None and caller.role not in EXPORTERS:
         raise Forbidden(f"Your role, {caller.role}, does not permit exports of lists.")
@@ -135,8 +137,8 @@ def _rows(rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def cell(value: Any) -> str:
-    """Return a JSON value as a CSV cell: text as it is, other values as JSON. Text that a spreadsheet would calculate
-    gets an apostrophe before it."""
+    """Return a JSON value as a CSV cell: text unchanged, other values as JSON. Text that a spreadsheet would interpret
+    as a formula is prefixed with an apostrophe."""
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -1,4 +1,5 @@
-"""The parameter `limit` of lists. Only the inbox, the events of a topic and the verification of the audit have others."""
+"""The parameter `limit` of lists. Only the inbox, the events of a topic and the verification of the audit log have
+other limits."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Positions in lists: texts for the parameter `after`."""
+"""Positions in lists: the cursors of the parameter `after`."""
 
 import re
 from urllib.parse import quote, unquote
@@ -10,7 +10,7 @@ from bellcast.model.identities import EVERY_TENANT
 # UTC milliseconds and an id.
 MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
 REVISION = re.compile(r"[0-9]{1,9}")
-# A job has the id of what it runs, or a kind or an event and a name.
+# A job's id is the id of what it runs, or a kind or an event with a name.
 JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
 WRONG = "`after` is not a cursor of this list: use `next` of a page."
 
@@ -23,7 +23,7 @@ def item_id(after: str | None) -> str | None:
 
 
 def failure_id(after: str | None) -> str | None:
-    """Return the id of a message, a run or a job, None for the beginning. Raises BadRequest."""
+    """Return the id of a message, run or job; None for the beginning. Raises BadRequest."""
     return after if after and JOB.fullmatch(after) else item_id(after)
 
 
@@ -50,7 +50,7 @@ def moment(after: str) -> tuple[int, str]:
 
 
 def of_key(tenant: str, key: str, *, is_in_every: bool) -> str:
-    """Return the position of an item by its key, in a list of all tenants by its tenant too."""
+    """Return the position of an item by its key, and in a list of all tenants also by its tenant."""
     return f"{quote(tenant, safe='')}/{key}" if is_in_every else key
 
 

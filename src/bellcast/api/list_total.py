@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from bellcast.ports.list_scan import ListTotal
 
-# Counting reads one entry of an index for each: some milliseconds.
+# Maximum count: counting reads one index entry per item, which takes some milliseconds.
 MAX_COUNTED = 20_000
 
 

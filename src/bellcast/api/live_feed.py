@@ -29,7 +29,7 @@ from bellcast.ports.live_feed import SkippedEvents, Watch
 
 EVENT_STREAM = "text/event-stream"
 WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
-# Longest watch after the key was revoked or the session ended.
+# How long a watch may continue after its key was revoked or its session ended.
 REAUTHORIZE_MS = 60_000
 NORMAL_CLOSURE = 1000  # RFC 6455, 7.4.1
 FilterText = Annotated[str, Meta(max_length=200)]
@@ -37,7 +37,7 @@ NamedEvent: TypeAlias = tuple[str, bytes]  # an event's name and its JSON
 # The watchers of a team get the same events within a tenth of a second; an event takes 10 µs to encode.
 CACHED_EVENTS = 500
 _encode = msgspec.json.Encoder().encode
-# `filter_of` names the kinds if another one is given; a pattern would be shown as the error.
+# Validated by `filter_of`, whose error lists the kinds; a pattern here would put a regular expression into the error.
 _KIND = f"({'|'.join(FEED_KINDS)})"
 FeedKinds = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_KIND}(,{_KIND})*$"})]
 
@@ -55,8 +55,8 @@ class FeedQuery(Struct, frozen=True, kw_only=True):
 
 
 class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event of the feed. `node` is where it happened, `trace` the id of the request that caused it; `detail` depends on
-    the kind."""
+    """One event of the feed. `node` is the node on which it happened, `trace` the id of the request that caused it.
+    `detail` depends on the kind."""
 
     kind: str
     at: datetime
@@ -90,8 +90,8 @@ class WrongField(Struct, frozen=True):
 
 
 class RequestItem(Struct, frozen=True, kw_only=True):
-    """One served request. `code`, `detail` and `errors` are those of its refusal; `body` is null if it was not small JSON
-    of a server."""
+    """One served request. `code`, `detail` and `errors` describe why it was refused. `body` is null unless a server
+    sent small JSON."""
 
     id: str
     at: datetime
@@ -113,7 +113,7 @@ class RequestItem(Struct, frozen=True, kw_only=True):
 
 
 class RequestPage(Struct, frozen=True):
-    """A page of requests. Pass `next` as `after` for older ones. The first one has the `total`."""
+    """A page of requests. Pass `next` as `after` for older ones. Only the first page has a `total`."""
 
     requests: list[RequestItem]
     next: str | None
@@ -133,11 +133,12 @@ class RequestPage(Struct, frozen=True):
 async def watch(request: ApiRequest) -> ASGIApp:
     """Watch what happens on all nodes.
 
-    Server-sent events, or over a WebSocket messages with the kind as `event`, of these kinds: `request`, `send`, `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`,
-    `run`, `attempt`, `webhook`, `settings`, `operator` and `warning`. A publish is one event with `delivered`, the number
-    of connections. Secrets are redacted, addresses shortened to their network. At most 10 watch a node, with 200 events a
-    second each; beyond, the events are sampled by trace, and `skipped` has the number of the others. `last` begins with
-    recent events."""
+    Server-sent events, or over a WebSocket messages with the kind as `event`, of these kinds: `request`, `send`,
+    `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`, `run`, `attempt`, `webhook`, `settings`,
+    `operator` and `warning`. A publish is one event with `delivered`, the number of connections. Secrets are redacted,
+    and IP addresses shortened to their network. A node accepts at most 10 watchers and sends each at most 200 events
+    per second. Above that rate, events are sampled by trace, and `skipped` counts the omitted ones. With `last`, the
+    stream begins with recent events."""
     _check_page(request)
     query = request_body.query(request, FeedQuery)
     wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
@@ -211,7 +212,7 @@ async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send
 
 
 async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
-    # Litestar types messages of HTTP responses only.
+    # Litestar's types cover messages of HTTP responses only.
     write: Any = send
     await write({"type": "websocket.accept"})
     async for batch in batches:
@@ -228,7 +229,7 @@ async def _disconnected(receive: Receive, watching: Watch) -> None:
 
 
 async def _batches(request: ApiRequest, watching: Watch) -> AsyncIterator[Sequence[NamedEvent]]:
-    """Yield events with their names. Ends with the event `end` once the caller may not watch any longer."""
+    """Yield events with their names. When the caller loses the right to watch, the last event is `end`."""
     clock = context.of(request).engines.clock
     checked, caller = clock.now(), guards.caller(request)
     shows_content = _shows_content(request)
@@ -291,7 +292,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List recent requests of this node.
 
     Newest first: the last 2,000 that succeeded and the last 500 that were refused, from memory. Secrets in bodies are
-    redacted, addresses shortened to their network."""
+    redacted, and IP addresses shortened to their network."""
     query = request_body.query(request, RequestsQuery)
     wanted = RequestFilter(
         status=query.status,

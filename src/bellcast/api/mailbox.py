@@ -1,4 +1,4 @@
-"""The page of simulated messages: what would have been sent, as its recipients would see it."""
+"""The mailbox page: simulated messages as their recipients would see them."""
 
 from datetime import datetime
 from html import escape
@@ -23,7 +23,8 @@ from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.messages import NEWEST
 
 HTML = "text/html; charset=utf-8"
-# The page runs no scripts. A message's HTML is in a sandboxed frame: it runs none either, and may load images only.
+# The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
+# load images.
 HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -97,7 +98,7 @@ async def create(request: ApiRequest) -> ASGIApp:
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the mailbox.
 
-    The newest messages first, one of them open."""
+    The newest messages come first; one of them is open."""
     ctx, query = context.of(request), request_body.query(request, MailboxQuery)
     token = request_body.path(request, "token")
     grant = _read(ctx.project, token, ctx.engines.clock.now())

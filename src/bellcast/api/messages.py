@@ -1,4 +1,4 @@
-"""Messages: what left, or will leave, through channels other than the inbox."""
+"""Messages sent, or to be sent, through channels other than the inbox."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ from bellcast.ports.messages import NEWEST
 from bellcast.replays import FailureFilter
 
 HTML = "text/html; charset=utf-8"
-# No script of an e-mail runs, and it loads nothing: an image would report to the sender that the e-mail was opened.
+# An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
@@ -60,9 +60,8 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class MessagePage(Struct, frozen=True):
-    """A page of messages; `next` is the value of `after` for the next page. If `scanned_until` is not null, few of the compared
-    ones match: pass it as `after` to search further. The first
-    one has the `total`."""
+    """A page of messages; `next` is the value of `after` for the next page. If `scanned_until` is not null, the search
+    stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
 
     messages: list[Message]
     next: str | None
@@ -71,7 +70,7 @@ class MessagePage(Struct, frozen=True):
 
 
 class AttemptList(Struct, frozen=True):
-    """The attempts of a message, with its present state."""
+    """The delivery attempts of a message, and its current state."""
 
     state: State
     reason: str | None
@@ -174,7 +173,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def raw(request: ApiRequest) -> ASGIApp:
     """Read an e-mail as it is sent.
 
-    In the format of RFC 5322, as a mail program can open it."""
+    In the format of RFC 5322, which mail programs can open."""
     return responses.complete(200, await rfc822(context.of(request), await _find(request)), "message/rfc822")
 
 
@@ -190,7 +189,7 @@ async def raw(request: ApiRequest) -> ASGIApp:
 async def eml(request: ApiRequest) -> ASGIApp:
     """Download an e-mail.
 
-    As a file `<id>.eml` in the format of RFC 5322. The content is that of `/raw`."""
+    As a file `<id>.eml` in the format of RFC 5322, with the same content as `/raw`."""
     message = await _find(request)
     name = f'attachment; filename="{message.id}.eml"'
     body = await rfc822(context.of(request), message)
@@ -209,7 +208,7 @@ async def eml(request: ApiRequest) -> ASGIApp:
 async def attempts(request: ApiRequest) -> ASGIApp:
     """List the attempts to deliver a message.
 
-    Oldest first, each with what the provider responded. Those of a digest's message are the digest's."""
+    Oldest first, each with the provider's response. For a message of a digest, the attempts of the digest."""
     message = await _find(request)
     return responses.json(AttemptList(message.state, message.reason, message.attempts))
 
@@ -247,8 +246,9 @@ async def html(request: ApiRequest) -> ASGIApp:
 async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a message that failed or bounced.
 
-    With a fresh series of attempts. For a message of a digest, the digest is sent again. One to a suppressed address becomes
-    `suppressed`, without an attempt: an address that bounced is suppressed until it is allowed again."""
+    The message gets a new series of attempts. For a message of a digest, the digest is sent again. A message to a
+    suppressed address becomes `suppressed` without an attempt: an address that bounced is suppressed until you allow it
+    again."""
     engines = context.of(request).engines
     message = await _find(request)
     id = message.digest or message.id
@@ -277,8 +277,8 @@ async def retry(request: ApiRequest) -> ASGIApp:
 async def release(request: ApiRequest) -> ASGIApp:
     """Send a simulated message for real.
 
-    By the providers of its channel, to the recipient's present address, if its preferences and suppressions still permit it. A
-    simulated message of a digest sends the digest. Those of recalled notifications are refused."""
+    The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
+    For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
     ctx, message = context.of(request), await _find(request)
     store, now = ctx.engines.store, ctx.engines.clock.now()
     if not await ctx.providers.can_deliver(message.tenant, message.channel):
@@ -314,8 +314,8 @@ async def release(request: ApiRequest) -> ASGIApp:
 async def retry_many(request: ApiRequest) -> ASGIApp:
     """Retry failed messages.
 
-    All that failed or bounced, of one channel or all, created since a time: as a replay of a tenant, in the background.
-    `retried` counts at most 20,000, and more are retried too."""
+    Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
+    channel or created since a time. `retried` counts at most 20,000, but more messages may be retried."""
     replays = context.of(request).replays
     body = await request_body.optional_body(request, RETRY) or RetryRequest()
     tenant = tenants.single_tenant(request, body.tenant)
@@ -328,7 +328,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
 
 
 async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
-    """Return an e-mail as its provider sends it. Raises Conflict for another message."""
+    """Return an e-mail as its provider sends it. Raises Conflict if the message is no e-mail."""
     if message.channel != "email":
         raise Conflict("Only e-mails are available in this form.")
     sender, name = await ctx.providers.email_sender(message.tenant, message.provider)

@@ -1,7 +1,7 @@
-"""Prometheus metrics: requests are counted as they are served, other values are collected on scrape.
+"""Prometheus metrics. Requests are counted as they are served, other values are collected on scrape.
 
-Where several workers share a port, the scraped worker reports the metrics of all, labelled by worker. A sum would
-decrease when one worker is replaced, which Prometheus interprets as a counter reset."""
+If several workers share a port, the scraped worker reports the metrics of all, labelled by worker. A sum would decrease
+when a worker is replaced, which Prometheus would interpret as a counter reset."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -15,12 +15,13 @@ from prometheus_client.registry import Collector
 
 from bellcast.api.context import Connections
 
-# Seconds. A send is one commit (about 1 ms). A second indicates trouble, ten is the timeout of most clients.
+# Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
+# timeout of most clients.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
 class RequestMetrics(Collector):
-    """Request counts and durations. Plain dict entries, since a labelled counter costs ten times as much."""
+    """Request counts and durations, in plain dicts, because a labelled counter costs ten times as much."""
 
     def __init__(self) -> None:
         self._counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)
@@ -34,7 +35,7 @@ class RequestMetrics(Collector):
         self._seconds += seconds
 
     def totals(self) -> tuple[int, int, int, tuple[int, ...]]:
-        """Return the numbers of all requests, of those with a status 4xx and 5xx, and of all by bucket of their duration."""
+        """Return the number of requests, of responses with status 4xx and 5xx, and of requests by duration bucket."""
         refusals = failures = 0
         for (_, _, status), count in self._counts.items():
             refusals += count if 400 <= status < 500 else 0
@@ -171,8 +172,8 @@ class MetricsExporter:
         )
 
     def text(self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int]) -> bytes:
-        """Return the response to a scrape. `workers` has the metrics of each worker where there are several, `jobs` the
-        numbers of jobs by kind and state."""
+        """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
+        the numbers of jobs by kind and state."""
         registry = CollectorRegistry(auto_describe=False)
         for item in self._own if workers is None else (WorkerCollector(workers),):
             registry.register(item)

@@ -1,4 +1,4 @@
-"""Middleware of every request: path as sent, HEAD as GET, CORS, security headers, rate limit, and metrics."""
+"""Middleware for every request: undecoded path, HEAD as GET, CORS, security headers, rate limit, and metrics."""
 
 import random
 import re
@@ -26,7 +26,7 @@ SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-ref
 REQUESTS = "requests" + SEPARATOR
 REQUEST_ID = b"x-request-id"
 # An id from a proxy or an app is reused, so that one id finds the request in every log. A UUID has 36 characters, a
-# trace id of the large clouds 80. Anything else is rejected to prevent log injection.
+# trace id of a large cloud provider up to 80. Anything else is rejected to prevent log injection.
 GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
 ID_BITS = 64
 # RFC 3986, 3.2.2 and 3.2.3: the characters of a host and its port.
@@ -92,11 +92,11 @@ class ApiMiddleware:
             return TooMany("Too many requests per second from this IP address.", retry_after=1)
         if (host := _header(scope, b"host")) is not None and not _is_host(host):
             return BadRequest("The Host header is not a host name or an IP address with an optional port.")
-        # An empty key would be another path: `/v1/recipients//` is not `/v1/recipients/`.
+        # An empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`.
         return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
 
     def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
-        """Wrap `send`: add the common headers, and drop the body of a response to HEAD."""
+        """Wrap `send` to add the common headers and to drop the body of a response to HEAD."""
         started = time.perf_counter()
         state = scope["state"]
 
@@ -121,7 +121,7 @@ class ApiMiddleware:
 
 
 def _is_host(host: str) -> bool:
-    """Return whether URLs can be made from it: brackets are only around an IPv6 address."""
+    """Return whether a Host header can be used in URLs. Brackets may only surround an IPv6 address."""
     if "[" in host or "]" in host:
         try:
             urlsplit(f"//{host}")
@@ -151,7 +151,7 @@ def path_as_sent(scope: dict[str, Any]) -> str:
 
 
 def _cors_origin(scope: dict[str, Any], path: str) -> str | None:
-    """Return the origin of the page, None on paths whose responses no page of another origin may read."""
+    """Return the origin of the page; None on paths whose responses no cross-origin page may read."""
     return None if origins.is_of_console(path) else _header(scope, b"origin")
 
 

@@ -16,9 +16,10 @@ from bellcast.model.operators import ROLES
 
 
 class NodeItem(Struct, frozen=True, kw_only=True):
-    """One process. `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the system does
-    not report them), `queue_age` the milliseconds that the longest waiting due job had waited at the last sample (null with
-    `BELLCAST_STATS=off`), and `settings_revision` the revision of `GET /v1/settings` that the node applies."""
+    """One process. `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the
+    system does not report them), `queue_age` the milliseconds for which the oldest due job had waited at the last
+    sample (null with `BELLCAST_STATS=off`), and `settings_revision` the revision of `GET /v1/settings` that the node
+    applies."""
 
     id: str
     version: str
@@ -37,7 +38,8 @@ class NodeItem(Struct, frozen=True, kw_only=True):
 
 
 class NodesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of nodes that started since `from` and before `to`. They serve every tenant, so `tenant` makes no difference."""
+    """A page of nodes that started since `from` and before `to`. Nodes serve every tenant, so `tenant` has no
+    effect."""
 
     limit: ListLimit = 200
     after: str = ""
@@ -64,10 +66,10 @@ class NodeList(Struct, frozen=True):
 async def nodes(request: ApiRequest) -> ASGIApp:
     """List the live nodes.
 
-    A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that responds. A node
-    reports itself every 2 seconds through the broker, so the numbers of the others are at most that old. A node that stops leaves the
-    list immediately, a node that dies at most 12 seconds after its last report. Without a shared broker, a process lists only itself.
-    Callers that are bound to tenants are refused."""
+    A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that
+    responds. A node reports itself every 2 seconds through the broker, so the numbers of the others are at most that
+    old. A node that stops leaves the list immediately. A node that crashes leaves it at most 12 seconds after its last
+    report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
     query, listed = request_body.query(request, NodesQuery), context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
     shown = found[: query.limit]

@@ -57,7 +57,7 @@ class Sent(Struct, frozen=True):
 
 
 class PlannedChannel(Struct, frozen=True):
-    """The planned use of one channel for one recipient. `at` is set for a message that would wait."""
+    """The planned use of one channel for one recipient. `at` is set if the message would wait."""
 
     recipient: str
     channel: Channel
@@ -67,8 +67,8 @@ class PlannedChannel(Struct, frozen=True):
 
 
 class SendPlan(Struct, frozen=True):
-    """The plan of a send for its first 100 recipients, or those who are in its audience now. `recipients` is null for an
-    audience of more than 10,000 or of all tenants; the latter has no plan."""
+    """The plan of a send for its first 100 recipients, or the first 100 current members of its audience. `recipients`
+    is null for an audience of more than 10,000 or of all tenants. An audience of all tenants has no plan."""
 
     recipients: int | None
     plan: list[PlannedChannel]
@@ -92,7 +92,7 @@ class SentNotification(ListedNotification, frozen=True, kw_only=True):
 
 
 class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fields that can be changed after sending. Absent fields stay."""
+    """Fields that can be changed after sending. Absent fields do not change."""
 
     tenant: str | None = None
 
@@ -106,7 +106,7 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
     query=DryRunQuery,
     body=Draft,
     headers=("Idempotency-Key",),
-    # No schema for 200 and 202: generated clients type a send as `Sent`.
+    # 200 and 202 have no schema, so that generated clients type a send as `Sent`.
     response_types={200: None, 201: Sent, 202: None},
     refusals=(IdempotencyMismatch, TemplateFailed),
     example=EXAMPLE,
@@ -114,14 +114,14 @@ class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def send(request: ApiRequest) -> ASGIApp:
     """Send a notification.
 
-    To a recipient, to several, or to an audience. The response is sent after the commit: an acknowledged
-    notification is never lost. A repetition with the same `Idempotency-Key` and body within 24 hours returns the
-    first response.
+    To one or several recipients, or to an audience. The response is sent after the commit, so an acknowledged
+    notification is never lost. Repeating the request with the same `Idempotency-Key` and body within 24 hours returns
+    the first response.
 
-    With `send_at`, a schedule sends it then: 202 `{"schedule": {"key", "next_at"}}`.
+    With `send_at`, a schedule sends it at that time: 202 `{"schedule": {"key", "next_at"}}`.
 
-    `dry_run` validates the send and returns what would be decided for the first 100 recipients; nothing is written:
-    200 `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`."""
+    `dry_run` validates the send and returns what would be decided for the first 100 recipients; nothing is written: 200
+    `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`."""
     ctx = context.of(request)
     draft = await request_body.body(request, DRAFT)
     query = request_body.query(request, DryRunQuery)
@@ -166,7 +166,8 @@ def with_defaults(draft: D, tenant: str | None, idempotency_key: str | None) -> 
 async def read(request: ApiRequest) -> ASGIApp:
     """Read a sent notification.
 
-    A notification or an announcement, with its audience and its timeline; also of sends that were not for the inbox."""
+    A notification or an announcement, with its audience and its timeline. This includes sends that were not for the
+    inbox."""
     ctx, id, tenant = context.of(request), request_body.path(request, "id"), tenants.single_tenant(request)
     try:
         item = await sent.find(ctx.engines, tenant, id)
@@ -189,7 +190,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def correct(request: ApiRequest) -> ASGIApp:
     """Correct a sent notification.
 
-    The change applies to every inbox that has it."""
+    The change applies to every inbox that contains it."""
     ctx = context.of(request)
     params = await request_body.body(request, CORRECTION)
     tenant = tenants.single_tenant(request, params.tenant)
@@ -210,7 +211,7 @@ async def correct(request: ApiRequest) -> ASGIApp:
 async def recall(request: ApiRequest) -> ASGIApp:
     """Recall a sent notification.
 
-    It is removed from every inbox that has it."""
+    It is removed from every inbox that contains it."""
     ctx = context.of(request)
     await sent.recall(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
     return responses.empty()

@@ -1,7 +1,7 @@
-"""Objects that the app defines by key: one declaration gives the four operations of a kind.
+"""Objects that the app defines by key. One declaration creates the four operations of a kind.
 
-The project has one object of a key; with `?tenant=` a request is about a tenant's override, and a read returns what
-applies to the tenant. A list with `?tenant=*` has the objects of all tenants as they are stored.
+A key identifies one object of the project. With `?tenant=`, a write concerns a tenant's override, and a read returns
+the object that applies to the tenant. A list with `?tenant=*` has the objects of all tenants as they are stored.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -40,11 +40,11 @@ T = TypeVar("T", bound=Struct)
 
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 MAX_KEY = 100
-# Uses that the error of a refused DELETE names.
+# Maximum uses listed in the error of a refused DELETE.
 SHOWN_USES = 5
-# Of a write that depends on the object's present state: how two editors do not overwrite each other's changes.
+# Headers of a conditional write, which keep two editors from overwriting each other's changes.
 CONDITIONS = ("If-Match", "If-None-Match")
-# Fields that a read adds; a write that sends them back is not refused for them.
+# Fields that a read adds. A write ignores them, so that a client can send back what it read.
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
 
@@ -64,9 +64,9 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
-# Returns the errors of the references of an object: of a tenant, with this key.
+# Returns the errors of an object's references, given its tenant and key.
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
-# Returns what a read adds to the objects with these keys.
+# Returns the fields that a read adds to the objects with these keys.
 Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
 # Returns the users of objects by tenant and key, as `types/booking`.
 FindUses = Callable[[ApiContext, Sequence[tuple[str, str]]], Awaitable[dict[tuple[str, str], list[str]]]]
@@ -106,7 +106,7 @@ def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
 
 
 def checked_key(key: str) -> str:
-    """Return a key of the restricted form. Raises Invalid."""
+    """Return the key if it has the restricted form. Raises Invalid."""
     if not 1 <= len(key) <= MAX_KEY:
         raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
     if not KEY_CHARACTERS.issuperset(key):
@@ -115,12 +115,12 @@ def checked_key(key: str) -> str:
 
 
 def restricted_key(request: ApiRequest) -> str:
-    """Return the object's key in the path, of the restricted form. Raises Invalid."""
+    """Return the object's key in the path if it has the restricted form. Raises Invalid."""
     return checked_key(request_body.path(request, "key"))
 
 
 def operations(kind: Kind[T]) -> list[ApiEndpoint]:
-    """List, read, write and delete."""
+    """Return the operations that list, read, write and delete objects."""
     path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
     shape = request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
     shown = msgspec.defstruct(
@@ -229,7 +229,7 @@ def _content(document: Document) -> dict[str, Any]:
 
 
 def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
-    """Read objects again: this process changed one."""
+    """Drop cached objects after this process changed one."""
     ctx.engines.router.forget()
     if kind.changed is not None:
         kind.changed(ctx)
@@ -305,14 +305,14 @@ def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenan
 def _operation(
     method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: KeyScope, **promise: Any
 ) -> ApiEndpoint:
-    """Declare an operation; its name in the OpenAPI document has the kind in it."""
+    """Declare an operation. Its name in the OpenAPI document includes the kind."""
     function.__doc__ = doc
     function.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
 
 
 async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> None:
-    """Raise Conflict if deleting the object would leave a reference to it without an object."""
+    """Raise Conflict if deleting the object would leave a dangling reference."""
     documents = ctx.engines.store.documents
     if tenant != PROJECT and await documents.get(kind.plural, PROJECT, key) is not None:
         return
@@ -325,7 +325,7 @@ async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str)
 async def _added(
     kind: Kind[Any], ctx: ApiContext, named: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what a read adds to objects, by tenant and key."""
+    """Return the fields that a read adds to objects, by tenant and key."""
     if kind.describe is not None:
         added: dict[tuple[str, str], dict[str, Any]] = {}
         for tenant in dict.fromkeys(tenant for tenant, _ in named):

@@ -18,7 +18,7 @@ from bellcast.model.asgi import ASGIApp
 
 CALLBACK = "/v1/session/oidc/callback"
 HTML = "text/html; charset=utf-8"
-# The actor of a refused sign-in. No operator has a name with a space.
+# The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown person"
 _PAGE = Path(console.__file__).parent / "files" / "refused.html"
 HEADERS = NO_STORE | {
@@ -36,7 +36,7 @@ class ProviderSignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ProviderUrl(Struct, frozen=True):
-    """Where the browser signs in."""
+    """The URL at which the browser signs in."""
 
     url: str
 
@@ -51,7 +51,7 @@ class ProviderUrl(Struct, frozen=True):
 async def begin(request: ApiRequest) -> ASGIApp:
     """Begin a sign-in by the identity provider.
 
-    From a page of this server; the browser then goes to the `url`."""
+    Only for pages of this server, which then redirect the browser to the `url`."""
     sign_in = _sign_in(request)
     params = await request_body.body(request, BEGIN)
     browser = guards.browser_request(request)
@@ -73,8 +73,8 @@ async def begin(request: ApiRequest) -> ASGIApp:
 async def finish(request: ApiRequest) -> ASGIApp:
     """Return from the identity provider.
 
-    The browser comes here with a code, gets a session and returns to the console. A refusal is a page that names its
-    reason."""
+    The provider redirects the browser here with a code. The browser gets a session and is redirected to the console. If
+    the sign-in is refused, a page shows the reason."""
     sign_in, browser = _sign_in(request), guards.browser_request(request)
     try:
         params = _params(request)
@@ -89,14 +89,14 @@ async def finish(request: ApiRequest) -> ASGIApp:
 async def _complete(
     request: ApiRequest, sign_in: OidcSignIn, pending: PendingSignIn, params: dict[str, str]
 ) -> CompleteSignIn:
-    """Complete a sign-in that this browser began, and record the outcome in the audit."""
+    """Complete a sign-in that this browser began, and record the outcome in the audit log."""
     browser = guards.browser_request(request)
     try:
         if "code" not in params:
             await sign_in.refuse(browser, pending, params.get("error", ""))
         done = await sign_in.complete(browser, pending, params.get("code", ""), params.get("iss"))
     except BellcastError as refusal:
-        # The limit of failed tries also bounds the number of these entries.
+        # The limit of failed attempts also bounds the number of these entries.
         if not isinstance(refusal, TooMany):
             await audit.record(request, UNKNOWN, refusal.code)
         raise
@@ -107,7 +107,8 @@ async def _complete(
 
 
 def _params(request: ApiRequest) -> dict[str, str]:
-    """Return the parameters of the provider, and remove them from the request: the audit must not contain the code."""
+    """Return the provider's parameters, and remove them from the request, because the audit log must not contain the
+    code."""
     scope: Any = request.scope
     query, scope["query_string"] = scope["query_string"], b""
     given = request_body.pairs(query)

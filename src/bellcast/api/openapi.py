@@ -133,7 +133,7 @@ class FieldProblem(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True):
-    """The reason of an error (RFC 9457)."""
+    """An error response (RFC 9457)."""
 
     type: str
     code: str
@@ -235,7 +235,7 @@ class _Schemas:
 
 
 def _convert_patterns(schema: Any) -> None:
-    """Replace Python's end of the text in patterns: `$` also matches before a last line break there, and JSON Schema has no
+    """Replace Python's `\\Z` in patterns. In Python `$` also matches before a final line break, and JSON Schema has no
     `\\Z`."""
     if isinstance(schema, list):
         for one in schema:
@@ -255,9 +255,9 @@ def _types(operation: Operation) -> Iterator[Any]:
 
 # A time of day, and a time that may be in a time zone.
 LOCAL_TIMES = frozenset({"digest_at", "send_at"})
-# Bodies of which a null removes a part.
+# Request types in which null removes a field.
 MERGE_PATCHES = ("Preferences",)
-# Responses that repeat a definition without the fields that it omits.
+# Response types that repeat a definition as it was written, without absent fields.
 AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
 
 
@@ -279,8 +279,8 @@ def _structs(type: Any) -> Iterator[Any]:
 
 
 def _describe_defaults(schema: Json, *, required: bool) -> None:
-    """Move defaults into the description. Code generators assume that a field with a `default` is always present,
-    also in requests. A field is required only where it is always present."""
+    """Move defaults into the description: code generators assume that a field with a `default` is always present, even
+    in requests."""
     for name, field in schema.get("properties", {}).items():
         if "default" not in field:
             continue
@@ -292,7 +292,7 @@ def _describe_defaults(schema: Json, *, required: bool) -> None:
 
 
 def _complete_types(schema: Json) -> None:
-    """Add types for code generators: without `additionalProperties` they generate empty objects, and without `type`
+    """Add types for code generators. Without `additionalProperties` they generate empty objects, and without `type`
     they ignore an `enum`."""
     parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
     if isinstance(schema.get("additionalProperties"), dict):
@@ -339,7 +339,8 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 
 def _lines(declared: Operation) -> Json:
-    """OpenAPI has no schema for JSON lines and YAML. Errors of a line are reported in its result."""
+    """Return the content of a body in JSON lines or YAML, for which OpenAPI has no schema. Errors of a line are
+    reported in its result."""
     return {
         kind: {"schema": OTHER_TYPES.get(kind, {"description": "One object per line."})}
         for kind in declared.body_types

@@ -1,5 +1,5 @@
-"""Declaration of an operation: path, required scope, request and response types. Routing, guards and the OpenAPI
-document are all derived from it, so they cannot disagree."""
+"""Declarations of operations: path, required scope, request and response types. Routing, guards and the OpenAPI
+document are derived from the same declaration, so they cannot disagree."""
 
 import functools
 import re
@@ -44,7 +44,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     required_scope: guards.RequiredScope | None
     # Keys with this scope may use it too.
     other_scope: KeyScope | None = None
-    # Operators of the console that may use it, if they are not those with the scope.
+    # Roles of operators that may use it, if they differ from the roles with the scope.
     roles: tuple[Role, ...] | None = None
     response_types: Mapping[int, Any]
     query: Any = None
@@ -55,15 +55,16 @@ class Operation(Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
     response_headers: tuple[str, ...] = ()
     refusals: tuple[type[BellcastError], ...] = ()
-    # Recorded in the audit for API keys and the project secret too, as operations of `configure` and `admin` are.
+    # Also recorded in the audit log for API keys and the project secret. Operations of `configure` and `admin` always
+    # are.
     is_audited: bool = False
     # Operators must have typed their password in the last 10 minutes.
     is_sensitive: bool = False
     # How the operation limits callers that are bound to tenants, if its query does not name the tenant.
     bound_by: TenantRule | None = None
-    # A list whose pages are exported as CSV or NDJSON too, by `Accept`.
+    # A list that can also be exported as CSV or NDJSON, chosen by `Accept`.
     is_exported: bool = False
-    # A list that is NDJSON too, by `Accept`: its items as they are made.
+    # A list that can also be streamed as NDJSON, chosen by `Accept`: each item is sent as soon as it is ready.
     is_streamed: bool = False
     # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
     any_query: bool = False
@@ -83,8 +84,9 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 class ApiEndpoint(Struct, frozen=True):
-    """A method of a path, and the function that serves it. A path has parameters `{key:str}`; `{name:path}` takes the rest of
-    the path. One that is not `is_documented` belongs to another path, which has a parameter here."""
+    """A method of a path, and the function that serves it. Paths have parameters `{key:str}`; `{name:path}` matches the
+    rest of the path. An endpoint that is not `is_documented` is covered by the documentation of another path with a
+    parameter."""
 
     method: Method
     path: str
@@ -138,7 +140,7 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
 
 
 def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
-    """Return every error of an operation: declared ones, and those implied by its parameters and body."""
+    """Return every error of an operation: the declared ones, and those that its parameters and body imply."""
     implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
     if operation.required_scope:
         implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]

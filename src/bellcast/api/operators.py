@@ -18,13 +18,14 @@ from bellcast.model import validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import IDLE_MS, Operator, Role
 
-# Of owners, the project secret, and keys with the scope.
+# The scope of owners, of the project secret, and of keys with it.
 admin_operation = functools.partial(operation, tag="Console", required_scope="admin")
 UNKNOWN = "No operator has this id."
 
 
 class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new operator with a first password, and the only tenants that it may use. An owner has all."""
+    """A new operator with an initial password, and the tenants that it is restricted to. An owner may use all
+    tenants."""
 
     name: str
     role: Role
@@ -33,7 +34,8 @@ class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes of an operator. A new password ends its sessions. With `tenants` null, it has all, as every owner."""
+    """Changes to an operator. A new password ends the operator's sessions. With `tenants` null, the operator may use
+    all tenants, as every owner may."""
 
     role: Role | None = None
     password: str | None = None
@@ -41,7 +43,8 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class OperatorsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of operators, by name; with `tenant`, those that may use it. They were created since `from` and before `to`."""
+    """A page of operators, by name. With `tenant`, the operators that may use it. `from` and `to` limit the time of
+    creation."""
 
     limit: ListLimit = 200
     after: str = ""
@@ -155,7 +158,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def end_sessions(request: ApiRequest) -> ASGIApp:
     """End all sessions of an operator.
 
-    The operator can sign in again. A lost device also needs a new password."""
+    The operator can sign in again. After the loss of a device, change the password too."""
     operator = await _manageable(request)
     await context.of(request).engines.store.operators.end_sessions(operator.id)
     audit.note_change(request, "sessions", None, "ended")
@@ -179,8 +182,8 @@ async def reset_mfa(request: ApiRequest) -> ASGIApp:
 async def audit_page(request: ApiRequest) -> ASGIApp:
     """List the entries of the audit log, newest first.
 
-    Requests of operators that change something, sign-ins, each access to content with the role support, changes of keys and
-    operators by API keys, and refused attempts."""
+    The log contains operators' requests that change something, sign-ins, each access to content by the role support,
+    changes to keys and operators made with API keys, and refused attempts."""
     return responses.json(await audit.page(request, request_body.query(request, AuditQuery)))
 
 
@@ -188,12 +191,13 @@ async def audit_page(request: ApiRequest) -> ASGIApp:
 async def verify_audit(request: ApiRequest) -> ASGIApp:
     """Verify the audit log.
 
-    Each entry authenticates itself and the one before with the project secret. The oldest entries come first."""
+    Each entry has a MAC, made with the project secret, of itself and its predecessor. Verification begins with the
+    oldest entry."""
     return responses.json(await audit.verification(request, request_body.query(request, AuditVerificationQuery)))
 
 
 async def _manageable(request: ApiRequest) -> Operator:
-    """Return the operator of the path, whose rights the caller must have too."""
+    """Return the operator in the path. Raises Forbidden if the operator has rights that the caller does not have."""
     operator = await context.of(request).engines.store.operators.get(request_body.path(request, "id"))
     if operator is None:
         raise NotFound(UNKNOWN)

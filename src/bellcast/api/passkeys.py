@@ -1,4 +1,4 @@
-"""Passkeys of operators, and the sign-in with one."""
+"""Operators' passkeys, and sign-in with a passkey."""
 
 import functools
 from datetime import datetime
@@ -17,7 +17,7 @@ from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import Operator, Passkey
 
-# The actor of a refused sign-in. No operator has a name with a space.
+# The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown passkey"
 sensitive = functools.partial(own_operation, is_sensitive=True, refusals=(Conflict, NotFound))
 
@@ -63,7 +63,7 @@ class PasskeyList(Struct, frozen=True):
 async def begin_sign_in(request: ApiRequest) -> ASGIApp:
     """Begin a sign-in with a passkey.
 
-    From a page of this server, which has a host name."""
+    Only for pages of this server, under a host name."""
     return _options(_passkeys(request).begin_sign_in(guards.browser_request(request)))
 
 
@@ -78,7 +78,7 @@ async def sign_in(request: ApiRequest) -> ASGIApp:
             guards.browser_request(request), params.ceremony, params.credential
         )
     except Unauthenticated as refusal:
-        # The limit of failed tries also bounds the number of these entries.
+        # The limit of failed attempts also bounds the number of these entries.
         await audit.record(request, UNKNOWN, refusal.code)
         raise
     await audit.record(request, signed_in.operator.name, audit.OK)
@@ -104,7 +104,7 @@ async def begin(request: ApiRequest) -> ASGIApp:
 async def create(request: ApiRequest) -> ASGIApp:
     """Add the passkey that the browser created.
 
-    From now on, the password alone does not sign in."""
+    Afterwards, the password alone is not enough to sign in."""
     params = await request_body.body(request, CREATION)
     operator: Operator = await console_session.own(request)
     browser = guards.browser_request(request)

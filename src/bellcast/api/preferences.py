@@ -35,13 +35,13 @@ EXAMPLE = {
     "types": {"booking": {"email": False}},
     "quiet_hours": {"start": "22:00", "end": "07:00"},
 }
-# Types and workflows in one document; a project has some dozens.
+# Maximum types and workflows in one document; a project has some dozens.
 MAX_ENTRIES = 500
 # Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
 SHOWN_UNKNOWN = 10
 # Types shown in `effective`.
 MAX_TYPES = 500
-# Fields that a read adds; a write that sends them back is not refused for them.
+# Fields that a read adds. A write ignores them, so that a client can send back what it read.
 ADDED = ("updated_at", "effective")
 
 
@@ -52,13 +52,13 @@ class StoredPreferences(Preferences, frozen=True, kw_only=True):
 
 
 class EffectivePreferences(StoredPreferences, frozen=True, kw_only=True):
-    """Preferences, and the resulting switches of each type after those of the tenant and the project."""
+    """Preferences, and for each type the switches that result from all levels: recipient, tenant and project."""
 
     effective: tuple[EffectiveType, ...] = ()
 
 
 class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
-    """Preferences of a tenant, or of the project: then `tenant` is null."""
+    """Preferences of a tenant, or of the project if `tenant` is null."""
 
     tenant: str | None = None
 
@@ -105,7 +105,7 @@ async def replace_own(request: ApiRequest) -> ASGIApp:
 async def change_own(request: ApiRequest) -> ASGIApp:
     """Change the recipient's own preferences.
 
-    A merge patch (RFC 7396): null removes a field, so that the tenant's or the project's applies."""
+    A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
     return await _write(request, *await guards.recipient(request), merge=True)
 
 
@@ -165,7 +165,7 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def read_defaults(request: ApiRequest) -> ASGIApp:
     """Read the preference defaults.
 
-    The project's; with `?tenant=`, those that apply there: the tenant's, or else the project's."""
+    Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
     return responses.json(await _shown_defaults(request, tenants.single_tenant(request)))
 
 
@@ -182,7 +182,7 @@ async def read_defaults(request: ApiRequest) -> ASGIApp:
 async def replace_defaults(request: ApiRequest) -> ASGIApp:
     """Replace the preference defaults.
 
-    They apply to every recipient that has not set its own. With `?tenant=`, for the tenant's recipients."""
+    They apply to every recipient without own settings. With `?tenant=`, to the tenant's recipients."""
     return await _write_defaults(request, merge=False)
 
 
@@ -215,7 +215,8 @@ async def change_defaults(request: ApiRequest) -> ASGIApp:
 async def delete_defaults(request: ApiRequest) -> ASGIApp:
     """Delete the preference defaults.
 
-    The project's; with `?tenant=`, the tenant's, to which the project's apply again."""
+    Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
+    defaults."""
     ctx = context.of(request)
     if not await ctx.engines.store.documents.delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
         raise NotFound("No preference defaults are stored here.")
@@ -241,7 +242,7 @@ def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
 
 
 async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
-    """Return the rules of each type that applies to the tenant, and `general`, the type of sends that name none."""
+    """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
     rules = {GENERAL: TypeRules()}
     for owner in dict.fromkeys((PROJECT, tenant)):
         for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
@@ -311,7 +312,8 @@ async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
 async def _defaults_with_effective(
     ctx: ApiContext, tenant: str, owner: str, own: Preferences, updated_at: int | None
 ) -> dict[str, Any]:
-    """Return what applies to the tenant, with the defaults of their owner: the tenant, or the project."""
+    """Return the defaults that apply to the tenant, with the effective switches. Their owner is the tenant or the
+    project."""
     _, project = await ctx.catalog.preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await types_of(ctx, tenant))
@@ -330,9 +332,9 @@ async def _read(request: ApiRequest) -> dict[str, Any]:
 def _merged(
     ctx: ApiContext, patch: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules]
 ) -> Preferences:
-    """Return the document of a request, merged into the one before if there is one."""
+    """Return a request's document, merged into the previous one if there is one."""
     merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
-    cleaned = merge_patch({}, merged)  # a null in a whole document is an absent field
+    cleaned = merge_patch({}, merged)  # in a complete document, null means absent
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
     errors = [*_errors(preferences, ctx.limits), *_required_errors(preferences, types)]
     if errors:
@@ -377,7 +379,7 @@ def _errors(value: Preferences, limits: Limits) -> validation.FieldErrors:
 
 
 def _name_errors(field: str, name: str, most: int) -> validation.FieldErrors:
-    """Return the name of a type or workflow, as a send may have it."""
+    """Return the errors of the names of types and workflows, which follow the rules of sends."""
     if not name:
         yield FieldError(field, "must not have an empty name")
     yield from validation.text(field, name, most)

@@ -1,4 +1,5 @@
-"""The page behind a preferences link: a form without scripts, so that it works in every mail program's browser."""
+"""The page behind a preferences link. It is a form without scripts, so that it works in the browsers of all mail
+programs."""
 
 from collections.abc import Mapping
 from html import escape
@@ -36,11 +37,12 @@ HEADERS = {
 }
 UTC = ZoneInfo("UTC")
 FORM = "application/x-www-form-urlencoded"
-# Two fields of each switch and one of the frequency, for the types of the project and of the tenant, and the others.
+# Maximum fields of the form: two per switch and one per frequency, for the types of the project and the tenant, and the
+# general fields.
 MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * (2 * len(CHANNELS) + 1) + 100
 FREQUENCIES = {"instant": "At once", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
 LABELS = {"inbox": "Inbox", "email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
-# The row of the switches of whole channels; a type cannot be named so in the form.
+# The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
 
 
@@ -75,7 +77,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     body = await request_body.optional_body(request, LINK) or LinkRequest()
     if objects.is_dry_run(request):
         return responses.json(PreferencesLink(None))
-    # Like each call of the app that names a recipient, this one creates it: a link never does.
+    # Creates the recipient, as any request of the app that names a recipient does. Following a link never creates one.
     await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
     now = ctx.engines.clock.now()
     grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(body.ttl) * 1000))
@@ -111,7 +113,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def save(request: ApiRequest) -> ASGIApp:
     """Save the preferences page.
 
-    Changes what the form changed, and keeps everything else."""
+    Only changed fields are written."""
     ctx, grant = context.of(request), await _read(request)
     if request_body.media_type(request) != FORM:
         raise Invalid.of("", f"expected {FORM}")
@@ -164,7 +166,8 @@ def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
 def _changed(
     before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules], layers: Layers
 ) -> Preferences:
-    """Apply the form: only what differs from the form as it was shown is written. Types may have been added since."""
+    """Apply the form. Only fields that differ from the displayed form are written, because types may have been added
+    since."""
     layers = msgspec.structs.replace(layers, recipient=before)
     switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
     ticked = set(fields.get("on", []))

@@ -49,10 +49,10 @@ from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, ReceiptRequest
 
 MAX_URL = 4096
-# A browser's connections to one server are six; vendors limit theirs to hundreds.
+# A browser opens six connections to one server; vendors allow hundreds.
 MAX_CONCURRENCY = 1000
 MAX_RATE = 100_000.0
-# Half an hour: longer waits would outlive a shutdown many times over.
+# Half an hour. A longer timeout could delay a shutdown far too long.
 MAX_TIMEOUT = 1800.0
 MAIL = "message/rfc822"
 
@@ -88,8 +88,8 @@ class ProviderPage(Struct, frozen=True):
 
 
 class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
-    """With an address in `to`, a test message is sent to it; without, only the credentials are checked. `values` are tested instead
-    of the stored provider."""
+    """With an address in `to`, a test message is sent to it. Without one, only the credentials are checked. `values`
+    replace the stored provider in the test."""
 
     to: str | None = None
     values: ProviderFields | None = None
@@ -180,8 +180,9 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a provider.
 
-    Its URL is stored encrypted; the masked URL of a read leaves it as it is, and `…@` its credentials if the same server gets them. A tenant's own providers of a channel
-    replace the project's."""
+    Its URL is stored encrypted. If you send back the masked URL of a read, the stored URL does not change. `…@` keeps
+    the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
+    the project's."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _writable_key(request)
     text = objects.without_added(await request_body.json_text(request), "secret")
     fields = request_body.json(text, FIELDS, ctx)
@@ -192,7 +193,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     after = _audited(written)
     audit.note_changes(request, {} if before is None else _audited(before), after)
     if before is not None and before.fields.url == written.fields.url != fields.url:
-        # Only a secret of the URL was changed, which both mask.
+        # Only a secret in the URL was changed, and it is masked in both.
         audit.note_change(request, "url", None, "changed")
     return responses.json(_outside(written), 201 if is_new else 200)
 
@@ -266,7 +267,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
 )
 async def receive(request: ApiRequest) -> ASGIApp:
-    """Receive a receipt.
+    """Receive a delivery receipt.
 
     Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the scope `manage`."""
     ctx, key = context.of(request), _key(request)
@@ -284,7 +285,7 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
         raise NotFound("There is no e-mail provider with this key.")
     try:
         body = await request_body.raw(request, ctx.limits.request)
-        # In a thread: the parser needs a second for some mails of a few kilobytes.
+        # In a thread: for some mails of a few kilobytes, the parser takes a second.
         report = await asyncio.to_thread(delivery_status.parse, body)
     except ValueError as error:
         raise Invalid.of("body", str(error)) from None
@@ -342,7 +343,8 @@ async def _found(request: ApiRequest, tenant: str) -> ConfiguredProvider:
 
 
 async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:
-    """Return the provider that a request of an operator changes: not the project's in place of a tenant's."""
+    """Return the provider that an operator's request changes. A request about a tenant never changes the project's
+    provider."""
     found = await context.of(request).providers.find(tenant, key) if audit.is_by_operator(request) else None
     return found if found is not None and found.tenant == tenant else None
 

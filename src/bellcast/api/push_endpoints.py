@@ -1,4 +1,4 @@
-"""Push endpoints: browsers and apps in which a recipient gets push messages, registered by the recipient or by the app's server."""
+"""Push endpoints: browsers and apps that receive push messages, registered by the recipient or by the app's server."""
 
 import re
 from datetime import datetime
@@ -66,7 +66,7 @@ class PushEndpointItem(Struct, frozen=True, kw_only=True):
 
 
 class PushEndpointList(Struct, frozen=True):
-    """All push endpoints of a recipient, the last registered first."""
+    """All push endpoints of a recipient, the most recently registered first."""
 
     push_endpoints: list[PushEndpointItem]
 
@@ -90,8 +90,8 @@ class PushPublicKey(Struct, frozen=True):
 async def register(request: ApiRequest) -> ASGIApp:
     """Register a push endpoint.
 
-    A known endpoint moves to this recipient, with 200. Beyond 20 endpoints, the oldest is deleted. A dry run returns
-    an empty id unless this recipient has the endpoint."""
+    A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted. A dry
+    run returns an empty id unless this recipient already has the endpoint."""
     return await _register(request, *await guards.recipient(request))
 
 
@@ -146,7 +146,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def register_for(request: ApiRequest) -> ASGIApp:
     """Register a recipient's push endpoint.
 
-    A known endpoint moves to this recipient, with 200. Beyond 20 endpoints, the oldest is deleted."""
+    A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
     return await _register(request, tenants.single_tenant(request), recipients.key(request))
 
 
@@ -243,7 +243,7 @@ def _check(body: PushRegistration, ctx: ApiContext) -> None:
 
 def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
     if body.token is not None:
-        yield FieldError("kind", "must be fcm or apns, because there is a token")
+        yield FieldError("kind", "must be fcm or apns if there is a token")
         return
     if body.endpoint is None:
         yield FieldError("endpoint", "must be given, or kind and token")

@@ -1,7 +1,7 @@
 """Pusher's HTTP API: signed requests of its server SDKs, and the auth endpoints of its clients.
 
 Its paths, responses and errors are Pusher's own, so it is separate from the operations and the OpenAPI document of
-the native API."""
+Bellcast's own API."""
 
 import contextlib
 import re
@@ -36,7 +36,7 @@ class PusherRoute(NamedTuple):
     template: str
     operation: PusherOperation
     signed: bool = True
-    # It checks its channels with `check_channel`, so that an app with only one channel may use it.
+    # The operation calls `check_channel`, so an app that is restricted to one channel may use it.
     is_of_channels: bool = False
 
     @property
@@ -51,7 +51,7 @@ ROUTES = [
     PusherRoute("GET", "/apps/{app}/channels/{channel}", pusher_channels.channel, is_of_channels=True),
     PusherRoute("GET", "/apps/{app}/channels/{channel}/users", pusher_channels.users),
     PusherRoute("POST", "/apps/{app}/users/{user}/terminate_connections", pusher_channels.terminate),
-    # The Python SDK omits the app id. Its key identifies the app.
+    # The Python SDK omits the app id; its key identifies the app.
     PusherRoute("POST", "/users/{user}/terminate_connections", pusher_channels.terminate),
     PusherRoute("POST", "/pusher/auth", pusher_auth.channel, signed=False),
     PusherRoute("POST", "/pusher/user-auth", pusher_auth.user, signed=False),
@@ -87,12 +87,12 @@ async def _call(scope: Any, receive: Any) -> object:
     if route.signed:
         _check_signature(app, scope, pairs, body, ctx)
     if app.only_channel is not None and not route.is_of_channels:
-        raise Forbidden(f"This app is being tested: it may use the channel {app.only_channel} only.")
+        raise Forbidden(f"This app is being tested: it may use only the channel {app.only_channel}.")
     return await route.operation(PusherRequest(ctx, app, scope, parts, parameters, body))
 
 
 def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], route: PusherRoute) -> PusherApp:
-    """Return the app of the path, else of the key that signed. Raises NotFound, and Forbidden for a disabled one."""
+    """Return the app in the path, else the app of the signing key. Raises NotFound, or Forbidden for a disabled app."""
     app = (
         ctx.pusher_apps.by_id(parts["app"])
         if "app" in parts
@@ -100,7 +100,7 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
     )
     if app is None and "app" in parts:
         raise NotFound("No app has this id.")
-    if app is None or not route.signed:  # an unknown key fails the check of the signature
+    if app is None or not route.signed:  # with an unknown key, the check of the signature fails
         return ctx.pusher_apps.all()[0].app
     if not app.enabled:
         raise Forbidden("This app is disabled.")
@@ -109,7 +109,7 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
 
 def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, ctx: ApiContext) -> None:
     *previous, newest = reversed(app.valid_credentials(ctx.engines.clock.now()))
-    now = ctx.token_clock.now()  # by which the app signs, also with a test clock
+    now = ctx.token_clock.now()  # the app signs with the system time, also when a test clock is used
     for credentials in previous:
         with contextlib.suppress(Unauthenticated):
             signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)
@@ -136,8 +136,9 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
 
 
 def _refusal(scope: Any, refused: BellcastError) -> ASGIApp:
-    """Convert an error to plain text, which SDKs use as exception message. Invalid fields are 400 in Pusher's API."""
-    scope["state"]["reason"] = refused.code  # for the request log: the text has no code
+    """Convert an error to plain text, which SDKs use as the exception message. Invalid fields are 400 in Pusher's
+    API."""
+    scope["state"]["reason"] = refused.code  # for the request log, because the text contains no code
     status = 400 if refused.status == 422 else refused.status
     headers = {"cache-control": "no-store"}
     if refused.retry_after is not None:

@@ -1,4 +1,4 @@
-"""Pusher apps of the store: created, changed, rotated and deleted while the server runs."""
+"""Pusher apps in the store: they are created, changed, rotated and deleted while the server runs."""
 
 import secrets
 from datetime import datetime
@@ -21,7 +21,7 @@ from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
 
-# Random bytes of credentials; a secret has as many as an HMAC-SHA256 key.
+# Random bytes of a credential. A secret has the size of an HMAC-SHA256 key.
 KEY_BYTES, SECRET_BYTES = 10, 32
 FIRST_ID, IDS = 1_000_000, 9_000_000
 MAX_ORIGINS = 100
@@ -33,8 +33,8 @@ Origins = Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=
 
 
 class PusherAppRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new app. Credentials of an app at Pusher can be moved; those left out are generated. Its connections and events
-    belong to `tenant`. Pages of `origins` may connect, by default those of `BELLCAST_ORIGINS`."""
+    """A new app. You can reuse the credentials of an app at Pusher; absent ones are generated. The app's connections
+    and events belong to `tenant`. Only pages of `origins` may connect, by default those of `BELLCAST_ORIGINS`."""
 
     name: AppName = ""
     id: AppId | None = None
@@ -54,8 +54,9 @@ class PusherAppPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class PusherAppItem(Struct, frozen=True, kw_only=True):
-    """An app. `source` is `project` for the one of the server's configuration, which cannot be changed here. `overridden`: the
-    project or an older app has its id or its key. `previous_until`: the secret before the last rotation is valid until then."""
+    """An app. `source` is `project` for the app of the server's configuration, which cannot be changed here.
+    `overridden` is true if the project's app or an older app has the same id or key. `previous_until` is the time until
+    which the secret before the last rotation is valid."""
 
     id: str
     key: str
@@ -76,14 +77,15 @@ class NewPusherApp(PusherAppItem, frozen=True, kw_only=True):
 
 
 class PusherAppsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of apps, of all tenants or of one. They were created since `from` and before `to`; the project's has no time."""
+    """A page of apps, of all tenants or of one. `from` and `to` limit the time of creation, which the project's app
+    does not have."""
 
     limit: ListLimit = 200
     after: str | None = None
 
 
 class PusherAppList(Struct, frozen=True):
-    """A page of apps: the project's first, then the oldest first. Pass `next` as `after` for newer ones."""
+    """A page of apps: the project's app, then the others, oldest first. Pass `next` as `after` for newer ones."""
 
     apps: list[PusherAppItem]
     next: str | None = None
@@ -131,8 +133,9 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def create(request: ApiRequest) -> ASGIApp:
     """Create a Pusher app.
 
-    Only this response contains the secret; the store has it encrypted. All nodes accept the app within seconds. API keys
-    need the scope `manage` too, operators the role owner: the secret signs in any user of the app's tenant."""
+    Only this response contains the secret, which is stored encrypted. All nodes accept the app within seconds. API keys
+    also need the scope `manage`, and operators the role owner, because the secret can sign in any user of the app's
+    tenant."""
     guards.require_manager(request)
     ctx, wanted = context.of(request), await request_body.body(request, NEW)
     credentials = Project(
@@ -207,8 +210,8 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def rotate(request: ApiRequest) -> ASGIApp:
     """Replace the secret of a Pusher app.
 
-    Only this response contains the new one. The previous secret stays valid for a day. API keys need the scope `manage`
-    too, operators the role owner."""
+    Only this response contains the new one. The previous secret stays valid for a day. API keys also need the scope
+    `manage`, and operators the role owner."""
     guards.require_manager(request)
     ctx = context.of(request)
     rotated = await ctx.pusher_apps.rotate(_id(request))
@@ -235,7 +238,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 
 
 def _position(app: PusherApp) -> tuple[int, str]:
-    """Its place in the list. The project's app has no time."""
+    """The app's position in the list. The project's app has no time."""
     return app.created_at, app.credentials.id
 
 

@@ -1,5 +1,5 @@
-"""Auth endpoints for Pusher clients of apps without an endpoint: they sign subscriptions for a session token or cookie,
-with the usual permission checks."""
+"""Auth endpoints for Pusher clients of apps that have none of their own. They sign subscriptions for a session token or
+cookie, after the usual permission checks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +30,7 @@ class ChannelAuthForm(Struct, frozen=True):
 
 
 class UserAuthForm(Struct, frozen=True):
-    """Form that pusher-js sends before it signs in. `device` names the device, for clients that receive missed
+    """Form that pusher-js sends before it signs in. `device` identifies the device for clients that receive missed
     events."""
 
     socket_id: str
@@ -94,7 +94,7 @@ async def _recipient(request: PusherRequest, socket_id: str) -> tuple[Principal,
 
 
 def _credentials(request: PusherRequest, principal: Principal) -> Project:
-    """Return the credentials of the app of the session's tenant."""
+    """Return the credentials of the Pusher app in the session's tenant."""
     app = request.context.pusher_apps.of_tenant(principal.tenant)
     if app is None:
         raise Forbidden("This session belongs to a tenant without a Pusher app.")
@@ -114,7 +114,7 @@ async def _check_right(request: PusherRequest, principal: Principal, channel: st
 
 
 def _is_own(aliases: Sequence[str], channel: str, recipient: str) -> bool:
-    """True if the channel carries the recipient's own inbox."""
+    """True if the channel is that of the recipient's own inbox."""
     return any(pusher.aliased(pattern, channel) == recipient for pattern in aliases)
 
 

@@ -106,8 +106,8 @@ def _event(tenant: str, requested: Trigger, channel: str, data: Any) -> LiveEven
 
 
 def _value(text: str) -> Any:
-    """Data for other dialects: the decoded value if the text is JSON that a broker can carry, as produced by the
-    SDKs."""
+    """Return the data for other dialects: the decoded value if the text is JSON that a broker can encode, as produced
+    by the SDKs."""
     try:
         value = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):

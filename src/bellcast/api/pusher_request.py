@@ -36,7 +36,7 @@ class PusherRequest(NamedTuple):
 
 
 def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[str]:
-    """Return the attributes in a comma-separated list. Raises Invalid for others than `allowed`."""
+    """Return the attributes in a comma-separated list. Raises Invalid for any that is not `allowed`."""
     requested = frozenset(one for one in (value or "").split(",") if one)
     for unknown in sorted(requested - allowed):
         raise Invalid.of(field, f"{unknown[:50]!r} is none of {', '.join(sorted(allowed))}")
@@ -46,7 +46,7 @@ def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[s
 def check_channel(request: PusherRequest, field: str, channel: str) -> None:
     """Raise Invalid unless an event can be sent to this channel, and Forbidden if the app may not use it."""
     if request.app.only_channel not in (None, channel):
-        raise Forbidden(f"This app is being tested: it may use the channel {request.app.only_channel} only.")
+        raise Forbidden(f"This app is being tested: it may use only the channel {request.app.only_channel}.")
     recipient, limits = topics.recipient(channel), request.context.limits
     validation.check(
         validation.topic(field, channel, limits) if recipient is None else validation.key(field, recipient, limits)

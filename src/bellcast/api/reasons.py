@@ -1,11 +1,12 @@
-"""Codes that are no HTTP errors: why a live connection was closed, and what clients and templates report. Pure."""
+"""Codes that are no HTTP errors: close reasons of live connections, and codes reported by clients and templates.
+Pure."""
 
 from msgspec import Struct
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """The page of one code; `names` in backquotes are code. `close_code` is that of a `close` frame; None for a code
-    of a client or a template."""
+    """The page of one code. `names` in backquotes are code. `close_code` is None for a code that a client or a template
+    reports."""
 
     code: str
     title: str
@@ -154,7 +155,7 @@ REASONS = (
     Reason(
         code="unknown",
         title="Not a response of Bellcast",
-        meaning="A client got an error without a code, which no Bellcast server sends.",
+        meaning="A client received an error without a code. Bellcast servers send no such errors.",
         origin="The clients report it; the server does not send it.",
         causes=("The address is that of another server.", "A proxy responded with a page of its own."),
         remedies=("Check the address, and run `bellcast doctor --url` with it.",),

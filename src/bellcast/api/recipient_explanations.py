@@ -1,4 +1,4 @@
-"""Explain what reached a recipient recently, and what did not: notifications, messages, connections and refusals."""
+"""Explain what a recipient received recently and what not: notifications, messages, connections and refusals."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -17,13 +17,13 @@ from bellcast.ports import MessageQuery, NewDecision, SentItem
 from bellcast.ports.messages import MAX_DECISIONS, MAX_MESSAGES, NEWEST
 from bellcast.ports.sends import SentQuery
 
-# Notifications, connections and refused requests in an explanation: more do not help a reader.
+# Maximum notifications, connections and refused requests in an explanation, to keep it readable.
 MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
 DAY_MS = 86_400_000
 
 
 async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
-    """Explain the last notification, with the facts since a time; by default, of the last day."""
+    """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
     start = now - DAY_MS if since is None else times.milliseconds(since)
     inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, "", [recipient], ())
@@ -79,7 +79,7 @@ async def _of_notification(ctx: ApiContext, item: SentItem) -> list[Fact]:
 
 
 async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
-    """Return the open connections, and recently closed ones."""
+    """Return the open and the recently closed connections."""
     found: list[ConnectionInfo] = []
     for is_closed in (False, True):
         wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
@@ -97,7 +97,7 @@ def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
 
 
 def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
-    """Refused requests of the recipient's pages, of this node."""
+    """Return refused requests of the recipient's pages on this node."""
     wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
     for one in ctx.observed.requests(wanted, None)[:MAX_REFUSALS]:
         detail = f"{one.method} {one.path}: {one.detail or one.status}"

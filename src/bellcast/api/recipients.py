@@ -40,9 +40,9 @@ from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 PHONE = 50
-LABEL = 100  # locales and time zones are far shorter
+LABEL = 100  # locales and time zone names are far shorter
 ROLES = 100
-# Fields in the audit; those that identify a person without their values.
+# Fields in the audit log. Values that identify a person are omitted.
 AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
 PERSONAL = frozenset({"name", "email", "phone", "chat", "data"})
 
@@ -61,8 +61,8 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of recipients; `prefix` is the beginning of their keys, `search` its alias. They were created since `from` and
-    before `to`. The tenant `*` means all tenants, in the order of their keys."""
+    """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `from` and `to` limit the time
+    of creation. The tenant `*` means all tenants, ordered by their keys."""
 
     search: str | None = None
     prefix: str | None = None
@@ -71,8 +71,8 @@ class SearchQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class RecipientPage(Struct, frozen=True):
-    """A page of recipients; `next` is the value of `after` for the next page. If `scanned_until` is not null, few of the compared
-    ones were created in the range: pass it as `after` to search further. The first one has the `total`."""
+    """A page of recipients; `next` is the value of `after` for the next page. If `scanned_until` is not null, the
+    search stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
 
     recipients: list[Recipient]
     next: str | None
@@ -110,7 +110,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     else:
         found = await tenant_pages.by_key(named, after, limit, functools.partial(_read, store, prefix, created))
     shown, has_next = found.rows[: params.limit], len(found.rows) > params.limit
-    # In all tenants, every key would be compared with the prefix.
+    # Across all tenants, no index finds keys by prefix: every key would be compared.
     is_counted = created == ANY_TIME and not (prefix and EVERY_TENANT in named)
     count = functools.partial(_count, store, named, prefix) if is_counted else None
     has_more = has_next or found.scanned_until is not None
@@ -210,9 +210,10 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
 
 
 def _note_changes(request: ApiRequest, before: Recipient | None, after: Recipient) -> None:
-    """Name the changed fields. The audit outlives the erasure of a recipient, so it has no personal values."""
+    """Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
+    personal values."""
     for field in AUDITED:
-        # An empty value is as none.
+        # An empty value counts as none.
         old = to_builtins(getattr(before, field, None)) or None
         new = to_builtins(getattr(after, field)) or None
         if field not in PERSONAL:
@@ -235,8 +236,8 @@ def _note_changes(request: ApiRequest, before: Recipient | None, after: Recipien
 async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a recipient.
 
-    All stored data of the recipient is deleted, and its live connections close. Responses under idempotency
-    keys stay until their 24 hours end, so that a late repetition does not send again."""
+    All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
+    for their 24 hours, so that a late retry does not send again."""
     ctx = context.of(request)
     await recipients.delete(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
     return responses.empty()
@@ -282,7 +283,7 @@ def _member_since(since: Any) -> validation.FieldErrors:
 
 
 def _chat(chat: ChatAddresses | UnsetType | None, limits: Limits) -> validation.FieldErrors:
-    """Unusable addresses are stored, too long ones are not."""
+    """Return the errors of chat addresses. Unusable addresses are accepted, too long ones are not."""
     for name in ChatAddresses.__struct_fields__ if isinstance(chat, ChatAddresses) else ():
         address = getattr(chat, name)
         if isinstance(address, str):

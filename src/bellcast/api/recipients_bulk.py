@@ -30,7 +30,7 @@ class BulkRecipient(RecipientFields, frozen=True, kw_only=True):
 
 
 class WrittenRecipient(Struct, frozen=True, omit_defaults=True):
-    """The result of one recipient: its key, or the problem it was refused with."""
+    """The result for one recipient: its key, or the problem for which it was refused."""
 
     key: str | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET
@@ -71,7 +71,7 @@ async def write(request: ApiRequest) -> ASGIApp:
 
 
 async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgspec.Raw]:
-    """Return the recipients of a body, not decoded."""
+    """Return the recipients in a body, not decoded."""
     kind = request_body.media_type(request)
     text = await request_body.raw(request, ctx.limits.bulk)
     if kind in NDJSON:
@@ -90,7 +90,7 @@ async def _write(
     *,
     is_dry_run: bool,
 ) -> WrittenRecipient:
-    """Write one recipient, and add its tenant to `named`: None if it is the default one or unknown."""
+    """Write one recipient, and add its tenant to `named` (None if it is the default tenant or unknown)."""
     tenant = None
     try:
         fields = request_body.json(bytes(item), RECIPIENT, ctx)
@@ -110,7 +110,7 @@ def _check(fields: BulkRecipient, ctx: ApiContext) -> None:
 
 
 def _of_recipient(endpoint: ApiEndpoint) -> ApiEndpoint:
-    """Return the operation for the recipient whose key is `bulk`, since this path hides its own."""
+    """Return the operation for a recipient with the key `bulk`, whose path this one hides."""
 
     async def respond(request: ApiRequest) -> ASGIApp:
         request.scope["path_params"]["key"] = "bulk"

@@ -1,4 +1,4 @@
-"""What failed, by cause, and replays that retry it."""
+"""Failures by cause, and replays that retry them."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> FailureFilter:
-        """The filter of the query."""
+        """The query's filter."""
         fields = {name: getattr(self, name) for name in FIELDS}
         return FailureFilter(**fields, since=self.created_since, until=self.created_before)
 
@@ -68,8 +68,8 @@ class FailuresQuery(CausesQuery, frozen=True, kw_only=True):
 
 
 class Failure(Struct, frozen=True, kw_only=True):
-    """A message that failed or bounced, a failed run, or a dead job. `cause` is its `reason` without addresses, ids and long
-    numbers. The id of a dead job that executed a run is that of the run."""
+    """A message that failed or bounced, a failed run, or a dead job. `cause` is its `reason` without addresses, ids and
+    long numbers. A dead job that executed a run has the id of the run."""
 
     id: str
     tenant: str | None
@@ -87,8 +87,9 @@ class Failure(Struct, frozen=True, kw_only=True):
 
 
 class FailurePage(Struct, frozen=True, kw_only=True):
-    """A page of failures. Pass `next` as `after`. `scanned_until`: the filter matched too few of 20,000 failures; continue
-    with this value of `after`. The first page has the `total`, with a filter other than kind and time a lower bound."""
+    """A page of failures. Pass `next` as `after`. If `scanned_until` is not null, the search stopped after 20,000
+    failures: pass it as `after` to continue. Only the first page has a `total`; with a filter other than kind and time,
+    it is a lower bound."""
 
     failures: list[Failure]
     next: str | None
@@ -97,7 +98,7 @@ class FailurePage(Struct, frozen=True, kw_only=True):
 
 
 class Cause(Struct, frozen=True, kw_only=True):
-    """Failures of a tenant with the same cause. The other fields that are set select them as the filter of a replay."""
+    """Failures of a tenant with the same cause. Use the other non-null fields as the filter of a replay."""
 
     tenant: str | None
     kind: FailureKind
@@ -121,7 +122,8 @@ class CausePage(Struct, frozen=True, kw_only=True):
 
 
 class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which failures to retry: those with all fields that are set. Empty: all. Times are of their creation."""
+    """Which failures to retry: those that match all fields that are set. An empty filter matches all. Times refer to
+    the creation of a failure."""
 
     kind: FailureKind | None = None
     channel: ExternalChannel | None = None
@@ -172,8 +174,8 @@ class StartedReplay(Struct, frozen=True, kw_only=True):
 
 
 class ReplayObject(Struct, frozen=True, kw_only=True):
-    """The progress of a replay. `examined` counts the matching failures until now, and `retried` the retries: a failure
-    that changed since the search is skipped. `ids` counts the ids of a replay without filter."""
+    """The progress of a replay. `examined` counts the matching failures so far, and `retried` the retries. Failures
+    that changed since the search are skipped. `ids` is the number of ids of a replay without a filter."""
 
     id: str
     tenant: str | None
@@ -196,7 +198,8 @@ class ReplayPage(Struct, frozen=True):
 
 
 class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of replays, newest first. They were started since `from` and before `to`. The tenant `*` means all tenants."""
+    """A page of replays, newest first. `from` and `to` limit the time of their start. The tenant `*` means all
+    tenants."""
 
     limit: ListLimit = 50
     after: str | None = None
@@ -251,8 +254,8 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
 async def causes(request: ApiRequest) -> ASGIApp:
     """Count failures by cause.
 
-    The most frequent cause first, each tenant's for itself. A cause is the report of the provider, the step or the error, without addresses, ids and
-    long numbers."""
+    The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
+    step or the job, without addresses, ids and long numbers."""
     query = request_body.query(request, CausesQuery)
     named = tenant_pages.tenants_of(request, query.tenant)
     report = await context.of(request).failures.causes(named, query.wanted)
@@ -277,9 +280,9 @@ async def causes(request: ApiRequest) -> ASGIApp:
 async def start(request: ApiRequest) -> ASGIApp:
     """Replay failures.
 
-    Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all that match a filter
-    and exist now. A dry run counts them. The replay runs in the background and survives a restart; each failure is retried
-    at most once. Ten replays of a tenant can run at a time."""
+    Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
+    failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
+    failure is retried at most once. Ten replays of a tenant can run at a time."""
     replays = context.of(request).replays
     body = await request_body.body(request, START)
     tenant = tenants.single_tenant(request, body.tenant)
@@ -365,7 +368,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def cancel(request: ApiRequest) -> ASGIApp:
     """Cancel a replay.
 
-    After the response it retries nothing more. Retries are not undone."""
+    After the response, nothing more is retried. Retries are not undone."""
     cancelled = await context.of(request).replays.cancel(
         tenants.single_tenant(request), request_body.path(request, "id")
     )
@@ -411,7 +414,7 @@ def _effect(effect: RetryCount) -> ReplayEffect:
 
 
 def _filter(replay: Replay) -> dict[str, Any] | None:
-    """Return the filter of a replay as a request has it."""
+    """Return the filter of a replay as it is in requests."""
     if replay.wanted is None:
         return None
     fields = {name: value for name in FIELDS if (value := getattr(replay.wanted, name)) is not None}

@@ -31,22 +31,22 @@ T = TypeVar("T")
 JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9.+-]+\+json)|text/json", re.IGNORECASE)
 NDJSON_TYPES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 FORM = "application/x-www-form-urlencoded"
-# Receipts of vendors have up to 30.
+# Vendors' receipts have up to 30 fields.
 MAX_FORM_FIELDS = 200
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 TENANT = "tenant"
-# In the state of a request: the check of its body, if the caller is bound to tenants.
+# Key in a request's state: the check of its body, if the caller is bound to tenants.
 CHECK_BODY = "check_body"
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
-# Digits of a Content-Length, more than any body has; Python converts at most 4,300.
+# Maximum digits of a Content-Length. Real ones are shorter; `int` refuses more than 4,300.
 MAX_LENGTH_DIGITS = 100
 
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2}).{0,2}")
 
 
 class ApiRequest(NamedTuple):
-    """A request as its handler gets it: the ASGI scope, and the function that receives the body."""
+    """A handler's request: the ASGI scope, and the function that receives the body."""
 
     scope: Any
     receive: Any
@@ -87,7 +87,7 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
 
 
 def _whole(digits: str) -> float:
-    """Return the number; infinity for one that `int` refuses to convert."""
+    """Return the number; infinity if it has too many digits for `int`."""
     return int(digits) if len(digits) <= MAX_LENGTH_DIGITS else inf
 
 
@@ -105,7 +105,7 @@ async def _chunks(request: ApiRequest, message: Any, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The request must have at most {limit} bytes.")
+    return TooLarge(f"The request body may have at most {limit} bytes.")
 
 
 def media_type(request: ApiRequest) -> str:
@@ -210,8 +210,8 @@ def plain_json(text: bytes) -> Any:
 def check_depth(text: bytes) -> None:
     """Reject JSON nested deeper than MAX_DEPTH levels, by counting brackets outside of strings. Takes linear time."""
     structure = text.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, NOT_STRUCTURE)
-    # Two adjacent quotes are an empty string or the gap between two strings. Removing them keeps the parity of the
-    # others.
+    # Two adjacent quotes are either an empty string or the gap between two strings. Removing them does not change
+    # whether the other quotes open or close a string.
     outside_strings = structure.replace(b'""', b"").split(b'"')[::2]
     depth = 0
     for bracket in b"".join(outside_strings):
@@ -240,8 +240,8 @@ def decoder(type: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def query(request: ApiRequest, type: type[T]) -> T:
-    """Decode the query string as a `type`. Parameters that are not its fields are ignored here: `check_query` has rejected
-    those that the operation does not accept."""
+    """Decode the query string as a `type`. Unknown parameters are ignored here, because `check_query` has rejected
+    them."""
     text = request.scope["query_string"]
     given = pairs(text) if text else {}
     lists = _repeatable(cast("Any", type))
@@ -254,10 +254,11 @@ def query(request: ApiRequest, type: type[T]) -> T:
         result = msgspec.convert(allowed, type, strict=False)
     except msgspec.ValidationError:
         errors = validation_errors.validation_errors(allowed, type, strict=False)
-        # A repeated parameter has no number: its name stands for each of its values.
+        # Errors of a repeated parameter name the parameter, without the number of the value.
         raise Invalid.fields([FieldError(one.field.partition(".")[0], one.message) for one in errors]) from None
-    # The conversion reads the text "null" as no value, and a filter without its value widens the request. It reads a number
-    # as a time in seconds, which is not documented; in milliseconds, it would be another time.
+    # The conversion treats the text "null" as absent, and a filter without its value would widen the request. It also
+    # reads a number as a time in seconds, which is undocumented; a client that sends milliseconds would get another
+    # time.
     for name, attribute in zip(validation_errors.names(type), attributes(type), strict=True):
         if name in allowed:
             value = getattr(result, attribute)
@@ -269,14 +270,14 @@ def query(request: ApiRequest, type: type[T]) -> T:
 
 
 def attributes(type: Any) -> tuple[str, ...]:
-    """Return the field names of a struct type. The library's list of fields takes 5 µs and leaves garbage."""
+    """Return the field names of a struct type. msgspec's own list of fields takes 5 µs and allocates."""
     result: tuple[str, ...] = type.__struct_fields__
     return result
 
 
 def check_query(request: ApiRequest, allowed: frozenset[str]) -> None:
-    """Raise Invalid for query parameters that are not `allowed`: an ignored filter would widen the request. Raise it for a
-    tenant that cannot exist; an empty one is the default tenant."""
+    """Raise Invalid for query parameters that are not `allowed`, since an ignored filter would widen the request, and
+    for an invalid tenant. An empty tenant is the default tenant."""
     given = pairs(request.scope["query_string"])
     unknown = [name for name in given if name not in allowed]
     if unknown:
@@ -321,7 +322,9 @@ def path(request: ApiRequest, name: str) -> str:
     sent: str = request.scope["path_params"][name]
     broken = BROKEN_ESCAPE.search(sent)
     if broken is not None:
-        raise _unreadable_part(name, f"has {broken[0]!r}, which is no percent-encoding: a percent sign is sent as %25")
+        raise _unreadable_part(
+            name, f"contains {broken[0]!r}, which is not valid percent-encoding: send a percent sign as %25"
+        )
     try:
         return unquote(sent, errors="strict")
     except UnicodeDecodeError:
@@ -339,6 +342,6 @@ class DryRunFlag(Struct, frozen=True, kw_only=True):
 
 
 def is_dry_run(request: ApiRequest) -> bool:
-    """Return whether the request changes nothing. A handler branches on this after all that can refuse the request,
-    and before its first write; the response has the body of the real one and status 200."""
+    """Return whether the request changes nothing. A handler checks this after every check that can refuse the request
+    and before its first write. The response has the body of a real request and status 200."""
     return query(request, DryRunFlag).dry_run

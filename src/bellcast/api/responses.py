@@ -1,4 +1,4 @@
-"""Answers as the bytes that go out: a handler returns an ASGI application."""
+"""Responses as ASGI applications, which handlers return."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -61,8 +61,8 @@ def problem(refused: BellcastError, more: Mapping[str, str] = {}) -> ASGIApp:
 
 
 def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> ASGIApp:
-    """Return a response that ends with the chunks, or before the next one when the client has disconnected. HEAD reads
-    none of them."""
+    """Return a streamed response. It ends after the last chunk, or early if the client disconnects. HEAD reads no
+    chunk."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(_disconnected(receive))
@@ -70,7 +70,7 @@ def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> 
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if not scope["state"]["is_head"]:
                 async for chunk in chunks:
-                    await asyncio.sleep(0)  # neither the chunks nor `send` have to wait for anything
+                    await asyncio.sleep(0)  # so that other tasks run even if neither the chunks nor `send` suspend
                     if gone.done():
                         return
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -88,5 +88,5 @@ async def _disconnected(receive: Receive) -> None:
 
 def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
     if headers is None:
-        return [NO_STORE]  # responses are private to the requester unless an operation declares otherwise
+        return [NO_STORE]  # responses are private to the client unless an operation declares otherwise
     return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]

@@ -31,7 +31,8 @@ class PathHandlers(NamedTuple):
 
 
 class PathNode:
-    """The paths that continue from here: with a fixed segment, with a parameter, or with a parameter that takes the rest."""
+    """The paths that continue from here: with a fixed segment, with a parameter, or with a parameter that matches the
+    rest."""
 
     __slots__ = ("fixed", "handlers", "parameter", "rest")
 
@@ -115,7 +116,7 @@ class ApiRouter:
 
 
 def _segments(path: str) -> list[str]:
-    """A slash at the end, or none, is the same path."""
+    """Return the segments of a path. A trailing slash makes no difference."""
     return path.strip("/").split("/")
 
 
@@ -125,7 +126,7 @@ def _allow(methods: Collection[str]) -> str:
 
 
 def _refusal(request: ApiRequest, failure: Exception) -> BellcastError:
-    """Return the error that the client gets. Details of unexpected exceptions are only logged."""
+    """Return the error for the client. Details of unexpected exceptions are only logged."""
     if isinstance(failure, Disconnected):
         return BadRequest("The request ended early.")
     state = request.scope["state"]

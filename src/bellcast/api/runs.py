@@ -1,4 +1,4 @@
-"""Runs of workflows: what each did, cancelling, retrying."""
+"""Runs of workflows: read, cancel and retry them."""
 
 from datetime import datetime
 from typing import Any
@@ -35,7 +35,7 @@ from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.workflows.restarts import restarted
 
 UNKNOWN = "There is no run with this id."
-# What webhooks get when a run is cancelled.
+# The event for webhooks when a run is cancelled.
 CANCELLED = ("run.cancelled", "message.cancelled")
 
 
@@ -54,8 +54,8 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class RunStep(Struct, frozen=True, kw_only=True):
-    """What a step did. `reason` tells why it was skipped or failed; `result` is what an http or python step returned, and
-    `attempts` counts its calls. `due_at` is when a waiting step goes on by itself."""
+    """The state of a step. `reason` tells why it was skipped or failed. `result` is what an http or python step
+    returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
 
     key: str
     type: str
@@ -89,9 +89,9 @@ class RunDetails(Struct, frozen=True, kw_only=True):
 
 
 class RunPage(Struct, frozen=True, kw_only=True):
-    """A page of runs. Pass `next` as `after` for the next page, or `scanned_until`, if it is not null, to search further. The
-    first one has the `total`. With `?trigger=`, `fanout` shows whether runs are still added, and `counts` has the number of runs
-    by state."""
+    """A page of runs. Pass `next` as `after` for the next page, or `scanned_until`, if it is not null, to search
+    further. Only the first page has a `total`. With `?trigger=`, `fanout` shows whether runs are still being added, and
+    `counts` has the number of runs by state."""
 
     runs: list[RunDetails]
     next: str | None
@@ -102,7 +102,7 @@ class RunPage(Struct, frozen=True, kw_only=True):
 
 
 class Restarted(Struct, frozen=True):
-    """A run that goes on."""
+    """A run that continues."""
 
     id: str
 
@@ -217,7 +217,7 @@ async def cancel(request: ApiRequest) -> ASGIApp:
 async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a failed run.
 
-    From the step that failed; the steps before it are not repeated."""
+    The run continues with the step that failed; earlier steps are not repeated."""
     engines = context.of(request).engines
     run = await _find(request)
     if run.state != "failed":

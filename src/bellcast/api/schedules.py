@@ -1,4 +1,4 @@
-"""Schedules: triggers and notifications at a time, or at the times of a cron expression."""
+"""Schedules: triggers and notifications at a given time, or at the times of a cron expression."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -112,7 +112,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a schedule.
 
-    It fires from now on; 201 when it is new. A time without an offset needs a `timezone`."""
+    It takes effect at once; 201 when it is new. A time without an offset needs a `timezone`."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     value = request_body.plain_json(await request_body.json_text(request))
     if isinstance(value, dict):
@@ -140,7 +140,7 @@ async def write(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a schedule.
 
-    It does not fire any more."""
+    It no longer fires."""
     if not await context.of(request).schedules.delete(tenants.single_tenant(request), objects.restricted_key(request)):
         raise NotFound(UNKNOWN)
     return responses.empty()
@@ -158,7 +158,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def run(request: ApiRequest) -> ASGIApp:
     """Fire a schedule now.
 
-    Besides its times. The response is that of the trigger or of the send, also for a dry run."""
+    In addition to its scheduled times. The response is that of the trigger or the send, also for a dry run."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
     if objects.is_dry_run(request):

@@ -49,7 +49,7 @@ KEYWORDS = {
     "integer": ("minimum", "maximum"),
     "number": ("minimum", "maximum", "exclusiveMinimum"),
 }
-# Keywords with the schema of the parts of a list or an object.
+# Keywords that contain the schema of the elements of a list or the values of an object.
 PARTS = ("items", "additionalProperties")
 # Preferences have a switch per channel.
 CHANNEL_NAMES: Schema = {"propertyNames": {"enum": [*CHANNELS]}}
@@ -272,8 +272,8 @@ def alternatives() -> dict[str, Schema]:
     }
 
 
-# What a schedule or an event source must not have: both or neither of its two contents, a workflow without recipients, or
-# recipients and data beside a notification, which has its own.
+# Invalid combinations in a schedule or an event source: both or neither of its two contents, a workflow without
+# recipients, or recipients and data beside a notification, which has its own.
 _CONTENT: list[Schema] = [
     {"properties": {"workflow": GIVEN, "notification": GIVEN}, "required": ["workflow", "notification"]},
     {"properties": {"workflow": NULL, "notification": NULL}},
@@ -298,12 +298,13 @@ def _or_null(schema: Schema) -> Schema:
 
 
 def _only(field: str, value: Schema, **others: Schema) -> Schema:
-    """If the field is present, the others must match."""
+    """Return a constraint: if the field is present, the others must match."""
     return {"if": {"properties": {field: value}, "required": [field]}, "then": {"properties": others}}
 
 
 def _one_of(first: Schema, *others: Schema) -> Schema:
-    """Apply the first alternative that has its field present. One must be."""
+    """Return a constraint: the first alternative whose field is present applies, and one of these fields must be
+    present."""
     if others:
         return first | {"else": _one_of(*others)}
     schema: Schema = first["if"]
@@ -321,7 +322,7 @@ def list_of(most: int, each: Schema, least: int = 0) -> Schema:
 
 
 def duration(least: float, most: float) -> Schema:
-    """Schema of a duration: a number of seconds, or a text with a unit. The format is that of the text."""
+    """Return the schema of a duration: a number of seconds, or a text with a unit, to which the format applies."""
     return {"minimum": least, "maximum": most, "pattern": f"^{DURATION.pattern}$", "format": "seconds-or-unit"}
 
 
@@ -356,7 +357,7 @@ def query_parameters(limits: Limits) -> dict[str, dict[str, Schema]]:
     }
 
 
-# The paths, besides lists, whose tenant may be `*`.
+# Paths other than lists whose tenant may be `*`.
 EVERY_TENANT_PATHS = (
     "/v1/audit",
     "/v1/nodes",

@@ -1,4 +1,4 @@
-"""A file as it is served: its content, its ETag and its encodings."""
+"""A static file with its content, its ETag and its encodings."""
 
 import gzip
 import hashlib
@@ -21,7 +21,7 @@ TYPES = {
 
 
 class ServedFile(NamedTuple):
-    """The content of a file. `encodings` are by name, the smallest first."""
+    """A file's content. `encodings` is ordered by size, the smallest first."""
 
     body: bytes
     etag: str
@@ -57,7 +57,8 @@ def read_all(folder: Path) -> dict[str, ServedFile]:
 
 
 def _built(file: Path, body: bytes) -> dict[str, bytes] | None:
-    """The compressed files of the build, which are smaller than gzip here. None if they are missing or not of this body."""
+    """Return the build's compressed files, which are smaller than those of gzip at run time. None if they are missing
+    or belong to another body."""
     try:
         gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
         return {"br": brotli, "gzip": gzipped} if gzip.decompress(gzipped) == body else None

@@ -1,4 +1,4 @@
-"""Settings of the database: read, changed, rolled back, and tested."""
+"""Settings in the database: read, change, roll back and test them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -94,7 +94,8 @@ class RevisionPage(Struct, frozen=True):
 
 
 class HistoryQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of revisions from `from` to before `to`. They apply to every tenant, so `tenant` makes no difference."""
+    """A page of revisions. `from` and `to` limit their time. Settings apply to every tenant, so `tenant` has no
+    effect."""
 
     limit: ListLimit = 20
     after: str | None = None
@@ -144,9 +145,10 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def change(request: ApiRequest) -> ASGIApp:
     """Change settings.
 
-    All nodes apply them within seconds. 409 if another revision is current. Options, the environment and its files take
-    precedence: settings they set are locked. Those that decide who is signed in, and URLs that the server calls, are for owners
-    who typed their password in the last 10 minutes, and the project secret."""
+    All nodes apply them within seconds. 409 if another revision is current. Command-line options, the environment and
+    its files take precedence: a setting that they set is locked. Settings that control authentication, and URLs that
+    the server calls, can be changed only with the project secret or by owners who typed their password in the last 10
+    minutes."""
     patch = await request_body.body(request, PATCH)
     store = context.of(request).settings
     changed = await store.change(
@@ -256,7 +258,7 @@ def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
     if values is not None:
         guards.require_manager(request, is_sensitive=True)
         audit.note_changes(request, {}, {"values.id": values.id, "values.key": values.key})
-        # A private address is for owners, and for servers with the project secret.
+        # Only owners and the project secret may test a private address.
         is_trusted = _is_owner(request)
         problem = None if values.url is None or is_trusted else ctx.url_problem(values.url)
         if problem is not None:
@@ -270,13 +272,13 @@ def _wanted_test(request: ApiRequest, body: SettingsTest) -> PusherTestRequest:
 
 
 def _text_of(name: str, value: str | float | list[str]) -> str:
-    """Return a value as the environment has it."""
+    """Return a value in the form used in the environment."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if not isinstance(value, list):
         return str(value)
     if any("," in part for part in value):
-        raise Invalid.of(f"set.{name}", "must have no comma in a part of the list")
+        raise Invalid.of(f"set.{name}", "must have no comma in an item of the list")
     return ",".join(value)
 
 
@@ -302,7 +304,8 @@ def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecor
 
 
 def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
-    """Raise Forbidden unless the caller may change settings for owners, PasswordRequired if it typed its password long ago."""
+    """Raise Forbidden unless the caller may change owner-only settings, PasswordRequired if the password was typed too
+    long ago."""
     if not _is_owner(request):
         raise Forbidden(f"Only owners and the project secret may change {', '.join(names)}.")
     if not guards.caller(request).is_verified:

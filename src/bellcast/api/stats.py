@@ -26,14 +26,15 @@ STEPS: dict[StepName, int] = dict(zip(("10s", "1m", "15m", "1d"), stats.KEPT_MS,
 TENANT_STEP: StepName = "1h"
 # A chart has fewer pixels. 48 hours have 2,880 minutes.
 MAX_POINTS = 3_000
-# Each node has a row in each interval. So many take 0.2 s of a thread.
+# Each node has a row per interval. Reading this many takes 0.2 s of a thread.
 MAX_ROWS = 20_000
 DAY_MS = 24 * 3_600_000
 
 
 class SeriesQuery(Struct, frozen=True, kw_only=True):
-    """Metrics, repeated or separated by commas (default: all), the length of the intervals (default: 1m, of a tenant 1h), and
-    a range of time: by default the last 24 hours, with steps of 10 s the last hour. The tenant `*` means all together."""
+    """Metrics, repeated or separated by commas (default: all), the length of the intervals (default: 1m, for a tenant
+    1h), and a range of time: by default the last 24 hours, with steps of 10 s the last hour. The tenant `*` means the
+    total of all tenants."""
 
     tenant: str | None = None
     metrics: list[str] = []
@@ -64,7 +65,7 @@ class Series(Struct, frozen=True):
 async def series(request: ApiRequest) -> ASGIApp:
     """Read numbers over time.
 
-    Of all nodes together, or of `node`:
+    Totals of all nodes, or of one `node`:
 
     - `connections`: open ones, on average.
     - `requests`, `refusals` (status 4xx), `failures` (status 5xx, and messages that failed or bounced).
@@ -72,15 +73,15 @@ async def series(request: ApiRequest) -> ASGIApp:
     - `deliveries`: messages that a provider accepted, or that were simulated.
     - `latency_p50`, `latency_p95`: milliseconds from a request to the start of its response, as the upper bound of a
       bucket of `bellcast_request_seconds`; null without requests.
-    - `queue_age`: the longest time in milliseconds that a due job had waited when a sample was taken.
+    - `queue_age`: the longest time in milliseconds for which a due job had waited at a sample.
 
-    Steps of 10 s are kept for an hour, in the memory of the process that responds and of this process only; steps of 1 m
-    for 48 hours, 15 m for 30 days, 1 d (UTC) for 400 days. The last interval may be incomplete; one without a point has no
-    row. A node is one process: the `node` of `GET /v1/connections`.
+    Steps of 10 s are kept for an hour in memory, so you only get those of the process that responds. Steps of 1 m are
+    kept for 48 hours, 15 m for 30 days, 1 d (UTC) for 400 days. The last interval may be incomplete. An interval
+    without a point has no row. A node is one process: the `node` of `GET /v1/connections`.
 
-    With `tenant`, the numbers are those of one tenant, without latencies and queue age, in steps of 1 h for 30 days. Each node
-    stores its 100 busiest tenants of each hour; another tenant has no row. `requests` and `refusals` are without those that
-    read the console's lists. Callers that are bound to tenants read one of theirs."""
+    With `tenant`, you get the numbers of one tenant, without latencies and queue age, in steps of 1 h for 30 days. Each
+    node stores the 100 busiest tenants of each hour; other tenants have no row. `requests` and `refusals` exclude
+    requests that read the console's lists. Callers that are bound to tenants read one of theirs."""
     query, ctx = request_body.query(request, SeriesQuery), context.of(request)
     if ctx.stats is None:
         raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")
@@ -111,7 +112,7 @@ def _wanted(query: SeriesQuery, tenant: str | None, now: int) -> WantedSeries:
         raise Invalid.of("metrics", f"must be some of: {', '.join(known)}")
     step = query.step or ("1m" if tenant is None else TENANT_STEP)
     if (step == TENANT_STEP) != (tenant is not None):
-        raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all together")
+        raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all tenants")
     until = now if query.end is None else times.milliseconds(query.end)
     kept = DAY_MS if tenant is not None else min(DAY_MS, stats.KEPT_MS[STEPS[step]])
     since = until - kept if query.start is None else times.milliseconds(query.start)

@@ -10,8 +10,8 @@ from bellcast.model.asgi import ASGIApp
 
 
 class SecretKeys(Struct, frozen=True):
-    """The encryption keys, the current one first, each with the number of stored secrets that it encrypted; and the number of
-    secrets that cannot be decrypted."""
+    """The encryption keys, the current one first, each with the number of stored secrets that it encrypted.
+    `unreadable` is the number of secrets that no key can decrypt."""
 
     keys: list[KeyUsage]
     unreadable: int
@@ -21,8 +21,9 @@ class SecretKeys(Struct, frozen=True):
 async def keys(request: ApiRequest) -> ASGIApp:
     """Count stored secrets by key.
 
-    URLs of providers, secrets of webhooks and Pusher apps, and the identity towards browsers' push services. A key of
-    `BELLCAST_ENCRYPTION_KEY` that encrypted none of them can be removed, unless you want to restore older backups."""
+    Counts URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers' push services. You
+    can remove a key from `BELLCAST_ENCRYPTION_KEY` if it encrypted none of them, unless you want to restore older
+    backups."""
     return responses.json(SecretKeys(*await context.of(request).secrets.usage()))
 
 

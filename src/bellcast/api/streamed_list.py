@@ -1,4 +1,5 @@
-"""Lists that are streamed as NDJSON while their items are made, or returned as one JSON array by `Accept`."""
+"""Lists that are streamed as NDJSON while their items are computed, or returned as one JSON array, chosen by
+`Accept`."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -15,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def respond(request: ApiRequest, items: AsyncGenerator[Any]) -> ASGIApp:
-    """Return the response. The first item is awaited before it starts, so that refusals have their status."""
+    """Return the response. It starts after the first item, so that errors get an error status."""
     accepted = request_body.header(request, b"accept") or ""
     if responses.JSON in accepted and NDJSON not in accepted:
         async with aclosing(items):

@@ -1,4 +1,4 @@
-"""Addresses that receive nothing: after hard bounces, complaints and STOP, or by hand."""
+"""Suppressed addresses, to which nothing is sent: after hard bounces, complaints and STOP, or by request."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.ports import Suppression
 from bellcast.ports.list_scan import ListScan
 
-# Of an address: push endpoints and webhook URLs are the longest.
+# Maximum characters of an address. Push endpoints and webhook URLs are the longest.
 MAX_ADDRESS = 2048
 MAX_REASON = 200
 
@@ -118,8 +118,8 @@ def _position(tenant: str, owner: str, suppression: Suppression) -> str:
 async def suppress(request: ApiRequest) -> ASGIApp:
     """Suppress an address.
 
-    Nothing more is sent to it; messages that wait become `suppressed`. 201 when it is new. E-mail addresses are
-    compared in any case."""
+    Nothing more is sent to it, and waiting messages become `suppressed`. 201 when it is new. The case of e-mail
+    addresses does not matter."""
     engines = context.of(request).engines
     tenant = tenants.single_tenant(request)
     channel, address = _named(request)

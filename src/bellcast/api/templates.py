@@ -29,9 +29,9 @@ from bellcast.ports.documents import PROJECT
 from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template, is_layout
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
-# A template is read as a whole on each send that uses it.
+# Bounds the cost of a send, which loads the whole template.
 MAX_BYTES = 256 * 1024
-# Objects that name templates; a template has at most MAX_BYTES.
+# Objects per read in the search for uses of templates. A template has at most MAX_BYTES.
 OBJECTS_PER_READ = 100
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
@@ -81,13 +81,13 @@ def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limit
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
-    """True if a template of this key applies to the tenant."""
+    """Return whether a template with this key applies to the tenant."""
     return await objects.find(KIND, ctx, tenant, key) is not None
 
 
 async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], path: str) -> list[FieldError]:
-    """Return the errors of the templates that a send of a tenant names, below `path`; not of names that are templates
-    themselves, such as `{{ event.data.kind }}`."""
+    """Return errors, below `path`, for unknown templates that a tenant's send names. Names that contain variables, such
+    as `{{ event.data.kind }}`, are not checked."""
     email = send.get("email")
     named = {"template": send.get("template"), "email.layout": email.get("layout") if isinstance(email, dict) else None}
     owner = send.get("tenant")
@@ -127,8 +127,8 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
 
 
 async def _find_uses(ctx: ApiContext, named: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
-    """Return the types, templates and workflows of the project and of the tenant that name these templates, by tenant and
-    key; for the project's own templates, those of every tenant."""
+    """Return the types, templates and workflows that name these templates, by tenant and key. Those of the project and
+    the tenant are searched; for the project's own templates, those of every tenant."""
     uses: dict[tuple[str, str], dict[str, None]] = {name: {} for name in named}
     tenants_of: dict[str, list[str]] = {}
     for tenant, key in uses:
@@ -161,7 +161,7 @@ def _named_by_template(body: bytes) -> set[str]:
 
 
 def _named_by_workflow(body: bytes) -> set[str]:
-    """Return the templates and layouts of its steps, at any depth."""
+    """Return the templates and layouts of the workflow's steps, at any depth."""
     named: set[str] = set()
     waiting: list[Any] = [msgspec.json.decode(body)]
     while waiting:
@@ -203,7 +203,7 @@ KIND = objects.Kind(
 
 
 class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Variables for a preview, with the recipient and the language to render for. `values` are rendered instead of the stored
+    """Variables of a preview, and the recipient and language to render for. `values` are rendered instead of the stored
     template."""
 
     values: Template | None = None
@@ -213,8 +213,8 @@ class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
-    """Variables for a preview as a JSON object, and the language to render for. It names no recipient,
-    because links of a recipient need the scope manage."""
+    """Variables for a preview as a JSON object, and the language to render for. It has no recipient, because rendering
+    a recipient's links needs the scope manage."""
 
     data: Annotated[str, Meta(max_length=MAX_QUERY_DATA)] = "{}"
     locale: str | None = None
@@ -254,8 +254,8 @@ class TestMessage(Struct, frozen=True):
 async def preview(request: ApiRequest) -> ASGIApp:
     """Preview a template.
 
-    Renders every part, for a recipient or a language, also of `values` that are not stored: the limits are those of a write.
-    Nothing is sent. With `?tenant=`, the tenant's overrides and its `brand` apply."""
+    Renders every part for a recipient or a language. Nothing is sent. You can also preview `values` that are not
+    stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.body(request, PREVIEW)
     subject = await _subject(request, body.recipient or "", body.data, body.locale, body.values)
@@ -275,8 +275,8 @@ async def preview(request: ApiRequest) -> ASGIApp:
 async def html(request: ApiRequest) -> ASGIApp:
     """Preview the HTML of a template's e-mail.
 
-    In a language, for no recipient. Pages of this server can show it in a frame. Its scripts do not run, and it loads no
-    images from other servers."""
+    In one language, without a recipient. Pages of this server can show it in a frame. Its scripts do not run, and it
+    loads no images from other servers."""
     query = request_body.query(request, HtmlQuery)
     validation.check(_locale_errors(query.locale))
     return await _html(request, await _subject(request, "", _object(query.data), query.locale))
@@ -300,7 +300,8 @@ async def html(request: ApiRequest) -> ASGIApp:
 async def draft_html(request: ApiRequest) -> ASGIApp:
     """Preview the HTML of an e-mail that is not stored.
 
-    As JSON, or as the field `request` of a form whose target is a frame of the page. The response is that of `GET`."""
+    Send JSON, or a form with the JSON in its field `request`, whose target can be a frame of the page. The response is
+    the same as that of `GET`."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     body = await request_body.form_body(request, PREVIEW)
     return await _html(request, await _subject(request, body.recipient or "", body.data, body.locale, body.values))
@@ -320,7 +321,7 @@ async def draft_html(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Send a test message.
 
-    To the recipient's address, whatever the preferences. A dry run renders it only."""
+    It is sent to the recipient's address regardless of preferences. A dry run only renders it."""
     ctx, body = context.of(request), await request_body.body(request, TEST)
     engines = ctx.engines
     subject = await _subject(request, body.to, body.data)

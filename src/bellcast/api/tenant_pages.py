@@ -14,17 +14,19 @@ T = TypeVar("T")
 
 
 def tenant_of(request: ApiRequest, named: str | None, **single: str | None) -> str:
-    """Return the tenant of a list, or `*`. Raises Invalid if `*` comes with a filter that is unique within a tenant only."""
+    """Return the tenant of a list, or `*`. Raises Invalid if `*` is combined with a filter that is only unique within a
+    tenant."""
     if named != EVERY_TENANT:
         return tenants.single_tenant(request)
     for name, value in single.items():
         if value is not None:
-            raise Invalid.of("tenant", f"must be one tenant: {name} is unique within a tenant only")
+            raise Invalid.of("tenant", f"must be one tenant: {name} is only unique within a tenant")
     return EVERY_TENANT
 
 
 def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
-    """Return the tenants of a list: the named one, or for `*` all of the caller, `*` itself for a caller with every tenant."""
+    """Return the tenants of a list: the named one, or for `*` all that the caller is bound to; `*` itself for an
+    unbound caller."""
     bound = bound_callers.every(request) if named == EVERY_TENANT else None
     return [tenant_of(request, named)] if bound is None else bound
 
@@ -32,8 +34,8 @@ def tenants_of(request: ApiRequest, named: str | None) -> Sequence[str]:
 async def by_key(
     named: Iterable[str], after: tuple[str, str], limit: int, read: Callable[[str, str, int], Awaitable[ListScan[T]]]
 ) -> KeyScan[T]:
-    """Read pages of some tenants, one after the other, by tenant and key after `after`. `read` gets the tenant, the key after
-    which it begins, and a limit."""
+    """Read pages of several tenants in sequence, by tenant and key, starting after `after`. `read` takes the tenant,
+    the key to start after, and a limit."""
     rows: list[T] = []
     for tenant in sorted(one for one in named if one >= after[0]):
         found = await read(tenant, after[1] if tenant == after[0] else "", limit - len(rows))
@@ -53,8 +55,8 @@ async def total(
     limit: int,
     count: Callable[[str, int], Awaitable[ListTotal]] | None,
 ) -> ListTotal | None:
-    """Return the total of a list of which `page` was read with a limit of one more. `count` counts a tenant's items up to a
-    number; it is None for a list that is not counted."""
+    """Return the total of a list. `page` must have been read with a limit one above the page size. `count` counts a
+    tenant's items up to a number; None: the list is not counted."""
     has_more = len(page.rows) > limit or page.scanned_until is not None
     bound = bound_callers.every(request) if tenant == EVERY_TENANT else None
     counts = None if count is None else functools.partial(sum_of, [tenant] if bound is None else bound, count)
@@ -62,7 +64,7 @@ async def total(
 
 
 async def sum_of(named: Iterable[str], count: Callable[[str, int], Awaitable[ListTotal]], limit: int) -> ListTotal:
-    """Count the items of some tenants, together up to the limit."""
+    """Count the items of several tenants, up to a common limit."""
     value = 0
     for tenant in named:
         counted = await count(tenant, limit - value)
@@ -84,7 +86,7 @@ async def newest(
     if bound is None:
         return await read(tenant)
     pages = [await read(one) for one in bound]
-    # Below the end of one search, rows of its tenant may be missing.
+    # Below the end of one tenant's search, rows of this tenant may be missing.
     end = max((one.scanned_until for one in pages if one.scanned_until is not None), default="")
     rows = sorted((row for page in pages for row in page.rows if id_of(row) >= end), key=id_of, reverse=True)
     return ListScan(rows[:limit], None if len(rows) >= limit else end or None)

@@ -25,7 +25,7 @@ from bellcast.ports import Store
 from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 from bellcast.ports.recipients import TenantSummary
 
-# Lists of all tenants of a bound caller read each of them.
+# Maximum tenants of a bound caller. A list of all of them reads each one.
 MAX_BOUND = 20
 
 
@@ -72,16 +72,16 @@ def log_tenant(request: ApiRequest, tenant: str | None) -> None:
 
 
 def log_tenant_of_items(request: ApiRequest, items: set[str | None]) -> None:
-    """Name the tenant of a request with many items in the request log, if all of them are in it: callers that are bound to it
-    read the whole body there. `items` has None for an item of the default tenant and for one that was refused, whose tenant is
-    unknown."""
+    """Name the tenant of a request with many items in the request log, if all items belong to it: callers that are
+    bound to this tenant can read the whole body in the log. In `items`, None is an item of the default tenant, or a
+    refused one, whose tenant is unknown."""
     if guards.caller(request).tenants is not None:  # the guard has limited each item to this tenant
         items = {request_body.query(request, TenantQuery).tenant}
     log_tenant(request, next(iter(items)) if len(items) == 1 else None)
 
 
 def errors_of(bound: list[str] | UnsetType | None, ctx: ApiContext) -> validation.FieldErrors:
-    """Yield the errors of tenants that a key or an operator is to be bound to."""
+    """Yield the errors in the list of tenants that a key or an operator will be restricted to."""
     if not isinstance(bound, list):
         return
     if not 1 <= len(bound) <= MAX_BOUND or len(set(bound)) != len(bound):
@@ -94,7 +94,7 @@ def errors_of(bound: list[str] | UnsetType | None, ctx: ApiContext) -> validatio
 def check_grant(caller: Caller, bound: tuple[str, ...] | None) -> None:
     """Raise Forbidden if a key with these tenants may use more than the caller."""
     if not tenant_bounds.is_within(caller.tenants, bound):
-        raise Forbidden(f"You may use these tenants only: {', '.join(caller.tenants or ())}.")
+        raise Forbidden(f"You may only use these tenants: {', '.join(caller.tenants or ())}.")
 
 
 def outside(tenant: str) -> str | None:
@@ -111,8 +111,8 @@ def key(request: ApiRequest) -> str:
 
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):
-    """A page of tenants, ordered by key; `prefix` is the beginning of their keys. They were created since `from` and before
-    `to`. With `tenant`, only this one; `*` means all."""
+    """A page of tenants, ordered by key. `prefix` is the beginning of their keys. `from` and `to` limit the time of
+    creation. With `tenant`, only this one; `*` means all."""
 
     tenant: str | None = None
     prefix: Annotated[str, Meta(max_length=200)] = ""
@@ -131,8 +131,8 @@ class ListedTenant(Tenant, frozen=True, kw_only=True):
 
 
 class TenantPage(Struct, frozen=True):
-    """A page of tenants. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search
-    further. The first one has the `total`."""
+    """A page of tenants. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to
+    search further. Only the first page has a `total`."""
 
     tenants: list[ListedTenant]
     next: str | None
@@ -206,7 +206,7 @@ async def _page(
     if named is None:
         return await store.recipients.tenants_created_page(query.prefix, after, limit, created)
     keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
-    # Of the tenants that begin with a whole key, the first has this key.
+    # For a complete key as prefix, the first match is the tenant with this key.
     pages = [(await store.recipients.tenants_created_page(key, "", 1, created)).rows for key in keys]
     return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
 
@@ -242,10 +242,10 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Set a tenant's name and settings.
 
-    The request replaces the old ones. 201 when the tenant is new. The app can use any names for settings except four:
-    `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
-    unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0:
-    forever). Every server applies them within seconds. Callers that are bound to tenants cannot change these four."""
+    The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
+    four: `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
+    unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0: forever).
+    Every server applies them within seconds. Callers that are bound to tenants cannot change these four."""
     ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)
@@ -296,8 +296,8 @@ def _check(fields: TenantFields, ctx: ApiContext) -> None:
     )
 
 
-# One unit of work advances a tenant's virtual time by 1 / weight. Beyond a million times the other's share, adding to such
-# a time loses the small steps, and with it the fairness among all tenants.
+# One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
+# million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
 MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
 
 WHOLE = ("sends_per_second", "sends_per_day", "retention_days")

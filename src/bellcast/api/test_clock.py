@@ -53,8 +53,8 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def advance(request: ApiRequest) -> ASGIApp:
     """Advance the test clock.
 
-    Through everything that falls due, which is done when the response is sent: delays, digests, retries, schedules,
-    expiry."""
+    Runs everything that falls due on the way (delays, digests, retries, schedules, expiry) before the response is
+    sent."""
     clock = _clock(request)
     body = await request_body.body(request, ADVANCE)
     now = await clock.advance(round(times.seconds(body.advance) * 1000))

@@ -10,7 +10,7 @@ from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 
 
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):
-    """Items of a tenant that were created since `from` and before `to`."""
+    """Selects items of a tenant that were created at `from` or later, and before `to`."""
 
     tenant: str | None = None
     start: Moment | None = msgspec.field(default=None, name="from")

@@ -1,4 +1,4 @@
-"""Hides the tokens in paths, for logs. A path parameter named `token` is a credential."""
+"""Hides tokens in paths, for logs. A path parameter named `token` is a credential."""
 
 import re
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ HIDDEN = "hidden"
 
 
 class TokenPaths:
-    """The paths with a token, known from the templates of all routes."""
+    """The paths with a token, determined from the templates of all routes."""
 
     def __init__(self, templates: Iterable[str]) -> None:
         before = sorted({template.partition(PARAMETER)[0] for template in templates if PARAMETER in template})
-        # Repeated slashes are refused, but logged too.
+        # Requests with repeated slashes are refused, but logged.
         heads = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(head)).replace("/", "/+") for head in before)
         self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+")
 

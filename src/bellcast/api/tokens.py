@@ -21,9 +21,9 @@ PATTERNS = 100
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Recipient and lifetime (seconds, or as `1h`) of a session token, and its permissions beyond the recipient's
-    own inbox. `since` (epoch seconds) is the time since when the recipient is a member of the app: earlier announcements
-    are not for it."""
+    """Recipient and lifetime (seconds, or as `1h`) of a session token, and its permissions beyond the recipient's own
+    inbox. `since` (epoch seconds) is when the recipient joined the app; earlier announcements do not appear in its
+    inbox."""
 
     recipient: str
     tenant: str | None = None

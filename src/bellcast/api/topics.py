@@ -1,4 +1,4 @@
-"""Subscriptions of a topic, the members present on it now, and its kept live events."""
+"""Topics: their subscriptions, present members, and kept live events."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ from bellcast.model.operators import ROLES
 from bellcast.ports import Store
 from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
 
-# A place after every tenant's topics: beyond the last character.
+# A position after every tenant's topics: its last character is the highest possible one.
 AFTER_ALL = ("\U0010ffff", "")
 
 
@@ -70,13 +70,13 @@ def _changeable(request: ApiRequest) -> str:
     """Return the topic in the path if its subscriptions can be changed."""
     result = topic(request)
     if result.startswith(patterns.ROLE_PREFIX):
-        raise Invalid.of("topic", "is the topic of a role: give or take the role in the recipient's record")
+        raise Invalid.of("topic", "is the topic of a role: add or remove the role in the recipient's record")
     return result
 
 
 class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of topics, ordered by name; `prefix` is the beginning of their names. The tenant `*` means all tenants, in the
-    order of their keys."""
+    """A page of topics, ordered by name; `prefix` is the beginning of their names. The tenant `*` means all tenants,
+    ordered by their keys."""
 
     prefix: Annotated[str, Meta(max_length=200)] = ""
     limit: ListLimit = 50
@@ -101,8 +101,8 @@ class ListedTopic(Struct, frozen=True, kw_only=True):
 
 
 class TopicPage(Struct, frozen=True):
-    """A page of topics. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search further.
-    The first one has the `total`, which is exact if it is the only one."""
+    """A page of topics. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search
+    further. Only the first page has a `total`, which is exact if it is the only one."""
 
     topics: list[ListedTopic]
     next: str | None
@@ -124,8 +124,8 @@ class TopicPage(Struct, frozen=True):
 async def all_topics(request: ApiRequest) -> ASGIApp:
     """List the topics that have subscribers or followers.
 
-    A topic has no time of its own, so that this list has no `from` and `to`: it begins with its first subscriber or follower, and
-    ends with the last."""
+    A topic exists as long as it has a subscriber or follower. It has no time of creation, so this list has no `from`
+    and `to`."""
     query, ctx = request_body.query(request, TopicsQuery), context.of(request)
     tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
     after = list_positions.key(tenant, query.after or "")
@@ -189,8 +189,7 @@ def _followed_topics(connections: Connections, named: Sequence[str]) -> Mapping[
 async def subscribe(request: ApiRequest) -> ASGIApp:
     """Subscribe a recipient to a topic.
 
-    The recipient receives all later sends to the topic. 201 when the subscription is new. The body is
-    optional."""
+    The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
     ctx = context.of(request)
     body = await request_body.optional_body(request, JOINING)
     params = (
@@ -294,8 +293,8 @@ class PastEvent(Struct, frozen=True):
 
 
 class EventPage(Struct, frozen=True):
-    """Kept live events, oldest first. `next` is null at the end. `epoch` identifies the log: another one means that earlier
-    ids are unknown. `recovered` is false if events after `after` are no longer kept."""
+    """Kept live events, oldest first. `next` is null at the end. `epoch` identifies the log: if it differs, ids from
+    earlier epochs are unknown. `recovered` is false if events after `after` are no longer kept."""
 
     events: list[PastEvent]
     next: str | None
@@ -318,7 +317,7 @@ async def events(request: ApiRequest) -> ASGIApp:
     Oldest first, after the event `after`; without it, or if it is too old, from the oldest one."""
     params = request_body.query(request, EventQuery)
     if params.after is not None and history.parse_event_id(params.after) is None:
-        raise BadRequest("`after` is not an event's id: use an `id` of a page or a frame, or `next`.")
+        raise BadRequest("`after` is not an event's id: use `next` of a page, or an `id` from a page or a frame.")
     tenant, named = tenants.single_tenant(request), topic(request)
     found = await context.of(request).engines.history.page(
         tenant, topic_stream(tenant, named), params.after, params.limit
@@ -340,7 +339,7 @@ async def events(request: ApiRequest) -> ASGIApp:
 async def clear(request: ApiRequest) -> ASGIApp:
     """Delete the kept live events of a topic.
 
-    A client that has missed some of them is notified of the loss when it reconnects."""
+    A client that has missed some of them is informed of the loss when it reconnects."""
     tenant, named = tenants.single_tenant(request), topic(request)
     await context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
     return responses.empty()

@@ -30,7 +30,7 @@ HEADERS = {
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
-    Changes nothing: mail programs open links to check them."""
+    This changes nothing, because mail programs open links to check them."""
     found = await _read(request)
     form = '<form method="post"><button>Unsubscribe</button></form>'
     return _page("Unsubscribe?", f"E-mails of type {_names(found)} will no longer be sent to you.", form)
@@ -47,7 +47,8 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
-    Turns off the e-mail of the type for the recipient; repeatable. The link of a digest turns off every type in it."""
+    Turns off e-mails of this type for the recipient. Safe to repeat. The link in a digest turns off every type in
+    it."""
     found = await _read(request)
     engines = context.of(request).engines
     patch = {"types": {type: {"email": False} for type in (found.type, *found.others)}}

@@ -13,11 +13,11 @@ import msgspec
 from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
 from bellcast.model.decode_errors import field_error
 
-# Elements of one list or dict that are searched for invalid ones: ten times the default maximum of a list.
+# Maximum elements of a list or dict that are searched for errors: ten times the default maximum of a list.
 MAX_CHECKED_ELEMENTS = 10_000
-# Characters of an unknown field's name that are compared with known names and repeated in the response.
+# Maximum characters of an unknown field's name that are compared with known names and included in the response.
 MAX_FIELD_NAME = 100
-# Unknown names of one request for which the closest known name is searched, at 0.2 ms each.
+# Maximum unknown names per request for which the closest known name is searched, at 0.2 ms each.
 MAX_SUGGESTIONS = 10
 
 
@@ -50,8 +50,8 @@ def validation_errors(
     strict: bool = True,
     suggestions: Suggestions | None = None,
 ) -> list[FieldError]:
-    """Return the invalid fields of a value, at most MAX_FIELD_ERRORS: type errors first, then errors of `rules` for
-    the valid fields, with `stand_ins` in place of the others. `suggestions` are shared by the items of a request."""
+    """Return the invalid fields of a value, at most MAX_FIELD_ERRORS: type errors first, then errors of `rules` for the
+    valid fields, with `stand_ins` in place of the invalid ones. `suggestions` are shared by the items of a request."""
     if not isinstance(value, dict):
         return [FieldError("", f"must be an object, got {_kind(value)}")]
     search = _Search(strict, suggestions or Suggestions())

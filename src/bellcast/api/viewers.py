@@ -1,4 +1,4 @@
-"""Lists for operators with the role viewer: what there is and in which state, without its content and without addresses."""
+"""Lists for operators with the role viewer: objects and their states, without content and addresses."""
 
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from bellcast.api.request_body import ApiRequest
 
 T = TypeVar("T")
 
-# Fields with content, and what a viewer reads in their place.
+# Fields with content, and the values that a viewer gets instead.
 HIDDEN: dict[str, Any] = {
     **dict.fromkeys(("body", "action_url", "action_text", "icon", "actor", "acted", "reason", "result", "error"), None),
     **dict.fromkeys(("name", "email", "phone", "address"), None),
@@ -22,7 +22,7 @@ DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "type", "us
 
 
 def page_for(request: ApiRequest, page: T) -> T:
-    """Return a page of a list as its caller may read it."""
+    """Return a page of a list without the fields that its caller may not read."""
     return page if guards.caller(request).role != "viewer" else _hidden(page)
 
 

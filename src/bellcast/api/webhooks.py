@@ -1,4 +1,4 @@
-"""Webhooks: the app's URLs that get events."""
+"""Webhooks: URLs of the app to which events are delivered."""
 
 from datetime import datetime
 from typing import Any
@@ -49,7 +49,7 @@ class WebhookPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class WebhookObject(Struct, frozen=True, kw_only=True):
-    """A webhook. `failing_since` and `last_error` are null while it takes its events."""
+    """A webhook. `failing_since` and `last_error` are null while deliveries succeed."""
 
     id: str
     tenant: str | None
@@ -106,7 +106,8 @@ class Replayed(Struct, frozen=True):
 async def create(request: ApiRequest) -> ASGIApp:
     """Create a webhook.
 
-    The response has the secret that signs its requests. With `?tenant=*`, it gets the events of all tenants."""
+    The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
+    tenants."""
     ctx, owner = context.of(request), _owner(request)
     body = await request_body.body(request, CREATE)
     if objects.is_dry_run(request):
@@ -166,7 +167,8 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def change(request: ApiRequest) -> ASGIApp:
     """Change a webhook.
 
-    Absent fields stay. `active` is false after five days of nothing but failures, or a 410."""
+    Absent fields do not change. Bellcast sets `active` to false after five days without a successful delivery, or after
+    a 410."""
     owner, id = _owner(request), request_body.path(request, "id")
     body = await request_body.body(request, PATCH)
     changes: dict[str, Any] = {
@@ -213,7 +215,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def rotate(request: ApiRequest) -> ASGIApp:
     """Rotate a webhook's secret.
 
-    For 24 hours, the old and the new secret both sign."""
+    For 24 hours, requests are signed with both the old and the new secret."""
     known, owner, id = context.of(request).webhooks, _owner(request), request_body.path(request, "id")
     if objects.is_dry_run(request):
         _known(await known.get(owner, id))
@@ -239,7 +241,7 @@ async def rotate(request: ApiRequest) -> ASGIApp:
 async def replay(request: ApiRequest) -> ASGIApp:
     """Deliver past events again.
 
-    With the same `webhook-id`, by which a receiver can ignore those that it has."""
+    They have the same `webhook-id` as before, so that a receiver can ignore duplicates."""
     ctx, owner, id = context.of(request), _owner(request), request_body.path(request, "id")
     body = await request_body.body(request, REPLAY)
     _known(await ctx.webhooks.get(owner, id))
@@ -256,7 +258,7 @@ def _owner(request: ApiRequest) -> str:
 
 
 def _audited(webhook: Webhook) -> dict[str, Any]:
-    """Return the fields in the audit, without what may be a secret in the URL."""
+    """Return the fields for the audit log, without parts of the URL that may be secret."""
     fields: dict[str, Any] = redact(
         {"url": webhook.url.partition("?")[0], "events": webhook.events, "active": webhook.active}
     )

@@ -36,9 +36,9 @@ from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
 
-# Versions in a list, newest first.
+# Maximum versions in a list, newest first.
 MAX_VERSIONS = 1000
-# Above the versions of any workflow, below the largest number of every store.
+# Above the version numbers of any workflow, and within the integer range of every store.
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 READ_ADDS = {*ADDED, "version", "active"}
 
@@ -53,8 +53,8 @@ EXAMPLE = {
 
 
 class WorkflowDefinition(Struct, frozen=True, kw_only=True):
-    """A workflow: `steps` in order, each with `key`, `type` and the fields of its type; `type` of its notifications; `data`, a
-    JSON Schema of the data of its triggers."""
+    """A workflow. `steps` run in order; each has a `key`, a `type` and the fields of its type. `type` is the type of
+    its notifications. `data` is a JSON Schema for the data of its triggers."""
 
     steps: list[dict[str, Any]]
     type: str | None = None
@@ -113,7 +113,7 @@ class Triggered(Struct, frozen=True, kw_only=True):
 
 
 class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which runs of the workflow to cancel: those with this key, of all recipients or some."""
+    """Which runs of the workflow to cancel: those with this key, of all or some recipients."""
 
     cancel_key: str
     to: str | list[str] | None = None
@@ -219,9 +219,9 @@ async def versions(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a workflow.
 
-    As JSON or YAML. Other content than before is a new version, for triggers from now on; runs keep theirs. 201 when the
-    workflow is new. A workflow that is defined in code is refused (409). With `?tenant=`, the request is about a
-    tenant's override of the workflow."""
+    As JSON or YAML. Changed content becomes a new version, which later triggers use; existing runs keep their version.
+    201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, the
+    request writes a tenant's override of the workflow."""
     ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     plans = objects.is_dry_run(request)
     value, yaml = await definition_body.read(request, READ_ADDS)
@@ -257,7 +257,8 @@ def _check_urls(definition: dict[str, Any], ctx: ApiContext) -> None:
 
 
 async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
-    """Return the workflow that a request of an operator changes, or nothing: not the project's in place of a tenant's."""
+    """Return the workflow that an operator's request changes, or None. A request about a tenant never changes the
+    project's workflow."""
     if not audit.is_by_operator(request):
         return {}
     with contextlib.suppress(NotFound):
@@ -280,7 +281,8 @@ async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
 async def change(request: ApiRequest) -> ASGIApp:
     """Switch a workflow on or off, or make another version current.
 
-    Without `active`, runs pause before their next step and triggers are refused; they go on when it is active again."""
+    While a workflow is not `active`, triggers are refused and runs pause before their next step. They continue when it
+    is active again."""
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CHANGE)
     owner = tenants.single_tenant(request, body.tenant)
@@ -288,7 +290,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
     audit.note_changes(request, before, workflow.outside if before else {})
     if workflow.current.active:
-        ctx.engines.router.messages_added()  # its paused runs are due
+        ctx.engines.router.messages_added()  # its paused runs are due now
     return responses.json(workflow.outside)
 
 
@@ -328,12 +330,13 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def trigger(request: ApiRequest) -> ASGIApp:
     """Trigger a workflow.
 
-    A run per recipient begins. The response is sent after the commit: an acknowledged trigger is never lost. A repetition
-    with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs of an audience are added
-    in the background. With `send_at`, a schedule triggers it then: 202 `{"schedule": {"key", "next_at"}}`.
+    Starts a run per recipient. The response is sent after the commit, so an acknowledged trigger is never lost.
+    Repeating the request with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs
+    of an audience are added in the background. With `send_at`, a schedule triggers it at that time: 202 `{"schedule":
+    {"key", "next_at"}}`.
 
-    `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients, what would
-    be decided now; conditions of steps are not evaluated."""
+    `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
+    what would be decided now; conditions of steps are not evaluated."""
     ctx, key = context.of(request), objects.restricted_key(request)
     draft = await request_body.body(request, TRIGGER)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
@@ -366,10 +369,11 @@ def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> Tri
 async def cancel(request: ApiRequest) -> ASGIApp:
     """Cancel runs of a workflow.
 
-    Those that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response no step of
-    theirs starts, and their messages that were not yet attempted are cancelled. `cancelled` counts runs and recipients of
-    waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to` cancels it. If the runs of
-    an audience are still being added, none is added for the recipients in `to`, which are not counted."""
+    Cancels runs that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response,
+    no step of these runs starts, and their messages that were not yet attempted are cancelled. `cancelled` counts runs
+    and recipients of waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to`
+    cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
+    counted."""
     ctx, key = context.of(request), objects.restricted_key(request)
     body = await request_body.body(request, CANCEL)
     tenant = tenants.single_tenant(request, body.tenant)
@@ -379,7 +383,7 @@ async def cancel(request: ApiRequest) -> ASGIApp:
         waiting = await ctx.schedules.cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
         return responses.json(Cancelled(waiting + await store.runs.count_by_key(tenant, key, body.cancel_key, to)))
     report = await ctx.engines.webhooks.report(tenant, CANCELLED)
-    # Waiting triggers first: one that fires meanwhile has committed its runs before they are looked for.
+    # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
     cancelled = await ctx.schedules.cancel(tenant, key, body.cancel_key, to)
     cancelled += await store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
     return responses.json(Cancelled(cancelled))

@@ -4,8 +4,8 @@ from msgspec import Struct
 
 
 class AccessConfig(Struct, kw_only=True):
-    """External issuers of sessions, allowed origins, and topics that need no permission. Operators change some while the
-    server runs, so read them for each request."""
+    """External issuers of sessions, allowed origins, and topics that need no permission. Operators can change some of
+    them while the server runs, so they must be read for each request."""
 
     jwks_url: str | None = None
     jwks_issuer: str | None = None

@@ -1,7 +1,6 @@
-"""The chain of the audit: each entry has an HMAC over itself and the HMAC of the entry before (RFC 2104).
-
-Without the project secret, an entry in the store cannot be changed, inserted or removed unnoticed. Removed newest entries
-are noticed by comparison with a head that was logged earlier."""
+"""The hash chain of the audit log. Each entry has an HMAC (RFC 2104) over itself and the HMAC of the preceding entry.
+Without the project secret, entries cannot be changed, inserted or removed undetected. Removal of the newest entries is
+detected by comparison with a head that was logged earlier."""
 
 import hashlib
 import hmac
@@ -25,8 +24,8 @@ def signer(project: Project) -> SignEntry:
 
 
 def first_broken(entries: Iterable[AuditEntry], sign: SignEntry, before: AuditEntry | None = None) -> AuditEntry | None:
-    """Return the first of consecutive entries that does not follow from the one before; None if all do. The oldest entry
-    that is kept follows from a deleted one."""
+    """Return the first of consecutive entries that does not match its predecessor; None if all match. The predecessor
+    of the oldest stored entry may have been deleted."""
     for entry in entries:
         is_next = before is None or (entry.number == before.number + 1 and entry.previous == before.mac)
         if not is_next or not hmac.compare_digest(entry.mac, sign(entry)):

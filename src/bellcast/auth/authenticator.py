@@ -26,8 +26,8 @@ TOKEN_PARAMETER = re.compile(rb"(?:^|&)token=([^&]+)")
 
 
 class AuthRequest(Protocol):
-    """The parts of a request used for authentication. HeaderPairs and query as in ASGI, the scheme as the browser sees
-    it."""
+    """The parts of a request used for authentication. Headers and query have the form of ASGI. The scheme is the one
+    that the browser uses."""
 
     @property
     def method(self) -> str: ...
@@ -73,8 +73,8 @@ class Authenticator:
         self._sessions = Configured(lambda: access.session_url, lambda url: CookieSessions(url, http, clock, limits))
 
     async def recipient(self, request: AuthRequest, kind: ResponseKind) -> Principal:
-        """Authenticate a recipient. The principal is anonymous only on live paths, and only where the operator
-        allows it."""
+        """Authenticate a recipient. The principal can be anonymous only on live paths, and only if the operator allows
+        it."""
         credentials = read(request)
         credential = credentials.bearer or credentials.token
         if credential is not None:
@@ -112,7 +112,8 @@ class Authenticator:
         return tokens.verify(self._project, token, now, self._limits)
 
     async def caller(self, request: AuthRequest) -> Caller:
-        """Authenticate a server. Only headers are accepted: URLs are logged, and the secret grants full access."""
+        """Authenticate a server. Credentials are accepted only in headers: URLs are logged, and the secret grants full
+        access."""
         credentials = read(request)
         if credentials.bearer is not None:
             caller = await server_credentials.authenticate(
@@ -131,8 +132,8 @@ class Authenticator:
         raise Forbidden(RECIPIENTS_ONLY)
 
     async def renewed(self, principal: Principal, before: int) -> Principal | None:
-        """Query the app again for a cookie session accepted before its recipient's sessions were revoked. None if the
-        session has ended, as every token session has."""
+        """Ask the app again about a cookie session that was accepted before its recipient's sessions were revoked.
+        Return None if the session has ended, as every token session has."""
         sessions = self._sessions.current
         if sessions is None or not principal.by_cookie:
             return None

@@ -11,21 +11,21 @@ from bellcast.model import validation
 from bellcast.model.identities import DEFAULT_TENANT, Principal
 from bellcast.model.limits import Limits
 
-# Clocks of two machines differ; more than this is a wrong clock, not a late packet.
+# Tolerated clock difference between two machines; a larger one means a wrong clock.
 LEEWAY = 2_000
 # The last second of the year 9999, the maximum of a datetime.
 Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
 
 class SessionClaims(Struct, frozen=True, kw_only=True):
-    """Optional claims of a session. Null is the same as absent."""
+    """Optional claims of a session. Null means absent."""
 
     tenant: str | None = None
     topics: tuple[str, ...] | None = None
     publish: tuple[str, ...] | None = None
     roles: tuple[str, ...] | None = None
     name: str | None = None
-    since: Seconds | None = None  # the recipient is a member of the app since then
+    since: Seconds | None = None  # when the recipient joined the app
 
     def principal(self, recipient: str, *, issued_at: int, expires_at: int | None, by_cookie: bool) -> Principal:
         """Return the principal that the claims describe."""
@@ -88,7 +88,7 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
         raise Unauthenticated("The session token has expired: get a fresh one.")
     if now < _milliseconds(claims.nbf) - LEEWAY:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
-    if now < issued_at - LEEWAY:  # a revocation would not affect it
+    if now < issued_at - LEEWAY:  # otherwise a revocation would not affect it
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
     wrong = [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]
     if wrong:
@@ -102,6 +102,6 @@ def error_text(wrong: list[FieldError]) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    # Rounded down, so that a token issued within the millisecond before a revocation is older. The addend corrects
+    # Rounded down, so that a token issued in the millisecond before a revocation counts as older. The addend corrects
     # floats of this size, which may be 0.0003 ms too low.
     return int(seconds * 1000 + 0.001)

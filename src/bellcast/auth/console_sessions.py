@@ -1,4 +1,4 @@
-"""Sign-in of operators: the first set-up, passwords, session cookies, and limits of failed tries."""
+"""Sign-in of operators: the first set-up, passwords, session cookies, and limits for failed attempts."""
 
 import asyncio
 import hashlib
@@ -43,22 +43,22 @@ T = TypeVar("T")
 COOKIE = "__Host-bellcast"
 # Not every browser accepts a Secure cookie from http://localhost.
 LOCAL_COOKIE = "bellcast-console"
-# Of a sign-in that has not returned from the identity provider.
+# Cookie of a sign-in that has not returned from the identity provider.
 PENDING = "-sign-in"
 COOKIES = (COOKIE, LOCAL_COOKIE, COOKIE + PENDING, LOCAL_COOKIE + PENDING)
 TOKEN_BYTES = 32
 CODE_BYTES = 16
 CODE_MS = 24 * 3_600_000
-# A request writes the time of its session this rarely.
+# The last use of a session is written at most this often.
 TOUCH_MS = 5 * 60_000
 WINDOW_MS = 15 * 60_000
-# A person mistypes; after these failures each try waits, and at most as long as failures count.
+# People mistype. After this many failures each attempt must wait, at most as long as failures count.
 ACCOUNT_FAILURES = 5
 FIRST_DELAY_MS = 30_000
 # An office shares one address.
 ADDRESS_FAILURES = 20
 SETUP_FAILURES = 10
-# Hashing takes 0.1 s and 64 MiB, one at a time: more waiting requests would only time out.
+# Hashing takes 0.1 s and 64 MiB and runs one at a time. More waiting requests would only time out.
 MAX_WAITING = 16
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
 
@@ -86,8 +86,8 @@ class BrowserRequest(NamedTuple):
 
 
 class ConsoleConfig(Struct, frozen=True, kw_only=True):
-    """Addresses that may use the console (empty: all), whether operators need a second factor, and how long a session of an
-    operator of the identity provider lasts (seconds)."""
+    """Networks that may use the console (empty: all), whether operators need a second factor, and how long a session
+    from the identity provider lasts (seconds)."""
 
     networks: tuple[str, ...] = ()
     require_mfa: bool = False
@@ -95,7 +95,7 @@ class ConsoleConfig(Struct, frozen=True, kw_only=True):
 
 
 class Cipher(Protocol):
-    """Encrypts secrets for the store. A ciphertext is bound to its place."""
+    """Encrypts secrets for the store. A ciphertext can only be decrypted for the field that it was encrypted for."""
 
     def encrypt(self, text: str, place: str) -> str: ...
 
@@ -110,7 +110,7 @@ class SignedIn(NamedTuple):
 
 
 class ConsoleSessions:
-    """Authenticates operators. Times of failures and sessions are in the store, so that limits hold on all nodes."""
+    """Authenticates operators. Failures and sessions are in the store, so that limits hold across all nodes."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class ConsoleSessions:
         self._new_id = new_id
         self._hashing = asyncio.Lock()
         self._waiting = 0
-        # Compared with the password of an unknown name, so that known and unknown names take equally long.
+        # Checked for unknown names, so that known and unknown names take the same time.
         self._decoy: str | None = None
 
     async def is_setup_needed(self) -> bool:
@@ -157,14 +157,14 @@ class ConsoleSessions:
         return await self.start(request, owner)
 
     async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
-        """Start a session, and end the one that the request has. Raises MfaRequired for the right password of an
-        operator with a second factor, if there is no code."""
+        """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
+        of the operator's second factor is missing."""
         self.check_page(request)
         operator = await self._alone(lambda: self._verify(name, password, request.address, second=code or ""))
         return await self.start(request, operator)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
-        """Check the password of the request's operator, as `Caller.is_verified` needs it."""
+        """Check the password of the request's operator and set `Caller.is_verified` for the session."""
         self.check_page(request)
         session = await self.session(request)
         await self._alone(lambda: self._verify(session.operator.name, password, request.address))
@@ -196,8 +196,8 @@ class ConsoleSessions:
         )
 
     def must_enrol(self, operator: Operator) -> bool:
-        """Return whether the operator must set up a second factor before anything else. Identity providers have their
-        own."""
+        """Return whether the operator must set up a second factor before anything else. Operators of an identity
+        provider use its second factor."""
         return self.requires_mfa and not operator.has_mfa and operator.subject is None
 
     def check_network(self, address: str | None) -> None:
@@ -237,8 +237,8 @@ class ConsoleSessions:
         password: str | None = None,
         tenants: tuple[str, ...] | UnsetType | None = UNSET,
     ) -> bool | None:
-        """Change role, password and tenants together. A new password ends all sessions of the operator. None for an unknown
-        operator, False for the last owner."""
+        """Change role, password and tenants together. A new password ends all sessions of the operator. Return None for
+        an unknown operator, False if the last owner would lose the role."""
         hashed = None if password is None else await self._hash(password)
         return await self._operators.change(id, role, hashed, tenants)
 
@@ -257,8 +257,8 @@ class ConsoleSessions:
         return secret
 
     async def confirm_mfa(self, operator: Operator, code: str) -> list[str]:
-        """Use the new secret from now on; return the recovery codes. Raises Conflict without a new secret, Invalid for a
-        wrong code."""
+        """Activate the new secret and return the recovery codes. Raises Conflict if there is no new secret, Invalid for
+        a wrong code."""
         pending = (await self._operators.mfa_secrets(operator.id)).pending
         if pending is None:
             raise Conflict("Set up an authenticator app first.")
@@ -273,7 +273,7 @@ class ConsoleSessions:
         return codes
 
     async def replace_recovery_codes(self, operator: Operator) -> list[str]:
-        """Create new recovery codes; the others end. Raises Conflict without a second factor."""
+        """Replace the recovery codes. Raises Conflict if the operator has no second factor."""
         if not operator.has_mfa:
             raise Conflict("Set up an authenticator app or a passkey first.")
         codes = totp.make_recovery_codes()
@@ -281,7 +281,7 @@ class ConsoleSessions:
         return codes
 
     async def end_mfa(self, id: str, *, with_passkeys: bool = False) -> bool:
-        """Delete the authenticator app of an operator, and its passkeys too; return whether the operator exists."""
+        """Delete an operator's authenticator app and passkeys; return whether the operator exists."""
         return await self._operators.end_mfa(id, with_passkeys=with_passkeys)
 
     def check_page(self, request: BrowserRequest) -> None:
@@ -298,7 +298,7 @@ class ConsoleSessions:
     def new_operator(
         self, name: str, role: Role, tenants: tuple[str, ...] | None = None, subject: str | None = None
     ) -> Operator:
-        """Return an operator with a new id, which is not stored yet."""
+        """Return an operator with a new id, without storing it."""
         now = self._clock.now()
         return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
 
@@ -307,7 +307,7 @@ class ConsoleSessions:
         return await self._operators.create(operator, await self._hash(secrets.token_urlsafe(TOKEN_BYTES)))
 
     async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Operator:
-        """Check the password and, unless `second` is None, the second factor. Failures of both count together."""
+        """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
         account, place = f"account:{name}", f"address:{_network(address)}"
         now = self._clock.now()
         await self._check_failures(account, place, now)
@@ -328,7 +328,7 @@ class ConsoleSessions:
 
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
         current = (await self._operators.mfa_secrets(operator.id)).current
-        step = None  # without an app, or reset meanwhile
+        step = None  # has no authenticator app, or it was just reset
         if current is not None:
             step = totp.matching_step(self._cipher.decrypt(current, _place(operator)), code, now)
         if step is not None:
@@ -341,8 +341,8 @@ class ConsoleSessions:
         return self._decoy
 
     async def count_attempt(self, kind: str, address: str | None) -> str:
-        """Count an attempt that is not complete as a failure of its address, so that concurrent ones do not pass together.
-        Return the subject, to clear it after a success. Raises TooMany."""
+        """Count an unfinished attempt as a failure of its address, so that concurrent attempts cannot exceed the limit.
+        Return the subject, to clear the count after a success. Raises TooMany."""
         place, now = f"{kind}:{_network(address)}", self._clock.now()
         await self._check_address(place, now)
         await self._operators.add_failure([place], now)
@@ -365,9 +365,9 @@ class ConsoleSessions:
         return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password))
 
     async def _alone(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run one at a time, so that concurrent guesses do not pass the check of failures together."""
+        """Run one attempt at a time, so that concurrent guesses cannot exceed the limit of failures."""
         if self._waiting >= MAX_WAITING:
-            raise TooMany("Many operators sign in: try again.", retry_after=2)
+            raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
         try:
             async with self._hashing:
@@ -399,7 +399,8 @@ def check_name(field: str, name: str) -> FieldErrors:
 
 
 def without_own_cookies(cookies: bytes) -> bytes:
-    """Return a Cookie header without the sessions of operators: the app that checks its own session must not get them."""
+    """Return a Cookie header without operators' sessions, which must not be sent to the app that checks its own
+    session."""
     names = tuple(f"{name}=".encode() for name in COOKIES)
     if not any(name in cookies for name in names):
         return cookies
@@ -409,7 +410,7 @@ def without_own_cookies(cookies: bytes) -> bytes:
 
 def _check_origin(request: BrowserRequest) -> None:
     """Raise Forbidden for a request that another origin's page may have sent: SameSite cookies do not stop pages of the
-    same site. Declared origins (BELLCAST_ORIGINS) are those of apps, and may not act as an operator."""
+    same site. Declared origins (BELLCAST_ORIGINS) belong to apps, and may not act as an operator."""
     if request.site not in (None, "same-origin", "none"):
         raise Forbidden(FOREIGN)
     if request.origin is None:
@@ -430,8 +431,8 @@ def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6N
 
 
 def _parsed(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an IP address, or None for another text. Dual-stack proxies forward IPv4 addresses mapped into IPv6 (RFC 4291,
-    2.5.5.2)."""
+    """Parse an IP address; None if the text is not one. Dual-stack proxies forward IPv4 addresses mapped into IPv6 (RFC
+    4291, 2.5.5.2)."""
     try:
         result = ipaddress.ip_address(address or "")
     except ValueError:
@@ -444,7 +445,7 @@ def _place(operator: Operator) -> str:
 
 
 def _network(address: str | None) -> str:
-    """Return the address that failures count for: an IPv6 user has a /64 network of addresses."""
+    """Return the network for which failures are counted: an IPv6 user has a whole /64 network."""
     parsed = _parsed(address)
     if parsed is None:
         return address or ""
@@ -456,7 +457,7 @@ def cookie_name(request: BrowserRequest, suffix: str = "") -> str:
 
 
 def make_cookie(request: BrowserRequest, name: str, value: str, max_age: int) -> str:
-    """Return the Set-Cookie header of a session, or of a sign-in that is not complete."""
+    """Return the Set-Cookie header of a session or a pending sign-in."""
     secure = "; Secure" if request.scheme == "https" else ""
     return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}"
 
@@ -471,7 +472,7 @@ def cookie_of(request: BrowserRequest, name: str) -> str | None:
 
 
 def has_session(request: BrowserRequest) -> bool:
-    """True if the request has the cookie of a session, also of one that has ended."""
+    """True if the request has a session cookie, even if the session has ended."""
     return _token(request) is not None
 
 
@@ -480,9 +481,9 @@ def _token(request: BrowserRequest) -> str | None:
 
 
 def _digest(secret: str) -> bytes:
-    """The tokens and codes are random, so a plain SHA-256 digest is safe to store."""
+    """Return the SHA-256 digest of a token or code. These are random, so a plain digest is safe to store."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def _too_many(milliseconds: int) -> BellcastError:
-    return TooMany("Too many failed tries: wait before the next one.", retry_after=max(1, -(-milliseconds // 1000)))
+    return TooMany("Too many failed attempts: wait before the next one.", retry_after=max(1, -(-milliseconds // 1000)))

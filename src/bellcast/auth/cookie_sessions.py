@@ -1,4 +1,4 @@
-"""Authenticates recipients by session cookie: the app that set the cookie is queried for its owner."""
+"""Authenticates recipients by session cookie. The app that set the cookie is asked for its owner."""
 
 import asyncio
 import hashlib
@@ -16,13 +16,13 @@ from bellcast.model import times, validation
 from bellcast.model.identities import Principal
 from bellcast.model.limits import Limits
 
-# A page requests its inbox, its counts and its stream at the same time. They share one query to the app.
+# A page requests its inbox, counts and stream at the same time. These requests share one query to the app.
 CACHE_MS = 5_000
 MAX_CACHED = 10_000
-# A response is valid for CACHE_MS, and its inbox is read within the same time again. The cookies are stored that long,
-# in case the inbox finds that the session was revoked and the app must be queried again.
+# A response is valid for CACHE_MS, and the inbox is then read within the same time. Cookies are stored for both, in
+# case the inbox shows that the session was revoked and the app must be asked again.
 COOKIES_SECONDS = 2 * CACHE_MS / 1000
-# After a revocation: a request that started before it, and one more.
+# Attempts after a revocation: a request that started before it, and one more.
 MAX_CONCURRENT_REQUESTS = 2
 
 

@@ -42,7 +42,7 @@ def parse(text: str) -> tuple[str, str] | None:
 
 
 def digest(secret: str) -> bytes:
-    """Return the digest that the store holds."""
+    """Return the digest for the store."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 

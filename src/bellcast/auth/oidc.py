@@ -25,11 +25,11 @@ FAILED_RETRY_MS = 5_000
 # Entra lists up to 200 groups of 36 characters in a token.
 MAX_ID_TOKEN = 32_768
 MAX_GROUPS = 1_000
-# Clocks of two machines differ by less.
+# Tolerated clock difference between two machines.
 LEEWAY_SECONDS = 60
-# The token is used at once.
+# Maximum age of an ID token, which is used immediately.
 MAX_TOKEN_AGE_SECONDS = 600
-# A sign-in waits for two responses.
+# Timeout per response; a sign-in waits for two.
 RESPONSE_TIMEOUT = 5.0
 BASIC, POST = "client_secret_basic", "client_secret_post"
 # Error codes that a provider may return (RFC 6749, 4.1.2.1 and 5.2). Other texts are not shown.
@@ -58,7 +58,7 @@ class TokenResponse(Struct, frozen=True):
 
 
 class IdClaims(Struct, frozen=True, kw_only=True):
-    """Claims of an ID token; times are epoch seconds. `groups` are those of the configured claim."""
+    """Claims of an ID token. Times are epoch seconds. `groups` is the configured claim."""
 
     iss: str
     sub: Annotated[str, Meta(min_length=1, max_length=255)]
@@ -75,7 +75,7 @@ class IdClaims(Struct, frozen=True, kw_only=True):
 
 
 class AuthorizationRequest(NamedTuple):
-    """The random values of a request, and where the provider sends the browser back."""
+    """The random values of a request, and the URL to which the provider redirects the browser."""
 
     state: str
     nonce: str
@@ -102,12 +102,12 @@ class OidcProvider:
 
     @property
     def name(self) -> str:
-        """How the sign-in page names the provider."""
+        """The provider's name on the sign-in page."""
         return self._config.name or urlsplit(self.issuer).hostname or ""
 
     async def authorization_url(self, request: AuthorizationRequest, *, reauthenticates: bool) -> str:
-        """Return the URL to which the browser goes. `reauthenticates`: the provider must not use an existing session.
-        Raises Unavailable."""
+        """Return the URL to redirect the browser to. With `reauthenticates`, the provider must not use an existing
+        session. Raises Unavailable."""
         metadata = await self._discovered()
         challenge = hashlib.sha256(request.verifier.encode()).digest()
         params = {
@@ -168,8 +168,8 @@ class OidcProvider:
             raise Unauthenticated("The claims of the ID token are wrong.") from None
 
     def _check(self, claims: IdClaims, nonce: str) -> None:
-        """Raise Unauthenticated unless the token is of this provider, for this client and this sign-in, and new (OpenID
-        Connect Core 1.0, 3.1.3.7)."""
+        """Raise Unauthenticated unless the token is from this provider, for this client and this sign-in, and fresh
+        (OpenID Connect Core 1.0, 3.1.3.7)."""
         now = self._clock.now() / 1000
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
         wrong = {
@@ -194,11 +194,12 @@ class OidcProvider:
             return self._metadata
 
     async def _discover(self) -> None:
-        """Read the discovery document; after a failure the last one stays."""
+        """Read the discovery document. After a failure, keep the last one."""
         try:
             found = await self._fetch()
         except Unavailable as failure:
-            # From its end: a timeout takes as long, and each of the requests that waited for it would wait for another one.
+            # Counted from the end of the request: after a timeout, each waiting request would otherwise wait for
+            # another one.
             self._failure, self._next_fetch_at = failure, self._clock.now() + FAILED_RETRY_MS
             return
         if self._keys is None or self._metadata is None or self._metadata.jwks_uri != found.jwks_uri:
@@ -229,7 +230,7 @@ def _is_url(text: str) -> bool:
 
 
 def error_text(code: str) -> str:
-    """Return an error of the provider if it is a registered one: other texts could be written by anyone."""
+    """Return the provider's error code if it is a registered one. Other texts could come from anyone."""
     return code if code in ERRORS else "an error"
 
 

@@ -6,14 +6,14 @@ from msgspec import Struct
 
 from bellcast.model.operators import ROLES, Role
 
-# A group that every user of the provider has.
+# Implicit group of every user of the provider.
 EVERY_USER = "*"
-# A person who left the provider has no access after this, without an action here.
+# After this time, people who were removed at the provider lose access without further action.
 SESSION_SECONDS = 3_600.0
 
 
 class OidcConfig(Struct, frozen=True, kw_only=True):
-    """An OpenID Connect provider; without an issuer there is none. `role_map` is a list such as admins=owner."""
+    """An OpenID Connect provider; without an issuer, none is used. `role_map` is a list such as admins=owner."""
 
     issuer: str | None = None
     client_id: str | None = None
@@ -25,14 +25,14 @@ class OidcConfig(Struct, frozen=True, kw_only=True):
     session: float = SESSION_SECONDS
 
     def role_of(self, groups: Collection[str]) -> Role | None:
-        """Return the role of a user with these groups, the one that may do most; None without a role."""
+        """Return the most powerful role of a user with these groups; None without a role."""
         roles = roles_by_group(self.role_map)
         found = {roles[group] for group in (EVERY_USER, *groups) if group in roles}
         return next((role for role in ROLES if role in found), None)
 
 
 def roles_by_group(role_map: Collection[str]) -> dict[str, Role]:
-    """Split `group=role`. Raises ValueError for an unknown role or an empty group."""
+    """Parse `group=role` entries. Raises ValueError for an unknown role or an empty group."""
     found: dict[str, Role] = {}
     for entry in role_map:
         group, _, name = entry.rpartition("=")

@@ -1,7 +1,6 @@
-"""Sign-in of operators by an identity provider: from the sign-in page to the provider, and back with a new session.
-
-Nothing is stored for a sign-in that is not complete: an encrypted cookie of the browser has its random values, so that
-only this browser can complete it."""
+"""Sign-in of operators with an identity provider: from the sign-in page to the provider, and back with a new session. A
+pending sign-in is not stored. Its random values are in an encrypted cookie, so that only the same browser can complete
+it."""
 
 import hashlib
 import hmac
@@ -27,16 +26,16 @@ PENDING_MS = 10 * 60_000
 # RFC 7636, 4.1: 43 to 128 characters.
 RANDOM_BYTES = 32
 PLACE = "sign-in by an identity provider"
-# A page of the console. Anything else would redirect to where the link's author wants.
+# Pattern of a console page. With any other value, a link's author could choose where the browser is redirected.
 RETURN_PATH = re.compile(r"/console(?:[/?#][\x21-\x5b\x5d-\x7e]*)?")
 MAX_RETURN_PATH = 1_000
 MAX_CODE = 4_096
-# Each waits for two responses of the provider.
+# Concurrent sign-ins; each waits for two responses of the provider.
 MAX_WAITING = 16
-# A provider with a wide role map must not fill the store.
+# Keeps a provider with a broad role map from filling the store.
 MAX_EXTERNAL_OPERATORS = 1_000
 
-STALE = "This sign-in was not begun in this browser, was used, or took longer than 10 minutes. Sign in again."
+STALE = "This sign-in was not begun in this browser, was already used, or took longer than 10 minutes. Sign in again."
 NO_ROLE = "Your account has no role here: none of your groups is in BELLCAST_OIDC_ROLE_MAP. Ask an owner."
 NO_MFA = (
     "Operators need a second factor here (BELLCAST_REQUIRE_MFA), and your identity provider did not confirm one: it must "
@@ -49,7 +48,7 @@ LAST_OWNER = (
 
 
 class PendingSignIn(Struct, frozen=True):
-    """The content of the cookie. `request` has the random values that the provider returns."""
+    """The content of the cookie. `request` has the random values that the provider must return."""
 
     request: AuthorizationRequest
     return_path: str
@@ -58,14 +57,14 @@ class PendingSignIn(Struct, frozen=True):
 
 
 class BegunSignIn(NamedTuple):
-    """Where the browser goes, and the header of its cookie."""
+    """The URL to redirect the browser to, and the header that sets its cookie."""
 
     url: str
     cookie: str
 
 
 class CompleteSignIn(NamedTuple):
-    """The session, and what is new about the operator: its role before, None for a new operator."""
+    """The new session, and the operator's previous role; None for a new operator."""
 
     signed_in: SignedIn
     role_before: Role | None
@@ -131,7 +130,7 @@ class OidcSignIn:
     ) -> CompleteSignIn:
         """Exchange the code, and start a session. Raises Unauthenticated, Forbidden, Conflict, TooMany or Unavailable."""
         if self._waiting >= MAX_WAITING:
-            raise TooMany("Many operators sign in: try again.", retry_after=2)
+            raise TooMany("Too many operators are signing in: try again.", retry_after=2)
         self._waiting += 1
         try:
             attempt = await self._sessions.count_attempt("provider", request.address)
@@ -148,7 +147,7 @@ class OidcSignIn:
         return CompleteSignIn(result, role_before)
 
     async def refuse(self, request: BrowserRequest, pending: PendingSignIn, error: str) -> None:
-        """Use up a sign-in that the provider refused. Raises Unauthenticated."""
+        """End a sign-in that the provider refused. Raises Unauthenticated."""
         await self._sessions.count_attempt("provider", request.address)
         await self._use(pending)
         raise Unauthenticated(f"The identity provider refused the sign-in: {oidc.error_text(error)}.")
@@ -159,7 +158,8 @@ class OidcSignIn:
             raise Unauthenticated(STALE)
 
     async def _operator(self, claims: IdClaims) -> tuple[Operator, Role | None]:
-        """Return the operator with the role of its groups, and its role before; create it at its first sign-in."""
+        """Return the operator, with the role that its groups have, and its previous role. Create it at the first
+        sign-in."""
         subject = f"{claims.iss} {claims.sub}"
         found, role = await self._operators.of_subject(subject), self._config.role_of(claims.groups)
         if role is None:
@@ -180,13 +180,13 @@ class OidcSignIn:
             raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
         operator = self._sessions.new_operator(name, role, subject=subject)
         if not await self._sessions.create_external(operator):
-            # Never the existing one: its name proves nothing about the person.
+            # Do not use the existing operator: an equal name does not prove that it is the same person.
             raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
         return operator
 
     def _verified_at(self, claims: IdClaims, pending: PendingSignIn) -> int:
-        """Return when the person last proved its identity at the provider; 0 if it did not say. Raises
-        Unauthenticated if it did not do so again, as requested."""
+        """Return when the operator last authenticated at the provider; 0 if unknown. Raises Unauthenticated if a new
+        authentication was requested but not confirmed."""
         at = 0 if claims.auth_time is None else int(claims.auth_time * 1000)
         begun_at = pending.expires_at - PENDING_MS - oidc.LEEWAY_SECONDS * 1000
         if pending.reauthenticates and at < max(begun_at, self._clock.now() - VERIFIED_MS):

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from bellcast.errors import Forbidden
 
-# ResponseKind of the response: single, event stream, or WebSocket.
+# Kind of the response: single, event stream, or WebSocket.
 ResponseKind = Literal["request", "stream", "websocket"]
 HeaderPairs = list[tuple[bytes, bytes]]
 
@@ -19,7 +19,7 @@ ALLOWED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, If-None-Match,
 EXPOSED_HEADERS = b"ETag, Location, Retry-After, X-Request-Id"
 # Chromium's maximum for caching a preflight response: two hours.
 MAX_AGE = b"7200"
-# Only pages of this server sign in operators, and change them.
+# Paths of operators' sessions and accounts, which only pages of this server may use.
 CONSOLE_PATH = re.compile(r"/v1/(?:session|setup|me|operators)(?:/.*)?")
 
 
@@ -70,14 +70,13 @@ def cookie_allowed(
 ) -> bool:
     """True if a request with cookies may have this origin. `site` is `Sec-Fetch-Site`.
 
-    Browsers send cookies from any page, so requests that change data or stay open need a declared origin. A page of
-    another origin could not read the response either, so its cookies are ignored and it receives an error that it can
-    read."""
+    Browsers send cookies with requests of any page, so requests that change data or stay open need a declared origin.
+    Cookies of other pages are ignored, and the page receives an error that it can read."""
     if origin is not None:
         return is_same(origin, scheme, host) or canonical(origin) in origins
     if kind == "stream":
-        # EventSource sends no Origin to its own server; for another site's page, the browser sends one of the two
-        # headers.
+        # For a same-origin EventSource, browsers send no Origin. For a page of another site, they send at least one of
+        # the two headers.
         return site in (None, "same-origin")
     return _is_safe(kind, method)
 
@@ -90,11 +89,11 @@ def cors_headers(
     origin: str | None, origins: Collection[str], status: int = 200, *, is_public: bool = False
 ) -> HeaderPairs:
     """Return the CORS headers of a response. Any page may read it if it is public, or if no origins are declared;
-    else only pages of declared origins.
+    otherwise only pages of declared origins.
 
-    Every page may read an error, also of a request with credentials. Otherwise its developer would see a CORS error
-    instead of the reason. This reveals nothing about the user to a foreign page: cookies from undeclared origins are
-    ignored (`cookie_allowed`), so the error is the same as for a request without cookies."""
+    Every page may read errors, also those of requests with credentials. Otherwise developers would see a CORS error
+    instead of the reason. This reveals nothing about the user: cookies from undeclared origins are ignored
+    (`cookie_allowed`), so the error is the same as without cookies."""
     vary = (b"vary", b"Origin")
     if origin is None:
         return [vary] if origins else []
@@ -112,7 +111,7 @@ def is_of_console(path: str) -> bool:
 
 
 def _is_echoed(origin: str) -> bool:
-    """True if an error may echo this origin. `null` is the origin of pages opened as files."""
+    """True if an error may name this origin. `null` is the origin of pages opened as files."""
     return origin == "null" or canonical(origin) is not None
 
 
@@ -127,8 +126,8 @@ def preflight_headers(origin: str | None, origins: Collection[str]) -> HeaderPai
 
 
 def preflight_origin(origin: str | None, origins: Collection[str]) -> HeaderPairs:
-    """Return the origin allowed by a preflight response: any page, but an undeclared one without cookies. Once
-    origins are declared, an undeclared page receives an error that it can read."""
+    """Return the origin allowed by a preflight response. Any page is allowed, but undeclared ones only without cookies.
+    Once origins are declared, an undeclared page receives an error that it can read."""
     is_declared = origin is not None and canonical(origin) in origins
     vary = [(b"vary", b"Origin")] if origins and not is_declared else []
     return [*cors_headers(origin, origins if is_declared else ()), *vary]
@@ -139,7 +138,7 @@ def _readable() -> tuple[bytes, bytes]:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether an IP address, also IPv4 in IPv6, is of this machine. False for names."""
+    """Return whether an IP address is a loopback address, including IPv4-mapped IPv6. False for names."""
     try:
         result = ipaddress.ip_address(address)
     except ValueError:

@@ -21,15 +21,15 @@ from bellcast.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from bellcast.model.operators import Operator, Passkey
 from bellcast.ports.operators import Operators
 
-# A person finds the phone.
+# Enough time to find a phone.
 CEREMONY_MS = 5 * 60_000
 CHALLENGE_BYTES = 32
-# A laptop, a phone, two security keys, and some that are no longer used.
+# Enough for a laptop, a phone, two security keys, and some that are no longer used.
 MAX_PASSKEYS = 10
 MAX_NAME = 100
 # A credential id has at most 1,023 bytes, an RSA key 300 (WebAuthn Level 2, 6.5.1). Larger keys would only cost time.
 MAX_KEY_BYTES = 2_048
-# Errors of the library for input that is no response of a browser.
+# Errors that the library raises for input that is not a browser's response.
 UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, NotImplementedError),
     *(struct.error, UnsupportedAlgorithm),
@@ -38,12 +38,13 @@ PLACE = "passkey"
 NAME = "Bellcast"
 WRONG = "This passkey does not sign in here: it is unknown, was deleted, or the attempt took longer than 5 minutes."
 TAKEN = "This authenticator has a passkey here already."
-EXTERNAL = "The identity provider signs this operator in."
+EXTERNAL = "This operator signs in with the identity provider."
 NO_HOST = "Passkeys need a host name: open the console as https://… or http://localhost, without an IP address."
 
 
 class Ceremony(Struct, frozen=True):
-    """What the server sealed at the begin: a challenge for an operator's new passkey, or for a sign-in of any operator."""
+    """The state that the server encrypted at the beginning: a challenge for an operator's new passkey, or for a sign-in
+    of any operator."""
 
     kind: Literal["create", "get"]
     challenge: str
@@ -52,7 +53,7 @@ class Ceremony(Struct, frozen=True):
 
 
 class Begun(Struct, frozen=True):
-    """Options for the browser's `navigator.credentials`, and the sealed ceremony to send back."""
+    """Options for the browser's `navigator.credentials`, and the encrypted ceremony to send back."""
 
     options: dict[str, Any]
     ceremony: str
@@ -102,7 +103,7 @@ class Passkeys:
         self._sessions.check_page(request)
         opened = self._opened(ceremony, "create")
         if opened is None or opened.operator != operator.id:
-            raise Invalid.of("ceremony", "is not one of this operator, or took longer than 5 minutes: begin again")
+            raise Invalid.of("ceremony", "does not belong to this operator, or took longer than 5 minutes: begin again")
         server = _server(request)
         try:
             data = server.register_complete(_state(opened), credential)
@@ -130,7 +131,7 @@ class Passkeys:
         return passkey
 
     def begin_sign_in(self, request: BrowserRequest) -> Begun:
-        """Begin a sign-in of whichever operator the authenticator knows."""
+        """Begin a sign-in. The authenticator determines the operator."""
         self._sessions.check_page(request)
         from fido2.webauthn import UserVerificationRequirement
 
@@ -147,7 +148,7 @@ class Passkeys:
         if opened is None:
             raise Unauthenticated(WRONG)
         digest = hashlib.sha256(opened.challenge.encode()).digest()
-        # A signature signs in once.
+        # A signature can be used for one sign-in only.
         if not await self._operators.use_sign_in(digest, opened.expires_at, self._clock.now()):
             raise Unauthenticated(WRONG)
         operator = await self._verified(request, opened, credential)

@@ -15,7 +15,7 @@ ITERATIONS = 3
 LANES = 1
 MEMORY_KIB = 64 * 1024
 MIN_LENGTH = 12
-# Longer ones are no safer; the bound keeps a request small.
+# Longer passwords are no safer; the limit bounds the size of requests.
 MAX_LENGTH = 1024
 
 
@@ -26,7 +26,7 @@ def check(field: str, password: str) -> FieldErrors:
 
 
 def hash_password(password: str) -> str:
-    """Return the hash as PHC text. Takes about 0.1 s and 64 MiB."""
+    """Return the hash in PHC string format. Takes about 0.1 s and 64 MiB."""
     kdf = Argon2id(
         salt=secrets.token_bytes(SALT_BYTES),
         length=HASH_BYTES,
@@ -38,7 +38,7 @@ def hash_password(password: str) -> str:
 
 
 def matches(password: str, hashed: str) -> bool:
-    """True if the hash is of this password. Takes as long as `hash_password`."""
+    """True if the hash belongs to this password. Takes as long as `hash_password`."""
     try:
         Argon2id.verify_phc_encoded(_bytes(password), hashed)
     except InvalidKey:
@@ -47,5 +47,5 @@ def matches(password: str, hashed: str) -> bool:
 
 
 def _bytes(password: str) -> bytes:
-    # Keyboards compose accents in different ways; NIST SP 800-63B requires a normal form.
+    # Keyboards encode accents in different ways; NIST SP 800-63B requires a normal form.
     return unicodedata.normalize("NFKC", password).encode(errors="surrogatepass")

@@ -17,7 +17,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
 
 
 class Grant(Enum):
-    """Why a connection may follow a topic. When the reason ends, the subscription ends."""
+    """The reason why a connection may follow a topic. When the reason ceases to exist, the subscription ends."""
 
     PUBLIC = auto()  # a pattern of BELLCAST_PUBLIC_TOPICS
     CLAIM = auto()  # a pattern of the session's `topics` claim
@@ -28,7 +28,8 @@ class Grant(Enum):
 
 
 def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Collection[str]) -> Grant | None:
-    """Return why the principal may follow the topic, preferring permanent reasons; None if it may not."""
+    """Return the grant by which the principal may follow the topic, preferring permanent ones; None if there is
+    none."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
     if not is_role and patterns.any_matches(public, topic):
         return Grant.PUBLIC
@@ -73,7 +74,7 @@ def _anonymous(*, is_role: bool) -> Refusal:
 def _not_following(*, is_role: bool) -> Refusal:
     if is_role:
         return Refusal(
-            message="This topic is for recipients who have its role: give the role in the recipient's record or in "
+            message="This topic is for recipients who have its role: add the role to the recipient's record or in "
             'the session token\'s "roles" claim.'
         )
     return Refusal(

@@ -17,7 +17,8 @@ CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
 # A forged kid must not cause a flood of requests to the issuer. After a failure the next request is allowed sooner.
 MIN_REFRESH_MS = 30_000
 FAILED_RETRY_MS = 5_000
-# An unreachable issuer cannot revoke a key, and its outage should not immediately reject all sessions.
+# How long cached keys are used while the issuer is unreachable: it cannot revoke a key, but an outage should not
+# immediately reject all sessions.
 MAX_STALE_MS = 3_600_000
 MIN_RSA_BITS = 2_048  # RFC 7518 §3.3
 
@@ -53,7 +54,7 @@ class PublishedKeys:
         self._failure: Unavailable | None = None
 
     async def verify(self, token: Jwt) -> None:
-        """Return if a key of the issuer signed the token. Raises Unauthenticated or Unavailable."""
+        """Verify that a key of the issuer signed the token. Raises Unauthenticated or Unavailable."""
         key = await self._key(token)
         if key is None:
             raise Unauthenticated(f"The {self._subject}'s key (kid) is not among its issuer's.")

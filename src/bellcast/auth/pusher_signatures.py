@@ -10,7 +10,7 @@ from bellcast.errors import Unauthenticated
 from bellcast.model.identities import Project
 
 SOCKET_ID = re.compile(r"\d+\.\d+", re.ASCII)
-# A captured request could be sent again for this long.
+# How long a captured request could be replayed.
 MAX_AGE_SECONDS = 600
 LIST_ITEM = re.compile(r"(.+)\[\d*\]")
 
@@ -46,7 +46,7 @@ def is_valid_for_any(credentials: Iterable[Project], auth: str, text: str) -> bo
 
 
 def digest(project: Project, text: bytes) -> str:
-    """Return the signature without key, as in requests and webhooks."""
+    """Return the signature without the key, as used in requests and webhooks."""
     return hmac.digest(project.secret.encode(), text, "sha256").hex()
 
 

@@ -9,13 +9,13 @@ from bellcast.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.model import times
 from bellcast.model.identities import ApiKey, Caller, KeyScope, Project
 
-# At most one write a minute for each key in use: the list of keys shows whether a key is still needed, not each use.
+# Minimum interval between writes of a key's last use. The list of keys shows whether a key is still in use, not each
+# use.
 USE_MS = 60_000
 
 
 async def authenticate(project: Project, api_keys: ports.Keys, credential: str, now: int) -> Caller | None:
-    """Return the caller of this secret or key, or None if it has the format of neither. Raises for a wrong or revoked
-    key."""
+    """Return the caller of this secret or key, or None if it has neither format. Raises for a wrong or revoked key."""
     if is_secret(project, credential):
         return Caller(scopes=keys.SCOPES)
     parts = keys.parse(credential)
@@ -33,7 +33,7 @@ async def authenticate(project: Project, api_keys: ports.Keys, credential: str, 
 
 async def _record_use(api_keys: ports.Keys, key: ApiKey, now: int) -> None:
     if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
-        with contextlib.suppress(DiskFull, Unavailable):  # reads go on while nothing can be written
+        with contextlib.suppress(DiskFull, Unavailable):  # requests still succeed while the store cannot be written
             await api_keys.record_use(key.id, now)
 
 

@@ -1,4 +1,4 @@
-"""Callers that are bound to tenants: which tenant their requests may name. Pure."""
+"""Callers that are bound to tenants: rules for the tenants in their requests. Pure."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from bellcast.errors import Forbidden
 from bellcast.model.identities import EVERY_TENANT
 
-# Values in these fields are the app's own, and name no tenant to Bellcast.
+# Fields with free data of the app; `tenant` in them has no meaning to Bellcast.
 FREE_FIELDS = frozenset({"data", "settings"})
 NAME_ONE = "You may use several tenants: name one, as in ?tenant={first}."
 NONE_LEFT = "You may use no tenant."
-NOT_OPEN = "This is for callers that are not bound to tenants."
+NOT_OPEN = "Only callers that are not restricted to tenants may do this."
 
 
 def choose(bound: tuple[str, ...], named: str | None, *, accepts_every: bool) -> str:
-    """Return the tenant of a request that names this one or none: `*` for all of the caller's, if the operation accepts it.
-    Raises Forbidden."""
+    """Return the tenant of a request, given the tenant it names, if any. `*` means all tenants of the caller, if the
+    operation accepts it. Raises Forbidden."""
     if named in (None, "", EVERY_TENANT):
         if len(bound) == 1:
             return bound[0]
@@ -31,7 +31,7 @@ def choose(bound: tuple[str, ...], named: str | None, *, accepts_every: bool) ->
 def check(bound: tuple[str, ...], tenant: Any) -> None:
     """Raise Forbidden for a tenant that is not one of these."""
     if tenant not in bound:
-        raise Forbidden(f"You may use these tenants only: {', '.join(bound)}.")
+        raise Forbidden(f"You may only use these tenants: {', '.join(bound)}.")
 
 
 def check_value(tenant: str, value: Any) -> None:

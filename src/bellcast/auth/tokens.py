@@ -18,12 +18,12 @@ from bellcast.errors import Unauthenticated
 from bellcast.model.identities import DEFAULT_TENANT, Principal, Project
 from bellcast.model.limits import Limits
 
-# About the limit of cookies and URLs. Also bounds the cost of rejected requests.
+# About the maximum length of cookies and URLs. It also bounds the cost of rejected requests.
 MAX_LENGTH = 8_192
 # Longer sessions are not needed: the app can always request a new token.
 MAX_TTL_SECONDS = 30 * 86_400
 PADDING = (b"", b"===", b"==", b"=")
-# Maps base64url to base64, and characters that only base64 has to one that strict decoding rejects.
+# Maps base64url to base64, and maps characters that exist only in base64 to one that strict decoding rejects.
 URL_SAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
 # Cached headers: tokens of one signer have identical headers.
 MAX_CACHED_HEADERS = 64
@@ -103,7 +103,7 @@ def parse(token: str, subject: str = "session token", max_length: int = MAX_LENG
         header = _header(head)
         jwt = Jwt(header, signed, _decode(body), _decode(signature))
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise Unauthenticated(f"The {subject} is broken: its parts are not base64url JSON.") from None
+        raise Unauthenticated(f"The {subject} is malformed: its parts are not base64url JSON.") from None
     if header.crit is not UNSET:
         raise Unauthenticated(f"The {subject} requires extensions (crit) that are not supported.")
     return jwt

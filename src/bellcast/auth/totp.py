@@ -12,12 +12,12 @@ DIGITS = 6
 PERIOD_MS = 30_000
 # RFC 4226, 4: 160 bits are recommended.
 SECRET_BYTES = 20
-# A code is accepted one period early and late: clocks of phones differ, and people type slowly (RFC 6238, 5.2).
+# A code is accepted one period early and late, because phones' clocks differ and people type slowly (RFC 6238, 5.2).
 DRIFT_STEPS = 1
-# Pixels of a module; ISO/IEC 18004, 9.1: a margin of four modules.
+# Pixels per module, and a margin of four modules (ISO/IEC 18004, 9.1).
 QR_SCALE, QR_MARGIN = 4, 4
 RECOVERY_CODES = 10
-# 80 bits: too many to guess from a stolen digest.
+# 80 bits, which cannot be guessed from a stolen digest.
 RECOVERY_BYTES = 10
 GROUP = 4
 
@@ -28,13 +28,14 @@ def make_secret() -> str:
 
 
 def uri(secret: str, name: str, issuer: str) -> str:
-    """Return the address that adds the secret to an authenticator app."""
+    """Return the URI that adds the secret to an authenticator app."""
     label = f"{quote(issuer, safe='')}:{quote(name, safe='')}"
     return f"otpauth://totp/{label}?secret={secret}&issuer={quote(issuer, safe='')}"
 
 
 def qr_code(uri: str) -> str:
-    """Return a QR code of the address as a `data:` URI of an SVG: dark on light, as all cameras read it, with its margin."""
+    """Return a QR code of the URI as an SVG `data:` URI. It is dark on light with a margin, which all cameras can
+    read."""
     import segno  # takes 20 ms, and few requests need it
 
     code = segno.make_qr(uri, error="m")
@@ -43,7 +44,7 @@ def qr_code(uri: str) -> str:
 
 
 def matching_step(secret: str, code: str, now: int) -> int | None:
-    """Return the period of the code, or None if it is wrong now. The caller must accept each period once only."""
+    """Return the period of the code, or None if it is wrong now. The caller must accept each period only once."""
     current = now // PERIOD_MS
     steps = range(current - DRIFT_STEPS, current + DRIFT_STEPS + 1)
     given = code.encode(errors="surrogatepass")
@@ -66,5 +67,5 @@ def make_recovery_codes() -> list[str]:
 
 
 def normalize(code: str) -> str:
-    """Return a code without the spaces and hyphens of its groups."""
+    """Return a code without spaces and hyphens between groups."""
     return "".join(one for one in code.lower() if not one.isspace() and one != "-")

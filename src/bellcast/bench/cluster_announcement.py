@@ -1,4 +1,5 @@
-"""Everyone: more connections than one process may have, spread over the workers of one server, and one announcement."""
+"""Cluster announcement: more connections than one process can have, spread over the workers of one server, and one
+announcement to all."""
 
 import resource
 import time
@@ -31,7 +32,7 @@ IMBALANCE = 1.1
 # Bytes per connection in the server, the generator, the kernel and the engines: 20 KiB measured, plus a margin.
 CONNECTION_BYTES = 32_768
 
-# From the announcement until missing deliveries count as lost.
+# Time after the announcement until missing deliveries count as lost.
 TIMEOUT_S = 100.0
 
 
@@ -100,7 +101,7 @@ def _measure(run: Run, server_nodes: Nodes, processes: ClientProcesses) -> list[
 
 
 def _idle_share(server_nodes: Nodes, seconds: float) -> float:
-    """Share of a core used while nothing but heartbeats happens."""
+    """Return the share of a core used while only heartbeats are sent."""
     before, begin = server_nodes.cpu(), time.perf_counter()
     pause(seconds)
     return server_nodes.cpu().since(before).total / (time.perf_counter() - begin)

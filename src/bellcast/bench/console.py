@@ -1,4 +1,5 @@
-"""Console: its views, and the sends of apps meanwhile, in a store with millions of notifications; and the cost of watching the live feed."""
+"""Console: latency of its views and of concurrent sends in a store with millions of notifications, and the cost of
+watching the live feed."""
 
 import itertools
 import subprocess
@@ -26,7 +27,7 @@ GOAL_TIMES = 1.10
 
 # The tenants that `bellcast demo --busy` fills, with 90 % and 1 % of the notifications.
 LARGE, SMALL = "aurora", "juniper"
-# An operator who opens a view each second.
+# An operator opens a view each second.
 BROWSE_INTERVAL_S = 1.0
 # Alternating periods of sends with and without browsing.
 PERIODS = 3
@@ -68,7 +69,7 @@ def _fill(run: Run) -> None:
 
 
 def _views(run: Run, server: BenchServer) -> Mapping[str, str]:
-    """Return the requests of the console's pages by name, as its modules make them."""
+    """Return the requests of the console's pages by name."""
 
     def first(path: str, rows: str, **query: str) -> dict[str, str]:
         found: dict[str, str] = server.send_request(run.deadline, server.read(f"{path}?{urlencode(query)}", SECRET))[
@@ -150,7 +151,7 @@ def _view_figures(run: Run, p95: Mapping[str, float]) -> list[Figure]:
 
 
 class Browsing:
-    """An operator who opens one view after the other, BROWSE_INTERVAL_S apart, while `is_active`."""
+    """An operator who opens a view every BROWSE_INTERVAL_S while `is_active`."""
 
     def __init__(self, loop: EpollLoop, server: BenchServer, requests: Iterator[bytes]) -> None:
         self.is_active = False
@@ -161,7 +162,7 @@ class Browsing:
         self._caller = HttpCaller(loop, server.address, self._on_response)
 
     def step(self) -> bool:
-        """Open the next view if it is due. True, so that it can be part of a condition."""
+        """Open the next view if it is due. Always returns True, so that it can be used in a condition."""
         if self.is_active and not self._is_waiting and time.monotonic() >= self._due:
             self._is_waiting = True
             self._due = time.monotonic() + BROWSE_INTERVAL_S

@@ -1,4 +1,4 @@
-"""Crossing: latency from a send to one node to the bytes in the socket of a client of another node."""
+"""Cross-node latency: time from a send to one node to the bytes in the socket of a client of another node."""
 
 import random
 import time

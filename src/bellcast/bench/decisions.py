@@ -12,12 +12,12 @@ from bellcast.preferences import Layers, Occasion, decide
 
 NAME = "decisions"
 GOAL_US = 10
-# Noon in UTC: within no quiet hours.
+# Noon in UTC, outside of quiet hours.
 NOW = 1_790_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
 
 
 def measure(run: Run) -> list[Figure]:
-    """Decide on four channels of a notification; all three documents set switches, and the last rule has to be reached."""
+    """Decide on four channels of a notification. All three documents set switches, and every rule is evaluated."""
     number = run.scale.decisions
     layers = Layers(
         recipient=Preferences(types={"other": {"email": False}}, digest={"other": "daily"}),

@@ -1,4 +1,4 @@
-"""E-mails handed to a local SMTP server per second, and the memory of the worker meanwhile."""
+"""E-mails passed to a local SMTP server per second, and the worker's memory during this time."""
 
 import socket
 import time
@@ -10,7 +10,7 @@ from bellcast.bench.scales import Run
 
 NAME = "emails"
 GOAL_RATE = 500
-# The worker's caches fill with the first messages; after them its memory must not grow by more than a twentieth.
+# The worker's caches fill with the first messages. After that, its memory must not grow by more than a twentieth.
 GOAL_GROWTH = 1.05
 FILLED = 0.1
 POLL_SECONDS = 0.1

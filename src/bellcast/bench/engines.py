@@ -1,4 +1,4 @@
-"""The engines: an empty PostgreSQL and Redis on loopback for one run, stopped afterwards."""
+"""Database engines: an empty PostgreSQL and Redis on loopback for one run, stopped afterwards."""
 
 import contextlib
 import os

@@ -1,5 +1,5 @@
-"""Resuming: one node is killed, and its clients reconnect to the survivors with a token and their last position, of the
-inbox and of three topics."""
+"""Failover: one node is killed, and its clients reconnect to the survivors with a token and their last position in the
+inbox and three topics."""
 
 import time
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ TOPICS_PER_CLIENT = 3
 CLIENTS_PER_TOPIC = 10
 # Each client misses one event of each topic, and a notification.
 MISSED = TOPICS_PER_CLIENT + 1
-# A field of `ready` that says that the events of all topics follow.
+# A field of `ready` which tells that the events of all topics follow.
 RECOVERED = b'"recovered":true'
 
 # Time in which a duplicate delivery would be counted.

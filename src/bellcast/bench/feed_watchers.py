@@ -1,4 +1,4 @@
-"""The server CPU of a publish with watchers of the live feed, against the same without."""
+"""Server CPU per publish with watchers of the live feed, compared with none."""
 
 import time
 
@@ -21,13 +21,13 @@ PER_SECOND = 5_000
 CALLERS = 64
 WARM_UP = 2_000
 
-# Events of a watcher in a second; the seconds of the server's clock and of a period overlap by one more.
+# Maximum events per watcher and second. Seconds of the server's clock and of a period can overlap by one.
 MAX_PASSED = 200
 SKIPPED = b"event: skipped\n"
 
 
 class WatcherCounts:
-    """What the watchers received."""
+    """Counts of the events that the watchers received."""
 
     def __init__(self) -> None:
         self.passed = self.skipped = 0

@@ -10,7 +10,7 @@ from bellcast.bench.scales import Run
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "large-run"
-# SQLite's page caches have up to 128 MiB: that of reads fills slowly, with an index entry of 44 bytes for each run.
+# SQLite's page caches have up to 128 MiB. The cache for reads fills slowly, with an index entry of 44 bytes per run.
 GOAL_MIB = 256
 FILLED = 0.1
 POLL_SECONDS = 1.0

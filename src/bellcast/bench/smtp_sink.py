@@ -1,5 +1,5 @@
-"""An SMTP server that accepts every message and keeps only their number, as a process: `python -m bellcast.bench.smtp_sink
-PORT`. VRFY answers with the number."""
+"""An SMTP server that accepts every message and only counts them, as a process: `python -m bellcast.bench.smtp_sink
+PORT`. The reply to VRFY is the count."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def url(sink: tuple[str, int]) -> str:
 class SinkConnection(asyncio.Protocol):
     """One connection. RFC 5321, without extensions."""
 
-    messages = 0  # of all connections
+    messages = 0  # shared by all connections
 
     def __init__(self) -> None:
         self._received = b""

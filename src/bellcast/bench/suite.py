@@ -42,7 +42,7 @@ from bellcast.bench.scales import Run, Scale
 Measure = Callable[[Run], Sequence[Figure | MissingFigure]]
 Report = Callable[[str], None]
 
-# Errors that fail one benchmark. They are reported instead of its figures, and the next one runs.
+# Errors that fail one benchmark. They are reported in place of its results, and the next benchmark runs.
 FAILURES = (HandshakeRefused, DiedError, OutOfTimeError, OSError, ValueError, LookupError, subprocess.SubprocessError)
 
 
@@ -56,7 +56,8 @@ class Benchmark(msgspec.Struct, frozen=True):
 
 
 class BenchmarkResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of one benchmark. `load` is the machine's load at its start: above 1, other processes were running."""
+    """Result of one benchmark. `load` is the machine's load at its start; a value above 1 means that other processes
+    were running."""
 
     name: str
     started: str
@@ -135,8 +136,8 @@ BY_NAME = {benchmark.name: benchmark for benchmark in ALL}
 
 
 def select(names: Sequence[str]) -> list[Benchmark]:
-    """Return the named benchmarks, or all, in the suite's order, which reuses the large store. Raises ValueError for an
-    unknown name."""
+    """Return the named benchmarks, or all, in the suite's order, in which later benchmarks reuse the large store.
+    Raises ValueError for an unknown name."""
     if unknown := sorted(set(names) - set(BY_NAME)):
         raise ValueError(f"unknown benchmark {', '.join(unknown)}; expected one of {', '.join(BY_NAME)}")
     return [benchmark for benchmark in ALL if not names or benchmark.name in names]

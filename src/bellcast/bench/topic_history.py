@@ -1,4 +1,4 @@
-"""Publishing: live events per second over Redis with the history of live events, against the same without it."""
+"""Topic history: live events per second over Redis with a history of live events, compared with none."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""Urgent e-mails: the wait of a tenant's urgent e-mails for their attempts while another tenant's large run goes on.
-
-The large run adds an inbox item and a simulated text message per recipient: a slow provider would leave the server idle."""
+"""Urgent e-mails: how long a tenant's urgent e-mails wait for delivery while another tenant's large run is in progress.
+The large run adds an inbox item and a simulated text message per recipient, because a slow provider would leave the
+server idle."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ TENANT = "globex"
 RECIPIENT = "dana"
 PAUSE_S = 0.03
 WARM_UP_S = 2.0
-# Requests that look for the end of the large run, and for that of the last e-mails.
+# Intervals of the polls for the end of the large run, and for the end of the last e-mails.
 POLL_SECONDS = 0.25
 SENDS_PER_POLL = 20
 STEPS = [
@@ -74,7 +74,7 @@ def _measure(run: Run, server: BenchServer) -> list[Figure]:
 def _send_for(
     run: Run, server: BenchServer, seconds: float, is_wanted: Callable[[], bool] = lambda: True
 ) -> list[UrgentSend]:
-    """Send urgent e-mails one after the other, for some seconds at most."""
+    """Send urgent e-mails in sequence, for a limited number of seconds."""
     accepted: list[UrgentSend] = []
     end = time.monotonic() + seconds
     while time.monotonic() < end and (len(accepted) % SENDS_PER_POLL or is_wanted()):
@@ -111,7 +111,7 @@ def _wait_for_messages(run: Run, server: BenchServer, tenant: str) -> None:
 
 
 def _wait_ms(run: Run, server: BenchServer, accepted: UrgentSend) -> float:
-    """Milliseconds from the time at which the e-mail was due to its only attempt."""
+    """Return the milliseconds from the due time of the e-mail to its only attempt."""
     found = _get(run, server, f"/v1/messages?notification={accepted.notification}&tenant={TENANT}")
     (message,) = found["messages"]
     shown = _get(run, server, f"/v1/messages/{message['id']}?tenant={TENANT}")

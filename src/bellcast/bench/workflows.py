@@ -138,7 +138,7 @@ def _wait_until_ended(run: Run, server: BenchServer) -> None:
 
 
 def _wait_for_fanout(run: Run, server: BenchServer, trigger: str, number: int) -> None:
-    """Wait until all runs have completed. Seldom: to count them, the server reads an index entry of each."""
+    """Wait until all runs have completed. Polls rarely, because counting reads an index entry per run."""
     while True:
         run.deadline.check()
         time.sleep(COUNT_SECONDS)

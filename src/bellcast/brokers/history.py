@@ -16,11 +16,12 @@ from bellcast.model.events import LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
 from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
 
-# Below the 2**63 of the stores' integers.
+# Within the range of the stores' signed 64-bit integers.
 EPOCH_BITS = 48
-# What an entry takes beyond its data: the event, its place in the queues and its id.
+# Memory of an entry beyond its data: the event, its place in the queues, and its id.
 ENTRY_BYTES = 500
-# Floors of topics without events that a log remembers. A follower of a forgotten topic fetches what it shows.
+# Number of floors kept for topics without events. A follower of a topic whose floor was dropped cannot recover and must
+# fetch what it shows.
 MAX_FLOORS = 10_000
 SWEEP_INTERVAL_SECONDS = 60.0
 
@@ -39,7 +40,7 @@ class LogEntry(Struct, eq=False):
 
 
 class TenantLog:
-    """The events of one tenant, in order, and for each stream the offset of its newest removed event: its floor."""
+    """The events of one tenant, in order, and for each stream the offset of its newest removed event (the floor)."""
 
     def __init__(self, limit_bytes: Callable[[], int]) -> None:
         self.epoch = secrets.randbits(EPOCH_BITS)
@@ -100,7 +101,7 @@ class TenantLog:
         del self._all[entry.offset]
         self._size -= entry.size
         self._floors.pop(stream, None)
-        self._floors[stream] = entry.offset  # at the end: the first floors are the oldest
+        self._floors[stream] = entry.offset  # moved to the end: the first floors are the oldest
         if not entries:
             del self._streams[stream]
         while len(self._floors) > MAX_FLOORS:

@@ -6,12 +6,12 @@ from bellcast.model import history
 from bellcast.model.events import SEPARATOR, LiveEvent, Stream
 from bellcast.model.history import HistoryRule
 
-# The names of events to a recipient that are between clients.
+# The names of client-to-client events to a recipient, which are not kept.
 CLIENT_PREFIX = "client-"
 
 
 class KeepRules:
-    """The present rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
+    """The current rules of `BELLCAST_TOPIC_HISTORY`, by stream."""
 
     def __init__(self, rules: Callable[[], Sequence[HistoryRule]]) -> None:
         self._rules = rules

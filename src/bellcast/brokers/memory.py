@@ -16,7 +16,7 @@ class MemoryBroker:
         """Do nothing: this broker has no connection."""
 
     async def publish(self, *events: Event) -> None:
-        """Deliver to the listener. Without a listener, no connection is open and the event is in the store only."""
+        """Deliver to the listener. Without a listener there are no connections, and the event is only in the store."""
         for event in events:
             self.deliver(event)
 
@@ -29,7 +29,7 @@ class MemoryBroker:
         """No-op: always available."""
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
         """Deliver every event to `listener` from now on. Events are never lost."""
         self._listener = listener

@@ -1,7 +1,7 @@
-"""The log of live events on PostgreSQL: tables beside the store's, in the database of the broker.
+"""The log of live events on PostgreSQL: tables next to the store's, in the broker's database.
 
 Every change locks the row of its tenant's log until the commit, so offsets and notifications are in commit order. Every
-statement names the project and the tenant, the distribution key of all three tables."""
+statement has the project and the tenant, the distribution key of all three tables."""
 
 import asyncio
 import hashlib
@@ -21,9 +21,9 @@ from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 from bellcast.model.history import EventId
 
-# A burst of reconnecting clients reads with this many connections; appends share one transaction each.
+# Maximum connections for reads of a burst of reconnecting clients; appends share one transaction each.
 MAX_CONNECTIONS = 8
-# Beyond the limit a log is cut to this share of it, so that few appends have to add up its sizes.
+# A log above the limit is cut to this share of it, so that few appends have to compute its size.
 TRIM_SHARE = 0.95
 NO_LIMIT = 2**31 - 1
 # "bellcast" in ASCII: processes that start together create the tables one after the other.
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS bellcast_live.floors (
 );
 """
 EXISTS = "SELECT to_regclass('bellcast_live.floors') IS NOT NULL"
-# A replica that took over, a restored backup and a copied table may lack acknowledged events: each begins a new log.
+# A promoted replica, a restored backup or a copied table may lack acknowledged events, so each begins a new log.
 SERVER = """(SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'
   || 'bellcast_live.logs'::regclass::oid FROM pg_control_system())"""
 RAISE_FLOORS = """, raised AS (
@@ -96,7 +96,7 @@ WITH gone AS (
       ORDER BY surplus.number DESC OFFSET rule.most LIMIT 1))
   RETURNING event.stream, event.number, event.size
 ){raise_floors}""")
-# Removes the oldest events that are larger than $3 together.
+# Removes the oldest events with a total size of more than $3.
 SHRINK = _complete("""
 WITH gone AS (
   DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND number <= (
@@ -156,7 +156,7 @@ class PostgresLog:
 
     def __init__(self, transport: PostgresTransport, project: str, limit_bytes: Callable[[], int]) -> None:
         self._transport = transport
-        # Databases may serve several projects, whose names need not be printable.
+        # A database may serve several projects, whose names need not be printable.
         self._project = hashlib.sha256(project.encode()).hexdigest()[:16]
         self._limit_bytes = limit_bytes
         self._pool: asyncpg.Pool[Any] | None = None
@@ -248,7 +248,7 @@ class PostgresLog:
                     max_size=MAX_CONNECTIONS,
                     timeout=CONNECT_TIMEOUT,
                     command_timeout=COMMAND_TIMEOUT,
-                    # An acknowledged event must not be lost in a crash: the next one would get its id.
+                    # An acknowledged event must not be lost in a crash, because the next one would get its id.
                     server_settings={"application_name": "bellcast", "synchronous_commit": "on"},
                 )
                 try:

@@ -106,7 +106,7 @@ class RedisTransport:
         await asyncio.gather(*(shard.fence() for shard in self._shards))
 
     async def run_script(self, script: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
-        """Run a script whose keys are in one slot. Raises Unavailable, and LogUnsupported without the permission."""
+        """Run a script whose keys are in one slot. Raises Unavailable, or LogUnsupported if permission is missing."""
         ((shard, _),) = self._by_shard([(keys[0], b"")])
         return await shard.run_script(script, keys, args)
 
@@ -133,7 +133,8 @@ class RedisTransport:
         return (self._prefix + stream).encode()
 
     def _channels(self, streams: Sequence[Stream]) -> list[tuple[bytes, bytes]]:
-        """Return the channels of streams. On a cluster, kept events have others, in the slot of their tenant's log."""
+        """Return the channels of streams. On a cluster, kept events have separate channels, in the slot of their
+        tenant's log."""
         channels = [self._channel(stream) for stream in streams]
         if self._owners is not None and self.has_log:
             of_tenants = [stream for stream in streams if SEPARATOR in stream]
@@ -145,7 +146,7 @@ class RedisTransport:
         return self._channel(stream) if self._owners is None else self.log_key(tenant, stream)
 
     def log_key(self, tenant: str, name: str) -> bytes:
-        """Return a key of a tenant's log. All are in one slot, by their hash tag."""
+        """Return a key of a tenant's log. A hash tag puts all of them into one slot."""
         return f"{self._prefix}{{log:{tenant}}}:{name}".encode()
 
     @property

@@ -15,11 +15,11 @@ from bellcast.brokers.topic_log import KEPT_PREFIX, LogRead, NewEntry, ReadKind,
 from bellcast.model.events import Stream
 from bellcast.model.history import EventId
 
-# A log without events or readers for a week is forgotten as a whole; the next one has another epoch.
+# A log without events or readers for a week is deleted as a whole; the next one has another epoch.
 IDLE_MS = 7 * 24 * 3_600_000
-# Expired events per call of a sweep: about 5 ms of Redis.
+# Maximum expired events per call of a sweep: about 5 ms of Redis time.
 SWEEP_EVENTS = 1_000
-# Reads that share a call, and the number of events after which a call ends: about 5 ms of Redis.
+# Maximum reads per call, and the number of events after which a call ends: about 5 ms of Redis time.
 READS_PER_CALL = 100
 READ_EVENTS = 2_000
 DIGITS = 15
@@ -63,8 +63,8 @@ class RedisLog:
     async def read(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
     ) -> LogRead:
-        """Read streams. Reads that arrive during a call share the next one: in a storm hundreds of clients resume at the same
-        time, and a call takes 150 µs of this process."""
+        """Read streams. Reads that arrive during a call share the next call: in a reconnect storm, hundreds of clients
+        resume at the same time, and a call takes 150 µs of CPU time in this process."""
         loop = asyncio.get_running_loop()
         epoch_text, offset = ("", _hex(0)) if after is None else (f"{after.epoch:x}", _hex(after.offset))
         # One argument: the driver takes 12 µs for nine.
@@ -83,7 +83,7 @@ class RedisLog:
                 epoch, last, results = await self._run("read", tenant, reads[-1].now, [one.packed for one in reads])
                 end = EventId(int(epoch, 16), last)
                 for one, result in zip(reads, results, strict=False):
-                    if not one.result.done():  # the reader may have left
+                    if not one.result.done():  # the reader may have been cancelled
                         one.result.set_result(_log_read(end, one.streams, *result))
                 waiting = waiting[len(results) :]
         except Exception as failure:  # noqa: BLE001  every waiting reader raises it: one without a result would wait forever
@@ -102,7 +102,7 @@ class RedisLog:
             _, _, removed = await self._run("sweep", tenant, now, [])
 
     async def close(self) -> None:
-        """Do nothing: the transport has the connections."""
+        """Do nothing: the transport owns the connections."""
 
     async def _run(self, command: str, tenant: str, now: int, args: Sequence[Any]) -> Any:
         new_epoch = f"{secrets.randbits(EPOCH_BITS):x}"

@@ -1,8 +1,8 @@
-"""Broker between processes over a pub/sub transport: local events are delivered immediately, remote ones are sent in
-batches, and the connection is retried forever.
+"""Broker between processes over a pub/sub transport. Events are delivered immediately in this process and sent to
+others in batches. A lost connection is retried forever.
 
-Publishing never waits for the network, and the outgoing queue is bounded: lost events are found by the reconciler. A
-process receives only the streams that its connections follow."""
+Publishing never waits for the network. The outgoing queue is bounded, and the reconciler repairs lost events. A process
+receives only the streams that its connections follow."""
 
 import asyncio
 import contextlib
@@ -24,9 +24,10 @@ from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-# Maximum of events queued while the broker is unreachable. Beyond it the oldest are left to the reconciler.
+# Maximum events queued while the broker is unreachable. Beyond it, the oldest are dropped; the reconciler repairs the
+# loss.
 MAX_OUTGOING = 10_000
-# Queued events at which batches of the live feed are omitted: they are larger, and of less value.
+# Queue length at which batches of the live feed are dropped: they are larger and less important.
 MAX_OUTGOING_BEFORE_FEED = 1_000
 MAX_BATCH_MESSAGES = 500
 # Reconnect delay in seconds, randomized so that processes do not reconnect at the same moment.
@@ -36,7 +37,8 @@ START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
 
 PubSubMessage: TypeAlias = tuple[Stream, bytes]
-# Errors for data that MessagePack cannot encode. Senders' data is validated on receipt; handlers may return any value.
+# Errors for data that MessagePack cannot encode. Data of senders is validated on receipt, but handlers may return any
+# value.
 UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
@@ -58,7 +60,7 @@ class PubSubTransport(Protocol):
         ...
 
     async def send(self, messages: Sequence[PubSubMessage]) -> None:
-        """Send to every process that follows the streams. Keeps the order within a stream."""
+        """Send to every process that follows the streams. Preserves the order within a stream."""
         ...
 
     async def fence(self) -> None:
@@ -84,11 +86,11 @@ class LogReader(Protocol):
     def receive(self, event: LiveEvent) -> None: ...
 
     def interrupted(self) -> None:
-        """The subscriptions were lost: events may be missing before the next one received."""
+        """Handle a loss of the subscriptions: events may be missing before the next one received."""
         ...
 
     def reconnected(self, streams: Sequence[Stream]) -> None:
-        """These streams, all that are followed, are subscribed again."""
+        """Handle the renewed subscription of all followed streams."""
         ...
 
     async def closed(self) -> None: ...
@@ -119,21 +121,22 @@ class RemoteBroker:
     # --- Broker port
 
     async def open(self) -> None:
-        """Start connecting. Returns also when the broker does not respond in time."""
+        """Start connecting. Returns even if the broker does not respond in time."""
         self._tried.clear()
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._tried.wait(), START_TIMEOUT)
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
         """Deliver every event to `listener` from now on, and call `on_gap` with streams that may have lost events."""
         self._listener = listener
-        self._on_gap = unsure or self._on_gap
+        self._on_gap = on_gap or self._on_gap
 
     def read_log_with(self, reader: LogReader) -> None:
-        """Pass kept events to `reader` from now on, in log order. Those that `publish` receives are its own already."""
+        """Pass kept events from other processes to `reader` from now on, in log order. The reader already has those
+        that were published here."""
         self._log_reader = reader
 
     def deliver(self, event: Event) -> None:
@@ -163,7 +166,7 @@ class RemoteBroker:
         await asyncio.shield(self._fence)
 
     async def _pass_fence(self) -> None:
-        self._fence = None  # the calls so far share this one
+        self._fence = None  # concurrent calls share this fence
         try:
             await self.transport.fence()
         except OSError as failure:
@@ -192,7 +195,7 @@ class RemoteBroker:
             return
         for event in events:
             if isinstance(event, LiveEvent) and event.id is not None:
-                continue  # the log published it
+                continue  # the log has published it
             if self._listener is not None:
                 deliver(self._listener, event)
             if len(self._outgoing) >= MAX_OUTGOING_BEFORE_FEED and isinstance(event, FeedBatch):
@@ -308,7 +311,7 @@ class RemoteBroker:
             await self.transport.send(batch)
 
     def _receive(self, message: bytes) -> None:
-        """Deliver a message of another process. This process's own were delivered by `publish`."""
+        """Deliver a message of another process. `publish` has delivered this process's own messages."""
         if message[:ORIGIN_BYTES] == self._origin or self._listener is None:
             return
         id, start = "", ORIGIN_BYTES
@@ -318,7 +321,7 @@ class RemoteBroker:
         try:
             event = _decode(memoryview(message)[start:])
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # A newer version's kind of event, during a rolling update.
+            # An event type of a newer version, during a rolling update.
             log.warning("event_not_decodable", reason=str(failure))
             return
         if event.stream not in self._interest:

@@ -1,7 +1,7 @@
-"""The history of live events in a log that several processes share.
+"""The history of live events in a log shared by several processes.
 
-Kept events reach every process, the publishing one included, in log order over the subscriptions of the broker. A read
-joins what the log contains with what the subscriptions deliver meanwhile."""
+Kept events reach every process, including the publishing one, in log order through the broker's subscriptions. A read
+merges the log's content with events that the subscriptions deliver in the meantime."""
 
 import asyncio
 import contextlib
@@ -26,9 +26,9 @@ from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
 
 log = structlog.get_logger(__name__)
 
-# Events appended by one call: about 5 ms of Redis, and one transaction of PostgreSQL.
+# Maximum events per append: about 5 ms of Redis, and one transaction of PostgreSQL.
 MAX_APPEND_EVENTS = 500
-# Tenants whose events are appended at the same time; each takes a connection.
+# Maximum concurrent appends of different tenants; each takes a connection.
 MAX_APPENDS = 8
 # Streams per read after an interruption: a few milliseconds of Redis.
 STREAMS_PER_READ = 500
@@ -53,7 +53,7 @@ class RemoteHistory:
         self._clock = clock
         self._rules = KeepRules(rules)
         self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
-        # By tenant: up to here, this process has delivered all kept events of the streams that it follows.
+        # By tenant: the position up to which this process has delivered all kept events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
         self._collected = CollectedEvents()  # received during reads
         self._held: list[LiveEvent] | None = None  # received after an interruption, before the hole is filled
@@ -70,7 +70,8 @@ class RemoteHistory:
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
         pending = [self._enqueue(event) for event in events]
-        if len(events) > 1:  # takes the exceptions of all; for one event it would be a third of the time of this method
+        # `gather` collects all exceptions; for one event, it would take a third of this method's time
+        if len(events) > 1:
             await asyncio.gather(*(one.appended for one in pending if one is not None))
         return tuple(
             [
@@ -125,7 +126,7 @@ class RemoteHistory:
                 self._on_lost(())
 
     def _forget_tenants(self) -> None:
-        """Forget how far events were delivered for tenants whose streams this process no longer follows."""
+        """Drop the delivered positions of tenants whose streams this process no longer follows."""
         followed = {_tenant(stream) for stream in self._broker.followed}
         for tenant in self._delivered.keys() - followed:
             del self._delivered[tenant]
@@ -148,7 +149,7 @@ class RemoteHistory:
         return pending
 
     async def _append_pending(self) -> None:
-        """Append what is waiting. Events that arrive meanwhile share the next call."""
+        """Append the waiting events. Events that arrive in the meantime share the next call."""
         try:
             while self._pending:
                 pending, self._pending = self._pending, {}
@@ -173,7 +174,7 @@ class RemoteHistory:
                     one.appended.set_exception(error)
             return
         for number, one in enumerate(batch):
-            if not one.appended.done():  # the publisher may have left
+            if not one.appended.done():  # the publisher may have been cancelled
                 one.appended.set_result(EventId(last.epoch, last.offset - len(batch) + 1 + number))
 
     def _translated(self, failure: Exception) -> Exception:
@@ -209,7 +210,7 @@ class RemoteHistory:
 
     @contextlib.contextmanager
     def _following(self, streams: Collection[Stream]) -> Iterator[Sequence[Stream]]:
-        """Follow those of the streams that are kept, until the caller had the chance to follow them itself."""
+        """Follow the kept ones of these streams until the caller has had the chance to follow them."""
         kept = self._rules.kept_streams(streams)
         for stream in kept:
             self._broker.follow(stream)
@@ -220,7 +221,7 @@ class RemoteHistory:
             asyncio.get_running_loop().call_soon(self._unfollow, kept)
 
     async def _wait_received(self, streams: Sequence[Stream]) -> None:
-        """Wait until followed streams are subscribed and no hole is open. Raises Unavailable."""
+        """Wait until followed streams are subscribed and no gap is open. Raises Unavailable."""
         await self._broker.wait_followed(streams)
         if self._filled is not None and not await asyncio.shield(self._filled):
             raise Unavailable("The log of live events cannot be read.")
@@ -262,7 +263,7 @@ class RemoteHistory:
         self._broker.deliver(event)
 
     def interrupted(self) -> None:
-        """Hold kept events from now on: before them there may be a hole."""
+        """Hold back kept events from now on, because there may be a gap before them."""
         self._interruptions += 1
         self._held = []
         filled, self._filled = self._filled, asyncio.get_running_loop().create_future()
@@ -272,7 +273,7 @@ class RemoteHistory:
             self._filling.cancel()
 
     def reconnected(self, streams: Sequence[Stream]) -> None:
-        """Fill the hole, then continue. If the log cannot be read, the broker connects again."""
+        """Fill the gap, then continue. If the log cannot be read, the broker reconnects."""
         if self._held is None:  # the first connection
             return
         self._filling = asyncio.get_running_loop().create_task(self._fill(streams))
@@ -323,7 +324,7 @@ class RemoteHistory:
         if lost:
             log.warning("kept_events_lost", streams=len(lost))
         self._on_lost(lost)
-        later: list[LiveEvent] = []  # of another log, or without a hole before them
+        later: list[LiveEvent] = []  # from another log, or without a gap before them
         for event in held:
             start = self._delivered.get(event.tenant)
             if start is None or _id(event).epoch != start.epoch:
@@ -361,7 +362,7 @@ def _later(one: EventId | None, other: EventId) -> EventId:
 
 
 def _missed(read: LogRead, collected: Sequence[LiveEvent]) -> PastEvents:
-    """Join the entries after an id with the events received meanwhile."""
+    """Merge the entries after an id with the events received in the meantime."""
     later, end = _later_events(read, collected)
     if read.incomplete or end.epoch != read.end.epoch:
         return PastEvents(end=end.text)
@@ -369,7 +370,7 @@ def _missed(read: LogRead, collected: Sequence[LiveEvent]) -> PastEvents:
 
 
 def _newest(read: LogRead, collected: Sequence[LiveEvent], count: int) -> PastEvents:
-    """Join the newest entries with the events received meanwhile: the newest `count` of each stream."""
+    """Merge the newest entries with the events received in the meantime: the newest `count` of each stream."""
     later, end = _later_events(read, collected)
     counts: Counter[Stream] = Counter()
     newest: list[LiveEvent] = []

@@ -1,4 +1,4 @@
-"""One Redis node that carries all channels, or in a cluster those of its slots."""
+"""One Redis node that serves all channels, or in a cluster the channels of its slots."""
 
 import asyncio
 import functools
@@ -18,8 +18,8 @@ from bellcast.errors import Unavailable
 CHANNELS = 1_000
 # A Redis that does not respond to a command within this time (seconds) is unreachable.
 COMMAND_TIMEOUT = 5.0
-# Concurrent commands, each on a connection of its own. In a storm hundreds of clients resume at once, and redis-py refuses a
-# command beyond the size of its pool.
+# Maximum concurrent commands, each on its own connection. In a reconnect storm, hundreds of clients resume at once, and
+# redis-py refuses commands beyond its pool size.
 MAX_COMMANDS = 32
 
 
@@ -105,8 +105,8 @@ class Shard:
 
     @asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
-        """Wait for one of MAX_COMMANDS. Raises Unavailable after COMMAND_TIMEOUT: behind commands that time out, hundreds would
-        wait for minutes."""
+        """Acquire one of MAX_COMMANDS slots. Raises Unavailable after COMMAND_TIMEOUT, because hundreds of commands
+        would otherwise wait for minutes behind commands that time out."""
         acquiring = self._slots.acquire()
         try:
             await (asyncio.wait_for(acquiring, COMMAND_TIMEOUT) if self._slots.locked() else acquiring)
@@ -231,12 +231,13 @@ class Shard:
         await self._pool.disconnect()
 
     async def _disconnect_if_closed(self) -> None:
-        """After a command: it may have connected after `close` emptied the pool."""
+        """Close connections that a command opened after `close` had emptied the pool."""
         if self._is_closed:
             await self._pool.disconnect()
 
 
 @functools.cache
 def _sha1(script: str) -> str:
-    """Return the name of a script on Redis. The server has one script, of 8 kB, which would take 10 µs in each call."""
+    """Return the SHA-1 of a script, by which Redis calls it. The digest is cached, because computing it for the 8 kB
+    script takes 10 µs."""
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The log of live events on an engine that several processes share."""
+"""Port: the log of live events on an engine shared by several processes."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -8,14 +8,15 @@ from msgspec import Struct
 from bellcast.model.events import Stream
 from bellcast.model.history import EventId
 
-# A kept event's message to other processes begins with this, its id and a zero byte.
+# Prefix of a kept event's message to other processes, followed by its id and a zero byte.
 KEPT_PREFIX = b"\0" * 8
 
 ReadKind = Literal["missed", "newest", "page"]
 
 
 class NewEntry(Struct, frozen=True):
-    """An event to append: encoded, with its duration (milliseconds) and the most events kept of its stream (0: any)."""
+    """An encoded event to append, with its lifetime (milliseconds) and the maximum number of events kept of its stream
+    (0: any number)."""
 
     stream: Stream
     payload: bytes
@@ -32,8 +33,8 @@ class StoredEntry(Struct, frozen=True):
 
 
 class LogRead(Struct, frozen=True):
-    """The state of a log, and entries in the order of their offsets. `incomplete`: the streams of which events after the
-    given id have left, or whose log does not know the id."""
+    """The state of a log, and entries ordered by offset. `incomplete` are streams that have lost events after the given
+    id, or whose log does not know the id."""
 
     end: EventId
     entries: list[StoredEntry]
@@ -42,7 +43,7 @@ class LogRead(Struct, frozen=True):
 
 class TopicLog(Protocol):
     """Ordered logs of live events, one per tenant. Each call is atomic; all raise Unavailable if the engine cannot be
-    reached, and LogUnsupported if it can keep no log.
+    reached, and LogUnsupported if the engine cannot store a log.
 
     An engine that may have lost acknowledged events begins a new log, with another epoch."""
 
@@ -69,4 +70,4 @@ class TopicLog(Protocol):
 
 
 class LogUnsupported(Exception):
-    """The engine does not permit what a log needs."""
+    """The engine does not permit operations that a log needs."""

@@ -34,7 +34,7 @@ __all__ = [
 def backend_for(
     handlers: Handlers | None, url: Callable[[], str | None], project: Project, http: ports.Http, clock: ports.Clock
 ) -> CallBackend:
-    """Return the call backend: the app's handlers, else that of the app's present URL."""
+    """Return the call backend: the app's handlers, else the configured callback URL."""
     if handlers is not None:
         return handlers
     return ConfiguredCallback(url, lambda present: HttpCallback(present, project, http, clock))

@@ -10,7 +10,7 @@ class CallBackend(Protocol):
     """Handles calls."""
 
     def has(self, name: str, namespace: str = ROOT) -> bool:
-        """True if a handler of that name may exist. If False, connections cost no call."""
+        """True if a handler with that name may exist. If False, connections cause no call."""
         ...
 
     def has_namespace(self, namespace: str) -> bool:

@@ -1,4 +1,4 @@
-"""Answers calls in a web framework: verifies the signature, runs the handler, and returns the response."""
+"""Handles calls in a web framework: verifies the signature, runs the handler, and returns the response."""
 
 import asyncio
 import hmac
@@ -13,7 +13,7 @@ from bellcast.calls.http_callback import signed, signing_key
 from bellcast.calls.python_functions import Function, Handlers
 from bellcast.errors import HandlerFailed, NoHandler
 
-# Seconds between the time in a signature and now, for clocks that differ and requests that were delayed.
+# Maximum seconds between a signature's time and now, for clocks that differ and delayed requests.
 TOLERANCE = 300
 
 
@@ -49,7 +49,7 @@ class CallbackContext:
 
 
 class Callbacks:
-    """Answers the requests that Bellcast sends to BELLCAST_HANDLER_URL.
+    """Handles the requests that Bellcast sends to BELLCAST_HANDLER_URL.
 
     `handlers` are Handlers, or functions of a call by name; `secret` is the project's secret."""
 
@@ -114,7 +114,7 @@ class Callbacks:
             return False
         expected = signed(self._key, id, int(moment), body)["webhook-signature"].encode()
         signatures = headers.get("webhook-signature", "").split()
-        # Several signatures, while a secret is replaced.
+        # There are several signatures while a secret is being rotated.
         return any(hmac.compare_digest(expected, one.encode()) for one in signatures)
 
 

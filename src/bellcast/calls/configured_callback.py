@@ -1,4 +1,4 @@
-"""The call backend of a URL that may change while the server runs."""
+"""The call backend for a callback URL that may change while the server runs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from bellcast.model.configured import Configured
 
 
 class ConfiguredCallback:
-    """A CallBackend that sends each call to the present URL; without one it handles no call."""
+    """A CallBackend that sends each call to the current URL. Without a URL it handles no calls."""
 
     def __init__(self, url: Callable[[], str | None], make: Callable[[str], CallBackend]) -> None:
         self._callback = Configured(url, make)

@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 
 # Timeout of a call, in seconds. Clients wait for it, and a hanging app must not accumulate pending calls.
 TIMEOUT = 5.0
-# Pause of `connect` and `disconnect` calls after a 404, and after a failure of the URL (see connect_fallback.py):
-# a connection must not wait for an app that is down.
+# How long `connect` and `disconnect` calls are skipped after a 404, and after a failure of the URL (see
+# connect_fallback.py): connections must not wait for an app that is down.
 UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare

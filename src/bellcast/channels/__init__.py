@@ -1,1 +1,1 @@
-"""One module per medium outside the inbox: from a notification to a message that a provider can deliver."""
+"""Channels outside the inbox: from a notification to a message that a provider can deliver."""

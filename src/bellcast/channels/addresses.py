@@ -1,4 +1,4 @@
-"""Which addresses can be used. Bellcast does not verify that they belong to the recipient; the app does."""
+"""Validation of addresses. Bellcast does not verify that an address belongs to the recipient; the app must."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from bellcast.model.messages import ExternalChannel
 from bellcast.model.preferences import Channel
 from bellcast.preferences.decision import AddressProblem
 
-# E-mail addresses whose check is remembered: a message's is checked three times within some milliseconds.
+# Number of cached checks of e-mail addresses: the address of a message is checked three times within milliseconds.
 CACHED_ADDRESSES = 1_000
 # RFC 5321 §4.5.3.1: 64 octets before the @, 255 after it, 254 in a path without its brackets.
 MAX_LOCAL = 64
@@ -22,9 +22,9 @@ LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")
 # ITU-T E.164: a plus sign, a country code and at most 15 digits.
 PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
-# Telegram's Bot API takes the number of a chat, or the name of a public channel.
+# Telegram's Bot API accepts the number of a chat, or the name of a public channel.
 TELEGRAM_CHAT = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
-# The hosts of each vendor's webhooks. A webhook's URL comes from the app's users; it must not lead elsewhere.
+# The hosts of each vendor's webhooks. Webhook URLs come from the app's users and must not lead elsewhere.
 CHAT_HOSTS: Mapping[str, tuple[str, ...]] = {
     "slack": ("hooks.slack.com", "hooks.slack-gov.com"),
     "discord": ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com"),
@@ -34,7 +34,7 @@ CHAT_HOSTS: Mapping[str, tuple[str, ...]] = {
 
 @lru_cache(CACHED_ADDRESSES)
 def is_email(address: str) -> bool:
-    """True for an addr-spec with a domain name; international ones (RFC 6531) too."""
+    """True for an addr-spec with a domain name, including international ones (RFC 6531)."""
     local, at, domain = address.rpartition("@")
     if not at or len(address.encode()) > MAX_EMAIL or len(local.encode()) > MAX_LOCAL:
         return False
@@ -85,7 +85,7 @@ def chat_vendor(url: str) -> str | None:
 
 
 def all_of(profile: Profile, channel: Channel) -> Sequence[str]:
-    """Return the recipient's addresses in a channel; each gets a message."""
+    """Return the recipient's addresses in a channel. Each receives a message."""
     if channel == "email":
         return [profile.email] if profile.email else []
     if channel == "sms":
@@ -112,7 +112,7 @@ def deliverable(profile: Profile, channel: Channel, suppressed: frozenset[tuple[
 
 
 def problem(profile: Profile, channel: Channel, suppressed: frozenset[tuple[str, str]]) -> AddressProblem | None:
-    """Why a recipient cannot be reached in a channel, or None."""
+    """Return why a recipient cannot be reached in a channel, or None."""
     if channel == "inbox" or deliverable(profile, channel, suppressed):
         return None
     if not all_of(profile, channel):

@@ -7,11 +7,11 @@ from bellcast.model import patterns, times
 from bellcast.model.notifications import Audience
 from bellcast.ports import Store
 
-# Recipients of a page of a fan-out, one transaction of about 10 ms.
+# Recipients per page of a fan-out, one transaction of about 10 ms.
 FANOUT_PAGE = 250
-# Pages of one lease: other jobs of the same priority run in between.
+# Pages per lease, after which other jobs of the same priority can run.
 FANOUT_PAGES = 4
-# Members of an audience that a dry run counts.
+# Maximum members of an audience that a dry run counts.
 MAX_COUNTED = 10_000
 
 
@@ -27,7 +27,7 @@ async def first(store: Store, tenant: str, audience: Audience, limit: int) -> tu
 
 
 async def page(store: Store, tenant: str, audience: Audience, position: str, moment: int) -> Sequence[str]:
-    """Return the next keys after `position` of those that had joined at a moment (UTC milliseconds); none at the
+    """Return the next keys after `position`, of members who had joined by a moment (UTC milliseconds); empty at the
     end."""
     joined_before = times.to_rfc3339(moment)
     while True:
@@ -45,7 +45,7 @@ def _is_everyone(audience: Audience) -> bool:
 async def _page(
     store: Store, tenant: str, audience: Audience, after: str | None, limit: int
 ) -> list[tuple[str, datetime]]:
-    """Keys with the times at which they joined."""
+    """Return keys with the times at which they joined."""
     recipients = store.recipients
     if _is_everyone(audience):
         return [(one.key, one.created_at) for one in await recipients.page(tenant, after, limit)]

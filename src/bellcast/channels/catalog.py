@@ -21,9 +21,9 @@ from bellcast.model.templates import Template
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
 
-# A person who saves a template and sends a test finds the new one.
+# Short, so that someone who saves a template and sends a test gets the new version.
 CACHE_SECONDS = 1.0
-# Objects that stay in memory; a project has a few hundred.
+# Maximum cached objects; a project has a few hundred.
 MAX_CACHED = 10_000
 
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
@@ -42,7 +42,7 @@ class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def rules(self) -> TypeRules:
-        """The part that preferences need."""
+        """The fields that preference decisions need."""
         return TypeRules(required=self.required, defaults=self.defaults)  # type: ignore[arg-type]  # checked when stored
 
 
@@ -67,7 +67,7 @@ class Catalog:
         self._cached: dict[tuple[str, str, str], _Cached[Any]] = {}
 
     def forget(self) -> None:
-        """Read everything again: this process changed an object."""
+        """Drop the cache after this process changed an object."""
         self._cached.clear()
 
     async def type(self, tenant: str, key: str) -> NotificationType:
@@ -86,7 +86,7 @@ class Catalog:
     async def layouts(
         self, tenant: str, template: Template | None, content: EmailContent | None
     ) -> dict[str, Template]:
-        """Return the templates that a template and the content of a send name as layouts."""
+        """Return the layout templates named in a template and in the content of a send."""
         names = set() if template is None else template.layouts()
         if content is not None and isinstance(content.layout, str):
             names |= {content.layout} - {BASE_LAYOUT}

@@ -6,8 +6,9 @@ from bellcast.channels.retries import RETRIES
 
 
 class ChannelConfig(Struct, kw_only=True):
-    """Durations are seconds. Operators change some while the server runs. `default` are the channels of a send that names none. A provider's URL makes its channel
-    deliver; a channel without one, or in `simulate`, only stores messages."""
+    """Durations are seconds. Operators can change some of them while the server runs. `default` are the channels of a
+    send that names none. A channel delivers if a provider's URL is set. Without one, or if it is in `simulate`, it only
+    stores messages."""
 
     default: tuple[str, ...] = ("inbox",)
     email: tuple[str, ...] = ()

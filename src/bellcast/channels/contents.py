@@ -1,5 +1,5 @@
-"""The content of one notification for one recipient, per channel: the send's own fields, else the template's, else made
-from title, body and link."""
+"""The content of one notification for one recipient, per channel. Each part comes from the send itself, else from the
+template, else it is made from title, body and link."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -27,9 +27,9 @@ ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
-    """Input of a content. `layouts` are the templates that e-mails name as theirs; `links` are variables with URLs, `roots`
-    returns those of a workflow's step; `shared` is what recipients of this draft have in common. A preview (`is_strict` False) renders
-    missing variables as empty."""
+    """Input for rendering contents. `layouts` are the layout templates of e-mails. `links` are variables with URLs.
+    `roots` returns the variables of a workflow's step. `shared` has results that are equal for all recipients of this
+    draft. A preview (`is_strict` False) renders missing variables as empty."""
 
     draft: Draft
     content: Content
@@ -44,7 +44,7 @@ class ContentContext(Struct, frozen=True, kw_only=True):
 
 
 class StoredEmail(EmailContent, frozen=True, kw_only=True):
-    """The stored content of an e-mail: complete, with what its headers and a digest need."""
+    """The stored content of an e-mail, including the data for its headers and for a digest."""
 
     to_name: str | None = None
     unsubscribe_url: str | None = None
@@ -59,7 +59,7 @@ PUSH_BUTTONS = 2  # Notification.maxActions of Chromium
 
 
 class Contents:
-    """Renders the content of each channel when it is needed. Raises Invalid, naming the field."""
+    """Renders the content of each channel on demand. Raises Invalid with the field's name."""
 
     def __init__(self, occasion: ContentContext) -> None:
         self._occasion = occasion
@@ -77,7 +77,7 @@ class Contents:
         content = self._inbox_content
         if not content.title:
             raise Invalid.of("template", "has no title for the inbox, and the send has none")
-        # Values can make any URL of a template's text.
+        # Variables can turn a template's text into any URL.
         validation.check(
             validation.url("template", content.action_url, ANY_LENGTH),
             validation.actions("template", content.actions, ANY_LENGTH),
@@ -174,8 +174,8 @@ class Contents:
         return self._occasion.profile.timezone or self._occasion.tenant.timezone
 
     def _shared(self, name: str, channels: Sequence[Channel], make: Callable[[], T]) -> T:
-        """Return what `make` makes of the parts of these channels: once for all recipients with the same language and
-        zone, if nothing in the parts differs between them."""
+        """Return the result of `make` for the parts of these channels. It is shared by all recipients with the same
+        language and time zone, if nothing in the parts depends on the recipient."""
         occasion = self._occasion
         if occasion.shared is None:
             return make()
@@ -183,7 +183,7 @@ class Contents:
         return occasion.shared.find(key, lambda: self._sources(channels), make)
 
     def _sources(self, channels: Sequence[Channel]) -> Iterator[tuple[str, bool]]:
-        """The texts of the template's parts, with whether they are HTML."""
+        """Return the texts of the template's parts, and whether each is HTML."""
         for channel in channels:
             part = self._part(channel)
             for name, text in _texts(part).items():
@@ -230,7 +230,7 @@ class Contents:
         return Renderer(Variables(values=values, locale=self._locale, zone=self._zone), is_strict=occasion.is_strict)
 
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
-        """Render the texts of a template's part, except those that the send has itself."""
+        """Render the texts of a template's part, except those that the send overrides."""
         texts = {name: text for name, text in _texts(part).items() if name not in own}
         rendered: dict[str, Any] = {name: self._text(text, channel, name) for name, text in texts.items()}
         if isinstance(part, InboxContent) and part.actions and "actions" not in own:
@@ -272,7 +272,7 @@ def own_roots(occasion: ContentContext) -> dict[str, Any]:
 
 
 def recipient_values(profile: Profile) -> dict[str, Any]:
-    """Return what templates and conditions see as `recipient`."""
+    """Return the variable `recipient` of templates and conditions."""
     values = {name: getattr(profile, name) for name in RECIPIENT_FIELDS}
     return values | {name: msgspec.to_builtins(values[name]) for name in ("chat", "roles", "data")}
 

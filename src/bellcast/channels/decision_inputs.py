@@ -18,7 +18,7 @@ from bellcast.preferences import Decision, Layers, Occasion, decide
 
 
 class DecisionInputs(Struct, frozen=True):
-    """Read once for all recipients of a send."""
+    """The inputs for all recipients of a send, read once."""
 
     type_key: str
     type: NotificationType
@@ -56,7 +56,7 @@ class DecisionInputs(Struct, frozen=True):
 
 
 class RecipientInputs(Struct, frozen=True):
-    """The recipients' part of the inputs: their profiles, and those of their addresses that are suppressed."""
+    """The recipients' part of the inputs: their profiles, and their suppressed addresses."""
 
     profiles: dict[str, Profile]
     suppressed: frozenset[tuple[str, str]]
@@ -65,7 +65,7 @@ class RecipientInputs(Struct, frozen=True):
 async def read_recipients(
     store: Store, tenant: str, recipients: Sequence[str], channels: Collection[Channel]
 ) -> RecipientInputs:
-    """Read what decisions need about recipients."""
+    """Read the recipients' part of the inputs."""
     profiles = await store.recipients.profiles(tenant, recipients)
     if "push" in channels:
         endpoints = await store.push_endpoints.addresses(tenant, recipients)
@@ -104,7 +104,7 @@ async def read(
     channels: Sequence[Channel],
     workflow: str | None = None,
 ) -> DecisionInputs:
-    """Read what decisions about these recipients and channels need."""
+    """Read all inputs for decisions about these recipients and channels."""
     return await with_rules(
         catalog, tenant, type_key, await read_recipients(store, tenant, recipients, channels), workflow
     )

@@ -1,4 +1,4 @@
-"""Deliver messages: check that they are still wanted, hand them to providers, record the outcomes."""
+"""Deliver messages: check whether they are still needed, pass them to providers, record the outcomes."""
 
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,27 +27,28 @@ from bellcast.ports.webhooks import WebhookSink
 
 log = structlog.get_logger(__name__)
 
-# Stored attempts per message: the rounds of the default retries with four providers each.
+# Maximum stored attempts per message: the rounds of the default retries with four providers each.
 MAX_ATTEMPTS = 32
 
 
 class NamedProvider(Struct, frozen=True):
-    """A provider with the key by which attempts name it."""
+    """A provider with its key, which attempts record."""
 
     key: str
     provider: Provider
     limits: ProviderLimits | None = None
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send within the limit of simultaneous messages. Raises DeliveryError, also for a defect of the provider: the
-        message would stay in the state `sending`, and be sent again by every attempt of its job."""
+        """Send within the limit of concurrent messages. Raises DeliveryError, also for unexpected exceptions of the
+        provider: otherwise the message would stay in the state `sending`, and each attempt of its job would send it
+        again."""
         async with self.limits.slots if self.limits is not None else nullcontext():
             try:
                 return await self.provider.send(message)
             except DeliveryError:
                 raise
             except Exception as error:  # noqa: BLE001  it is logged, and becomes a failed attempt
-                # Without the exception's text, which can repeat an answer or a URL with credentials.
+                # Without the exception's text, which can contain a response or a URL with credentials.
                 frames = "".join(traceback.format_tb(error.__traceback__))
                 log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400  without the text
                 raise DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True) from None
@@ -61,7 +62,7 @@ class WantedMessage(Struct, frozen=True):
     providers: Sequence[NamedProvider]
 
 
-# The providers of a tenant's channel in failover order; without one for an address, the message is simulated.
+# The providers of a tenant's channel in failover order. If no provider serves the address, the message is simulated.
 FindProviders = Callable[[str, ExternalChannel], Awaitable[Sequence[NamedProvider]]]
 
 
@@ -87,8 +88,9 @@ class MessageDelivery:
         self._retries = retry_delays
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
-        """Make one round of attempts for the messages that the jobs name, each alone; messages without an attempt share a
-        commit. Safe to repeat: an ended message does not change, and an interrupted attempt is repeated with the same id."""
+        """Make one round of attempts for the messages of the jobs, each separately. Messages without an attempt share a
+        commit. Safe to repeat: an ended message does not change, and an interrupted attempt is repeated with the same
+        id."""
         ids = [job.payload.decode() for job in jobs]
         outcomes: dict[str, PageOutcome] = {}
         updates: list[MessageUpdate] = []
@@ -131,7 +133,7 @@ class MessageDelivery:
             if isinstance(released, MessageUpdate):
                 return released
             message = released
-        elif message.attempts:  # a bounce, a complaint or a person may have suppressed the address since
+        elif message.attempts:  # the address may have been suppressed since
             suppressed = await suppression_update(self._store, message, self._clock.now())
             if suppressed is not None:
                 return suppressed
@@ -160,7 +162,7 @@ class MessageDelivery:
         for named in providers:
             due_at = named.limits.due_at(self._clock.now()) if named.limits is not None else 0
             if due_at > self._clock.now() and last is None:
-                # No failover: another provider is for failures, and may cost more.
+                # No failover: other providers are for failures, and may cost more.
                 return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=due_at))
             try:
                 accepted = await named.send(outgoing)
@@ -225,7 +227,7 @@ def _next_run(message: StoredMessage) -> int | None:
 
 
 def outdated(message: StoredMessage, now: int) -> MessageUpdate | None:
-    """Return the end of a message that has expired, or whose inbox item was seen; else None."""
+    """Return the final update of a message that has expired or whose inbox item was seen; else None."""
     if message.expires_at is not None and message.expires_at <= now:
         return MessageUpdate(message=with_outcome(message, state="expired", reason="expired"))
     if is_unneeded(message):
@@ -241,7 +243,7 @@ def is_unneeded(message: StoredMessage) -> bool:
 
 
 def content_of(message: StoredMessage) -> Any:
-    """Return the content in the form that providers of the channel take."""
+    """Return the content in the form that the channel's providers expect."""
     if message.channel == "email":
         return _email(message)
     content: dict[str, Any] = msgspec.json.decode(message.content)

@@ -11,12 +11,13 @@ from msgspec import Struct
 from bellcast.model import ids
 from bellcast.model.messages import State
 
-# SMTP codes that blame the address, as at RCPT.
+# SMTP codes that mean a bad address, as in replies to RCPT.
 HARD_CODES = frozenset({"550", "551", "553"})
 # Bad destination address (5.1.x); mailbox disabled (5.2.1): RFC 3463 §3.2, §3.3.
 HARD_STATUS = re.compile(r"5\.1\.\d{1,3}|5\.2\.1")
 DIAGNOSTIC_CODE = re.compile(r"smtp;\s*(\d{3})", re.IGNORECASE)
-# The parser's time grows with the square of a header's parameters (RFC 2231), and each part is a level of recursion.
+# The parser's time grows quadratically with a header's parameters (RFC 2231), and each nested part is a level of
+# recursion.
 CONTENT_TYPE = re.compile(rb"(?:^|[\r\n])content-type:[^\r\n]*(?:(?:\r\n|\r|\n)[ \t][^\r\n]*)*", re.IGNORECASE)
 MAX_CONTENT_TYPE = 1000
 # A report has three parts, and returns one e-mail with its parts.
@@ -25,7 +26,8 @@ HEADERS = BytesHeaderParser(policy=compat32)
 
 
 class MailReport(Struct, frozen=True):
-    """What became of the message with this id. `state` is None for a complaint, which changes no state."""
+    """The reported outcome of the message with this id. `state` is None for a complaint, which does not change the
+    state."""
 
     message: str
     state: State | None
@@ -33,8 +35,8 @@ class MailReport(Struct, frozen=True):
 
 
 def parse(body: bytes) -> MailReport | None:
-    """Parse a report; None for one about a delay, a relay, or another server's e-mail. Raises ValueError if the mail is no
-    report. Takes up to seconds for a mail that is made to be slow."""
+    """Parse a report; None for one about a delay, a relay, or another server's e-mail. Raises ValueError if the mail is
+    no report. A maliciously crafted mail can take seconds."""
     content_types = [match.end() - match.start() for match in CONTENT_TYPE.finditer(body)]
     if len(content_types) > MAX_PARTS or max(content_types, default=0) > MAX_CONTENT_TYPE:
         raise ValueError(f"has more than {MAX_PARTS} parts, or a Content-Type of more than {MAX_CONTENT_TYPE} bytes")
@@ -62,7 +64,7 @@ def _report(mail: Message) -> MailReport | None:
 
 
 def _state(blocks: list[Message]) -> tuple[State, str | None] | None:
-    """Return the state that the first recipient's fields mean; Bellcast sends to one recipient at a time."""
+    """Return the state according to the first recipient's fields. Bellcast sends each e-mail to one recipient."""
     fields = next((block for block in blocks if block.get("Action")), None)
     action = "" if fields is None else str(fields["Action"]).strip().lower()
     status = "" if fields is None else str(fields.get("Status", "")).split("(")[0].strip()

@@ -20,7 +20,7 @@ from bellcast.model.notifications import GENERAL
 from bellcast.ports import Clock, Job, MessageUpdate, NewMessage, Store, StoredMessage
 from bellcast.ports.webhooks import WebhookSink
 
-# Notifications of one digest; the next ones are in another that follows at once.
+# Maximum notifications per digest; further ones are in another digest that follows immediately.
 MAX_MEMBERS = 200
 RULE = "border:0;border-top:1px solid #e5e7eb;margin:20px 0"
 TITLE = "margin:0 0 4px;font-size:17px;line-height:1.35"
@@ -34,7 +34,7 @@ class DigestItem(Struct, frozen=True):
 
 
 class Digests:
-    """Sends digests that are due."""
+    """Sends due digests."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Digests:
         self._new_id = new_id
 
     async def run(self, job: Job) -> int | None:
-        """Combine what is due for the job's recipient into one message, which another job delivers. Return when this job
-        runs again, or None. Safe to repeat: the message and its parts change in one transaction."""
+        """Combine the due messages of the job's recipient into one message, which another job delivers. Return when
+        this job runs again, or None. Safe to repeat: the message and its parts change in one transaction."""
         tenant, recipient = msgspec.json.decode(job.payload, type=tuple[str, str])
         now = self._clock.now()
         waiting = await self._store.messages.digest_members(tenant, recipient, now, MAX_MEMBERS)
@@ -130,7 +130,7 @@ def _item(message: StoredMessage) -> DigestItem:
 
 
 def _complete(items: Sequence[DigestItem], brand: Brand) -> EmailContent:
-    """Subject, text and HTML without the layout."""
+    """Return subject, text and HTML without the layout."""
     count = f"{len(items)} new notifications"
     subject = items[0].title if len(items) == 1 else f"{count} from {brand.name}" if brand.name else count
     return EmailContent(

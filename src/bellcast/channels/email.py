@@ -13,13 +13,13 @@ from msgspec import Struct
 from bellcast.channels import html
 from bellcast.model.messages import Brand, EmailContent
 
-# RFC 5322 §2.1.1 limits a line to 998 characters; subjects longer than this are cut by every client.
+# RFC 5322 §2.1.1 limits a line to 998 characters. All mail programs truncate longer subjects than this.
 MAX_SUBJECT = 250
 
 
 class Email(Struct, frozen=True, kw_only=True):
-    """A complete e-mail, independent of the provider that delivers it. `unsubscribe_url` takes the one-click request of
-    RFC 8058; required types have none."""
+    """A complete e-mail, independent of the provider that delivers it. `unsubscribe_url` accepts the one-click request
+    of RFC 8058; required types have none."""
 
     message_id: str
     to: str
@@ -32,7 +32,7 @@ class Email(Struct, frozen=True, kw_only=True):
 
 
 class Headline(Struct, frozen=True, kw_only=True):
-    """The parts of a notification that an e-mail without own content is made from."""
+    """The parts of a notification from which an e-mail without own content is generated."""
 
     title: str
     body: str | None = None
@@ -41,19 +41,19 @@ class Headline(Struct, frozen=True, kw_only=True):
 
 
 def absolute_url(url: str | None, app_url: str | None) -> str | None:
-    """Return a link that works outside the app: a relative one gets the app's URL in front, or is dropped without
-    one."""
+    """Return a link that works outside the app. A relative link is resolved against the app's URL, or dropped if there
+    is none."""
     if url is None or url.startswith(("http://", "https://", "mailto:", "tel:")):
         return url
     return app_url.rstrip("/") + "/" + url.lstrip("/") if app_url is not None else None
 
 
-# Wraps the HTML of an e-mail with this subject.
+# Wraps the HTML of an e-mail with this subject in a layout.
 Layout = Callable[[str, str], str]
 
 
 def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailContent:
-    """Fill in absent fields: the subject is the title; text and HTML are made from each other, or from
+    """Fill in absent fields. The subject defaults to the title. Text and HTML are generated from each other, or from
     title, body and link."""
     subject = one_line(content.subject or headline.title)[:MAX_SUBJECT]
     text, inner = content.text, content.html
@@ -87,13 +87,13 @@ def _rich(headline: Headline, brand: Brand) -> str:
 
 
 def text_footer(links: dict[str, str]) -> str:
-    """Return the links as a signature, which mail programs show apart from the text."""
+    """Return the links as a signature block, which mail programs separate from the text."""
     footer = "\n".join(f"{label}: {url}" for label, url in links.items())
     return f"\n\n-- \n{footer}" if footer else ""
 
 
 def one_line(text: str) -> str:
-    """Return a header's value: a line break in it would begin another header."""
+    """Return a header's value without line breaks, which would begin another header."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
@@ -110,7 +110,7 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
         "Subject": _words(one_line(mail.subject)),
         "Date": format_datetime(mail.at),
         "Message-ID": f"<{mail.message_id}@{_ascii_domain(sender)}>",
-        "Auto-Submitted": "auto-generated",  # RFC 3834: keeps vacation responders quiet
+        "Auto-Submitted": "auto-generated",  # RFC 3834: suppresses vacation replies
     }
     if mail.unsubscribe_url is not None:
         headers["List-Unsubscribe"] = f"<{one_line(mail.unsubscribe_url)}>"
@@ -127,13 +127,13 @@ def compose(mail: Email, sender: str, sender_name: str | None = None) -> bytes:
 def _part(subtype: str, text: str) -> bytes:
     """Return a part of a message, without the line break that belongs to the boundary after it."""
     head = f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    # One kind of line break in the text: then b2a_qp breaks long lines with the same kind.
+    # Normalize line breaks, so that b2a_qp breaks long lines with the same kind.
     encoded = b2a_qp(b"\n".join(text.encode().splitlines()), istext=True)
     return head.encode() + encoded.replace(b"\n", b"\r\n")
 
 
 def _mailbox(address: str, name: str | None) -> str:
-    """Return an address with its name (RFC 5322 §3.4). One that is not ASCII is sent as it is (RFC 6532)."""
+    """Return an address with its name (RFC 5322 §3.4). A non-ASCII address is sent unencoded (RFC 6532)."""
     words = one_line(name or "")[:MAX_SUBJECT]
     if not words:
         return address
@@ -142,7 +142,7 @@ def _mailbox(address: str, name: str | None) -> str:
 
 
 def _words(text: str) -> str:
-    """Text in a header, as encoded words (RFC 2047) where it has to be."""
+    """Encode a header's text, with encoded words (RFC 2047) if necessary."""
     return Header(text, "utf-8").encode(linesep="\r\n") if _needs_encoding(text) else text
 
 
@@ -151,8 +151,8 @@ def _needs_encoding(text: str) -> bool:
 
 
 def wire_address(address: str) -> str:
-    """Return the address as every mail server takes it: its domain in ASCII (RFC 5891). A part before the `@` that is
-    not ASCII needs SMTPUTF8 (RFC 6531), and the address stays as it is."""
+    """Return the address in the form that every mail server accepts, with its domain in ASCII (RFC 5891). An address
+    with a non-ASCII local part needs SMTPUTF8 (RFC 6531) and is not changed."""
     local = address.rpartition("@")[0]
     return f"{local}@{_ascii_domain(address)}" if local.isascii() else address
 

@@ -14,8 +14,8 @@ NONCE_BYTES = 12
 
 
 class Encryption:
-    """AES-256-GCM with a key derived from a secret; previous secrets only decrypt. A ciphertext is bound to its `place`:
-    copied to another object, it cannot be read."""
+    """AES-256-GCM with a key derived from a secret; previous secrets only decrypt. A ciphertext is bound to its
+    `place`: it cannot be decrypted in another object."""
 
     def __init__(self, secret: bytes, previous: Sequence[bytes] = ()) -> None:
         self._ciphers = [
@@ -28,7 +28,7 @@ class Encryption:
         return base64url.encode(nonce + self._ciphers[0].encrypt(nonce, text.encode(), place.encode()))
 
     def decrypt(self, encrypted: str, place: str) -> str:
-        """Raises ValueError if the text was encrypted by another key or for another place."""
+        """Decrypt a text. Raises ValueError if it was encrypted with another key or for another place."""
         for cipher in self._ciphers:
             text = _decrypted(cipher, encrypted, place)
             if text is not None:
@@ -36,7 +36,8 @@ class Encryption:
         raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY")
 
     def key_index(self, encrypted: str, place: str) -> int | None:
-        """Return the number of the key that encrypted this text for this place; None if it is none of them, 0 the current one."""
+        """Return the index of the key that encrypted this text for this place: 0 is the current key, None means an
+        unknown key."""
         texts = (_decrypted(cipher, encrypted, place) for cipher in self._ciphers)
         return next((number for number, text in enumerate(texts) if text is not None), None)
 
@@ -49,5 +50,5 @@ def _decrypted(cipher: AESGCM, encrypted: str, place: str) -> str | None:
     try:
         data = base64url.decode(encrypted)
         return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()).decode()
-    except (InvalidTag, ValueError):  # a text that was changed in the store can have any form
+    except (InvalidTag, ValueError):  # a text that was tampered with in the store can have any form
         return None

@@ -1,4 +1,4 @@
-"""Why a recipient got a notification through a channel, or did not, in plain sentences. Pure."""
+"""Explanations, in plain sentences, of why a recipient got or did not get a notification through a channel. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,7 +34,7 @@ HOLDERS = {
     "tenant": "the tenant's",
     "project": "the project's",
 }
-# States of a message that a provider, or the simulation, accepted.
+# States of a message that was accepted by a provider or the simulation.
 ARRIVED: tuple[State, ...] = ("sent", "delivered", "simulated")
 DeliveryVerdict = Literal[
     "delivered", "partly_delivered", "waiting", "not_delivered", "nothing_sent", "unknown_recipient"
@@ -67,8 +67,8 @@ CANCELLED = {
 
 
 class ChannelExplanation(Struct, frozen=True, kw_only=True):
-    """The outcome of one channel. `rule` is the first that applied, or null; `by` is the document that set it; `at` is the
-    time until which a held message waits; `state` is the state of its `message`."""
+    """The outcome of one channel. `rule` is the first rule that applied, or null. `by` is the document that set it.
+    `at` is the time until which a held message waits. `state` is the state of its `message`."""
 
     channel: Channel
     outcome: str
@@ -91,7 +91,7 @@ class ChannelExplanation(Struct, frozen=True, kw_only=True):
 
 
 class Fact(TimelineEntry, frozen=True, kw_only=True):
-    """An event that the explanation rests on, with the notification that it is about."""
+    """An event on which the explanation is based, with its notification."""
 
     notification: str | None = None
 
@@ -105,8 +105,8 @@ class SuggestedAction(Struct, frozen=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """The outcome of each channel, and of all together; the facts that it rests on, in order of time; and requests that may change
-    it. `partly_delivered`: some channels delivered, others did not."""
+    """The outcome of each channel and of all together, the facts on which it is based, in order of time, and requests
+    that may change it. `partly_delivered` means that some channels delivered and others did not."""
 
     verdict: DeliveryVerdict
     text: str
@@ -116,7 +116,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
 
 
 def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -> Explanation:
-    """Return what would happen to a notification that is sent now."""
+    """Explain what would happen to a notification that is sent now."""
     return joined(
         [
             ChannelExplanation(
@@ -135,7 +135,7 @@ def explain_now(decisions: Sequence[tuple[Channel, Decision]], zone: ZoneInfo) -
 def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMessage], zone: ZoneInfo) -> Explanation:
     """Explain the decisions for a notification and the results of its messages."""
     by_id = {message.id: message for message in messages}
-    # The release of a held message decides again: the last decision counts.
+    # A held message is decided again at its release: the last decision counts.
     last = {decision.channel: decision for decision in decisions}
     return joined(
         [
@@ -156,7 +156,7 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
 
 def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanation:
     """Explain a step that was skipped or failed before any rule was applied."""
-    is_unwanted = reason == "condition"  # otherwise it is the text of an error
+    is_unwanted = reason == "condition"  # other reasons are error texts
     because = "the condition of its step did not hold" if is_unwanted else f"its step failed: {reason}"
     rule = "condition" if is_unwanted else None
     text = f"The {NAMES[channel]} was not sent, because {because}."
@@ -164,7 +164,7 @@ def explain_undecided(channel: Channel, reason: str | None) -> ChannelExplanatio
 
 
 def joined(channels: list[ChannelExplanation]) -> Explanation:
-    """Return all explanations, and their sentences together."""
+    """Combine explanations, and join their sentences."""
     return Explanation(verdict=_verdict(channels), text=" ".join(one.text for one in channels), channels=channels)
 
 

@@ -16,7 +16,7 @@ from bellcast.ports.runs import NewFanout
 
 
 class AnnouncedPage(Struct, frozen=True):
-    """The messages of a page's recipients, the last of which is the new position of the fan-out; `after` is the old one."""
+    """The messages of a page's recipients. The last recipient is the fan-out's new position, `after` the old one."""
 
     fanout: NewFanout
     request: SendRequest
@@ -25,7 +25,7 @@ class AnnouncedPage(Struct, frozen=True):
 
 
 class SendFanout:
-    """Executes the jobs of announcements with other channels than the inbox."""
+    """Executes the jobs of announcements with channels outside the inbox."""
 
     def __init__(self, store: Store, clock: Clock, router: Router, pace: Scheduler) -> None:
         self._store = store
@@ -34,12 +34,12 @@ class SendFanout:
         self._pace = pace
 
     async def run(self, job: Job) -> int | None:
-        """Add the messages of the next pages. Return when the rest is due, or None. Each recipient is in one page that is
-        committed with the position behind it, so nothing is sent twice."""
+        """Add the messages of the next pages. Return when the rest is due, or None. Each page is committed together
+        with the new position, so nothing is sent twice."""
         return await fanout_pages.run(self._store, self._clock, job, self._pages, self._add)
 
     async def _pages(self, fanout: NewFanout) -> AsyncGenerator[AnnouncedPage | NewFanout]:
-        """Prepare pages for the next recipients; the fan-out itself stands for its end."""
+        """Prepare pages for the next recipients. At the end, the fan-out itself is yielded."""
         draft = msgspec.json.decode(fanout.body, type=Draft)
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         position = fanout.position
@@ -57,7 +57,7 @@ class SendFanout:
         return draft.expires_at is not None and times.milliseconds(draft.expires_at) <= self._clock.now()
 
     async def _add(self, page: AnnouncedPage | NewFanout) -> bool:
-        """Commit a page, and move the fan-out. False, and nothing written, if it does not run any more or has moved."""
+        """Commit a page, and move the fan-out. Return False, and write nothing, if it no longer runs or has moved."""
         if isinstance(page, NewFanout):
             await self._store.sends.end_fanout(page.tenant, page.id)
             return False

@@ -11,9 +11,10 @@ from bellcast.ports.runs import NewFanout
 
 P = TypeVar("P")
 
-# Recipients of a commit: 9 ms to prepare their runs, in parts, and 4 ms of statements. With 50, a run took 9 % more CPU time.
-# While single sends arrive, each of them may wait for one such commit: then they are smaller. 12 runs take 1 ms to prepare, in
-# two parts 2.5 ms apart, 0.4 ms of statements, and 75 pages of log (100 with 25 runs): preparing them still takes longest.
+# Recipients per commit. 100: 9 ms to prepare their runs, in parts, and 4 ms of statements; with 50, a run took 9 % more
+# CPU time. While single sends arrive, each of them may wait for one such commit, so pages are smaller. 12: runs take 1
+# ms to prepare, in two parts 2.5 ms apart, 0.4 ms of statements, and 75 pages of log (100 with 25 runs); preparation
+# still takes longest.
 PAGE, SMALL_PAGE = 125, 12
 
 
@@ -33,8 +34,8 @@ async def run(
     prepare: Callable[[NewFanout], AsyncGenerator[P]],
     add: Callable[[P], Awaitable[bool]],
 ) -> int | None:
-    """Prepare and commit the next pages of a job's fan-out. Return when the rest is due, or None. If a process that has lost the
-    job moved the fan-out meanwhile, the rest begins there."""
+    """Prepare and commit the next pages of a job's fan-out. Return when the rest is due, or None. If a process that has
+    lost the job moved the fan-out in the meantime, the rest begins there."""
     id = job.payload.decode()
     fanout = await _running(store, id)
     if fanout is not None and (await _commit(prepare(fanout), add) or await _running(store, id) is not None):
@@ -48,7 +49,7 @@ async def _running(store: Store, id: str) -> NewFanout | None:
 
 
 async def _commit(pages: AsyncGenerator[P], add: Callable[[P], Awaitable[bool]]) -> bool:
-    """Commit each page with `add` while the next one is prepared. False if `add` returned False."""
+    """Commit each page with `add` while the next one is prepared. Return False if `add` did."""
     async with aclosing(pages):
         page = await anext(pages, None)
         while page is not None:

@@ -50,7 +50,7 @@ MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#6b7280;margin:0 0 6px"
 
 
 def from_text(text: str) -> str:
-    """Paragraphs and line breaks; links are recognized."""
+    """Convert text to HTML: paragraphs, line breaks and links."""
     paragraphs = [part for part in re.split(r"\n\s*\n", text.strip()) if part]
     return "\n".join(f'<p style="margin:0 0 16px">{_linked(part)}</p>' for part in paragraphs)
 
@@ -120,7 +120,7 @@ def _color(brand: Brand) -> str:
     return brand.color if brand.color is not None and COLOR.fullmatch(brand.color) else DEFAULT_COLOR
 
 
-# A send has the same HTML for up to 1,000 recipients, and the largest takes 0.2 s.
+# Cached: a send has the same HTML for up to 1,000 recipients, and the largest takes 0.2 s.
 @lru_cache(maxsize=8)
 def to_text(html: str) -> str:
     """Return the text of an HTML document: blocks become lines, links keep their URL."""
@@ -157,7 +157,7 @@ class _TextWriter:
         elif tag.name in BLOCKS:
             self.parts.append("\n\n")
         elif tag.name == "a":
-            self.end_link()  # links do not nest: a link in a link ends the first
+            self.end_link()  # links cannot be nested: an inner link ends the outer one
             self._link = tag.attributes.get("href", ""), len(self.parts)
         elif tag.name == "img":
             self.parts.append(tag.attributes.get("alt", ""))
@@ -173,7 +173,7 @@ class _TextWriter:
             self.end_link()
 
     def end_link(self) -> None:
-        """Write the URL of the open link behind its label."""
+        """Write the URL of the open link after its label."""
         if self._link is None:
             return
         (url, start), self._link = self._link, None

@@ -1,8 +1,8 @@
-"""Split HTML into tags and text in linear time: `html.parser` of the standard library takes quadratic time for tags and
-comments that do not end.
+"""Split HTML into tags and text in linear time. The standard library's `html.parser` takes quadratic time for
+unterminated tags and comments.
 
-The rules are those of the HTML standard for well-formed documents and for the usual faults: a tag or comment without an
-end reaches to the end of the document, and a `<` before anything but a letter, `/`, `!` or `?` is text."""
+The rules are those of the HTML standard for well-formed documents and common faults: an unterminated tag or comment
+extends to the end of the document, and a `<` that is not followed by a letter, `/`, `!` or `?` is text."""
 
 import re
 from collections.abc import Iterator
@@ -28,9 +28,10 @@ HtmlToken: TypeAlias = str | StartTag | EndTag
 MARKUP = re.compile(r"<(?=[A-Za-z/!?])")
 TAG_NAME = re.compile(r"[A-Za-z][^\s/>]*")
 ATTRIBUTE_NAME = re.compile(r"[\s/]*([^\s/>=][^\s/>=]*|=[^\s/>=]*)")
-# A quote, behind which the value is, or the value itself.
+# An opening quote before the value, or the value itself.
 ATTRIBUTE_VALUE = re.compile(r"\s*=\s*(?:([\"'])|([^\s>]*))")
-# References to characters. Longer ones are text: the standard library takes quadratic time for a number, or refuses it.
+# Character references. Longer ones are treated as text: for numbers, the standard library takes quadratic time or
+# refuses them.
 REFERENCE = re.compile(r"&(?:#[0-9]{1,8}(?![0-9])|#[xX][0-9A-Fa-f]{1,8}(?![0-9A-Fa-f])|[A-Za-z][0-9A-Za-z]{0,31});?")
 # Elements that contain text only, up to their end tag.
 RAW_TEXT = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in ("script", "style", "title")}
@@ -53,7 +54,7 @@ def tokens(html: str) -> Iterator[HtmlToken]:
         elif (name := TAG_NAME.match(html, start)) is not None:
             attributes, end = _attributes(html, name.end())
             position = _after(html, ">", end)
-            if html.find(">", end, position) != -1:  # a tag without an end is none
+            if html.find(">", end, position) != -1:  # an unterminated tag is dropped
                 tag = StartTag(name[0].lower(), attributes)
                 yield tag
                 position = _raw_text_end(html, tag.name, position)

@@ -1,4 +1,4 @@
-"""Links in messages: to unsubscribe, and to the recipient's preferences."""
+"""Unsubscribe and preferences links in messages."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from bellcast.channels import preferences_link, unsubscribe
 from bellcast.channels.config import ChannelConfig
 from bellcast.model.identities import Project
 
-# In the names of all variables with links.
+# Suffix of the names of all variables with links.
 VARIABLE_SUFFIX = b"_url"
 # The labels in the footer of an e-mail.
 LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
@@ -15,7 +15,7 @@ LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
 def links(
     config: ChannelConfig, project: Project, tenant: str, recipient: str, types: Sequence[str], now: int
 ) -> dict[str, str]:
-    """Return the URLs by the names of their variables. Without `types`, nothing can be unsubscribed."""
+    """Return the URLs by the names of their variables. Without `types`, there is no unsubscribe link."""
     base = (config.public_url or "").rstrip("/")
     grant = preferences_link.PreferencesGrant(tenant, recipient, now, now + preferences_link.DEFAULT_TTL_MS)
     unsubscribe_url = ""

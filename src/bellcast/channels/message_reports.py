@@ -1,4 +1,4 @@
-"""Reports of what became of messages, for webhooks, the live feed and the metrics."""
+"""Reports of message outcomes, for webhooks, the live feed and the metrics."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,8 @@ from bellcast.ports.webhooks import WebhookSink, no_report
 
 
 async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
-    """Add what webhooks get with the end of a message, and of those that it combines; another round is none."""
+    """Add the webhook events for the end of a message and of the messages that it combines. Another round of attempts
+    is not an end."""
     message = update.message
     if message.state in OPEN_STATES:
         return update

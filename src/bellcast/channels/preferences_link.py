@@ -1,4 +1,4 @@
-"""Links to the page where a recipient changes preferences without signing in: a signed token with an expiry."""
+"""Links to a page for changing preferences without signing in: a signed token with an expiry."""
 
 from msgspec import Struct
 

@@ -19,7 +19,7 @@ from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import InboxContent, Template
 from bellcast.ports import NewMessage, Store
 
-# Fields of a stored content that are not the template's.
+# Fields of a stored content that do not come from the template.
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")
 # The default format of a body.
 PLAIN = ("body_format", "plain")
@@ -31,7 +31,7 @@ PROBLEMS = {
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """What to render: a template for a recipient (a key without a profile will do), with the variables of `data`."""
+    """What to render: a template for a recipient (a key without a profile is enough), with the variables in `data`."""
 
     tenant: str
     template: Template
@@ -67,7 +67,8 @@ class Previews:
         return parts, rendered.missing
 
     async def message(self, subject: Subject, channel: ExternalChannel, id: str) -> NewMessage:
-        """Return a message to the recipient, whatever the preferences. Raises Invalid if there is no usable address."""
+        """Return a message to the recipient, regardless of preferences. Raises Invalid if there is no usable
+        address."""
         inputs = await self._inputs(subject, (channel,))
         profile = inputs.profile(subject.recipient)
         problem = addresses.problem(profile, channel, inputs.suppressed)

@@ -1,17 +1,17 @@
-"""Limits of one provider: simultaneous messages in this process, and messages per second on all nodes."""
+"""Limits of one provider: concurrent messages in this process, and messages per second on all nodes."""
 
 import asyncio
 
 from bellcast.ports import Rates
 
-# One message per day: a lower rate is a mistake, and its waits would not be times any more.
+# One message per day. A lower rate is a mistake, and its waits would overflow times.
 MIN_RATE = 1 / 86_400
-# Messages beyond a year of the rate get the same time.
+# Messages for which the rate implies a wait of more than a year get the same time.
 MAX_WAIT_MS = 366 * 86_400_000
 
 
 class ProviderLimits:
-    """Messages over the rate get times of their own, so that they do not all come due together."""
+    """Messages above the rate get different due times, so that they do not all become due together."""
 
     def __init__(self, name: str, concurrency: int, rate: float | None, rates: Rates) -> None:
         self.slots = asyncio.Semaphore(concurrency)
@@ -21,7 +21,8 @@ class ProviderLimits:
         self._last = 0.0
 
     def due_at(self, now: int) -> int:
-        """Take one message of the rate: return `now` if it may be sent, else the time (UTC milliseconds) to try again."""
+        """Count one message towards the rate: return `now` if it may be sent, else the time (UTC milliseconds) to try
+        again."""
         wait = self._rates.take(self._name, self._rate, now)
         if not wait:
             return now

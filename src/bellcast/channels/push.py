@@ -1,4 +1,4 @@
-"""Push endpoints: the keys of browsers, and the project's own key, which browsers bind their subscriptions to."""
+"""Push endpoints: the keys of browsers, and the project's key, to which browsers bind their subscriptions."""
 
 import hashlib
 import hmac
@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from bellcast.model.base64url import decode
 
-# Endpoints of one recipient: several browsers and devices; the oldest is usually a browser that was deleted.
+# Maximum endpoints of one recipient: several browsers and devices. The oldest usually belongs to a browser that no
+# longer exists.
 MAX_ENDPOINTS = 20
 SECRET_BYTES = 16
 # FIPS 186-5 A.2.1: 64 bits more than the order make the remainder of a random number uniform.
@@ -42,7 +43,7 @@ def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
 
 
 def project_key(secret: bytes) -> ec.EllipticCurvePrivateKey:
-    """Derive the project's key pair: equal on all nodes, without a place to store it."""
+    """Derive the project's key pair, which is equal on all nodes without being stored."""
     blocks = [hmac.digest(secret, b"bellcast push %d" % number, hashlib.sha256) for number in range(2)]
     scalar = int.from_bytes(b"".join(blocks)[:SCALAR_BYTES], "big")
     return ec.derive_private_key(scalar % (ORDER - 1) + 1, ec.SECP256R1())

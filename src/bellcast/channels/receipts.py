@@ -1,4 +1,4 @@
-"""What later reports change: the state of a message, and the suppression of its address."""
+"""Delivery reports: they update the state of a message and the suppression of its address."""
 
 from uuid import uuid4
 
@@ -19,12 +19,13 @@ BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 
 
 JOB_KIND = "receipt"
-# A vendor may report before the commit that records its reference. Later, the message is not ours.
+# A vendor may report before the commit that records its reference. After this time, the message does not belong to this
+# server.
 RETRIES_MS = (1_000, 5_000, 30_000, 120_000)
 
 
 class EarlyReceipt(Struct, frozen=True, array_like=True):
-    """The payload of the job of a receipt whose message is not known yet."""
+    """The job payload of a receipt whose message is not known yet."""
 
     provider: str
     tenant: str
@@ -32,10 +33,11 @@ class EarlyReceipt(Struct, frozen=True, array_like=True):
 
 
 class Receipts:
-    """Applies reports. Each may arrive more than once, and in any order: a state never moves back.
+    """Applies reports. They may arrive more than once and in any order; a state never moves back.
 
-    A report with a tenant changes only that tenant. One without comes from the project's provider, which sends for all tenants
-    except those with their own provider of the same key. A tenant can sign any report of its own provider."""
+    A report with a tenant affects only that tenant, because a tenant can forge any report of its own provider. A report
+    without a tenant comes from the project's provider, which sends for all tenants except those with their own provider
+    of the same key."""
 
     def __init__(
         self, store: Store, providers: ProviderDirectory, clock: Clock, webhooks: WebhookSink, jobs: JobRunner
@@ -48,7 +50,7 @@ class Receipts:
         jobs.register(JOB_KIND, self.run)
 
     async def take_receipt(self, provider: str, tenant: str, receipt: Receipt) -> None:
-        """Apply a vendor's receipt; soon, if its message is not known yet."""
+        """Apply a vendor's receipt. If its message is not known yet, a job applies it soon."""
         if not await self._apply(EarlyReceipt(provider, tenant, receipt)):
             payload = msgspec.json.encode(EarlyReceipt(provider, tenant, receipt))
             await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0], tenant)
@@ -80,7 +82,8 @@ class Receipts:
         return True
 
     async def apply_opt_out(self, provider: str, tenant: str, opt_out: OptOut) -> None:
-        """Suppress a number, or allow it again: in the tenant, or in those that the project's provider has sent to it for."""
+        """Suppress a number, or allow it again: in the tenant, or in all tenants for which the project's provider has
+        sent to it."""
         messages, tenants = self._store.messages, {tenant}
         if tenant == DEFAULT_TENANT:
             tenants.update(await messages.tenants_of("sms", provider, opt_out.address))
@@ -93,7 +96,7 @@ class Receipts:
                 await messages.suppress(one, self._suppression("sms", opt_out.address, STOP))
 
     async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
-        """Return whether a report with this tenant and provider is about messages of the tenant `sender`."""
+        """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
         if sender == tenant or tenant != DEFAULT_TENANT:
             return sender == tenant
         found = await self._providers.find(sender, provider)

@@ -1,4 +1,4 @@
-"""The secrets in the store: encrypt them with the current key after it was replaced, and count those of each key."""
+"""The secrets in the store: re-encrypt them after the current key was replaced, and count them by key."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -18,7 +18,7 @@ PAGE = 100
 
 
 class RotationProgress(Struct, frozen=True):
-    """Numbers of objects of a kind that were read, and that were encrypted again."""
+    """Numbers of objects of a kind that were read and re-encrypted."""
 
     kind: str
     checked: int
@@ -51,9 +51,9 @@ class StoredSecrets:
         self._fields = fields
 
     async def rotate(self) -> AsyncGenerator[RotationProgress]:
-        """Encrypt everything with the current key, and yield the progress after each page. Safe to interrupt and to repeat, also
-        on several nodes. A field that no key decrypts does not change. An object that another request changes during the rotation is
-        encrypted with the key of the node that serves that request."""
+        """Encrypt everything with the current key, and yield the progress after each page. Safe to interrupt and
+        repeat, even on several nodes. Fields that no key can decrypt do not change. An object that a concurrent request
+        changes is encrypted with the key of the node that serves that request."""
         for kind, fields in self._fields.items():
             checked = changed = 0
             async for page in self._pages(kind):
@@ -103,7 +103,7 @@ def _place(kind: str, tenant: str, document: Document) -> str:
 
 
 def _renewed(encryption: Encryption, encrypted: str | None, place: str) -> str | None:
-    """Return the field with the current key; None if it needs no change."""
+    """Return the field, encrypted with the current key; None if it needs no change."""
     if encrypted is None or encryption.is_current(encrypted, place):
         return None
     try:

@@ -1,4 +1,5 @@
-"""Decide again about a held message when it is due: preferences, addresses and suppressions may have changed."""
+"""Decide again about a held message when it is due, because preferences, addresses and suppressions may have
+changed."""
 
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from bellcast.ports import Clock, MessageUpdate, NewDecision, Store, StoredMessa
 from bellcast.ports.messages import with_outcome
 from bellcast.preferences import Decision
 
-# The reason of a queued message that was simulated before.
+# The reason stored with a queued message that was simulated before.
 RELEASED = "released"
 # Channels in which a recipient has one address.
 SINGLE_ADDRESS = ("email", "sms")
@@ -39,13 +40,13 @@ class Release:
         )
         profile, now = inputs.profile(message.recipient), self._clock.now()
         is_digest_due = message.reason == "digest"
-        # A digest does not wait for the next one.
+        # A due digest does not wait for the next one.
         is_in_time = is_digest_due or message.digest is not None
         decision = inputs.decide(profile, message.channel, message.priority, now, is_digest_due=is_in_time)
         if decision.outcome == "send":
             return _to_current_address(message, inputs.addresses(profile, message.channel))
         if decision.outcome == "hold":
-            # Quiet hours can follow a digest's time; the digest is not due a second time.
+            # Quiet hours can follow the time of a digest, but a digest is due only once.
             reason = "digest" if is_digest_due else decision.rule
             changed = with_outcome(message, state="held", reason=reason, due_at=decision.at or now)
         else:
@@ -64,7 +65,8 @@ async def suppression_update(store: Store, message: StoredMessage, now: int) -> 
 
 
 def _to_current_address(message: StoredMessage, current: Sequence[str]) -> StoredMessage | MessageUpdate:
-    """A changed e-mail address or number gets the message; a device or a chat that is gone does not."""
+    """Return the message with a current address, else the update that cancels it. A new e-mail address or number
+    replaces the old one; a removed device or chat is not replaced."""
     if message.address in current:
         return message
     if message.channel in SINGLE_ADDRESS and current:
@@ -73,7 +75,7 @@ def _to_current_address(message: StoredMessage, current: Sequence[str]) -> Store
 
 
 def is_held(message: StoredMessage) -> bool:
-    """True for a message that waited and was not attempted yet, or was simulated before it was released."""
+    """True for a message that was held and not attempted yet, or was simulated before its release."""
     has_waited = message.due_at > message.created_at and not message.rounds and not message.attempts
     return has_waited or message.reason == RELEASED
 

@@ -5,20 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# 10 s covers a restart, 2 h an outage; together about 4 hours.
+# 10 s covers a restart, 2 h an outage; in total about 4 hours.
 RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
-# Messages that failed together are not tried again together.
+# Jitter, so that messages that failed together are not retried together.
 JITTER = 0.1
 # A longer Retry-After of a provider is reduced to one day.
 MAX_RETRY_AFTER = 86_400.0
-# Characters of a number of seconds or of a date; RFC 9110 dates have at most 33.
+# Maximum characters of a number of seconds or a date; RFC 9110 dates have at most 33.
 MAX_HEADER = 64
 
 
 def next_delay(
     failures: int, retries: Sequence[float], retry_after: float | None, draw: Callable[[], float] = random.random
 ) -> float | None:
-    """Seconds until the next round after this many failed ones; None if it was the last."""
+    """Return the seconds until the next round after this many failed ones; None if there are no more."""
     if failures > len(retries):
         return None
     delay = retries[failures - 1] * (1 + JITTER * (2 * draw() - 1))
@@ -26,8 +26,8 @@ def next_delay(
 
 
 def parse_retry_after(headers: Mapping[str, str], now: int | None = None) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date by the clock of the server that sent it (RFC 9110 §10.2.3), or
-    by ours (`now`, UTC milliseconds) if its response has no date. None for anything else."""
+    """Return the seconds of a Retry-After header (RFC 9110 §10.2.3): a number, or a date relative to the response's
+    Date, or to `now` (UTC milliseconds) if it has none. None for anything else."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -41,7 +41,7 @@ def parse_retry_after(headers: Mapping[str, str], now: int | None = None) -> flo
 
 
 def _date(text: str) -> datetime | None:
-    """Return an HTTP date; one without a zone is in UTC."""
+    """Parse an HTTP date; without a zone, it is in UTC."""
     try:
         moment = parsedate_to_datetime(text) if len(text) <= MAX_HEADER else None
         return moment and (moment if moment.tzinfo else moment.replace(tzinfo=UTC))

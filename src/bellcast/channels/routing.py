@@ -27,18 +27,18 @@ from bellcast.preferences import Decision
 from bellcast.templates import SharedResults
 
 CREATED = "notification.created"
-# What webhooks get with new messages, by their state.
+# Webhook events of new messages, by state.
 MESSAGE_EVENTS = (("queued", "message.queued"), ("held", "message.held"), ("simulated", "message.simulated"))
 INBOX_ONLY = (ChannelRequest(channel="inbox"),)
 
 
-# The channels of these whose messages a tenant only stores, because no provider takes them.
+# Returns which of these channels are simulated for a tenant, because no provider delivers them.
 FindSimulated = Callable[[str, Iterable[Channel]], Awaitable[frozenset[Channel]]]
 
 
 class SendRoute(Struct, frozen=True):
-    """The draft of a send and the data needed to route it, read once for all recipients. The messages of `simulated` channels
-    end with their send. Recipients of a draft have the `shared` results in common."""
+    """The draft of a send and the data needed to route it, read once for all recipients. Messages of `simulated`
+    channels end when they are sent. `shared` has results that are equal for all recipients of the draft."""
 
     draft: Draft
     content: Content
@@ -56,8 +56,8 @@ class SendRoute(Struct, frozen=True):
 
 
 class StepSend(Struct, frozen=True, kw_only=True):
-    """One channel of a step of a workflow's run. `notification` is the id of its inbox item, or of the one that its message
-    belongs to; `variables` returns the roots of its templates."""
+    """One channel of a step of a workflow's run. `notification` is the id of its inbox item, or of the item that its
+    message belongs to. `variables` returns the variables of its templates."""
 
     route: SendRoute
     tenant: str
@@ -103,7 +103,7 @@ class Router:
         return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
 
     def committed(self, requests: Iterable[SendRequest]) -> None:
-        """Begin to deliver the messages of committed requests, and report those that have ended."""
+        """Start delivering the messages of committed requests, and report those that have already ended."""
         reporting = [request for request in requests if request.messages or request.events]
         messages = [message for request in reporting for message in request.messages]
         ended = [message for message in messages if message.state == "simulated"]
@@ -139,7 +139,7 @@ class Router:
         return await self._with_events(routed)
 
     async def _with_events(self, request: SendRequest) -> SendRequest:
-        """Return the request with what webhooks get with its commit."""
+        """Return the request with the webhook events of its commit."""
         events: list[WebhookEvent] = []
         if request.ids and await self.webhooks.is_wanted(request.tenant, CREATED):
             contents = request.contents or (request.content,) * len(request.ids)
@@ -153,7 +153,7 @@ class Router:
         return msgspec.structs.replace(request, events=tuple(events)) if events else request
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
-        """Return what `route` would decide. Raises Invalid as it does."""
+        """Return what `route` would decide. Raises Invalid like `route`."""
         channels, type = await self.channels_of(draft, request.tenant)
         route = await self._read(draft, request, channels, draft.template or type.template)
         return (await self._routed(route, request)).decisions
@@ -161,8 +161,8 @@ class Router:
     async def plan_audience(
         self, draft: Draft, tenant: str, audience: Audience, limit: int
     ) -> tuple[int | None, Sequence[NewDecision]]:
-        """Return the number of members, and what an announcement would decide for the first of them: all have its row,
-        whatever their preferences are."""
+        """Return the number of members, and what an announcement would decide for the first of them. Its row is in
+        every member's inbox, regardless of preferences."""
         if tenant == EVERY_TENANT:
             return None, ()
         number, keys = await audiences.first(self._store, tenant, audience, limit)
@@ -187,9 +187,9 @@ class Router:
         return [entry.channel for entry in entries]
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
-        """Return the content of the row of an announcement: the send's own fields, else those of the template, in the
-        tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, also for one without
-        a row that has neither a title nor a template."""
+        """Return the content of an announcement's row: the send's own fields, else those of the template, in the
+        tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, also if an
+        announcement without a row has neither a title nor a template."""
         tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
         type = await self._catalog.type(tenant, draft.type)
         key = draft.template or type.template
@@ -214,8 +214,8 @@ class Router:
         return contents.Contents(msgspec.structs.replace(context, roots=lambda: roots)).inbox()
 
     async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str], pauses: Pauses) -> SendRequest:
-        """Return the messages and decisions of an announcement's other channels for a page of its recipients. A template that
-        cannot be rendered for a recipient fails its messages, and no others."""
+        """Return the messages and decisions of an announcement's other channels for a page of its recipients. If a
+        template cannot be rendered for a recipient, only this recipient's messages fail."""
         now = self._clock.now()
         entries, type = await self.channels_of(draft, tenant)
         external = tuple(entry for entry in entries if entry.channel != "inbox")
@@ -237,7 +237,7 @@ class Router:
         return await self._with_events(request)
 
     def _failed(self, route: SendRoute, request: SendRequest, error: Invalid) -> SendRequest:
-        """Failed messages in place of those that cannot be rendered."""
+        """Return failed messages in place of those that cannot be rendered."""
         (key,), (id,) = request.recipients, request.ids
         profile = route.inputs.profile(key)
         messages = []
@@ -387,7 +387,7 @@ class Router:
                     added = self._for_each_address(message, route.inputs.addresses(profile, entry.channel))
                     messages += added
                 decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
-            if is_hidden:  # what is not in the inbox cannot be seen there
+            if is_hidden:  # without an inbox row, the notification cannot be seen there
                 messages[first:] = [msgspec.structs.replace(message, unless=None) for message in messages[first:]]
         return msgspec.structs.replace(
             request,
@@ -423,7 +423,8 @@ class Router:
         return contents.Contents(context)
 
     def _for_each_address(self, message: NewMessage, addresses: Sequence[str]) -> list[NewMessage]:
-        """A recipient has one e-mail address and number, but several devices and chats."""
+        """Return a message per address: a recipient has one e-mail address and number, but can have several devices and
+        chats."""
         return [
             msgspec.structs.replace(message, id=self._new_id(message.created_at), address=address)
             for address in addresses
@@ -454,7 +455,7 @@ class Router:
             priority=route.draft.priority,
             address="",
             state="held" if due_at > request.created_at else "simulated" if channel in route.simulated else "queued",
-            # A delay that ends after the hold: the rules decide again then.
+            # The delay ends after the hold; the rules then decide again.
             reason=decision.rule if decision.at == due_at else None,
             unless=entry.unless,
             due_at=due_at,
@@ -465,7 +466,8 @@ class Router:
 
 
 def _uses_links(channels: Sequence[ChannelRequest], template: Template | None) -> bool:
-    """False if no content can show a link to unsubscribe or to the preferences: signing them takes as long as a rendering."""
+    """False if no content can contain an unsubscribe or preferences link. Signing these links takes as long as a
+    rendering."""
     if any(entry.channel != "inbox" for entry in channels):
         return True
     return template is not None and links.VARIABLE_SUFFIX in msgspec.json.encode(template)

@@ -1,4 +1,4 @@
-"""Signed tokens in links. Each purpose has its own signature, so that a token of one is none of another."""
+"""Signed tokens in links. Each purpose has its own signature, so that a token for one purpose is invalid for others."""
 
 import hmac
 from typing import TypeVar
@@ -33,7 +33,7 @@ def read(project: Project, purpose: bytes, text: str, type: type[T]) -> T | None
 
 
 def _signature(project: Project, purpose: bytes, payload: bytes) -> bytes:
-    # The project's key signs session tokens too; the purpose separates the signatures.
+    # The project's key also signs session tokens; the purpose separates the signatures.
     keyed = project.keyed_hmac.copy()
     keyed.update(purpose + payload)
     return keyed.digest()[:SIGNATURE_BYTES]

@@ -11,7 +11,7 @@ from bellcast.ports.providers import AddressKind
 
 
 class Target(Struct, frozen=True):
-    """The kind of an address, and the form in which a provider takes it."""
+    """The kind of an address, and its form for the provider."""
 
     kind: AddressKind
     to: str

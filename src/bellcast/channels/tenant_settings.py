@@ -1,4 +1,4 @@
-"""The settings of a tenant that its messages depend on."""
+"""Tenant settings that affect messages."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from bellcast.model.messages import Brand
 
 
 class TenantSettings(Struct, frozen=True, kw_only=True):
-    """A tenant's values, else the server's. `values` is what templates see as `tenant`."""
+    """A tenant's values, else the server's. `values` is the variable `tenant` of templates."""
 
     app_url: str | None
     locale: str
@@ -22,7 +22,7 @@ class TenantSettings(Struct, frozen=True, kw_only=True):
 
 
 def of(tenant: Tenant | None, config: ChannelConfig) -> TenantSettings:
-    """Read a tenant's settings; a value that cannot be used is ignored, because tenants' settings are free for the app."""
+    """Read a tenant's settings. Unusable values are ignored, because the app may store any settings."""
     settings = {} if tenant is None else tenant.settings
     timezone, app_url = _text(settings.get("timezone")), _text(settings.get("app_url"))
     return TenantSettings(

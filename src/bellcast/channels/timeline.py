@@ -20,8 +20,8 @@ OUTCOMES = {"send": "routed", "hold": "held", "skip": "skipped"}
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
-    """A past or scheduled event in the life of a notification. `channel` and `message` are its subject; `rule` is
-    the rule that decided, `by` the level of the preferences that set it."""
+    """A past or scheduled event in the life of a notification. `channel` and `message` tell what it is about. `rule` is
+    the rule that decided, `by` the level of preferences that set it."""
 
     at: datetime
     what: str
@@ -101,7 +101,7 @@ def _decision_entry(decision: NewDecision) -> TimelineEntry:
 
 
 def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Iterator[TimelineEntry]:
-    """`skipped` is the decision that ended the message at its release."""
+    """Yield the entries of a message. `skipped` is the decision that ended it at its release."""
     if message.state in OPEN_STATES:
         if message.state != "held":
             yield _entry(message, message.due_at, "queued", detail=message.reason if message.rounds else None)
@@ -119,8 +119,8 @@ def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Ite
 
 
 def _first_due_at(message: StoredMessage) -> int:
-    """Return the time when the first attempt was due. A failed round or a retry moves `due_at` past the first attempt. That
-    attempt followed the creation immediately, unless the message had been held."""
+    """Return the time when the first attempt was due. After a failed round or a retry, `due_at` is later than the first
+    attempt. Unless the message was held, the first attempt followed its creation immediately."""
     if message.attempts and (first := times.milliseconds(message.attempts[0].at)) < message.due_at:
         return message.created_at if first - message.created_at < SOON_MS else first
     return message.due_at

@@ -1,4 +1,4 @@
-"""Webhooks: the app's URLs that get events, signed as Standard Webhooks describes."""
+"""Webhooks: URLs of the app to which events are sent, signed according to Standard Webhooks."""
 
 import base64
 import secrets
@@ -35,16 +35,16 @@ TYPES = (
     ),
     "preferences.changed",
 )
-# Standard Webhooks recommends 15 to 30 s: an endpoint queues the event and answers.
+# Standard Webhooks recommends 15 to 30 s: an endpoint should queue the event and respond.
 TIMEOUT_SECONDS = 15.0
-# Delays between attempts: 5 s catches a restart, the last ones an outage of three days.
+# Delays between attempts: 5 s covers a restart, the last ones an outage of three days.
 RETRIES_MS = tuple(1000 * seconds for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
-# A webhook that only failed for this long is switched off.
+# A webhook without success for this long is switched off.
 FAILING_MS = 5 * 86_400_000
-# Old and new secret both sign for this long after a rotation.
+# How long the old and the new secret both sign after a rotation.
 ROTATION_MS = 86_400_000
 SECRET_BYTES = 32
-# Webhooks of one tenant; more than a page is a mistake.
+# Maximum webhooks of one tenant; nobody needs more than a page.
 MAX_WEBHOOKS = 1000
 REPLAY_BATCH = 500
 MAX_ERROR = 500
@@ -64,7 +64,7 @@ class Webhook(Struct, frozen=True, kw_only=True):
     created_at: int
 
     def wants(self, type: str) -> bool:
-        """True for a type that it names, or that a pattern such as `message.*` means."""
+        """True if the webhook names this type or a pattern such as `message.*` that matches it."""
         return any(
             pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
             for pattern in self.events
@@ -103,7 +103,7 @@ class Webhooks:
         self._jobs = jobs
         self._known: dict[str, tuple[int, dict[str, Webhook]]] = {}
 
-    # --- what happened
+    # --- events
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
         """True if a webhook is interested in this type."""
@@ -117,7 +117,8 @@ class Webhooks:
         return tuple(self._event(tenant, type, change, now) for change in changes)
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """Return what makes the events of changes of these types, where the changes are known only in their transaction."""
+        """Return a function that creates the events of changes of these types, for changes that are known only in their
+        transaction."""
         wanted = {type for type in types if await self._matching(tenant, type)}
         if not wanted:
             return no_report
@@ -141,15 +142,15 @@ class Webhooks:
     # --- deliveries
 
     async def dispatch(self, job: Job) -> None:
-        """Add a delivery for each webhook that wants the event."""
+        """Add a delivery for each webhook that subscribes to the event."""
         event = await self._store.webhook_events.find(job.payload.decode())
         if event is not None:
             matching = await self._matching(event.tenant, event.type)
             await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
 
     async def deliver(self, job: Job) -> int | None:
-        """Send one event to one webhook. Return when the next attempt is due, or None if there is nothing to deliver any more.
-        Raises SetAside after the last attempt."""
+        """Send one event to one webhook. Return when the next attempt is due, or None if there is nothing left to
+        deliver. Raises SetAside after the last attempt."""
         delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
         document = await self._store.documents.get(KIND, delivery.tenant, delivery.webhook)
         webhook = None if document is None else msgspec.json.decode(document.body, type=Webhook)
@@ -159,7 +160,7 @@ class Webhooks:
         if not webhook.active:
             if webhook.last_error is None:
                 return None
-            # Switched off by failures: the events that waited for it are among them.
+            # Switched off because of failures; the waiting events are part of them.
             raise SetAside(webhook.last_error)
         error, is_gone = await self._attempt(delivery, webhook, event)
         self._feed.emit(
@@ -190,7 +191,7 @@ class Webhooks:
     async def _attempt(
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent
     ) -> tuple[str | None, bool]:
-        """Return the error, and whether the endpoint is gone for good (410)."""
+        """Return the error, and whether the endpoint is permanently gone (410)."""
         headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
         try:
             response = await self._http().request(
@@ -291,7 +292,7 @@ class Webhooks:
         return replayed
 
     async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
-        """Return the owners and ids of the active webhooks that want events of this type and tenant."""
+        """Return the owners and ids of the active webhooks that match events of this type and tenant."""
         own, of_all = await self._of(tenant), await self._of(EVERY_TENANT)
         if not own and not of_all:
             return []
@@ -313,7 +314,7 @@ class Webhooks:
         return known
 
     async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
-        """Change a webhook as it is now; None if there is no such webhook."""
+        """Apply a change to the current state of a webhook; None if it does not exist."""
         while (document := await self._store.documents.get(KIND, tenant, id)) is not None:
             webhook = msgspec.json.decode(document.body, type=Webhook)
             webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
@@ -348,6 +349,6 @@ def _place(tenant: str, id: str) -> str:
 
 
 def _before(since: int) -> str:
-    """Return a text that sorts before all ids of this time: UUIDv7 begin with their time."""
+    """Return a text that sorts before all ids of this time, because UUIDv7 begin with their time."""
     digits = f"{max(since, 0):012x}"
     return f"{digits[:8]}-{digits[8:]}"

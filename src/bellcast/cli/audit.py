@@ -1,4 +1,4 @@
-"""`bellcast audit`: list the actions of operators, and verify that the log is complete."""
+"""`bellcast audit`: list operators' actions, and verify the integrity of the log."""
 
 from typing import Annotated, Any
 
@@ -42,13 +42,13 @@ def verify(
     ctx: typer.Context,
     head: Annotated[
         str | None,
-        typer.Option(metavar="NUMBER:MAC", help="An entry from a log line `audit_head`, which must be unchanged."),
+        typer.Option(metavar="NUMBER:MAC", help="An entry from an `audit_head` log line, which must be unchanged."),
     ] = None,
     json: console.JsonFlag = False,
 ) -> None:
     """Verify that no entry was changed, inserted or removed.
 
-    Entries at the end may have been removed unless --head names a later one."""
+    Removal of the newest entries is only detected if --head names one of them."""
     from bellcast.cli.console import CommandError
 
     checked, last, found = 0, None, None

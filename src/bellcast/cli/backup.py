@@ -1,4 +1,4 @@
-"""`bellcast backup`: sqlite_backup the store, also while a server is running."""
+"""`bellcast backup`: back up the store, also while a server is running."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""What the server of `bellcast demo --busy` does: recipients, workflows, messages, runs and failures, created through its API."""
+"""Activity of the server of `bellcast demo --busy`: recipients, workflows, messages, runs and failures, created through
+its API."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from bellcast.client import Bellcast
 
 # Recipients of one trigger.
 TRIGGERED = 25
-# The same data in each demo, apart from the times.
+# Every demo has the same data, apart from times.
 SEED = 7
 TENANTS = {"aurora": "Aurora Studios", "harbor": "Harbor Rentals", "juniper": "Juniper Clinic"}
 FIRST_NAMES = ("Alice", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Greta", "Hana", "Ivo", "Júlia", "Kofi", "Lena")
@@ -35,7 +36,7 @@ class Amounts(Struct, frozen=True, kw_only=True):
     recipients: int = 2_000
     messages: int = 600
     runs: int = 300
-    # Runs whose data lacks a value that the workflow's text needs.
+    # Runs whose data lacks a value that the workflow's text requires.
     failed_runs: int = 45
     announcements: int = 12
 
@@ -67,7 +68,7 @@ def keys_by_tenant(recipients: int = DEFAULT.recipients) -> dict[str, list[str]]
     tenants = [tenant for tenant, share in SHARES.items() for _ in range(share)]
     keys = {tenant: list[str]() for tenant in TENANTS}
     for number in range(recipients):
-        # Smallest first, so that a few recipients are of all tenants.
+        # Smallest tenant first, so that a few recipients are in all tenants.
         keys[tenants[-1 - number % len(tenants)]].append(f"user-{number:04}")
     return keys
 
@@ -96,7 +97,7 @@ class _BusyData:
         yield len(keys)
 
     def _send(self, tenant: str, keys: Sequence[str]) -> Iterator[int]:
-        """What happens now: e-mails and text messages, announcements, runs, and runs that fail."""
+        """Create current activity: e-mails and text messages, announcements, runs, and failing runs."""
         amounts, parts = self._amounts, len(self._tenants)
         for _ in range(amounts.announcements // parts):
             to: Any = self._random.choice([{"tenant": tenant}, {"topic": "news"}])
@@ -146,5 +147,5 @@ class _BusyData:
 
 
 def _split(keys: list[str]) -> Iterator[list[str]]:
-    """The recipients of each trigger."""
+    """Yield the recipients of each trigger."""
     return (keys[start : start + TRIGGERED] for start in range(0, len(keys), TRIGGERED))

@@ -1,5 +1,5 @@
-"""The past of `bellcast demo --busy`: the notifications of 30 days with their messages and runs. They are written to the database before the
-server starts: by requests, millions of them would take half an hour."""
+"""History for `bellcast demo --busy`: 30 days of notifications with their messages and runs. They are written to the
+database before the server starts, because creating millions by requests would take half an hour."""
 
 import asyncio
 import random
@@ -42,11 +42,11 @@ CONTENTS: Sequence[tuple[str, str, str, Priority, str | None]] = (  # type, titl
 MINUTE_MS = 60_000
 DAY_MS = 24 * 60 * MINUTE_MS
 PERIOD_MS = 30 * DAY_MS
-# MiB for the pages that the rows of an inbox change.
+# MiB of cache for the pages that an inbox's rows change.
 CACHE = 256
-# Open ones on average.
+# Average number of open connections.
 CONNECTIONS = 180
-# One of so many notifications also has a message, and one of so many is of a run.
+# One of this many notifications also has a message, and one of this many belongs to a run.
 MESSAGE_EVERY, RUN_EVERY = 20, 50
 READ, SEEN, ARCHIVED = 0.8, 0.6, 0.1
 FAILED_RUNS = 0.05
@@ -54,7 +54,7 @@ RUN_REASONS = ("mail: data.customer is undefined", "mail: the address was refuse
 
 
 class MessageOutcome(NamedTuple):
-    """What happened to a share of the messages."""
+    """The outcome of a share of the messages."""
 
     share: float
     state: State
@@ -89,9 +89,10 @@ def write(
     connection = SqliteConnection(raw, texts())
     try:
         migrations.migrate(raw)
-        raw.execute("PRAGMA journal_mode = OFF")  # a crash loses a file that was just begun
+        raw.execute("PRAGMA journal_mode = OFF")  # after a crash, the incomplete file is useless anyway
         raw.execute("PRAGMA synchronous = OFF")
-        # The rows are written inbox by inbox. This index is by time: built at the end, it takes a third of the time.
+        # The rows are written inbox by inbox, but this index is ordered by time: building it at the end takes a third
+        # of the time.
         ((index,),) = raw.execute("SELECT sql FROM sqlite_master WHERE name = 'notifications_direct'")
         raw.execute("DROP INDEX notifications_direct")
         asyncio.run(_write(connection, notifications, progress, recipients))
@@ -124,7 +125,7 @@ def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbo
 
 
 class _Past:
-    """Makes rows. `begin` is the start of the period in UTC milliseconds."""
+    """Creates rows. `begin` is the start of the period in UTC milliseconds."""
 
     def __init__(self, now: int) -> None:
         self.begin = now - PERIOD_MS
@@ -143,7 +144,7 @@ class _Past:
         unseen = sum(row["seen_at"] is None and row["archived_at"] is None for row in added)
         head = {"inbox": inbox.number, "revision": count, "unread": unread, "unseen": unseen}
         yield Statement("inbox_write_state", many=[head])
-        # Each inbox begins elsewhere, so that short ones have theirs at all times.
+        # Each inbox starts at a different offset, so that short inboxes are spread over the whole period.
         of_runs = {row["id"]: self._run(inbox, row) for row in added[inbox.number % RUN_EVERY :: RUN_EVERY]}
         yield from run_commits.add_ended(list(of_runs.values()))
         sent = [
@@ -153,7 +154,7 @@ class _Past:
         yield from messages.add_ended(sent, [_decision(message) for message in sent])
 
     def numbers(self, notifications: int) -> Script[None]:
-        """Add the numbers over time that the charts show."""
+        """Add the statistics for the charts."""
         per_ms = notifications / PERIOD_MS
         for step, kept in stats.STORED_MS.items():
             first = max(self.begin, self._now - kept) // step * step
@@ -163,7 +164,7 @@ class _Past:
         yield Statement("stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms)) for at in hours])
 
     def _point(self, at: int, step: int, per_ms: float) -> StatsPoint:
-        """Return the numbers of an interval: most at noon, fewest at midnight (UTC)."""
+        """Return the statistics of an interval: highest at noon, lowest at midnight (UTC)."""
         wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
         load = wave * self._random.uniform(0.85, 1.15)
         sends = round(per_ms * step * load)
@@ -185,7 +186,8 @@ class _Past:
         return stored_stats.tenants_body(points)
 
     def _notification(self, inbox: PastInbox, number: int, count: int) -> dict[str, Any]:
-        """Return the `number`-th of `count` notifications. They become more frequent towards now, and most are read."""
+        """Return the `number`-th of `count` notifications. They become more frequent towards the present, and most are
+        read."""
         at = self._now - int(PERIOD_MS * (1 - (number - self._random.random()) / count) ** 1.5)
         columns = self._random.choice(self._contents)
         waited = int(self._random.expovariate(1 / (90 * MINUTE_MS)))
@@ -210,7 +212,7 @@ class _Past:
         }
 
     def _message(self, inbox: PastInbox, row: dict[str, Any], run: StoredRun | None) -> StoredMessage:
-        """Return the e-mail of a notification, a minute later at most."""
+        """Return the e-mail of a notification, sent at most a minute later."""
         outcome = self._random.choices(OUTCOMES, _SHARES)[0]
         at = row["created_at"] + self._random.randrange(MINUTE_MS)
         provider = f"mail-{inbox.tenant}"

@@ -32,7 +32,7 @@ PORT = 8787
 # Seconds for the last request of the thread that creates data.
 STOP_TIMEOUT_S = 5
 ROWS = 100_000
-# A short drain: only a few pages reconnect. A line for every request would push the addresses off the screen.
+# A short drain, because only a few pages reconnect. Request log lines would push the URLs off the screen.
 FLAGS = {"drain": "1s", "access_log": "errors"}
 # The mail server of the busy demo is on this machine.
 BUSY_FLAGS = {"http_allow": "127.0.0.1"}
@@ -204,6 +204,6 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | No
     if setup_code is not None:
         console.out.print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
     console.out.print("[dim]Send a notification from another terminal:[/]")
-    script = Path(sys.executable).with_name("bellcast")  # `make demo` activates no virtual environment
+    script = Path(sys.executable).with_name("bellcast")  # `make demo` does not activate a virtual environment
     command = "bellcast" if shutil.which("bellcast") else os.path.relpath(script)
     console.out.print(f'  {command} notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Cases for support in `bellcast demo --busy`: a muted recipient, an expired token, a page of a wrong origin, a bounce,
+"""Support cases in `bellcast demo --busy`: a muted recipient, an expired token, a page of a wrong origin, a bounce,
 failed messages and an exhausted budget."""
 
 import threading
@@ -9,10 +9,10 @@ import jwt
 
 from bellcast.client import Bellcast
 
-# Seconds since which the token is no longer valid.
+# How many seconds ago the token expired.
 EXPIRED_S = 3_600
 OTHER_ORIGIN = "https://shop.example"
-# Refused sends after which the budget counts as shown. A server applies a new budget within 5 seconds.
+# Number of refused sends, which is enough to show the budget. A server applies a new budget within 5 seconds.
 REFUSED_SENDS = 5
 MAX_SENDS = 50
 SEND_INTERVAL_S = 0.2
@@ -33,12 +33,12 @@ class Incidents:
         self._spent = spent
 
     def add_provider(self, mail_url: str) -> None:
-        """Send the tenant's e-mails from now on through this server."""
+        """Use this mail server for the tenant's e-mails."""
         path = f"/v1/providers/mail-{self._tenant}?tenant={self._tenant}"
         self._request("PUT", path, {"channel": "email", "url": mail_url})
 
     def cause(self) -> None:
-        """Cause all but the exhausted budget."""
+        """Cause all incidents except the exhausted budget."""
         tenant = self._tenant
         records = [
             {"key": key, "name": name, "email": ADDRESSES.get(key, f"{key}@example.com")} for key, name in NAMES.items()
@@ -78,7 +78,7 @@ class Incidents:
         self._request("PUT", path, fields | {"settings": stored["settings"] | {"sends_per_day": 1}})
         refused = 0
         for number in range(MAX_SENDS):
-            # Not by the client, which would wait and repeat it.
+            # Not with the client, which would wait and retry.
             response = httpx.post(
                 f"{self._url}/v1/notifications?tenant={self._spent}",
                 headers=headers,

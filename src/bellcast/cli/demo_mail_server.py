@@ -3,7 +3,7 @@
 import socketserver
 import threading
 
-# By the beginning of the recipient's address. 550 bounces, 554 fails (RFC 5321 §4.2.3).
+# Replies by prefix of the recipient's address. 550 bounces, 554 fails (RFC 5321 §4.2.3).
 REFUSALS = {"gone": "550 5.1.1 No such user here", "blocked": "554 5.7.1 Message refused by policy"}
 LOOPBACK = "127.0.0.1"
 

@@ -20,7 +20,7 @@ CONTENTS = (
     ("comment", "New comment"),
     ("review", "New review"),
 )
-# A connection that ends is opened again after this time.
+# Delay before a closed connection is reopened.
 RETRY_S = 2.0
 STOP_TIMEOUT_S = 5
 

@@ -21,7 +21,7 @@ app.add_typer(
 
 @encryption.command(cls=options.with_settings("DATA", "ENCRYPTION_KEY"), epilog=EPILOG)
 def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
-    """Generate a new key. When the server starts next, it encrypts all stored secrets with it."""
+    """Generate a new key. At its next start, the server re-encrypts all stored secrets with it."""
     from bellcast.cli import data_folder
     from bellcast.settings import encryption_keys
 

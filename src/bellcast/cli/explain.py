@@ -1,4 +1,4 @@
-"""`bellcast explain`: why a recipient got a notification through a channel, or did not."""
+"""`bellcast explain`: explain why a recipient got or did not get a notification through a channel."""
 
 from typing import Annotated
 
@@ -31,16 +31,18 @@ def explain(
         str | None, typer.Option(metavar="TYPE", help="Explain what would happen now for this type.")
     ] = None,
     channel: Annotated[
-        str | None, typer.Option(metavar="CHANNEL", help="With --type: inbox, email, sms, push or chat only.")
+        str | None, typer.Option(metavar="CHANNEL", help="With --type: only inbox, email, sms, push or chat.")
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Without the others: facts since then, by default of the last day."),
+        typer.Option(
+            metavar="TIME", help="Without the other options: facts since this time, by default of the last day."
+        ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,
     json: console.JsonFlag = False,
 ) -> None:
-    """Explain why a recipient got a notification through a channel, or did not."""
+    """Explain why a recipient got or did not get a notification through a channel."""
     from bellcast.cli import remote
 
     if [notification, run, type].count(None) < 2:

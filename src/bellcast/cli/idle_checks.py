@@ -1,4 +1,4 @@
-"""Checks of `bellcast doctor` whether proxies keep idle connections open until the server's heartbeat."""
+"""Checks of `bellcast doctor`: do proxies keep idle connections open until the server's heartbeat?"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ import httpx
 from bellcast.cli import sse_follower
 from bellcast.model.findings import Finding
 
-# Seconds by which a heartbeat may be late.
+# Tolerated delay of a heartbeat in seconds.
 LATE_S = 10.0
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HEARTBEAT = b'"type":"heartbeat"'

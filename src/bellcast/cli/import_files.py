@@ -1,4 +1,4 @@
-"""Read notifications from CSV, JSON and NDJSON, one at a time: a file may be larger than the memory."""
+"""Read notifications from CSV, JSON and NDJSON, one at a time, so that a file may be larger than memory."""
 
 import csv
 import hashlib
@@ -13,7 +13,7 @@ FileFormat = Literal["csv", "json", "ndjson"]
 
 # The server's limit for one item.
 MAX_ITEM_BYTES = 1_048_576
-# Characters that are read at once. An item that is cut is decoded again with twice as many.
+# Characters read at once. A truncated item is decoded again with twice as many.
 BLOCK = 65_536
 SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 TIMES = ("created_at", "seen_at", "read_at", "archived_at", "expires_at")
@@ -23,11 +23,11 @@ TRUE, FALSE = frozenset({"true", "t", "1", "yes"}), frozenset({"false", "f", "0"
 
 
 class InvalidRow(Exception):
-    """A row that is no notification: the other rows are imported."""
+    """A row that is not a valid notification. Other rows are imported."""
 
 
 class BrokenFile(Exception):
-    """The rest of the file cannot be read. `line` is the line of the fault."""
+    """The rest of the file cannot be read. `line` is the line of the error."""
 
     def __init__(self, line: int, problem: str) -> None:
         self.line = line
@@ -43,7 +43,7 @@ class FileRow(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """How rows become notifications: renamed fields, and the time zone of times without an offset."""
+    """How rows are mapped to notifications: renamed fields, and the time zone of times without an offset."""
 
     names: Mapping[str, str] = {}
     zone: tzinfo | None = None
@@ -51,7 +51,7 @@ class Mapped(NamedTuple):
 
 
 def format_of(name: str) -> FileFormat | None:
-    """Return the format of a file by the end of its name."""
+    """Return the format of a file by its extension."""
     return SUFFIXES.get(PurePath(name).suffix.lower())
 
 
@@ -97,12 +97,12 @@ def _records(text: TextIO) -> Iterator[FileRow]:
 
 
 def _from_csv(record: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields that are not empty; those that begin like JSON are decoded later, by their names."""
+    """Return the non-empty fields. JSON values are decoded later, depending on their names."""
     return {name.strip(): value for name, value in record.items() if value != ""}
 
 
 def _elements(text: TextIO) -> Iterator[FileRow]:
-    """The elements of a JSON array."""
+    """Yield the elements of a JSON array."""
     reader = ArrayReader(text)
     try:
         yield from reader.elements()
@@ -111,7 +111,7 @@ def _elements(text: TextIO) -> Iterator[FileRow]:
 
 
 class ArrayReader:
-    """Reads a JSON array in blocks. It holds one element, and the block with its end."""
+    """Reads a JSON array in blocks. It buffers one element, and the block with its end."""
 
     def __init__(self, text: TextIO) -> None:
         self.line = 1
@@ -120,7 +120,7 @@ class ArrayReader:
         self._decoder = json.JSONDecoder()
 
     def elements(self) -> Iterator[FileRow]:
-        """Yield the elements. Raises ValueError where the text is no array."""
+        """Yield the elements. Raises ValueError at the first position that is not valid."""
         self._expect("[")
         if self._peek() == "]":
             return
@@ -136,7 +136,7 @@ class ArrayReader:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._buffer)
-                if end < len(self._buffer):  # a number may go on in the next block
+                if end < len(self._buffer):  # a number may continue in the next block
                     self._drop(end)
                     return value
             except ValueError:
@@ -154,7 +154,7 @@ class ArrayReader:
         self._drop(1)
 
     def _peek(self) -> str:
-        """Return the next character that is no white space; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         while True:
             rest = self._buffer.lstrip()
             self._drop(len(self._buffer) - len(rest))
@@ -172,7 +172,7 @@ class ArrayReader:
 
 
 def notification(value: Any, mapped: Mapped, tenant: str | None = None) -> dict[str, Any]:
-    """Return the notification of a row, with an idempotency key made from its content if it has none. Raises
+    """Return the notification of a row, with an idempotency key derived from its content if it has none. Raises
     InvalidRow."""
     if not isinstance(value, dict):
         raise InvalidRow("expected an object")

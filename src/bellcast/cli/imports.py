@@ -25,10 +25,10 @@ EPILOG = """\
 [dim]Fields are those of a draft, plus[/] created_at seen_at read_at archived_at read[dim]. Recipients are not alerted. A file can be \
 imported again: existing rows do not change. Invalid rows are listed with their lines, and the exit status is 1; all other rows are imported.[/]
 """
-# Rows of one request. Small ones show progress and leave the server's writer free for sends in between.
+# Rows per request. Small requests show progress and let the server's writer handle sends in between.
 BATCH_ROWS = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
-# Errors in the JSON summary; standard error has all.
+# Maximum errors in the JSON summary; standard error has all of them.
 MAX_LISTED_ERRORS = 1_000
 
 app = typer.Typer()
@@ -39,7 +39,7 @@ def import_(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV, JSON or NDJSON file; - reads standard input.")],
     format: Annotated[
-        str | None, typer.Option(help="The format, if the name does not end with it.", metavar="csv|json|ndjson")
+        str | None, typer.Option(help="The format, if the file has no such extension.", metavar="csv|json|ndjson")
     ] = None,
     map: Annotated[
         list[str] | None, typer.Option(help="Rename a column or field. Repeatable.", metavar="OLD=NEW")
@@ -85,7 +85,7 @@ class FileImport:
         self._bytes = 0
 
     def read(self, rows: "Iterator[FileRow]", batch_sent: Any) -> None:
-        """Import rows. What came before a fault of the file is imported."""
+        """Import rows. If the file is broken, the rows before the error are imported."""
         from bellcast.cli.import_files import BrokenFile
 
         try:
@@ -124,7 +124,7 @@ class FileImport:
         except BulkInterrupted as error:
             raise CommandError(
                 f"the import stopped after {self.imported} notifications, before line {lines[0]}: {error.__cause__}",
-                "run the same command again; rows that are already there stay",
+                "run the same command again; existing rows do not change",
             ) from error
         self._batch, self._bytes = [], 0
         for line, result in zip(lines, results, strict=True):
@@ -141,7 +141,7 @@ class FileImport:
 
 
 def _problem(result: "BulkResult") -> str:
-    """Return the refusal of an item; fields without the item's number."""
+    """Return the error of an item; fields without the item's number."""
     problem = result.error
     if problem is None:
         return ""
@@ -156,7 +156,7 @@ def _format(file: str, format: str | None) -> "FileFormat":
     if format is None:
         found = format_of(file)
         if found is None:
-            raise typer.BadParameter("the name does not end with a format; pass --format", param_hint="FILE")
+            raise typer.BadParameter("the file name has no known extension; pass --format", param_hint="FILE")
         return found
     if format not in SUFFIXES.values():
         raise typer.BadParameter("expected csv, json or ndjson", param_hint="--format")

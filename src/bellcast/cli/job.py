@@ -1,4 +1,4 @@
-"""`bellcast job`: lists, retries and deletes jobs that were set aside."""
+"""`bellcast job`: lists, retries and deletes dead jobs."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag
 
 @job.command(cls=SETTINGS)
 def retry(ctx: typer.Context, id: JobId, tenant: OwnerOption = None, dry_run: console.DryRunOption = False) -> None:
-    """Retry a dead job, and reset its count of failures."""
+    """Retry a dead job, and reset its failure count."""
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:

@@ -76,7 +76,7 @@ def feed(
 
 def _show(name: str, fields: dict[str, Any]) -> None:
     if name == "skipped":
-        console.note(f"{fields['count']} events were left out: there were too many.")
+        console.note(f"{fields['count']} events were omitted: there were too many.")
         return
     if name == "end":
         raise console.CommandError(f"the server ended the feed: {fields['detail']}", "run the command again")

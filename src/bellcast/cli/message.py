@@ -8,7 +8,7 @@ from bellcast.cli import console, objects, options
 from bellcast.cli.objects import SETTINGS, OwnerOption
 
 MessageFilter = Annotated[
-    str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)
+    str | None, typer.Option(metavar="VALUE", help="Only messages with this value.", show_default=False)
 ]
 
 message, app = objects.group("message", "List, show and retry e-mails and other messages.")
@@ -78,10 +78,14 @@ def release(
 def retry(
     ctx: typer.Context,
     id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all that failed.")
+        str | None, typer.Argument(metavar="[ID]", help="The message's id. Default: all failed messages.")
     ] = None,
-    channel: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Without ID: only of this channel.")] = None,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="Without ID: only those created since.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="Without ID: only messages of this channel.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Without ID: only messages created since this time.")
+    ] = None,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,

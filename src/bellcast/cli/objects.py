@@ -72,7 +72,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
 def write(
     ctx: typer.Context, file: Path, plural: str, tenant: str | None, *, dry_run: bool, json: bool, of: str = ""
 ) -> None:
-    """Put the object of a file, and report it. `of` stands before its key in the report."""
+    """Write the object in a file, and report it. `of` precedes its key in the report."""
     from bellcast.cli import remote
 
     key, body = read_object(file)
@@ -82,7 +82,7 @@ def write(
 
 
 def wrote(*, dry_run: bool) -> str:
-    """Return what a command reports of a write."""
+    """Return the text that reports a write."""
     return "Would write" if dry_run else "Wrote"
 
 

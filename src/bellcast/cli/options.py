@@ -28,7 +28,7 @@ PANELS = {
     "socketio": "Socket.IO",
     "limits": "Limits",
 }
-# Groups with options that are accepted but not listed in the help: `bellcast config` and the reference list them.
+# Groups whose options are accepted but not listed in the help: `bellcast config` and the reference list them.
 HIDDEN_GROUPS = {"limits", "oidc", "pusher", "socketio"}
 METAVARS = {
     "non_negative_int": "NUMBER",
@@ -47,7 +47,7 @@ METAVARS = {
 }
 
 TenantsOption = Annotated[
-    list[str] | None, typer.Option("--tenant", metavar="TENANT", help="The only tenant that it may use. Repeatable.")
+    list[str] | None, typer.Option("--tenant", metavar="TENANT", help="A tenant that it is restricted to. Repeatable.")
 ]
 
 

@@ -9,7 +9,7 @@ from bellcast.cli import console
 from bellcast.outbox.status import Status
 from bellcast.outbox.table_watch import Watch
 
-# Maximum length of a rejected row on row line.
+# Maximum length of a refused row on its line.
 SHORT = 100
 # Rows are pending for milliseconds while a server runs.
 LATE_SECONDS = 10

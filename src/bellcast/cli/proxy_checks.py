@@ -12,7 +12,7 @@ from bellcast.settings import Settings
 # An origin that is never declared.
 UNDECLARED_ORIGIN = "https://bellcast-doctor.invalid"
 ALLOWED = "access-control-allow-origin"
-# More than the default limit of proxies, less than the server's: BELLCAST_LIMIT_BULK is 16 MiB.
+# Above the default limit of proxies, below the server's: BELLCAST_LIMIT_BULK is 16 MiB.
 UPLOAD_BYTES = 2_000_000
 
 

@@ -46,7 +46,8 @@ def relay(
         if once:
             _send_once(_connect(database), bell)
             return
-        # A wrong URL or a missing driver is an error; a database that is away later is waited for.
+        # A wrong URL or a missing driver is an error. If the database becomes unavailable later, the relay waits for
+        # it.
         _connect(database).close()
         _serve(DatabaseRelay(database, bell).run)
 
@@ -70,7 +71,7 @@ def _connect(database: str) -> "OutboxRows":
         raise CommandError(f"the driver {error.name} is not installed", f"pip install {error.name}") from None
     except ValueError as error:
         raise CommandError(str(error), "see bellcast relay --help", 2) from None
-    except Exception as error:  # every driver has its own
+    except Exception as error:  # every driver has its own error classes
         raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
 
 
@@ -91,4 +92,4 @@ def _print(done: "Round") -> None:
     for id, reason in done.refused.items():
         console.note(f"Row {id} was refused: {reason}")
     if done.failure is not None:
-        console.note(f"Bellcast does not accept rows: {done.failure}; the next try is in {done.wait:.0f} s.")
+        console.note(f"Bellcast does not accept rows: {done.failure}; the next attempt is in {done.wait:.0f} s.")

@@ -21,7 +21,7 @@ from bellcast.settings import Settings, address
 
 
 def credentials(settings: Settings) -> Credentials:
-    """Return the secret that requests carry, with the project's key if it is known."""
+    """Return the secret for requests, with the project's key if it is known."""
     secret = effective.secret(settings)
     if secret is None:
         raise CommandError(
@@ -75,7 +75,7 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
 
 
 def _advice(settings: Settings, url: str) -> str:
-    """Return how to reach the server of these credentials instead of the one at `url`."""
+    """Return advice on how to reach the server of these credentials instead of the one at `url`."""
     last = address.stored(settings)
     if settings.client.url is not None and last not in (None, url):
         return f"leave out --url and BELLCAST_URL: the last server of {settings.store.data} listened at {last}"

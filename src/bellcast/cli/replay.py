@@ -1,4 +1,4 @@
-"""`bellcast replay`: retries what failed, by filter or by id."""
+"""`bellcast replay`: retries failures by filter or by id."""
 
 import threading
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from bellcast.cli.objects import OwnerOption
 if TYPE_CHECKING:
     from bellcast.client import Bellcast
 
-# A server retries about 1,000 failures in this time; the progress need not be smoother.
+# Poll interval: a server retries about 1,000 failures in this time, which is frequent enough for a progress bar.
 POLL_INTERVAL_SECONDS = 0.25
 ALL = "--all"
 
@@ -39,8 +39,8 @@ def replay(
     job: Annotated[str | None, _filter("Only dead jobs of this kind.", "KIND")] = None,
     webhook: Annotated[str | None, _filter("Only deliveries to this webhook.", "ID")] = None,
     cause: Annotated[str | None, _filter("Only failures with this cause.", "TEXT")] = None,
-    since: Annotated[str | None, _filter("Only failures created since.", "TIME")] = None,
-    until: Annotated[str | None, _filter("Only failures created before.", "TIME")] = None,
+    since: Annotated[str | None, _filter("Only failures created since this time.", "TIME")] = None,
+    until: Annotated[str | None, _filter("Only failures created before this time.", "TIME")] = None,
     all: Annotated[bool, typer.Option(ALL, help="All failures.")] = False,
     tenant: OwnerOption = None,
     dry_run: console.DryRunOption = False,
@@ -85,7 +85,7 @@ def _finished(client: "Bellcast", started: dict[str, Any], tenant: str | None) -
                 update(replay["examined"], replay["matched"])
                 threading.Event().wait(POLL_INTERVAL_SECONDS)
     except KeyboardInterrupt:
-        console.note(f"The replay {id} goes on; cancel it in the console, or with DELETE /v1/replays/{id}.")
+        console.note(f"The replay {id} continues; cancel it in the console, or with DELETE /v1/replays/{id}.")
         raise
     return replay
 

@@ -1,4 +1,4 @@
-"""Requests of commands for which the Python client has no method, and dry runs of sends."""
+"""REST requests for which the Python client has no method, and dry runs of sends."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any

@@ -28,7 +28,7 @@ app = typer.Typer()
 def restore(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file created by `bellcast backup`.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing store, which is lost.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing store. Its data is lost.")] = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Replace the store with a backup."""

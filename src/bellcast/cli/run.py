@@ -7,7 +7,7 @@ import typer
 from bellcast.cli import console, objects, options
 from bellcast.cli.objects import SETTINGS, OwnerOption
 
-RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only those with this value.", show_default=False)]
+RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
 
 EPILOG = """\

@@ -55,7 +55,7 @@ class ServeCommand(options.with_settings(groups=GROUPS)):  # type: ignore[misc] 
     """The command. `--test-clock` has a value only after an equals sign."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Give a bare `--test-clock` its default."""
+        """Replace a bare `--test-clock` by its default value."""
         return super().parse_args(ctx, [f"{arg}=now" if arg == "--test-clock" else arg for arg in args])  # type: ignore[no-any-return]  # untyped
 
 
@@ -112,7 +112,7 @@ def _test_clock(value: str | None) -> "TestClock | None":
 
 
 def _log_sticky_sessions() -> None:
-    """Log a requirement of deployments on several machines."""
+    """Log that deployments on several machines need sticky sessions."""
     import structlog
 
     structlog.get_logger(__name__).info(
@@ -195,10 +195,9 @@ def run(app: "App", ready: Callable[[str], None]) -> None:
 
 
 def _storing(settings: "Settings", ready: Callable[[str], None]) -> Callable[[str], None]:
-    """Return `ready`, preceded by storing the server's URL in the data folder. It stays there after the end, so that
-    commands name the server that does not run.
-
-    A folder that cannot be written does not stop the server: commands then need --url."""
+    """Return a callback that stores the server's URL in the data folder and then calls `ready`. The URL remains there
+    when the server stops, so that commands can name the server that is not running. If the folder is not writable, the
+    server runs anyway, and commands need --url."""
     import structlog
 
     from bellcast.settings import address

@@ -1,4 +1,4 @@
-"""`bellcast settings`: the settings of a running server that apply without a restart."""
+"""`bellcast settings`: read and change settings of a running server without a restart."""
 
 from typing import Annotated, Any
 
@@ -40,7 +40,7 @@ def print_help(ctx: typer.Context) -> None:
 
 @settings.command("list", cls=LiveSettingsCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
-    """List the settings with their values and where these come from."""
+    """List the settings with their values and the sources of these values."""
     document = request(ctx, "GET", "/v1/settings")
     if json:
         console.json(document)

@@ -50,7 +50,7 @@ UrlAndRow = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[URL] [ROW]",
-        help="The app's PostgreSQL, as for the other commands; and the row's number. Default: all rows.",
+        help="The app's PostgreSQL, as in the other commands, and the row's number. Default: all rows.",
         show_default=False,
     ),
 ]

@@ -26,12 +26,12 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     with (console.err if json else console.out).status("Reading the secrets") as status:
         for one in _progress(ctx):
             changed[one["kind"]] = one["changed"]
-            status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} encrypted again")
+            status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} re-encrypted")
     usage = request(ctx, "GET", "/v1/secrets")
     if json:
         console.json({"changed": sum(changed.values()), **usage})
         return
-    console.done(f"Encrypted {sum(changed.values())} objects again")
+    console.done(f"Re-encrypted {sum(changed.values())} objects")
     _show(usage)
 
 
@@ -50,7 +50,9 @@ def _show(usage: dict[str, Any]) -> None:
         use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use: can be removed"
         print(f"{one['id']}\t{one['secrets']} {'secret' if one['secrets'] == 1 else 'secrets'}\t{use}", flush=True)
     if usage["unreadable"]:
-        console.note(f"{usage['unreadable']} secrets cannot be read with these keys: add the key that encrypted them.")
+        console.note(
+            f"{usage['unreadable']} secrets cannot be decrypted with these keys: add the key that encrypted them."
+        )
 
 
 def _progress(ctx: typer.Context) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Supervisor of several server processes on one port: starts and restarts them, and replaces them one by one on SIGHUP.
 
-Each worker is `bellcast serve` with one more argument, so a replaced one has the current code and settings. This
+Each worker is `bellcast serve` with an additional argument, so a replacement has the current code and settings. This
 process serves no requests: it reserves the port, and the workers exit when it exits."""
 
 import contextlib
@@ -184,7 +184,7 @@ class Supervisor:
         self._replace_next()
 
     def _replace_next(self) -> None:
-        """Stop one old worker for the new one, and start the next replacement."""
+        """Stop an old worker that has been replaced, and start the next replacement."""
         if self._to_replace:
             self._to_replace.popleft().terminate()
             if self._to_replace:

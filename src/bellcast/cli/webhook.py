@@ -1,4 +1,4 @@
-"""`bellcast webhook`: the app's URLs that get events."""
+"""`bellcast webhook`: URLs of the app to which events are sent."""
 
 from typing import Annotated, Any
 
@@ -69,7 +69,7 @@ def change(
     tenant: ListenerOption = None,
     json: console.JsonFlag = False,
 ) -> None:
-    """Change a webhook. --active switches it on again after failures."""
+    """Change a webhook. --active switches it back on after failures."""
     from bellcast.cli import remote
 
     if endpoint is None and not event and active is None:

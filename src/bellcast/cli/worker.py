@@ -42,7 +42,7 @@ def worker(ctx: typer.Context) -> None:
     if settings.store.broker == MEMORY:
         structlog.get_logger(__name__).warning(
             "broker_needed",
-            reason="open inboxes show what this worker adds only after they reconnect: set BELLCAST_BROKER",
+            reason="open inboxes show notifications from this worker only after they reconnect: set BELLCAST_BROKER",
         )
     credentials, is_new = project(settings)
     if is_new:

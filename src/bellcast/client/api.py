@@ -61,7 +61,7 @@ class RecipientsApi(Surface[S]):
 
 
 class PushEndpointsApi(Surface[S]):
-    """Browsers and apps that get a recipient's push messages."""
+    """Browsers and apps that receive a recipient's push messages."""
 
     list = Method(push_endpoints.page)
     register = Method(push_endpoints.register)
@@ -70,7 +70,7 @@ class PushEndpointsApi(Surface[S]):
 
 
 class TemplatesApi(Surface[S]):
-    """Content with variables, which sends refer to by key."""
+    """Content with variables, used in sends by key."""
 
     list = Method(objects.templates.page)
     get = Method(objects.templates.get)
@@ -90,7 +90,7 @@ class TypesApi(Surface[S]):
 
 
 class MessagesApi(Surface[S]):
-    """What leaves through channels other than the inbox."""
+    """Messages through channels other than the inbox."""
 
     list = Method(messages.page)
     get = Method(messages.get)
@@ -118,7 +118,7 @@ class ReplaysApi(Surface[S]):
 
 
 class PreferencesApi(Surface[S]):
-    """What recipients switch off, and when they want to be reached."""
+    """Recipients' channels and times: what they switch off, and when they want to be reached."""
 
     get = Method(preferences.get)
     put = Method(preferences.put)
@@ -145,7 +145,7 @@ class ProvidersApi(Surface[S]):
 
 
 class WebhooksApi(Surface[S]):
-    """URLs of yours that get events."""
+    """Your URLs to which events are sent."""
 
     list = Method(webhooks.page)
     create = Method(webhooks.create)
@@ -168,7 +168,7 @@ class WorkflowsApi(Surface[S]):
 
 
 class RunsApi(Surface[S]):
-    """Runs of workflows: what each step did."""
+    """Runs of workflows and their steps."""
 
     list = Method(workflows.runs_page)
     get = Method(workflows.run)
@@ -177,7 +177,7 @@ class RunsApi(Surface[S]):
 
 
 class JobsApi(Surface[S]):
-    """Jobs that failed several times in a row, and wait for you."""
+    """Jobs that failed several times in a row, until you retry or delete them."""
 
     list = Method(jobs.page)
     retry = Method(jobs.retry)
@@ -185,7 +185,7 @@ class JobsApi(Surface[S]):
 
 
 class SchedulesApi(Surface[S]):
-    """Triggers and notifications by the clock."""
+    """Triggers and notifications at scheduled times."""
 
     list = Method(objects.schedules.page)
     get = Method(objects.schedules.get)
@@ -196,7 +196,7 @@ class SchedulesApi(Surface[S]):
 
 
 class SourcesApi(Surface[S]):
-    """Live events of the app that become sends or triggers."""
+    """Rules that turn live events of the app into sends or triggers."""
 
     list = Method(objects.sources.page)
     get = Method(objects.sources.get)
@@ -205,7 +205,7 @@ class SourcesApi(Surface[S]):
 
 
 class ServerApi(Surface[S]):
-    """A Bellcast server, spoken to with the project secret or an API key."""
+    """A Bellcast server, accessed with the project secret or an API key."""
 
     notify = Method(notifications.notify)
     bulk = Method(notifications.bulk)

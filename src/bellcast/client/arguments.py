@@ -21,7 +21,7 @@ Text: TypeAlias = str | int | UUID
 Duration: TypeAlias = int | float | str | timedelta
 """Seconds, a text such as "90", "15m", "2h" or "7d", or a timedelta."""
 
-# Strings translated when they are used, by the full names of their classes, so that these packages need not be imported.
+# Lazily translated strings, by the full names of their classes, so that these packages need not be imported.
 LAZY = frozenset(
     {
         "django.utils.functional.Promise",  # gettext_lazy, format_lazy, reverse_lazy
@@ -38,7 +38,7 @@ AUDIENCES = ("topic", "role", "tenant", "all")
 
 
 def text(argument: str, value: object) -> str:
-    """Return the value as a plain string, which UTF-8 can carry."""
+    """Return the value as a plain string that can be encoded in UTF-8."""
     if isinstance(value, str):
         return _encodable(argument, value if type(value) is str else str.__str__(value))
     if isinstance(value, int) and not isinstance(value, bool):
@@ -65,7 +65,8 @@ def name(argument: str, value: object) -> str:
 
 
 def names(argument: str, value: object) -> list[str]:
-    """Return several ids as plain strings. A single string is refused: each of its characters would become an id."""
+    """Return several ids as plain strings. A single string is refused, because each of its characters would become an
+    id."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
         raise InvalidArgument(argument, f"expected a list of texts, got {_kind(value)}")
     return [name(f"{argument}[{number}]", one) for number, one in enumerate(value)]
@@ -146,7 +147,7 @@ def target(argument: str, value: object) -> str | list[str] | dict[str, Any]:
 
 
 def actor(argument: str, value: object) -> str | dict[str, Any]:
-    """Return who caused a notification: a name, or a mapping of id, name and avatar."""
+    """Return the actor of a notification: a name, or a mapping of id, name and avatar."""
     if isinstance(value, Mapping):
         return fields(f"{argument}.", value, ACTOR)
     return text(argument, value)
@@ -191,7 +192,7 @@ ACTOR: dict[str, Convert] = {"id": text, "name": text, "avatar": text}
 
 
 def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
-    """Return the given fields converted. None stays None: it removes a field or means its default."""
+    """Return the given fields, converted. None stays None: it removes a field or means its default."""
     return {
         key: None if value is None else _converter(prefix, key, known)(f"{prefix}{key}", value)
         for key, value in values.items()
@@ -199,7 +200,8 @@ def fields(prefix: str, values: Mapping[str, object], known: Mapping[str, Conver
 
 
 def fields_without_none(prefix: str, values: Mapping[str, object], known: Mapping[str, Convert]) -> dict[str, Any]:
-    """Return the given fields converted. None is refused: without it, a filter would select more than intended."""
+    """Return the given fields, converted. None is refused, because without this field a filter would select more than
+    intended."""
     return {key: _converter(prefix, key, known)(f"{prefix}{key}", value) for key, value in values.items()}
 
 
@@ -236,7 +238,7 @@ def data(argument: str, value: object) -> msgspec.Raw:
 
 
 def _check_numbers(argument: str, value: object) -> None:
-    """Refuse not-a-number and the infinities, which would become null: in a patch, null removes a field."""
+    """Refuse NaN and infinities. They would become null, which removes a field in a patch."""
     match value:
         case float() if not math.isfinite(value):
             raise InvalidArgument(argument, f"must not contain {float(value)}: JSON has no such number")
@@ -256,7 +258,7 @@ def _plain(value: Any) -> Any:
         return text("", value)
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{_kind(value)} has no form in JSON")
+    raise TypeError(f"{_kind(value)} cannot be represented in JSON")
 
 
 def _audience(argument: str, value: Mapping[Any, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bellcast.client.errors import InvalidArgument, NotConfigured
 
 DEFAULT_URL = "http://127.0.0.1:8787"  # default address of `bellcast serve`
 DATA_FOLDER = "bellcast-data"
-# API keys begin so; they cannot sign session tokens.
+# Prefix of API keys, which cannot sign session tokens.
 API_KEY = "bc_"
 HELP = (
     "no secret: pass one, set BELLCAST_SECRET or BELLCAST_PROJECT (or the _FILE variable of either), or run this where "
@@ -21,7 +21,7 @@ HELP = (
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The secret or API key that requests carry, and the project's public key if it is known."""
+    """The secret or API key for requests, and the project's public key if it is known."""
 
     secret: str = field(repr=False)
     key: str | None = None
@@ -72,7 +72,7 @@ def find_credentials(value: str | Credentials | None, environ: Mapping[str, str]
 
 
 def _check(source: str, secret: str) -> None:
-    """A secret is sent in a header. The error names the argument or variable, not the value."""
+    """Check that a secret can be sent in a header. The error names the argument or variable, not the value."""
     if not secret or not secret.isascii() or not secret.isprintable():
         raise InvalidArgument(source, "must be printable ASCII, and not empty")
 
@@ -83,7 +83,8 @@ def _project(environ: Mapping[str, str]) -> _Project:
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return BELLCAST_<name>, else the content of the file that BELLCAST_<name>_FILE names; empty counts as unset."""
+    """Return BELLCAST_<name>, else the content of the file named by BELLCAST_<name>_FILE. An empty value counts as
+    unset."""
     value = environ.get(f"BELLCAST_{name}", "").strip()
     if value:
         return value

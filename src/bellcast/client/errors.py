@@ -47,7 +47,7 @@ class UnknownArgument(InvalidArgument, TypeError):
 
 
 class BlockingInEventLoop(BellcastError, RuntimeError):
-    """A blocking call of a mounted app inside the event loop that would answer it, so it could never end."""
+    """A blocking call to a mounted app inside the event loop that must answer it. It would never return."""
 
 
 class RequestRefused(BellcastError):
@@ -77,7 +77,7 @@ class RequestRefused(BellcastError):
 
     @property
     def reason(self) -> str:
-        """The reason in one sentence, every refused field named once."""
+        """The reason in one sentence. Every refused field is named once."""
         detail = self.detail or self.problem.title or self.code
         fields = [f"{error.field}: {error.message}" if error.field else error.message for error in self.errors]
         # An item's position is before its field, `0.title`, and not in its detail.
@@ -93,7 +93,7 @@ class Unauthorized(RequestRefused):
 
 
 class WrongProject(Unauthorized):
-    """The server is another Bellcast than the one these credentials belong to. `project` is that server's public key."""
+    """The server belongs to another project than these credentials. `project` is that server's public key."""
 
     def __init__(self, problem: Problem, retry_after: float | None = None, url: str = "", project: str = "") -> None:
         super().__init__(problem, retry_after, url)
@@ -102,7 +102,7 @@ class WrongProject(Unauthorized):
 
     @property
     def reason(self) -> str:
-        return f"this is another Bellcast (project {self.project}), and these credentials are not for it"
+        return f"this server belongs to another project ({self.project}) than these credentials"
 
 
 class Forbidden(RequestRefused):
@@ -118,7 +118,7 @@ class TooManyRequests(RequestRefused):
 
 
 class Unavailable(BellcastError):
-    """The server could not be reached or could not work, after every try.
+    """The server could not be reached or was not available in any attempt.
 
     `retry_after` is the server's estimate in seconds. `status` is None without a response."""
 
@@ -134,7 +134,7 @@ class Unavailable(BellcastError):
 
 
 class Unreadable(BellcastError):
-    """The response is not one of a Bellcast server. Check the URL."""
+    """The response does not come from a Bellcast server. Check the URL."""
 
     def __init__(self, status: int, expected: str, url: str = "") -> None:
         super().__init__(status, expected, url)
@@ -150,7 +150,7 @@ class Unreadable(BellcastError):
 
 
 class BulkInterrupted(BellcastError):
-    """A bulk send stopped between two requests. `results` are the items done; `__cause__` is why it stopped."""
+    """A bulk send stopped between two requests. `results` are the completed items; `__cause__` is the reason."""
 
     def __init__(self, results: Sequence[BulkResult]) -> None:
         super().__init__(results)

@@ -45,7 +45,7 @@ class LostConnection:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait, in seconds, before the next try."""
+    """Wait this many seconds before the next attempt."""
 
     seconds: float
 
@@ -54,13 +54,13 @@ Outcome = HttpResponse | LostConnection
 Step = HttpRequest[Any] | Wait
 
 
-# Seconds for a response: a working server needs milliseconds.
+# Timeout of a response in seconds: a working server needs milliseconds.
 TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The server as an exchange knows it. `timeout` is the seconds for one response."""
+    """The server's properties for an exchange. `timeout` is the number of seconds to wait for one response."""
 
     url: str = ""
     credentials: Credentials | None = None
@@ -71,8 +71,8 @@ class Peer:
 class Retries:
     """Retry limits and backoff.
 
-    Waits double from `first` seconds, never beyond `longest`, with jitter. All tries and waits of one request end
-    within `within` seconds, or within the timeout of one response if that is longer."""
+    Waits double from `first` seconds up to `longest`, with jitter. All attempts and waits of one request end within
+    `within` seconds, or within the timeout of one response if that is longer."""
 
     tries: int = 3
     first: float = 0.2
@@ -82,7 +82,8 @@ class Retries:
     clock: Callable[[], float] = time.monotonic
 
     def wait(self, request: HttpRequest[Any], tried: int, outcome: Outcome, left: float) -> float | None:
-        """Return the seconds until the next try, or None for no other try. `left` is the remaining part of `within`."""
+        """Return the seconds until the next attempt, or None if there is none. `left` is the remaining part of
+        `within`."""
         if tried >= self.tries or not _worth_repeating(request, outcome):
             return None
         retry_after = _retry_after(outcome)
@@ -218,8 +219,8 @@ def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Bellcas
 
 
 def _problem(answer: HttpResponse) -> Problem:
-    """Return the refusal in the server's words; a proxy in between may have put its own page there."""
+    """Return the server's problem document; a proxy may have replaced it by its own page."""
     try:
         return msgspec.json.decode(answer.content, type=Problem)
     except msgspec.DecodeError:
-        return Problem(status=answer.status, code="unknown", title="refused without a reason Bellcast would give")
+        return Problem(status=answer.status, code="unknown", title="refused without a reason")

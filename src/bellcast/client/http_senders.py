@@ -1,4 +1,4 @@
-"""The two ways a plan reaches the server: blocking and awaiting. All I/O of the client is here."""
+"""The two ways to execute a plan: blocking and awaiting. All I/O of the client is here."""
 
 import asyncio
 import inspect
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("bellcast")
 
-# Below the 5 s after which uvicorn closes idle connections, so that a request seldom meets a closing one.
+# Below the 5 s after which uvicorn closes idle connections, so that requests rarely meet a closing connection.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 # Seconds to connect: a server on any reachable network accepts within one.
 CONNECT_TIMEOUT = 1.0
@@ -93,7 +93,7 @@ def connection(url: str) -> dict[str, Any]:
 
 
 def _of_token(peer: Peer, bearer: str) -> Credentials:
-    """Return a session token's credentials; with the project's key, by which another server is recognised."""
+    """Return a session token's credentials, with the project's key, by which another project's server is recognized."""
     return Credentials(bearer, peer.credentials.key if peer.credentials else None)
 
 
@@ -139,7 +139,7 @@ def _sendable(http: httpx.Client | httpx.AsyncClient, request: HttpRequest[Any],
 
 
 def _answer(response: httpx.Response, started: float) -> HttpResponse:
-    # As sent: a line break in a decoded key would begin another line.
+    # Not decoded: a line break in a key would begin another log line.
     path = response.request.url.raw_path.partition(b"?")[0].decode("ascii")
     _log(response.request.method, path, response.status_code, started)
     return HttpResponse(response.status_code, response.content, response.headers)
@@ -151,7 +151,7 @@ def _lost(error: httpx.TransportError, request: HttpRequest[Any], started: float
 
 
 def _log(method: str, path: str, status: object, started: float) -> None:
-    # Without the query, and never with a header: those may have ids and secrets.
+    # Without query and headers, which may contain ids and secrets.
     log.debug(
         "request_sent method=%s path=%s status=%s ms=%.1f", method, path, status, (time.monotonic() - started) * 1e3
     )

@@ -22,8 +22,8 @@ def page(
     limit: int | None = None,
     before: str | None = None,
 ) -> HttpRequest[InboxPage]:
-    """Return a page of the inbox, newest first; give its `next` as `before` to get the page after it. `since` leaves
-    out notifications created before that time."""
+    """Return a page of the inbox, newest first. Pass its `next` as `before` to get the next page. `since` excludes
+    notifications created before that time."""
     moment = None if since is None else arguments.past_moment("since", since)
     since = moment.isoformat() if isinstance(moment, datetime) else moment
     params = query(view=view, type=type, tag=tag, since=since, limit=limit, before=before)
@@ -38,7 +38,7 @@ def changed(
     tag: Text | None = None,
     limit: int | None = None,
 ) -> HttpRequest[InboxPage | None]:
-    """Return the first page when anything has changed since that position; None when nothing has. Made for polling."""
+    """Return the first page if anything has changed since that position, else None. Use it for polling."""
     params = query(view=view, type=type, tag=tag, limit=limit)
     return HttpRequest(
         "GET",
@@ -77,8 +77,8 @@ def act(id: Text, key: Text) -> HttpRequest[Notification]:
 
 
 def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration | None = None) -> HttpRequest[Changed]:
-    """Snooze the notifications with these ids, until a time, for a duration such as "3h", or until="back": until `back()`,
-    at most 30 days."""
+    """Snooze the notifications with these ids until a time, for a duration such as "3h", or with until="back" until
+    `back()` is called, at most 30 days."""
     if (until is None) == (duration is None):
         raise InvalidArgument("until", "expected until or duration")
     end: dict[str, Any] = (
@@ -91,7 +91,7 @@ def snooze(*ids: Text, until: datetime | str | None = None, duration: Duration |
 
 
 def back() -> HttpRequest[Changed]:
-    """The recipient is back: return what was snoozed until then."""
+    """Return the notifications that were snoozed with until="back", because the recipient is back."""
     return HttpRequest("POST", path("inbox", "back"), reads(Changed), harmless=True)
 
 
@@ -125,7 +125,7 @@ def clear(view: Literal["read", "archived", "snoozed", "all"], **of: Unpack[OfTy
 
 
 class Action(Protocol):
-    """Takes ids, or all=True (of a type, view or tag); ids that the inbox does not have are ignored."""
+    """An action on notifications by ids, or all=True (of a type, view or tag). Unknown ids are ignored."""
 
     def __call__(self, *ids: Text, all: bool = False, **of: Unpack[Filter]) -> HttpRequest[Changed]: ...
 
@@ -145,7 +145,7 @@ def _action(verb: str, does: str, *, name: str = "") -> Action:
 def _selected(ids: tuple[Text, ...], of: Mapping[str, Any], *, all: bool) -> Mapping[str, Any]:
     if not all:
         for name in of:
-            raise InvalidArgument(name, "is for all=True only")
+            raise InvalidArgument(name, "is only for all=True")
         return {"ids": arguments.names("ids", ids)}
     if ids:
         raise InvalidArgument("ids", "expected ids or all=True, got both")

@@ -1,4 +1,4 @@
-"""Requests for jobs that were set aside."""
+"""Requests for dead jobs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from bellcast.client.request import HttpRequest, nothing, path, query, reads
 def page(
     *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
-    """Return a page of dead jobs, as a dict with a list and `next`, which goes into `after`."""
+    """Return a page of dead jobs, as a dict with a list and `next`, the value of `after` for the next page."""
     return HttpRequest("GET", "/v1/jobs", reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
 
 

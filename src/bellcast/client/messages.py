@@ -1,4 +1,4 @@
-"""Requests for messages: what leaves through channels other than the inbox."""
+"""Requests for messages through channels other than the inbox."""
 
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
@@ -20,7 +20,7 @@ def page(
     after: str | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[MessagePage]:
-    """Return a page of messages, newest first. Pass its `next` as `after` for the page after it."""
+    """Return a page of messages, newest first. Pass its `next` as `after` for the next page."""
     params = query(
         channel=channel,
         state=state,
@@ -45,12 +45,12 @@ def attempts(id: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, A
 
 
 def retry(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
-    """Queue a message that failed or bounced again."""
+    """Queue a failed or bounced message again."""
     return HttpRequest("POST", f"{_path(id)}/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
 
 
 def release(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[Retried]:
-    """Send a simulated message for real. Raises Conflict without a provider of its channel."""
+    """Send a simulated message for real. Raises Conflict if its channel has no provider."""
     return HttpRequest("POST", f"{_path(id)}/release", reads(Retried), params=query(tenant=tenant, dry_run=dry_run))
 
 
@@ -65,7 +65,7 @@ _RETRY_FILTER: dict[str, arguments.Convert] = {"channel": arguments.name, "since
 
 
 def retry_all(*, tenant: Text | None = None, dry_run: bool = False, **of: Unpack[RetryFilter]) -> HttpRequest[Retried]:
-    """Queue all messages again that failed or bounced, of a `channel`, created `since` a time."""
+    """Queue all failed or bounced messages again, optionally only those of a `channel` or created `since` a time."""
     content = json(arguments.fields_without_none("", of, _RETRY_FILTER))
     return HttpRequest(
         "POST", "/v1/messages/retry", reads(Retried), params=query(tenant=tenant, dry_run=dry_run), **content

@@ -1,8 +1,8 @@
 """Turn one pure function into a method of both clients.
 
-A builder takes the caller's arguments and returns the plan of requests. Assigned to a class attribute as
-`name = Method(builder)`, it becomes a method. Type checkers see the builder's parameters; the blocking client returns
-the result and the async client returns an awaitable.
+A builder takes the caller's arguments and returns the plan of requests. As a class attribute, `name = Method(builder)`
+is a method: type checkers see the builder's parameters, the blocking client returns the result, and the async client
+returns an awaitable.
 """
 
 import functools
@@ -18,7 +18,7 @@ S = TypeVar("S", SyncSender, AsyncSender)
 
 
 class Surface(Generic[S]):
-    """An object with `Method` attributes, and the sender that they use."""
+    """A class with `Method` attributes, and the sender that they use."""
 
     def __init__(self, sender: S) -> None:
         self.sender: S = sender

@@ -111,7 +111,7 @@ class Item(Content, total=False):
 
 
 class ImportedItem(Item, total=False):
-    """One notification of another system, with its times. It goes to named recipients and to the inbox alone."""
+    """One notification of another system, with its times. It is for named recipients and only for the inbox."""
 
     created_at: datetime | str
     seen_at: datetime | str | None
@@ -187,27 +187,26 @@ def _complete(fields: dict[str, Any]) -> dict[str, Any]:
 def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> HttpRequest[Sent]:
     """Notify one recipient, several, or an audience (`{"topic": …}`, `{"role": …}`, `{"tenant": …}`, `{"all": True}`).
 
-    It is sent once, however often it has to be tried: every try carries the same idempotency key. Pass your own
-    `idempotency_key` to make calls safe to repeat for 24 hours; the repeated call must have the same content, so give
-    `expires_at` and `send_at` as points in time then. With `send_at` the result has the `schedule`, and no ids yet."""
+    Retries send nothing twice, because all attempts have the same idempotency key. Pass your own `idempotency_key` to
+    make calls safe to repeat for 24 hours. A repeated call must have the same content, so pass `expires_at` and
+    `send_at` as points in time. With `send_at`, the result has the `schedule`, and no ids yet."""
     return once("/v1/notifications", json(draft(to, content)), idempotency_key, Sent)
 
 
 def bulk(items: Iterable[Item]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
     """Send any number of notifications, in requests of 10,000 items at most. Results are in the order of the items.
 
-    An item rejected by the client or the server does not stop the others: its result has the `error`.
-    When the server becomes unreachable, `BulkInterrupted` carries the results so far; give items your own
-    `idempotency_key` to send the rest again safely.
+    An item rejected by the client or the server does not stop the others: its result has the `error`. If the server
+    becomes unreachable, `BulkInterrupted` has the results so far. Give items your own `idempotency_key` so that you can
+    safely send the rest again.
     """
     return (yield from _post("/v1/notifications/bulk", items, _ITEM))
 
 
 def import_notifications(items: Iterable[ImportedItem]) -> Generator[HttpRequest[Any], Any, list[BulkResult]]:
-    """Import notifications of another system with their times (scope `manage`). Nothing alerts: no message, no toast.
-
-    Results and errors are those of `bulk`. Give items an `idempotency_key` and `created_at`: then a repetition imports nothing
-    twice."""
+    """Import notifications of another system with their times (scope `manage`). An import causes no messages and no
+    toasts. Results and errors are those of `bulk`. Give items an `idempotency_key` and `created_at`, so that a repeated
+    import adds nothing twice."""
     return (yield from _post("/v1/import", items, _IMPORTED))
 
 
@@ -217,7 +216,7 @@ def read(id: Text, *, tenant: Text | None = None) -> HttpRequest[Notification]:
 
 
 def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> HttpRequest[Notification]:
-    """Change a sent notification in every inbox that has it. None removes a field."""
+    """Change a sent notification in every inbox that contains it. None removes a field."""
     fields = arguments.fields("", changes, _EDIT)
     for argument, value in fields.items():
         if value is None and argument not in _REMOVABLE:
@@ -226,7 +225,7 @@ def edit(id: Text, *, tenant: Text | None = None, **changes: Unpack[Edit]) -> Ht
 
 
 def recall(id: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
-    """Remove a sent notification from every inbox that has it."""
+    """Remove a sent notification from every inbox that contains it."""
     return HttpRequest("DELETE", _path(id), nothing, params=query(tenant=tenant))
 
 
@@ -262,7 +261,7 @@ def _post(
 
 
 def _slice(where: str, lines: Sequence[bytes]) -> HttpRequest[BulkResults]:
-    """One slice. The server makes a key for each item that has none from the key of the slice."""
+    """Return the request of one slice. For items without a key, the server derives one from the slice's key."""
     body: Body = {"content": b"".join(lines), "headers": {"Content-Type": "application/x-ndjson"}}
     return once(where, body, None, BulkResults, BULK_TIMEOUT)
 
@@ -285,7 +284,7 @@ def _slices(
 
 
 def _entry(number: int, item: Mapping[str, Any], converters: Mapping[str, arguments.Convert]) -> bytes | BulkResult:
-    """Return an item's line, or its refusal in the server's form."""
+    """Return an item's line, or its error in the server's form."""
     try:
         content = drop_none(**arguments.mapping(f"items[{number}]", item))
         return arguments.json(_complete(arguments.fields("", content, converters))) + b"\n"

@@ -60,7 +60,7 @@ def preview(
 def send_test(
     key: Text, channel: Text, to: Text, data: Mapping[str, Any] | None = None, *, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
-    """Send a test message to a recipient, whatever the preferences: `{"message": id}`."""
+    """Send a test message to a recipient, regardless of preferences: `{"message": id}`."""
     content = json({"channel": channel, "to": to, "data": data or {}})
     address = path("templates", arguments.name("key", key), "test")
     return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)

@@ -9,7 +9,8 @@ from bellcast.client.request import HttpRequest, json, nothing, path, query, rea
 
 
 def get(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Return a recipient's preferences: `updated_at` is their last change, `effective` what applies."""
+    """Return a recipient's preferences. `updated_at` is the time of the last change; `effective` are the resulting
+    switches."""
     return HttpRequest("GET", _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant))
 
 

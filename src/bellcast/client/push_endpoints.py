@@ -12,7 +12,7 @@ KINDS = arguments.one_of("fcm", "apns")
 
 
 def page(recipient: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Return a recipient's push endpoints, the last registered first."""
+    """Return a recipient's push endpoints, the most recently registered first."""
     return HttpRequest("GET", _path(recipient), reads(dict[str, Any]), params=query(tenant=tenant))
 
 

@@ -11,9 +11,9 @@ from bellcast.client.errors import InvalidArgument
 from bellcast.client.request import HttpRequest, HttpResponse, drop_none, json, nothing, path, query, reads
 from bellcast.client.responses import IssuedToken, Recipient, RecipientPage, SessionToken
 
-DEFAULT_TTL = 3600  # seconds, as POST /v1/tokens has it
+DEFAULT_TTL = 3600  # seconds, the limit of POST /v1/tokens
 LONGEST_TTL = 30 * 24 * 3600
-MAX_BULK = 10_000  # recipients, as POST /v1/recipients/bulk has it
+MAX_BULK = 10_000  # recipients, the limit of POST /v1/recipients/bulk
 
 
 class Record(TypedDict, total=False):
@@ -40,7 +40,7 @@ _RECORD: dict[str, arguments.Convert] = {
 
 
 def put(key: Text, *, tenant: Text | None = None, **record: Unpack[Record]) -> HttpRequest[Recipient]:
-    """Create or replace a recipient's record. Fields not given are emptied."""
+    """Create or replace a recipient's record. Absent fields are cleared."""
     return _write("PUT", key, tenant, record)
 
 
@@ -82,7 +82,7 @@ def page(
 
 
 def export(key: Text, *, tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Return everything stored for a recipient, to hand to them."""
+    """Return all data stored about a recipient, for a copy on request."""
     return HttpRequest("GET", f"{_path(key)}/export", reads(dict[str, Any]), params=query(tenant=tenant))
 
 
@@ -99,13 +99,13 @@ def token(
 ) -> HttpRequest[SessionToken]:
     """Return a session token for a recipient's page.
 
-    It is valid for `ttl`: seconds, "2h" or a timedelta; from 1 second to 30 days. `topics` and `publish` are patterns
-    of the topics that it may subscribe and publish to. `name` and `roles` are stored in the recipient's record, and
-    `since` too: epoch seconds or a datetime since when the recipient is a member of the app. Announcements sent before
-    it are not for the recipient.
+    It is valid for `ttl` (seconds, "2h" or a timedelta), from 1 second to 30 days. `topics` and `publish` are patterns
+    of the topics that it may subscribe and publish to. `name`, `roles` and `since` are stored in the recipient's
+    record. `since` (epoch seconds or a datetime) is when the recipient joined the app; earlier announcements are not
+    for this recipient.
 
-    With the project secret the token is signed in this process: no request is made, and the server need not be
-    running. With an API key (`bc_…`, scope manage) the server signs it."""
+    With the project secret the token is signed in this process: no request is made, and the server need not be running.
+    With an API key (`bc_…`, scope manage) the server signs it."""
     sub = arguments.name("recipient", recipient)
     seconds = arguments.seconds("ttl", ttl)
     if not 1 <= seconds <= LONGEST_TTL:

@@ -13,8 +13,8 @@ PATH = "/v1/replays"
 
 
 class FailureFilter(TypedDict, total=False):
-    """Selects failures. `channel` and `provider` are of messages, `workflow` of runs, `job` and `webhook` of dead jobs; `since`
-    and `until` are times of their creation."""
+    """Selects failures. `channel` and `provider` apply to messages, `workflow` to runs, `job` and `webhook` to dead
+    jobs. `since` and `until` limit the time of creation."""
 
     kind: Text
     channel: Text
@@ -43,8 +43,9 @@ def failures(
     tenant: Text | None = None,
     **of: Unpack[FailureFilter],
 ) -> HttpRequest[dict[str, Any]]:
-    """Return a page of failed messages, failed runs and dead jobs, newest first, as a dict with a list and `next`, the value
-    of `after` for the next page. `scanned_until` instead of `next`: few failures match; continue with it."""
+    """Return a page of failed messages, failed runs and dead jobs, newest first, as a dict with a list and `next`, the
+    value of `after` for the next page. If it has `scanned_until` instead of `next`, the search stopped early: continue
+    with this value."""
     params = query(limit=limit, after=after, tenant=tenant) | _params(of)
     return HttpRequest("GET", "/v1/failures", reads(dict[str, Any]), params=params)
 

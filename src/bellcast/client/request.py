@@ -1,4 +1,4 @@
-"""One request as a value. Nothing here sends: pure functions build requests, an `Exchange` tries them."""
+"""Requests as values. This module sends nothing: pure functions build requests, and an `Exchange` executes them."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class HttpRequest(Generic[T]):
         return self.harmless or self.method in _REPEATABLE
 
     def __iter__(self) -> Generator["HttpRequest[Any]", Any, T]:
-        """A request is the shortest plan; in a longer one, `yield from` it."""
+        """Yield the request: a single request is a plan, and longer plans `yield from` it."""
         answer: T = yield self
         return answer
 
@@ -61,12 +61,12 @@ class Plan(Protocol[T_co]):
 
 
 def path(*segments: str) -> str:
-    """`/v1/…`, with every segment quoted whole: a key may hold any character."""
+    """Return `/v1/…` with every segment quoted, since keys may contain any character."""
     return "/".join(["/v1", *map(_quoted, segments)])
 
 
 def _quoted(segment: str) -> str:
-    # Dot segments are removed from URLs, which would address another path.
+    # Clients remove dot segments from URLs, which would change the path.
     return segment.replace(".", "%2E") if segment in (".", "..") else quote(segment, safe="")
 
 
@@ -76,8 +76,8 @@ def drop_none(**values: Any) -> dict[str, Any]:
 
 
 def query(**values: Any) -> dict[str, str | int]:
-    """Query parameters, checked; `limit` is a number, `dry_run` a flag that is absent if False, `since` a time, everything else a
-    text."""
+    """Return validated query parameters. `limit` is a number, `dry_run` a flag that is absent if False, `since` a time;
+    all others are texts."""
     given = drop_none(**values)
     if given.get("dry_run") is False:
         del given["dry_run"]
@@ -109,7 +109,7 @@ def json(body: Any) -> Body:
 
 
 def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
-    """Return a decoder for answers of that kind."""
+    """Return a decoder for responses of this type."""
     decoder = msgspec.json.Decoder(kind)
 
     def decode(answer: HttpResponse) -> T:

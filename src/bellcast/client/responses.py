@@ -11,7 +11,7 @@ BodyFormat = Literal["plain", "markdown"]
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of a request that was wrong, `to.topic` or `0.title`, and why."""
+    """One wrong field of a request (`to.topic`, `0.title`) and the reason."""
 
     field: str
     message: str
@@ -19,7 +19,7 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """An RFC 9457 refusal. `retry_after` is in seconds, and only of an item of a request with many."""
+    """An error response (RFC 9457). `retry_after` (seconds) is only set for an item of a bulk request."""
 
     status: int
     code: str
@@ -44,7 +44,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a notification's timeline."""
+    """One entry of a notification's timeline."""
 
     at: datetime
     what: str
@@ -56,7 +56,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one channel: `rule` is the first that applied, `by` the document that set it."""
+    """The outcome of one channel. `rule` is the first rule that applied, `by` the document that set it."""
 
     channel: str
     outcome: str
@@ -69,7 +69,7 @@ class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fact(Moment, frozen=True, kw_only=True):
-    """An event that an explanation rests on, and the notification that it is about."""
+    """An event on which an explanation is based, and its notification."""
 
     notification: str | None = None
 
@@ -83,9 +83,9 @@ class SuggestedAction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a recipient gets a notification through a channel, or does not; `text` has it in sentences. `verdict` is `delivered`,
-    `partly_delivered`, `waiting`, `not_delivered`, `nothing_sent` or `unknown_recipient`; `actions` are requests that may change
-    it."""
+    """An explanation of why a recipient gets or does not get a notification through a channel; `text` has it in
+    sentences. `verdict` is `delivered`, `partly_delivered`, `waiting`, `not_delivered`, `nothing_sent` or
+    `unknown_recipient`; `actions` are requests that may change it."""
 
     channels: list[ChannelExplanation]
     text: str
@@ -124,8 +124,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessagePage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of messages, newest first; `next` is the cursor of the next page. `scanned_until` instead of `next`: few messages
-    match; continue with it."""
+    """One page of messages, newest first; `next` is the cursor of the next page. If it has `scanned_until` instead of
+    `next`, the search stopped early: continue with this value."""
 
     messages: list[Message]
     next: str | None = None
@@ -191,14 +191,14 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
-    """The notification one recipient got."""
+    """The notification created for one recipient."""
 
     id: str
     recipient: str
 
 
 class AnnouncementMade(msgspec.Struct, frozen=True, kw_only=True):
-    """The announcement everyone addressed will find."""
+    """The announcement created for an audience."""
 
     id: str
 
@@ -211,7 +211,7 @@ class Scheduled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """The response to `notify`: a notification for each named recipient, or one announcement for all the others; with
+    """The response to `notify`: a notification for each named recipient, one announcement for an audience, or with
     `send_at` a schedule."""
 
     notifications: list[Delivered] = []
@@ -224,7 +224,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The id, when one recipient or one announcement was addressed (the first, when several were). Raises LookupError for a
+        """The id of the notification or announcement; for several recipients, the first id. Raises LookupError for a
         send with `send_at`, which has none yet."""
         if self.schedule is not None:
             raise LookupError(f"The schedule {self.schedule.key} sends this later: it has no id yet.")
@@ -241,13 +241,13 @@ class BulkResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BulkResults(msgspec.Struct, frozen=True, kw_only=True):
-    """One slice's results, in the order of its items."""
+    """The results of one slice, in the order of its items."""
 
     results: list[BulkResult]
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures a badge shows."""
+    """The numbers for a badge."""
 
     unread: int
     unseen: int
@@ -341,8 +341,8 @@ class TopicEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicEventPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Kept live events, oldest first. `recovered` is false if events after the given id are no longer kept; another `epoch`
-    means that earlier ids are unknown."""
+    """Kept live events, oldest first. `recovered` is false if events after the given id are no longer kept. If `epoch`
+    differs, ids from earlier epochs are unknown."""
 
     events: list[TopicEvent]
     next: str | None = None
@@ -378,8 +378,8 @@ class StartedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Triggered(msgspec.Struct, frozen=True, kw_only=True):
-    """A started workflow. `run` is also the id of the only run; for an audience, `runs` is empty. With `send_at` there is a
-    `schedule`, and the ids are empty."""
+    """A started workflow. If there is only one run, `run` is also its id. For an audience, `runs` is empty. With
+    `send_at` there is a `schedule`, and the ids are empty."""
 
     trigger: str = ""
     run: str = ""
@@ -394,7 +394,7 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStep(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step of a run did. `reason` tells why it was skipped or failed."""
+    """The state of a step. `reason` tells why it was skipped or failed."""
 
     key: str
     type: str
@@ -439,14 +439,14 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IssuedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A session token as the server hands it out."""
+    """A session token created by the server."""
 
     token: str
     expires_at: datetime
 
 
 class SessionToken(str):
-    """A session token, ready to hand to a page: a string that knows when it ends."""
+    """A session token for a page: a string with its expiry time."""
 
     expires_at: datetime
 

@@ -1,6 +1,5 @@
-"""The server's rules, applied before something is signed or written that the server would refuse later.
-
-Sizes are checked against the default limits. Every error names the argument."""
+"""The server's rules, checked before signing or writing something that the server would refuse later. Sizes are
+compared with the default limits. Every error names the argument."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from bellcast.model.notifications import Draft
 LIMITS = Limits()
 # The longest session token that the server reads.
 MAX_TOKEN = 8_192
-# PostgreSQL's jsonb cannot contain this character. An escaped backslash before it makes it plain text.
+# PostgreSQL's jsonb cannot contain this character. After an escaped backslash, it is plain text.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 _draft = msgspec.json.Decoder(Draft)
@@ -32,7 +31,7 @@ def check_session(recipient: str, claims: Mapping[str, Any]) -> None:
 
 
 def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
-    """Raise InvalidArgument, naming the longest claim, if the server would not read a token of this length."""
+    """Raise InvalidArgument, naming the longest claim, if the token is too long for the server."""
     if len(token) > MAX_TOKEN:
         longest = max(claims, key=lambda claim: len(repr(claims[claim])), default="recipient")
         raise InvalidArgument(longest, f"must be shorter: a token has at most {MAX_TOKEN} characters, got {len(token)}")

@@ -1,4 +1,4 @@
-"""The notification manager that Socket.IO apps usually write themselves, built on Bellcast: it sends live events and
+"""A replacement for the notification manager that Socket.IO apps usually write themselves: it sends live events and
 stores notifications in the inbox."""
 
 from collections.abc import Mapping

@@ -20,14 +20,14 @@ def subscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> Ht
 
 
 def unsubscribe(topic: Text, recipient: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
-    """Unsubscribe a recipient from a topic. Notifications sent before stay."""
+    """Unsubscribe a recipient from a topic. Earlier notifications stay in the inbox."""
     return HttpRequest("DELETE", _subscription(topic, recipient), nothing, params=query(tenant=tenant))
 
 
 def subscriptions(
     topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[SubscriptionPage]:
-    """Return a page of a topic's subscribers. Pass its `next` as `after` for the page after it."""
+    """Return a page of a topic's subscribers. Pass its `next` as `after` for the next page."""
     params = query(limit=limit, after=after, tenant=tenant)
     return HttpRequest("GET", f"{_topic(topic)}/subscriptions", reads(SubscriptionPage), params=params)
 
@@ -40,8 +40,8 @@ def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence
 def topic_events(
     topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[TopicEventPage]:
-    """Return a page of the kept live events of a topic, oldest first. `after` is the id of an event or the `next` of the
-    page before."""
+    """Return a page of the kept live events of a topic, oldest first. `after` is the id of an event or the `next` of
+    the previous page."""
     params = query(limit=limit, after=after, tenant=tenant)
     return HttpRequest("GET", f"{_topic(topic)}/events", reads(TopicEventPage), params=params)
 
@@ -62,9 +62,8 @@ def publish(
 ) -> HttpRequest[None]:
     """Publish a live event to a topic, several topics or `{"recipient": id}`.
 
-    `exclude` is the id of a connection that does not receive it. With `keep=False` clients that reconnect do not receive it
-    either. An event that the server may have received is not
-    sent again: it could arrive twice."""
+    `exclude` is the id of a connection that does not receive it. With `keep=False`, clients that reconnect later do not
+    receive it. A request that may have reached the server is not retried, because the event could arrive twice."""
     return HttpRequest(
         "POST", "/v1/events", nothing, **json(event(to, name, data, exclude=exclude, keep=keep, tenant=tenant))
     )
@@ -93,13 +92,13 @@ def event(
 def connections(
     *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[ConnectionPage]:
-    """Return a page of the live connections. Pass its `next` as `after` for the page after it."""
+    """Return a page of the live connections. Pass its `next` as `after` for the next page."""
     params = query(limit=limit, after=after, tenant=tenant)
     return HttpRequest("GET", "/v1/connections", reads(ConnectionPage), params=params)
 
 
 def stats(tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
-    """Return the numbers of connections and stored rows of a tenant, or of all together."""
+    """Return the numbers of connections and stored rows of a tenant, or of all tenants."""
     return HttpRequest("GET", "/v1/stats", reads(dict[str, Any]), params=query(tenant=tenant))
 
 

@@ -13,15 +13,15 @@ PATH = "/v1/webhooks"
 def page(
     *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
-    """Return a page of webhooks, as a dict with a list and `next`, which goes into `after`."""
+    """Return a page of webhooks, as a dict with a list and `next`, the value of `after` for the next page."""
     return HttpRequest("GET", PATH, reads(dict[str, Any]), params=query(limit=limit, after=after, tenant=tenant))
 
 
 def create(
     url: Text, events: Sequence[Text], *, tenant: Text | None = None, dry_run: bool = False
 ) -> HttpRequest[dict[str, Any]]:
-    """Create a webhook. The result has its `secret`, which is not shown again; the tenant `*` gets all events. A dry run has
-    no secret."""
+    """Create a webhook. The result has its `secret`, which is not shown again. With the tenant `*`, it receives the
+    events of all tenants. A dry run has no secret."""
     body = {"url": arguments.text("url", url), "events": arguments.names("events", events)}
     params = query(tenant=tenant, dry_run=dry_run)
     return HttpRequest("POST", PATH, reads(dict[str, Any]), params=params, **json(body))

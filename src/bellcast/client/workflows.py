@@ -27,7 +27,7 @@ def trigger(
     idempotency_key: Text | None = None,
     tenant: Text | None = None,
 ) -> HttpRequest[Triggered]:
-    """Start a workflow for one recipient, several, or an audience. It starts once, however often it has to be tried.
+    """Start a workflow for one recipient, several, or an audience. Retries do not start it twice.
 
     With `send_at` it starts later, and the result has the `schedule`: a point in time, or a text without an offset in
     `timezone` (an IANA name, or "recipient")."""
@@ -53,7 +53,7 @@ def cancel(
 ) -> HttpRequest[Cancelled]:
     """Cancel the runs of a workflow that were triggered with this key, for all recipients or, with `to`, for some."""
     body: dict[str, Any] = {"cancel_key": arguments.name("cancel_key", cancel_key)}
-    if to is not UNSET:  # None is refused: it would cancel the runs of all recipients
+    if to is not UNSET:  # None is refused, because it would cancel the runs of all recipients
         body["to"] = arguments.target("to", to)
     where = _workflow(workflow, "cancel")
     return HttpRequest(
@@ -64,7 +64,7 @@ def cancel(
 def change(
     key: Text, *, active: bool | None = None, version: int | None = None, tenant: Text | None = None
 ) -> HttpRequest[dict[str, Any]]:
-    """Switch a workflow on or off, or make another version current."""
+    """Activate or deactivate a workflow, or make another version current."""
     body = drop_none(
         active=None if active is None else arguments.flag("active", active),
         version=None if version is None else arguments.whole("version", version),

@@ -15,8 +15,8 @@ from bellcast.contrib import outbox, payloads
 
 
 def notify(connection: Any, to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> None:
-    """Write a notification in the connection's transaction: the arguments of `Bellcast.notify`. A key that waits
-    already adds no row."""
+    """Write a notification in the connection's transaction. Arguments as for `Bellcast.notify`. If a row with the same
+    key is already waiting, no row is added."""
     _insert(connection, "notify", outbox.row_key(idempotency_key), payloads.notification(to, content, None))
 
 
@@ -44,7 +44,7 @@ def _insert(connection: Any, kind: outbox.Kind, key: Any, payload: str) -> None:
 
 def _dialect(connection: Any) -> tuple[outbox.Dialect, str]:
     """Return the SQL dialect and the parameter mark of the connection's driver."""
-    # An app's subclass of the driver's connection is in a package of the app.
+    # The connection may be the app's subclass of the driver's class, in a package of the app.
     packages = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
     package = next((one for one in packages if hasattr(sys.modules[one], "paramstyle")), packages[0])
     mark = "?" if getattr(sys.modules[package], "paramstyle", "format") == "qmark" else "%s"

@@ -34,8 +34,8 @@ def install(
 ) -> None:
     """Give the app a client, and a path that returns `{"token", "expires_at"}` for the signed-in user.
 
-    `recipient` is a dependency that returns the user's id, the arguments of `AsyncBellcast.token` as a dict, or None,
-    which is a 401. Without `bell`, the client is `AsyncBellcast()`; it is closed with the app."""
+    `recipient` is a dependency that returns the user's id, the arguments of `AsyncBellcast.token` as a dict, or None
+    for a 401. Without `bell`, the client is `AsyncBellcast()`. It is closed with the app."""
     client = app.state.bellcast = bell or AsyncBellcast()
     inner = app.router.lifespan_context
 

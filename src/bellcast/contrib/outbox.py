@@ -58,14 +58,16 @@ def table_sql(dialect: Dialect) -> str:
 
 
 def insert_sql(dialect: Dialect, marks: Sequence[str]) -> str:
-    """Return the statement that inserts key, kind and payload. `marks` are the three parameter marks of the driver."""
+    """Return the statement that inserts key, kind and payload. `marks` are the driver's three parameter
+    placeholders."""
     key = "`key`" if dialect == "mysql" else "key"
     verb, end = ("INSERT IGNORE", "") if dialect == "mysql" else ("INSERT", " ON CONFLICT (key) DO NOTHING")
     return f"{verb} INTO {TABLE} ({key}, kind, payload) VALUES ({', '.join(marks)}){end}"
 
 
 def row_key(key: object = None) -> uuid.UUID:
-    """Return the key of a row: a UUID as it is, the UUIDv5 (URL namespace) of another text, or a new UUID for None."""
+    """Return the key of a row: a UUID unchanged, the UUIDv5 (URL namespace) of any other text, or a new UUID for
+    None."""
     if key is None:
         return uuid.uuid4()
     if isinstance(key, uuid.UUID):
@@ -74,7 +76,7 @@ def row_key(key: object = None) -> uuid.UUID:
 
 
 def uuid_of(text: str) -> uuid.UUID:
-    """Return the UUID in a text, or the UUIDv5 (URL namespace) of another text."""
+    """Return the UUID in a text, or the UUIDv5 (URL namespace) of any other text."""
     try:
         return uuid.UUID(text)
     except ValueError:
@@ -87,6 +89,6 @@ def encode(payload: dict[str, Any]) -> str:
 
 
 def as_json(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the payload with JSON values only: times are texts, and encoded parts are decoded."""
+    """Return the payload with JSON values only: times become texts, and encoded parts are decoded."""
     value: dict[str, Any] = msgspec.json.decode(arguments.json(dict(payload)))
     return value

@@ -16,7 +16,7 @@ from bellcast.contrib import relay
 from bellcast.contrib.outbox import TABLE, Dialect, uuid_of
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, Row
 
-# Of SQLite: the text that sorts by time, as Django writes it.
+# Time format in SQLite: text that sorts by time, as Django writes it.
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 SQLITE_TIMEOUT = 20.0  # seconds to wait for another writer
 DUE = "refused_at IS NULL AND (next_attempt_at IS NULL OR next_attempt_at <= {mark})"
@@ -42,7 +42,7 @@ class OutboxRows:
         now = self.now()
         due = DUE.format(mark=self._mark)
         ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]
-        # Read after the due rows: a row that another relay leases in between holds them.
+        # Read after the due rows: if another relay leases a row in between, that row holds the rows behind it.
         ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
             return []
@@ -125,7 +125,7 @@ def connect(url: str) -> OutboxRows:
         file = Path(unquote(parts.path).removeprefix("/") if parts.path.startswith("/") else parts.path)
         if not file.exists():
             raise ValueError(f"the file {file} does not exist")
-        # The exit of a process uses the connection of its relay thread, which has ended then.
+        # At process exit, the connection of the relay thread is used after the thread has ended.
         connection = sqlite3.connect(file, timeout=SQLITE_TIMEOUT, isolation_level=None, check_same_thread=False)
         return OutboxRows(connection, "sqlite")
     if scheme in ("postgresql", "postgres"):
@@ -145,7 +145,7 @@ def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: 
 
 
 def _decoded(payload: Any) -> Any:
-    """Return the value of a payload that the driver did not decode; None for one that is nested too deeply."""
+    """Decode a payload that the driver did not decode; None if it is nested too deeply."""
     try:
         return json.loads(payload) if isinstance(payload, str | bytes) else payload
     except RecursionError:
@@ -153,6 +153,6 @@ def _decoded(payload: Any) -> Any:
 
 
 def _time(value: Any) -> datetime:
-    """Return an aware time of a driver's value, which is in UTC if it has no zone."""
+    """Return an aware datetime. A driver's value without a zone is in UTC."""
     moment = datetime.fromisoformat(value) if isinstance(value, str) else value
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

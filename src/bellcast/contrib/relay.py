@@ -1,9 +1,10 @@
 """The relay of the outbox table: sends due rows to Bellcast and deletes the acknowledged ones.
 
-Rows are sent in the order of their ids. A failure that can pass holds the row and all behind it until it succeeds, except one
-that lasts: the rows of a tenant that has used its daily budget wait for the next day, and hold none of another tenant. A row
-that the server refuses is set aside. Several relays on one table are safe: the rows that one leases hold those behind them
-for the others, and the row's key, which is the idempotency key of the send, absorbs repeats."""
+Rows are sent in the order of their ids. After a temporary failure, the row and all rows behind it wait until it
+succeeds. The exception is a used-up daily budget: the tenant's rows wait for the next day, and rows of other tenants do
+not wait for them. A row that the server refuses is marked and not sent. Several relays can share a table: rows leased
+by one hold the rows behind them for the others, and the row's key, which is the idempotency key of the send, prevents
+duplicates."""
 
 import logging
 import threading
@@ -26,20 +27,22 @@ BATCH_ROWS = 500
 # A relay that died holds its rows for this long.
 LEASE = timedelta(seconds=60)
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
-# Rows that were attempted and are not due hold those behind them. Their times are within LEASE and LONGEST_BACKOFF of now;
-# the rest is for relays whose clocks differ. The limit keeps rows for later out of the search.
+# A row that was attempted and is not due holds the rows behind it. Its due time is within LEASE and LONGEST_BACKOFF of
+# now, plus a margin for relays whose clocks differ. The limit keeps rows scheduled for later out of the search.
 HOLD_WINDOW = 2 * LEASE
-# Between two looks at a row that holds the others: the relay that leased it does not wake this one.
+# Interval between checks of a row that holds the others: the relay that leased it does not wake this one.
 HELD_POLL = 5.0
-# A live event that is older has no use for its receivers.
+# Maximum age of a live event; receivers have no use for older ones.
 EVENT_LIFETIME = timedelta(seconds=60)
-# A repetition of the request has the same outcome, so its rows are refused. Other failures can pass: a wrong secret is corrected.
+# Repeating the request would have the same outcome, so its rows are refused. Other failures are temporary; even a wrong
+# secret can be corrected.
 PERMANENT = frozenset({400, 409, 413, 422})
-# Of one item of a request that was accepted: its limit or a timeout passes, as do errors of the server.
+# Temporary failures of one item in an accepted request: a limit, a timeout, or an error of the server.
 PASSING = frozenset({408, 425, 429})
-# Addresses that were sent recently and are not sent again.
+# Number of recently written addresses that are not written again.
 KNOWN_ADDRESSES = 10_000
-# Of the payload: e-mail addresses and phone numbers of recipients, written to their records before the send.
+# Payload field with e-mail addresses and phone numbers of recipients, which are written to their records before the
+# send.
 ADDRESSES = "addresses"
 
 
@@ -59,7 +62,7 @@ class OutboxTable(Protocol):
     """The table, in any database. Each method is one or more committed transactions."""
 
     def now(self) -> datetime:
-        """Return the current time as the rows have it."""
+        """Return the current time of the rows' clock."""
         ...
 
     def lease(self, limit: int) -> Sequence[Row]:
@@ -75,7 +78,7 @@ class OutboxTable(Protocol):
     def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None: ...
 
     def reschedule(self, id: int, seconds: float, error: str) -> None:
-        """Postpone a row as one that was not attempted, so that it holds no other."""
+        """Postpone a row and mark it as not attempted, so that it holds no other."""
         ...
 
     def next_due(self) -> float | None:
@@ -85,7 +88,8 @@ class OutboxTable(Protocol):
 
 @dataclass(slots=True)
 class Round:
-    """The result of one round. `sent` has the ids of notifications by row key; `failure` is why it stopped early."""
+    """The result of one round. `sent` has the ids of notifications by row key; `failure` is the reason why the round
+    stopped early."""
 
     sent: dict[UUID, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
@@ -115,7 +119,7 @@ class Relay:
             if len(rows) < BATCH_ROWS:
                 break
         if done.failure is None:
-            # Another relay, woken by rows that were committed meanwhile, found them behind those of this lease.
+            # Another relay, woken by newer rows, found them behind the rows of this lease.
             done.wait = 0.0 if rows else self._table.next_due()
         return done
 
@@ -159,17 +163,19 @@ class Relay:
         self._table.delete([row.id for row in batch if row.key in done.sent])
 
     def _at_once(self, row: Row, result: BulkResult) -> BulkResult:
-        """Send a row whose `send_at` passed while it waited, which the server refused, without it; return the result."""
+        """Send a row without its `send_at`, which passed while the row waited and was refused by the server; return the
+        result."""
         if result.error is None or not _is_late(row, result.error, self._table.now()):
             return result
         fields = {name: value for name, value in row.payload.items() if name not in ("send_at", "timezone")}
-        # Under another key: this is another body, and each round begins with the row as it is.
+        # Under another key, because the body differs, and each round begins with the original row.
         key = f"{_draft(row)['idempotency_key']} late"
         (result,) = self._bulk([row._replace(payload={**fields, "idempotency_key": key})])
         return result
 
     def _bulk(self, batch: Sequence[Row]) -> Iterable[BulkResult]:
-        """Send the rows in one request. If it is refused as a whole, send each alone, so that one does not block all."""
+        """Send the rows in one request. If the request is refused as a whole, send each row alone, so that one row does
+        not block all."""
         lines = b"\n".join(arguments.json(_draft(row)) for row in batch)
         body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
         try:
@@ -272,8 +278,9 @@ def _draft(row: Row) -> dict[str, Any]:
 
 
 def _is_late(row: Row, error: Problem, now: datetime) -> bool:
-    """True if the server refused a readable `send_at`, and that not because it is too far ahead."""
-    if [one.field.split(".", 1)[-1] for one in error.errors] != ["send_at"]:  # `7.send_at`, by its place in the request
+    """True if the server refused a readable `send_at` because it has passed, not because it is too far ahead."""
+    # for example `7.send_at`, by the item's index in the request
+    if [one.field.split(".", 1)[-1] for one in error.errors] != ["send_at"]:
         return False
     try:
         at = datetime.fromisoformat(str(row.payload.get("send_at")))

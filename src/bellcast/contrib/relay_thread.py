@@ -16,14 +16,14 @@ from bellcast.contrib.relay import Relay, RelayThread, Round
 
 log = logging.getLogger("bellcast.relay")
 
-# Seconds between two looks at the table: commits of other processes wake nothing here.
+# Poll interval in seconds: commits of other processes do not wake this thread.
 POLL_INTERVAL = 1.0
-# Seconds that the exit of a process waits for a round.
+# How long the exit of a process waits for a round, in seconds.
 EXIT_TIMEOUT = 5.0
 
 
 class DatabaseRelay:
-    """The relay of one database. It connects again after the connection was lost."""
+    """The relay of one database. It reconnects after a lost connection."""
 
     def __init__(self, database_url: str, bell: Bellcast) -> None:
         self._url = database_url
@@ -32,7 +32,7 @@ class DatabaseRelay:
         self._relay: Relay | None = None
 
     def run(self) -> Round:
-        """Do one round. Never raises: a database that is away is tried again after POLL_INTERVAL."""
+        """Do one round. Never raises: an unavailable database is retried after POLL_INTERVAL."""
         try:
             if self._relay is None:
                 self._rows = outbox_rows.connect(self._url)
@@ -64,13 +64,13 @@ class AppRelay:
         atexit.register(self.finish)
 
     def wake(self) -> None:
-        """Send now what was committed."""
+        """Send committed rows now."""
         self._thread.wake()
 
     def finish(self) -> None:
-        """Send what is due, and end the thread. Otherwise this happens at exit."""
+        """Send the due rows, and end the thread. By default this happens at exit."""
         atexit.unregister(self.finish)
-        # A thread that waits for a response still has the connection; its rows are sent by the next relay.
+        # A thread that waits for a response still uses the connection; its rows are sent by the next relay.
         if self._thread.stop(EXIT_TIMEOUT):
             self._relay.run()
             self._relay.close()
@@ -78,10 +78,9 @@ class AppRelay:
 
 
 def start(database_url: str, bell: Bellcast | None = None) -> AppRelay:
-    """Send the rows of the table from a thread of this process, and at exit what is due then.
-
-    Call it once in each process that sends, after a fork; several are safe. Raises ImportError without the driver, ValueError
-    for a wrong URL, and the driver's errors. `bell` is closed at the end; it should try once, since the relay has its own
+    """Send the rows of the table from a thread of this process, and due rows once more at exit. Call it once in each
+    process that sends, after a fork. Several relays are safe. Raises ImportError without the driver, ValueError for a
+    wrong URL, and the driver's errors. `bell` is closed at the end. It should not retry, because the relay has its own
     backoff."""
     outbox_rows.connect(database_url).close()
     client = bell or Bellcast(retries=Retries(tries=1))

@@ -26,7 +26,7 @@ from bellcast.contrib import outbox, payloads
 class OutboxInsert(Executable, ClauseElement):
     """A statement that writes a row of the outbox. `body` is the payload of the SQL function, with the idempotency key."""
 
-    # Each statement has its own values, so a compiled one cannot be used again.
+    # Each statement has its own values, so a compiled one cannot be reused.
     inherit_cache = False
 
     kind: outbox.Kind
@@ -36,7 +36,8 @@ class OutboxInsert(Executable, ClauseElement):
 
 
 def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> OutboxInsert:
-    """Notify one recipient, several, or an audience, as `Bellcast.notify` does. A key that waits already adds no row."""
+    """Notify one recipient, several, or an audience, like `Bellcast.notify`. If a row with the same key is already
+    waiting, no row is added."""
     body = payloads.notification(to, content, idempotency_key)
     return OutboxInsert("notify", body, payloads.notification(to, content, None), str(outbox.row_key(idempotency_key)))
 

@@ -13,7 +13,7 @@ from bellcast.ports import Action, Context, Marked, Marking
 from bellcast.ports.inboxes import REPORTED
 from bellcast.ports.webhooks import no_report
 
-# As many as a step of the maintenance wakes: other writers wait for about 10 ms.
+# The same as in a maintenance step: other writers wait for about 10 ms.
 WAKE_BATCH_ROWS = 250
 
 
@@ -29,7 +29,8 @@ async def mark(engines: Context, tenant: str, inbox: int, marking: Marking) -> M
 
 
 async def wake_until_back(engines: Context, inbox: Inbox) -> Marked:
-    """The recipient is back: return what was snoozed until then, in steps that leave room for other writers."""
+    """Return the notifications that were snoozed until the recipient is back, in steps that leave room for other
+    writers."""
     changed = 0
     while True:
         marked = await engines.store.inboxes.wake_until_back(inbox.number, engines.clock.now(), WAKE_BATCH_ROWS)

@@ -1,4 +1,5 @@
-"""Announcements: added to the inboxes of connected recipients now, to other inboxes when they are opened."""
+"""Announcements are added to the inboxes of connected recipients immediately, and to other inboxes when they are
+opened."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Live events: published to connected clients; cache topics keep their last event for later subscribers."""
+"""Live events are published to connected clients. Cache topics keep their last event for later subscribers."""
 
 import msgspec
 
@@ -8,12 +8,12 @@ from bellcast.ports import Context, LastEvent
 
 
 async def publish(engines: Context, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:
-    """Save the last events of cache topics, publish, and commit what follows from the events. Return the events with the ids of
-    those that are kept.
+    """Save the last events of cache topics, publish, and commit the reactions to the events. Return the events with the
+    ids of kept ones.
 
-    With a `key`, what follows is committed once, however often the same events are published, and committed first: nothing is
-    published until it is. Without a key, a caller that repeats a failed publish must not send twice, so the commit is last; a
-    store that is away refuses the events before they are published."""
+    With a `key`, the reactions are committed once, however often the same events are published. They are committed
+    first: nothing is published before. Without a key, a caller that repeats a failed publish must not send twice, so
+    the commit comes last, and if the store is unavailable, the events are refused before they are published."""
     if key is not None:
         await engines.reactions.react(events, key)
     elif await engines.reactions.matches(events):

@@ -1,4 +1,5 @@
-"""Import notifications of another system: rows with their original times. Nothing alerts: no message, no toast, no webhook."""
+"""Import notifications of another system: rows with their original times. An import causes no message, toast or
+webhook."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from bellcast.ports import Context, ImportRequest, Sent
 async def import_many(
     engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
 ) -> list[bytes | BellcastError]:
-    """Commit notifications in order, each whole or refused alone; return answers and refusals in the same order. They are no
-    sends: quotas do not count them."""
+    """Commit notifications in order, each accepted or refused separately; return answers and refusals in the same
+    order. Imports do not count towards quotas."""
     prepared = await _prepare_many(engines, limits, drafts)
     requests = [one for one in prepared if isinstance(one, ImportRequest)]
     results = iter(await _commit(engines, requests))
@@ -28,7 +29,7 @@ async def import_many(
 async def plan_many(
     engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
 ) -> list[int | BellcastError]:
-    """Return the number of recipients of each draft, or its refusal, without a look at earlier imports."""
+    """Return the number of recipients of each draft, or its refusal. Earlier imports are not considered."""
     prepared = await _prepare_many(engines, limits, drafts)
     return [len(one.recipients) if isinstance(one, ImportRequest) else one for one in prepared]
 
@@ -96,8 +97,8 @@ def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
 
 
 def _id(engines: Context, draft: ImportedDraft, recipient: str, sent_at: int, now: int) -> str:
-    """Return an id with the time of the notification. With an idempotency key it is always the same, so that a
-    repetition finds the row after the key has expired."""
+    """Return an id with the time of the notification. With an idempotency key it is deterministic, so that a repeated
+    import finds the row even after the key has expired."""
     if draft.idempotency_key is None:
         return ids.place(engines.new_id(now), sent_at)
     name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, recipient, draft.idempotency_key))

@@ -13,13 +13,14 @@ from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 
-# Rows of one step, which blocks other writers for about 10 ms.
+# Rows per step, which blocks other writers for about 10 ms.
 MAINTENANCE_BATCH_ROWS = 250
-# An expiry is published within this time.
+# Maximum delay until an expiry is published.
 EXPIRY_POLL_SECONDS = 0.5
-# Retention is counted in days, so old rows are swept this rarely.
+# Interval of sweeps. It can be long, because retention is in days.
 SWEEP_SECONDS = 600
-# Entries that were removed from the end of the audit since the last line in the log are not noticed.
+# Interval of log lines with the audit head. Entries removed from the end of the log since the last line are not
+# detected.
 HEAD_SECONDS = 3600
 DAY_MS = 24 * 3600 * 1000
 IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -77,14 +78,14 @@ async def _sweep_operators(engines: Context, now: int) -> None:
 
 
 async def log_audit_head(engines: Context) -> None:
-    """Log the newest entry of the audit: a copy that the store cannot change."""
+    """Log the newest entry of the audit log, as a copy outside the store."""
     number, mac = await engines.store.operators.audit_head()
     if number:
         log.info("audit_head", number=number, mac=mac.hex())
 
 
 async def _retire(engines: Context, retention: Retention, now: int) -> None:
-    """Tenants with a retention rule use it; all others use the server's retention."""
+    """Delete old notifications. Tenants with a retention rule use it; all others use the server's retention."""
     retire = engines.store.upkeep.retire
     rules = await engines.store.recipients.tenant_rules()
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
@@ -98,7 +99,7 @@ async def _retire(engines: Context, retention: Retention, now: int) -> None:
 
 
 async def run(engines: Context, retention: Callable[[], Retention]) -> None:
-    """Run until cancelled, with the present retention; retry while the store is unavailable."""
+    """Run until cancelled, with the current retention. Retry while the store is unavailable."""
     swept = headed = 0
     while True:
         try:

@@ -33,7 +33,7 @@ class Quotas:
         self._clock = clock
         self._rules: dict[str, TenantRules] = {}
         self._day = 0
-        self._sums: dict[str, int] = {}  # of the day, from the store
+        self._sums: dict[str, int] = {}  # sends of the day, from the store
         self._unsaved: Counter[str] = Counter()
 
     def take(self, tenant: str, sends: int) -> None:
@@ -45,7 +45,7 @@ class Quotas:
             self._check_day(tenant, sends, per_day, now)
         wait = self._rates.take(_bucket(tenant), per_second, now, sends)
         if wait:
-            raise TooMany(f"This tenant may send {per_second} notifications a second.", retry_after=math.ceil(wait))
+            raise TooMany(f"This tenant may send {per_second} notifications per second.", retry_after=math.ceil(wait))
         if per_day:
             self._unsaved[tenant] += sends
 
@@ -72,7 +72,7 @@ class Quotas:
         if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
             midnight = (self._day + 1) * DAY_MS
             raise TooMany(
-                f"This tenant may send {per_day} notifications a day (UTC).", retry_after=(midnight - now) // 1000 + 1
+                f"This tenant may send {per_day} notifications per day (UTC).", retry_after=(midnight - now) // 1000 + 1
             )
 
     async def load(self) -> None:
@@ -88,7 +88,7 @@ class Quotas:
             self._sums |= sums
 
     async def save(self) -> None:
-        """Save the sends of this node, and learn the sums of all nodes."""
+        """Save the sends of this node, and read the sums of all nodes."""
         if not self._unsaved:
             return
         day, sends = self._clock.now() // DAY_MS, dict(self._unsaved)

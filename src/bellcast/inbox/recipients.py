@@ -13,7 +13,7 @@ from bellcast.model.preferences import Preferences
 from bellcast.ports import Clock, Context, RecipientOfLink
 from bellcast.ports.webhooks import WebhookEvent
 
-# Recipients of one erase step, so that other writers run in between.
+# Recipients erased per step, so that other writers run in between.
 ERASE_BATCH_RECIPIENTS = 100
 
 
@@ -45,7 +45,7 @@ async def get(engines: Context, tenant: str, key: str) -> Recipient:
 
 async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
     """Erase a recipient and its data, close its connections and revoke its sessions."""
-    # Sessions of the current millisecond are revoked too, as in `revoke`.
+    # Also revokes sessions of the current millisecond, as `revoke` does.
     events = await engines.store.recipients.delete(tenant, key, token_clock.now() + 1)
     if events is None:
         raise NotFound("There is no recipient with this key.")
@@ -63,12 +63,13 @@ async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> None:
     engines.router.forget()
 
 
-# A change merges into the preferences before it. Of changes at the same time one succeeds in each round.
+# Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.
 MAX_CHANGE_ROUNDS = 100
 
 
 async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> int:
-    """Replace a recipient's own preferences; the recipient need not exist yet. Return when (UTC milliseconds)."""
+    """Replace a recipient's own preferences; the recipient need not exist yet. Return the time of the change (UTC
+    milliseconds)."""
     write = engines.store.recipients.set_preferences
     events = await _preferences_events(engines, tenant, key, preferences)
     document, switches, now = msgspec.json.encode(preferences), preferences.switches_inbox, engines.clock.now()
@@ -80,8 +81,8 @@ async def set_preferences(engines: Context, tenant: str, key: str, preferences: 
 async def change_preferences(
     engines: Context, tenant: str, key: str, change: Callable[[bytes | None], Preferences]
 ) -> tuple[Preferences, int]:
-    """Replace a recipient's own preferences by a function of them; the recipient need not exist yet. Return them, and when
-    they were replaced (UTC milliseconds)."""
+    """Replace a recipient's own preferences by a function of them; the recipient need not exist yet. Return them, and
+    the time of the change (UTC milliseconds)."""
     write = partial(engines.store.recipients.set_preferences, tenant, key)
     return await _change_preferences(engines, tenant, key, change, write)
 
@@ -128,7 +129,7 @@ async def _publish_preferences(engines: Context, tenant: str, key: str, preferen
 async def _preferences_events(
     engines: Context, tenant: str, key: str, preferences: Preferences
 ) -> tuple[WebhookEvent, ...]:
-    """Return what webhooks get with the commit of new preferences."""
+    """Return the webhook events for new preferences."""
     change = {"recipient": key, "preferences": msgspec.to_builtins(preferences)}
     return await engines.webhooks.events(tenant, "preferences.changed", [change])
 
@@ -136,8 +137,8 @@ async def _preferences_events(
 async def revoke(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
     """Revoke all sessions of a recipient, which need not exist yet.
 
-    Tokens carry milliseconds. Those of the current millisecond are revoked too, and the call returns after it has passed,
-    so that tokens issued after the response are valid."""
+    Tokens have times in milliseconds. Those of the current millisecond are revoked too, and the call returns only after
+    it has passed, so that tokens issued after the response are valid."""
     ends = token_clock.now() + 1
     await engines.broker.publish(*await engines.store.recipients.revoke(tenant, key, ends))
     while token_clock.now() < ends:

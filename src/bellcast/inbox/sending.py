@@ -1,4 +1,4 @@
-"""Send: from a draft to durable rows. Committed in shared transactions, then published."""
+"""Sends: turn drafts into durable rows, committed in shared transactions and then published."""
 
 import hashlib
 from collections import Counter
@@ -25,13 +25,13 @@ _encode = msgspec.json.Encoder().encode
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
-# Recipients in the plan of a dry run, which is for reading, not for processing.
+# Maximum recipients in the plan of a dry run, which is meant to be read.
 PLANNED = 100
 
 
 class RefusedSend(Struct, frozen=True):
-    """A send that exceeds its tenant's quota, or has a template that cannot be rendered. It may repeat an earlier send, which is
-    answered without a charge."""
+    """A send that exceeds its tenant's quota, or has a template that cannot be rendered. If it repeats an earlier send,
+    the stored answer is returned without a charge."""
 
     request: SendOrAnnounce
     error: BellcastError
@@ -62,9 +62,10 @@ async def send(
     *,
     allows_past: bool = False,
 ) -> bytes:
-    """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}`, `{"announcement":{…}}`, or
-    `{"schedule":{…}}` for one with `send_at`. Raises ClaimTaken if another request has the claim. `own_key` is an idempotency
-    key that no client can send. `allows_past`: a `send_at` that has passed is sent at once, else it is refused."""
+    """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}`, `{"announcement":{…}}`, or with
+    `send_at` `{"schedule":{…}}`. Raises ClaimTaken if another request has the claim. `own_key` is an idempotency key
+    that no client can send. With `allows_past`, a draft whose `send_at` has passed is sent at once, else it is
+    refused."""
     engines.pace.contention.record()
     now = engines.clock.now()
     if is_later(draft):
@@ -104,11 +105,11 @@ async def plan(
 async def send_many(
     engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError], *, allows_past: bool = False
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each whole or refused alone; return answers and refusals in the same order. `allows_past` as in
-    `send`.
+    """Commit many drafts in order, each accepted or refused separately; return answers and refusals in the same order.
+    `allows_past` as in `send`.
 
-    Once the store is unavailable, the following drafts are refused too, and so are those of a tenant behind one that exceeds
-    its quota, so that none is stored before an earlier one that is sent again."""
+    Once the store is unavailable, the following drafts are refused too. The same applies to a tenant's drafts once it
+    exceeds its quota. So no draft is stored before an earlier one that the caller sends again."""
     now = engines.clock.now()
     moment = times.to_rfc3339(now)
     prepared: list[Prepared] = []
@@ -147,7 +148,7 @@ def _refuse(engines: Context, prepared: Sequence[Prepared], failure: BellcastErr
 
 
 def _needs_routing(prepared: Prepared, engines: Context, draft: Draft) -> TypeGuard[SendRequest | AnnounceRequest]:
-    """False for most sends: they use the inbox only."""
+    """False for most sends, which use the inbox only."""
     if isinstance(prepared, SendRequest):
         return not engines.router.is_inbox_only(draft, prepared.tenant)
     return isinstance(prepared, AnnounceRequest)
@@ -166,8 +167,8 @@ async def _routed(engines: Context, draft: Draft, prepared: Prepared) -> Prepare
 
 
 async def _announcement(engines: Context, draft: Draft, request: AnnounceRequest) -> Prepared:
-    """Add what an announcement needs of its type and template: the content of its row, and the fan-out to the channels outside
-    the inbox. Raises Invalid."""
+    """Add the parts that depend on the announcement's type and template: the content of its row, and the fan-out to
+    channels outside the inbox. Raises Invalid."""
     tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
     channels = await engines.router.channels(draft, tenant)
     is_inbox_only = all(channel == "inbox" for channel in channels)
@@ -228,7 +229,7 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
 
 
 def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
-    """Emit one event per send. Without a watcher, those that the feed would not keep are only counted."""
+    """Emit one event per send. Without a watcher, events that the feed would not keep are only counted."""
     counted = 0 if engines.feed.is_watched else max(0, len(requests) - KEPT_EVENTS)
     if counted:
         for tenant, number in Counter([request.tenant for request in requests[:counted]]).items():
@@ -238,7 +239,7 @@ def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
 
 
 def _emit(engines: Context, request: SendOrAnnounce) -> None:
-    """Emit one event per send, with the first of its recipients. Only watchers see its content."""
+    """Emit one event per send, with its first recipient. Only watchers see its content."""
     topic: str | None = None
     recipient: str | None = None
     id: str | None = None
@@ -248,7 +249,7 @@ def _emit(engines: Context, request: SendOrAnnounce) -> None:
     elif request.ids:
         recipient, id, count = request.recipients[0], request.ids[0], len(request.ids)
     elif request.decisions:
-        # A send without the channel inbox has decisions only, and one that preferences stop may have neither.
+        # A send without the inbox channel has only decisions. If preferences stop it, it may have neither.
         ids = {decision.recipient: decision.notification for decision in request.decisions}
         (recipient, id), count = next(iter(ids.items())), len(ids)
     sent = request.content
@@ -327,7 +328,8 @@ def _prepare(
     own_key: str | None = None,
     over: dict[str, TooMany] | None = None,
 ) -> Prepared:
-    """`over` has the refusals of tenants that exceeded their quotas by an earlier draft of the same request."""
+    """Prepare a draft. `over` has the refusals of tenants that exceeded their quotas with an earlier draft of the same
+    request."""
     if isinstance(draft, BellcastError):
         return draft
     try:
@@ -365,7 +367,7 @@ def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:
 
 
 def _give_back(engines: Context, request: SendOrAnnounce) -> None:
-    """Refund a request that was refused or answered before."""
+    """Refund a request that was refused, or that repeats an answered one."""
     engines.quotas.give_back(*_charge_of(request))
 
 
@@ -402,7 +404,7 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
 
 
 def _fingerprint(draft: Draft) -> bytes:
-    """Hash all decoded fields: two bodies are the same if their fields are, however they were written."""
+    """Hash all decoded fields, so that equal bodies match regardless of their formatting."""
     if draft.idempotency_key is None:
         return b""
     return hashlib.sha256(msgspec.json.encode(draft, order="deterministic")).digest()

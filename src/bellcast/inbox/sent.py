@@ -21,7 +21,7 @@ async def find(engines: Context, tenant: str, id: str) -> SentItem:
 
 
 async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
-    """Return what was sent to other channels than the inbox under this id. Raises NotFound."""
+    """Return a send with this id to channels other than the inbox. Raises NotFound."""
     store = engines.store
     fanout = await store.runs.fanout(id) if ids.is_id(id) else None
     if fanout is not None and fanout.tenant == tenant and not fanout.workflow:

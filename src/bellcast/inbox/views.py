@@ -33,14 +33,14 @@ class Counts(Struct, frozen=True, kw_only=True):
     position: str
 
 
-# Refreshes a session that began before a time (UTC milliseconds); None if it has ended.
+# Refreshes a session that was issued before a time (UTC milliseconds); None if it has ended.
 Renew = Callable[[Principal, int], Awaitable[Principal | None]]
 
 
 async def enter(
     engines: Context, principal: Principal, since: ResumeFrom | None, renew: Renew
 ) -> tuple[Principal, OpenInbox]:
-    """Like `reopen`; if the store refuses the session, retry with a renewed one."""
+    """Like `reopen`, but if the store refuses the session, retry with a refreshed one."""
     try:
         return principal, await reopen(engines, principal, since)
     except SessionRevoked as revoked:
@@ -90,13 +90,13 @@ async def listing(engines: Context, inbox: Inbox, query: Query) -> InboxListing:
 
 
 def place(notification: Notification) -> str:
-    """Return the cursor of a notification: its id, or its place since it woke."""
+    """Return the cursor of a notification: its id, or for a woken one its place since then."""
     woken_at = notification.woken_at
     return notification.id if woken_at is None else ids.place(notification.id, times.milliseconds(woken_at))
 
 
 async def counts(engines: Context, inbox: Inbox, query: Query) -> Counts:
-    """Return the unread counts of what the filters of the query select."""
+    """Return the unread counts of notifications that match the query."""
     found = await engines.store.inboxes.unread_by_type(inbox.number, query)
     return Counts(unread=found.unread, unseen=found.unseen, by_type=found.by_type, position=found.state.position)
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from bellcast.ports import Job, JobGroup, JobShare
 
-# Slots of one tenant: jobs that hang until their timeouts leave room for the jobs of others.
+# Maximum slots of one tenant, so that jobs that hang until their timeouts leave room for others.
 TENANT_SLOTS = 64
-# Virtual times that are remembered; those that lie behind the current one are equal to none.
+# Maximum stored virtual times. Those behind the current one have no effect.
 MAX_TENANTS = 10_000
 
 
@@ -26,8 +26,8 @@ class TenantShares:
     def allocate(
         self, groups: Sequence[JobGroup], free: int, running: Mapping[str, int], kind_room: Mapping[str, int]
     ) -> list[JobShare]:
-        """Return how many jobs of each group to lease: at most `free`, and no more than kinds have room for. `running`
-        counts the slots that tenants use already."""
+        """Return how many jobs of each group to lease: at most `free` in total, within the room of each kind. `running`
+        counts the slots that tenants already use."""
         of_tenant: dict[str, deque[JobGroup]] = {}
         for group in groups:
             of_tenant.setdefault(group.tenant, deque()).append(group)

@@ -18,43 +18,44 @@ from bellcast.ports.jobs import FANOUT, NORMAL, URGENT
 
 log = structlog.get_logger(__name__)
 
-# Jobs that run at a time: several pages, so that one is executed while others wait for their commits. Most other jobs wait
-# for another server.
+# Maximum concurrent jobs: several pages, so that one is executed while others wait for their commits. Most other jobs
+# wait for another server.
 SLOTS = 96
-# Jobs that share a commit. During a fan-out to a topic the p99 of urgent e-mails was 2.8 times its quiet value with 16, and
-# 1.6 to 4.4 times with 32, which took 6 % less CPU time for a run (two busy cores, 2026-11-21).
+# Maximum jobs that share a commit. During a fan-out to a topic the p99 of urgent e-mails was 2.8 times its idle value
+# with 16, and 1.6 to 4.4 times with 32, which took 6 % less CPU time per run (two busy cores, 2026-11-21).
 PAGE = 16
-# Slots that only urgent jobs use: they start at once while all others wait for slow servers.
+# Slots reserved for urgent jobs, which start at once even if all others wait for slow servers.
 URGENT_SLOTS = 4
-# Jobs of a process that dies run again after this long.
+# Lease duration: jobs of a crashed process run again after this time.
 LEASE_MS = 30_000
-# Two renewals may fail before a lease ends.
+# Renewal interval: two renewals may fail before a lease ends.
 RENEW_MS = LEASE_MS // 3
 # Delay between polls without a wake-up; a due retry waits at most this long.
 POLL_INTERVAL_SECONDS = 0.5
 FIRST_RETRY_MS = 1_000
 MAX_RETRY_MS = 60_000
-# How long jobs are retried whose result is of no use later.
+# Retry deadline of jobs whose result is useless later.
 RETRY_DEADLINE_MS = 300_000
-# Crashes and unforeseen errors in a row after which a job is set aside.
+# Consecutive crashes and unexpected errors after which a job is dead.
 MAX_CRASHES = 5
-# At a shutdown, running jobs have this long before they are cancelled: half of what Docker waits before it kills.
+# Time for running jobs at shutdown before they are cancelled: half of what Docker waits before it kills.
 CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_ERROR_LENGTH = 1_000
-# Later than every job that is due one day.
+# Later than any due time.
 END_OF_TIME = 2**52
 
 # Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
 JobHandler = Callable[[Job], Awaitable[int | None]]
-# The same for a job of a page, or the error with which it failed, or the rest of its work: that runs alone, so that a slow
-# server delays no other job of the page.
+# The same for a job of a page, or the error with which it failed, or a function with the rest of its work. That runs
+# separately, so that a slow server does not delay other jobs of the page.
 PageOutcome: TypeAlias = "int | Exception | Callable[[], Awaitable[PageOutcome]] | None"
-# Executes jobs of one kind and tenant together. Returns their outcomes in order. If it raises, each job runs again alone.
+# Executes jobs of one kind and tenant together. Returns their outcomes in order. If it raises, each job runs again
+# separately.
 PageHandler = Callable[[Sequence[Job]], Awaitable[Sequence[PageOutcome]]]
 
 
 class SetAside(Exception):
-    """The outcome of a job that failed for good: it is dead until it is retried. The text is its error."""
+    """The outcome of a job that failed permanently: it is dead until it is retried. The text is its error."""
 
 
 class JobKind(Struct, frozen=True):
@@ -75,7 +76,7 @@ class RunningJob(Struct, frozen=True):
 
 
 class Outcomes(Struct):
-    """Ended jobs that the store does not know of yet, as the store takes them."""
+    """Outcomes of ended jobs that are not stored yet, in the form for the store."""
 
     done: list[Job]
     retry: list[Job]
@@ -101,16 +102,16 @@ class JobRunner:
         self._outcomes = Outcomes([], [], [])
         self._renewed_at = 0
         self._changed = asyncio.Event()  # a job was added, or a slot is free
-        self._turn_ended = asyncio.Event()  # of the loop of `run`
+        self._turn_ended = asyncio.Event()  # of `run`'s loop
         self._turns = 0
         self._is_in_turn = False
 
     def register(
         self, kind: str, handler: JobHandler, *, concurrency: int = SLOTS, retry_deadline: int | None = None
     ) -> None:
-        """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises: without
-        limit, or for `retry_deadline` milliseconds, while something is unavailable, and MAX_CRASHES times otherwise. A
-        handler that raises SetAside ends it at once."""
+        """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises. While a
+        dependency is unavailable, it is retried without limit or for `retry_deadline` milliseconds; after other errors
+        MAX_CRASHES times. SetAside makes it dead immediately."""
         self._kinds[kind] = JobKind(_one_by_one(handler), 1, concurrency, retry_deadline)
 
     def register_pages(self, kind: str, handler: PageHandler) -> None:
@@ -132,7 +133,7 @@ class JobRunner:
         self._changed.set()
 
     def wake(self) -> None:
-        """Look for due jobs now: some were added to the store."""
+        """Poll for due jobs now, because some were added to the store."""
         self._changed.set()
 
     async def cancel(self, names: Sequence[str]) -> frozenset[str]:
@@ -163,13 +164,14 @@ class JobRunner:
             raise
 
     async def settle(self) -> None:
-        """Wait until no job is due, running or without a saved outcome, while `run` runs them."""
+        """Wait, while `run` executes jobs, until no job is due, running or without a saved outcome."""
         while not await self._is_settled():
             self._changed.set()
             await self._turn_ended.wait()
 
     async def _is_settled(self) -> bool:
-        """A turn that begins meanwhile may have leased what is due: then the answer is no."""
+        """Return whether all jobs are settled. False if a new iteration begins in the meantime, since it may have
+        leased due jobs."""
         turns = self._turns
         has_due = bool(await self._known_groups(self._clock.now()))
         is_unchanged = turns == self._turns and not self._is_in_turn
@@ -191,7 +193,7 @@ class JobRunner:
         return [group for group in await self._store.due(now) if group.kind in self._kinds]
 
     async def run_due(self) -> int:
-        """Run the jobs that are due, up to the number of slots, to their end; return their number."""
+        """Run due jobs to their end, up to the number of slots; return their number."""
         started = await self._start_due()
         while self._running:
             await asyncio.wait(self._tasks())
@@ -225,12 +227,12 @@ class JobRunner:
             found = Counter((job.tenant, job.kind) for job in leased)
             empty = {share.group for share in shares if found[share.group.tenant, share.group.kind] < share.limit}
             if not empty:
-                break  # what is due may have changed: urgent jobs are first again
+                break  # due jobs may have changed: urgent jobs are first again
             groups = [group for group in groups if group not in empty]
         return started
 
     async def _lease(self, shares: Sequence[JobShare]) -> list[Job]:
-        """Lease jobs. A call that is cancelled releases what it leased with the outcomes."""
+        """Lease jobs. If the call is cancelled, the leased jobs are released with the next outcomes."""
         now = self._clock.now()
         leasing = asyncio.ensure_future(self._store.lease(shares, now, now + LEASE_MS))
         try:
@@ -240,7 +242,7 @@ class JobRunner:
             raise
 
     def _slots_of_tenants(self, priority: int) -> Counter[str]:
-        """Count the slots that tenants use. Their other jobs do not delay urgent ones."""
+        """Count the slots that tenants use. For urgent jobs, slots of other jobs do not count."""
         jobs = [running.job for running in self._running.values()]
         return Counter(job.tenant for job in jobs if priority != URGENT or job.priority == URGENT)
 
@@ -261,7 +263,7 @@ class JobRunner:
     # --- pages of jobs
 
     def _start(self, leased: Sequence[Job]) -> None:
-        """Start leased jobs in pages. One that failed before runs alone."""
+        """Start leased jobs in pages. A job that failed before runs separately."""
         if not self._running:
             self._renewed_at = self._clock.now()
         for (name, _, has_crashed), jobs in itertools.groupby(
@@ -323,7 +325,7 @@ class JobRunner:
             self._outcomes.retry.append(replace(job, run_at=outcome, crashes=0, error=None))
 
     def _postpone(self, job: Job, kind: JobKind, reason: str) -> None:
-        """Retry a job that found something unavailable, until its deadline."""
+        """Retry a job for which a dependency was unavailable, until its deadline."""
         run_at = self._clock.now() + _retry_delay(job.attempts)
         if kind.retry_deadline is not None and run_at > job.created_at + kind.retry_deadline:
             log.error("job_abandoned", kind=job.kind, job=job.id, attempts=job.attempts, reason=reason)
@@ -348,7 +350,7 @@ class JobRunner:
     # --- outcomes
 
     async def _save_outcomes(self) -> None:
-        """Save what ended since the last time. If the store is unavailable, the next call saves it."""
+        """Save new outcomes. If the store is unavailable, the next call saves them."""
         ended, self._outcomes = self._outcomes, Outcomes([], [], [])
         try:
             for jobs, save in (

@@ -26,16 +26,16 @@ from bellcast.model.inboxes import Inbox
 from bellcast.model.positions import Position
 from bellcast.ports import Context, OpenInbox, SessionRevoked
 
-# Kept characters of a connection's origin: a scheme, a host name of at most 253 characters and a port.
+# Maximum characters stored of a connection's origin: a scheme, a host name of at most 253 characters and a port.
 MAX_ORIGIN = 300
 # Retry delay when a process or an address has reached its connection limit.
 PROCESS_FULL_RETRY_SECONDS = 5
-# A recipient at its limit probably has a runaway page: a minute gives time to notice it.
+# A recipient at its limit probably has a page in a reconnect loop, so the delay is longer.
 RECIPIENT_FULL_RETRY_SECONDS = 60
 
-# Connections that wait for the app's `connect` handler. They prove nothing yet and each may wait for the handler's
-# timeout, so they are as many as Engine.IO sessions without a namespace; of one address fewer, so that one client
-# cannot take all places.
+# Maximum connections that wait for the app's `connect` handler. They are not authenticated yet, and each may wait for
+# the handler's timeout. The total is that of Engine.IO sessions without a namespace. The limit per address is lower, so
+# that one client cannot use up the total.
 MAX_WAITING_FOR_APP = 5_000
 MAX_WAITING_FOR_APP_PER_ADDRESS = 2_000
 
@@ -76,7 +76,7 @@ class Admission:
     ) -> AnyConnection:
         """Create an unregistered connection. The address is stored only if connections per address are limited."""
         stored_address = address if self._limits.connections_per_address else None
-        # The connections of one site share the text of its origin.
+        # Interned: connections from one site share the text of its origin.
         shared_origin = None if origin is None else sys.intern(origin[:MAX_ORIGIN])
         id = os.urandom(ID_BYTES).hex()
         return kind(
@@ -87,9 +87,7 @@ class Admission:
         """Raise TooMany if the address has reached its connection limit."""
         limit = self._limits.connections_per_address
         if limit and address is not None and self._hub.at_address(address) + self._waiting_by_address[address] >= limit:
-            raise TooMany(
-                f"There are {limit} connections from this address already.", retry_after=PROCESS_FULL_RETRY_SECONDS
-            )
+            raise TooMany(f"This address already has {limit} connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
 
     @contextmanager
     def waiting_for_app(self, address: str | None) -> Iterator[None]:
@@ -98,10 +96,11 @@ class Admission:
         self._check_process()
         if address is not None and self._waiting_by_address[address] >= MAX_WAITING_FOR_APP_PER_ADDRESS:
             raise TooMany(
-                "Too many connections from this address wait for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS
+                "Too many connections from this address are waiting for the app.",
+                retry_after=PROCESS_FULL_RETRY_SECONDS,
             )
         if self._waiting_for_app >= MAX_WAITING_FOR_APP:
-            raise Unavailable("Too many connections wait for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS)
+            raise Unavailable("Too many connections are waiting for the app.", retry_after=PROCESS_FULL_RETRY_SECONDS)
         self._waiting_for_app += 1
         self._waiting_by_address[address] += 1
         try:
@@ -156,7 +155,7 @@ class Admission:
             return
         here = self._hub.connections_of(principal.tenant, principal.recipient)
         if limits.connections_per_recipient and here >= limits.connections_per_recipient:
-            raise TooMany(f"This recipient has {here} connections already.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
+            raise TooMany(f"This recipient already has {here} connections.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
 
     async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:
         since = resume.since(position, self._limits)
@@ -170,8 +169,8 @@ class Admission:
 async def guarded_start(
     connection: Connection, start: Awaitable[Started], refuse: Callable[[BellcastError], RefusalResult]
 ) -> Started | RefusalResult:
-    """Await the start of a connection. If it fails, call `refuse` to send the error in the dialect's way, and
-    unregister the connection, so that none stays open and counted but silent. An unexpected exception is logged."""
+    """Await the start of a connection. If it fails, call `refuse` to send the error in the dialect's form, and
+    unregister the connection, so that no dead connection stays open and counted. An unexpected exception is logged."""
     is_started = False
     try:
         started = await start

@@ -14,11 +14,11 @@ from bellcast.model import validation
 from bellcast.model.identities import Principal
 from bellcast.ports import Store, SubscriptionGrant
 
-# Topics checked per request. A refusal is about 170 bytes, so 1 MB of short names would produce a 25 MB response.
-# Ten times the topic limit of a connection is a client error.
+# Maximum topics checked per request. A refusal is about 170 bytes, so 1 MB of short names would produce a 25 MB
+# response. A request with more than ten times a connection's topic limit is a client error.
 MAX_TOPICS_PER_REQUEST = 1_000
 
-# Grants that no session provides, so a new session does not remove them.
+# Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
 
 
@@ -89,8 +89,8 @@ def _watch_grants(principal: Principal, grants: Mapping[str, Grant], config: Liv
 
 
 async def _grants(store: Store, principal: Principal, topics: Sequence[str], config: LiveConfig) -> dict[str, Grant]:
-    """Return the topics that a principal may follow, each with the reason. The store is read only for topics that the session
-    does not grant; it subscribes a recipient to the topics of the roles of its record."""
+    """Return the topics that a principal may follow, each with its grant. The store is read only for topics that the
+    session does not grant. In the store, roles of a recipient's record are subscriptions to the roles' topics."""
     public = config.access.public_topics
     grants: dict[str, Grant] = {}
     others: list[str] = []

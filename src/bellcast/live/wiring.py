@@ -23,7 +23,7 @@ Endpoint: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class SessionLog(Protocol):
-    """Logs sessions that carry several connections; their type is the dialect's."""
+    """Logs sessions with several connections. The session type belongs to the dialect."""
 
     def session_opened(self, session: Any) -> None: ...
     def session_closed(self, session: Any) -> None: ...
@@ -66,9 +66,9 @@ class WiredDialect(Struct, frozen=True, kw_only=True):
 
     paths: Mapping[str, Endpoint]
     stream_paths: frozenset[str] = frozenset()
-    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # run from start to stop; by their names in the log
+    loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # background loops by their names in the log
     disconnected: Callable[[Connection], None] | None = None  # called for the connections of every dialect
-    close_sessions: Callable[[], None] | None = None  # closes what drain leaves: sessions without a connection
+    close_sessions: Callable[[], None] | None = None  # closes sessions without a connection, which drain does not close
     close: Callable[[], Awaitable[None]] | None = None  # called last, once the loops have ended
 
 

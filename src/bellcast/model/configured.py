@@ -1,4 +1,4 @@
-"""Objects that are made from a setting, which may change while the server runs. Pure."""
+"""Objects that are created from a setting, which may change while the server runs. Pure."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Configured(Generic[K, T]):
-    """Makes an object from a setting, and another one when the setting has changed."""
+    """Creates an object from a setting, and a new one when the setting has changed."""
 
     def __init__(self, read: Callable[[], K | None], make: Callable[[K], T]) -> None:
         self._read = read
@@ -18,7 +18,7 @@ class Configured(Generic[K, T]):
 
     @property
     def current(self) -> T | None:
-        """The object of the present setting; None without a setting."""
+        """The object for the current setting; None without a setting."""
         setting = self._read()
         if setting != self._setting:
             self._setting, self._made = setting, None if setting is None else self._make(setting)

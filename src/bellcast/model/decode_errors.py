@@ -1,4 +1,4 @@
-"""Translates decoder errors into a field and a readable message, since the decoder's own are written for Python
+"""Translates decoder errors into a field and a readable message, because the decoder's messages are meant for Python
 programmers."""
 
 import re

@@ -3,7 +3,7 @@
 from bellcast.errors import FieldError
 from bellcast.model.validation import FieldErrors
 
-# What Socket.IO's own clients emit about the connection itself.
+# Events that Socket.IO clients emit locally about the connection.
 SOCKETIO_LIFECYCLE = frozenset(
     ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
 )
@@ -26,6 +26,6 @@ PUSHER_PREFIXES = ("pusher:", "pusher_internal:")
 
 
 def publishable(field: str, name: str) -> FieldErrors:
-    """A name that a client may publish."""
+    """Yield the error of a name that clients must not publish."""
     if name in SERVER_EVENTS or name in SOCKETIO_LIFECYCLE or name.startswith(PUSHER_PREFIXES):
         yield FieldError(field, f"must not be {name[:50]!r}, which only the server sends: choose another name")

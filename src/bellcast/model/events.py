@@ -14,14 +14,14 @@ from bellcast.model.preferences import Preferences
 Stream = NewType("Stream", str)
 Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
 
-# A unit separator occurs in no tenant or recipient key (no control characters) and in no topic.
+# A unit separator cannot occur in tenant or recipient keys, which have no control characters, nor in topics.
 SEPARATOR = "\x1f"
 ANNOUNCEMENTS = Stream("announcements")
 NODES = Stream("nodes")  # state exchanged between nodes
 
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:
-    """Return the stream of one recipient's changes and direct events."""
+    """Return the stream of a recipient's inbox changes and direct events."""
     return Stream(f"inbox{SEPARATOR}{tenant}{SEPARATOR}{recipient}")
 
 
@@ -31,12 +31,12 @@ def topic_stream(tenant: str, topic: str) -> Stream:
 
 
 def node_stream(node: str) -> Stream:
-    """Messages to one node."""
+    """Return the stream of messages to one node."""
     return Stream(f"node{SEPARATOR}{SEPARATOR}{node}")
 
 
 class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
-    """A notification is new, or woke from snoozing; `inbox` is the state after it."""
+    """A notification was added, or returned from being snoozed; `inbox` is the state after it."""
 
     inbox: InboxState
     notification: Notification
@@ -70,7 +70,7 @@ class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notificati
 
 
 class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
-    """Many notifications changed together. `ids` None means all, as narrowed by `type`, `view` and `tag`; `at` is UTC
+    """Many notifications changed together. `ids` None means all that match `type`, `view` and `tag`. `at` is UTC
     milliseconds."""
 
     inbox: InboxState
@@ -90,11 +90,11 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
-    """A live event on a topic or to a recipient. `sender` is the connection excluded from delivery. `keep`: the history may
-    keep it; then it has an `id`.
+    """A live event on a topic or to a recipient. `sender` is the connection excluded from delivery. `keep`: the history
+    may keep the event; a kept event has an `id`.
 
-    `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the
-    sending member of a presence topic."""
+    `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the sending
+    member of a presence topic."""
 
     tenant: str
     name: str
@@ -165,7 +165,8 @@ class PreferencesChanged(Struct, frozen=True, tag_field="kind", tag="preferences
 
 
 class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
-    """A recipient's sessions were ended: connections made with tokens issued before `before` (UTC milliseconds) close."""
+    """A recipient's sessions were ended: connections with tokens issued before `before` (UTC milliseconds) are
+    closed."""
 
     tenant: str
     recipient: str
@@ -177,7 +178,7 @@ class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
 
 
 class SubscriptionEnded(Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
-    """A recipient was unsubscribed from a topic. Connections that follow it by this subscription stop."""
+    """A recipient was unsubscribed from a topic. Connections that follow it by this subscription unfollow it."""
 
     tenant: str
     recipient: str
@@ -209,10 +210,10 @@ class PeerPresence(Struct, frozen=True, array_like=True):
 
 
 class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
-    """State changes of a node since its previous update, numbered by `number`. An empty update is a heartbeat and
-    repeats the last number. `counts` are followers by stream and connections by address.
+    """State changes of a node since its previous update, numbered by `number`. An empty update is a heartbeat, repeats
+    the last number, and has a `report`. `counts` are followers by stream and connections by address.
 
-    `piece` and `pieces` mark a part of a full snapshot. 0 pieces: changes only. Heartbeats have a `report`."""
+    For a part of a full snapshot, `piece` and `pieces` are set; an update with 0 pieces has only changes."""
 
     node: str
     number: int
@@ -283,13 +284,14 @@ class ConnectionInfo(Struct, frozen=True, kw_only=True):
 
     @property
     def position(self) -> ConnectionPosition:
-        """Place in the list: by the end of a closed connection, the start of an open one."""
+        """The position in the list: by the end of a closed connection, or the start of an open one."""
         return self.connected_at if self.closed_at is None else self.closed_at, self.id
 
 
 class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Conditions on listed connections; None selects all. `is_closed`: recently closed ones instead of open ones. `since` and
-    `until` are UTC milliseconds, of the start of open connections and the end of closed ones."""
+    """Conditions on listed connections; None selects all. `is_closed` selects recently closed connections instead of
+    open ones. `since` and `until` (UTC milliseconds) apply to the start of open connections and the end of closed
+    ones."""
 
     id: str | None = None
     recipient: str | None = None
@@ -301,7 +303,7 @@ class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: int | None = None
 
     def matches(self, one: ConnectionInfo) -> bool:
-        """True if the connection is to be listed."""
+        """True if the connection matches."""
         return (
             (self.id is None or one.id == self.id)
             and (self.recipient is None or one.recipient == self.recipient)
@@ -335,7 +337,7 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
 
 
 class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
-    """The node that has this connection closes it."""
+    """Asks the node that has this connection to close it."""
 
     tenant: str | None
     id: str
@@ -355,7 +357,7 @@ class FeedWatch(Struct, frozen=True, array_like=True):
 
 
 class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
-    """All watchers of a node. The other nodes send it the events that these select, until its lease ends."""
+    """All watchers of a node. Until the lease ends, the other nodes send it the events that these watchers select."""
 
     node: str
     watches: tuple[FeedWatch, ...]
@@ -366,8 +368,8 @@ class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
 
 
 class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
-    """Feed events of a node for the watcher `watch` of node `to`, each in MessagePack, and the number of those that it
-    omitted by kind. The first batch has recent events."""
+    """Feed events of a node for the watcher `watch` of node `to`, each encoded in MessagePack, and the numbers of
+    omitted events by kind. The first batch has recent events."""
 
     node: str
     to: str
@@ -382,7 +384,7 @@ class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
 
 
 class SettingsChanged(Struct, frozen=True, tag_field="kind", tag="settings"):
-    """The settings of the database have a new revision."""
+    """The settings in the database have a new revision."""
 
     revision: int
 

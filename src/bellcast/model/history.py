@@ -70,7 +70,7 @@ def parse_event_id(text: str) -> EventId | None:
 
 
 def split_position(text: str) -> tuple[str, str | None]:
-    """Split a resume position `<position>~<event id>`; the position may be empty, and there may be no event id."""
+    """Split a resume position `<position>~<event id>`. Either part may be missing."""
     position, separator, event_id = text.partition(SEPARATOR)
     return position, event_id if separator else None
 

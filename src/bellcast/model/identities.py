@@ -14,7 +14,7 @@ DEFAULT_TENANT = ""
 
 
 class ChatAddresses(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Where a recipient gets chat messages: webhook URLs of Slack, Discord and Microsoft Teams, a Telegram chat id."""
+    """Chat addresses of a recipient: webhook URLs of Slack, Discord and Microsoft Teams, and a Telegram chat id."""
 
     slack: str | None = None
     discord: str | None = None
@@ -42,8 +42,8 @@ class Recipient(Struct, frozen=True, kw_only=True):
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """The fields that address a recipient outside the inbox. `push` are its devices' endpoints, read only for sends that
-    use them. `preferences` is its own document as JSON."""
+    """The fields needed to reach a recipient outside the inbox. `push` are the endpoints of its devices, read only for
+    sends that use them. `preferences` is the recipient's own document as JSON."""
 
     key: str
     name: str | None = None
@@ -59,7 +59,7 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fields of a recipient that the app can set. Absent fields stay (PATCH) or are cleared (PUT)."""
+    """Fields of a recipient that the app can set. Absent fields do not change (PATCH) or are cleared (PUT)."""
 
     name: str | UnsetType | None = UNSET
     email: str | UnsetType | None = UNSET
@@ -73,12 +73,13 @@ class RecipientFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     tenant: str | UnsetType | None = UNSET
 
 
-# Fields of a record that a write sets, besides the roles.
+# Fields of a record that a write sets; roles are separate.
 RECORD_FIELDS = ("name", "email", "phone", "chat", "locale", "timezone", "data", "member_since")
 
 
 def merge(before: Recipient, fields: RecipientFields, *, replace: bool) -> Recipient:
-    """Return the recipient after a write: absent fields stay, or are cleared if it replaces the recipient."""
+    """Return the recipient after a write. Absent fields do not change, or are cleared if the write replaces the
+    recipient."""
     base = Recipient(key=before.key, created_at=before.created_at) if replace else before
     named = ("roles", *RECORD_FIELDS)
     values = {name: value for name in named if (value := getattr(fields, name)) is not UNSET}
@@ -97,7 +98,8 @@ class Tenant(Struct, frozen=True, kw_only=True):
 
 
 class TenantRules(Struct, frozen=True, kw_only=True):
-    """Tenant settings that Bellcast evaluates. Others are free for the app. None: the server's setting applies."""
+    """Tenant settings that Bellcast evaluates. The app may use other names freely. None: the server's setting
+    applies."""
 
     weight: float | None = None  # its share of contended writes, 1 by default
     sends_per_second: int | None = None  # 0: no bound
@@ -122,7 +124,7 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     tenants: tuple[str, ...] | None = None  # None: all
     created_at: datetime
     revoked_at: datetime | None = None
-    used_at: datetime | None = None  # the last use, to the minute
+    used_at: datetime | None = None  # last use, with a resolution of a minute
 
 
 class Project(Struct, frozen=True, dict=True):  # dict: stores the cached property
@@ -134,7 +136,8 @@ class Project(Struct, frozen=True, dict=True):  # dict: stores the cached proper
 
     @cached_property
     def keyed_hmac(self) -> hmac.HMAC:
-        """HMAC-SHA256 with the secret as its key and no message yet, to be copied: half the cost of a short message."""
+        """An HMAC-SHA256 with the secret as its key, to be copied for each message. This halves the cost for short
+        messages."""
         return hmac.new(self.secret.encode(), digestmod="sha256")
 
     def __repr__(self) -> str:
@@ -173,6 +176,6 @@ class Caller(Struct, frozen=True):
     key: str | None = None
     operator: str | None = None  # the name of an operator
     role: str | None = None  # the role of an operator
-    tenants: tuple[str, ...] | None = None  # the only ones that it may use; None: all
+    tenants: tuple[str, ...] | None = None  # tenants that it is restricted to; None: all
     is_verified: bool = True  # False: the operator must type its password again for sensitive operations
     must_enrol: bool = False  # the operator must set up a second factor first

@@ -1,4 +1,4 @@
-"""Results for objects that have no hash."""
+"""A cache for results of unhashable objects."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -8,12 +8,12 @@ V = TypeVar("V")
 
 
 class IdentityCache(Generic[K, V]):
-    """Results of `make` for the last objects, at most `size`. Equal objects that are not the same have their own."""
+    """Caches results of `make` for the last `size` objects, by identity: equal objects have separate results."""
 
     def __init__(self, make: Callable[[K], V], size: int) -> None:
         self._make = make
         self._size = size
-        self._values: dict[int, tuple[K, V]] = {}  # the key keeps the object, so that no other one gets its id
+        self._values: dict[int, tuple[K, V]] = {}  # keeps a reference to the object, so that no other one gets its id
 
     def get(self, key: K) -> V:
         found = self._values.get(id(key))

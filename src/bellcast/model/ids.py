@@ -1,15 +1,16 @@
-"""UUIDv7 (RFC 9562 §5.7): time-ordered, sortable, made anywhere."""
+"""UUIDv7 (RFC 9562 §5.7): time-ordered ids that can be generated anywhere."""
 
 import random
 import re
 
 SHAPE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME_CHARACTERS = 13  # 48 bits and a hyphen
-COUNTER_BITS = 12  # RFC 9562 §6.2 method 1: rand_a counts within a millisecond, so ids made here sort as made.
+# RFC 9562 §6.2 method 1: rand_a counts within a millisecond, so ids sort in the order of their creation.
+COUNTER_BITS = 12
 
 
 class Ids:
-    """Makes ids that never go backwards within this process."""
+    """Generates ids that are monotonic within this process."""
 
     __slots__ = ("_counter", "_last", "_prefix")
 
@@ -41,14 +42,14 @@ def _text(number: int) -> str:
 
 
 def derived(at: int, digest: bytes) -> str:
-    """Return the id of a digest of at least 10 bytes and a time (UTC milliseconds): the same for the same arguments."""
+    """Return a deterministic id for a digest of at least 10 bytes and a time (UTC milliseconds)."""
     bits = int.from_bytes(digest[:10])
     number = at << 80 | 7 << 76 | (bits >> 62 & 0xFFF) << 64 | 2 << 62 | bits & (1 << 62) - 1
     return _text(number)
 
 
 def place(id: str, at: int) -> str:
-    """Return an id with another time (UTC milliseconds): it sorts as if it had been made then."""
+    """Return an id with another time (UTC milliseconds), so that it sorts as if created at that time."""
     digits = f"{at:012x}"
     return f"{digits[:8]}-{digits[8:]}{id[TIME_CHARACTERS:]}"
 
@@ -59,5 +60,6 @@ def made_at(id: str) -> int:
 
 
 def is_id(text: str) -> bool:
-    """Return whether `text` has the shape of an id; no other text can be in the store, so the query can be skipped."""
+    """Return whether `text` has the format of an id. Otherwise it cannot be in the store, and the query can be
+    skipped."""
     return SHAPE.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""State of an inbox: its counters, its revision, and what it can replay."""
+"""State of an inbox: counters, revision, and the range that can be replayed."""
 
 from msgspec import Struct
 
@@ -18,7 +18,8 @@ class InboxState(Struct, frozen=True):
     @property
     def position(self) -> str:
         """The position of this state, as clients carry it."""
-        return f"{self.epoch:x}-{self.revision:x}"  # as `Position.text`, in a third of the time: each event has one
+        # like `Position.text`, in a third of the time; needed for each event
+        return f"{self.epoch:x}-{self.revision:x}"
 
 
 class Inbox(Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
 
     number: int
     state: InboxState
-    oldest_revision: int  # tombstones up to this revision are swept: a position before it cannot be resumed
+    oldest_revision: int  # tombstones up to this revision are deleted: an earlier position cannot be resumed
     name: str | None = None
     roles: tuple[str, ...] = ()
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused

@@ -24,7 +24,7 @@ class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def check(draft: EventDraft, limits: Limits) -> None:
-    """Raise Invalid naming every bad field."""
+    """Raise Invalid with every bad field."""
     found = [*_address_errors(draft, limits)]
     try:
         validation.check_event(draft.name, draft.data, limits)

@@ -1,4 +1,4 @@
-"""Events of the live feed, in which operators watch a server, and the filter of one watcher. Pure."""
+"""Events of the live feed, with which operators watch a server, and the filter of one watcher. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ FeedKind = Literal[
 SimpleFeedKind = Literal["request", "send", "publish", "connect", "disconnect", "subscribe"]
 SIMPLE_FEED_KINDS: tuple[SimpleFeedKind, ...] = get_args(SimpleFeedKind)
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
-# The kind `request` also selects refused requests: they are requests.
+# The kind `request` also selects refused requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
 
 # Fields of events that only callers with the scope `read` see.
@@ -37,17 +37,17 @@ SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie"
 # The user and the password of a URL, and a session token in its query.
 URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&]token=)[^&\s]+")
 REDACTED = "[redacted]"
-# 4 KiB identify a value; the whole value is in the object itself.
+# 4 KiB are enough to identify a value; the whole value is in the object itself.
 MAX_VALUE = 4_096
-# Addresses whose network is kept: parsing one takes 10 µs, as much as the rest of an event.
+# Number of cached addresses with their network: parsing one takes 10 µs, as much as the rest of an event.
 MAX_NETWORKS = 1_000
-# JSON of a request is at most this deep; deeper data would be cut by the parser.
+# Maximum depth of a request's JSON.
 MAX_REDACTED_DEPTH = 20
 
 
 class FeedEvent(Struct, frozen=True, kw_only=True):
-    """Something that happened on a node; `at` is UTC milliseconds. `trace` connects the events of one request: the
-    request's id. `fields` depend on the kind. `node` is set for watchers."""
+    """Something that happened on a node. `at` is UTC milliseconds. `trace` is the id of the request, shared by all its
+    events. `fields` depend on the kind. `node` is set for watchers."""
 
     kind: FeedKind
     at: int
@@ -62,14 +62,14 @@ class FeedEvent(Struct, frozen=True, kw_only=True):
 
 
 def sampling_key(id: str | None, at: int, topic: str | None, recipient: str | None) -> str:
-    """Return what selects an event among too many: the id of its request or its own, else its time and place. It is the same
-    before and after the event is made, on all nodes."""
+    """Return the key by which an event is sampled: the id of its request or its own id, else its time and origin. It is
+    equal on all nodes, and before and after the event is created."""
     return id or f"{at}{topic}{recipient}"
 
 
 class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Conditions on events; None selects everything. `text` is searched in the content only with `searches_content`: whether
-    an event matches would reveal the content to callers that do not see it."""
+    """Conditions on events; None selects everything. `text` is searched in the content only with `searches_content`,
+    since a match would reveal content to callers that may not see it."""
 
     tenant: str | None = None
     tenants: frozenset[str] | None = None
@@ -82,11 +82,11 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_of_kinds_and_tenants(self) -> bool:
-        """True if the kind and the tenant of an event decide."""
+        """True if the filter depends only on the kind and the tenant of an event."""
         return self.recipient is None and self.topic is None and self.connection is None and self.text is None
 
     def matches_kind_and_tenant(self, kind: str, tenant: str) -> bool:
-        """True if the watcher may want events of a kind and a tenant."""
+        """True if events of this kind and tenant can match."""
         return (
             (self.kinds is None or kind in self.kinds)
             and (self.tenant is None or tenant == self.tenant)
@@ -94,7 +94,7 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def matches(self, event: FeedEvent) -> bool:
-        """True if the watcher wants this event."""
+        """True if this event matches."""
         return (
             self.matches_kind_and_tenant(event.kind, event.tenant)
             and (self.recipient is None or event.recipient == self.recipient)
@@ -110,14 +110,15 @@ class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedFilter:
-    """Return the filter of a request. Kinds may also be separated by commas."""
+    """Return the filter in a request. Kinds may also be separated by commas."""
     names = {name for kind in kinds for name in kind.split(",") if name}
     wanted = frozenset().union(*(WIDER.get(name, {name}) for name in names)) if names else None
     return structs.replace(FeedFilter(kinds=wanted, text=text.casefold() if text else None), **others)
 
 
 def redact(value: Any, depth: int = 0) -> Any:
-    """Return a JSON value without the values of fields named as secrets and without credentials in URLs, with long texts cut."""
+    """Return a JSON value without the values of fields with names of secrets and without credentials in URLs. Long
+    texts are truncated."""
     if depth > MAX_REDACTED_DEPTH:
         return REDACTED
     if isinstance(value, Mapping):
@@ -130,7 +131,7 @@ def redact(value: Any, depth: int = 0) -> Any:
 
 
 def cut(text: str, length: int = MAX_VALUE) -> str:
-    """Return a text with at most `length` characters."""
+    """Truncate a text to at most `length` characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

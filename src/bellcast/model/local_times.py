@@ -10,7 +10,7 @@ from bellcast.model import times
 MONDAY = 0
 ONE_DAY = timedelta(days=1)
 ONE_SECOND = timedelta(seconds=1)
-# A process meets few zones; a recipient's text is checked before it gets here.
+# Maximum cached zones. A process uses few; a recipient's zone is validated before.
 CACHED_ZONES = 1000
 UTC_ZONE = ZoneInfo("UTC")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
@@ -33,8 +33,8 @@ def parse_time(text: str) -> time:
 
 
 def to_utc(day: date, at: time, zone: ZoneInfo) -> int:
-    """UTC milliseconds of a local time. A time that the clocks skip is the moment after the gap; a time that occurs
-    twice is its first occurrence."""
+    """Convert a local time to UTC milliseconds. A skipped time becomes the moment after the gap; for a repeated time,
+    the first occurrence is used."""
     local = datetime.combine(day, at, zone)
     instant = local.astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
@@ -43,8 +43,8 @@ def to_utc(day: date, at: time, zone: ZoneInfo) -> int:
 
 
 def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
-    """Return the change of the clocks in the day before `after`; bisected, because zoneinfo does not list its
-    changes."""
+    """Return the moment of the clock change in the day before `after`. It is found by bisection, because zoneinfo does
+    not list changes."""
     before, offset = after - ONE_DAY, after.astimezone(zone).utcoffset()
     while after - before > ONE_SECOND:
         middle = before + (after - before) / 2
@@ -77,7 +77,7 @@ def next_shown(now: int, at: time, zone: ZoneInfo) -> int:
 
 
 def next_hour(now: int, zone: ZoneInfo) -> int:
-    """Return the next full hour of the zone's clocks; some zones are half an hour off UTC."""
+    """Return the next full hour in the zone; some zones differ from UTC by half hours."""
     local = times.to_rfc3339(now).astimezone(zone)
     offset = local.utcoffset() or timedelta()
     shift = (offset // times.MILLISECOND) % 3_600_000
@@ -85,7 +85,7 @@ def next_hour(now: int, zone: ZoneInfo) -> int:
 
 
 def is_within(now: int, start: time, end: time, zone: ZoneInfo) -> bool:
-    """True if the zone's clocks show a time from `start` (included) to `end` (excluded), which may be past midnight."""
+    """True if the local time is between `start` (inclusive) and `end` (exclusive), which may be past midnight."""
     shown = times.to_rfc3339(now).astimezone(zone).time()
     if start <= end:
         return start <= shown < end

@@ -16,23 +16,23 @@ State = Literal[
     "sending",  # an attempt is in progress
     "sent",  # accepted by the provider
     "delivered",  # confirmed by a receipt
-    "simulated",  # stored only, until it is released: the channel has no provider or is in BELLCAST_SIMULATE
+    "simulated",  # only stored, until it is released: the channel has no provider or is in BELLCAST_SIMULATE
     "bounced",  # refused for the address
-    "failed",  # every attempt failed, or one failed for good
+    "failed",  # every attempt failed, or one failed permanently
     "suppressed",  # the address must not be used
-    "cancelled",  # recalled, expired, or not wanted any more when it was released
+    "cancelled",  # recalled, expired, or no longer wanted at its release
     "expired",  # the notification expired before the first attempt
 ]
 # States that an attempt can still change.
 OPEN_STATES: tuple[State, ...] = ("held", "queued", "sending")
-# States that `retry` puts back to `queued`.
+# States from which `retry` returns a message to `queued`.
 RETRYABLE_STATES: tuple[State, ...] = ("failed", "bounced")
 
 AttemptOutcome = Literal["accepted", "temporary", "permanent"]
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One attempt to deliver a message: which provider answered what. `code` is an SMTP or HTTP status."""
+    """One attempt to deliver a message: the provider and its response. `code` is an SMTP or HTTP status."""
 
     at: datetime
     provider: str
@@ -64,8 +64,9 @@ BASE_LAYOUT = "base"
 
 
 class EmailContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The content of an e-mail. `text` and `html` are made from each other where one is missing. `layout` wraps the
-    HTML: `base` is Bellcast's and the default, null none; other names are templates with `{{ content }}`."""
+    """The content of an e-mail. If `text` or `html` is missing, it is generated from the other. `layout` wraps the
+    HTML: `base` is Bellcast's own layout and the default, null means no layout, other names are templates with `{{
+    content }}`."""
 
     subject: str | None = None
     text: str | None = None

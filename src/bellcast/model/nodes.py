@@ -8,9 +8,9 @@ NodeRole = Literal["server", "worker"]
 
 
 class NodeReport(Struct, frozen=True, kw_only=True):
-    """A process: a server, or a worker that only runs jobs. `started_at` is UTC milliseconds, `cpu` the share of one core since
-    the previous report, `memory` the resident bytes (None where the system does not report them), and `queue_age` the
-    milliseconds that a due job had waited at the last sample (None without numbers over time)."""
+    """A process: a server, or a worker that only runs jobs. `started_at` is UTC milliseconds, `cpu` the share of one
+    core since the previous report, `memory` the resident bytes (None where the system does not report them), and
+    `queue_age` the milliseconds for which a due job had waited at the last sample (None without statistics)."""
 
     version: str
     role: NodeRole

@@ -15,7 +15,7 @@ BodyFormat = Literal["plain", "markdown"]
 
 
 class Actor(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who caused it."""
+    """The originator of a notification."""
 
     id: str | None = None
     name: str | None = None
@@ -64,7 +64,7 @@ class Notification(Struct, frozen=True, kw_only=True):
     acted: Acted | None = None
     snoozed_until: datetime | None = None
     woken_at: datetime | None = None
-    # Only of a snoozed notification that returns as soon as the recipient is back: then `snoozed_until` is the latest time.
+    # Set if a snoozed notification returns as soon as the recipient is back; `snoozed_until` is then the latest time.
     awaits_return: bool | UnsetType = UNSET
 
 
@@ -95,7 +95,7 @@ class ChannelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     unless: Literal["seen", "read"] | None = None
 
 
-# The type of sends that name none.
+# The type of sends without one.
 GENERAL = "general"
 
 
@@ -131,8 +131,8 @@ class Draft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ImportedDraft(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A notification of another system (`POST /v1/import`): a draft with its original times. It is for named recipients and for the
-    inbox alone. A time of reading is also the time of seeing where that is absent."""
+    """A notification of another system (`POST /v1/import`): a draft with its original times. It is for named recipients
+    and only for the inbox. If `seen_at` is absent, `read_at` is used."""
 
     created_at: datetime | None = None
     seen_at: datetime | None = None
@@ -141,7 +141,7 @@ class ImportedDraft(Draft, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Edit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Changes to a sent notification. Absent fields stay."""
+    """Changes to a sent notification. Absent fields do not change."""
 
     title: str | UnsetType = UNSET
     body: str | UnsetType | None = UNSET
@@ -175,7 +175,7 @@ class Content(Struct, frozen=True, kw_only=True):
 
 
 def content(draft: Draft) -> Content:
-    """Return the content of a draft; a string actor is its name, tags lose their repeats."""
+    """Return the content of a draft. A string as actor becomes its name; duplicate tags are removed."""
     actor = Actor(name=draft.actor) if isinstance(draft.actor, str) else draft.actor
     return Content(
         type=draft.type,

@@ -8,12 +8,13 @@ from bellcast.model.identities import KeyScope
 
 Role = Literal["owner", "developer", "support", "viewer"]
 ROLES: tuple[Role, ...] = ("owner", "developer", "support", "viewer")
-# Of operations on one recipient, message, run or connection. Support has no scope for those on many.
+# Roles for operations on one recipient, message, run or connection. Support has no scope for operations on many.
 ONE_BY_ONE: tuple[Role, ...] = ("owner", "developer", "support")
-# A session ends 12 hours after its last request, and 7 days after sign-in: a stolen laptop does not stay signed in.
+# A session ends 12 hours after its last request, and 7 days after sign-in, so that a stolen laptop does not stay signed
+# in.
 IDLE_MS = 12 * 3_600_000
 SESSION_MS = 7 * 24 * 3_600_000
-# An unattended browser does not give access to secrets, operators and erasure for longer.
+# Limits access to secrets, operators and erasure from an unattended browser.
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
 FAILURES_MS = 3_600_000
@@ -33,16 +34,16 @@ class Operator(Struct, frozen=True, kw_only=True):
     id: str
     name: str
     role: Role
-    tenants: tuple[str, ...] | None = None  # the only ones that it may use; None: all
+    tenants: tuple[str, ...] | None = None  # tenants that it is restricted to; None: all
     created_at: int
     seen_at: int | None = None
     has_app: bool = False  # an authenticator app
-    subject: str | None = None  # issuer and subject at the identity provider that signs it in; None: it has a password
+    subject: str | None = None  # issuer and subject at the operator's identity provider; None: it has a password
     passkeys: int = 0
 
     @property
     def has_mfa(self) -> bool:
-        """Whether the password alone does not sign it in."""
+        """Whether sign-in needs a second factor."""
         return self.has_app or self.passkeys > 0
 
 
@@ -67,7 +68,7 @@ class OperatorSession(Struct, frozen=True, kw_only=True):
     operator: Operator
     created_at: int
     seen_at: int
-    verified_at: int  # when the operator last typed its password, here or at the identity provider
+    verified_at: int  # when the operator last authenticated, here or at the identity provider
 
 
 class MfaSecrets(NamedTuple):
@@ -78,7 +79,7 @@ class MfaSecrets(NamedTuple):
 
 
 class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
-    """A changed field, with its JSON values. Secrets are never values."""
+    """A changed field with its JSON values, which never contain secrets."""
 
     field: str
     before: Any
@@ -88,8 +89,8 @@ class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"})
 class AuditEntry(Struct, frozen=True, kw_only=True):
     """One action in the audit. `outcome` is `ok` or the code of the error.
 
-    The store assigns `number`, `previous` and `mac` when it appends the entry: `mac` authenticates the entry, and
-    `previous`, the `mac` of the entry before."""
+    The store assigns `number`, `previous` and `mac` when it appends the entry. `previous` is the `mac` of the preceding
+    entry, and `mac` authenticates the entry including `previous`."""
 
     id: str
     at: int

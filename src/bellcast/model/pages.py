@@ -1,7 +1,6 @@
-"""The size of pages of lists."""
+"""Page sizes of lists."""
 
-# Of an operator's list. Larger pages take longer to read than the 200 ms that a page of the console may take among millions
-# of rows.
+# Of operators' lists. Larger pages would exceed the 200 ms that a page of the console may take among millions of rows.
 MAX_PAGE_ROWS = 200
-# Of a list that apps read whole, such as recipients or messages: a fifth of the requests.
+# Of lists that apps read completely, such as recipients or messages: needs a fifth of the requests.
 MAX_APP_PAGE_ROWS = 1_000

@@ -32,5 +32,5 @@ def any_matches(patterns: Collection[str], topic: str) -> bool:
 
 
 def role_topic(role: str) -> str:
-    """Return the topic of everyone with that role."""
+    """Return the topic of all recipients with this role."""
     return ROLE_PREFIX + role

@@ -8,23 +8,24 @@ from msgspec import Struct
 # The stores keep the numbers of a position as signed 64-bit integers.
 MAX_POSITION_NUMBER = 2**63 - 1
 NUMBER = "[0-9a-f]{1,16}"
-# Interrupted replays that a position tells apart. Of more, rows of the oldest two may be sent as updates once more.
+# Maximum interrupted replays stored in a position. With more, rows of the oldest two may be sent as updates once more.
 MAX_REPLAYS = 8
 POSITION = re.compile(rf"({NUMBER})-({NUMBER})(?:-({NUMBER})((?:\.{NUMBER}\.{NUMBER}){{1,{MAX_REPLAYS}}}))?")
 
 
 class SentRows(NamedTuple):
-    """Rows that a replay sent as new: those created up to the revision `created`, as of the revision `read`."""
+    """Rows that a replay sent as new: those created up to the revision `created`, in their state at the revision
+    `read`."""
 
     created: int
     read: int
 
 
 class Position(Struct, frozen=True):
-    """A position in an inbox's changes: the client knows those up to `revision`.
+    """A position in an inbox's changes: the client knows the changes up to `revision`.
 
-    One within a replay also has its `base`, the revision where the replay began, and what the client received of the rows
-    created since then: `sent`, in order of creation, one entry for each replay that was interrupted."""
+    A position within a replay also has its `base`, the revision where the replay began, and `sent`, the rows created
+    since then that the client received. `sent` is in order of creation, with one entry per interrupted replay."""
 
     epoch: int
     revision: int
@@ -39,7 +40,7 @@ class Position(Struct, frozen=True):
 
     @property
     def newest(self) -> int:
-        """The revision of the newest creation that the client knows: every later row is new to it."""
+        """The revision of the newest row that the client knows. Every later row is new to it."""
         return self.sent[-1].created if self.sent else self.revision
 
     def known_revision(self, first_revision: int) -> int:
@@ -51,7 +52,7 @@ class Position(Struct, frozen=True):
         return self.revision
 
     def after_created(self, created: int, read: int) -> "Position":
-        """Return the position after the rows created up to a revision, which were read at another."""
+        """Return the position after sending the rows created up to a revision, which were read at another revision."""
         sent = (*self.sent, SentRows(created, read))
         if len(sent) > MAX_REPLAYS:
             oldest, second = sent[:2]
@@ -60,7 +61,7 @@ class Position(Struct, frozen=True):
         return Position(self.epoch, self.revision, base, sent)
 
     def after_changed(self, revision: int) -> "Position":
-        """Return the position after all changes up to a revision of rows that the client knew."""
+        """Return the position after sending all changes up to a revision to rows that the client knew."""
         return Position(self.epoch, max(revision, self.revision), self.base, self.sent)
 
 

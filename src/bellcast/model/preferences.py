@@ -1,4 +1,4 @@
-"""Preferences of a recipient, a tenant or the project: which types to deliver through which channel, and when."""
+"""Preferences of a recipient, a tenant or the project: which types are delivered through which channel, and when."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -16,7 +16,7 @@ Switches = dict[Channel, SwitchValue]
 
 
 class QuietHours(Struct, frozen=True, forbid_unknown_fields=True):
-    """A time of day as `HH:MM` in the recipient's time zone: `start` is included, `end` is not."""
+    """A time of day as `HH:MM` in the recipient's time zone: `start` is inclusive, `end` exclusive."""
 
     start: str
     end: str
@@ -36,7 +36,7 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     @property
     def switches_inbox(self) -> bool:
-        """True if the inbox is off for something, or on for urgent notifications only."""
+        """True if the inbox is off, or on only for urgent notifications, in any switch."""
         groups = (self.channels, *self.types.values(), *self.workflows.values())
         return any(switches.get("inbox", True) is not True for switches in groups)
 
@@ -60,7 +60,7 @@ NO_RULES = TypeRules()
 
 
 def merge_patch(document: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396): null removes a field, an object changes the fields it names."""
+    """Apply a JSON merge patch (RFC 7396): null removes a field, an object changes only its own fields."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(document) if isinstance(document, dict) else {}

@@ -1,10 +1,10 @@
-"""Providers as the app configures them."""
+"""Configuration of providers."""
 
 from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
 
-# Providers of the settings have keys with this prefix and cannot be written.
+# Key prefix of providers from the settings, which cannot be written.
 SETTING_PREFIX = "env-"
 
 
@@ -17,8 +17,8 @@ class SecretHint(Struct, frozen=True):
 
 
 class ProviderFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A provider of a channel. Of several, the lowest `priority` is tried first. `rate` is a limit of messages per second
-    on all nodes, `concurrency` of simultaneous ones in each process; `timeout` limits the wait for an answer."""
+    """A provider of a channel. The provider with the lowest `priority` is tried first. `rate` limits messages per
+    second on all nodes, `concurrency` concurrent messages in each process, and `timeout` the wait for a response."""
 
     channel: ExternalChannel
     url: str

@@ -8,7 +8,8 @@ RECIPIENT = "{recipient}"
 
 
 class PusherConfig(Struct, kw_only=True):
-    """Durations in seconds. The bounds are Pusher's own; 0 means none. Operators change some while the server runs."""
+    """Durations in seconds. The limits are Pusher's own; 0 means no limit. Operators can change some settings while the
+    server runs."""
 
     enabled: bool = True
     activity_timeout: float = 120.0
@@ -35,21 +36,22 @@ class PusherApp(Struct, frozen=True, kw_only=True):
     name: str = ""
     tenant: str = DEFAULT_TENANT
     enabled: bool = True
-    origins: tuple[str, ...] = ()  # of the pages that may connect; none: those of BELLCAST_ORIGINS
+    origins: tuple[str, ...] = ()  # origins of pages that may connect; none: those of BELLCAST_ORIGINS
     previous: Project | None = None
     previous_until: int = 0
     created_at: int = 0
-    only_channel: str | None = None  # the only one it may use, without sign-in: credentials that are tested, not stored
+    # the only channel it may use, without sign-in: for credentials that are being tested, not stored
+    only_channel: str | None = None
 
     def valid_credentials(self, now: int) -> tuple[Project, ...]:
-        """Return the credentials that sign for the app at this time (UTC milliseconds)."""
+        """Return the app's credentials that are valid at this time (UTC milliseconds)."""
         if self.previous is not None and now < self.previous_until:
             return self.credentials, self.previous
         return (self.credentials,)
 
 
 def alias(pattern: str, recipient: str) -> str:
-    """Return the channel that carries a recipient's inbox changes under this alias."""
+    """Return the channel for a recipient's inbox changes under this alias."""
     return pattern.replace(RECIPIENT, recipient)
 
 

@@ -12,13 +12,13 @@ REFUSED = 400  # from this status on
 # Key of a request's state in its ASGI scope: a dict with `request_id`, to which every layer adds. The request log creates it
 # and reads it after the response.
 STATE = "bellcast.state"
-# In this state: true for a WebSocket handshake, which an operation accepts with ASGI's WebSocket messages.
+# Key in this state: true for a WebSocket handshake, which an operation accepts with ASGI's WebSocket messages.
 IS_WEBSOCKET = "is_websocket"
 
 
 def is_refusal(status: int, code: str | None) -> bool:
-    """Return whether a response refuses its request. A stream is refused with status 200 and a last event, because
-    browsers repeat failed ones."""
+    """Return whether a response refuses its request. A refused stream has status 200 and a final event, because
+    browsers do not retry after other statuses."""
     return status >= REFUSED or code is not None
 
 
@@ -49,7 +49,8 @@ class ServedRequest(Struct, frozen=True, kw_only=True):
 
 
 class RequestFilter(Struct, frozen=True, kw_only=True):
-    """Which requests to list; None selects all. `status` is a status (`404`) or a class (`4xx`), `before` an id."""
+    """Conditions on listed requests; None selects all. `status` is a status (`404`) or a class (`4xx`), `before` an
+    id."""
 
     status: str | None = None
     route: str | None = None
@@ -57,13 +58,13 @@ class RequestFilter(Struct, frozen=True, kw_only=True):
     id: str | None = None
     tenant: str | None = None
     recipient: str | None = None
-    is_refused: bool = False  # only those
+    is_refused: bool = False  # only refused requests
     tenants: frozenset[str] | None = None
     since: int = 0  # UTC milliseconds
     until: int | None = None
 
     def matches(self, request: ServedRequest) -> bool:
-        """True if the request is to be listed."""
+        """True if the request matches."""
         return (
             (self.status is None or _has_status(request.status, self.status))
             and (self.route is None or self.route in (request.route, f"{request.method} {request.route}", request.path))

@@ -11,23 +11,23 @@ RunStatus = Literal[
     "paused",  # its workflow is not active
     "completed",
     "cancelled",
-    "merged",  # into the digest of an earlier run
+    "merged",  # merged into the digest of an earlier run
     "throttled",
     "failed",
 ]
 StepStatus = Literal["pending", "running", "waiting", "done", "skipped", "failed"]
 ENDED: tuple[RunStatus, ...] = ("completed", "cancelled", "merged", "throttled", "failed")
 ENDED_STEPS: tuple[StepStatus, ...] = ("done", "skipped", "failed")
-# Bytes of JSON.
+# Maximum bytes of JSON.
 MAX_DATA = 64 * 1024
 MAX_RUN = 256 * 1024
 
 
 class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a step did. `notification` is its inbox item, `messages` are its messages; its decision is stored under
-    `decided`. `due_at` (UTC milliseconds) is when
-    it goes on by itself; `attempts` counts calls of an http or python step. `by` is the group that a digest collects. `started_at` and
-    `ended_at` (UTC milliseconds) are the commits that first stored it as begun and as ended."""
+    """The state of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
+    `decided`. At `due_at` (UTC milliseconds) a waiting step continues without an event. `attempts` counts calls of an
+    http or python step. `by` is the group that a digest collects. `started_at` and `ended_at` (UTC milliseconds) are
+    the times of the commits that first stored it as started and as ended."""
 
     state: StepStatus = "pending"
     reason: str | None = None
@@ -43,13 +43,13 @@ class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 PENDING = StepState()
-# A step that is repeated: its condition held.
+# State of a step that is repeated: its condition was true.
 PENDING_AGAIN = StepState(state="running")
 
 
 class Digest(Struct, frozen=True, kw_only=True):
-    """What a digest collected: `count` with the opening run, the data of the first runs, and their actors. Fewer `items` than
-    `count`: the others were beyond the limits."""
+    """The result of a digest: `count` includes the opening run; `items` are the data of the first runs, with their
+    actors. There are fewer `items` than `count` if the others exceeded the limits."""
 
     count: int = 1
     items: tuple[Any, ...] = ()
@@ -58,7 +58,7 @@ class Digest(Struct, frozen=True, kw_only=True):
 
 class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The part of a run that its steps read and change. `depth` counts the triggers above it. `event` is the live event
-    that a step waited for; `events` are those that came before their steps, by step."""
+    that a step waited for. `events` are live events that arrived before their steps, by step."""
 
     status: RunStatus = "running"
     reason: str | None = None
@@ -79,11 +79,11 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, steps=steps)
 
     def timed(self, now: int) -> "RunState":
-        """Return the run with the times of the steps that began or ended since the last commit."""
+        """Return the run with times set for steps that started or ended since the last commit."""
         return msgspec.structs.replace(self, steps={key: _timed(step, now) for key, step in self.steps.items()})
 
     def ended(self, status: RunStatus, reason: str | None = None) -> "RunState":
-        """Return the run after its end."""
+        """Return the ended run."""
         return msgspec.structs.replace(self, status=status, reason=reason)
 
     def retried(self) -> "RunState":
@@ -98,7 +98,7 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def wakes_at(self) -> int | None:
-        """When the waiting run goes on by itself."""
+        """When the waiting run continues without an event."""
         if self.status != "waiting":
             return None
         return min(

@@ -1,4 +1,4 @@
-"""Numbers of a server in intervals of time. Pure."""
+"""Statistics of a server per interval. Pure."""
 
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
@@ -16,8 +16,8 @@ KEPT_MS = {
     24 * 60 * MINUTE_MS: 400 * 24 * 60 * MINUTE_MS,
 }
 HOUR_MS = 60 * MINUTE_MS
-# Numbers of the busiest tenants, by hour. A row of a node has at most so many tenants and bytes: with 720 rows, a node needs
-# 7 MB.
+# Hourly statistics of the busiest tenants. These limits bound the tenants and bytes of a node's row: with 720 rows, a
+# node needs 7 MB.
 TENANTS_KEPT_MS = 30 * 24 * HOUR_MS
 MAX_TENANTS, MAX_TENANTS_BYTES = 100, 7_500
 # Rows of a day that are read for a tenant: 83 nodes.
@@ -38,8 +38,8 @@ METRICS = (
 
 
 class StatsPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What happened on a node in one interval. `connections` is the sum of the samples, one each 10 s; `queue_age` is the
-    largest, in milliseconds; `durations` are the requests by bucket of their duration."""
+    """The statistics of a node in one interval. `connections` is the sum of the samples, taken every 10 s. `queue_age`
+    is the maximum, in milliseconds. `durations` counts requests by duration bucket."""
 
     connections: int = 0
     requests: int = 0
@@ -65,7 +65,7 @@ def total(points: Iterable[StatsPoint]) -> StatsPoint:
 
 
 def difference(after: StatsPoint, before: StatsPoint) -> StatsPoint:
-    """Return what happened between two readings of the counters. Connections and queue age are those of `after`."""
+    """Return the difference of two readings of the counters. Connections and queue age are those of `after`."""
     counted = {name: getattr(after, name) - getattr(before, name) for name in COUNTERS}
     pairs = zip_longest(after.durations, before.durations, fillvalue=0)
     durations = tuple(new - old for new, old in pairs)
@@ -73,10 +73,9 @@ def difference(after: StatsPoint, before: StatsPoint) -> StatsPoint:
 
 
 def samples(step: int, at: int, now: int) -> int:
-    """Return how many samples of a node the interval has that begins `at`; until its end, only those of full minutes.
-
-    Connections are divided by it, not by the samples of each node: a node that was replaced at noon and its successor
-    would count twice on that day."""
+    """Return the number of samples per node in the interval that begins `at`; before its end, only those of full
+    minutes. The sum of connections is divided by this number, not by each node's own samples; otherwise a node replaced
+    at noon and its successor would both count fully on that day."""
     if step == SAMPLE_MS:
         return 1
     ended = (now - at) // MINUTE_MS * MINUTE_MS
@@ -84,8 +83,8 @@ def samples(step: int, at: int, now: int) -> int:
 
 
 def value(point: StatsPoint, metric: str, bounds: Sequence[float], samples: int) -> float | None:
-    """Return a metric of one interval of all nodes together. Latencies are milliseconds, None without requests; `bounds`
-    are the upper bounds of the durations in seconds, except for the last bucket."""
+    """Return a metric of one interval for all nodes. Latencies are milliseconds, None without requests; `bounds` are
+    the upper bounds of the durations in seconds, except for the last bucket."""
     if metric == "connections":
         return round(point.connections / samples, 1)
     if metric.startswith("latency_p"):
@@ -95,7 +94,7 @@ def value(point: StatsPoint, metric: str, bounds: Sequence[float], samples: int)
 
 
 def _quantile(durations: Sequence[int], bounds: Sequence[float], share: float) -> float | None:
-    """Return the upper bound of the bucket with the quantile, in milliseconds; of the last bucket, its lower bound."""
+    """Return the upper bound of the bucket with the quantile, in milliseconds; for the last bucket, its lower bound."""
     rank, passed = sum(durations) * share, 0
     for bucket, count in enumerate(durations):
         passed += count

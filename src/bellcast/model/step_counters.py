@@ -10,9 +10,10 @@ from msgspec import Struct
 from bellcast.model.runs import Digest, RunState
 
 MAX_DIGEST_ITEMS = 100
-# Bytes of JSON of the items, and of the actors: the run that goes on with them has room for its own data and a result.
+# Maximum bytes of JSON of the items, and of the actors: leaves the run that continues with them room for its own data
+# and a result.
 MAX_DIGEST_BYTES = 64 * 1024
-# Runs in an open digest that can close it in the place of others: when one leaves, these are read.
+# Runs in an open digest that are recorded, so that one of them can replace the closing run when it leaves.
 MAX_DIGEST_RUNS = 250
 # Jobs of runs that close a digest and die, each after several crashes, before the digest is deleted: its content may be what
 # makes processes crash.
@@ -39,7 +40,7 @@ decode = msgspec.json.Decoder(StepCounter).decode
 
 
 def own_digest(run: RunState) -> Digest:
-    """Return a digest of one run."""
+    """Create a digest with one run."""
     return Digest(items=(run.data,), actors=() if run.actor is None else (run.actor,))
 
 
@@ -47,20 +48,20 @@ def with_run(counter: StepCounter, before: Digest, id: str, run: RunState) -> St
     """Add a run to an open digest."""
     own = own_digest(run)
     actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
-    # The items are those of the first runs: after one that did not fit, none is added.
+    # The items are those of the first runs: once one does not fit, no more are added.
     is_cut = len(before.items) < before.count
     digest = Digest(
         count=before.count + 1,
         items=before.items if is_cut else within(before.items + own.items, MAX_DIGEST_BYTES),
         actors=within(actors, MAX_DIGEST_BYTES),
     )
-    # The list ends before the first run that is not in it; digests of earlier builds have none.
+    # The list ends before the first run that did not fit. Digests of earlier builds have no list.
     is_listed = len(counter.runs) == before.count < MAX_DIGEST_RUNS
     return msgspec.structs.replace(counter, digest=digest, runs=(*counter.runs, id) if is_listed else counter.runs)
 
 
 def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping[str, RunState]) -> StepCounter | None:
-    """Return an open digest without some of its runs: the first of the others that are `stored` collects. None if there
+    """Return an open digest without some of its runs. The first remaining run that is `stored` collects; None if there
     is none."""
     digest = counter.digest
     staying = tuple(id for id in counter.runs if id not in leaving)
@@ -85,6 +86,6 @@ def without_dead_run(counter: StepCounter, id: str, stored: Mapping[str, RunStat
 
 
 def within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:
-    """Return the first values that together have at most this many bytes."""
+    """Return as many of the first values as fit into this many bytes."""
     ends = itertools.accumulate(len(msgspec.json.encode(value)) for value in values[:MAX_DIGEST_ITEMS])
     return values[: sum(end <= most for end in ends)]

@@ -34,12 +34,12 @@ class Parts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Content that sends refer to by key. `translations` are parts by locale (`de`, `de-AT`)."""
+    """Content that sends use by key. `translations` are parts by locale (`de`, `de-AT`)."""
 
     translations: dict[str, Parts] = {}
 
     def part(self, channel: Channel, locales: Sequence[str]) -> Any:
-        """Return the part of a channel in the first of these locales that has one, else the base part, else None."""
+        """Return the channel's part in the first of these locales that has one, else the base part, else None."""
         for locale in locales:
             parts = self.translations.get(locale)
             if parts is not None and (part := getattr(parts, channel)) is not None:
@@ -51,13 +51,13 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         return any(getattr(parts, channel) is not None for parts in (self, *self.translations.values()))
 
     def layouts(self) -> set[str]:
-        """Return the templates that this one names as layouts."""
+        """Return the names of the templates used as layouts."""
         emails = [parts.email for parts in (self, *self.translations.values()) if parts.email is not None]
         return {email.layout for email in emails if isinstance(email.layout, str)} - {BASE_LAYOUT}
 
     def overridden_by(self, other: "Template") -> "Template":
-        """This template with the parts that the other one has. A part that the other has in its base replaces all
-        translations of that part."""
+        """Return this template with the parts of the other one. A base part of the other replaces all translations of
+        this part."""
         merged = {field: getattr(other, field) or getattr(self, field) for field in Parts.__struct_fields__}
         translations = dict(self.translations)
         replaced = {field: None for field in Parts.__struct_fields__ if getattr(other, field) is not None}
@@ -72,7 +72,7 @@ class Template(Parts, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
 
 
 def locales_of(*names: str | None) -> list[str]:
-    """Return the locales to look for, most specific first: `de-AT`, `de`, then those of the next name."""
+    """Return the locales to try, most specific first: `de-AT`, `de`, then those of the next name."""
     found: list[str] = []
     for name in names:
         tag = (name or "").replace("_", "-")

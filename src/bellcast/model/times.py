@@ -19,8 +19,7 @@ DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?")
 
 
 def to_rfc3339(milliseconds: int) -> datetime:
-    """Return the aware datetime of a UTC millisecond count; one that no datetime can hold becomes the nearest that
-    can."""
+    """Return the aware datetime for UTC milliseconds. Values out of range become the nearest possible datetime."""
     try:
         # Exact to the millisecond until the year 2100 (tested), at a third of the cost of adding to the epoch.
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -29,12 +28,12 @@ def to_rfc3339(milliseconds: int) -> datetime:
 
 
 def to_rfc3339_or_null(milliseconds: int | None) -> datetime | None:
-    """As `moment`, with nothing staying nothing."""
+    """Like `to_rfc3339`; None stays None."""
     return None if milliseconds is None else to_rfc3339(milliseconds)
 
 
 def milliseconds(moment: datetime) -> int:
-    """UTC milliseconds of an aware datetime."""
+    """Return the UTC milliseconds of an aware datetime."""
     return (moment - EPOCH) // MILLISECOND
 
 
@@ -50,7 +49,7 @@ def seconds(duration: str | float) -> float:
         found = _seconds(duration)
     except OverflowError:  # an integer larger than any float
         found = math.inf
-    if not abs(found) <= LATEST_MS / 1000:  # not-a-number is no duration either
+    if not abs(found) <= LATEST_MS / 1000:  # NaN is not a duration either
         raise ValueError("expected a duration such as 25, 300ms, 2m, 1h or 7d")
     return found
 

@@ -1,17 +1,17 @@
-"""Token buckets: how often something may happen, by name. Pure; the time is the caller's."""
+"""Token buckets, which limit rates by name. Pure: callers pass the time."""
 
 from collections import OrderedDict
 
 # Number of buckets stored before full ones are removed.
 NAMES = 10_000
-# Buckets checked for each new name beyond NAMES. One would keep the number; two shrink it again after a burst, and the
-# work for a name is constant: a scan of all would take 1 ms for each address of a client that changes it.
+# Buckets checked for each new name beyond NAMES. Checking one would keep the number constant; two shrink it again after
+# a burst. The work per name is constant, whereas a scan of all would take 1 ms for each new address of a client.
 CHECKS_PER_NAME = 2
 
 
 class TokenBucket:
-    """Token bucket with a capacity of one second's tokens. The level may be negative, since usage of other nodes is
-    reported late."""
+    """Token bucket with a capacity of one second. The level may be negative, because usage of other nodes is reported
+    late."""
 
     __slots__ = ("at", "rate", "tokens")
 
@@ -21,13 +21,13 @@ class TokenBucket:
         self.at = now
 
     def fill(self, now: int) -> None:
-        """Up to now, UTC milliseconds. A clock that stepped back adds nothing and takes nothing."""
+        """Add the tokens for the time up to `now` (UTC milliseconds). If the clock stepped back, do nothing."""
         self.tokens = min(self.rate, self.tokens + max(0, now - self.at) / 1000 * self.rate)
         self.at = now
 
 
 class TokenBuckets:
-    """One bucket a name."""
+    """One bucket per name."""
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()  # the least recently checked first

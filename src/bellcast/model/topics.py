@@ -1,4 +1,5 @@
-"""Meaning of topic name prefixes. A topic is a full channel name of the Pusher dialect, so both interpret it alike."""
+"""Meaning of topic name prefixes. A topic is a full channel name of the Pusher dialect, so both have the same
+meaning."""
 
 PRIVATE, ENCRYPTED, PRESENCE, CACHE = "private-", "private-encrypted-", "presence-", "cache-"
 # Addresses one signed-in recipient instead of a topic. `#` is not allowed in topic names.

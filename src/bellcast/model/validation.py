@@ -28,9 +28,10 @@ from bellcast.model.notifications import (
 from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
-# A year. For a later time the app needs a schedule, not a delay.
+# A year. For later times, apps need a schedule instead of a delay.
 MAX_DELAY_SECONDS = 366 * 86_400
-# A notification snoozed until its recipient is back returns after this time anyway: a month, longer than most absences.
+# A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
+# absences.
 MAX_UNTIL_BACK_SECONDS = 30 * 86_400
 UNTIL_BACK = "back"
 # Schemes of links in an inbox. Scripts and local files are not allowed.
@@ -38,23 +39,23 @@ SCHEMES = frozenset({"", "http", "https", "mailto", "tel"})
 OUT_OF_CALENDAR = "must be within the years 1970 to 9999 in UTC"
 # The range of integers in MessagePack.
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
-# Deeper data is an attack on the next program that reads it; 100 levels hold any honest document.
+# Deeper data is an attack on the next program that parses it; 100 levels are enough for any legitimate document.
 MAX_DEPTH = 100
-# Buttons of one notification: more do not fit in a row of the bell.
+# Maximum buttons of one notification: more do not fit in a row of the bell.
 MAX_ACTIONS = 5
-# Characters of one text of a message, as of a stored template. Gmail clips e-mails at 102 KiB, and a send keeps its texts
-# for each recipient.
+# Maximum characters of one text of a message, also of a stored template. Gmail clips e-mails at 102 KiB, and a send
+# stores its texts for each recipient.
 MAX_MESSAGE_TEXT = 256 * 1024
-# Characters of a template's key.
+# Maximum characters of a template's key.
 MAX_TEMPLATE_KEY = 100
-# The key of an action is a part of a path.
+# An action's key is part of a path.
 ACTION_KEY = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-# Calls that only connections make.
+# Calls that are reserved for connections.
 RESERVED_CALLS = frozenset({"connect", "disconnect"})
-# Fields of a draft that only a send has: an import sends no messages and does not wait.
+# Fields of a draft that imports do not support: an import sends no messages and does not wait.
 NOT_IMPORTED = ("channels", "template", "email", "sms", "push", "chat", "send_at", "timezone")
 IMPORTED_TIMES = ("created_at", "seen_at", "read_at", "archived_at")
-# Characters of a path in an error.
+# Maximum characters of a path in an error.
 MAX_PATH = 200
 
 _to_json = msgspec.json.Encoder().encode
@@ -64,7 +65,7 @@ FieldErrors = Iterable[FieldError]
 
 
 def key(field: str, value: str, limits: Limits) -> FieldErrors:
-    """A recipient, tenant or idempotency key: 1 to KEY characters without control characters."""
+    """Check a recipient, tenant or idempotency key: 1 to KEY characters without control characters."""
     errors = []
     if not value:
         errors.append(FieldError(field, "must not be empty"))
@@ -78,14 +79,14 @@ def key(field: str, value: str, limits: Limits) -> FieldErrors:
 
 
 def tenant(field: str, value: str, limits: Limits) -> FieldErrors:
-    """A tenant's key; `*` means every tenant and names none."""
+    """Check a tenant's key. `*` is not one, because it means every tenant."""
     if value == EVERY_TENANT:
         yield FieldError(field, 'must not be "*", which means every tenant')
     yield from key(field, value, limits)
 
 
 def topic(field: str, value: str, limits: Limits) -> FieldErrors:
-    """A topic: 1 to TOPIC characters of `A-Za-z0-9_-=@,.;`."""
+    """Check a topic: 1 to TOPIC characters of `A-Za-z0-9_-=@,.;`."""
     if not value:
         yield FieldError(field, "must not be empty")
     elif limits.topic and len(value) > limits.topic:
@@ -95,7 +96,7 @@ def topic(field: str, value: str, limits: Limits) -> FieldErrors:
 
 
 def role(field: str, value: str, limits: Limits) -> FieldErrors:
-    """A role: its topic `role.<role>` must be a topic."""
+    """Check a role: `role.<role>` must be a valid topic."""
     if not value:
         yield FieldError(field, "must not be empty")
     else:
@@ -103,7 +104,7 @@ def role(field: str, value: str, limits: Limits) -> FieldErrors:
 
 
 def text(field: str, value: object, limit: int) -> FieldErrors:
-    """A text of at most `limit` characters (0: any)."""
+    """Check a text of at most `limit` characters (0: any)."""
     if not isinstance(value, str):
         return ()
     if limit and len(value) > limit:
@@ -112,9 +113,9 @@ def text(field: str, value: object, limit: int) -> FieldErrors:
 
 
 def encodable(field: str, value: str) -> FieldErrors:
-    """A text that UTF-8 can carry and a store can keep: no lone surrogates, no NUL."""
+    """Check that a text can be encoded in UTF-8 and stored: no lone surrogates, no NUL."""
     if value.isascii() and "\x00" not in value:
-        return ()  # most are: encoding a draft's texts takes as long as all other checks of it
+        return ()  # fast path: encoding a draft's texts takes as long as all other checks of it
     errors = []
     if "\x00" in value:
         errors.append(FieldError(field, "must not contain the NUL character"))
@@ -126,7 +127,7 @@ def encodable(field: str, value: str) -> FieldErrors:
 
 
 def url(field: str, value: object, limits: Limits) -> FieldErrors:
-    """A link: relative, http, https, mailto or tel."""
+    """Check a link: relative, http, https, mailto or tel."""
     if not isinstance(value, str):
         return ()
     errors = text(field, value, limits.url)
@@ -142,8 +143,8 @@ def url(field: str, value: object, limits: Limits) -> FieldErrors:
 
 
 def data(field: str, value: object, limit: int) -> FieldErrors:
-    """JSON of at most `limit` bytes (0: any) when written compactly, which every encoder on its way takes: brokers
-    carry MessagePack. Not-a-number and the infinities cannot be read from JSON."""
+    """Check JSON of at most `limit` bytes (0: any) in compact form. Every encoder on its way must accept it, such as
+    MessagePack in brokers. NaN and infinities cannot occur, because JSON does not have them."""
     try:
         encoded = _to_json(value)
         if limit and len(encoded) > limit:
@@ -157,7 +158,7 @@ def data(field: str, value: object, limit: int) -> FieldErrors:
 
 
 def _unencodable(field: str, value: object) -> Iterator[FieldError]:
-    """The parts of a JSON value that not every encoder takes."""
+    """Yield the parts of a JSON value that not every encoder accepts."""
     parts: list[tuple[str, object, int]] = [(field, value, 0)]
     while parts:
         path, part, depth = parts.pop()
@@ -176,12 +177,12 @@ def _unencodable(field: str, value: object) -> Iterator[FieldError]:
 
 
 def _below(path: str, name: object) -> str:
-    """The path of a part, truncated so that it does not repeat much of the input."""
+    """Return the path of a part, truncated to limit how much of the input it repeats."""
     return f"{path}.{name}"[:MAX_PATH].encode(errors="replace").decode()
 
 
 def moment(field: str, value: datetime) -> FieldErrors:
-    """A time with a UTC offset that a store can keep."""
+    """Check a time with a UTC offset that can be stored."""
     if value.tzinfo is None:
         yield FieldError(field, "must have a UTC offset, as in 2030-01-31T12:00:00Z")
     elif not times.is_storable(value):
@@ -189,7 +190,7 @@ def moment(field: str, value: datetime) -> FieldErrors:
 
 
 def expiry(field: str, value: object, now: datetime) -> FieldErrors:
-    """A future time with a UTC offset."""
+    """Check a future time with a UTC offset."""
     if not isinstance(value, datetime):
         return
     wrong = list(moment(field, value))
@@ -199,7 +200,7 @@ def expiry(field: str, value: object, now: datetime) -> FieldErrors:
 
 
 def duration(field: str, value: str | float, shortest: float, longest: float, expected: str) -> FieldErrors:
-    """`shortest` and `longest` are seconds; `expected` is the text of the error."""
+    """Check a duration. `shortest` and `longest` are seconds; `expected` is the error message."""
     try:
         seconds = times.seconds(value)
     except ValueError as error:
@@ -214,7 +215,8 @@ def link_lifetime(value: str | float) -> FieldErrors:
 
 
 def snooze_end(until: str | None, duration: str | float | None, now: datetime) -> datetime:
-    """The end of a snooze, given as a time, as "back" (then the latest end) or as a duration from now. Raises Invalid."""
+    """Return the end of a snooze, given as a time, as "back" (then the latest end) or as a duration from now. Raises
+    Invalid."""
     if (until is None) == (duration is None):
         raise Invalid.of("until", "must be given, or for, not both")
     if until == UNTIL_BACK:
@@ -247,7 +249,7 @@ def _snooze_seconds(duration: str | float) -> float:
 
 
 def actor(field: str, value: Actor | str | None, limits: Limits) -> FieldErrors:
-    """A name, or id, name and avatar."""
+    """Check an actor: a name, or id, name and avatar."""
     if isinstance(value, str):
         yield from text(field, value, limits.title)
     elif value is not None:
@@ -257,7 +259,7 @@ def actor(field: str, value: Actor | str | None, limits: Limits) -> FieldErrors:
 
 
 def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
-    """At most TAGS tags of at most 50 characters."""
+    """Check tags: at most TAGS, each of at most 50 characters."""
     if limits.tags and len(value) > limits.tags:
         yield FieldError(field, f"must have at most {limits.tags} tags, got {len(value)}")
         return
@@ -268,7 +270,7 @@ def tags(field: str, value: list[str], limits: Limits) -> FieldErrors:
 
 
 def actions(field: str, value: Sequence[ActionButton], limits: Limits) -> FieldErrors:
-    """At most MAX_ACTIONS buttons with different keys, each with either a link or a call."""
+    """Check action buttons: at most MAX_ACTIONS with different keys, each with either a link or a call."""
     if len(value) > MAX_ACTIONS:
         yield FieldError(field, f"must have at most {MAX_ACTIONS} actions, got {len(value)}")
         return
@@ -291,7 +293,8 @@ def actions(field: str, value: Sequence[ActionButton], limits: Limits) -> FieldE
 
 
 def audience(value: Audience, limits: Limits) -> FieldErrors:
-    """Exactly one audience. `tenant` may narrow or widen it together with `all`."""
+    """Check that there is exactly one audience. `tenant` may be combined with it, and means every tenant if it is `*`
+    with `all`."""
     named = [name for name in ("topic", "role", "all") if getattr(value, name)]
     if len(named) > 1:
         yield FieldError("to", f"must name one audience, not {' and '.join(named)}")
@@ -306,7 +309,7 @@ def audience(value: Audience, limits: Limits) -> FieldErrors:
 
 
 def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
-    """One key, or a list of 1 to TO keys."""
+    """Check recipients: one key, or a list of 1 to TO keys."""
     if isinstance(to, str):
         return key("to", to, limits)
     if not to:
@@ -317,8 +320,9 @@ def recipients(to: str | list[str], limits: Limits) -> FieldErrors:
 
 
 def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> FieldErrors:
-    """The fields a draft and an edit share."""
-    # Lists, not generators: most fields have no errors, and the checks of a draft are a sixth of the time of a bulk send.
+    """Return the errors of the fields that drafts and edits have in common."""
+    # Lists instead of generators: most fields have no errors, and checking drafts is a sixth of the time of a bulk
+    # send.
     errors: list[FieldError] = []
     if isinstance(subject.title, str) and not subject.title.strip():
         errors.append(FieldError("title", "must not be empty"))
@@ -337,14 +341,14 @@ def content_errors(subject: Draft | Edit, limits: Limits, now: datetime) -> Fiel
 
 
 def check_draft(draft: Draft, limits: Limits, now: datetime) -> None:
-    """Raise Invalid naming every bad field of a draft."""
+    """Raise Invalid with every bad field of a draft."""
     errors = [*_audience_errors(draft, limits), *content_errors(draft, limits, now), *_label_errors(draft, limits)]
     if errors:
         raise Invalid.fields(errors)
 
 
 def check_import(draft: ImportedDraft, limits: Limits, now: datetime) -> None:
-    """Raise Invalid naming every bad field of an imported notification."""
+    """Raise Invalid with every bad field of an imported notification."""
     shared = chain(_audience_errors(draft, limits), content_errors(draft, limits, now), _label_errors(draft, limits))
     check(chain(shared, _import_errors(draft, now)))
 
@@ -356,13 +360,13 @@ def _import_errors(draft: ImportedDraft, now: datetime) -> FieldErrors:
         yield FieldError("title", "is required")
     for field in NOT_IMPORTED:
         if getattr(draft, field) is not None:
-            yield FieldError(field, "must be absent: imported notifications are for the inbox alone")
+            yield FieldError(field, "must be absent: imported notifications are only for the inbox")
     for field in IMPORTED_TIMES:
         yield from _past_time(field, getattr(draft, field), draft.created_at, now)
 
 
 def _past_time(field: str, value: datetime | None, created_at: datetime | None, now: datetime) -> FieldErrors:
-    """A time with a UTC offset that is not after now and not before the creation."""
+    """Check a time with a UTC offset that is neither in the future nor before the creation."""
     if value is None:
         return
     wrong = list(moment(field, value))
@@ -394,7 +398,7 @@ def _all(to: str | list[str] | Audience) -> bool:
 
 def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
     errors: list[FieldError] = []
-    # A named type may have a template with a title; routing checks that.
+    # The type may have a template with a title, which routing checks.
     has_own_type = draft.type != GENERAL
     if draft.title is UNSET and draft.template is None and not has_own_type:
         errors.append(FieldError("title", "is required"))
@@ -418,7 +422,7 @@ def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
 
 
 def channels(field: str, value: list[str | ChannelRequest] | None) -> FieldErrors:
-    """Channels of a send or a type: each at most once, `unless` with the inbox only."""
+    """Check channels of a send or a type: each at most once, and `unless` only together with the inbox."""
     return () if value is None else _channel_errors(field, value)
 
 
@@ -451,7 +455,7 @@ def _delay_errors(field: str, entry: ChannelRequest) -> FieldErrors:
 
 
 def check_edit(edit: Edit, limits: Limits, now: datetime) -> None:
-    """Raise Invalid naming every bad field of an edit."""
+    """Raise Invalid with every bad field of an edit."""
     errors = list(content_errors(edit, limits, now))
     if edit.title is None:
         errors.append(FieldError("title", "must be text"))

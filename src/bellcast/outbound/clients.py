@@ -7,10 +7,9 @@ from bellcast.outbound.http import HttpxClient
 
 
 class HttpClients:
-    """Trusted clients are for URLs of the settings, guarded ones for all others. APNs speaks HTTP/2 only.
-
-    The identity provider is one of the settings, and its discovery document names the URLs: its client is guarded, and the
-    limit of lookups of the other guarded clients does not count for it."""
+    """Trusted clients are for URLs from the settings, guarded ones for all others. APNs speaks HTTP/2 only. The
+    identity provider's URL is from the settings, but its discovery document names other URLs, so its client is guarded
+    too. Its lookups are not limited together with those of other guarded clients."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.guard = AddressGuard(allowed)

@@ -1,7 +1,7 @@
-"""Restrict requests to URLs that users supply: public addresses over TLS, and addresses that the operator allows.
+"""Restrict requests to user-supplied URLs: to public addresses over TLS, and to addresses that the operator allows.
 
-The guard opens the connection itself: a name is resolved, all its addresses are checked, and one of these is connected
-to. A second resolution could return another one (DNS rebinding).
+The guard opens connections itself. It resolves the name, checks all its addresses, and connects to one of them, because
+a second resolution could return another address (DNS rebinding).
 """
 
 import asyncio
@@ -22,11 +22,11 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 # An IPv4 address inside an IPv6 one leads to the IPv4 address (RFC 6052; RFC 4291 §2.5.5; RFC 3056).
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
-# The rest of IPv6 is not allocated for public addresses: that includes fec0::/10, ::/96, 64:ff9b:1::/48 and 5f00::/16, which
-# Python's tables contain in some versions only.
+# The rest of IPv6 is not allocated for public addresses. It includes fec0::/10, ::/96, 64:ff9b:1::/48 and 5f00::/16,
+# which only some versions of Python list.
 PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-# Special-purpose ranges (IANA's registries of RFC 6890), for all versions of Python. The few public services in 192.0.0.0/24
-# and 2001::/23 are relays, which are no endpoints.
+# Special-purpose ranges (IANA's registries of RFC 6890), for all versions of Python. The few public services in
+# 192.0.0.0/24 and 2001::/23 are relays, not endpoints.
 SPECIAL = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -67,7 +67,7 @@ class AddressGuard:
                 self._hosts.add(entry.lower().rstrip("."))
 
     def problem(self, url: str) -> str | None:
-        """Why a URL must be refused before any request, or None. Names are checked when they are resolved."""
+        """Return why a URL must be refused before any request, or None. Names are checked when they are resolved."""
         try:
             parts = httpx.URL(url)
         except (httpx.InvalidURL, UnicodeError):
@@ -84,15 +84,16 @@ class AddressGuard:
         return None
 
     def host_problem(self, host: str) -> str | None:
-        """Why a host must be refused before any connection, or None. Names are checked when they are resolved."""
+        """Return why a host must be refused before any connection, or None. Names are checked when they are
+        resolved."""
         literal = None if self._is_allowed_host(host) else _address(host)
         if literal is not None and not self._is_allowed(literal):
             return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
         return None
 
     async def check(self, url: httpx.URL) -> None:
-        """Check a URL before its request. Raises Unavailable. Only plain HTTP to a name is resolved here: unlike TLS, it is
-        limited to addresses that the operator allows."""
+        """Check a URL before its request. Raises Unavailable. Only names in plain HTTP URLs are resolved here, because
+        plain HTTP is limited to addresses that the operator allows."""
         problem = self.problem(str(url))
         if problem is not None:
             raise Unavailable(f"The URL {problem}.")
@@ -116,7 +117,7 @@ class AddressGuard:
         failure = OSError(f"{host} has no address")
         for address in await self.addresses(host):
             connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-            connection.settimeout(0)  # the event loop waits instead
+            connection.settimeout(0)  # non-blocking: the event loop waits instead
             try:
                 await asyncio.get_running_loop().sock_connect(connection, (address, port))
             except OSError as error:
@@ -130,7 +131,7 @@ class AddressGuard:
         raise failure
 
     def _may_be_plain(self, literal: IPAddress | None) -> bool:
-        """True for plain HTTP to an allowed address; a name may have one."""
+        """Return whether plain HTTP to this host can be allowed. A name may resolve to an allowed address."""
         return bool(self._networks) if literal is None else self._in_networks(literal)
 
     def _in_networks(self, address: IPAddress) -> bool:
@@ -164,14 +165,14 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
 
 
 def _address(host: str) -> IPAddress | None:
-    """Return the address that a host literal means, also one written as a single number (`0x7f000001`, `127.1`)."""
+    """Parse an address in a URL, including legacy forms (`0x7f000001`, `127.1`)."""
     text = host.strip("[]").partition("%")[0]
     try:
         return _effective(ipaddress.ip_address(text))
     except ValueError:
         pass
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(text))  # the forms that getaddrinfo takes too
+        return ipaddress.IPv4Address(socket.inet_aton(text))  # the forms that getaddrinfo also accepts
     except (OSError, ValueError):
         return None
 

@@ -1,6 +1,6 @@
 """Outbound HTTP: single requests with bounded responses, without redirects or cookies.
 
-URLs of the operator's settings may lead to private addresses; for all others a client has a guard."""
+URLs from the operator's settings may lead to private addresses; for all others, a client has a guard."""
 
 import asyncio
 import ssl
@@ -24,8 +24,8 @@ MAX_IDLE_CONNECTIONS = 20
 class HttpxClient:
     """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows.
 
-    Requests of HTTP/2 share a connection. One that gets no answer in time may show that the connection is dead, so later
-    requests get another one; those in progress keep theirs."""
+    HTTP/2 requests share a connection. If one times out, the connection may be dead, so later requests use a new
+    connection, while requests in progress keep theirs."""
 
     def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
         self._guard = guard
@@ -34,7 +34,8 @@ class HttpxClient:
 
     @cached_property
     def _client(self) -> httpx.AsyncClient:
-        # Made by the first request: loading the certificate authorities takes 40 ms, and most servers send none.
+        # Created by the first request: loading the certificate authorities takes 40 ms, and most servers send no
+        # requests.
         return httpx.AsyncClient(
             transport=_transport(self._guard, http2=self._http2),
             follow_redirects=False,
@@ -77,7 +78,7 @@ class HttpxClient:
             await client.aclose()
 
     def _timeout(self, seconds: float) -> httpx.Timeout:
-        # A read of HTTP/2 that times out ends all requests of its connection; `request` has a deadline for each.
+        # A timeout of an HTTP/2 read ends all requests of its connection; `request` has a deadline for each.
         return httpx.Timeout(None if self._http2 else seconds)
 
     def _current(self) -> httpx.AsyncClient | None:
@@ -103,8 +104,8 @@ class HttpxClient:
             return Response(response.status_code, dict(response.headers), bytes(body))
         finally:
             await response.aclose()
-            # The stream refers back to the response, and the response to the request: without this, up to 60 KB of
-            # cookies for each request stay in memory until the garbage collector runs, which the server makes rare.
+            # Break the reference cycle of stream, response and request. Otherwise up to 60 KB per request stay in
+            # memory until the garbage collector runs, which is rare in the server.
             del response.stream
 
 
@@ -113,7 +114,7 @@ def _transport(guard: AddressGuard | None, *, http2: bool) -> httpx.AsyncHTTPTra
     transport = httpx.AsyncHTTPTransport(
         verify=context,
         trust_env=False,
-        # Over plain HTTP nothing negotiates the version; a server of HTTP/2 then expects it from the first byte.
+        # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
         http1=not http2,
         http2=http2,
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS),

@@ -1,5 +1,6 @@
-"""Resolve host names that users supply, apart from those of the operator: a name server that does not answer must not delay
-the lookups of the store, the broker or the SMTP server, which the event loop's resolver does in a few threads (uvloop: two)."""
+"""Resolve user-supplied host names separately from those of the operator. The event loop's resolver uses a few threads
+(uvloop: two), so a name server that does not respond would delay lookups of the store, the broker or the SMTP
+server."""
 
 import asyncio
 import contextlib
@@ -10,16 +11,16 @@ from typing import Any
 
 from bellcast.errors import Unavailable
 
-# Names that are being resolved. A client opens at most as many connections at once (outbound.http.MAX_CONNECTIONS), so only
-# names that are not answered get here. Each has a thread until the system's resolver gives up, by default after 10 s for each
-# name server: nothing can end it earlier.
+# Maximum names resolved at a time. A client opens at most as many connections at once (outbound.http.MAX_CONNECTIONS),
+# so the limit is only reached by names whose lookups hang. Each has a thread until the system's resolver gives up, by
+# default after 10 s per name server; nothing can end it earlier.
 MAX_LOOKUPS = 100
 # Characters of a wrong name in an error.
 MAX_SHOWN = 100
 
 
 class Resolver:
-    """Resolves names in threads of its own, one for each name: requests to the same name share its lookup."""
+    """Resolves names in its own threads, one per name. Concurrent requests for a name share its lookup."""
 
     def __init__(self) -> None:
         self._lookups: dict[str, asyncio.Future[list[str]]] = {}
@@ -43,7 +44,7 @@ class Resolver:
         if len(self._lookups) >= MAX_LOOKUPS:
             raise Unavailable("Too many host names are being resolved: try again later.")
         loop = asyncio.get_running_loop()
-        # A daemon: the threads of an executor would delay the end of the process.
+        # A daemon thread, because an executor's threads would delay the end of the process.
         threading.Thread(target=self._look_up, args=(loop, host), name="resolver", daemon=True).start()
         lookup = self._lookups[host] = loop.create_future()
         return lookup
@@ -54,7 +55,7 @@ class Resolver:
             result = _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
         except Exception as error:  # noqa: BLE001  the lookup must end, or its name would wait forever; the requests raise it
             result = error
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(self._finish, host, result)
 
     def _finish(self, host: str, result: list[str] | Exception) -> None:
@@ -63,7 +64,7 @@ class Resolver:
             lookup.set_result(result)
         else:
             lookup.set_exception(result)
-            lookup.exception()  # all its requests may have timed out: no warning that nothing read it
+            lookup.exception()  # avoids a warning if all requests have timed out and nothing reads the result
 
 
 def _addresses(entries: Sequence[Any]) -> list[str]:

@@ -20,17 +20,17 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CHANNEL = "bellcast_outbox"
-# Rows per batch: as many as one commit of the store holds.
+# Rows per batch: the capacity of one commit of the store.
 BATCH_ROWS = 250
-# Between two polls without a notification; one takes 0.1 ms. Behind a connection pool that drops LISTEN they are the
+# Interval of polls without a notification; one takes 0.1 ms. Behind a connection pool that drops LISTEN, polls are the
 # only trigger.
 POLL_INTERVAL_SECONDS = 1.0
-# Between two counts of the backlog, each about 100 ms with a million rows.
+# Interval of counts of the backlog, each about 100 ms with a million rows.
 COUNT_INTERVAL_MS = 5_000
-# Between two checks for an outbox that is not installed yet.
+# Interval of checks for an outbox that is not installed yet.
 INSTALL_POLL_SECONDS = 2.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
-# Seconds that a stopping node waits for the current batch; one takes about 20 ms.
+# How long a stopping node waits for the current batch, in seconds; one takes about 20 ms.
 SHUTDOWN_TIMEOUT = 3.0
 # PostgreSQL releases the locked rows of a paused node after this time.
 LOCK_TIMEOUT = "20s"

@@ -27,7 +27,7 @@ from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 
 log = structlog.get_logger(__name__)
 
-# Errors of the store, after which the row is sent again.
+# Errors of the store, after which the row is retried.
 UNAVAILABLE_ERRORS = (Unavailable, DiskFull)
 
 _draft = msgspec.json.Decoder(Draft)
@@ -66,7 +66,7 @@ class DeliveryResult(Struct):
 
 
 class Delivery:
-    """Sends rows in their order."""
+    """Sends rows in order."""
 
     def __init__(self, engines: Context, limits: Limits, trigger: TriggerWorkflow) -> None:
         self._engines = engines
@@ -95,7 +95,7 @@ class Delivery:
             _record(outcome, row, result if isinstance(result, BellcastError) else None)
 
     async def _send_individually(self, drafts: list[Draft | BellcastError]) -> list[bytes | BellcastError]:
-        """Send each row alone, up to the first that fails on the store, so that no later row overtakes it."""
+        """Send each row alone, up to the first for which the store fails, so that no later row overtakes it."""
         results: list[bytes | BellcastError] = []
         for draft in drafts:
             results.append(await self._send_one(draft))
@@ -114,7 +114,7 @@ class Delivery:
             return await self._classify(failure)
 
     async def _classify(self, failure: Exception) -> BellcastError:
-        """Return Unavailable if the store does not respond, else an error that refuses the row."""
+        """Return Unavailable if the store does not respond, else the error for which the row is refused."""
         log.error("outbox_row_failed", exc_info=failure)
         try:
             await self._engines.store.ping()
@@ -128,7 +128,7 @@ class Delivery:
                 _record(outcome, row, await self._publish_row(row))
 
     async def _publish_row(self, row: OutboxRow) -> BellcastError | None:
-        """Publish the row's live events, or trigger its workflow. Returns the error of a failure."""
+        """Publish the row's live events, or trigger its workflow. Return the error of a failure."""
         try:
             if row.kind == "trigger":
                 await self._trigger_row(row)
@@ -157,7 +157,7 @@ class Delivery:
 def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | None) -> None:
     if isinstance(refusal, UNAVAILABLE_ERRORS):
         outcome.stopped = refusal
-    elif isinstance(refusal, TooMany):  # over a rate or budget: send later
+    elif isinstance(refusal, TooMany):  # over a rate limit or budget: send later
         outcome.postponed[row.id] = refusal.retry_after or 1
     elif refusal is not None:
         outcome.refused[row.id] = refusal.detail
@@ -167,7 +167,7 @@ def _record(outcome: DeliveryResult, row: OutboxRow, refusal: BellcastError | No
 
 def _read(row: OutboxRow) -> Draft | BellcastError:
     """Decode the notification of a row. An idempotency key in the payload replaces the row's, so that the same
-    notification sent through the API counts as a repetition."""
+    notification sent through the API counts as a duplicate."""
     try:
         draft = _draft.decode(row.payload)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

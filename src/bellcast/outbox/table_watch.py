@@ -186,7 +186,7 @@ def _topic(topic: str | None) -> validation.FieldErrors:
 
 def events(change: RowChange, limit: int) -> list[EventDraft]:
     """Return the events of a change for the audiences of the row before and after. A null in an audience column means
-    no audience. Data longer than `limit` bytes is cut to the key, with `cut` set, so that clients fetch the row."""
+    no audience. Data longer than `limit` bytes is reduced to the key, with `cut` set, so that clients fetch the row."""
     name = change.watch.names.get(change.change)
     if name is None:
         return []

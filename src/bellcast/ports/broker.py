@@ -11,16 +11,16 @@ class Broker(Protocol):
     stream. A lost event is safe: readers resume from the store."""
 
     async def open(self) -> None:
-        """Start to connect. Never raises for an unreachable broker: it reconnects until `close`."""
+        """Start connecting. Never raises for an unreachable broker, which is retried until `close`."""
         ...
 
     async def publish(self, *events: Event) -> None:
-        """Publish to this process before it returns, to the others soon after. Never raises: readers find lost events in
+        """Deliver to this process before returning, and to others soon after. Never raises: readers find lost events in
         the store."""
         ...
 
     def deliver(self, event: Event) -> None:
-        """Deliver an event to this process only: no other follows its stream."""
+        """Deliver an event only to this process, because no other follows its stream."""
         ...
 
     async def ping(self) -> None:
@@ -28,11 +28,11 @@ class Broker(Protocol):
         ...
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        """Call `listener` with every event, on the event loop's thread. A process has one listener: its hub.
-
-        `unsure` is called with streams that may have missed events of other processes: newly followed, or reconnected."""
+        """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub. `on_gap`
+        is called with streams that may have missed events of other processes, because they were newly followed or
+        reconnected."""
         ...
 
     def follow(self, stream: Stream) -> None:

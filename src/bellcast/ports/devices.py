@@ -12,7 +12,7 @@ UNKNOWN = -1
 
 
 class DevicePosition(Struct, frozen=True):
-    """The acknowledged revision of a connection: the client replied after this revision was written to it."""
+    """The acknowledged revision of a connection: the client replied after it was sent this revision."""
 
     inbox: int
     device: bytes
@@ -25,8 +25,8 @@ class Devices(Protocol):
     """Acknowledged positions of devices, for clients that keep no position themselves."""
 
     async def register(self, position: DevicePosition, live: frozenset[str], now: int) -> Position | None:
-        """Save the position of a new connection. It continues one of the device's closed connections, those that are not
-        in `live`: return a position from which each of these would receive all its events, or None if unknown."""
+        """Save the position of a new connection. It continues a closed connection of the device, one that is not in
+        `live`. Return a position from which each of these would receive all its events, or None if unknown."""
         ...
 
     async def acknowledge(self, positions: Sequence[DevicePosition], now: int) -> None:

@@ -22,7 +22,7 @@ class Document(Struct, frozen=True):
 
 
 class AuditRecord(Struct, frozen=True):
-    """An entry of the audit, and what computes its `mac`."""
+    """An entry of the audit log, and the function that computes its `mac`."""
 
     entry: AuditEntry
     sign: Callable[[AuditEntry], bytes]
@@ -34,11 +34,11 @@ class Documents(Protocol):
     async def get(self, kind: str, tenant: str, key: str) -> Document | None: ...
 
     async def page(self, kind: str, tenant: str, after: str, limit: int) -> list[Document]:
-        """Objects by key, after the key `after`."""
+        """Return objects by key, after the key `after`."""
         ...
 
     async def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> list[tuple[str, Document]]:
-        """Objects of the project and of every tenant, each with its tenant, after that tenant and key."""
+        """Return objects of the project and every tenant, each with its tenant, after the given tenant and key."""
         ...
 
     async def put(self, kind: str, tenant: str, key: str, body: bytes, now: int) -> tuple[Document, bool]:
@@ -48,8 +48,8 @@ class Documents(Protocol):
     async def change(
         self, kind: str, tenant: str, key: str, before: bytes | None, after: bytes | None, now: int
     ) -> bool:
-        """Replace the body `before`, or delete the object without `after`; create it without `before`. False, and nothing
-        written, if it has another body, or exists or not against expectation."""
+        """Replace the body `before` by `after`. Without `before`, create the object; without `after`, delete it. Return
+        False, and write nothing, if the stored object is not `before`."""
         ...
 
     async def revise(
@@ -63,8 +63,8 @@ class Documents(Protocol):
         record: AuditRecord | None,
         now: int,
     ) -> bool:
-        """Change an object, write its revision (kind, key, body) and append to the audit, all in one transaction. False, and
-        nothing written, as for `change`."""
+        """Change an object, write its revision (kind, key, body) and append to the audit log, all in one transaction.
+        Return False, and write nothing, as `change` does."""
         ...
 
     async def delete(self, kind: str, tenant: str, key: str) -> bool:

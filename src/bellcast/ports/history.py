@@ -1,4 +1,4 @@
-"""The history of live events: an ordered log per tenant, from which clients receive what they missed."""
+"""The history of live events: an ordered log per tenant, from which clients receive missed events."""
 
 from collections.abc import Callable, Collection
 from typing import Protocol
@@ -16,8 +16,9 @@ class KeptEvent(Struct, frozen=True):
 
 
 class PastEvents(Struct, frozen=True):
-    """Events of some streams, in log order, up to the event `end` of the log. `recovered`: they are all that followed the
-    given id. It is false, without events, if the id is not of this log or an event after it has left the log."""
+    """Events of some streams, in log order, up to the event `end` of the log. `recovered` is true if these are all
+    events after the given id. It is false, without events, if the id belongs to another log or an event after it has
+    been removed."""
 
     events: tuple[LiveEvent, ...] = ()
     recovered: bool = False
@@ -34,14 +35,14 @@ class HistoryPage(Struct, frozen=True):
 
 
 class TopicHistory(Protocol):
-    """Keeps live events until they expire. A reader that follows the streams in the same iteration of the event loop in
-    which a read returns receives every later event live, and no earlier one.
+    """Keeps live events until they expire. A reader that follows the streams in the event loop iteration in which a
+    read returns receives every later event live, and no earlier one.
 
     Reads, `confirm` and `append` raise Unavailable if the log cannot be reached."""
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-        """Append those events that are kept; return all, in order, with the ids of those. The caller publishes them in the
-        same iteration of the event loop; a log between processes publishes kept events itself, in log order."""
+        """Append the events that are kept. Return all events in order, kept ones with their ids. The caller publishes
+        them in the same event loop iteration; a log shared by processes publishes kept events itself, in log order."""
         ...
 
     def end(self, tenant: str) -> str | None:
@@ -57,7 +58,8 @@ class TopicHistory(Protocol):
         ...
 
     async def confirm(self, streams: Collection[Stream]) -> None:
-        """Return once this process receives all later kept events of the streams; for a reader that wants no past ones."""
+        """Return once this process receives all later kept events of the streams. For readers that need no past
+        events."""
         ...
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
@@ -67,8 +69,8 @@ class TopicHistory(Protocol):
         ...
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        """Call `on_lost` with streams of which this process may have missed kept events that it cannot read again; without
-        streams when reads that failed may succeed now."""
+        """Call `on_lost` with streams of which this process may have missed kept events that it cannot read again. It
+        is called without streams when failed reads may now succeed."""
         ...
 
     async def run(self) -> None:

@@ -14,7 +14,7 @@ class Response(Struct, frozen=True):
 
 
 class Http(Protocol):
-    """Outbound HTTP. Raises Unavailable when the other server cannot be reached or is slow; never follows redirects."""
+    """Outbound HTTP. Raises Unavailable if the other server is unreachable or too slow. Never follows redirects."""
 
     async def request(
         self,

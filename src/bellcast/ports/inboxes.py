@@ -12,7 +12,7 @@ from bellcast.model.notifications import ActionButton, Notification, Priority, V
 from bellcast.model.positions import Position
 from bellcast.ports.webhooks import EventReport, no_report
 
-# The times that webhooks report, by the action that may set them: what was read was seen.
+# The times that webhooks report, by the actions that may set them: a read notification is also seen.
 REPORTED = {"seen": ("seen",), "read": ("seen", "read")}
 Action = Literal["seen", "unseen", "read", "unread", "archive", "unarchive", "snooze", "delete"]
 
@@ -26,8 +26,8 @@ class SessionRevoked(Unauthenticated):
 
 
 class Query(Struct, frozen=True, kw_only=True):
-    """A page of an inbox: newest first, at most `limit` rows, after the place `before`. Each filter selects rows with one of its
-    values; an empty one selects all. `since` (UTC milliseconds) leaves out rows created before it."""
+    """A page of an inbox: newest first, at most `limit` rows, after the place `before`. Each filter selects rows with
+    one of its values; an empty filter selects all. `since` (UTC milliseconds) excludes rows created before it."""
 
     view: View = "all"
     types: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class InboxPage(Struct, frozen=True):
 
 
 class UnreadCounts(Struct, frozen=True):
-    """Counts of what was selected, the unread by type, and the state of the inbox in the same snapshot."""
+    """Counts of the selected rows, unread counts by type, and the state of the inbox in the same snapshot."""
 
     state: InboxState
     by_type: dict[str, int]
@@ -60,9 +60,9 @@ class UnreadCounts(Struct, frozen=True):
 
 
 class Marking(Struct, frozen=True, kw_only=True):
-    """Actions on notifications. Without `ids` they apply to all that are not archived (unarchive: all archived), filtered
-    by `type`, `view` and `tag`. `until` (UTC milliseconds) is the end of "snooze", which takes ids only; with `until_back`
-    it ends when the recipient is back, at the latest then."""
+    """Actions on notifications. Without `ids` they apply to all that are not archived (unarchive: all archived),
+    filtered by `type`, `view` and `tag`. `until` (UTC milliseconds) is the end of "snooze", which needs ids. With
+    `until_back`, the snooze ends when the recipient is back, at the latest at `until`."""
 
     actions: tuple[Action, ...]
     ids: tuple[str, ...] | None = None
@@ -82,8 +82,8 @@ class Marked(Struct, frozen=True):
 
 
 class ActionTaken(Struct, frozen=True):
-    """The result of an action button: the notification after it, and the events to publish, none if the action had been
-    taken before."""
+    """The result of an action button: the resulting notification, and the events to publish; none if the action was
+    already taken."""
 
     notification: Notification
     action: ActionButton
@@ -100,7 +100,7 @@ class Change(Struct, frozen=True):
 
 
 class Changes(Struct, frozen=True):
-    """Rows changed after a revision, oldest change first, each once, with the state they lead to."""
+    """Rows changed after a revision, oldest change first, each once, and the resulting state."""
 
     state: InboxState
     oldest_revision: int
@@ -108,7 +108,7 @@ class Changes(Struct, frozen=True):
 
 
 class ResumeFrom(Struct, frozen=True):
-    """The position of a resuming client, and the most changed rows to replay."""
+    """The position of a resuming client, and the maximum number of changed rows to replay."""
 
     position: Position
     limit: int
@@ -162,7 +162,7 @@ class Inboxes(Protocol):
         ...
 
     async def unread_by_type(self, inbox: int, query: Query = ALL) -> UnreadCounts:
-        """Return the counts of what the filters of the query select, and the state in the same snapshot."""
+        """Return the counts of rows that match the query, and the state in the same snapshot."""
         ...
 
     async def get(self, inbox: int, id: str) -> Notification | None:
@@ -170,20 +170,19 @@ class Inboxes(Protocol):
         ...
 
     async def mark(self, inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Marked:
-        """Apply the actions; one revision for all changed rows, or one for each row where no single event describes the actions.
-        Unknown ids are ignored. What `report` returns for the changed rows commits with them."""
+        """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions.
+        Unknown ids are ignored. The events that `report` returns are committed with the changed rows."""
         ...
 
     async def wake_until_back(self, inbox: int, now: int, limit: int) -> Marked:
-        """Return at most `limit` notifications that were snoozed until the recipient is back: unread, unseen and first. Each
-        has a revision of its own."""
+        """Return at most `limit` notifications that were snoozed until the recipient is back to the top of the inbox,
+        unread and unseen. Each has its own revision."""
         ...
 
     async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:
-        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing.
-        What `report` returns commits with the record.
-
-        Raises NotFound for an unknown id or key, Conflict after another action."""
+        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
+        events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
+        another action."""
         ...
 
     async def changes(self, inbox: int, after: int, limit: int) -> Changes:

@@ -9,8 +9,9 @@ URGENT, NORMAL, FANOUT = 0, 1, 2
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """A durable job. `attempts` counts its leases, `crashes` the last ones in a row that ended in an unforeseen error or
-    without an outcome. `lease` identifies the current lease; `error` is the last unforeseen error."""
+    """A durable job. `attempts` counts its leases, `crashes` the most recent consecutive ones that ended in an
+    unexpected error or without an outcome. `lease` identifies the current lease; `error` is the last unexpected
+    error."""
 
     id: str
     kind: str
@@ -26,7 +27,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class JobGroup(Struct, frozen=True):
-    """The due jobs of one priority, tenant and kind; the oldest has been due since `run_at`."""
+    """The due jobs of one priority, tenant and kind. The oldest has been due since `run_at`."""
 
     priority: int
     tenant: str
@@ -44,19 +45,21 @@ class JobShare(Struct, frozen=True):
 class Jobs(Protocol):
     """Jobs that survive a restart. Each runs at least once.
 
-    An outcome (`done`, `retry`, `set_dead`) of a lease that was lost, or of a job that was added again meanwhile, is ignored."""
+    An outcome (`done`, `retry`, `set_dead`) is ignored if the lease was lost, or if the job was added again in the
+    meantime."""
 
     async def add(self, jobs: Sequence[Job]) -> None:
         """Store jobs. A job with an existing id is rescheduled to the new time; if it is running, it runs again."""
         ...
 
     async def due(self, now: int) -> list[JobGroup]:
-        """Return the groups with due jobs: urgent first, then the longest due. The number of jobs does not matter."""
+        """Return the groups with due jobs, urgent ones first, then those due the longest. The time does not depend on
+        the number of jobs."""
         ...
 
     async def lease(self, shares: Sequence[JobShare], now: int, until: int) -> list[Job]:
-        """Lease at most the given number of due jobs of each group, oldest due time first; a job without an outcome at
-        `until` is due again."""
+        """Lease at most the given number of due jobs of each group, oldest due time first. A job without an outcome is
+        due again at `until`."""
         ...
 
     async def renew(self, jobs: Sequence[Job], until: int) -> None:
@@ -77,7 +80,7 @@ class Jobs(Protocol):
         ...
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
-        """Delete the jobs that were never leased; return their ids. The others are running or done."""
+        """Delete jobs that were never leased; return their ids. The others are running or done."""
         ...
 
     async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-# A recovered connection finds its topics for at least the difference of the two, even after a crash of its server. The
-# reference server drops a disconnected session after 2 minutes.
+# Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even
+# after a crash of its server. The reference server drops a disconnected session after 2 minutes.
 JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
 JOINED_TOPICS_REFRESH_MS = 10 * 60_000
 # Equal to `Limits.connections_per_recipient`: a client that reconnects endlessly cannot fill the table.
@@ -19,7 +19,7 @@ class JoinedBy(NamedTuple):
 
 
 class JoinedTopics(Protocol):
-    """The topics that each connection of a recipient joined, as text in a format of the caller."""
+    """The topics that each connection of a recipient joined, as text in the caller's format."""
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
         """Store or replace the topics of a connection. Does not store topics for an erased recipient; of more than
@@ -27,7 +27,7 @@ class JoinedTopics(Protocol):
         ...
 
     async def get(self, by: JoinedBy, now: int) -> str | None:
-        """Return the topics of a connection, unless their lifetime is over."""
+        """Return the topics of a connection, unless they have expired."""
         ...
 
     async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:

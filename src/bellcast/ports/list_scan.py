@@ -1,4 +1,4 @@
-"""Pages of lists whose filters compare a bounded number of rows."""
+"""Pages of lists whose filters examine a bounded number of rows."""
 
 from typing import Generic, NamedTuple, TypeVar
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class CreatedRange(NamedTuple):
-    """Created since one time and before another (UTC milliseconds)."""
+    """A range of creation times (UTC milliseconds): from `since` to before `until`."""
 
     since: int
     until: int
@@ -18,22 +18,23 @@ ANY_TIME = CreatedRange(0, 2**62)
 
 
 class KeyScan(NamedTuple, Generic[T]):
-    """A page of rows of several tenants, by tenant and key. `scanned_until` is the tenant and the key of the last compared row,
-    if the bound was reached and few matched."""
+    """A page of rows of several tenants, by tenant and key. If the bound was reached before the page was full,
+    `scanned_until` is the tenant and key of the last examined row."""
 
     rows: list[T]
     scanned_until: tuple[str, str] | None
 
 
 class ListTotal(Struct, frozen=True):
-    """How many items all pages have together. Without `exact`, there are at least `value`."""
+    """The total number of items of all pages. Without `exact`, `value` is a lower bound."""
 
     value: int
     exact: bool
 
 
 class ListScan(NamedTuple, Generic[T]):
-    """A page of rows. `scanned_until` is the cursor of the last compared row, if the bound was reached and few matched."""
+    """A page of rows. If the bound was reached before the page was full, `scanned_until` is the cursor of the last
+    examined row."""
 
     rows: list[T]
     scanned_until: str | None

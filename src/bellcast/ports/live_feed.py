@@ -1,4 +1,4 @@
-"""The live feed: what happens on this server, for operators who watch it."""
+"""The live feed: events on this server for operators who watch it."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
@@ -8,20 +8,21 @@ from msgspec import Struct
 from bellcast.model.live_feed import FeedEvent, FeedFilter, SimpleFeedKind
 from bellcast.model.requests import RequestFilter, ServedRequest
 
-# Past events of each kind for a new watcher: enough to see what led to a problem that an operator has just noticed.
+# Past events of each kind for a new watcher: enough to see the causes of a problem that an operator has just noticed.
 KEPT_EVENTS = 200
 
 
 class Feed(Protocol):
-    """Accepts events. Cheap without a watcher: one call per request, send or publish, never one per delivery."""
+    """Accepts events. It is cheap without a watcher: there is one call per request, send or publish, none per
+    delivery."""
 
     @property
     def is_watched(self) -> bool:
-        """True while a watcher is connected: only then are events worth their content."""
+        """True while a watcher is connected. Otherwise events need no content."""
         ...
 
     def emit(self, event: FeedEvent) -> None:
-        """Keep the event in the ring of its kind, and pass it to the watchers that want it. Never blocks or raises."""
+        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
         ...
 
     def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
@@ -29,14 +30,14 @@ class Feed(Protocol):
         ...
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
-        """Emit the event that `make` returns, which is called only if the event is read. It takes a tenth of the time of
-        an event; `make` must hold small values only, because the ring keeps it. Events with the same `trace` are sampled
+        """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
+        time. It must hold only small values, because the ring keeps it. Events with the same `trace` are sampled
         together."""
         ...
 
 
 class SkippedEvents(Struct, frozen=True):
-    """Number of omitted events of a second, in total and by kind."""
+    """Number of events omitted in a second, in total and by kind."""
 
     count: int
     by: dict[str, int]
@@ -46,7 +47,7 @@ class Watch(Protocol):
     """One watcher. The caller must close it; until then, it counts towards the limit."""
 
     def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
-        """Yield what happened, oldest first; an empty batch after a quiet time. Ends when the server stops."""
+        """Yield events, oldest first, and an empty batch after a period without events. Ends when the server stops."""
         ...
 
     def close(self) -> None: ...
@@ -56,8 +57,8 @@ class ObservedServer(Protocol):
     """Source of the operators' lists."""
 
     async def watch(self, wanted: FeedFilter, last: int) -> Watch:
-        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes have begun, or after
-        a second. Raises TooMany if too many watch this node."""
+        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes send events, or
+        after a second. Raises TooMany if this node has too many watchers."""
         ...
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
@@ -66,7 +67,7 @@ class ObservedServer(Protocol):
 
 
 class NoFeed:
-    """The feed of a program that no operator watches."""
+    """A feed that discards all events, for programs that no operator watches."""
 
     is_watched = False
 

@@ -7,7 +7,7 @@ from bellcast.model.events import Event
 
 
 class RowCounts(NamedTuple):
-    """Numbers of rows by kind, and the kinds of which there may be more."""
+    """Numbers of rows by kind, and the kinds whose number is a lower bound."""
 
     by_kind: dict[str, int]
     at_least: frozenset[str] = frozenset()
@@ -26,7 +26,7 @@ class Maintenance(Protocol):
         ...
 
     async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
-        """Return at most `limit` snoozed rows that are due to their inboxes; return their number and the events."""
+        """Wake at most `limit` due snoozed rows; return their number and the events."""
         ...
 
     async def retire(

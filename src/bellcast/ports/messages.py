@@ -1,4 +1,4 @@
-"""Messages: what is sent through the channels other than the inbox."""
+"""Messages: deliveries through channels other than the inbox."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -12,14 +12,14 @@ from bellcast.model.preferences import Channel
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
-# Sorts after every id, which are hexadecimal.
+# Sorts after every id, because ids are hexadecimal.
 NEWEST = "~"
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):
-    """A message to add. `content` is the channel's content as JSON. `unless` drops it when its inbox item was seen or
-    read before `due_at`. `digest` is the id of the digest that it is part of; a digest has its own id there. Times are
-    UTC milliseconds."""
+    """A message to add. `content` is the channel's content as JSON. `unless` drops it if its inbox item was seen or
+    read before `due_at`. `digest` is the id of the digest that it is part of; for a digest, its own id. Times are UTC
+    milliseconds."""
 
     id: str
     tenant: str
@@ -46,8 +46,8 @@ class NewMessage(Struct, frozen=True, kw_only=True):
 
 
 class StoredMessage(NewMessage, frozen=True, kw_only=True):
-    """A message and what happened to it. `rounds` counts failed rounds of attempts, one attempt with each provider.
-    `seen_at` and `read_at` are of its inbox item; `find` fills them in."""
+    """A message and its state. `rounds` counts failed rounds of attempts, with one attempt per provider. `seen_at` and
+    `read_at` belong to its inbox item; only `find` sets them."""
 
     provider: str | None = None
     reference: str | None = None
@@ -57,20 +57,21 @@ class StoredMessage(NewMessage, frozen=True, kw_only=True):
     read_at: int | None = None
 
 
-# Decisions for one recipient of a notification: one per channel, and those of some releases of held messages.
+# Maximum decisions for one recipient of a notification: one per channel, and those of some releases of held messages.
 MAX_DECISIONS = 100
-# Messages of one notification to one recipient: one per e-mail address and number, each device and each chat; some workflows
+# Maximum messages of one notification to one recipient: one per e-mail address, number, device and chat; some workflows
 # add others.
 MAX_MESSAGES = 100
-# A vendor's references are unique; providers of other tenants with the same key may know the same one.
+# Maximum messages with one reference. A vendor's references are unique, but providers of other tenants with the same
+# key may use the same one.
 MAX_OF_REFERENCE = 10
-# The recipient of the recall of an announcement.
+# Recipient recorded for the recall of an announcement.
 EVERY_RECIPIENT = ""
 
 
 class NewDecision(Struct, frozen=True, kw_only=True):
-    """The decision for one channel of one notification, and its rule. `source` is the document that set it; `due_at` is
-    set for a message that waits."""
+    """The decision for one channel of one notification, and its rule. `source` is the document that set the rule.
+    `due_at` is set if the message waits."""
 
     tenant: str
     notification: str
@@ -94,8 +95,8 @@ class RecordedAction(Struct, frozen=True, kw_only=True):
 
 class MessageUpdate(Struct, frozen=True, kw_only=True):
     """The new state of a message after an attempt or a decision. In an open state it is due again at `due_at`.
-    `suppress` is the reason why its address must not be used any more. `events` are of the message, and `report` makes those
-    of the messages that a digest combines."""
+    `suppress` is the reason why its address must no longer be used. `events` are the message's events; `report` creates
+    those of the messages that a digest combines."""
 
     message: StoredMessage
     decision: NewDecision | None = None
@@ -122,8 +123,8 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
 
 
 class Suppression(Struct, frozen=True, kw_only=True):
-    """An address that must not be used, and why: `bounce`, `complaint`, or a text of the app's. E-mail addresses are in
-    lower case."""
+    """An address that must not be used, and the reason: `bounce`, `complaint`, or a text of the app. E-mail addresses
+    are in lower case."""
 
     channel: ExternalChannel
     address: str
@@ -135,7 +136,7 @@ class Messages(Protocol):
     """Messages are added with the send that causes them (`Sends.add`), or by `add`, each with a job that delivers it."""
 
     async def find(self, ids: Sequence[str]) -> list[StoredMessage]:
-        """Return those that exist, by id."""
+        """Return the existing ones of these messages, by id."""
         ...
 
     async def page(self, query: MessageQuery) -> list[StoredMessage]:
@@ -143,11 +144,12 @@ class Messages(Protocol):
         ...
 
     async def scan(self, query: MessageQuery) -> ListScan[StoredMessage]:
-        """Return a page. Of a recipient, a notification or a run it is complete; else it compares at most 20,000 messages."""
+        """Return a page. With a recipient, notification or run it is complete; otherwise at most 20,000 messages are
+        examined."""
         ...
 
     async def count(self, query: MessageQuery) -> int:
-        """Count the rows of the tenant and the time of a query without other filters, up to its limit."""
+        """Count the rows of a query that filters only by tenant and time, up to its limit."""
         ...
 
     async def add(self, messages: Sequence[NewMessage]) -> None:
@@ -155,8 +157,8 @@ class Messages(Protocol):
         ...
 
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
-        """Mark due and expired messages as sending and return them, without those that have ended or been postponed, or
-        that a digest is for."""
+        """Mark due and expired messages as sending, and return them. Excludes messages that have ended, were postponed,
+        or wait for a digest."""
         ...
 
     async def digest_members(self, tenant: str, recipient: str, now: int, limit: int) -> list[StoredMessage]:
@@ -166,8 +168,8 @@ class Messages(Protocol):
     async def add_digest(
         self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
     ) -> bool:
-        """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. False if one
-        of the messages does not wait for a digest any more; then nothing changes."""
+        """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. Return
+        False, and change nothing, if one of the messages no longer waits for a digest."""
         ...
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
@@ -176,12 +178,12 @@ class Messages(Protocol):
         ...
 
     async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:
-        """Return the messages that providers with this key know by this reference: of a tenant, or of all tenants for the
-        default one, at most MAX_OF_REFERENCE of these."""
+        """Return the messages that have this reference at providers with this key: those of a tenant or, for the
+        default tenant, at most MAX_OF_REFERENCE of all tenants."""
         ...
 
     async def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> bool:
-        """Write the state of a receipt, with the events; return whether the message was `sent` until now."""
+        """Write a receipt's state with its events; return whether the message was `sent` before."""
         ...
 
     async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
@@ -189,11 +191,11 @@ class Messages(Protocol):
         ...
 
     async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
-        """Queue failed and bounced messages again; return the ids of those that were."""
+        """Queue failed and bounced messages again; return their ids."""
         ...
 
     async def release(self, tenant: str, id: str, now: int) -> bool:
-        """Queue a simulated message; whether it was one."""
+        """Queue a simulated message; return False if it is not simulated."""
         ...
 
     async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
@@ -201,8 +203,8 @@ class Messages(Protocol):
         ...
 
     async def actions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[RecordedAction]:
-        """Return the snoozes and the recall of a notification, ordered by time: those of a recipient, or of all (None). A recall
-        of an announcement is of each recipient and of EVERY_RECIPIENT."""
+        """Return the snoozes and the recall of a notification, ordered by time, for one recipient or all (None). The
+        recall of an announcement has the recipient EVERY_RECIPIENT, and is returned for each recipient."""
         ...
 
     async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
@@ -210,7 +212,7 @@ class Messages(Protocol):
         ...
 
     async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
-        """Suppressions by channel and address, after that pair."""
+        """Return suppressions by channel and address, after the given pair."""
         ...
 
     async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:

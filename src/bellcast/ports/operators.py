@@ -1,4 +1,4 @@
-"""Operators of the console, their sessions, failed sign-ins, and the audit."""
+"""Operators of the console, their sessions, failed sign-ins, and the audit log."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -9,7 +9,7 @@ from bellcast.model.operators import AuditEntry, MfaSecrets, Operator, OperatorS
 
 
 class Operators(Protocol):
-    """Operators. Only hashes of passwords and digests of codes and session tokens are stored. Times are UTC
+    """Stores operators. Only hashes of passwords and digests of codes and session tokens are stored. Times are UTC
     milliseconds."""
 
     async def has_owner(self) -> bool: ...
@@ -39,7 +39,7 @@ class Operators(Protocol):
     async def get(self, id: str) -> Operator | None: ...
 
     async def of_subject(self, subject: str) -> Operator | None:
-        """Return the operator that an identity provider signs in."""
+        """Return the operator with this subject at an identity provider."""
         ...
 
     async def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> bool:
@@ -53,8 +53,9 @@ class Operators(Protocol):
         password: str | None,
         tenants: tuple[str, ...] | UnsetType | None = UNSET,
     ) -> bool | None:
-        """Change the role, the hash of the password and the tenants, or nothing. A new password ends all sessions of the
-        operator; an owner always has all tenants. None for an unknown operator, False for the last owner."""
+        """Change role, password hash and tenants together. A new password ends all sessions of the operator. An owner
+        always has all tenants. Return None for an unknown operator, False if the last owner would lose the role; then
+        nothing changes."""
         ...
 
     async def delete(self, id: str) -> bool | None:
@@ -62,7 +63,7 @@ class Operators(Protocol):
         ...
 
     async def start_session(self, digest: bytes, operator: str, now: int, verified_at: int) -> None:
-        """Store a session, and record when its operator signed in. It last proved its identity at `verified_at`."""
+        """Store a session, and record the sign-in of its operator, who last authenticated at `verified_at`."""
         ...
 
     async def count_sessions(self, since: int) -> dict[str, int]:
@@ -86,12 +87,11 @@ class Operators(Protocol):
     async def mfa_secrets(self, id: str) -> MfaSecrets: ...
 
     async def begin_mfa(self, id: str, pending: str) -> None:
-        """Store a new secret that is to be confirmed."""
+        """Store a new secret that is not confirmed yet."""
         ...
 
     async def confirm_mfa(self, id: str, pending: str, step: int, recovery_codes: list[bytes]) -> bool:
-        """Use the pending secret and these recovery codes from now on, unless another secret is pending; return whether
-        it is used."""
+        """Activate the pending secret and these recovery codes. Return False if another secret is pending."""
         ...
 
     async def use_mfa_step(self, id: str, step: int) -> bool:
@@ -105,7 +105,7 @@ class Operators(Protocol):
     async def replace_recovery_codes(self, id: str, digests: list[bytes]) -> None: ...
 
     async def end_mfa(self, id: str, *, with_passkeys: bool) -> bool:
-        """Delete the secrets and recovery codes, and the passkeys too; return whether the operator exists."""
+        """Delete the secrets, recovery codes and passkeys; return whether the operator exists."""
         ...
 
     async def passkeys(self, operator: str) -> list[Passkey]:
@@ -113,15 +113,15 @@ class Operators(Protocol):
         ...
 
     async def passkey_of(self, credential: bytes) -> Passkey | None:
-        """Return the passkey with the id that its authenticator chose."""
+        """Return the passkey with this credential id."""
         ...
 
     async def add_passkey(self, passkey: Passkey, limit: int) -> bool | None:
-        """Store a passkey. False if it is known, None if the operator has `limit` already."""
+        """Store a passkey. Return False if it is already stored, None if the operator already has `limit` passkeys."""
         ...
 
     async def use_passkey(self, id: str, counter: int, now: int) -> bool:
-        """Record a sign-in; return False if the counter is not larger than that of the last one, unless both are 0."""
+        """Record a sign-in. Return False if the counter is not larger than at the last sign-in, unless both are 0."""
         ...
 
     async def delete_passkey(self, operator: str, id: str) -> bool: ...
@@ -139,15 +139,15 @@ class Operators(Protocol):
     async def clear_failures(self, subject: str) -> None: ...
 
     async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
-        """Append to the audit. `sign` computes the `mac` of the entry with its number and the `mac` before. Entries of
-        concurrent calls get consecutive numbers."""
+        """Append to the audit log. `sign` computes the `mac` of the entry from its number and the preceding `mac`.
+        Entries of concurrent calls get consecutive numbers."""
         ...
 
     async def audit(
         self, before: str, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
     ) -> list[AuditEntry]:
-        """Return entries with ids before `before`, from the time `since` and before `until`, newest first; an empty
-        `before` begins with the newest. With a tenant, those about it only."""
+        """Return entries with ids before `before` and times from `since` to before `until`, newest first. An empty
+        `before` starts with the newest. With a tenant, only entries about it."""
         ...
 
     async def count_audit(

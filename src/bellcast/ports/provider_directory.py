@@ -1,4 +1,4 @@
-"""The configured providers, as the API uses them."""
+"""Port: the configured providers, as used by the API."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -21,14 +21,14 @@ class ConfiguredProvider(Struct, frozen=True, kw_only=True):
 
 
 class ProviderDirectory(Protocol):
-    """Providers of the settings and of the store."""
+    """Providers from the settings and the store."""
 
     def problem(self, fields: ProviderFields) -> str | None:
-        """Why a provider's URL cannot be used, or None."""
+        """Return why a provider's URL cannot be used, or None."""
         ...
 
     def of_settings(self) -> Sequence[ConfiguredProvider]:
-        """Return the providers of the settings."""
+        """Return the providers from the settings."""
         ...
 
     async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
@@ -36,7 +36,7 @@ class ProviderDirectory(Protocol):
         ...
 
     async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
-        """Return the tenant's own providers by key; those of the settings belong to the project."""
+        """Return the tenant's own providers by key. Providers from the settings belong to the project."""
         ...
 
     async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
@@ -44,12 +44,13 @@ class ProviderDirectory(Protocol):
         ...
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; return whether it is new. The masked URL keeps the stored one, `…@` its
-        credentials if the same server gets them. Raises Invalid for a URL that cannot be used."""
+        """Create or replace a provider; return whether it is new. A masked URL keeps the stored one. `…@` keeps the
+        stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be
+        used."""
         ...
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
-        """Return the provider that `put` would write. Raises Invalid as it does."""
+        """Return the provider that `put` would write. Raises Invalid like `put`."""
         ...
 
     async def delete(self, tenant: str, key: str) -> bool:
@@ -57,11 +58,11 @@ class ProviderDirectory(Protocol):
         ...
 
     async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
-        """Whether an active provider delivers the messages of a tenant's channel."""
+        """Return whether an active provider delivers the messages of a tenant's channel."""
         ...
 
     async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
-        """Return the address and name from which a provider sends e-mails: the one with this key, else the first active one."""
+        """Return the sender address and name of the provider with this key, else of the first active one."""
         ...
 
     async def test(self, tenant: str, key: str, to: str | None) -> TestReport:
@@ -77,10 +78,10 @@ class ProviderDirectory(Protocol):
         ...
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
-        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature, and
-        ValueError if the vendor has none."""
+        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
+        and ValueError if the vendor sends no receipts."""
         ...
 
     def receipts_url(self, tenant: str, key: str) -> str:
-        """Return the URL that the vendor sends receipts to, and signs."""
+        """Return the URL for the vendor's receipts, which is part of their signature."""
         ...

@@ -8,13 +8,13 @@ from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel, State
 
-# What an address can be: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
+# Kinds of addresses: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
 # incoming webhook, a Telegram chat.
 AddressKind = Literal["email", "sms", "web", "fcm", "apns", "webhook", "telegram"]
 
 
 class AcceptedMessage(Struct, frozen=True):
-    """Result of a delivery. `reference` is the provider's id of the message, which its receipts repeat."""
+    """Result of a delivery. `reference` is the provider's id of the message, by which its receipts refer to it."""
 
     code: str
     response: str | None = None
@@ -24,8 +24,8 @@ class AcceptedMessage(Struct, frozen=True):
 class DeliveryError(Exception):
     """The provider did not accept the message.
 
-    A temporary error may be tried with the next provider and again later, not before `retry_after` seconds. After a
-    permanent one the message has failed; `is_bounce` blames the address, which is then suppressed."""
+    After a temporary error, the next provider is tried, and all again later, not before `retry_after` seconds. After a
+    permanent error, the message has failed. `is_bounce`: the address is bad, and is then suppressed."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ Connect = Callable[[str, int], Awaitable[socket]]
 
 
 class Receipt(Struct, frozen=True):
-    """A provider's later report on an accepted message: its reference there, the state, and a code."""
+    """A provider's later report on an accepted message: its reference, the state, and a code."""
 
     reference: str
     state: State
@@ -84,7 +84,7 @@ class ReceiptRequest(Struct, frozen=True, kw_only=True):
 
 
 class OutgoingMessage(Struct, frozen=True, kw_only=True):
-    """A message as a provider gets it: `id` stays the same in every attempt, `content` is the channel's."""
+    """A message for a provider. `id` is the same in every attempt; `content` has the form of the channel."""
 
     id: str
     to: str
@@ -92,7 +92,7 @@ class OutgoingMessage(Struct, frozen=True, kw_only=True):
 
 
 class Provider(Protocol):
-    """An adapter of one vendor. One object delivers many messages at the same time, to addresses of one kind."""
+    """An adapter for one vendor. One object delivers many messages concurrently, to addresses of one kind."""
 
     @property
     def channel(self) -> ExternalChannel: ...
@@ -106,7 +106,7 @@ class Provider(Protocol):
         ...
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Hand a message over. Raises DeliveryError. A cancelled call may have delivered it."""
+        """Pass a message to the vendor. Raises DeliveryError. A cancelled call may have delivered it."""
         ...
 
     async def check(self) -> None:

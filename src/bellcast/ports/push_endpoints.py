@@ -21,7 +21,7 @@ class PushEndpoint(Struct, frozen=True, kw_only=True):
 
 
 class PushEndpoints(Protocol):
-    """Each address is known once, in all tenants."""
+    """Push endpoints. An address exists only once across all tenants."""
 
     async def put(self, tenant: str, recipient: str, endpoint: PushEndpoint, limit: int) -> tuple[str, bool]:
         """Register an endpoint; creates the recipient. A known address keeps its id and moves to this recipient. Beyond
@@ -33,7 +33,7 @@ class PushEndpoints(Protocol):
         ...
 
     async def addresses(self, tenant: str, recipients: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return the addresses of the recipients that have any, newest first."""
+        """Return the addresses by recipient, newest first; recipients without any are absent."""
         ...
 
     async def delete(self, tenant: str, recipient: str, id: str) -> bool:
@@ -41,5 +41,5 @@ class PushEndpoints(Protocol):
         ...
 
     async def forget(self, tenant: str, address: str) -> None:
-        """Delete an endpoint that does not exist any more."""
+        """Delete an endpoint that no longer exists at its service."""
         ...

@@ -17,8 +17,8 @@ class PusherAppChanges(Struct, frozen=True, kw_only=True):
 
 
 class StoredPusherApp(Struct, frozen=True, kw_only=True):
-    """An app with its state. `overridden`: the project or an older app has its id or its key. `unreadable`: its secret was
-    encrypted with a key that the server does not have."""
+    """An app with its state. `overridden`: the project's app or an older app has the same id or key. `unreadable`: its
+    secret was encrypted with a key that the server does not have."""
 
     app: PusherApp
     state: Literal["active", "disabled", "overridden", "unreadable"]
@@ -33,8 +33,7 @@ class PusherApps(Protocol):
     def by_key(self, key: str) -> PusherApp | None: ...
 
     def of_tenant(self, tenant: str) -> PusherApp | None:
-        """Return the app that signs for recipients of a tenant: the project's for the default tenant, else the oldest enabled
-        one."""
+        """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one."""
         ...
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -66,5 +65,5 @@ class PusherAppDirectory(PusherApps, Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Read the apps again on all nodes, after the store deleted some with their tenant."""
+        """Reload the apps on all nodes, after the store deleted some with their tenant."""
         ...

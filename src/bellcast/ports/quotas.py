@@ -7,8 +7,8 @@ class Rates(Protocol):
     """Rate limits by name."""
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
-        """Take `number` at `rate` per second and return 0, or take none and return the seconds until they are available.
-        A rate of 0 means no limit."""
+        """Take `number` units at `rate` per second and return 0, or take none and return the seconds until they are
+        available. A rate of 0 means no limit."""
         ...
 
     def give_back(self, name: str, number: int) -> None:

@@ -1,4 +1,4 @@
-"""What follows from a live event of the app."""
+"""Reactions to live events of the app."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,20 +7,20 @@ from bellcast.model.events import LiveEvent
 
 
 class EventReactions(Protocol):
-    """Sends and triggers of event sources, and the waits of runs."""
+    """Sends and triggers of event sources, and runs that wait for an event."""
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
-        """Return whether something may follow from events."""
+        """Return whether there may be reactions to these events."""
         ...
 
     async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
-        """Commit what follows from events. Raises Unavailable if the store is away; then it may be committed in part. A call with
-        the same events and `key` commits the rest."""
+        """Commit the reactions to events. Raises Unavailable if the store is unavailable; then some may be committed. A
+        call with the same events and `key` commits the rest."""
         ...
 
 
 class NoReactions:
-    """Nothing follows from events."""
+    """No reactions."""
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         return False

@@ -10,7 +10,7 @@ from bellcast.ports.webhooks import WebhookEvent
 
 
 class SubscriptionGrant(NamedTuple):
-    """A subscription that lets connections of the recipient follow the topic."""
+    """A subscription by which connections of the recipient may follow the topic."""
 
     tenant: str
     recipient: str
@@ -59,13 +59,14 @@ class Recipients(Protocol):
     async def created_page(
         self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
     ) -> ListScan[Recipient]:
-        """Like `page`, of the recipients that were created in a range of time. Compares at most 20,000 of them."""
+        """Like `page`, for recipients created in a range of time. Examines at most 20,000 of them."""
         ...
 
     async def page_of_all(
         self, after: tuple[str, str], limit: int, prefix: str, created: CreatedRange
     ) -> KeyScan[Recipient]:
-        """Return recipients of all tenants by tenant and key, after a tenant and key. Compares at most 20,000 of them."""
+        """Return recipients of all tenants by tenant and key, after a tenant and key. Examines at most 20,000 of
+        them."""
         ...
 
     async def count_of_all(self, limit: int) -> int:
@@ -77,7 +78,7 @@ class Recipients(Protocol):
         ...
 
     async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
-        """Return the profiles of the recipients that exist, by key."""
+        """Return the profiles of existing recipients, by key."""
         ...
 
     async def timezones(self, tenant: str) -> list[str | None]:
@@ -99,13 +100,14 @@ class Recipients(Protocol):
         events: Sequence[WebhookEvent] = (),
         before: bytes | None = None,
     ) -> bool:
-        """Replace a recipient's own preferences, changed `now`; creates the recipient. `switches_inbox`: they switch off the
-        inbox for something. `events` commit with them. With `before`, the document read or empty for none: False, and neither
-        preferences nor events written, if they have changed."""
+        """Replace a recipient's own preferences, changed `now`; creates the recipient. `switches_inbox`: they switch
+        off the inbox in some case. `events` are committed with them. `before` is the document that was read, empty if
+        there was none: if the stored one differs, return False and write neither preferences nor events."""
         ...
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
-        """True if the recipient exists, and neither it nor its tenant was erased after the link was issued."""
+        """True if the recipient exists, and neither the recipient nor its tenant was erased after the link was
+        issued."""
         ...
 
     async def set_preferences_by_link(
@@ -118,11 +120,12 @@ class Recipients(Protocol):
         events: Sequence[WebhookEvent] = (),
         before: bytes | None = None,
     ) -> bool | None:
-        """Like `set_preferences`, but creates nothing. None, with nothing written, if the link is not accepted."""
+        """Like `set_preferences`, but never creates a recipient. Return None, and write nothing, if the link is not
+        accepted."""
         ...
 
     async def any_inbox_switch(self, tenant: str) -> bool:
-        """True if a recipient of the tenant switches off the inbox for something."""
+        """True if a recipient of the tenant switches off the inbox in some case."""
         ...
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
@@ -171,7 +174,7 @@ class Recipients(Protocol):
     async def tenants_created_page(
         self, prefix: str, after: str, limit: int, created: CreatedRange
     ) -> ListScan[TenantSummary]:
-        """Like `tenant_page`, of the tenants that were created in a range of time. Compares at most 20,000 of them."""
+        """Like `tenant_page`, for tenants created in a range of time. Examines at most 20,000 of them."""
         ...
 
     async def count_tenants(self, prefix: str, limit: int) -> int:
@@ -183,8 +186,8 @@ class Recipients(Protocol):
         ...
 
     async def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> KeyScan[tuple[str, str, int]]:
-        """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers of
-        subscribers up to 10,000. Compares at most 20,000 topics with the prefix."""
+        """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers
+        of subscribers up to 10,000. Examines at most 20,000 topics with the prefix."""
         ...
 
     async def put_tenant(

@@ -14,8 +14,8 @@ FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 
 class StoredFailure(Struct, frozen=True, kw_only=True):
-    """A failed or bounced message, a failed run or a dead job, without its content. `reason` is the report of the provider,
-    the step or the error. `payload` is a job's. Times are UTC milliseconds."""
+    """A failed or bounced message, a failed run or a dead job, without its content. `reason` is the error text of the
+    provider, the step or the job. `payload` is set for jobs. Times are UTC milliseconds."""
 
     kind: FailureKind
     tenant: str
@@ -43,8 +43,8 @@ class FailureQuery(Struct, frozen=True, kw_only=True):
 
 
 class FailureGroup(Struct, frozen=True):
-    """Failures with the same tenant, provider or workflow or job, and reason: their number, when the oldest was created, and
-    the newest one."""
+    """Failures with the same tenant, reason, and provider, workflow or job. Has their number, the time of the oldest,
+    and the newest one."""
 
     number: int
     oldest_at: int
@@ -77,7 +77,7 @@ class StoredReplay(NamedTuple):
 
 
 class NewReplay(Struct, frozen=True, kw_only=True):
-    """A replay as a document's body, with the job that runs it. `removed` are the keys of old replays."""
+    """A new replay as a document's body, with the job that runs it. `removed` are the keys of old replays to delete."""
 
     tenant: str
     key: str
@@ -87,8 +87,8 @@ class NewReplay(Struct, frozen=True, kw_only=True):
 
 
 class ReplayStep(Struct, frozen=True, kw_only=True):
-    """Failures that one transaction retries: messages and dead jobs by id, and runs as they were read, with the body of the
-    retried run. `before` is the replay as it was read; `after` returns its new body for the number of retried failures."""
+    """Failures that one transaction retries: messages and dead jobs by id, and runs as read, each with the body of the
+    retried run. `before` is the replay as read; `after` returns its new body for the number of retried failures."""
 
     tenant: str
     key: str
@@ -103,7 +103,7 @@ class Replays(Protocol):
     """Failures, and the progress of replays as documents of the kind REPLAYS."""
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
-        """Return failures by descending id, at most `limit` and those with the last one's id."""
+        """Return failures by descending id: at most `limit`, plus any others with the last one's id."""
         ...
 
     async def group_failures(self, query: FailureQuery) -> GroupedFailures:
@@ -127,8 +127,8 @@ class Replays(Protocol):
         ...
 
     async def retry(self, step: ReplayStep, now: int) -> bool:
-        """Retry failures and write the progress of their replay, in one transaction. What did not fail, or was retried
-        already, does not change. False, and nothing written, if the replay changed since it was read."""
+        """Retry failures and write the progress of their replay, in one transaction. Failures that were resolved or
+        already retried do not change. Return False, and write nothing, if the replay changed since it was read."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The router: decides which channels a send uses."""
+"""Port: the router, which decides the channels of a send."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -13,10 +13,10 @@ from bellcast.ports.sends import AnnounceRequest, SendRequest
 
 
 class Router(Protocol):
-    """Decides which recipient gets a send through which channel."""
+    """Decides through which channels each recipient gets a send."""
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
-        """True if the send is known to be for every inbox and no other channel: then it need not be routed."""
+        """True if the send is known to use only the inbox of each recipient, so that it need not be routed."""
         ...
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
@@ -24,7 +24,7 @@ class Router(Protocol):
         ...
 
     async def plan(self, draft: Draft, request: SendRequest) -> Sequence[NewDecision]:
-        """Return what `route` would decide. Raises Invalid as it does."""
+        """Return what `route` would decide. Raises Invalid like `route`."""
         ...
 
     async def plan_audience(
@@ -43,11 +43,11 @@ class Router(Protocol):
         ...
 
     def messages_added(self) -> None:
-        """Begin to deliver committed messages."""
+        """Start delivering committed messages."""
         ...
 
     def committed(self, requests: Iterable[SendRequest]) -> None:
-        """Begin to deliver the messages of committed requests, and report those that have ended."""
+        """Start delivering the messages of committed requests, and report those that have already ended."""
         ...
 
     def forget(self) -> None:

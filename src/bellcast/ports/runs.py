@@ -14,8 +14,9 @@ from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
-    """A run. `body` is its state as JSON, `owner` the tenant that has its workflow (the project or its own). `revision` grows
-    with each commit, `woken` with each event that it may wait for. Times are UTC milliseconds."""
+    """A run. `body` is its state as JSON. `owner` is the tenant that defines its workflow (the project or the run's
+    tenant). `revision` grows with each commit, `woken` with each event that the run may wait for. Times are UTC
+    milliseconds."""
 
     id: str
     trigger: str
@@ -49,7 +50,7 @@ def as_change(run: StoredRun) -> dict[str, Any]:
 
 
 class NewFanout(Struct, frozen=True, kw_only=True):
-    """A trigger for an audience: its runs are added in pages, after the key `position`, but not those of `excluded`
+    """A trigger for an audience. Its runs are added in pages, after the key `position`, except for `excluded`
     recipients."""
 
     id: str
@@ -85,7 +86,7 @@ class StoredWait(Struct, frozen=True):
 
 
 class WaitingRun(Struct, frozen=True):
-    """A run that waits for an event, with what decides whether the event matches."""
+    """A run that waits for an event, with the data that decides whether the event matches."""
 
     run: str
     step: str
@@ -97,8 +98,8 @@ class WaitingRun(Struct, frozen=True):
 
 
 class NewSchedule(Struct, frozen=True):
-    """A schedule with its progress, as documents, and its job; no job if nothing is due any more. `cancel_name` is the key of
-    the document by which a cancel key finds it."""
+    """A schedule with its progress, as documents, and its job; there is no job if nothing is due any more.
+    `cancel_name` is the key of the document that maps a cancel key to it."""
 
     key: str
     body: bytes
@@ -108,7 +109,7 @@ class NewSchedule(Struct, frozen=True):
 
 
 class FiredSchedule(Struct, frozen=True):
-    """The schedule that a request comes from, as it was read."""
+    """The schedule that caused a request, as it was read."""
 
     tenant: str
     key: str
@@ -148,8 +149,8 @@ class CounterKey(Struct, frozen=True):
 
 
 class StoredCounter(Struct, frozen=True):
-    """A counter as JSON. `revision` grows with each change, from a random number: one that was deleted and created again has
-    another. `is_abandoned`: the run that collects in it has ended."""
+    """A counter as JSON. `revision` starts at a random number and grows with each change, so a counter that was deleted
+    and created again has a different one. `is_abandoned`: the run that collects in it has ended."""
 
     body: bytes
     revision: int
@@ -157,8 +158,8 @@ class StoredCounter(Struct, frozen=True):
 
 
 class CounterUpdate(Struct, frozen=True, kw_only=True):
-    """The change of a counter since `revision` (0: it did not exist). No `body` deletes it. `run` is the run that collects
-    in it; it can be deleted at `expires_at`."""
+    """A change to a counter at `revision` (0: it does not exist yet). Without a `body`, the counter is deleted. `run`
+    is the run that collects in it. It can be deleted at `expires_at`."""
 
     key: CounterKey
     revision: int
@@ -168,10 +169,10 @@ class CounterUpdate(Struct, frozen=True, kw_only=True):
 
 
 class RunCommit(Struct, frozen=True, kw_only=True):
-    """The new state of a run with all effects of the steps that led to it. `run.revision` is the one that was read;
-    `run.woken` too, or None where later events do not matter. `watched` are the inbox items whose changes wake it, `waits` are new waits for
-    live events; `has_waits`: those of the run are deleted with its end. `has_counters`: with
-    its end, another run goes on with what it collects."""
+    """The new state of a run with all effects of the steps that led to it. `run.revision` and `run.woken` are the
+    values that were read; `run.woken` is None if later events do not matter. `watched` are the inbox items whose
+    changes wake the run. `waits` are new waits for live events. `has_waits`: when the run ends, its waits are deleted.
+    `has_counters`: when the run ends, another run takes over the digests that it collects."""
 
     run: StoredRun
     now: int
@@ -242,7 +243,7 @@ class WorkflowVersion(Struct, frozen=True):
 
 
 class Runs(Protocol):
-    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job of its id."""
+    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job with its id."""
 
     async def start(self, request: TriggerRequest) -> bytes:
         """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch,
@@ -250,7 +251,7 @@ class Runs(Protocol):
         ...
 
     async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
-        """Return those of the recipients that no request has claimed, in order."""
+        """Return the recipients that no request has claimed, in order."""
         ...
 
     async def get(self, id: str) -> StoredRun | None: ...
@@ -263,7 +264,7 @@ class Runs(Protocol):
         ...
 
     async def count(self, query: RunQuery) -> int:
-        """Count the rows of the tenant and the time of a query without other filters, up to its limit."""
+        """Count the rows of a query that filters only by tenant and time, up to its limit."""
         ...
 
     async def find(self, ids: Sequence[str]) -> list[StoredRun]:
@@ -271,13 +272,14 @@ class Runs(Protocol):
         ...
 
     async def commit(self, commits: Sequence[RunCommit]) -> list[tuple[Event, ...] | Exception | None]:
-        """Write runs, each with its effects in one transaction; runs share transactions. Return for each the events of its
-        inbox rows; None, and nothing written, if it or a counter changed since they were read; the error if it failed."""
+        """Write runs, each with its effects in one transaction; runs share transactions. Return for each run the events
+        of its inbox rows, the error if it failed, or None if nothing was written because the run or a counter changed
+        since it was read."""
         ...
 
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
-        """Cancel a run, or all of a trigger, with its messages that were not attempted; return how many. None if there is
-        neither."""
+        """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
+        cancelled runs; None if no run or trigger has this id."""
         ...
 
     async def cancel_by_key(
@@ -298,7 +300,7 @@ class Runs(Protocol):
         ...
 
     async def retry(self, run: StoredRun, now: int) -> bool:
-        """Put back a failed run with this body, and make it due. False if it changed meanwhile."""
+        """Reopen a failed run with this body, and make it due. Return False if it has changed."""
         ...
 
     async def resume(self, workflow: str, owner: str, now: int, limit: int) -> int:
@@ -308,7 +310,7 @@ class Runs(Protocol):
     async def counter(self, key: CounterKey) -> StoredCounter | None: ...
 
     async def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> dict[str, ItemTimes]:
-        """Return what happened to inbox items; those that do not exist are absent."""
+        """Return the times of inbox items; items that do not exist are absent."""
         ...
 
     async def fanout(self, id: str) -> NewFanout | None: ...
@@ -328,13 +330,13 @@ class Runs(Protocol):
         ...
 
     async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
-        """Give the event to the waits that have none yet, and wake their runs."""
+        """Store the event in the waits that have none yet, and wake their runs."""
         ...
 
     async def add_page(self, page: BegunPage) -> tuple[Event, ...] | None:
-        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows; None, and
-        nothing written, if it is not running any more, or not at the position of the page's `fanout`, or if a recipient of the
-        page was excluded since."""
+        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
+        Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
+        `fanout`, or has since excluded a recipient of the page."""
         ...
 
     async def counts(self, tenant: str, trigger: str) -> dict[str, int]:

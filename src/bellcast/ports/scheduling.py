@@ -1,4 +1,4 @@
-"""Sends that wait for a time."""
+"""Scheduled sends."""
 
 from typing import Protocol
 
@@ -7,17 +7,17 @@ from bellcast.model.notifications import Draft
 
 
 class SendScheduler(Protocol):
-    """Keeps sends until their time."""
+    """Stores sends until they are due."""
 
     async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
-        """Commit a checked draft with `send_at` as a schedule; return the JSON answer, for a repeated idempotency key the first
-        one. `allows_past`: a time that has passed is due at once, else it is refused. Raises Invalid and
+        """Commit a checked draft with `send_at` as a schedule; return the JSON answer, for a repeated idempotency key
+        the first one. With `allows_past`, a time that has passed is due at once, else it is refused. Raises Invalid and
         IdempotencyMismatch."""
         ...
 
 
 class NoScheduler:
-    """Refuses sends that wait."""
+    """Refuses scheduled sends."""
 
     async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
         """Raise Invalid."""

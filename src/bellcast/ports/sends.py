@@ -13,14 +13,15 @@ from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 
 class Claim(Struct, frozen=True):
-    """What a recipient gets once, whichever request has it first: a schedule's notification of one local time."""
+    """A claim on something that a recipient gets only once, from the first request with the claim: a schedule's
+    notification for one local time."""
 
     name: str
     expires_at: int
 
 
 class ClaimTaken(Exception):
-    """Another request has the claim of some recipients: nothing was written."""
+    """Another request has claimed some of the recipients: nothing was written."""
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
@@ -35,8 +36,8 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
-    charge: int = 0  # of the tenant's quota: the recipients it names
-    contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, where languages differ
+    charge: int = 0  # charge to the tenant's quota: the number of recipients
+    contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, if languages differ
     messages: tuple[NewMessage, ...] = ()
     decisions: tuple[NewDecision, ...] = ()
     events: tuple[WebhookEvent, ...] = ()
@@ -44,8 +45,9 @@ class SendRequest(Struct, frozen=True, kw_only=True):
 
 
 class ImportRequest(Struct, frozen=True, kw_only=True):
-    """An accepted import for named recipients, with an id per recipient. `created_at` is the time of the import, the other times
-    are those of the notification. An inbox that has the id of a request with an `idempotency_key` keeps its row."""
+    """An accepted import for named recipients, with an id per recipient. `created_at` is the time of the import, the
+    other times are those of the notification. If a request has an `idempotency_key` and the inbox already has a row
+    with the id, this row is kept."""
 
     tenant: str
     recipients: tuple[str, ...]
@@ -73,9 +75,9 @@ class AnnounceRequest(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     fingerprint: bytes = b""
     answer: bytes = b""
-    fanout: bytes | None = None  # the draft as JSON, if channels outside the inbox get it too
+    fanout: bytes | None = None  # the draft as JSON, if it is also for channels outside the inbox
     has_row: bool = True  # False if it is not for the inbox
-    events: tuple[WebhookEvent, ...] = ()  # of its row
+    events: tuple[WebhookEvent, ...] = ()  # webhook events of its row
 
 
 class Sent(Struct, frozen=True):
@@ -98,8 +100,8 @@ class SentItem(Struct, frozen=True, kw_only=True):
 
 
 class SentQuery(Struct, frozen=True, kw_only=True):
-    """A page of sent items, newest first. Null filters match everything; the `part` of an announcement is that in the inbox of
-    the `recipient`. Times are UTC milliseconds."""
+    """A page of sent items, newest first. Null filters match everything. The `part` of an announcement is its part in
+    the inbox of the `recipient`. Times are UTC milliseconds."""
 
     tenant: str  # "*" for all tenants
     recipient: str | None = None
@@ -113,8 +115,8 @@ class SentQuery(Struct, frozen=True, kw_only=True):
 
 
 class Materialized(Struct, frozen=True):
-    """Events of the inboxes that announcements were added to, and the recipients that had nothing pending (`caught_up`), or
-    that another call has to handle (`remaining`, within the store only)."""
+    """Events of the inboxes to which announcements were added, recipients with nothing pending (`caught_up`), and
+    recipients that another call must handle (`remaining`, used only within the store)."""
 
     events: tuple[InboxEvent, ...] = ()
     caught_up: tuple[str, ...] = ()
@@ -122,7 +124,7 @@ class Materialized(Struct, frozen=True):
 
 
 class Sends(Protocol):
-    """Sends, edits and recalls by the server API."""
+    """Sends, edits and recalls of the server API."""
 
     def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
         """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
@@ -130,8 +132,8 @@ class Sends(Protocol):
         ...
 
     def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[Sent | Exception]]:
-        """Like `add`, for notifications of another system. Their rows are changes of the inbox, never new ones: no client
-        announces them, not even one that resumes."""
+        """Like `add`, for notifications of another system. Clients receive their rows as inbox changes, never as new
+        notifications, so no client shows an alert for them, even when it resumes."""
         ...
 
     async def announce(self, request: AnnounceRequest) -> Sent:
@@ -139,12 +141,12 @@ class Sends(Protocol):
         ...
 
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
-        """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. False, and nothing
-        written, if it is not there or does not run any more."""
+        """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
+        write nothing, if it is at another position or no longer runs."""
         ...
 
     async def end_fanout(self, tenant: str, id: str) -> None:
-        """End a fan-out: no recipient is left."""
+        """End a fan-out that has no recipients left."""
         ...
 
     async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
@@ -157,20 +159,20 @@ class Sends(Protocol):
         ...
 
     async def notifications(self, query: SentQuery) -> ListScan[SentItem]:
-        """Return notifications to named recipients. Compares a bounded number of rows."""
+        """Return notifications to named recipients. Examines a bounded number of rows."""
         ...
 
     async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
-        """Return announcements that were not recalled. One to all tenants belongs to the default tenant. Compares a
+        """Return announcements that were not recalled. One to all tenants belongs to the default tenant. Examines a
         bounded number of rows."""
         ...
 
     async def count_notifications(self, query: SentQuery) -> ListTotal:
-        """Count the matching notifications among a bounded number of compared rows."""
+        """Count the matching notifications among a bounded number of rows."""
         ...
 
     async def count_announcements(self, query: SentQuery) -> ListTotal:
-        """Count the matching announcements among a bounded number of compared rows."""
+        """Count the matching announcements among a bounded number of rows."""
         ...
 
     async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
@@ -182,6 +184,6 @@ class Sends(Protocol):
         ...
 
     def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
-        """Add pending announcements to these existing inboxes. Yields the events after each commit, and which of the
-        recipients had nothing pending."""
+        """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
+        that had nothing pending."""
         ...

@@ -12,8 +12,8 @@ SettingOrigin = Literal["option", "environment", "file", "database", "default"]
 
 
 class EditableSetting(Struct, frozen=True, kw_only=True):
-    """A setting with its value in effect and its source. `locked_by` is the option or variable that overrides the database.
-    `is_owner_only`: others cannot change it."""
+    """A setting with its effective value and its source. `locked_by` is the option or variable that overrides the
+    database. `is_owner_only`: only owners can change it."""
 
     name: str
     variable: str
@@ -36,7 +36,7 @@ class SettingChange(Struct, frozen=True):
 
 
 class SettingsRevision(Struct, frozen=True, kw_only=True):
-    """A revision of the settings in the database: all their values, and the changes since the revision before."""
+    """A revision of the settings in the database: all values, and the changes since the previous revision."""
 
     revision: int
     at: int
@@ -45,7 +45,7 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
     changes: list[SettingChange]
 
 
-# Called with the settings for owners that a change concerns. Raises Forbidden or PasswordRequired.
+# Called with the owner-only settings in a change. Raises Forbidden or PasswordRequired.
 CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
 RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | None]
 
@@ -56,7 +56,7 @@ def no_record(changes: Sequence[SettingChange]) -> AuditRecord | None:
 
 
 class ServerSettingsStore(Protocol):
-    """The settings of the database. Those of options, the environment and its files take precedence."""
+    """The settings in the database. Options, the environment and its files take precedence."""
 
     @property
     def revision(self) -> int:
@@ -76,27 +76,28 @@ class ServerSettingsStore(Protocol):
         check_owner: CheckOwner,
         record: RecordChanges = no_record,
     ) -> SettingsRevision:
-        """Set and reset settings, on top of this revision, and commit the audit's `record` with them. Raises Conflict if it is
-        not the current one, Invalid with every wrong value, and what `check_owner` raises. A dry run only validates."""
+        """Set and reset settings on top of this revision, and commit the audit entry `record` with them. Raises
+        Conflict if the revision is not current, Invalid with every wrong value, and any error of `check_owner`. A dry
+        run only validates."""
         ...
 
     async def history(
         self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
     ) -> Sequence[SettingsRevision]:
-        """Return revisions, newest first, before this one, that were made from `since` to before `until` (UTC milliseconds)."""
+        """Return revisions before this one, newest first, created from `since` to before `until` (UTC milliseconds)."""
         ...
 
     async def restore(
         self, revision: int, to: int, by: str, *, check_owner: CheckOwner, record: RecordChanges = no_record
     ) -> SettingsRevision:
-        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and what
-        `check_owner` raises."""
+        """Make the values of an earlier revision current, on top of `revision`. Raises Conflict, NotFound, and any
+        error of `check_owner`."""
         ...
 
 
 class PusherTestRequest(Struct, frozen=True, kw_only=True):
-    """What to test: an app, which need not be stored, on a URL, by default the server's public one. A URL that is not trusted
-    must not lead to a private address."""
+    """A test's target: an app, stored or not, on a URL, by default the server's public one. An untrusted URL must not
+    lead to a private address."""
 
     app: PusherApp
     url: str | None = None

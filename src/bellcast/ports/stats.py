@@ -1,4 +1,4 @@
-"""Stored numbers of the nodes, in intervals of time."""
+"""Stored statistics of the nodes, per interval."""
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
@@ -12,9 +12,10 @@ class StatsPoints(Protocol):
     async def add(
         self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
     ) -> None:
-        """Add a minute of a node to its interval of each step of `keep`, in one transaction. `tenants` are the numbers of its
-        tenants in the hour so far, the busiest first, and replace those before; MAX_TENANTS are stored, fewer with long keys.
-        Points of all nodes that are older than `keep[step]` milliseconds are deleted, a bounded number in each call."""
+        """Add a minute of a node to its interval of each step of `keep`, in one transaction. `tenants` are the
+        statistics of its tenants in the current hour, the busiest first; they replace the previous ones. MAX_TENANTS
+        are stored, fewer with long keys. Points of all nodes that are older than `keep[step]` milliseconds are deleted,
+        a bounded number in each call."""
         ...
 
     async def page(
@@ -27,8 +28,8 @@ class StatsPoints(Protocol):
     async def tenant_page(
         self, tenant: str, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]] | None:
-        """Return the hours of a tenant that begin from `since` to before `until`, by time. None if more than `limit` rows of
-        nodes would have to be read of one day."""
+        """Return the hours of a tenant that begin from `since` to before `until`, by time. None if one day needs more
+        than `limit` rows of nodes."""
         ...
 
     async def tenant_sends(
@@ -40,12 +41,12 @@ class StatsPoints(Protocol):
 
 
 class StatsReader(Protocol):
-    """Numbers of the nodes for the API."""
+    """Statistics of the nodes for the API."""
 
     async def series(
         self, step: int, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]]:
-        """Return at most `limit` points by time. Those of 10 s are of this node only, and of the last hour."""
+        """Return at most `limit` points by time. Points of 10 s cover only this node and the last hour."""
         ...
 
     async def tenant_series(

@@ -61,7 +61,7 @@ class Store(Protocol):
     def upkeep(self) -> Maintenance: ...
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Set the shares of tenants that wait for each other; the default is 1."""
+        """Set the shares of tenants that compete; the default is 1."""
         ...
 
     async def open(self) -> None:

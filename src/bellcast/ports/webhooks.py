@@ -21,12 +21,12 @@ EventReport = Callable[[str, dict[str, Any]], tuple[WebhookEvent, ...]]
 
 
 def no_report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
-    """No events."""
+    """Return no events."""
     return ()
 
 
 class WebhookEvents(Protocol):
-    """Events of the retention time. An event is added with a job that delivers it."""
+    """The events within the retention time. An event is added together with a job that delivers it."""
 
     async def add(self, events: Sequence[WebhookEvent], now: int) -> None: ...
 
@@ -38,7 +38,7 @@ class WebhookEvents(Protocol):
 
 
 class WebhookSink(Protocol):
-    """Takes what happened."""
+    """Accepts events for webhooks."""
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
         """True if a webhook is interested in this type."""
@@ -49,22 +49,22 @@ class WebhookSink(Protocol):
         ...
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """Return what makes the events of changes of these types, where the changes are known only in their transaction;
-        `no_report` itself if no webhook is interested."""
+        """Return a function that creates the events of changes of these types, for changes that are known only in their
+        transaction; `no_report` itself if no webhook is interested."""
         ...
 
 
 class NoWebhooks:
-    """Takes nothing."""
+    """A sink without webhooks."""
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """No events."""
+        """Return no events."""
         return ()
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
-        """No events."""
+        """Return no events."""
         return no_report

@@ -1,4 +1,4 @@
-"""Decides whether, through which channel and when a recipient gets a notification. Pure: no I/O, no clock."""
+"""Decides whether, when and through which channel a recipient gets a notification. Pure: no I/O, no clock."""
 
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.preferences.effective import ChannelStatus, EffectiveType, effective

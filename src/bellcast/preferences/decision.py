@@ -75,8 +75,8 @@ class Occasion(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True):
-    """`rule` is the first that applied, or None; `by` is the document that set it. A held message waits until `at` (UTC
-    milliseconds)."""
+    """`rule` is the first rule that applied, or None; `by` is the document that set it. A held message waits until `at`
+    (UTC milliseconds)."""
 
     outcome: DecisionOutcome
     rule: Rule | None = None
@@ -115,7 +115,7 @@ def is_muted(recipient: Preferences, type: str, now: int) -> bool:
 
 
 def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Source | None]:
-    """Return one of the three switches, and the document that set it; on if none did."""
+    """Return one of the three switches, and the document that set it. It is on if no document sets it."""
     for source, document in layers.documents():
         value = _value(rule, occasion, document)
         if value is not None:

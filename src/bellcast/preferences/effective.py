@@ -1,4 +1,4 @@
-"""The table that a recipient sees: each type and channel with its current state."""
+"""The effective preferences shown to a recipient: each type and channel with its current state."""
 
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""Credentials of a vendor that do not fit into a URL's user and password: a file of the operator, or Base64 in the URL."""
+"""Vendor credentials that do not fit into a URL's user and password: a file of the operator, or Base64 in the URL."""
 
 import base64
 import binascii
@@ -15,8 +15,8 @@ INLINE = "_base64"
 def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None:
     """Return the credentials of an option, or None without any. Raises ValueError.
 
-    Only the operator's settings may name files: over REST, a caller would probe the server's files, and use its keys with
-    a host of the caller's choice."""
+    Only the operator's settings may name files. Over REST, a caller could probe the server's files and use its keys
+    with any host."""
     inline, file = url.options.get(option + INLINE), url.options.get(option)
     if inline:
         return _decode(inline, option)
@@ -35,7 +35,7 @@ def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None
 
 
 def _decode(text: str, option: str) -> bytes:
-    # Both alphabets; an unescaped plus sign of a query is a space.
+    # Accepts both alphabets; an unescaped plus sign in a query is a space.
     url_safe = text.translate(str.maketrans(" +/", "--_")).rstrip("=")
     try:
         return base64.b64decode(url_safe + "=" * (-len(url_safe) % 4), altchars="-_", validate=True)
@@ -44,7 +44,7 @@ def _decode(text: str, option: str) -> bytes:
 
 
 def _read_file(path: Path) -> bytes:
-    """A pipe or a device would block the event loop. Raises OSError or ValueError."""
+    """Read a regular file; a pipe or a device would block the event loop. Raises OSError or ValueError."""
     if not path.is_file():
         raise ValueError(path)
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""One request to a vendor's HTTP API, and what its status means for a message."""
+"""Requests to a vendor's HTTP API, and the meaning of their status for a message."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,14 +13,14 @@ from bellcast.ports import Http, Response
 from bellcast.ports.providers import DeliveryError, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 
-# Refusals that another provider, other credentials or a later attempt may not get.
+# Refusal statuses that another provider, other credentials or a later attempt may avoid.
 TEMPORARY = frozenset({401, 403, 408, 425, 429})
-# Characters of a vendor's answer that are stored.
+# Maximum stored characters of a vendor's response.
 MAX_RESPONSE = 500
 
 
 class VendorAPI(Struct, frozen=True):
-    """The vendor's API: its base URL and how long an answer may take."""
+    """A vendor's API: its base URL and the timeout of responses."""
 
     base: str
     http: Http
@@ -34,7 +34,7 @@ class VendorAPI(Struct, frozen=True):
         return ServerAddress(parts.hostname or "", parts.port or (443 if has_tls else 80), has_tls)
 
     async def post(self, path: str, headers: dict[str, str], body: bytes) -> Response:
-        """Send a request. Raises DeliveryError when no answer arrives; a request may have been accepted then."""
+        """Send a request. Raises DeliveryError if no response arrives; the request may still have been accepted."""
         try:
             return await self.http.request("POST", self.base + path, headers=headers, body=body, timeout=self.timeout)
         except Unavailable as error:
@@ -59,8 +59,8 @@ def base_url(url: ProviderURL, vendor: str) -> str:
 
 
 def error_of(response: Response, detail: object = None, *, is_bounce: bool = False) -> DeliveryError:
-    """Return the error that a status means: of the vendor (try again), or of the message. A bounce is permanent
-    whatever its status. `detail` is the vendor's own text; the body replaces a missing or unusable one."""
+    """Return the error for a status: a problem of the vendor (temporary), or of the message. A bounce is permanent
+    regardless of its status. `detail` is the vendor's text; the body replaces a missing or unusable one."""
     return DeliveryError(
         (text_of(detail) or response.body.decode(errors="replace"))[:MAX_RESPONSE],
         code=str(response.status),
@@ -71,20 +71,20 @@ def error_of(response: Response, detail: object = None, *, is_bounce: bool = Fal
 
 
 def unreadable(response: Response) -> DeliveryError:
-    """Return the error of a success whose body is not the vendor's, such as a proxy's page: the vendor's own answer
-    is lost."""
+    """Return the error for a success status whose body is not the vendor's, such as a proxy's page: the vendor's
+    response is lost."""
     error = error_of(response)
     error.is_temporary = True
     return error
 
 
 def text_of(value: object) -> str | None:
-    """Return a field of a vendor's answer, if it is text."""
+    """Return a field of a vendor's response, if it is text."""
     return value if isinstance(value, str) else None
 
 
 def is_temporary(status: int) -> bool:
-    """True for a refusal that does not blame the message."""
+    """True for a refusal that is not caused by the message."""
     return status in TEMPORARY or status >= 500
 
 

@@ -1,4 +1,5 @@
-"""A provider's URL: its scheme names the vendor, the rest is the vendor's own (`smtp://user:password@host:587?from=…`)."""
+"""A provider's URL. Its scheme identifies the vendor, and the rest is vendor-specific
+(`smtp://user:password@host:587?from=…`)."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
@@ -29,7 +30,7 @@ class ProviderURL(Struct, frozen=True, kw_only=True):
 
     @property
     def masked(self) -> str:
-        """The URL as it may be shown: without its credentials, and without options, which can hold file names."""
+        """The URL for display: without credentials, and without options, which may contain file names."""
         credentials = MASKED if self.user or self.password else ""
         port = "" if self.port is None else f":{self.port}"
         return f"{self.scheme}://{credentials}{self.host}{port}"
@@ -41,17 +42,17 @@ class ProviderURL(Struct, frozen=True, kw_only=True):
 
 
 def mask(text: str) -> str:
-    """Return a URL as it may be shown: without credentials, options and paths, each of which can hold a secret."""
+    """Return a URL for display: without credentials, options and paths, each of which may contain a secret."""
     parts = urlsplit(text.strip())
-    if "+" in parts.scheme:  # a URL of Apprise, whose services have secrets in any place
+    if "+" in parts.scheme:  # a URL of Apprise, whose services have secrets in any part
         return f"{parts.scheme}://…"
     credentials = MASKED if "@" in parts.netloc else ""
     return f"{parts.scheme}://{credentials}{parts.netloc.rpartition('@')[2]}"
 
 
 def with_credentials_of(text: str, stored: str) -> str:
-    """Return a URL in which `…@` stands for credentials with those of the stored one, and with its options if it has none.
-    Raises ValueError if another server would get them, or the same one without TLS."""
+    """Replace `…@` in a URL by the credentials of the stored one, and missing options by the stored ones. Raises
+    ValueError if they would be sent to another server, or without TLS."""
     if text.strip() == mask(stored):
         return stored
     try:
@@ -85,7 +86,7 @@ def parse_host(text: str) -> str:
 
 
 def parse(text: str, *, known_options: frozenset[str] = frozenset()) -> ProviderURL:
-    """Parse a provider's URL. Raises ValueError with a message that never repeats the URL, which holds a secret."""
+    """Parse a provider's URL. Raises ValueError with a message that never contains the URL, which has a secret."""
     try:
         parts = urlsplit(text.strip())
         port = parts.port

@@ -1,16 +1,17 @@
-"""Causes of failures: what providers, steps and errors reported, without what differs from one failure to the next."""
+"""Causes of failures: the errors reported by providers, steps and jobs, without the parts that differ between
+failures."""
 
 import re
 from functools import lru_cache
 
 UNKNOWN = "unknown"
-# Characters of a cause; a longer report repeats a page of the other server.
+# Maximum characters of a cause. Longer reports usually contain a page of the other server.
 MAX_CAUSE = 200
-# Characters of a reason that are searched for addresses and ids.
+# Maximum characters of a reason that are searched for addresses and ids.
 MAX_REASON = 500
-# Recent reasons: those of one cause are often equal.
+# Number of cached reasons: reasons of one cause are often equal.
 CACHED_CAUSES = 1_000
-# In this order: an address can be part of a URL. A status such as 550 or 5.1.1 stays.
+# Applied in this order, because an address can be part of a URL. A status such as 550 or 5.1.1 is kept.
 VARIABLE_PARTS = (
     (re.compile(r"https?://[^\s\"'<>]+"), "URL"),
     (re.compile(r"<?[^\s<>\"'@:,;]+@[^\s<>\"'@:,;]+>?"), "ADDRESS"),
@@ -22,8 +23,8 @@ VARIABLE_PARTS = (
 
 @lru_cache(CACHED_CAUSES)
 def cause_of(reason: str | None) -> str:
-    """Return the cause that a reported reason has in common with others: addresses, ids and long numbers are replaced by
-    their kind, so that it names no recipient."""
+    """Return the common cause of similar reasons: addresses, ids and long numbers are replaced by their kind, so that
+    the cause names no recipient."""
     text = " ".join((reason or "")[:MAX_REASON].split())
     for pattern, name in VARIABLE_PARTS:
         text = pattern.sub(name, text)

@@ -20,18 +20,20 @@ from bellcast.ports.replays import (
 )
 from bellcast.replays.causes import cause_of
 
-# Rows that one request examines: 0.5 s of CPU time for different reasons, in pages between which other requests run.
+# Maximum rows that one request examines: 0.5 s of CPU time if all reasons differ, in pages between which other requests
+# run.
 MAX_SCANNED_ROWS = 20_000
 SCAN_BATCH_ROWS = 1_000
-# Failures of each tenant that are grouped by cause if the caller has many tenants.
+# Maximum failures per tenant that are grouped by cause if the caller has many tenants.
 MIN_GROUPED_ROWS = 1_000
-# Groups that a list of causes has; the least frequent ones of more are missing.
+# Maximum groups in a list of causes; the least frequent ones are omitted.
 MAX_CAUSES = 200
 
 
 class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Which failures: each field that is set must be equal. `channel` and `provider` are of messages, `workflow` of runs,
-    `job` is the kind of a dead job. Created since `since` and before `until`, in UTC milliseconds."""
+    """Conditions on failures: each field that is set must be equal. `channel` and `provider` apply to messages,
+    `workflow` to runs, `job` to the kind of dead jobs. `since` (inclusive) and `until` (exclusive) limit the time of
+    creation, in UTC milliseconds."""
 
     kind: FailureKind | None = None
     channel: str | None = None
@@ -57,12 +59,12 @@ class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def compares_fields(self) -> bool:
-        """True if more than the kind and the time decides."""
+        """True if the filter has conditions other than kind and time."""
         fields = (self.channel, self.provider, self.workflow, self.job, self.webhook, self.cause)
         return any(field is not None for field in fields)
 
     def matches(self, failure: StoredFailure) -> bool:
-        """True if the fields of a failure are equal. The query has selected its kind and time."""
+        """True if the fields of a failure match. The query has already selected by kind and time."""
         return (
             self.channel in (None, failure.channel)
             and self.provider in (None, failure.provider)
@@ -74,8 +76,8 @@ class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MatchedFailures(Struct, frozen=True):
-    """Matching failures by descending id. `before` continues the list, None at its end; `is_cut`: MAX_SCANNED_ROWS rows had
-    too few matches."""
+    """Matching failures by descending id. `before` continues the list; None at its end. `is_cut`: MAX_SCANNED_ROWS rows
+    were examined before the page was full."""
 
     failures: list[StoredFailure]
     before: str | None
@@ -83,7 +85,7 @@ class MatchedFailures(Struct, frozen=True):
 
 
 class CauseKey(Struct, frozen=True):
-    """The fields that are equal in a group of failures. Except for the tenant, the filter has the same fields."""
+    """The fields that are equal in a group of failures. Except for the tenant, they are the fields of the filter."""
 
     tenant: str
     kind: FailureKind
@@ -96,7 +98,7 @@ class CauseKey(Struct, frozen=True):
 
 
 class CauseGroup(Struct, frozen=True, kw_only=True):
-    """Failures with the same cause: their number, when the oldest and the newest were created, and the newest one."""
+    """Failures with the same cause: their number, the times of the oldest and the newest, and the newest failure."""
 
     key: CauseKey
     count: int
@@ -121,7 +123,7 @@ class Failures:
     async def page(
         self, tenants: Sequence[str], wanted: FailureFilter, before: str | None, limit: int
     ) -> MatchedFailures:
-        """Return at most `limit` failures, and those with the last one's id."""
+        """Return at most `limit` failures, plus any others with the last one's id."""
         found: list[StoredFailure] = []
         scanned, last = 0, None
         async for page in self.scan(tenants, wanted, before):
@@ -135,14 +137,14 @@ class Failures:
         return MatchedFailures(found, None)
 
     async def count(self, tenants: Sequence[str], wanted: FailureFilter, limit: int) -> int:
-        """Count the failures of the filter's kinds and times up to the limit. The other fields are not compared."""
+        """Count the failures of the filter's kinds and times, up to the limit. Other fields are not compared."""
         return await self._store.replays.count_failures(_query(tenants, wanted, NEWEST, limit))
 
     async def causes(self, tenants: Sequence[str], wanted: FailureFilter) -> CauseReport:
         """Group the failures by tenant and cause."""
         limit = max(MIN_GROUPED_ROWS, MAX_SCANNED_ROWS // max(1, len(tenants)))
         found = await self._store.replays.group_failures(_query(tenants, wanted, NEWEST, limit))
-        # Causes of 20,000 different reasons take time that other requests must not wait for.
+        # Computing the causes of 20,000 different reasons takes time, so other requests run in between.
         return await asyncio.to_thread(report_of, found, wanted)
 
     async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
@@ -152,8 +154,8 @@ class Failures:
     async def scan(
         self, tenants: Sequence[str], wanted: FailureFilter, before: str | None = None, batch: int = SCAN_BATCH_ROWS
     ) -> AsyncIterator[list[StoredFailure]]:
-        """Yield pages of the failures of the filter's kinds and times by descending id, but no empty page. The other fields
-        are not compared."""
+        """Yield non-empty pages of the failures of the filter's kinds and times, by descending id. Other fields are not
+        compared."""
         query = _query(tenants, wanted, before or NEWEST, batch)
         while page := await self._store.replays.failures(query):
             yield page
@@ -214,7 +216,7 @@ def key_of(failure: StoredFailure) -> CauseKey:
 
 
 def webhook_of(failure: StoredFailure) -> str | None:
-    """Return the webhook of a delivery that is a dead job."""
+    """Return the webhook of a dead delivery job."""
     if failure.job != webhooks.JOB_KIND:
         return None
     return msgspec.json.decode(failure.payload, type=WebhookDelivery).webhook

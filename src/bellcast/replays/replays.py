@@ -20,21 +20,22 @@ from bellcast.workflows.restarts import restarted
 log = structlog.get_logger(__name__)
 
 JOB_KIND = "replay"
-# Ids of one replay.
+# Maximum ids of one replay.
 MAX_REPLAY_IDS = 1_000
 # Failures that one transaction retries: 24 ms on PostgreSQL and 35 ms on SQLite, on two busy cores (2026-11-21).
 REPLAY_BATCH_ROWS = 200
-# The history of a tenant, and how many of its replays run at a time: more would retry the same failures.
+# Stored replays of a tenant, and how many of them may run at a time: more would retry the same failures.
 KEPT_REPLAYS, MAX_RUNNING_REPLAYS = 100, 10
-# Steps at a time: several would only wait for each other's commits.
+# Concurrent steps: more would only wait for each other's commits.
 REPLAY_SLOTS = 2
 
 ReplayState = Literal["running", "done", "cancelled"]
 
 
 class Replay(Struct, frozen=True, kw_only=True):
-    """A replay as it is stored. `matched` is a lower bound unless `is_exact`. `examined` counts the matches until now,
-    and `retried` the retries: a failure that changed since the search is skipped. `before` is the id down to which the failures were examined."""
+    """A replay as it is stored. `matched` is a lower bound unless `is_exact`. `examined` counts the matches so far, and
+    `retried` the retries; failures that changed since the search are skipped. Failures down to the id `before` were
+    examined."""
 
     wanted: FailureFilter | None = None
     ids: tuple[str, ...] = ()
@@ -67,8 +68,8 @@ class RetryCount(Struct, frozen=True):
 
 
 class ReplayPlan(Struct, frozen=True):
-    """The failures of a new replay: by the filter `wanted`, or by id. Unless it `is_exact`, it counts the newest of more
-    than MAX_SCANNED_ROWS failures."""
+    """The failures of a new replay, by the filter `wanted` or by id. Unless `is_exact`, there are more than
+    MAX_SCANNED_ROWS failures, and only the newest were counted."""
 
     wanted: FailureFilter | None
     ids: tuple[str, ...]
@@ -93,7 +94,7 @@ class ReplayRunner:
         self._new_id = new_id
         self._jobs = jobs
         self._failures = Failures(store)
-        # Between the count of running replays and the write of the new one, no other request adds one.
+        # Held between the count of running replays and the write of the new one.
         self._starting = asyncio.Lock()
         jobs.register(JOB_KIND, self.run, concurrency=REPLAY_SLOTS)
 
@@ -107,8 +108,8 @@ class ReplayRunner:
         return ReplayPlan(wanted, (), len(page.failures), page.before is None, _effects(page.failures))
 
     async def start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
-        """Start a replay, and return it with its id. It covers failures created until now. Raises Conflict while too many
-        run."""
+        """Start a replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
+        replays are running."""
         async with self._starting:
             return await self._start(tenant, plan)
 
@@ -117,7 +118,7 @@ class ReplayRunner:
         known = await self.page(tenant)
         running = [id for id, replay in known if replay.state == "running"]
         if len(running) >= MAX_RUNNING_REPLAYS:
-            raise Conflict(f"{len(running)} replays are running; wait for one of them, or cancel it.")
+            raise Conflict(f"{len(running)} replays are already running: wait for one of them, or cancel it.")
         wanted = plan.wanted
         if wanted is not None:
             until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
@@ -156,7 +157,7 @@ class ReplayRunner:
         return None if found is None else _decode(found.body)
 
     async def cancel(self, tenant: str, id: str) -> bool | None:
-        """Cancel a replay; its retries are not undone. False if it has ended, None if it does not exist."""
+        """Cancel a replay; its retries are not undone. Return False if it has ended, None if it does not exist."""
         while (found := await self._store.documents.get(REPLAYS, tenant, id)) is not None:
             replay, now = _decode(found.body), self._clock.now()
             if replay.state != "running":
@@ -224,7 +225,7 @@ def _effects(failures: Sequence[StoredFailure]) -> list[RetryCount]:
 
 
 def _advanced(replay: Replay, examined: int, retried: int, before: str | None, now: int) -> Replay:
-    """Return the replay after a batch; without `before`, it has ended."""
+    """Return the replay after a batch. Without `before`, it has ended."""
     replay = msgspec.structs.replace(
         replay, examined=replay.examined + examined, retried=replay.retried + retried, before=before
     )

@@ -1,4 +1,4 @@
-"""The one place that picks adapters and wires them."""
+"""Selects the adapters and wires them."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["App", "asgi", "create_app", "serve"]
 
-# Loaded lazily: a command that only opens the store starts in half the time.
+# Loaded lazily, so that a command that only opens the store starts in half the time.
 _HOMES = {"App": "app", "asgi": "app", "create_app": "app", "serve": "run"}
 
 

@@ -1,4 +1,4 @@
-"""Keeps credentials out of the access log of the server this application is mounted in.
+"""Keeps credentials out of the access log of a server in which this application is mounted.
 
 Such a server logs a request's path and query when the response starts, from the same scope object that it passed to the
 application. Bellcast's own server writes no access log."""
@@ -15,7 +15,7 @@ HIDDEN = rb"\1=hidden"
 
 
 def hide_credentials(scope: Scope, hide_token: Callable[[str], str]) -> Scope:
-    """Remove the credentials from the query and the path of the server's scope. Return a copy that still has them.
+    """Remove the credentials from the query and the path of the server's scope. Return a copy with the credentials.
     `hide_token` replaces the token in a path below the mount."""
     query: bytes = scope.get("query_string", b"")
     path: str = scope["path"]

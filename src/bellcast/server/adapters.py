@@ -49,7 +49,7 @@ def tracing(server: ServerSettings) -> "Tracing | None":
 
 
 def traced(broker: Broker, history: TopicHistory, tracing: "Tracing | None") -> tuple[Broker, TopicHistory]:
-    """Return the broker and the history with spans for what they publish, if traces are turned on."""
+    """Return the broker and the history, with spans for published events if traces are turned on."""
     if tracing is None:
         return broker, history
     from bellcast.server.tracing import TracedBroker, TracedHistory
@@ -93,8 +93,8 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
 def topic_history(
     config: StoreSettings, project: Project, broker: Broker, clock: Clock, limits: Limits
 ) -> TopicHistory:
-    """Create the history of live events, where the broker is. Without one at the start, the database cannot turn it on: the
-    settings above the database have turned it off."""
+    """Create the history of live events on the broker's engine. If there is none at the start, settings in the database
+    cannot turn it on, because options or the environment have turned it off."""
     rules = _history_rules(config, limits)
     if not any(rule.duration_ms for rule in rules()):
         return NO_HISTORY
@@ -109,7 +109,7 @@ def topic_history(
 
 
 def _history_rules(config: StoreSettings, limits: Limits) -> Callable[[], Sequence[HistoryRule]]:
-    """Return a function that reads the rules, which operators change while the server runs."""
+    """Return a function that reads the rules, which operators can change while the server runs."""
     parse = functools.lru_cache(maxsize=1)(history.parse_rules)
     return lambda: parse(config.topic_history) if limits.history else ()
 
@@ -130,14 +130,14 @@ def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: Call
 
 
 def external_writes(
-    config: StoreSettings, clock: Clock, unsure: Callable[[Collection[Stream]], None]
+    config: StoreSettings, clock: Clock, on_gap: Callable[[Collection[Stream]], None]
 ) -> "ExternalWrites | None":
     """Return the watch of a store that other programs can write to."""
     if config.url is None or not config.url.startswith(POSTGRES):
         return None
     from bellcast.storage.external_writes import ExternalWrites
 
-    return ExternalWrites(config.url, clock, unsure)
+    return ExternalWrites(config.url, clock, on_gap)
 
 
 def outbox(
@@ -166,7 +166,7 @@ def need_redis() -> None:
 def _need(setting: str, module: str, extra: str, name: str = "the driver") -> None:
     try:
         is_installed = importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of a package that contains it
+    except ModuleNotFoundError:  # the missing module is a parent package
         is_installed = False
     if not is_installed:
         raise SettingsError(f"{setting}: {name} is not installed: run pip install 'bellcast[{extra}]'.")

@@ -68,18 +68,18 @@ from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
 from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
 
-# The only operation that is also a WebSocket.
+# The only API operation that also accepts a WebSocket.
 FEED_PATH = "/v1/feed"
 
-# Events that servers send to each other. All others are for connections.
+# Events that servers exchange. All others are for connections.
 SERVER_EVENTS = frozenset(
     {RateUsage, SettingsChanged, SurveyRequest, SurveyReply, CloseRequest, FeedWatches, FeedBatch}
 )
 
 
 class App:
-    """An ASGI 3 application. Under a server that sends lifespan events it starts and stops with it; mounted where none
-    arrive, it starts with its first request, and `stop` is the owner's to call."""
+    """An ASGI 3 application. If the server sends lifespan events, the app starts and stops with it. Where none arrive,
+    as in a mount, it starts with its first request, and the caller must call `stop`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class App:
         test_clock: TestClock | None = None,
         workflows: Workflows | None = None,
     ) -> None:
-        # Own copies: settings of the database change them, but never the defaults or another app.
+        # Copies, because settings in the database change them; the defaults and other apps must not change.
         settings = replace(settings, **{name: copy(getattr(settings, name)) for name in GROUPS})
         self.settings = settings
         self._defined = workflows = workflows or Workflows()
@@ -108,7 +108,7 @@ class App:
             self._count_followers,
         )
         self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
-        # A code for the first set-up of the console; None if it is set up or turned off.
+        # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
         self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
         self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
@@ -124,7 +124,7 @@ class App:
         self._wire(handlers)
 
     def _count_followers(self, stream: Stream) -> int:
-        """The hub is created after the engines, with their broker."""
+        """Count a stream's followers. The hub does not exist yet when the engines are created."""
         return self.hub.total(stream)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
@@ -239,7 +239,7 @@ class App:
         self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
 
     async def _measure(self) -> StatsPoint:
-        """Read the counters since the start, and the present connections and queue age."""
+        """Read the counters since the start, and the current connections and queue age."""
         requests, refusals, failures, durations = self._api.requests.totals()
         ended = self._engines.channels.ended
         point = StatsPoint(
@@ -252,14 +252,14 @@ class App:
             deliveries=sum(count for (_, state), count in ended.items() if state in ACCEPTED),
             durations=durations,
         )
-        # A store that does not respond cannot store the minute either.
+        # A store that does not respond could not store the sample either.
         with contextlib.suppress(BellcastError):
             point = replace(point, queue_age=await self._engines.jobs.queue_age())
         return point
 
     @cached_property
     def client(self) -> AsyncBellcast:
-        """A client of this app for code in its event loop. Requests stay in the process: no URL, no secret, no
+        """A client of this app for code in its event loop. Requests stay in the process, so it needs no URL, secret or
         socket."""
         return AsyncBellcast(inprocess.URL, self._credentials(), transport=self._transport)
 
@@ -271,7 +271,7 @@ class App:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
-        """Run while the app runs in which this one is mounted: `FastAPI(lifespan=bell.lifespan)`."""
+        """Lifespan context for an app that mounts this one: `FastAPI(lifespan=bell.lifespan)`."""
         await self.start()
         try:
             yield
@@ -326,8 +326,8 @@ class App:
         return self._live.paths.find(path) is not None if upgrade else path in self._live.paths.stream_paths
 
     async def start(self, *, is_mounted: bool = True) -> None:
-        """Open the store, run overdue expiry, and start the background tasks. Safe to call twice. Mounted in an app
-        that uvicorn serves, it drains when uvicorn stops."""
+        """Open the store, run overdue expiry, and start the background tasks. Safe to call twice. If uvicorn serves the
+        process, connections are drained when uvicorn stops."""
         async with self._starting:
             if self._started:
                 return
@@ -349,7 +349,7 @@ class App:
             self._started = True
 
     async def _open(self) -> None:
-        """Everything of a start that can fail. Safe to repeat after `_close`."""
+        """Perform the parts of a start that can fail. Safe to repeat after `_close`."""
         await self.store.open()
         self.broker.listen(self._receive, self._live.on_gap)
         self.context.history.listen(self._live.on_events_lost)
@@ -371,7 +371,7 @@ class App:
         await self.store.close()
 
     def _loops(self) -> dict[str, Loop]:
-        """Return the loops of every process, by their names in the log."""
+        """Return the background loops that every process runs, by their names in the log."""
         loops: dict[str, Loop] = {
             "rates": self._engines.rates.run,
             "quotas": self._engines.quotas.run,
@@ -411,12 +411,12 @@ class App:
             self._engines.real_clock,
             None if is_trusted else self._engines.clients.guard,
         )
-        # Another server has the app already.
+        # The app already runs in another server.
         with self._pusher_apps.trial(wanted.app, pusher_test.CHANNEL) if is_own else contextlib.nullcontext():
             return await test.run()
 
     async def offer_setup(self) -> None:
-        """Make a code for the first set-up of the console, unless it has an owner."""
+        """Create a code for the first set-up of the console, unless it has an owner."""
         if self._operators is not None:
             self.setup_code = await self._operators.make_setup_code()
 
@@ -430,7 +430,7 @@ class App:
         if self._started:
             self._started = False
             if self._worker_metrics is not None:
-                self._worker_metrics.close()  # no figures while connections are closing
+                self._worker_metrics.close()  # no statistics while connections are closing
             self.feed.close()
             await self._live.close_connections(0)
             await self.tasks.close()
@@ -458,8 +458,8 @@ class App:
 
 
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
-    """Return a copy that changes of the database do not reach. Handlers in Python lock the URL of handlers, and each name of
-    the access log the other one."""
+    """Return a copy of the settings that changes in the database do not affect. Handlers in Python lock the handler
+    URL, and each of the two names of the access log setting locks the other."""
     sources = dict(settings.sources)
     if handlers is not None:
         sources["BELLCAST_HANDLER_URL"] = "BELLCAST_HANDLERS"
@@ -476,8 +476,9 @@ def create_app(
     test_clock: TestClock | None = None,
     workflows: Workflows | None = None,
 ) -> App:
-    """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL).
-    `neighbours` are the sibling processes on its port; everything that is due later follows `test_clock`. `workflows` are defined in code (default: BELLCAST_WORKFLOWS)."""
+    """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL). `neighbours`
+    are the sibling processes on its port. With a `test_clock`, all timed work follows this clock. `workflows` are
+    defined in code (default: BELLCAST_WORKFLOWS)."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
     elif handlers is not None and settings.server.handler_url is not None:
@@ -491,7 +492,7 @@ def create_app(
 def asgi(
     handlers: calls.Handlers | None = None, *, workflows: Workflows | None = None, **settings: object | None
 ) -> App:
-    """Create the app with settings named as the flags of `bellcast serve`: `asgi(data="bellcast-data")`. The others
-    come from the environment."""
+    """Create the app with settings named like the flags of `bellcast serve`: `asgi(data="bellcast-data")`. Other
+    settings come from the environment."""
     tracebacks.hide_locals()
     return create_app(load(settings), handlers, workflows=workflows)

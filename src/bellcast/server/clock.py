@@ -1,4 +1,4 @@
-"""System time, and a clock that tests move."""
+"""The system clock, and a clock that tests control."""
 
 import asyncio
 import time
@@ -16,9 +16,9 @@ class SystemClock:
 
 
 class TestClock:
-    """Implements ports.Clock with a time that only `set` moves. Sleeps last in real time: loops go on."""
+    """Implements ports.Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
 
-    __test__ = False  # pytest: this is no test
+    __test__ = False  # tells pytest that this is not a test
 
     def __init__(self, now: int) -> None:
         self._now = now

@@ -1,5 +1,5 @@
-"""The live feed of all nodes. A node announces its watchers to the others, which filter and sample their events and send
-those that match in batches. Without a watcher on any node, no node sends anything."""
+"""The live feed of all nodes. A node announces its watchers to the others, which filter and sample their events and
+send the matching ones in batches. If no node has a watcher, nothing is sent."""
 
 import asyncio
 import contextlib
@@ -23,17 +23,17 @@ from bellcast.server.live_feed import EVENTS_PER_SECOND, LiveFeed, Watcher
 
 log = structlog.get_logger(__name__)
 
-# A watcher costs a filter per event on each node. Ten are a team in an incident.
+# Maximum watchers. Each costs a filter per event on each node; ten are enough for a team during an incident.
 MAX_WATCHERS = 10
-# Watchers of other nodes that this one serves: those of ten nodes.
+# Maximum watchers of other nodes that this one serves: those of ten nodes.
 MAX_PEER_WATCHERS = 100
-# A node that died or lost its broker is sent nothing after its lease. Three renewals may be lost.
+# Lease of a node's watchers: a node that died or lost its broker gets nothing afterwards. Three renewals may be lost.
 LEASE_MS = 10_000
 RENEW_SECONDS = 3.0
 # A healthy node replies in milliseconds; the events of a stuck one are missing.
 REPLY_TIMEOUT = 1.0
 WATCH_ID_BYTES = 8
-# A larger event loses its content: it would displace the others in the broker.
+# Maximum event size. A larger event is sent without content, because it would displace others in the broker.
 MAX_EVENT_BYTES = 32_768
 # Errors for values that MessagePack cannot encode. Handlers may return any value.
 UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
@@ -42,7 +42,7 @@ _decode = msgspec.msgpack.Decoder(FeedEvent).decode
 
 
 class Cluster(Protocol):
-    """The ids of this node and of the other live ones."""
+    """The ids of this node and of the other live nodes."""
 
     @property
     def node(self) -> str: ...
@@ -69,7 +69,7 @@ class ClusterWatch:
 
     @property
     def request(self) -> FeedWatch:
-        """What the other nodes are to send. A renewal requests no recent events."""
+        """Return the request to the other nodes. A renewal requests no recent events."""
         return structs.replace(self._request, last=0) if self.has_begun.is_set() else self._request
 
     def receive(self, batch: FeedBatch) -> None:
@@ -94,7 +94,7 @@ class ClusterWatch:
             yield self._of_node(batch)
 
     def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
-        """Name this node in its own events."""
+        """Set this node's name in its own events."""
         of_node = self._cluster_feed.of_node
         return [of_node(one) if isinstance(one, FeedEvent) and one.node is None else one for one in batch]
 
@@ -104,7 +104,7 @@ class ClusterWatch:
 
 
 class Lease:
-    """The watchers of another node, by their ids, and when it must have renewed them."""
+    """The watchers of another node by id, and the time by which it must renew them."""
 
     def __init__(self) -> None:
         self.expires_at = 0
@@ -126,7 +126,7 @@ class ClusterFeed:
         self._spawn = spawn
         self._watches: dict[str, ClusterWatch] = {}
         self._leases: dict[str, Lease] = {}
-        # All watchers of an event get the same object, which is encoded once.
+        # All watchers of an event get the same object, so it is encoded once.
         self.of_node = IdentityCache(self._of_node, EVENTS_PER_SECOND).get
 
     @property
@@ -143,7 +143,7 @@ class ClusterFeed:
 
     async def watch(self, wanted: FeedFilter, last: int) -> ClusterWatch:
         if len(self._watches) >= MAX_WATCHERS:
-            raise TooMany(f"At most {MAX_WATCHERS} watch the feed on a node at a time.", retry_after=10)
+            raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
         watch = ClusterWatch(self, self._feed.watch(wanted), request, self._feed.recent(wanted, last))
         watch.unanswered |= self._cluster.others
@@ -160,7 +160,7 @@ class ClusterFeed:
         return watch
 
     def remove(self, watch: ClusterWatch) -> None:
-        """Free the place of a closed watch. Safe to call twice."""
+        """Unregister a closed watch. Safe to call twice."""
         if self._watches.pop(watch.id, None) is not None and self._cluster.others:
             self._spawn(self._announce())
 
@@ -188,7 +188,7 @@ class ClusterFeed:
             self._serve(event)
 
     def _serve(self, wanted: FeedWatches) -> None:
-        """Send to the watchers that a node has now, and to no other of it."""
+        """Serve the current watchers of a node, and stop serving its others."""
         lease = self._leases.setdefault(wanted.node, Lease())
         lease.expires_at = self._clock.now() + LEASE_MS
         current = {watch.id for watch in wanted.watches}
@@ -202,7 +202,7 @@ class ClusterFeed:
 
     def _begin(self, node: str, watch: FeedWatch, lease: Lease) -> None:
         if sum(len(one.watchers) for one in self._leases.values()) >= MAX_PEER_WATCHERS:
-            text = f"The feed lacks the events of this node: {MAX_PEER_WATCHERS} of other nodes watch it."
+            text = f"The feed lacks the events of this node, which already serves {MAX_PEER_WATCHERS} watchers of other nodes."
             refusal = FeedEvent(kind="warning", at=self._clock.now(), text=text)
             self._spawn(self._publish(node, watch.id, [refusal], is_first=True))
             return
@@ -232,7 +232,7 @@ class ClusterFeed:
 
 
 def _encoded(event: FeedEvent) -> bytes:
-    """Encode an event; one that is too large or cannot be encoded loses its fields."""
+    """Encode an event. If it is too large or cannot be encoded, its fields are omitted."""
     with contextlib.suppress(*UNENCODABLE):
         encoded = _encode(event)
         if len(encoded) <= MAX_EVENT_BYTES:
@@ -246,6 +246,6 @@ def _decoded(events: Sequence[bytes]) -> list[FeedEvent]:
         try:
             found.append(_decode(event))
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # A kind of a newer version, during a rolling update.
+            # An event kind of a newer version, during a rolling update.
             log.warning("feed_event_not_decodable", reason=str(failure))
     return found

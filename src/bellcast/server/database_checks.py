@@ -1,4 +1,4 @@
-"""Checks of the doctor on the engines: availability of store and broker, clock skew, and the outbox."""
+"""Doctor checks of the engines: availability of store and broker, clock skew, and the outbox."""
 
 import asyncio
 import time

@@ -9,12 +9,12 @@ from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-# A node that missed the event applies a change after this long.
+# Maximum delay until a node that missed the event applies a change.
 POLL_SECONDS = 10.0
 
 
 async def poll(clock: Clock, reload: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-    """Reload each part, by its name in the log."""
+    """Reload all parts periodically. `parts` are named as in the log."""
     while True:
         await clock.sleep(POLL_SECONDS)
         for name, read in reload.items():

@@ -1,4 +1,4 @@
-"""Settings of the database: stored with their history, and applied while the server runs."""
+"""Settings in the database, stored with their history and applied while the server runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
@@ -33,7 +33,7 @@ KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
 MAX_VALUE = 10_000
-# They decide which sessions are accepted, or where data of all tenants is sent.
+# Owner-only settings: they decide which sessions are accepted, or where data of all tenants is sent.
 OWNER_ONLY = (
     "JWKS_URL",
     "JWKS_ISSUER",
@@ -43,7 +43,7 @@ OWNER_ONLY = (
     "HANDLER_URL",
     "PUSHER_WEBHOOK_URL",
 )
-# Settings that are read for each request, connection, message or frame, so that a change takes effect at once.
+# Settings that are read for each request, connection, message or frame, so that a change takes effect immediately.
 EDITABLE = (
     *OWNER_ONLY,
     "ORIGINS",
@@ -77,10 +77,10 @@ EDITABLE = (
     "PUSHER_ALIASES",
     *(one.name for one in table.GROUPS["limits"]),
 )
-# Their groups.
+# The groups of these settings.
 GROUPS = ("server", "store", "access", "limits", "pusher", "channels")
 SETTINGS: dict[str, Setting] = {one.key: one for one in table.TABLE if one.name in EDITABLE}
-# Below, the request that changes them back could be refused.
+# Minimum values: with smaller ones, the request that reverts them could be refused.
 MINIMUMS = {"limit_request": 65_536, "limit_requests_per_second": 5}
 
 
@@ -95,7 +95,8 @@ NOTHING = StoredValues(0, {})
 
 
 class DatabaseSettings:
-    """ports.ServerSettingsStore. `targets` are the objects to update by group: the server reads its settings from them."""
+    """ports.ServerSettingsStore. `targets` are the objects by group from which the server reads its settings, and which
+    a change updates."""
 
     def __init__(
         self,
@@ -263,7 +264,8 @@ class DatabaseSettings:
         self._apply(await self._current())
 
     def _apply(self, stored: StoredValues) -> None:
-        """Apply a revision, unless it was read before a newer one was applied: revisions only grow, a rollback is a new one."""
+        """Apply a revision, unless a newer one was applied since it was read. Revisions only grow; a rollback creates a
+        new one."""
         if stored.revision <= self._applied.revision:
             return
         for setting in SETTINGS.values():

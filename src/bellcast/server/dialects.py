@@ -1,4 +1,4 @@
-"""The dialects that the server offers. A new dialect is a folder with a `wire` function, and one line here."""
+"""The dialects of the server. A new dialect is a folder with a `wire` function, and one line here."""
 
 from bellcast.live.native.wiring import wire as native
 from bellcast.live.pusher.wiring import wire as pusher

@@ -1,5 +1,5 @@
-"""`bellcast doctor` from inside the server: the same checks of the machine, the databases and the URLs, and those that only a
-running server can make."""
+"""The doctor inside a running server: the checks of `bellcast doctor` on the machine, the databases and the URLs, and
+checks that only a running server can make."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
@@ -17,9 +17,9 @@ from bellcast.ports.http import Http
 from bellcast.server import local_checks, url_checks
 from bellcast.settings import Settings
 
-# Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s together.
+# Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s in total.
 MAX_SECONDS = 20.0
-# Reading the file of the store takes a core and the disk from the server.
+# Short, because reading the store's file uses a core and the disk.
 STORE_SECONDS = 5.0
 # A worker leases due jobs within a second, so a minute is a backlog.
 MAX_QUEUE_AGE_MS = 60_000
@@ -53,7 +53,7 @@ class Doctor:
         self._threads: list[Future[None]] = []
 
     async def findings(self) -> AsyncGenerator[Finding]:
-        # A check in a thread ends by its own timeouts; until then, no other run begins.
+        # A check in a thread only ends by its own timeouts; until then, no other run begins.
         if any(not thread.done() for thread in self._threads):
             raise TooMany("The doctor is running: one run at a time.", retry_after=5)
         loop, queue = asyncio.get_running_loop(), asyncio.Queue[Finding | None]()
@@ -108,7 +108,12 @@ class Doctor:
         except BellcastError as error:
             return Finding("public URL", "problem", f"{shown} cannot be reached from here: {error.detail}", fix)
         if response.status != OK or _project_of(response.body) != self._project.key:
-            return Finding("public URL", "problem", f"{shown} returns {response.status}, but not of this project", fix)
+            return Finding(
+                "public URL",
+                "problem",
+                f"{shown} returns {response.status}, but not from a server of this project",
+                fix,
+            )
         return Finding("public URL", "ok", f"{shown} reaches this project")
 
 
@@ -120,7 +125,7 @@ def _project_of(body: bytes) -> str | None:
 
 
 def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
-    """Compare the nodes with each other. A node that was started with other settings looks like any other one."""
+    """Compare the versions and settings revisions of the nodes. Different start options are not detected."""
     reports = [one.report for one in nodes]
     versions = sorted({report.version for report in reports})
     revisions = sorted({report.settings_revision for report in reports})
@@ -140,7 +145,7 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
 def _check_queue(reports: Sequence[NodeReport]) -> Finding:
     if not any(report.runs_jobs for report in reports):
         fix = "start `bellcast worker` with BELLCAST_BROKER, or a server without BELLCAST_NO_JOBS"
-        return Finding("queue", "warning", "no node that this one knows runs jobs", fix)
+        return Finding("queue", "warning", "no known node runs jobs", fix)
     oldest = max((report.queue_age or 0 for report in reports), default=0)
     if oldest > MAX_QUEUE_AGE_MS:
         fix = "look for failing providers under Messages, or start more workers"

@@ -1,4 +1,4 @@
-"""A broker that forwards to another one: the base of those that observe what is published."""
+"""A broker that forwards to another one: the base class of brokers that observe published events."""
 
 from collections.abc import Callable, Collection
 
@@ -25,9 +25,9 @@ class ForwardingBroker:
         await self._broker.ping()
 
     def listen(
-        self, listener: Callable[[Event], None], unsure: Callable[[Collection[Stream]], None] | None = None
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
     ) -> None:
-        self._broker.listen(listener, unsure)
+        self._broker.listen(listener, on_gap)
 
     def follow(self, stream: Stream) -> None:
         self._broker.follow(stream)

@@ -1,8 +1,7 @@
-"""The uvicorn server that runs an app Bellcast is mounted in.
+"""The uvicorn server of an app in which Bellcast is mounted.
 
-On Ctrl-C or SIGTERM uvicorn waits until every response is complete before it ends the lifespan, and does not notify
-the apps.
-Event streams and long polls would keep it waiting until their clients leave."""
+On Ctrl-C or SIGTERM, uvicorn waits until every response is complete before it ends the lifespan, and does not notify
+the apps. Event streams and long polls would keep it waiting until their clients disconnect."""
 
 import asyncio
 import signal
@@ -23,7 +22,7 @@ def find() -> uvicorn.Server | None:
 
 
 async def drain_with_host(drain: Callable[[], Awaitable[None]]) -> None:
-    """Call `drain` once the host stops, and repeatedly for connections that were still being opened. Runs until
+    """Call `drain` when the host stops, and repeat it for connections that were still being opened. Runs until
     cancelled."""
     server = find()
     if server is None:

@@ -6,12 +6,12 @@ import httpx
 
 from bellcast.client import BellcastError, BlockingInEventLoop
 
-# The scheme and host that in-process requests carry; no connection is made.
+# Scheme and host of in-process requests; no connection is made.
 URL = "http://127.0.0.1"
 
 
 class NotStarted(BellcastError):
-    """The app has not been started: a blocking request needs the event loop that the app runs in."""
+    """The app has not been started. A blocking request needs the app's event loop."""
 
 
 class ThreadTransport(httpx.AsyncBaseTransport):

@@ -1,4 +1,4 @@
-"""The live feed of this process: rings of recent events, and the watchers."""
+"""The live feed of this process: ring buffers of recent events, and the watchers."""
 
 import asyncio
 import math
@@ -15,9 +15,9 @@ from bellcast.ports import Clock
 from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
 from bellcast.server.tenant_counts import TenantCounts
 
-# A person cannot read more; the rest would only use the browser's memory.
+# People cannot read more; further events would only use the browser's memory.
 EVENTS_PER_SECOND = 200
-# Events that wait for a slow watcher: those of five seconds. The further ones are counted only.
+# Maximum events queued for a slow watcher: five seconds of events. Further events are only counted.
 MAX_PENDING_EVENTS = 1_000
 SECOND_MS = 1_000
 HASHES = 2**32  # results of CRC-32
@@ -25,23 +25,24 @@ HASHES = 2**32  # results of CRC-32
 BATCH_SECONDS = 0.1
 # Proxies cut idle connections at 60 s.
 QUIET_SECONDS = 15.0
-# 2,500 requests with the largest of every field take less than 9 MiB.
+# 2,500 requests, each with maximum fields, take less than 9 MiB.
 REQUESTS, REFUSALS = 2_000, 500
 
 
-# An event or a request, or a function that makes it: most are never read.
+# An event or a request, or a function that creates it: most are never read.
 Kept: TypeAlias = FeedEvent | Callable[[], FeedEvent]
 KeptRequest: TypeAlias = ServedRequest | Callable[[], ServedRequest]
 
 
 class Sampler:
-    """Passes at most EVENTS_PER_SECOND events a second, sampled by trace when they are more, and counts the others by kind."""
+    """Passes at most EVENTS_PER_SECOND events per second, sampled by trace above that rate, and counts the omitted ones
+    by kind."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._second = clock.now() // SECOND_MS
         self._seen = self._passed = 0
-        self._divisor = 1  # one of so many traces passes
+        self._divisor = 1  # one of this many traces passes
         self._skipped: Counter[str] = Counter()
 
     @property
@@ -49,7 +50,7 @@ class Sampler:
         return bool(self._skipped)
 
     def begin_second(self) -> Counter[str] | None:
-        """Return what was skipped if a new second has begun."""
+        """If a new second has begun, return the events skipped in the previous one."""
         second = self._clock.now() // SECOND_MS
         if second == self._second:
             return None
@@ -62,7 +63,8 @@ class Sampler:
     def passes(self, kind: str, trace: str) -> bool:
         """True if an event of this second passes."""
         self._seen += 1
-        # The events of one request pass together or not, and of two nodes the one with more events passes a subset.
+        # The events of one request pass together. Of two nodes, the one with more events passes a subset of the other's
+        # traces.
         if self._passed < EVENTS_PER_SECOND and (
             self._divisor == 1 or zlib.crc32(trace.encode()) * self._divisor < HASHES
         ):
@@ -76,7 +78,8 @@ class Sampler:
         self._skipped.update(skipped)
 
     def skip_seen(self, skipped: Counter[str]) -> None:
-        """Count events that were omitted for the same rate, which the next second's sampling considers."""
+        """Count events that were omitted for the same rate limit. The next second's sampling takes them into
+        account."""
         self._seen += skipped.total()
         self._skipped.update(skipped)
 
@@ -97,7 +100,7 @@ class Watcher:
         self.group = group
 
     def add(self, event: FeedEvent) -> None:
-        """Add an event that the watcher wants, if its second has room and it reads fast enough."""
+        """Add a matching event, unless the rate limit is reached or the watcher reads too slowly."""
         self._begin_second()
         if self._is_full:
             self._sampler.skip({event.kind: 1})
@@ -129,7 +132,7 @@ class Watcher:
 
     async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
         while not self._is_closed:
-            # The next second reports the omitted events of this one, also without another event.
+            # The next second must report the omitted events of this one, even if no other event occurs.
             has_skipped = self._sampler.has_skipped or self.group.has_skipped
             try:
                 await asyncio.wait_for(self._changed.wait(), SECOND_MS / 1000 if has_skipped else QUIET_SECONDS)
@@ -143,21 +146,21 @@ class Watcher:
             yield batch
 
     def close(self) -> None:
-        """Stop. `batches` ends after the pending events."""
+        """Stop the watch. `batches` ends after the pending events."""
         self._is_closed = True
         self._changed.set()
         self._feed.remove(self)
 
 
 class WatcherGroup:
-    """The watchers with one filter. An event is compared and sampled once for all of them: thousands a second would cost a
-    tenth of the server for each watcher."""
+    """The watchers with the same filter. An event is matched and sampled once for all of them: at thousands of events
+    per second, each watcher would cost a tenth of the server's CPU time."""
 
     def __init__(self, clock: Clock, wanted: FeedFilter) -> None:
         self.wanted = wanted
         self.watchers: tuple[Watcher, ...] = ()
         self._sampler = Sampler(clock)
-        # Events that do not pass need not be made.
+        # Events that do not pass are never created.
         self._needs_event = not wanted.is_of_kinds_and_tenants
 
     @property
@@ -172,14 +175,14 @@ class WatcherGroup:
                 watcher.add_sampled(skipped)
 
     def offer(self, event: FeedEvent) -> None:
-        """Pass an event to the watchers if they want it and their second has room."""
+        """Pass an event to the watchers if it matches and the rate limit permits."""
         if self.wanted.matches(event):
             self.begin_second()
             if self._sampler.passes(event.kind, _trace_of(event)):
                 self._add(event)
 
     def offer_later(self, kind: str, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
-        """Like `offer`, but the event is made only if it is needed."""
+        """Like `offer`, but the event is created only if it is needed."""
         if self._needs_event:
             self.offer(make())
         elif self.wanted.matches_kind_and_tenant(kind, tenant):
@@ -244,7 +247,7 @@ class LiveFeed:
         return list(islice((event for event in newest if wanted.matches(event)), last))[::-1]
 
     def remove(self, watcher: Watcher) -> None:
-        """Free the place of a closed watcher."""
+        """Unregister a closed watcher."""
         group = watcher.group
         group.watchers = tuple(one for one in group.watchers if one is not watcher)
         if not group.watchers and self._groups.get(group.wanted) is group:
@@ -258,7 +261,7 @@ class LiveFeed:
     # --- requests
 
     def add_request(self, request: KeptRequest, *, is_refused: bool) -> None:
-        """Keep a request. Refusals have their own ring: many successful requests do not displace them."""
+        """Keep a request. Refusals have their own ring buffer, so that successful requests do not displace them."""
         (self._refusals if is_refused else self._requests).append(request)
 
     def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
@@ -271,7 +274,7 @@ class LiveFeed:
 
 
 def _made(ring: deque[KeptRequest]) -> list[ServedRequest]:
-    """Make the requests that have not been read before."""
+    """Create the requests that have not been read before."""
     made = [one if isinstance(one, ServedRequest) else one() for one in ring]
     ring.clear()
     ring.extend(made)

@@ -6,7 +6,7 @@ from bellcast.live.wiring import Endpoint, WiredDialect
 
 
 class LivePaths:
-    """The endpoints of the dialects by path. A slash at the end, or none, is the same path, as for REST."""
+    """The endpoints of the dialects by path. As in REST, a trailing slash makes no difference."""
 
     def __init__(self, wired: Sequence[WiredDialect]) -> None:
         paths = {path: endpoint for dialect in wired for path, endpoint in dialect.paths.items()}

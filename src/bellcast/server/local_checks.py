@@ -1,4 +1,4 @@
-"""Checks of the doctor on this machine: data folder, store, disk, open files, clock and settings."""
+"""Doctor checks of this machine: data folder, store, disk, open files, clock and settings."""
 
 import os
 import resource
@@ -24,15 +24,15 @@ from bellcast.storage.migrations import sqlite as migrations
 DISK_PROBLEM, DISK_WARNING = 200_000_000, 2_000_000_000
 # Each live connection is an open file; the server itself uses about fifty.
 OWN_FILES, MIN_FILES = 50, 10_000
-# Seconds. A store written further in the future means that this machine's clock was set back.
+# Seconds. A store that was written further in the future shows that this machine's clock was set back.
 CLOCK_LEEWAY_S = 60
-# Unix seconds in 2025. A clock before this was never set.
+# Unix seconds in 2025. An earlier clock was never set.
 MIN_TIME = 1_750_000_000
 # Words in names of personal topics. Every subscriber of a public topic receives all of its events.
 PERSONAL = ("user", "private", "recipient", "inbox", "account", "customer", "person", "profile", "@")
-# Checks of the settings, which are those of a server only if it has the same ones.
+# Checks of the settings; they only apply to a server with the same settings.
 SETTINGS_CHECKS = ("public topics", "origins", "proxies")
-# Instructions of SQLite's virtual machine between two checks of the deadline.
+# Instructions of SQLite's virtual machine between checks of the deadline.
 STORE_STEPS = 100_000
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -41,7 +41,7 @@ MIN_SECRET_CHARACTERS = 32
 
 
 def check(settings: Settings, store_seconds: float | None = None) -> Iterator[Finding]:
-    """Run all checks that need no server. The check of the store's file ends after `store_seconds`, complete or not."""
+    """Run all checks that need no server. The check of the store's file stops after `store_seconds`."""
     yield from _readable("data folder", _folder(settings))
     yield from _readable("credentials", _credentials(settings))
     if settings.store.is_file:
@@ -113,7 +113,7 @@ def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
             version, latest = migrations.version(connection), len(migrations.steps())
     except (BellcastError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-            what = f"{path} is too large to read in {seconds:.0f} s; what was read is intact"
+            what = f"{path} is too large to read in {seconds:.0f} s; the part that was read is intact"
             yield Finding("store", "warning", what, "run `bellcast doctor --local` to read all of it")
             return
         yield Finding("store", "problem", f"{path}: {error}", "restore a backup with `bellcast restore`")
@@ -154,7 +154,9 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     path = settings.store.path if settings.store.is_file else credentials_file(settings)
     written = path.stat().st_mtime if path.exists() else 0
     if now < MIN_TIME:
-        yield Finding("clock", "problem", "it was never set", "synchronize it by NTP: session tokens expire by it")
+        yield Finding(
+            "clock", "problem", "it was never set", "synchronize it by NTP: the expiry of session tokens depends on it"
+        )
     elif written > now + CLOCK_LEEWAY_S:
         yield Finding(
             "clock", "problem", f"{path} was written in the future: the clock was set back", "synchronize it by NTP"
@@ -183,7 +185,7 @@ def _origins(settings: Settings) -> Iterator[Finding]:
         origin for origin in declared if origin.startswith("http://") and urlsplit(origin).hostname not in LOCAL
     ]
     if without_tls:
-        what = f"{', '.join(without_tls)}: pages without TLS, so that the network can read their tokens"
+        what = f"{', '.join(without_tls)}: pages without TLS, whose tokens the network can read"
         yield Finding("origins", "warning", what, "serve them with https://")
     elif settings.access.session_url and not declared:
         what = "cookies are accepted from this server's own pages only"

@@ -1,4 +1,4 @@
-"""One request while it is served: what the request log and the feed show of it."""
+"""A request while it is served: the data for the request log and the feed."""
 
 import re
 import time
@@ -11,22 +11,23 @@ from bellcast.model.asgi import AsgiMessage, Scope
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import is_refusal
 
-# The longest valid path has two percent-encoded keys of 200 characters; a request head may be a hundred times as long.
+# Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may
+# be a hundred times as long.
 MAX_PATH = 2_000
-# The reason in an error body: `"code"` of a problem, `"reason"` of a rejected stream, `"message"` of Engine.IO, where
-# `"code"` is a number.
+# Names of the reason in an error body: `"code"` of a problem, `"reason"` of a rejected stream, `"message"` of
+# Engine.IO, where `"code"` is a number.
 REASON = re.compile(rb'"(?:code|reason|message)":"([^"]{1,100})"')
 # Scheme, host and port.
 MAX_ORIGIN = 200
-# A refused body explains the refusal.
+# Kept for refused requests, because it explains the refusal.
 MAX_REFUSED_BODY = 1_000
 SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
-BY_PROJECT = "project secret"  # the key in the lists of a request with the secret
+BY_PROJECT = "project secret"  # shown as the key of requests with the project secret
 
 
 class EndedRequest(Struct, frozen=True):
-    """What is kept of a request that has a response. Its entry in the list and its event are made when they are read: most
-    never are. `at` is UTC milliseconds."""
+    """The data kept about a completed request. Its list entry and event are created only when they are read; most never
+    are. `at` is UTC milliseconds."""
 
     id: str
     at: int
@@ -111,7 +112,7 @@ class LoggedRequest(Struct, eq=False):
 
     @property
     def source(self) -> dict[str, str]:
-        """The fields that connect a connection with its request."""
+        """The fields that link a connection to its request."""
         return {"path": self._logged_path, "request_id": self.state["request_id"]}
 
     @property
@@ -120,7 +121,7 @@ class LoggedRequest(Struct, eq=False):
         return path[:MAX_PATH]
 
     def end(self, now: int) -> EndedRequest:
-        """Return what is kept of the request, without its head."""
+        """Return the data to keep about the request, without its head."""
         state, client = self.state, self.scope.get("client")
         principal, caller = state.get("principal"), state.get("caller")
         return EndedRequest(
@@ -144,7 +145,7 @@ class LoggedRequest(Struct, eq=False):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The common fields of the request's line and of its connection's lines."""
+        """The fields that the log lines of the request and of its connection have in common."""
         ended = self.end(0)
         return {
             "method": ended.method,
@@ -161,5 +162,5 @@ class LoggedRequest(Struct, eq=False):
 
 
 def milliseconds(seconds: float) -> float:
-    """Return a duration as it is shown."""
+    """Return a duration in the form that is displayed."""
     return round(seconds * 1000, 1)

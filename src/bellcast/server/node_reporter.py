@@ -10,14 +10,15 @@ from bellcast import __version__
 from bellcast.model.nodes import NodeReport, NodeRole
 from bellcast.ports import Clock
 
-# Shortest window of a CPU share: in a shorter one, the request for the report would be most of the work.
+# Minimum window of a CPU share. In a shorter one, the request for the report would dominate.
 MIN_WINDOW_SECONDS = 1.0
-# Resident pages are the second number (proc(5)).
+# Resident pages are the second number in the file (proc(5)).
 MEMORY_FILE = Path("/proc/self/statm")
 
 
 class NodeReporter:
-    """`connections`, `queue_age` and `settings_revision` read the present values. A report takes 25 µs."""
+    """Creates reports about this process. `connections`, `queue_age` and `settings_revision` read the current values. A
+    report takes 25 µs."""
 
     def __init__(
         self,

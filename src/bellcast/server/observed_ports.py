@@ -1,4 +1,4 @@
-"""Emit what passes through a port to the feed: published live events, and calls of clients."""
+"""Port decorators that emit feed events: published live events, and calls of clients."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,8 @@ from bellcast.server.forwarding_broker import ForwardingBroker
 
 
 class ObservedBroker(ForwardingBroker):
-    """A broker that emits each live event once, on the node that publishes it, with the number of connections it reaches."""
+    """A broker that emits a feed event for each live event, only on the publishing node, with the number of reached
+    connections."""
 
     def __init__(self, broker: Broker, feed: Feed, clock: Clock, followers: Callable[[Stream], int]) -> None:
         super().__init__(broker)
@@ -60,7 +61,7 @@ def _publish_event(
     delivered: int,
     data: Any,
 ) -> FeedEvent:
-    """Make the event of a publish. `data` is UNSET if the feed was not watched."""
+    """Create the feed event of a publish. `data` is UNSET if the feed was not watched."""
     fields: dict[str, Any] = {"name": name, "delivered": delivered, "id": id}
     if data is not UNSET:
         fields["data"] = redact(data)
@@ -77,13 +78,13 @@ def _publish_event(
 
 
 class ObservedCalls:
-    """A call backend that emits each call with its outcome and its time."""
+    """A call backend that emits a feed event for each call, with its outcome and duration."""
 
     def __init__(self, backend: CallBackend, feed: Feed, clock: Clock) -> None:
         self._backend = backend
         self._feed = feed
         self._clock = clock
-        self.has, self.has_namespace = backend.has, backend.has_namespace  # every connection asks
+        self.has, self.has_namespace = backend.has, backend.has_namespace  # called for every connection
 
     async def dispatch(self, call: Call) -> Any:
         started, outcome = self._clock.now(), "failed"

@@ -1,4 +1,4 @@
-"""The providers of the settings and of the store: created on first use, and again when they change."""
+"""The providers from the settings and the store. They are created on first use, and again after a change."""
 
 import contextlib
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ from bellcast.server.provider_test import ProviderSteps
 log = structlog.get_logger(__name__)
 
 KIND = "providers"
-# Providers of one tenant; more than a page is a mistake.
+# Maximum providers of one tenant; nobody needs more than a page.
 MAX_PROVIDERS = 1000
-# Of simulated e-mails, if no provider names a sender.
+# Sender of simulated e-mails, if no provider has one.
 SIMULATED_SENDER = ("bellcast@localhost", None)
 TEST_TITLE = "Test message from Bellcast"
 
 
 class Entry(Struct, frozen=True):
-    """A provider with its object, as it was last read; `provider` is None if it cannot be created."""
+    """A provider with its object as last read. `provider` is None if it cannot be created."""
 
     configured: ConfiguredProvider
     named: NamedProvider | None
@@ -87,12 +87,12 @@ class ProviderRegistry:
         return _active([*self._settings, *await self._entries(DEFAULT_TENANT)], channel)
 
     async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
-        """Whether an active provider delivers the messages of a tenant's channel. Browsers and chat webhooks need none."""
+        """Return whether a tenant's channel has an active provider. Push to browsers and chat webhooks need none."""
         is_built_in = channel in ("push", "chat")
         return channel not in self._config.simulate and (is_built_in or bool(await self.providers(tenant, channel)))
 
     async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
-        """Return the address and name from which a provider sends e-mails: the one with this key, else the first active one."""
+        """Return the sender address and name of the provider with this key, else of the first active one."""
         active = [(one.key, one.provider) for one in await self.providers(tenant, "email")]
         senders = {name: provider.sender for name, provider in active if isinstance(provider, SMTPProvider)}
         return senders.get(key or "") or next(iter(senders.values()), SIMULATED_SENDER)
@@ -109,7 +109,7 @@ class ProviderRegistry:
     # --- ports.ProviderDirectory
 
     def problem(self, fields: ProviderFields) -> str | None:
-        """Why a provider's URL cannot be used, or None."""
+        """Return why a provider's URL cannot be used, or None."""
         try:
             self._create("", DEFAULT_TENANT, fields, is_trusted=False)
         except ValueError as error:
@@ -117,7 +117,7 @@ class ProviderRegistry:
         return None
 
     def of_settings(self) -> Sequence[ConfiguredProvider]:
-        """Return the providers of the settings."""
+        """Return the providers from the settings."""
         return [entry.configured for entry in self._settings]
 
     async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
@@ -126,7 +126,7 @@ class ProviderRegistry:
         return None if entry is None else entry.configured
 
     async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
-        """Return the tenant's own providers by key; those of the settings belong to the project."""
+        """Return the tenant's own providers by key. Providers from the settings belong to the project."""
         documents = await self._documents.page(KIND, tenant, after, limit)
         found = [self._configured(tenant, document) for document in documents]
         if tenant == DEFAULT_TENANT:
@@ -141,7 +141,7 @@ class ProviderRegistry:
         return sorted(found, key=lambda one: (one.tenant, one.key))[:limit]
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
-        """Create or replace a provider; return whether it is new. The masked URL keeps the stored one, `…@` its
+        """Create or replace a provider; return whether it is new. A masked URL keeps the stored one, `…@` keeps its
         credentials."""
         fields = await self._usable(tenant, key, fields)
         encrypted = self._encryption.encrypt(fields.url, _place(tenant, key))
@@ -155,10 +155,11 @@ class ProviderRegistry:
         return _without_secret(tenant, key, await self._usable(tenant, key, fields))
 
     async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> ProviderFields:
-        """Return the fields with the stored credentials in place of masked ones. Raises Invalid if the URL cannot be used."""
+        """Return the fields, with masked credentials replaced by the stored ones. Raises Invalid if the URL cannot be
+        used."""
         before, stored = await self._documents.get(KIND, tenant, key), ""
         if before is not None:
-            with contextlib.suppress(ValueError):  # a URL that cannot be decrypted has no credentials
+            with contextlib.suppress(ValueError):  # a URL that cannot be decrypted provides no credentials
                 stored = self._secret_fields(tenant, before).url
         try:
             fields = msgspec.structs.replace(fields, url=url.with_credentials_of(fields.url, stored))
@@ -207,8 +208,8 @@ class ProviderRegistry:
         return await ProviderSteps(fields.url, named, message, guard).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
-        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature, and
-        ValueError if the vendor has none."""
+        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
+        and ValueError if the vendor sends no receipts."""
         entry = await self._find(tenant, key)
         if entry is None or entry.named is None:
             raise NotFound("There is no provider with this key.")
@@ -219,7 +220,7 @@ class ProviderRegistry:
         return result
 
     def receipts_url(self, tenant: str, key: str) -> str:
-        """Return the URL that the vendor sends receipts to, and signs."""
+        """Return the URL for the vendor's receipts, which is part of their signature."""
         query = f"?tenant={quote(tenant, safe='')}" if tenant else ""
         return f"{self._public_url}/v1/providers/{key}/receipts{query}"
 
@@ -233,12 +234,13 @@ class ProviderRegistry:
         return next((entry for entry in self._settings if entry.configured.key == key), None)
 
     async def _entries(self, tenant: str) -> Sequence[Entry]:
-        """Return the stored providers of a tenant; an unchanged one keeps its connections."""
+        """Return the stored providers of a tenant. Unchanged ones keep their connections."""
         until, known = self._stored.get(tenant, (0, {}))
         now = self._clock.now()
         if until <= now:
             documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
-            # Another call may have created them meanwhile: a provider has one limit of simultaneous messages.
+            # Another call may have created them in the meantime. There must be only one, because its limit of
+            # concurrent messages is per instance.
             _, known = self._stored.get(tenant, (0, {}))
             entries = {one.key: self._entry(tenant, one, known.get(one.key)) for one in documents}
             kept = {id(entry) for entry in entries.values()}
@@ -271,7 +273,7 @@ class ProviderRegistry:
         return Entry(_without_secret(DEFAULT_TENANT, key, fields), named)
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
-        """Raises ValueError."""
+        """Create a provider. Raises ValueError."""
         clients = self._clients
         if not is_trusted:
             self._check_host(fields.url)
@@ -303,7 +305,7 @@ class ProviderRegistry:
             return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=hints.HIDDEN)
 
     def _secret_fields(self, tenant: str, document: Document) -> ProviderFields:
-        """Raises ValueError if the URL cannot be decrypted."""
+        """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
         fields = msgspec.json.decode(document.body, type=ProviderFields)
         decrypted = self._encryption.decrypt(fields.url, _place(tenant, document.key))
         return msgspec.structs.replace(fields, url=decrypted)
@@ -322,7 +324,8 @@ class ProviderRegistry:
 
 
 def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedProvider]:
-    """In failover order; those of the settings are first among equals, in their order there."""
+    """Return active providers in failover order. Among equals, those from the settings come first, in their order
+    there."""
     usable = [
         (entry.configured.fields.priority, entry.named)
         for entry in entries

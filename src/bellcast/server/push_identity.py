@@ -1,4 +1,5 @@
-"""The server's identity towards browsers' push services, in the store: it stays when the encryption keys are replaced."""
+"""The server's identity for browsers' push services. It is kept in the store, so that it survives a replacement of the
+encryption keys."""
 
 import structlog
 from msgspec import Struct, json
@@ -21,8 +22,8 @@ class StoredIdentity(Struct, frozen=True):
 
 
 async def load(documents: Documents, clock: Clock, encryption: Encryption, first: VapidKey) -> VapidKey:
-    """Return the stored identity. Without one, store `first` and return it; of two nodes that start together, both use the
-    first one's. If no key decrypts the stored one, return `first`."""
+    """Return the stored identity. If there is none, store `first` and return it; two nodes that start together both use
+    the one stored first. If no key decrypts the stored identity, return `first`."""
     body = json.encode(StoredIdentity(encryption.encrypt(first.to_pem().decode(), PLACE)))
     document = await documents.get(KIND, PROJECT, KEY)
     if document is None and not await documents.change(KIND, PROJECT, KEY, None, body, clock.now()):

@@ -1,4 +1,4 @@
-"""The Pusher apps of the server: the project's, and those of the store with their secrets encrypted."""
+"""The Pusher apps of the server: the project's app, and those in the store, whose secrets are encrypted."""
 
 import asyncio
 import contextlib
@@ -22,17 +22,17 @@ log = structlog.get_logger(__name__)
 
 KIND = "pusher-apps"
 PAGE = 200
-# Every node has all apps in memory.
+# Maximum apps: every node keeps all of them in memory.
 MAX_APPS = 1_000
-# Servers of the app get the new secret within this time.
+# How long the previous secret is valid: the app's servers must get the new one within this time.
 ROTATION_MS = 86_400_000
 SECRET_BYTES = 32
-# Writers of one app at the same time.
+# Attempts of a change, for concurrent writers of one app.
 MAX_CHANGE_ROUNDS = 5
 
 
 class StoredApp(Struct, frozen=True, kw_only=True):
-    """An app as in the store, under its tenant and id. The secrets are encrypted."""
+    """A stored app, under its tenant and id. The secrets are encrypted."""
 
     key: str
     secret: str
@@ -44,7 +44,7 @@ class StoredApp(Struct, frozen=True, kw_only=True):
 
 
 class PusherAppRegistry:
-    """ports.PusherAppDirectory. `announce` makes the other nodes read the apps."""
+    """ports.PusherAppDirectory. `announce` makes the other nodes reload the apps."""
 
     def __init__(
         self, store: Store, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
@@ -86,7 +86,7 @@ class PusherAppRegistry:
         await self.reload()
         self._check_free(app.credentials)
         if len(self._all) > MAX_APPS:
-            raise Conflict(f"There are {MAX_APPS} apps already.")
+            raise Conflict(f"There are already {MAX_APPS} apps.")
         app = replace(app, created_at=self._clock.now())
         id, place = app.credentials.id, _place(app.tenant, app.credentials.id)
         stored = StoredApp(
@@ -137,9 +137,9 @@ class PusherAppRegistry:
         raise Unavailable("The app is being changed by too many requests.")
 
     async def _find(self, id: str) -> tuple[str, Document]:
-        """Return the tenant and the document of an app of the store. Raises NotFound and Conflict."""
+        """Return the tenant and the document of a stored app. Raises NotFound and Conflict."""
         if id == self._project.app.credentials.id:
-            raise Conflict("This is the project's app: its credentials are BELLCAST_PROJECT, or in the data folder.")
+            raise Conflict("This is the project's app: its credentials are in BELLCAST_PROJECT or the data folder.")
         await self.reload()
         found = next(((tenant, document) for tenant, document in self._known if document.key == id), None)
         if found is None:
@@ -155,7 +155,8 @@ class PusherAppRegistry:
 
     @contextlib.contextmanager
     def trial(self, app: PusherApp, channel: str) -> Iterator[None]:
-        """Accept an app that is not stored on this node, for one channel, unless another one has its id or its key."""
+        """Accept an app that is not stored, on this node and for one channel, unless another app has the same id or
+        key."""
         try:
             self._check_free(app.credentials)
         except Conflict:
@@ -173,7 +174,7 @@ class PusherAppRegistry:
     # --- the apps in memory
 
     async def reload(self) -> None:
-        """Read the apps of the store. Of concurrent calls, the last one to return has read last."""
+        """Reload the apps from the store. Of concurrent calls, the last one to return has read last."""
         async with self._reading:
             await self._reload()
 
@@ -197,7 +198,7 @@ class PusherAppRegistry:
         return all(one.id != credentials.id and one.key != credentials.key for one in taken)
 
     def _index(self) -> None:
-        # Stored apps replace trials with their id or their key.
+        # Stored apps replace trials with the same id or key.
         apps = [one.app for one in (*self._trials, *self._all) if one.state != "overridden"]
         self._by_id = {app.credentials.id: app for app in apps}
         self._by_key = {app.credentials.key: app for app in apps}

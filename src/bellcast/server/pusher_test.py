@@ -1,4 +1,5 @@
-"""The test of the Pusher app on the server's public URL, as a server SDK and a browser would use it."""
+"""The connection test of a Pusher app: it uses the server's public URL in the same way as a server SDK and a
+browser."""
 
 import asyncio
 import base64
@@ -25,7 +26,7 @@ CHANNEL = "private-bellcast-test"
 EVENT = "bellcast-test"
 # RFC 6455, 5.2: the opcodes of text and close frames, the mask bit, and the sizes with an extended length.
 TEXT, CLOSE, MASKED, LENGTH_16, LENGTH_64 = 1, 8, 0x80, 126, 127
-# Events of the test are far smaller.
+# Maximum frame size; events of the test are far smaller.
 MAX_FRAME = 65_536
 FIXES = {
     "enabled": "Switch Pusher on with the setting pusher_enabled, and enable the app.",
@@ -40,7 +41,7 @@ FIXES = {
 
 
 class PusherTest:
-    """One test. The steps share its connection; after a failed step the others are skipped."""
+    """One test. Its steps share a connection. After a failed step, the others are skipped."""
 
     def __init__(
         self,
@@ -152,7 +153,7 @@ class PusherTest:
         if status != 200:
             raise StepFailed(f"HTTP {status}: {text[:200]}")
         while (await self._until(EVENT))["data"] != nonce:
-            pass  # of another test
+            pass  # an event of another test
         return "The event came back over the WebSocket."
 
     @property
@@ -171,7 +172,7 @@ class PusherTest:
 
 
 class ClientSocket:
-    """The client's side of a WebSocket, as far as the test needs it (RFC 6455)."""
+    """A minimal WebSocket client for the test (RFC 6455)."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -192,10 +193,10 @@ class ClientSocket:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status = head.split("\r\n", 1)[0]
         if " 101 " not in f"{status} ":
-            raise StepFailed(f"The upgrade was answered with {status[:100]!r}.")
+            raise StepFailed(f"The response to the upgrade was {status[:100]!r}.")
 
     def send(self, value: object) -> None:
-        """Send a JSON text, masked as clients must."""
+        """Send a JSON text in a masked frame, as required of clients."""
         payload, mask = msgspec.json.encode(value), os.urandom(4)
         size = len(payload)
         length = bytes((MASKED | size,)) if size < LENGTH_16 else struct.pack("!BH", MASKED | LENGTH_16, size)

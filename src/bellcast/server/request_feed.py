@@ -1,4 +1,4 @@
-"""Requests and connections as events of the feed and its list of requests."""
+"""Converts requests and connections to events of the feed and entries of its request list."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -18,16 +18,17 @@ from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.logged_request import EndedRequest, LoggedRequest, milliseconds
 
-# Larger bodies are in the app's own log, unless they explain a refusal.
+# Larger bodies are not kept, unless they explain a refusal.
 MAX_BODY = 300
-# Their bodies have passwords or codes, or URLs whose paths and queries have the credentials of other services.
+# Paths whose bodies contain passwords or codes, or URLs with credentials of other services in path or query.
 SECRET_ROUTES = (
     *("/v1/session", "/v1/setup", "/v1/me", "/v1/operators"),
     *("/v1/providers", "/v1/webhooks", "/v1/settings", "/v1/pusher-apps"),
 )
-# Static files, the lists themselves, and probes of load balancers.
+# Not listed: static files, the lists themselves, and probes of load balancers.
 UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz", "/metrics")
-# Characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9 MiB.
+# Maximum characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9
+# MiB.
 MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
 # Events of one request with refused topics: it may name 1,000, which would take the places of other refusals.
 MAX_REFUSED_TOPICS = 10
@@ -41,10 +42,10 @@ class RequestFeed:
         self._clock = clock
 
     def served(self, request: LoggedRequest) -> None:
-        """Keep a request that has a response, and emit it."""
+        """Keep a completed request, and emit its event."""
         ended = request.end(self._clock.now())
         by_operator, is_safe = ended.operator is not None, ended.method in origins.SAFE_METHODS
-        # The pages of the console read all the time, and would fill the lists that they show.
+        # Pages of the console poll constantly, and would fill the lists that they show.
         is_reading = by_operator and is_safe and not ended.is_refused
         if not (ended.route or ended.path).startswith(UNLISTED_ROUTES) and not is_reading:
             self._keep(ended)
@@ -53,7 +54,8 @@ class RequestFeed:
 
     def _keep(self, ended: EndedRequest) -> None:
         if ended.is_refused or len(ended.path) > MAX_LISTED:
-            served = _served(ended)  # now: the body of a refusal and a long path would take more memory than the entry
+            # created now, because the body of a refusal and a long path would take more memory than the entry
+            served = _served(ended)
             self._feed.add_request(served, is_refused=ended.is_refused)
             self._feed.emit(_request_event(served))
         else:
@@ -96,8 +98,8 @@ class RequestFeed:
 
 
 class _ConnectionContext(Struct, frozen=True):
-    """The time of an event, and the id, tenant and recipient of its connection. Kept events hold these values instead of the
-    connection, so that a closed connection is freed."""
+    """The time of an event, and the id, tenant and recipient of its connection. Kept events refer to these values
+    instead of the connection, so that a closed connection can be freed."""
 
     at: int
     tenant: str
@@ -143,7 +145,7 @@ def _connection_event(
 
 
 def _from(source: Mapping[str, str], origin: str | None) -> dict[str, str]:
-    """Return the fields that tell where a connection came from."""
+    """Return the fields about the origin of a connection."""
     return {**source} if origin is None else {**source, "origin": origin}
 
 
@@ -182,7 +184,7 @@ def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
     try:
         problem = msgspec.json.decode(body)
     except msgspec.DecodeError:
-        return None, ()  # a refusal of another dialect
+        return None, ()  # an error body of another dialect
     detail = problem.get("detail") if isinstance(problem, dict) else None
     errors = problem_fields(problem)[:MAX_LISTED_ERRORS]
     shortened = [FieldError(cut(one.field, MAX_LISTED), cut(one.message, MAX_LISTED)) for one in errors]
@@ -190,8 +192,8 @@ def _explanation(body: bytes) -> tuple[str | None, tuple[FieldError, ...]]:
 
 
 def _whole(tenant: str | None) -> str | None:
-    """Return a tenant's key, or None if it is too long: the part could be the key of another tenant, whose callers would see
-    the request."""
+    """Return a tenant's key, or None if it is too long: a truncated key could be another tenant's key, whose callers
+    would see the request."""
     return None if tenant is None or len(tenant) > MAX_LISTED else tenant
 
 
@@ -237,5 +239,5 @@ def _operator_event(served: ServedRequest) -> FeedEvent:
 
 
 def why(end: CloseReason) -> dict[str, Any]:
-    """Return the code and the reason of a close, as fields."""
+    """Return the code and the reason of a close as fields."""
     return {"code": end.code, "reason": end.reason}

@@ -1,8 +1,8 @@
-"""The request log: one line per request, and one for the start and the end of each live connection. The same requests and
-connections go to the live feed and its list of requests (`request_feed`), whose size `live_feed` limits.
+"""The request log: one line per request, and one for the start and the end of each live connection. The same requests
+and connections go to the live feed and its list of requests (`request_feed`), whose size `live_feed` limits.
 
-A line has the path without its query, because queries contain tokens (`token=`), session ids (`sid=`) and signatures
-(`auth_signature=`), and without a token that is a part of the path. Events are not logged."""
+A line has the path without its query and without tokens in the path, because queries contain tokens (`token=`), session
+ids (`sid=`) and signatures (`auth_signature=`). Events are not logged."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -38,8 +38,8 @@ _current: ContextVar[LoggedRequest | None] = ContextVar("bellcast_logged_request
 
 
 class RequestLog:
-    """Writes the log lines of the requests that `logged` names, and feeds the feed. Not thread-safe: call it on the event loop's
-    thread."""
+    """Writes log lines for the requests selected by `logged`, and passes requests and connections to the feed. Not
+    thread-safe: call it on the event loop's thread."""
 
     def __init__(self, clock: Clock, feed: LiveFeed, logged: Callable[[], AccessLog]) -> None:
         self._clock = clock
@@ -95,7 +95,7 @@ class RequestLog:
     def opened(self, connection: Connection) -> None:
         """Log the start of a connection."""
         if isinstance(connection, NamespaceConnection):
-            # Opened by a packet, independent of the request that carried it.
+            # Opened by a packet, so independent of the request that transported it.
             session, path = connection.session, {"path": connection.session.request.path}
             self._feed.opened(connection, path)
             self._write("connection_opened", lambda: path | {"session": _session(session)} | _who(connection))
@@ -118,7 +118,7 @@ class RequestLog:
         self._write("connection_closed", fields)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
-        """Feed the topics that a connection begins to follow. They are not logged."""
+        """Pass the topics that a connection begins to follow to the feed. They are not logged."""
         self._feed.followed(connection, topics)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
@@ -135,7 +135,7 @@ class RequestLog:
 
         self._write("connection_refused", fields, is_error=True)
 
-    # --- Engine.IO sessions, on which Socket.IO's namespaces are connections
+    # --- Engine.IO sessions, in which Socket.IO's namespaces are connections
 
     def session_opened(self, session: EngineSession) -> None:
         """Log the start of a session."""
@@ -162,7 +162,7 @@ class RequestLog:
 
 
 def _becoming_connection() -> LoggedRequest | None:
-    """Return the current request, which becomes a connection."""
+    """Return the current request, which is becoming a connection."""
     request = _current.get()
     if request is not None:
         request.has_connection = True
@@ -214,7 +214,7 @@ def _is_connection(request: LoggedRequest) -> bool:
 
 
 def _printable(value: Any) -> Any:
-    """Replace control characters, which would affect the terminal on which the log is read."""
+    """Replace control characters, which would affect a terminal that shows the log."""
     if not isinstance(value, str) or value.isprintable():
         return value
     return "".join(one if one.isprintable() else REPLACEMENT for one in value)

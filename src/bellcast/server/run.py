@@ -13,7 +13,7 @@ import uvloop
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
 
-# Listen backlog: 10,000 reconnecting clients arrive faster than one iteration of the loop accepts them.
+# Listen backlog: 10,000 reconnecting clients arrive faster than one event loop iteration accepts them.
 BACKLOG = 8_192
 # With 10,000 long-lived connections, garbage collection at Python's default thresholds takes a tenth of the CPU time.
 GC_THRESHOLD = 50_000
@@ -31,8 +31,8 @@ class UvicornServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._app.start(is_mounted=False)  # here, so that errors propagate; uvicorn would only log them
-        if self._app.handoff is None:  # else each worker would print one
+        await self._app.start(is_mounted=False)  # started here, so that errors propagate; uvicorn would only log them
+        if self._app.handoff is None:  # otherwise each worker would print one
             await self._app.offer_setup()
         await super().startup(sockets)
         if self._app.handoff is not None:
@@ -52,7 +52,7 @@ class UvicornServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _adopt(self, sock: socket.socket, initial_data: bytes) -> None:
-        """Serve a socket handed over by another process, starting with the bytes that it has already read."""
+        """Serve a socket received from another process, starting with the bytes that it has already read."""
         loop = asyncio.get_running_loop()
         _, protocol = await loop.connect_accepted_socket(self._protocol_factory, sock)
         protocol.data_received(initial_data)

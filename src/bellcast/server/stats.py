@@ -1,4 +1,5 @@
-"""Samples the counters of this process every 10 s, and stores a minute at a time. Events themselves cost no work here."""
+"""Samples the counters of this process every 10 s, and stores a point per minute. Counting events costs nothing
+extra."""
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -14,13 +15,13 @@ from bellcast.server.tenant_counts import TenantCounts
 
 log = structlog.get_logger(__name__)
 
-# An hour.
+# Samples kept: one hour.
 MAX_SAMPLES = KEPT_MS[SAMPLE_MS] // SAMPLE_MS
 DAY_MS = 24 * HOUR_MS
 
 
 class StatsRecorder:
-    """ports.stats.StatsReader of one process. `measure` reads the counters since the start, and the present connections
+    """ports.stats.StatsReader of one process. `measure` reads the counters since the start, and the current connections
     and queue age."""
 
     def __init__(
@@ -42,7 +43,7 @@ class StatsRecorder:
         self._before = StatsPoint()
 
     def queue_age(self) -> int | None:
-        """Return that of the last sample, in milliseconds."""
+        """Return the queue age at the last sample, in milliseconds."""
         return self._samples[-1][1].queue_age if self._samples else None
 
     async def run(self) -> None:
@@ -52,19 +53,19 @@ class StatsRecorder:
             await self.sample()
 
     async def sample(self) -> None:
-        """Add the interval that ends now. A minute is stored with its last sample, or with the first one after it if the
-        process was busy. A minute that cannot be stored is lost, so that memory is bounded."""
-        # A timer may fire some milliseconds early.
+        """Add the interval that ends now. A minute is stored with its last sample or, if the process was busy, with the
+        first sample after it. A minute that cannot be stored is dropped, so that memory is bounded."""
+        # A timer may fire a few milliseconds early.
         at = (self._clock.now() + SAMPLE_MS // 2) // SAMPLE_MS * SAMPLE_MS - SAMPLE_MS
         if self._samples and at <= self._samples[-1][0] < at + MINUTE_MS:
-            return  # such a timer fires a second time; after a larger step of the clock backwards, go on
+            return  # ignore the second firing of such a timer, but continue after a larger step of the clock backwards
         measured = await self._measure()
         point, self._before = stats.difference(measured, self._before), measured
         self._samples.append((at, point))
         if at - at % MINUTE_MS != self._minute_at:
             await self._store_minute()
             if self._minute_at and at // HOUR_MS > (self._minute_at + MINUTE_MS) // HOUR_MS:
-                self._tenants.clear()  # an hour without its last minute
+                self._tenants.clear()  # the hour without its last minute
             self._minute_at = at - at % MINUTE_MS
         self._tenants.sample()
         self._minute = point if self._minute is None else stats.total((self._minute, point))

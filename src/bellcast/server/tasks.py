@@ -10,7 +10,7 @@ log = structlog.get_logger(__name__)
 
 Loop: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
-# Delay before a loop that failed starts again: long enough that a lasting failure does not fill the log.
+# Delay before a failed loop is restarted: long enough that a persistent failure does not fill the log.
 RESTART_DELAY_SECONDS = 5.0
 
 
@@ -24,15 +24,16 @@ class Tasks:
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        task.add_done_callback(lambda _: work.close())  # a task cancelled before its first step never awaits its work
+        # a task that is cancelled before its first step never awaits its coroutine
+        task.add_done_callback(lambda _: work.close())
         return task
 
     def spawn_loop(self, name: str, run: Loop) -> object:
-        """Run a loop until `close`. An exception is logged, and the loop starts again after RESTART_DELAY_SECONDS."""
+        """Run a loop until `close`. An exception is logged, and the loop is restarted after RESTART_DELAY_SECONDS."""
         return self.spawn(_restarted(name, run))
 
     async def close(self) -> None:
-        """Cancel all tasks, including those that they start while they end, and wait for their end."""
+        """Cancel all tasks, including any that they start while ending, and wait for their end."""
         while self._running:
             running = list(self._running)
             for task in running:

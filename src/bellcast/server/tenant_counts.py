@@ -1,4 +1,4 @@
-"""Numbers of the tenants of this process in the running hour."""
+"""Statistics per tenant of this process for the current hour."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ import msgspec
 from bellcast.model.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
 from bellcast.model.stats import COUNTERS, StatsPoint
 
-# Twice as many have counts at times, each of about 400 bytes.
+# At times twice as many have counts, each of about 400 bytes.
 MAX_COUNTED = 1_000
 # Final states of messages.
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
@@ -20,7 +20,7 @@ METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish":
 
 
 class TenantCounts:
-    """Counts the feed's events by tenant. Beyond MAX_COUNTED tenants, the less busy half begins again at 0."""
+    """Counts the feed's events by tenant. Beyond MAX_COUNTED tenants, the counts of the less busy half are dropped."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
@@ -35,8 +35,8 @@ class TenantCounts:
                 self._of(tenant)[metric] += 1
 
     def count_simple(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
-        """Count events of a simple kind. Must be called for every connection of the process: open are those that began and
-        did not end."""
+        """Count events of a simple kind. Must be called for every connection of the process, because open connections
+        are counted as started minus ended."""
         if kind == "connect":
             self._open[tenant] += number
         elif kind == "disconnect":
@@ -47,13 +47,13 @@ class TenantCounts:
             self._of(tenant)[METRICS[kind]] += number
 
     def sample(self) -> None:
-        """Add the present connections: of the tenants that have counts, and of those with the most connections."""
+        """Sample the current connections of tenants that have counts and of those with the most connections."""
         for tenant in {*self._counts, *(tenant for tenant, _ in self._open.most_common(MAX_COUNTED))}:
             if self._open[tenant]:
                 self._of(tenant)["connections"] += self._open[tenant]
 
     def busiest(self) -> Mapping[str, StatsPoint]:
-        """Return the numbers of the hour so far, of the busiest tenants first."""
+        """Return the numbers of the current hour, the busiest tenants first."""
         return {
             tenant: msgspec.convert(self._counts[tenant], StatsPoint) for tenant in self._by_activity()[:MAX_COUNTED]
         }
@@ -63,7 +63,7 @@ class TenantCounts:
         return {tenant: self._counts[tenant]["sends"] for tenant in tenants if tenant in self._counts}
 
     def clear(self) -> None:
-        """Begin an hour."""
+        """Start a new hour."""
         self._counts.clear()
 
     def _of(self, tenant: str) -> Counter[str]:

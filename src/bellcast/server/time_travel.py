@@ -1,4 +1,4 @@
-"""Moves the test clock through everything that falls due."""
+"""Advances the test clock, running everything that falls due on the way."""
 
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +19,7 @@ class TimeTravel:
         return self._clock.now()
 
     async def advance(self, milliseconds: int) -> int:
-        """Go from one due job to the next, and wait until each has ended; return the new time."""
+        """Move from one due job to the next, waiting until each has ended; return the new time."""
         end = self._clock.now() + milliseconds
         await self._jobs.settle()
         while (due := await self._jobs.next_due()) is not None and due <= end:

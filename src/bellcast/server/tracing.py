@@ -36,12 +36,12 @@ TRACEPARENT = b"traceparent"  # W3C Trace Context, 3.2
 SERVER_ERROR = 500
 
 _propagator = TraceContextTextMapPropagator()
-# A sampler may depend on these, so that they are known when a span begins.
+# Set when a span begins, because a sampler may depend on them.
 Attributes = dict[str, str | int]
 
 
 class Tracing:
-    """The tracer of a process. Spans name tenants and ids, no recipients and no content."""
+    """The tracer of a process. Spans contain tenants and ids, but no recipients and no content."""
 
     def __init__(self) -> None:
         provider = trace.get_tracer_provider()
@@ -62,7 +62,7 @@ class Tracing:
     async def serve(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Serve a request in a span. Its parent is the caller's span, if the request names one."""
+        """Serve a request in a span. Its parent is the caller's span, if the request has one."""
         method = scope.get("method", "GET")
         headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"] if name == TRACEPARENT
@@ -83,7 +83,7 @@ class Tracing:
                 _describe(span, method, state)
 
     def deliver(self, event: Event, dispatch: Callable[[Event], None], connections: Callable[[Stream], int]) -> None:
-        """Dispatch an event; if it is of a trace, in a span."""
+        """Dispatch an event, in a span if it belongs to a trace."""
         if not isinstance(event, NotificationAdded | LiveEvent) or event.trace is None:
             dispatch(event)
             return
@@ -95,7 +95,8 @@ class Tracing:
 
 @contextmanager
 def _current_span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
-    """Start a span and end it. An error adds its type only: its message, and its stack trace with it, can name recipients."""
+    """Run the block in a span. Of an error, only the type is added, because its message and stack trace can name
+    recipients."""
     with tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False, **options) as span:
         try:
             yield span
@@ -131,7 +132,7 @@ def _event_attributes(event: NotificationAdded | LiveEvent) -> Attributes:
 
 
 class TracedBroker(ForwardingBroker):
-    """A broker whose events name the span that publishes them."""
+    """A broker that adds the publishing span to events."""
 
     def __init__(self, broker: Broker, tracing: Tracing) -> None:
         super().__init__(broker)
@@ -144,7 +145,7 @@ class TracedBroker(ForwardingBroker):
 
 
 def _traced(event: E) -> E:
-    """Return the event with the current span as the parent of its delivery, unless it has one."""
+    """Return the event with the current span as the parent of its delivery, unless it already has one."""
     if not isinstance(event, NotificationAdded | LiveEvent) or event.trace is not None:
         return event
     carrier: dict[str, str] = {}
@@ -153,7 +154,7 @@ def _traced(event: E) -> E:
 
 
 class TracedHistory:
-    """A history whose log publishes events that name the span that appends them."""
+    """A history that adds the appending span to events."""
 
     def __init__(self, history: TopicHistory, tracing: Tracing) -> None:
         self._history = history
@@ -214,7 +215,8 @@ class TracedEngine:
 
     async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
         attributes: Attributes = {"bellcast.command": type(command).__name__, "bellcast.items": len(command.items)}
-        # The caller runs between the pages: the span is not the current one, and is no parent of what the caller does.
+        # The caller runs between the pages, so the span must not be the current one, or it would become the parent of
+        # the caller's work.
         span = self._tracer.start_span("write", attributes=attributes)
         try:
             async for results in self._engine.write_items(command):

@@ -1,4 +1,4 @@
-"""Checks of the doctor on the URLs that the server calls: sessions, JWKS and handlers."""
+"""Doctor checks of the URLs that the server calls: sessions, JWKS and handlers."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     if settings.access.jwks_url:
         yield _check_jwks(settings.access.jwks_url)
     if settings.server.handler_url:
-        # Unsigned: a handler that checks signatures rejects the request, which shows that it is reachable.
+        # Unsigned. A handler that checks signatures rejects the request, which proves that it is reachable.
         yield _check_url("handler URL", settings.server.handler_url, "BELLCAST_HANDLER_URL", (200, 400, 401, 403, 405))
 
 
@@ -55,7 +55,7 @@ def _unreachable(check: str, url: str, variable: str, error: httpx.HTTPError) ->
 
 
 def shown(url: str) -> str:
-    """Return a URL without its credentials and its query, which findings must not contain: operators without access to the
-    settings read them."""
+    """Return a URL without credentials and query. Findings must not contain these, because operators without access to
+    the settings can read findings."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

@@ -1,4 +1,4 @@
-"""The vendors that deliver messages. A new vendor is one line here, and a folder in `providers`."""
+"""The supported vendors. A new vendor is one line here, and a folder in `providers`."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,8 +11,8 @@ from bellcast.providers import apns, apprise, fcm, smtp, telegram, twilio, vonag
 
 
 class Setup(Struct, frozen=True, kw_only=True):
-    """The parts of a provider: its URL, HTTP clients, a guarded `connect` for other protocols, how long an answer may
-    take (seconds), whether the URL may name files of the server, and where its receipts go."""
+    """Arguments of a provider: its URL, HTTP clients, a guarded `connect` for other protocols, the response timeout
+    (seconds), whether the URL may name files of the server, and the URL for its receipts."""
 
     url: str
     http: Http

@@ -34,9 +34,9 @@ from bellcast.storage import webhook_events
 from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.storage.sends import FANOUT_JOB_KIND
 
-# Deliveries at a time: each may wait 15 s for an answer, and must not hold up messages.
+# Concurrent webhook deliveries. Each may wait 15 s for a response, and must not delay messages.
 WEBHOOK_SLOTS = 8
-# By kind of object.
+# Encrypted fields by kind of object.
 ENCRYPTED_FIELDS = {
     provider_registry.KIND: ("url",),
     webhooks.KIND: ("secret", "previous"),
@@ -74,7 +74,8 @@ class Channels:
         self.encryption = Encryption(keys.current.encode(), [key.encode() for key in keys.previous])
         self.secrets = StoredSecrets(store.documents, clock, self.encryption, keys.ids, ENCRYPTED_FIELDS)
         self._has_ring = keys.is_ring
-        # Not the generated key: browsers bind their subscriptions to this one, so a rotation must not change it.
+        # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
+        # keys must not change it.
         self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
         self.providers = ProviderRegistry(store, clock, real_clock, clients, config, self.encryption, rates)
         self.webhooks = Webhooks(store, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
@@ -114,14 +115,15 @@ class Channels:
         return [*await self.providers.providers(tenant, channel), *self._built_in.get(channel, ())]
 
     async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
-        """Return the channels without a provider. A process without jobs leaves that to those that deliver: their
-        settings may have some."""
+        """Return the channels without a provider. A process without jobs returns none, because the settings of
+        delivering processes may have providers."""
         if not self._runs_jobs:
             return frozenset()
         return frozenset([one for one in channels if one != "inbox" and not await self._find(tenant, one)])
 
     async def open(self) -> None:
-        """Read the identity towards push services: the keys of a ring come and go, so it is stored with the first of them."""
+        """Load the key that identifies the server to push services. With a key ring, it is derived from the first key
+        and stored, because the ring's keys are rotated."""
         if self._has_ring:
             self.vapid_key = await push_identity.load(
                 self._store.documents, self._clock, self.encryption, self.vapid_key
@@ -129,7 +131,7 @@ class Channels:
             self._built_in["push"] = [NamedProvider("webpush", self._web_push())]
 
     async def reencrypt(self) -> None:
-        """Encrypt the secrets in the store with the current key."""
+        """Re-encrypt the secrets in the store with the current key."""
         async for _ in self.secrets.rotate():
             pass
 

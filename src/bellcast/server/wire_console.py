@@ -16,7 +16,7 @@ class OperatorAccess:
 
     def __init__(self, engines: ServerEngines, settings: Settings, project: Project) -> None:
         server, store, clock, new_id = settings.server, engines.store, engines.real_clock, engines.context.new_id
-        # The project secret does not rotate, so that an operator's authenticator app stays valid.
+        # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
         cipher = Encryption(project.secret.encode())
         config = ConsoleConfig(
             networks=server.console_networks,
@@ -31,10 +31,10 @@ class OperatorAccess:
             self.oidc = OidcSignIn(settings.oidc, provider, self.sessions, store.operators, cipher, clock)
 
     async def make_setup_code(self) -> str | None:
-        """Return a code for the first set-up of the console, or None if it has an owner."""
+        """Create a code for the first set-up of the console; None if it has an owner."""
         if not await self.sessions.is_setup_needed():
             return None
         try:
             return await self.sessions.make_setup_code()
-        except Conflict:  # set up meanwhile, on another node
+        except Conflict:  # set up in the meantime, on another node
             return None

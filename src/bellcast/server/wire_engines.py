@@ -38,7 +38,7 @@ class ServerEngines:
         test_clock: TestClock | None,
         followers: Callable[[Stream], int],
     ) -> None:
-        # Tokens, signatures, connections and rates keep the system time when the rest follows a test clock: other servers
+        # Tokens, signatures, connections and rates use the system time even with a test clock, because other servers
         # check them by theirs.
         self.real_clock = real_clock = SystemClock()
         clock: Clock = test_clock or real_clock
@@ -109,8 +109,7 @@ class ServerEngines:
 
 
 def with_public_url(settings: Settings) -> ChannelConfig:
-    """Return the settings of the channels; without a public URL, links lead to the address that the server listens
-    on."""
+    """Return the settings of the channels. Without a public URL, links use the address that the server listens on."""
     if settings.channels.public_url is not None:
         return settings.channels
     local = f"http://{settings.server.host}:{settings.server.port}"

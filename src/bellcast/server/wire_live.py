@@ -95,17 +95,17 @@ class LiveEdge:
             handle(connection)
 
     def on_gap(self, streams: Collection[Stream]) -> None:
-        """Compare what followers of these streams have with the store: the broker may have lost events."""
+        """Compare the state of these streams' followers with the store, because the broker may have lost events."""
         self.reconciler.mark_suspect(streams)
         self.hub.cluster.mark_unsynchronized(streams)
 
     def on_events_lost(self, streams: Collection[Stream]) -> None:
-        """Close the connections that may have missed kept events, so that they learn it when they resume."""
+        """Close the connections that may have missed kept events; their clients detect the loss when they resume."""
         lost = self.hub.hold_followers(streams)
         self._spawn(drain(self.hub, self._clock, self._drain_window, lost))
 
     def loops(self) -> dict[str, Loop]:
-        """Return the loops, by their names in the log."""
+        """Return the background loops by their names in the log."""
         loops: dict[str, Loop] = {
             "cluster": self.hub.cluster.run,
             "cluster heartbeat": self.hub.cluster.heartbeat,
@@ -125,7 +125,7 @@ class LiveEdge:
                 dialect.close_sessions()
 
     async def close(self) -> None:
-        """Release what the dialects hold."""
+        """Release the resources of the dialects."""
         for dialect in self._dialects:
             if dialect.close is not None:
                 await dialect.close()

@@ -68,7 +68,7 @@ class WorkflowParts:
         jobs.register(FANOUT_JOB_KIND, fanout.run)
 
     async def define(self, definitions: Mapping[str, dict[str, Any]]) -> None:
-        """Make the workflows of the code current. Raises SettingsError for one that cannot be used."""
+        """Make the workflows defined in code current. Raises SettingsError for an invalid one."""
         self.workflow_catalog.expected = frozenset(definitions)
         for key, definition in definitions.items():
             try:

@@ -77,7 +77,7 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
 
 def _value_of(setting: Setting, flag: object | None, environ: Mapping[str, str]) -> Any:
-    """Return the value of the first source that has one, or None. An empty text counts as absent, except for a list."""
+    """Return the value of the first source that has one, or None. Except for lists, an empty text counts as absent."""
     for source, raw in _sources(setting, flag, environ):
         if raw or setting.is_list:
             return _read(setting, source, raw)

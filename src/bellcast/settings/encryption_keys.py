@@ -20,8 +20,9 @@ MAX_KEYS = 20
 
 
 class EncryptionKeys(Struct, frozen=True):
-    """`current` encrypts. The previous ones only decrypt, newest first. `ids` name all of them, the current one first. A ring
-    replaces its keys one by one, so nothing may be derived from them for good; `identity` is what to derive from at first."""
+    """`current` encrypts. The previous ones only decrypt, newest first. `ids` name all of them, the current one first.
+    The keys of a ring are replaced one by one, so nothing permanent may be derived from them; `identity` is the initial
+    secret to derive from."""
 
     current: str
     previous: tuple[str, ...]
@@ -42,14 +43,14 @@ class StoredKeys(Struct, frozen=True):
 def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
     """Return the keys; the first call generates the file, unless a setting has the key or the project.
 
-    The nodes of a project that is a setting need not share a data folder: without BELLCAST_ENCRYPTION_KEY, they all use
-    the project secret. It also was the key before files existed, so it always decrypts."""
+    If the project is a setting, its nodes need not share a data folder: without BELLCAST_ENCRYPTION_KEY, they all use
+    the project secret. The project secret always decrypts, because it was the key before files existed."""
     stored = _stored(_file(settings))
     configured = settings.channels.encryption_key
     if configured is not None:
         ring = parsers.key_ring(configured)
         named = ring or (("setting", configured),)
-        # A single key may look like a ring of one.
+        # A single key may look like a ring with one entry.
         whole = [("whole setting", configured)] if ring is not None and len(ring) == 1 else []
         return _keys([*named, *whole, *_named(stored)], project, named[-1][1], is_ring=ring is not None)
     if not stored and settings.project is not None:
@@ -66,13 +67,13 @@ def _named(stored: Sequence[str]) -> list[tuple[str, str]]:
 def _keys(
     named: Sequence[tuple[str, str]], project: Project, identity: str, *, is_ring: bool = False
 ) -> EncryptionKeys:
-    """The project secret encrypted before files existed, so it always decrypts."""
+    """Return the keys. The project secret always decrypts, because it was the key before files existed."""
     ids, keys = zip(*named, ("project secret", project.secret), strict=True)
     return EncryptionKeys(keys[0], keys[1:], ids, identity, is_ring)
 
 
 def rotate(settings: Settings) -> Path:
-    """Put a new key in front of those in the file, and return its path. Raises SettingsError if a setting has the key."""
+    """Prepend a new key to the file, and return the file's path. Raises SettingsError if the key is a setting."""
     if settings.channels.encryption_key is not None:
         raise SettingsError("BELLCAST_ENCRYPTION_KEY: the key is a setting, so a key in the data folder is not used.")
     if settings.project is not None:
@@ -90,7 +91,7 @@ def rotate(settings: Settings) -> Path:
 
 
 def _create(file: Path) -> tuple[str, ...]:
-    """Write the first key. Of two processes that start together, the first one's is used by both."""
+    """Write the first key. Two processes that start together both use the one written first."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600

@@ -36,7 +36,8 @@ class Secret(str):
 
 
 class ServerSettings(Struct, kw_only=True):
-    """Listening address, handlers, shutdown and logging. Durations are seconds. Operators change some while the server runs."""
+    """Listening address, handlers, shutdown and logging. Durations are seconds. Operators can change some settings
+    while the server runs."""
 
     host: str = "127.0.0.1"
     port: int = 8787
@@ -65,8 +66,8 @@ class ServerSettings(Struct, kw_only=True):
 
 
 class StoreSettings(Struct, kw_only=True):
-    """Store, retention in seconds, and broker. Without a `url` the store is a file in the data folder; `database_url` is the app's
-    database. Operators change the retention while the server runs."""
+    """Store, retention in seconds, and broker. Without a `url` the store is a file in the data folder; `database_url`
+    is the app's database. Operators can change the retention while the server runs."""
 
     data: Path = Path("bellcast-data")
     url: str | None = None

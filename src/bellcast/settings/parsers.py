@@ -20,7 +20,7 @@ MAX_DURATION = 36_525 * 86_400
 MAX_WHOLE = 2**53 - 1
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
-# Keys are secrets of any characters but commas.
+# Keys are secrets of any characters except commas.
 KEY_WITH_ID = re.compile(r"([A-Za-z0-9_-]{1,32}):(.+)")
 
 
@@ -246,15 +246,15 @@ def secret(value: str) -> Secret:
 
 
 def key_ring(value: str) -> tuple[tuple[str, str], ...] | None:
-    """Split `id:key,id:key`, the first of which encrypts; None for a single key without an id. Raises ValueError for a list
-    in which some parts have no id, or two the same."""
+    """Split `id:key,id:key`; the first key encrypts. None for a single key without an id. Raises ValueError for a list
+    with missing or duplicate ids."""
     parts = value.split(",")
     matches = [KEY_WITH_ID.fullmatch(part.strip()) for part in parts]
     if not any(matches):
         return None
     ring = tuple((match[1], match[2]) for match in matches if match is not None)
     if len(ring) < len(parts) or len({id for id, _ in ring}) < len(ring):
-        raise ValueError("keys without ids, or with equal ones")
+        raise ValueError("keys without ids, or with duplicate ids")
     return ring
 
 

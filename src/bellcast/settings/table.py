@@ -81,18 +81,18 @@ SERVER: dict[str, tuple[Parser, str]] = {
     "WORKFLOWS": (parsers.module, "Python workflows, and functions of their steps."),
     "NO_JOBS": (
         parsers.boolean,
-        "Do not run durable jobs, expiry and retention in this server; another server on the same store must.",
+        "Do not run durable jobs, expiry and retention in this server. Another server on the same store must run them.",
     ),
     "LOG_LEVEL": (parsers.log_level, "Minimum level of log lines."),
     "LOG_FORMAT": (parsers.log_format, "Format of log lines: text for the console, or JSON for a log collector."),
     "ACCESS_LOG": (
         parsers.access_log,
-        "Log requests at level info: `all`, with the start and end of each live connection, or `errors`, those that were refused or "
-        "failed. Always `all` at level debug.",
+        "Log requests at level info: `all`, including the start and end of each "
+        "live connection, or `errors`, only refused and failed requests. Always `all` at level debug.",
     ),
     "LOG_REQUESTS": (
         parsers.boolean,
-        "An older name: `on` is `BELLCAST_ACCESS_LOG=all`, whatever that is set to.",
+        "An older name: `on` means `BELLCAST_ACCESS_LOG=all`, and overrides that setting.",
     ),
     "LANDING": (
         parsers.landing,
@@ -101,7 +101,7 @@ SERVER: dict[str, tuple[Parser, str]] = {
     ),
     "STATS": (
         parsers.boolean,
-        "Store numbers over time for the console and `/v1/stats/series`: one write a minute, at most 9 MB a server.",
+        "Store statistics for the console and `/v1/stats/series`: one write per minute, at most 9 MB per server.",
     ),
     "TRACING": (
         parsers.boolean,
@@ -125,18 +125,18 @@ SERVER: dict[str, tuple[Parser, str]] = {
 OIDC: dict[str, tuple[Parser, str]] = {
     "OIDC_ISSUER": (
         parsers.issuer,
-        "The OpenID Connect provider that signs in operators, as its discovery document names it. A private address needs "
+        "The OpenID Connect provider that signs in operators: the issuer in its discovery document. A private address needs "
         "`BELLCAST_HTTP_ALLOW`.",
     ),
     "OIDC_CLIENT_ID": (parsers.text, "This server's client id at the provider."),
     "OIDC_CLIENT_SECRET": (parsers.secret, "The client's secret. Without one, the client is public, with PKCE only."),
     "OIDC_NAME": (parsers.text, "Name of the provider on the sign-in page. Default: the host of the issuer."),
-    "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers add the groups for a scope only."),
+    "OIDC_SCOPES": (parsers.scopes, "Requested scopes. Some providers only include groups with a certain scope."),
     "OIDC_GROUPS_CLAIM": (parsers.text, "Claim of the ID token with the groups of the user."),
     "OIDC_SESSION": (
         parsers.positive_duration,
-        "How long a sign-in by the provider lasts. The operator then signs in again, without a password while its session at the provider "
-        "lasts.",
+        "How long a sign-in with the provider lasts. The operator must then sign "
+        "in again, without a password as long as the session at the provider lasts.",
     ),
     "OIDC_ROLE_MAP": (
         parsers.role_map,
@@ -159,8 +159,8 @@ STORE: dict[str, tuple[Parser, str]] = {
     ),
     "TOPIC_HISTORY": (
         parsers.topic_history,
-        "How long live events are kept for clients that reconnect, and how many of each topic: the first matching pattern "
-        "decides. Events to a recipient match as `recipient:<key>`.",
+        "How long live events are kept for clients that reconnect, "
+        "and how many per topic. The first matching pattern applies. Events to a recipient match as `recipient:<key>`.",
     ),
     "NEWCOMERS": (
         parsers.duration,
@@ -199,8 +199,8 @@ ACCESS: dict[str, tuple[Parser, str]] = {
     "SESSION_URL": (parsers.url, "Your app's URL that returns the recipient of a session cookie."),
     "ORIGINS": (
         parsers.origin_list,
-        "Origins of pages that may authenticate with cookies. Once set, tokens too are accepted only from these and the "
-        "server's own origin.",
+        "Origins of pages that may authenticate with cookies. Once set, tokens are also accepted only "
+        "from these and the server's own origin.",
     ),
     "PUBLIC_TOPICS": (
         parsers.names,
@@ -362,13 +362,13 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     "CHANNELS": (parsers.channels, "Channels of a send if neither the send nor its type names any."),
     "EMAIL": (
         parsers.secrets,
-        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or `smtps://`. STARTTLS "
-        "is used where offered, and required with a password, unless `?tls=off`. Without one, e-mails are only stored.",
+        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or `smtps://`. STARTTLS is used if offered, and required with a "
+        "password, unless `?tls=off`. Without a server, e-mails are only stored.",
     ),
     "SMS": (
         parsers.secrets,
         "SMS providers in failover order: `twilio://SID:TOKEN@default?from=%2B12025550123` or "
-        "`vonage://KEY:SECRET@default?from=Shop`. Without one, text messages are only stored.",
+        "`vonage://KEY:SECRET@default?from=Shop`. Without a provider, text messages are only stored.",
     ),
     "PUSH": (
         parsers.secrets,
@@ -382,13 +382,13 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     ),
     "HTTP_ALLOW": (
         parsers.names,
-        "Hosts, addresses and networks that URLs from the REST API and of recipients may lead to although they are not "
-        "public, also over plain HTTP.",
+        "Hosts, addresses and networks to which URLs from the REST API and "
+        "of recipients may lead although they are not public, also over plain HTTP.",
     ),
     "ENCRYPTION_KEY": (
         parsers.encryption_key,
         "The secret that encrypts providers' URLs and the secrets of webhooks and Pusher apps in the store, and identifies this server "
-        "to browsers' push services; or a list id:key,id:key, of which the first encrypts and all decrypt. Equal on all nodes. "
+        "to browsers' push services; or a list id:key,id:key, of which the first key encrypts and all decrypt. It must be equal on all nodes. "
         "Default: a generated key in encryption.json in the data folder, or the secret of BELLCAST_PROJECT; browsers' push services "
         "then know the server by the project secret.",
     ),
@@ -400,7 +400,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     "APP_URL": (parsers.url, "Your app's URL, the base of relative links in messages."),
     "PUBLIC_URL": (
         parsers.url,
-        "This server's URL as recipients and providers reach it, in unsubscribe links and receipts. Default: the "
+        "This server's public URL, used in unsubscribe links and for providers' receipts. Default: the "
         "address it listens on.",
     ),
     "RUN_RETENTION": (parsers.duration, "Retention of messages and runs that have ended. 0 means unlimited."),

@@ -16,12 +16,13 @@ from bellcast.ports import Materialized
 from bellcast.storage import rows
 from bellcast.storage.script import Params, Script, Statement
 
-# An inbox this many announcements behind catches up even if all are for others, so that opening it stays cheap.
+# An inbox that is this many announcements behind catches up even if none of them are for it, so that opening it stays
+# cheap.
 MAX_LAG = 100
 
 
 class PendingRow(NamedTuple):
-    """A row that an inbox has to add, change or remove, and the inbox's state before."""
+    """A row that an inbox must add, change or remove, and the inbox's state before."""
 
     inbox: int
     key: str
@@ -30,7 +31,7 @@ class PendingRow(NamedTuple):
     unread: int
     unseen: int
     seq: int
-    first_revision: int | None  # None: the inbox has no such row
+    first_revision: int | None  # None if the inbox has no such row
     gone: bool  # recalled or expired
     seen_at: int | None
     read_at: int | None
@@ -57,7 +58,8 @@ def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materi
     behind = yield Statement("materialize_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
     if not behind:
         return Materialized(caught_up=tuple(keys))
-    # All statements stop at one number: later announcements of other processes are materialized at the next call.
+    # All statements use the same upper number: later announcements of other processes are materialized by the next
+    # call.
     caught_up = {"inboxes": rows.to_json([inbox for inbox, *_ in behind]), "until": behind[0][1]}
     found = yield Statement("materialize_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
@@ -72,8 +74,9 @@ def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materi
 
 
 def receive_earlier(tenant: str, inbox: int, newcomers_ms: int, now: int) -> Script[None]:
-    """Add the announcements from before the recipient was first seen, at the first opening of its inbox: those since it
-    is a member, or of `newcomers_ms` if the app did not set that time. The inbox has all later ones already."""
+    """At the first opening of an inbox, add the announcements from before the recipient was first seen: those since it
+    became a member, or those within `newcomers_ms` if the app did not set that time. The inbox already has all later
+    ones."""
     pending = yield from _earlier(inbox, newcomers_ms, now)
     plan = Materialization(tenant, (yield from _contents(pending)), now)
     plan.catch_up(pending)
@@ -106,7 +109,7 @@ def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
 
 
 def _awaited(pending: list[PendingRow]) -> Script[set[tuple[int, int]]]:
-    """Return the inbox and announcement of the rows that are snoozed until the recipient is back."""
+    """Return inbox and announcement of rows that are snoozed until the recipient is back."""
     snoozed = {row.inbox for row in pending if row.snoozed_until is not None and not row.gone}
     if not snoozed:
         return set()

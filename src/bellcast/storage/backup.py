@@ -1,4 +1,4 @@
-"""Back up a SQLite store while a server runs, and restore it while none does."""
+"""Back up a SQLite store while a server runs, and restore it while no server runs."""
 
 import os
 import sqlite3
@@ -23,7 +23,7 @@ def backup(database: Path, target: Path, progress: Progress) -> None:
     partial_path(target)
     try:
         with closing(open_database(database)) as source:
-            # One read transaction for all steps: they copy one snapshot, and writers do not restart the copy.
+            # One read transaction for all steps, so that they copy one snapshot, and writers do not restart the copy.
             source.execute("BEGIN")
             migrations.version(source)
             _copy(source, target, progress)
@@ -78,7 +78,7 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
         make_private(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             source.backup(copy, pages=COPY_BATCH_PAGES, progress=lambda _, left, total: progress(total - left, total))
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable on read-only media
+            copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
         publish(part, target)
     finally:
         part.unlink(missing_ok=True)

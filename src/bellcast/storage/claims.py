@@ -1,4 +1,5 @@
-"""Claims: a recipient gets a claimed notification once. The claim is stored in the transaction that adds it."""
+"""Claims ensure that a recipient gets a notification only once. A claim is stored in the transaction that adds the
+notification."""
 
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from bellcast.storage.script import Script, Statement
 
 
 def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[None]:
-    """Claim the recipients. Raises ClaimTaken if another request has one of them."""
+    """Claim the recipients. Raises ClaimTaken if another request has claimed one of them."""
     if claim is None:
         return
     wanted = set(recipients)

@@ -40,7 +40,7 @@ async def bring_up_to_date(url: str) -> tuple[int, int]:
 
 
 async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
-    """Copy a store without a running server into an empty database; return the number of rows by table.
+    """Copy a store into an empty database while no server is running; return the number of rows by table.
 
     Positions stay valid: clients resume on the new store."""
     lock = FolderLock(file)
@@ -147,7 +147,7 @@ def _converted(value: Any) -> Any:
 
 
 async def _check_empty(target: asyncpg.Connection, tables: list[str]) -> None:
-    """Raise Conflict if there are rows other than those of the migration."""
+    """Raise Conflict if there are rows that the migration did not create."""
     await target.execute("DELETE FROM counters WHERE value = 0")
     for table in tables:
         if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables

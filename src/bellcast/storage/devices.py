@@ -34,8 +34,8 @@ def _register(position: DevicePosition, live: frozenset[str], now: int) -> Scrip
     if not closed:
         yield from _acknowledge([position], now)
         return None
-    # It is unknown which connection this one continues. It replays from the lowest position, and the highest is deleted:
-    # in any order of reconnection, each replays from its own position or an earlier one.
+    # It is unknown which connection this one continues. It replays from the lowest position, and the highest is
+    # deleted. So in any order of reconnection, each device replays from its own position or an earlier one.
     epoch, revision, _ = closed[0]
     yield Statement("device_disconnect", {**device, "connection": closed[-1][2]})
     resumed = DevicePosition(position.inbox, position.device, position.connection, epoch, revision)

@@ -67,7 +67,7 @@ class Documents:
 
 
 def hold(kind: str, tenant: str, key: str, body: bytes) -> Script[bool]:
-    """Keep an object as it is until the transaction ends; return whether it has this body."""
+    """Lock an object until the transaction ends; return whether it has this body."""
     params = {"kind": kind, "tenant": tenant, "key": key, "body": body.decode()}
     return bool((yield Statement("document_lock", params)))
 

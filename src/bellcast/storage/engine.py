@@ -23,11 +23,12 @@ class Engine(Protocol):
         ...
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a script that writes nothing. Several statements see one state only after the statement `snapshot`."""
+        """Run a script that writes nothing. Only after the statement `snapshot` do several statements see the same
+        state."""
         ...
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `read`, for scripts that may take long: other reads do not wait for it."""
+        """Like `read`, for long scripts: other reads do not wait for them."""
         ...
 
     async def write(self, command: Command[T]) -> T:
@@ -35,7 +36,7 @@ class Engine(Protocol):
         ...
 
     def write_without_waiting(self, command: Command[Any]) -> None:
-        """Queue a command whose result does not matter: it may fail."""
+        """Queue a command whose result does not matter, and which may fail."""
         ...
 
     def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
@@ -44,7 +45,7 @@ class Engine(Protocol):
         ...
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Set the shares of tenants that wait for each other."""
+        """Set the shares of tenants that compete."""
         ...
 
     async def ping(self) -> None:
@@ -81,11 +82,12 @@ class WritingEngine:
             self._writer.set_weights(weights)
 
     async def ping(self) -> None:
-        """Take the write lock on SQLite, and run a transaction that could write on PostgreSQL."""
+        """Raise Unavailable unless the database can be written. SQLite takes the write lock; PostgreSQL runs a writable
+        transaction."""
         await self.write(PROBE)
 
     async def _close_writer(self) -> None:
-        """Commit all queued commands, and accept no others."""
+        """Commit all queued commands, and accept no more."""
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()

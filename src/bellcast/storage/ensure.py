@@ -11,7 +11,7 @@ EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the ear
 
 
 def digest(tenant: str, key: str) -> str:
-    """Return the digest stored for an erased recipient: its earlier sessions stay refused."""
+    """Return the digest that is stored for an erased recipient, so that its earlier sessions stay refused."""
     return hashlib.sha256(f"{tenant}\x1f{key}".encode()).hexdigest()
 
 
@@ -37,7 +37,7 @@ def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]
 
 
 def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
-    """Create the inboxes that are missing, and the tenant."""
+    """Create missing inboxes, and the tenant."""
     yield Statement("recipient_first_seen", many=[_first_seen(tenant, key, now) for key in keys])
     yield from tenants.ensure_tenant(tenant, now)
 

@@ -19,7 +19,7 @@ from bellcast.storage.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOU
 log = structlog.get_logger(__name__)
 
 CHANNEL, EVERYBODY = "bellcast_inboxes", "bellcast_everybody"
-# A check of all inboxes takes 2 ms per 500, so many announcements within this window cause one check.
+# A check of all inboxes takes 2 ms per 500, so announcements within this window cause only one check.
 BATCH_WINDOW_SECONDS = 0.1
 # An idle connection is probed this often.
 KEEPALIVE_SECONDS = 10.0
@@ -27,7 +27,7 @@ RETRY_DELAY, MAX_RETRY_DELAY = 0.1, 5.0
 
 
 class ExternalWrites:
-    """Listens for inboxes that other programs wrote to. The reconciler repairs missed notices."""
+    """Listens for inboxes that other programs wrote to. The reconciler repairs missed notifications."""
 
     def __init__(self, url: str, clock: Clock, on_gap: Callable[[Collection[Stream]], None]) -> None:
         self._url = url
@@ -65,7 +65,7 @@ class ExternalWrites:
         try:
             await connection.add_listener(CHANNEL, lambda *notice: self._on_notify(str(notice[-1])))
             await connection.add_listener(EVERYBODY, lambda *_: self._on_truncate())
-            self._on_gap((ANNOUNCEMENTS,))  # earlier notices were lost
+            self._on_gap((ANNOUNCEMENTS,))  # earlier notifications of changes were lost
             closed = asyncio.Event()
             connection.add_termination_listener(lambda _: closed.set())
             while not closed.is_set():
@@ -77,7 +77,7 @@ class ExternalWrites:
             connection.terminate()
 
     def _on_notify(self, notice: str) -> None:
-        """Collect the notices of one commit, which arrive together, for one read of the store."""
+        """Collect the notifications of one commit, which arrive together, for a single read of the store."""
         tenant, recipient = json.loads(notice)
         if not self._changed_inboxes:
             asyncio.get_running_loop().call_soon(self._publish)

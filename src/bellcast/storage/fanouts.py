@@ -1,4 +1,5 @@
-"""Fan-outs: work for an audience, page by page of recipients. The id of a fan-out is that of its trigger or announcement."""
+"""Fan-outs: work for the recipients of an audience, page by page. A fan-out has the id of its trigger or
+announcement."""
 
 from collections.abc import Iterable
 
@@ -9,7 +10,7 @@ from bellcast.ports.runs import NewFanout
 from bellcast.storage import rows
 from bellcast.storage.script import Script, Statement
 
-# Recipients, of a column.
+# Decodes the recipient keys in a column.
 decode_keys = msgspec.json.Decoder(frozenset[str]).decode
 
 
@@ -31,22 +32,23 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
 
 
 def move(id: str, after: str, position: str) -> Script[bool]:
-    """Move a running fan-out from one key to another. False if it does not run, or is not there: another process had its job
-    meanwhile, whose pages may have other recipients."""
+    """Move a running fan-out from one key to another. Return False if it no longer runs or is at another key: another
+    process has run its job in the meantime, whose pages may have other recipients."""
     return bool((yield Statement("fanout_move", {"id": id, "after": after, "position": position})))
 
 
 def exclude(id: str, excluded: Iterable[str]) -> Script[None]:
-    """Leave recipients out of the pages that are not added yet."""
+    """Exclude recipients from the pages that are not added yet."""
     yield Statement("fanout_exclude", {"id": id, "excluded": rows.to_json(sorted(excluded))})
 
 
 def excluded_from(id: str) -> Script[frozenset[str]]:
-    """Return the recipients excluded from a fan-out. Locks it, so that no more are excluded before the transaction ends."""
+    """Return the recipients excluded from a fan-out. Locks the fan-out, so that no more are excluded before the
+    transaction ends."""
     found = yield Statement("fanout_hold", {"id": id})
     return decode_keys(found[0][0]) if found else frozenset()
 
 
 def end(id: str, tenant: str) -> Script[bool]:
-    """End a fan-out. False if it does not run."""
+    """End a fan-out. Return False if it is not running."""
     return bool((yield Statement("fanout_end", {"id": id, "tenant": tenant})))

@@ -64,9 +64,9 @@ class Inboxes:
         return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
 
     def _first_opened(self, opened: OpenInbox) -> OpenInbox:
-        """Record the first opening of an inbox that received nothing by it."""
+        """Record the first opening of an inbox if it added no announcements."""
         inbox = opened.inbox
-        # The caller only reads: it does not wait for a locked database, nor fail because of a full one.
+        # The caller only reads, so it must not wait for a locked database or fail because of a full one.
         self._engine.write_without_waiting(
             ScriptCommand(
                 lambda: announcements.mark_opened(inbox.number), [(inbox.state.tenant, inbox.state.recipient)]
@@ -113,12 +113,12 @@ class _OpenRequest(Struct, frozen=True):
     newcomers_ms: int
 
     def check_standing(self, ended_before: int) -> None:
-        """SessionRevoked if the session began before the recipient's sessions were ended."""
+        """Raise SessionRevoked if the session was issued before the recipient's sessions were ended."""
         if self.issued_at < ended_before:
             raise SessionRevoked(ended_before)
 
     def written(self, inbox: Inbox) -> bool:
-        """Return whether the record has the roles, name and time of the session."""
+        """Return whether the record already has the session's roles, name and membership time."""
         same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
         same_since = self.member_since is None or self.member_since == inbox.member_since
         return same_roles and same_since and (self.name is None or self.name == inbox.name)
@@ -133,7 +133,7 @@ def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
 
 
 def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
-    """Open the inbox; None if there is something to write."""
+    """Open the inbox without writing; None if a write is needed."""
     found = yield from _find(wanted.tenant, wanted.key)
     if found is None:
         yield from _check_erased(wanted)
@@ -191,7 +191,7 @@ def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
 
 
 def _write_record(wanted: _OpenRequest, inbox: Inbox) -> Script[list[Event]]:
-    """Write what the session contains of the recipient's record, where it differs."""
+    """Write the fields of the recipient's record that differ from those in the session."""
     member_since, name, events = wanted.member_since, wanted.name, list[Event]()
     if member_since is not None and member_since != inbox.member_since:
         yield Statement("recipient_member_since", {"inbox": inbox.number, "member_since": member_since})
@@ -212,7 +212,7 @@ def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | 
 
 
 def _check_erased(wanted: _OpenRequest) -> Script[None]:
-    """Refuse a session that began before its recipient or tenant was erased."""
+    """Refuse a session that was issued before its recipient or tenant was erased."""
     ((ended_before,),) = yield Statement("erased_before", ensure.digests(wanted.tenant, wanted.key))
     wanted.check_standing(ended_before)
 
@@ -232,13 +232,13 @@ def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
 def _page(inbox: int, query: Query) -> Script[InboxPage]:
     state, _, awaits_return = yield from _status(inbox)
     found = yield _page_statement(inbox, query)
-    found.sort(key=_place, reverse=True)  # no two are equal
+    found.sort(key=_place, reverse=True)  # all are distinct
     page = [rows.notification(row) for row in found]
     return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
 
 
 def _place(row: Row) -> str:
-    """Return what a page sorts by: the place of a row that woke, else the id."""
+    """Return the sort key of a page: the place of a woken row, else the id."""
     place: str = row[rows.PLACE] or row[0]
     return place
 

@@ -1,6 +1,6 @@
 """Insert rows for named recipients: each kind of statement runs once for all requests of a script.
 
-Alone, a row took two statements, 15 µs. In a batch it takes one insertion of 7 µs, and each inbox is read and updated
+A single row takes two statements, 15 µs. In a batch it takes one insertion of 7 µs, and each inbox is read and updated
 once for all its rows.
 """
 
@@ -36,7 +36,7 @@ def insert(requests: Sequence[SendRequest]) -> Script[list[Sent]]:
 
 
 def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[RecipientKey, InboxHead]]:
-    """Read the recipients' inboxes; create those that are missing."""
+    """Read the recipients' inboxes, creating missing ones."""
     wanted: dict[str, dict[str, int]] = {}
     for request in requests:
         wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients, request.created_at))
@@ -65,7 +65,7 @@ def _heads_by_name(tenant: str, matches: list[Row]) -> dict[RecipientKey, InboxH
 
 
 class InsertPlan:
-    """The changes that requests make to inboxes, collected before they are written."""
+    """The changes of requests to inboxes, collected before they are written."""
 
     insertion = "notification_insert"
 
@@ -112,7 +112,7 @@ class InsertPlan:
             self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
 
     def write(self) -> Script[None]:
-        """Write the planned rows, sorted by inbox: adjacent rows share a page of the file."""
+        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file."""
         self._rows.sort(key=itemgetter("inbox"))
         heads = [_head_params(*self._heads[name]) for name in self._changed]
         for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):

@@ -1,5 +1,5 @@
-"""Insert rows of another system with their times. They have the first revision 0: a client that resumes gets them as changes, since
-one that is new to it would be shown as a toast."""
+"""Insert rows of another system with their original times. Their first revision is 0, so that resuming clients get them
+as changes. A row that is new to a client would be shown as a toast."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from bellcast.storage.script import Script, Statement
 
 
 def insert(requests: Sequence[ImportRequest]) -> Script[list[Sent]]:
-    """Insert a row for each recipient of each request, in order, except those that an earlier import left."""
+    """Insert a row for each recipient of each request, in order, except rows that exist from an earlier import."""
     heads = yield from insertion.read_heads(requests)
     existing: set[tuple[RecipientKey, str]] = set()
     for request in requests:
@@ -29,7 +29,8 @@ def insert(requests: Sequence[ImportRequest]) -> Script[list[Sent]]:
 
 
 def _existing(request: ImportRequest, heads: dict[RecipientKey, InboxHead]) -> Script[set[tuple[RecipientKey, str]]]:
-    """Return the recipients with a row of this id. An id is derived from its key, which is stored for a day only."""
+    """Return the recipients with a row of this id. The id is derived from the idempotency key, which is stored for only
+    a day."""
     existing = set()
     for id, key in zip(request.ids, request.recipients, strict=True):
         name = (request.tenant, key)
@@ -44,7 +45,7 @@ class ImportPlan(InsertPlan):
     insertion = "notification_import"
 
     def add_imported(self, request: ImportRequest, existing: set[tuple[RecipientKey, str]]) -> Sent:
-        """Plan the rows of one request; `existing` rows stay as they are."""
+        """Plan the rows of one request. `existing` rows do not change."""
         is_archived = request.archived_at is not None
         unread = int(not is_archived and request.read_at is None)
         unseen = int(not is_archived and request.seen_at is None)

@@ -32,12 +32,12 @@ class PreviousHead(NamedTuple):
     unseen: int
 
     def after(self, name: RecipientKey, added: int) -> InboxState:
-        """Return the state with that many more rows."""
+        """Return the state after adding this many rows."""
         return InboxState(*name, self.epoch, self.revision + added, self.unread + added, self.unseen + added)
 
 
 def insert(requests: Sequence[SendRequest]) -> Script[list[Sent] | None]:
-    """Insert a row for each recipient of each request, in order; None if a recipient is missing."""
+    """Insert a row for each recipient of each request, in order; None if a recipient does not exist."""
     plan = StatementPlan(requests)
     heads: list[Row] = yield Statement("notifications_add", plan.params())
     return list(plan.sent([PreviousHead._make(row) for row in heads])) if heads else None
@@ -91,7 +91,7 @@ class StatementPlan:
 
 
 def ensure_recipients(requests: Sequence[SendRequest]) -> Script[None]:
-    """Create the recipients that are missing."""
+    """Create missing recipients."""
     wanted: dict[str, dict[str, None]] = {}
     for request in requests:
         wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients))

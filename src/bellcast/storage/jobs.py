@@ -12,7 +12,7 @@ from bellcast.storage.commit.command import RecipientKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
-# The `run_at` of dead jobs: the largest integer that JSON keeps.
+# The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
 LEASE_BYTES = 8
 

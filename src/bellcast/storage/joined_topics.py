@@ -35,7 +35,7 @@ class JoinedTopics:
         await self._engine.write(ScriptCommand(lambda: fetch(refreshed), []))
 
     async def sweep(self, now: int, limit: int) -> int:
-        # A row that was read at the very end of its lifetime stays until the next refresh.
+        # A row that was read at the end of its lifetime stays until the next refresh.
         before = now - JOINED_TOPICS_LIFETIME_MS - JOINED_TOPICS_REFRESH_MS
         sweep = Statement("joined_topics_sweep", {"before": before, "limit": limit})
         return len(await self._engine.write(ScriptCommand(lambda: fetch(sweep), [])))

@@ -13,10 +13,11 @@ from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
-# Counting so many rows takes 20 ms on SQLite; it is repeated after a minute. PostgreSQL takes longer: it estimates larger tables.
+# Maximum counted rows: this takes 20 ms on SQLite, and is repeated after a minute. PostgreSQL takes longer, so it
+# estimates larger tables.
 LARGE_COUNT = 1_000_000
 LARGE_COUNT_SECONDS = 60.0
-# Rows of one tenant that are counted of each kind: an index lookup for each of as many recipients takes 0.5 s.
+# Maximum counted rows of each kind for one tenant: an index lookup for each of as many recipients takes 0.5 s.
 MAX_COUNTED_ROWS = 100_000
 # Kinds that are counted by recipient.
 IN_INBOXES = ("notifications", "tombstones")
@@ -27,7 +28,7 @@ class Maintenance:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._large_count: tuple[float, RowCounts] | None = None  # with its monotonic time in seconds
+        self._large_count: tuple[float, RowCounts] | None = None  # with the monotonic time of the count in seconds
 
     async def next_expiry(self) -> int | None:
         ((soonest,),) = await self._engine.read(fetch, Statement("next_expiry"))
@@ -86,7 +87,7 @@ class Maintenance:
         return await self._engine.read_in_background(fetch, Statement(name, params, heavy=True))
 
     async def _inboxes(self, statement: Statement) -> frozenset[int]:
-        """Return the inboxes of the rows that a statement selects, its first column."""
+        """Return the inboxes of a statement's rows: its first column."""
         return frozenset(inbox for inbox, *_ in await self._engine.read(fetch, statement))
 
 
@@ -95,7 +96,7 @@ def _due(now: int, limit: int) -> Statement:
 
 
 def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
-    """Remove due rows of these locked inboxes, and due announcements. The next step handles other inboxes."""
+    """Remove expired rows of these locked inboxes, and expired announcements. Other inboxes follow in the next step."""
     due = [row for row in (yield _due(now, limit)) if row[0] in inboxes]
     events = yield from _remove(due, now)
     ended = yield Statement("due_announcements", {"now": now, "limit": limit - len(due)})
@@ -120,16 +121,16 @@ def _wake(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, li
 
 
 class OldRows(NamedTuple):
-    """Rows made before a time (UTC milliseconds), of one tenant or of all tenants but some."""
+    """Rows created before a time (UTC milliseconds), of one tenant or of all tenants except some."""
 
     older_than: int
     tenant: str | None
     but: tuple[str, ...]
 
     def statement(self, forms: tuple[str, str, str], limit: int) -> Statement:
-        """Return the statement that selects them, in its form for all tenants, for one, or for all but some."""
+        """Return the statement that selects them: for all tenants, for one, or for all except some."""
         all_, of_one, but_some = forms
-        # Ids begin with the time they were made: the index of ids is the index of age.
+        # Ids begin with the time of creation, so the index of ids is also the index of age.
         params = {"older_than": self.older_than, "before": rows.uuid7_floor(self.older_than), "limit": limit}
         if self.tenant is not None:
             return Statement(of_one, {**params, "tenant": self.tenant})
@@ -195,8 +196,8 @@ def _delete_tombstones(old: Statement, inboxes: frozenset[int]) -> Script[int]:
 
 
 def _delete_announcements(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
-    """Delete recalled announcements that no inbox holds. Inboxes that still hold one are materialized, which removes
-    their row."""
+    """Delete recalled announcements that are in no inbox. Inboxes that still contain one are materialized, which
+    removes their row."""
     dropped, events = 0, list[Event]()
     for seq, held in (yield Statement("recalled_announcements", {"older_than": older_than, "limit": limit})):
         if dropped >= limit:

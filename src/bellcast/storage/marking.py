@@ -30,9 +30,9 @@ MARK_PARTS: dict[View, tuple[int, int]] = {
     "archived": (2, 2),
     "snoozed": (2, 2),
 }
-# Snoozes of a notification that its timeline keeps. Recipients can snooze as often as they like.
+# Maximum snoozes in a notification's timeline. Recipients can snooze as often as they like.
 MAX_SNOOZES = 20
-# More rows than this are written by one statement and published as one event for all.
+# More rows than this are written by one statement and published as a single event.
 MAX_ROW_EVENTS = 200
 EVENT_NAMES: dict[Action, Changed] = {
     "seen": "seen",
@@ -67,7 +67,7 @@ EFFECTS: dict[Action, dict[str, Any]] = {
 
 
 class RowState(NamedTuple):
-    """The columns of a row that marking reads."""
+    """The columns of a row that are needed for marking."""
 
     id: str
     first_revision: int
@@ -80,8 +80,8 @@ class RowState(NamedTuple):
 
     @property
     def awaits_return(self) -> bool:
-        """Whether the row is snoozed until the recipient is back. An older release that snoozes it again changes only the
-        other column."""
+        """Whether the row is snoozed until the recipient is back. Both columns are compared, because an older release
+        that snoozes the row again only changes `snoozed_until`."""
         return self.return_by is not None and self.return_by == self.snoozed_until and self.archived_at is not None
 
     @property
@@ -102,8 +102,8 @@ def effect(actions: Iterable[Action]) -> Effect:
 
 
 def mark(inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Script[Marked]:
-    """Apply the actions; one revision for all changed rows, or one for each if no single event describes the actions. What
-    `report` returns for the changed rows is added with them."""
+    """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions. The
+    events that `report` returns are added with them."""
     wanted = effect(marking.actions)
     if marking.ids is not None:
         found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(marking.ids)})
@@ -118,7 +118,8 @@ def mark(inbox: int, marking: Marking, now: int, report: EventReport = no_report
 
 
 def _where(inbox: int, marking: Marking) -> dict[str, Any]:
-    """Conditions for an action without ids: the rows of the view, archived rows for "unarchive", else rows that are not archived."""
+    """Return the conditions for an action without ids: the rows of the view, archived rows for "unarchive", else rows
+    that are not archived."""
     view = marking.view or ("archived" if "unarchive" in marking.actions else "all")
     first, last = MARK_PARTS[view]
     kept = {"type": marking.type, "tag": marking.tag, "snoozed": int(view == "snoozed")}
@@ -128,7 +129,7 @@ def _where(inbox: int, marking: Marking) -> dict[str, Any]:
 def _mark_each(
     inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int, report: EventReport
 ) -> Script[Marked]:
-    # Events with one position each: a client that resumes between two of them receives the second.
+    # Each event has its own position, so that a client that resumes between two of them receives the second.
     changed, events = 0, list[InboxEvent]()
     for row in matches:
         marked = yield from _mark_rows(inbox, marking, wanted, [row], now, report)
@@ -171,7 +172,7 @@ def _after(row: RowState, wanted: Effect, marking: Marking, now: int) -> RowStat
     seen_at, read_at = _time(row.seen_at, wanted.seen, now), _time(row.read_at, wanted.read, now)
     archived_at, snoozed_until, return_by = row.archived_at, row.snoozed_until, row.return_by
     if wanted.snooze:
-        # The columns of a snoozed row: `archived_at` too, so that every count leaves it out.
+        # The columns of a snoozed row. `archived_at` is set so that no count includes the row.
         archived_at, snoozed_until = now if snoozed_until is None else archived_at, marking.until
         return_by = marking.until if marking.until_back else None
     elif wanted.archived:
@@ -204,7 +205,7 @@ def _delete_rows(inbox: int, deleted: list[RowState], revision: int, now: int) -
 def _mark_bulk(
     where: dict[str, Any], marking: Marking, wanted: Effect, now: int, report: EventReport
 ) -> Script[Marked]:
-    """Like `_mark_rows`, by statements over whole parts: 100,000 rows take well under a second."""
+    """Like `_mark_rows`, with statements on whole parts of the inbox: 100,000 rows take well under a second."""
     word = _event_name(marking.actions)
     if word is None:
         raise ValueError(f"no single event describes {marking.actions}: name the notifications")
@@ -226,7 +227,8 @@ def _mark_bulk(
 def _reported_rows(
     state: InboxState, marking: Marking, changed: Sequence[tuple[RowState, RowState | None]], report: EventReport
 ) -> list[WebhookEvent]:
-    """Return the events of webhooks: one for each row that is seen or read now, or one for all rows of an action without ids."""
+    """Return the webhook events: one for each row that is newly seen or read, or a single one for an action without
+    ids."""
     events: list[WebhookEvent] = []
     for word in ("seen", "read"):
         ids = [new.id for old, new in changed if new is not None and _is_newly(word, old, new)]
@@ -275,7 +277,7 @@ def remove(inbox: int, id: str, now: int) -> Script[tuple[InboxEvent, ...]]:
 
 
 def act(inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
-    """Record the action that was taken, once; it also reads the row."""
+    """Record the taken action once, and mark the row read."""
     found = yield Statement("entry", {"inbox": inbox, "id": id})
     if not found:
         raise NotFound("This inbox has no notification with this id.")
@@ -317,7 +319,8 @@ def wake_until_back(inbox: int, now: int, limit: int) -> Script[Marked]:
 
 
 def with_awaited_returns(inbox: int, notifications: list[Notification]) -> Script[list[Notification]]:
-    """Set `awaits_return` of the rows that are snoozed until the recipient is back. Reads nothing without snoozed rows."""
+    """Set `awaits_return` of rows that are snoozed until the recipient is back. Without snoozed rows, nothing is
+    read."""
     snoozed = [one.id for one in notifications if one.snoozed_until is not None]
     if not snoozed:
         return notifications

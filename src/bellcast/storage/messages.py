@@ -132,8 +132,8 @@ class Messages:
 
 
 class FinishMessages(ListCommand[tuple[MessageUpdate, int], None]):
-    """Write the outcomes of attempts, each with the time of its commit. Deliveries end one by one; those that end during a
-    commit share the next one."""
+    """Write the outcomes of attempts, each with the time of its commit. Deliveries that end during a commit share the
+    next one."""
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset()
@@ -164,15 +164,15 @@ def add_ended(messages: Sequence[StoredMessage], decisions: Sequence[NewDecision
 
 
 def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
-    """Cancel what was not yet attempted of a recalled notification."""
+    """Cancel the messages of a recalled notification that were not attempted yet."""
     params = {"tenant": tenant, "notification": notification, "reason": "recalled"}
     cancelled = yield Statement("messages_cancel", params)
     yield from withdraw(cancelled, report, now)
 
 
 def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[None]:
-    """Report cancelled messages, and withdraw the digests that would show their content at another attempt: the other
-    messages of these wait for a new one. Simulated messages are not cancelled."""
+    """Report cancelled messages, and withdraw the digests that would show their content at another attempt. The other
+    messages of these digests wait for a new digest. Simulated messages are not cancelled."""
     found = [message for message in map(_message, cancelled) if message.state == "cancelled"]
     for digest in sorted({message.digest for message in found if message.digest is not None}):
         withdrawn = yield Statement("digest_withdraw", {"digest": digest})
@@ -188,7 +188,8 @@ def _new_params(message: NewMessage) -> dict[str, object]:
 
 
 def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
-    """Return the jobs that end the wait of messages: when each is due or expires, and one for all of a digest."""
+    """Return the jobs of waiting messages: one per message, for the time when it is due or expires, and one for all
+    messages of a digest."""
     found: dict[str, Params] = {}
     for message in messages:
         if message.state not in OPEN_STATES:
@@ -315,7 +316,7 @@ def _decided_params(message: StoredMessage) -> Params:
 
 
 def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
-    """Store the decisions of updates, and the jobs of digests that messages wait for from now on."""
+    """Store the decisions of updates, and the jobs of digests for which messages now wait."""
     decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
     if decisions:
         yield Statement("decision_insert", many=decisions)
@@ -338,7 +339,7 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
 
 
 def _update_members(digest: MessageUpdate, now: int) -> Script[None]:
-    """Give the messages of a digest its state."""
+    """Set the state of a digest's messages to the digest's state."""
     members = [_message(row) for row in (yield Statement("digest_update", _update_params(digest.message)))]
     yield from _wake_runs(members)
     yield from webhook_events.add(_state_events(members, digest.report), now)
@@ -375,12 +376,12 @@ def _suppression_params(update: MessageUpdate, now: int) -> dict[str, object]:
 
 
 def suppression_key(channel: str, address: str) -> str:
-    """E-mail addresses are suppressed in any case."""
+    """Return the address under which a suppression is stored: e-mail addresses in lower case."""
     return address.lower() if channel == "email" else address
 
 
 def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
-    """Queue failed and bounced messages again; return the ids of those that were."""
+    """Queue failed and bounced messages again; return their ids."""
     if not ids:
         return []
     requeued = yield Statement("messages_requeue", {"ids": rows.to_json(ids), "tenant": tenant, "now": now})
@@ -441,7 +442,7 @@ def _suppress(tenant: str, suppression: Suppression) -> Script[tuple[Suppression
 
 
 def _message(row: Row) -> StoredMessage:
-    """From the columns of `messages`, with or without the state of the inbox item after them."""
+    """Create a message from the columns of `messages`, with or without the state of its inbox item after them."""
     id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
     due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]
     seen_at, read_at = item or (None, None)

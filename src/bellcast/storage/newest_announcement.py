@@ -1,7 +1,7 @@
 """Add the newest announcement to connected inboxes by one statement that is its own transaction (PostgreSQL).
 
-Nearly all connected inboxes lack nothing but this announcement. The statement locks them, adds their rows and returns
-their states; `announcements.materialize` handles the others.
+Nearly all connected inboxes lack only this announcement. The statement locks them, adds their rows and returns their
+states; `announcements.materialize` handles the others.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from bellcast.storage.script import Params, Row, Script, Statement
 # Columns of the statement `announcements_newest` by index: `rows.ENTRY_COLUMNS` of a notification, then these.
 SEQ, CHANGED, TOPIC, RECALLED, LAST = range(rows.ENTRY_COLUMNS, rows.ENTRY_COLUMNS + 5)
 CREATED, EXPIRES = 12, 13
-# The latest `member_since` that the subscribers of a topic may have: their subscription decides.
+# Upper bound of `member_since` for the subscribers of a topic: their subscription decides instead.
 ANY_TIME = 2**63 - 1
 
 

@@ -1,4 +1,4 @@
-"""Operators of the console, their sessions, failed sign-ins, and the audit."""
+"""Operators of the console, their sessions, failed sign-ins, and the audit log."""
 
 import itertools
 import secrets
@@ -19,9 +19,9 @@ from bellcast.storage.script import Row, Script, Statement, fetch
 NEWEST = "~"
 FAILURE_ID_BYTES = 8
 _changes = msgspec.json.Decoder(tuple[FieldChange, ...])
-# Serializes the writers that depend on the number of owners. No recipient has such a key.
+# Serializes writers that depend on the number of owners. No recipient can have this key.
 LOCK: list[LockKey] = [("", "\x01operators")]
-# Serializes the writers of the audit, each of which reads the entry before.
+# Serializes writers of the audit log, each of which reads the preceding entry.
 AUDIT_LOCK: list[LockKey] = [("", "\x01audit")]
 
 
@@ -256,7 +256,7 @@ def _delete(id: str) -> Script[bool | None]:
 
 
 def _may_have_role(current: str, role: Role | None) -> Script[bool]:
-    """Return whether an operator may have another role, or none: the last owner may not."""
+    """Return whether an operator may lose its role: the last owner may not."""
     if current != "owner" or role == "owner":
         return True
     return len((yield Statement("operator_owners"))) > 1
@@ -330,15 +330,15 @@ def _passkey(row: Row) -> Passkey:
 
 
 def append_audit(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
-    """Append to the chain of the audit. Its command holds AUDIT_LOCK."""
+    """Append to the audit chain. The command must hold AUDIT_LOCK."""
     number, previous = _head((yield Statement("audit_head")))
     entry = replace(entry, number=number + 1, previous=previous)
     yield Statement("audit_insert", asdict(entry) | {"changes": rows.to_json(entry.changes), "mac": sign(entry)})
 
 
 def _sweep_audit(before: int, limit: int) -> Script[list[Row]]:
-    """Delete old entries from the beginning of the chain, so that no entry inside it is missing. The nodes' clocks
-    differ, so an older entry may follow a newer one."""
+    """Delete old entries, only from the beginning of the chain, so that no gap appears. Because the nodes' clocks
+    differ, an older entry may follow a newer one."""
     oldest = yield Statement("audit_oldest", {"limit": limit})
     old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
     return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []

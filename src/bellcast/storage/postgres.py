@@ -1,5 +1,5 @@
-"""PostgreSQL engine: reads use any of a few connections, batched where many run at one time (`read_batching`); writes
-run in batches (`commit.postgres_writer`)."""
+"""PostgreSQL engine: reads use any of a few connections, and are batched if many run at the same time
+(`read_batching`). Writes run in batches (`commit.postgres_writer`)."""
 
 from collections.abc import Callable
 from typing import cast
@@ -26,10 +26,10 @@ from bellcast.storage.read_batching import ReadBatcher
 from bellcast.storage.script import Script, Statement
 
 MIN_VERSION = 15
-# Three write; a process with a busy event loop has no use for more.
+# Three of them write. A process with a busy event loop cannot use more.
 CONNECTIONS = 10
-# A plan is made for the table sizes of its time. A plan made for an empty database is replaced soon after the tables
-# grow: 60 statements in 60 s on each connection cost nothing.
+# Lifetime of cached plans. A plan is made for the current table sizes; one made for an empty database must be replaced
+# soon after the tables grow. 60 statements in 60 s on each connection cost nothing.
 PLAN_CACHE_SECONDS = 60
 
 
@@ -79,7 +79,8 @@ class PostgresEngine(WritingEngine):
             await first.close()
 
     async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a script on any connections; a statement that cannot be batched, and all after it, use one connection."""
+        """Run a script on any connections. From the first statement that cannot be batched, all statements use one
+        connection."""
         if self._pool is None or self._read_batcher is None:
             raise Unavailable("The store is closed.")
         running = script(*args, **kwargs)
@@ -98,11 +99,11 @@ class PostgresEngine(WritingEngine):
             raise failure from error
 
     def _is_batchable(self, statement: Statement) -> bool:
-        """Return whether it may run together with others: it begins no transaction and is fast."""
+        """Return whether a statement may be batched with others: it begins no transaction and is fast."""
         return self._texts[statement.name].answers and not statement.heavy
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `read`: no read waits for the connection of another."""
+        """Like `read`, because reads do not wait for each other's connections."""
         return await self.read(script, *args, **kwargs)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Back up a PostgreSQL store while servers run, and restore it while none does.
+"""Back up a PostgreSQL store while servers run, and restore it while no server runs.
 
 A backup is a SQLite store with a complete snapshot: it can be restored into either engine, or used directly."""
 
@@ -32,7 +32,7 @@ async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
             with closing(connect(part)) as copy:
                 migrations.migrate(copy)
                 counts = await _copy(source, copy, progress)
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, readable on read-only media
+                copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
         backup.publish(part, target)
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
@@ -42,7 +42,8 @@ async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
 
 
 async def restore(file: Path, url: str, progress: Progress, *, replace: bool) -> dict[str, int]:
-    """Replace a store by a backup, all or nothing. Positions of earlier connections become unknown, so clients reload."""
+    """Replace a store by a backup in one transaction. Positions of earlier connections become unknown, so clients
+    reload."""
     try:
         with closing(backup.open_database(file)) as copy:
             backup.verify(copy)
@@ -64,7 +65,7 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
     await source.execute(f"SET search_path = {source_migrations.SCHEMA}")
     async with source.transaction(isolation="repeatable_read", readonly=True):
         if await source_migrations.version(source) != len(source_migrations.steps()):
-            raise Conflict("This store is of another version: run `bellcast migrate` of that version first.")
+            raise Conflict("This store has another version: run `bellcast migrate` of that version first.")
         tables = migrations.tables()
         counts = {table: await _count(source, table) for table in tables}
         copy.execute("BEGIN")
@@ -98,7 +99,7 @@ def _quoted_names(columns: Sequence[str]) -> str:
 
 
 async def _number(source: asyncpg.Connection, copy: sqlite3.Connection) -> None:
-    """Continue the numbers of recipients after the highest ever used."""
+    """Continue recipients' numbers after the highest one ever used."""
     sequence = await source.fetchval("SELECT pg_get_serial_sequence('recipients', 'id')")
     last = await source.fetchval(f"SELECT last_value FROM {sequence}")  # noqa: S608  our own sequence
     copy.execute("DELETE FROM sqlite_sequence WHERE name = 'recipients'")

@@ -16,10 +16,11 @@ from bellcast.storage.script import Params, Row, Script, Statement
 T = TypeVar("T")
 Raw: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 
-# A server that takes longer is unavailable: the slowest statement, on all of a large inbox, takes under 2 s.
+# A server that takes longer counts as unavailable: the slowest statement, on all rows of a large inbox, takes under 2
+# s.
 COMMAND_TIMEOUT = 15.0
 CONNECT_TIMEOUT = 5.0
-# Plans are the tested ones: by index and generic, independent of the planner's statistics about new tables. The timeouts
+# Forces the tested plans: by index and generic, independent of the planner's statistics about new tables. The timeouts
 # release the locks of a process that stops inside a transaction (paused or disconnected).
 SESSION = {
     "search_path": SCHEMA,
@@ -55,8 +56,8 @@ UNAVAILABLE_ERRORS = (
 
 
 class PostgresText(NamedTuple):
-    """A statement with numbered parameters, `names` in that order. `numbered` returns with each row the index of its
-    parameter set. `columns`: all parameters are lists, so one statement takes many sets."""
+    """A statement with numbered parameters, `names` in that order. With `numbered`, each row has the index of its
+    parameter set. With `columns`, all parameters are lists, so that one statement takes many sets."""
 
     plain: str
     numbered: str
@@ -97,7 +98,7 @@ def _text(text: str) -> PostgresText:
 
 
 def translated(error: Exception) -> Exception:
-    """Return a database error as a BellcastError. Any other error is a programming error and stays."""
+    """Return a database error as a BellcastError. Any other error is a programming error and is returned unchanged."""
     if isinstance(error, exceptions.DiskFullError):
         return DiskFull()
     if isinstance(error, RETRYABLE_ERRORS):

@@ -12,7 +12,8 @@ from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import ensure, rows, webhook_events
 from bellcast.storage.script import Row, Script, Statement
 
-# Two nodes' clocks may differ: a link issued by one may precede the record that another has just created.
+# Tolerated clock difference of two nodes: a link issued by one may seem older than the record that another has just
+# created.
 CLOCK_SKEW_MS = 60_000
 
 
@@ -22,14 +23,14 @@ def find(tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
 
 
 def preferences(tenant: str, key: str) -> Script[OwnPreferences | None]:
-    """None for an unknown recipient, and for one without preferences."""
+    """Return a recipient's own preferences; None for an unknown recipient, or one without preferences."""
     found = yield Statement("preferences_find", {"tenant": tenant, "key": key})
     return next((OwnPreferences(text.encode(), at) for text, at in found if text is not None), None)
 
 
 class NewPreferences(Struct, frozen=True):
-    """Preferences as JSON; whether they switch off the inbox for something; the events of their change; and the
-    document that they replace, empty for none, or None for any."""
+    """Preferences as JSON, whether they switch off the inbox in some case, the events of their change, and the document
+    that they replace: empty for none, None for any."""
 
     document: bytes
     switches_inbox: bool
@@ -46,8 +47,8 @@ def set_preferences(tenant: str, key: str, new: NewPreferences) -> Script[bool]:
 def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
     """Return the inbox of a link; None if its recipient does not exist or was erased after the link was issued.
 
-    The time of the erasure is kept as long as deletion markers. After that, the time when the recipient was created again
-    refuses the link."""
+    The time of the erasure is kept as long as deletion markers. After that, the link is refused if the recipient was
+    created again later than the link."""
     params = {"tenant": link.tenant, "key": link.recipient, "issued_at": link.issued_at}
     params |= {"created_by": link.issued_at + CLOCK_SKEW_MS, **ensure.digests(link.tenant, link.recipient)}
     found = yield Statement("recipient_of_link", params)

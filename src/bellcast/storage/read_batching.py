@@ -1,8 +1,8 @@
-"""Batch concurrent reads of the same statement: a round trip costs this process and PostgreSQL three times as much as the
-query itself.
+"""Batch concurrent reads of the same statement, because a round trip costs this process and PostgreSQL three times as
+much as the query itself.
 
-A few queries of each statement run at a time. Further reads wait for one to finish and then run together; a read without
-competitors never waits.
+A few queries of each statement run at a time. Further reads wait for one of them to finish and then run together. A
+read without competitors never waits.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.postgres_connection import PostgresConnection, PostgresText, translated
 from bellcast.storage.script import Params, Row
 
-# While one runs, another collects. A third would only make batches smaller.
+# Concurrent queries per statement. While one runs, reads collect for another; a third would only make batches smaller.
 MAX_CONCURRENT_READS = 2
-# Each is an index lookup of about 20 µs: the last of a batch waits 2 ms for the others.
+# Maximum reads per batch. Each is an index lookup of about 20 µs: the last of a batch waits 2 ms for the others.
 MAX_BATCH_READS = 100
 
 
@@ -30,7 +30,7 @@ class PendingRead(NamedTuple):
 
 
 class ReadBatcher:
-    """Batches reads of this process that need one statement only."""
+    """Batches reads of this process that need only one statement."""
 
     def __init__(self, pool: asyncpg.Pool, texts: dict[str, PostgresText]) -> None:
         self._pool = pool

@@ -86,7 +86,7 @@ def set_roles(
 
 
 def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
-    """Refuse sessions that began before now, also of a recipient that does not exist yet."""
+    """Refuse sessions issued before now, even for a recipient that does not exist yet."""
     inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
     yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
     return (SessionsRevoked(tenant, key, now),)

@@ -23,7 +23,7 @@ from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement
 
-# A list of the console: 1 ms on the event loop.
+# Maximum rows decoded on the event loop, which takes 1 ms.
 MAX_INLINE_ROWS = 200
 
 
@@ -71,7 +71,7 @@ def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     for kind, names, params in _statements(query):
         found += map(READERS[kind], (yield Statement(names.page, params)))
     found.sort(key=lambda failure: failure.id, reverse=True)
-    # A dead job may have the id of its run: a page that ended between the two would lose one.
+    # A dead job may have the id of its run: a page that ended between the two would omit one.
     ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
     return [failure for failure in found if failure.id >= ends_at]
 
@@ -95,7 +95,7 @@ def _count(query: FailureQuery) -> Script[int]:
 
 
 def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, _Names, Params]]:
-    """The statements that find the failures, each up to the limit."""
+    """Return the statements that find the failures, each up to the limit."""
     until = jobs.NEVER if query.created_before is None else query.created_before
     times = {"since_ms": query.created_since, "before_ms": until, "before": query.before}
     ids = rows.id_range(query.before, query.created_since, query.created_before)

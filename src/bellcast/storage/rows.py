@@ -1,4 +1,4 @@
-"""Convert rows to values and back: JSON columns, times as integers, the order of selected columns."""
+"""Convert rows to values and back: JSON columns, integer times, and the order of selected columns."""
 
 from datetime import datetime
 from functools import lru_cache
@@ -57,10 +57,10 @@ def to_json_or_null(value: Any) -> str | None:
 
 
 def notification(row: Row) -> Notification:
-    """From the first columns of the view `inbox_entries`."""
+    """Create a notification from the first columns of the view `inbox_entries`."""
     id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, group = row[:12]
     created_at, expires_at, seen_at = row[12:15]
-    # Python calls with up to 15 keyword arguments four times as fast.
+    # Python calls functions with up to 15 keyword arguments four times as fast.
     common = Notification(
         id=id,
         type=type,
@@ -95,7 +95,7 @@ def notification(row: Row) -> Notification:
 
 
 def action_buttons(text: str) -> tuple[ActionButton, ...]:
-    """From JSON; invalid ones, which only another program can have written, are ignored."""
+    """Decode actions. Invalid ones, which only another program can have written, are ignored."""
     try:
         return _actions.decode(text)
     except msgspec.DecodeError:
@@ -103,7 +103,7 @@ def action_buttons(text: str) -> tuple[ActionButton, ...]:
 
 
 def woken_at(place: str) -> datetime:
-    """Return the time of waking in a place."""
+    """Return the time at which a snoozed row wakes, from its `place`."""
     return times.to_rfc3339(ids.made_at(place))
 
 
@@ -152,7 +152,7 @@ def content_params(content: Content, created_at: int) -> dict[str, Any]:
 
 
 def edited_params(before: Notification, edit: Edit) -> dict[str, Any]:
-    """Return the editable columns as they are after the edit."""
+    """Return the editable columns after the edit."""
     expires_at = edit.expires_at if edit.expires_at is not msgspec.UNSET else before.expires_at
     return {
         "title": _either(edit.title, before.title),
@@ -173,25 +173,26 @@ def _either(edited: Any, before: Any) -> Any:
 
 
 def uuid7_floor(milliseconds: int) -> str:
-    """Return the text that sorts before every id made at that time or later."""
+    """Return the text that sorts before every id created at that time or later."""
     digits = f"{milliseconds:012x}"
     return f"{digits[:8]}-{digits[8:]}"
 
 
 def id_range(before: str, created_since: int, created_before: int | None) -> dict[str, str]:
-    """Return the parameters of a page of ids made within a time, below the id `before`."""
+    """Return the parameters of a page of ids created in a time range, below the id `before`."""
     if created_before is not None:
         before = min(before, uuid7_floor(created_before))
     return {"before": before, "since": uuid7_floor(created_since)}
 
 
 def state(row: Row) -> InboxState:
-    """From tenant, key, epoch, revision, unread, unseen."""
+    """Create the inbox state from tenant, key, epoch, revision, unread, unseen."""
     return InboxState(*row)
 
 
 def inbox(tenant: str, key: str, row: Row) -> Inbox:
-    """From id, epoch, revision, unread, unseen, floor, revoked_before, name, roles, member_since, opened."""
+    """Create an inbox from id, epoch, revision, unread, unseen, floor, revoked_before, name, roles, member_since,
+    opened."""
     number, epoch, revision, unread, unseen, floor, revoked_before, name, roles, member_since, opened = row
     return Inbox(
         number=number,
@@ -206,12 +207,13 @@ def inbox(tenant: str, key: str, row: Row) -> Inbox:
 
 
 def texts(json: str) -> tuple[str, ...]:
-    """From a JSON list of texts."""
+    """Decode a JSON list of texts."""
     return () if json == "[]" else _texts.decode(json)
 
 
 def recipient(row: Row) -> Recipient:
-    """From tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since."""
+    """Create a recipient from tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread,
+    unseen, member_since."""
     tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
     return Recipient(
         key=key,
@@ -241,18 +243,18 @@ def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) 
 
 
 def chat_addresses(column: str | None) -> ChatAddresses:
-    """From the column `chat`."""
+    """Decode the column `chat`."""
     return NO_CHAT if column is None else _chat.decode(column)
 
 
 def subscription(row: Row) -> Subscription:
-    """From topic, key, created_at."""
+    """Create a subscription from topic, key, created_at."""
     topic, key, created_at = row
     return Subscription(topic, key, times.to_rfc3339(created_at))
 
 
 def tenant(row: Row) -> Tenant:
-    """From key, name, settings, created_at."""
+    """Create a tenant from key, name, settings, created_at."""
     key, name, settings, created_at = row
     return Tenant(
         key=key or None, name=name, settings=_object.decode(settings), created_at=times.to_rfc3339(created_at)
@@ -260,7 +262,7 @@ def tenant(row: Row) -> Tenant:
 
 
 def tenant_rules(settings: str) -> TenantRules:
-    """From a tenant's settings; invalid rules, stored before they had a meaning, are ignored."""
+    """Decode the rules in a tenant's settings. Invalid values, stored before these names had a meaning, are ignored."""
     try:
         return _tenant_rules.decode(settings)
     except msgspec.ValidationError:
@@ -273,7 +275,7 @@ def tenants(stored: str | None) -> tuple[str, ...] | None:
 
 
 def api_key(row: Row) -> ApiKey:
-    """From id, name, scopes, tenants, created_at, revoked_at, used_at."""
+    """Create an API key from id, name, scopes, tenants, created_at, revoked_at, used_at."""
     id, name, scopes, bound_to, created_at, revoked_at, used_at = row
     return msgspec.convert(
         {
@@ -290,7 +292,7 @@ def api_key(row: Row) -> ApiKey:
 
 
 def run(row: Row) -> StoredRun:
-    """From the columns of the statements that read runs."""
+    """Create a run from the columns of the statements that read runs."""
     *columns, body = row
     return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())
 

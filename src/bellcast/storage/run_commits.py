@@ -34,10 +34,10 @@ from bellcast.storage.script import Params, Script, Statement
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
-# The kinds of the documents of schedules. A cancel name has the key of its schedule as its body.
+# The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 
-# Of the first revision of a counter; a column has 63.
+# Random bits of a counter's first revision; a column has 63 bits.
 REVISION_BITS = 48
 
 # The events of a run's inbox rows; None if it was not written.
@@ -45,7 +45,7 @@ CommitResult: TypeAlias = tuple[Event, ...] | None
 
 
 class StartTriggers(ListCommand[TriggerRequest, bytes]):
-    """Accept triggers. Those that only add runs share statements; the others have a script to themselves."""
+    """Accept triggers. Those that only add runs share statements; others run in a separate script."""
 
     @property
     def tenant(self) -> str:
@@ -112,7 +112,8 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
-    """A run, and for each send a row or a message, and a decision. So a page of jobs is bulk work."""
+    """Return the rows that a commit writes: the run, and for each send a row or a message and a decision. This makes a
+    page of jobs bulk work."""
     return 1 + 2 * len(sends)
 
 
@@ -196,8 +197,8 @@ class AddPage(Command[CommitResult]):
 
 
 class CommitRuns(ListCommand[RunCommit, CommitResult]):
-    """Write runs of one tenant with the effects of their steps. Runs that count or trigger have a script to themselves:
-    their order matters."""
+    """Write runs of one tenant with the effects of their steps. Runs that count or trigger run in a separate script,
+    because their order matters."""
 
     @property
     def tenant(self) -> str:
@@ -243,7 +244,7 @@ def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
 
 
 def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
-    """For each commit, whether its run and counters did not change since they were read."""
+    """Return for each commit whether its run and counters are unchanged since they were read."""
     locked = yield Statement("runs_lock", {"ids": rows.to_json([commit.run.id for commit in commits])})
     versions = {id: (revision, woken) for id, revision, woken in locked}
     found: list[bool] = []
@@ -258,7 +259,7 @@ def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
 
 
 def _has_counters(updates: Sequence[CounterUpdate]) -> Script[bool]:
-    """True if the counters did not change since they were read."""
+    """True if the counters are unchanged since they were read."""
     for update in updates:
         found = yield from find_counter(update.key)
         if (0 if found is None else found.revision) != update.revision:
@@ -281,7 +282,7 @@ def _counter_statement(update: CounterUpdate) -> Statement:
     key = msgspec.structs.asdict(update.key)
     if update.body is None:
         return Statement("counter_delete", key)
-    # A commit that read a counter which was deleted since must not take the next one for it.
+    # A commit that read a counter that has since been deleted must not mistake the next one for it.
     revision = update.revision + 1 if update.revision else secrets.randbits(REVISION_BITS) + 1
     values = {"run": update.run, "body": update.body.decode(), "revision": revision}
     return Statement("counter_write", {**key, **values, "expires_at": update.expires_at})
@@ -305,7 +306,7 @@ def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[
 
 
 def _watch(items: Sequence[tuple[StoredRun, str]]) -> Script[None]:
-    """Let changes of inbox items wake runs."""
+    """Register inbox items whose changes wake runs."""
     if items:
         params = [{"run": run.id, "tenant": run.tenant, "recipient": run.recipient, "id": id} for run, id in items]
         yield Statement("notification_watch", many=params)
@@ -342,7 +343,7 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead:
 
 
 def _reopen(run: StoredRun, state: RunState, due_at: int) -> Script[None]:
-    """Let a run that has ended wait."""
+    """Reopen an ended run, so that it waits again."""
     body = run_state.encode(state)
     waiting = msgspec.structs.replace(run, state=state.status, reason=None, wakes_at=due_at, ended_at=None, body=body)
     yield Statement("run_save", many=[state_params(waiting)])

@@ -28,7 +28,7 @@ from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
 
-# Runs that one transaction cancels: about 10 ms.
+# Maximum runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
 
 
@@ -208,7 +208,7 @@ def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key
 
 
 def restart(run: StoredRun, now: int) -> Script[bool]:
-    """Put back a failed run with this body, and make it due. False if it changed meanwhile."""
+    """Reopen a failed run with this body, and make it due. Return False if it has changed."""
     if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
         return False
     yield Statement("job_add", many=[run_commits.job_params(run, now)])
@@ -224,11 +224,11 @@ def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
     return len(paused)
 
 
-# --- the ends of fan-outs and waits
+# --- ends of fan-outs and waits
 
 
 def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[None]:
-    """End the fan-outs of a cancel key, or leave the recipients out of what they have still to add."""
+    """End the fan-outs of a cancel key, or exclude the recipients from their remaining pages."""
     for id, position, excluded in (yield Statement("fanouts_of_cancel_key", params)):
         if recipients is None:
             yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})

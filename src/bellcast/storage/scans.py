@@ -1,4 +1,4 @@
-"""Pages with a filter that no index has: a bounded number of rows is compared."""
+"""Pages with filters that have no index: a bounded number of rows is examined."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from bellcast.ports.runs import RunQuery
 from bellcast.storage import rows
 from bellcast.storage.script import Params, Row, Script, Statement
 
-# Rows that one page compares with its filters; SQLite compares them in about 80 ms.
+# Maximum rows examined for one page; SQLite takes about 80 ms.
 MAX_SCANNED_ROWS = 20_000
-# Most filters match a page within so many; they take 2 ms.
+# Rows examined at first, which take 2 ms; for most filters, they contain a full page.
 FIRST_SCANNED_ROWS = 1_000
 
 
@@ -53,7 +53,7 @@ TOTALS = {"messages": ("messages_of_all_total", "messages_total"), "runs": ("run
 
 
 def count(rows_of: str, query: MessageQuery | RunQuery) -> Script[int]:
-    """Count the rows of a query by newest id without its filters, except for the tenant and the time; at most its limit."""
+    """Count the rows of a query by tenant and time, ignoring its other filters, up to its limit."""
     of_all, of_one = TOTALS[rows_of]
     name = of_all if query.tenant == EVERY_TENANT else of_one
     params = rows.id_range(query.before, query.created_since, query.created_before)

@@ -10,19 +10,19 @@ from msgspec import Struct
 
 T = TypeVar("T")
 
-# Rows are read by position, in the order of the selected columns: unpacking is the fastest access on every driver.
+# Rows are accessed by position, in the order of the selected columns: unpacking is the fastest access on every driver.
 Row: TypeAlias = tuple[Any, ...]
 Params: TypeAlias = Mapping[str, Any]
 NO_PARAMS: Params = {}
-# Keys with a prefix are below the prefix and this, the last code point.
+# Upper bound of keys with a prefix: the prefix followed by the last code point.
 AFTER_ALL_KEYS = "\U0010ffff"
 
 
 class Statement(Struct, frozen=True):
     """A named statement of `storage/sql` with its parameters.
 
-    `many` runs it once for each parameter set and yields no rows. `heavy` marks a statement that may touch all of a
-    large inbox: it must not run on the event loop's thread.
+    `many` runs it once for each parameter set and yields no rows. `heavy` marks a statement that may access all rows of
+    a large inbox, and must not run on the event loop's thread.
     """
 
     name: str
@@ -35,9 +35,9 @@ Script: TypeAlias = Generator[Statement, list[Row], T]
 
 
 def fetch(statement: Statement) -> Script[list[Row]]:
-    """Return a script of one statement; return its rows."""
+    """Run a single statement and return its rows."""
     return (yield statement)
 
 
 class WriteConflict(Exception):
-    """Another process wrote a row that this script had found missing: the script must run again."""
+    """Another process wrote a row that this script expected to be missing: the script must run again."""

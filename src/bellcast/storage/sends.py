@@ -105,7 +105,7 @@ class Sends:
 
 class InsertNotifications(ListCommand[SendRequest, Sent]):
     """Insert a row for each recipient of each request, and its messages. A request with an idempotency key or with
-    messages has a script to itself."""
+    messages runs in a separate script."""
 
     @property
     def tenant(self) -> str:
@@ -142,8 +142,8 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
 
 
 class ImportNotifications(ListCommand[ImportRequest, Sent]):
-    """Insert a row with its times for each recipient of each request. A request with an idempotency key has a script to
-    itself."""
+    """Insert a row with its times for each recipient of each request. A request with an idempotency key runs in a
+    separate script."""
 
     @property
     def tenant(self) -> str:
@@ -205,7 +205,8 @@ class ConnectedInboxes(NamedTuple):
 
 
 class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
-    """Materialize pending announcements. Counts as one row, so that connected clients do not wait behind bulk work."""
+    """Materialize pending announcements. It counts as one row, so that connected clients do not wait behind bulk
+    work."""
 
     @property
     def tenant(self) -> str:
@@ -213,7 +214,7 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
 
     @property
     def is_exclusive(self) -> bool:
-        return True  # no other work of the process joins, so that it can be one statement
+        return True  # not merged with other work of the process, so that it can be one statement
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset((tenant, key) for tenant, keys, _ in self.items for key in keys)
@@ -276,7 +277,7 @@ def keep_answer(tenant: str, request: KeyedRequest) -> Script[None]:
 
 
 def _add_fanout(request: AnnounceRequest) -> Script[None]:
-    """Add the fan-out of an announcement that other channels get too."""
+    """Add the fan-out of an announcement that is also for other channels."""
     if request.fanout is None:
         return
     audience = Audience(topic=request.topic, all=request.topic is None)

@@ -16,7 +16,7 @@ from bellcast.storage import fanouts, marking, messages, rows, scans
 from bellcast.storage.script import Row, Script, Statement
 
 T = TypeVar("T")
-# No inbox has this number. Edits of announcements lock it, so that two in one transaction run in order.
+# Lock key that is no inbox. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 
 
@@ -31,14 +31,14 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
 
 
 def notifications(query: SentQuery) -> Script[ListScan[SentItem]]:
-    """Notifications to named recipients, newest first."""
+    """Return notifications to named recipients, newest first."""
     if query.recipient is not None:
         return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
     return (yield from _search("sent_last", "sent_page", query, _listed_direct))
 
 
 def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
-    """Announcements, newest first."""
+    """Return announcements, newest first."""
     return (yield from _search("announced_last", "announced_page", query, _announced_item))
 
 
@@ -60,7 +60,7 @@ def _params(query: SentQuery) -> dict[str, Any]:
 
 
 def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[ListScan[SentItem]]:
-    """Run the statement `page` down to the row that the statement `last_row` finds."""
+    """Run the statement `page`, limited by the row that the statement `last_row` finds."""
     found, until = yield from scans.by_id(last_row, page, _params(query))
     return ListScan([item(row) for row in found], until)
 
@@ -91,14 +91,14 @@ def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, t
 
 
 def recall(tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
-    """Remove an item; inboxes drop a recalled announcement when they are next opened. None if there is none, or if it was
-    recalled before."""
+    """Remove an item; inboxes drop a recalled announcement when they are next opened. Return None if it does not exist
+    or was already recalled."""
     yield from messages.cancel(tenant, id, report, now)
     recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
-    if recorded:  # not by the id of a workflow's trigger
+    if recorded:  # an id of a workflow's trigger does not count
         yield from fanouts.end(id, tenant)
     announced = yield from _find_announcement(tenant, id)
     if announced is None:
@@ -114,7 +114,8 @@ def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Sc
 
 
 def next_number() -> Script[int]:
-    """Take the number of the next announcement change. Its transaction blocks others that take one."""
+    """Allocate the number of the next announcement change. Until the transaction ends, it blocks others that allocate
+    one."""
     ((number,),) = yield Statement("announcement_number")
     return int(number)
 
@@ -129,7 +130,7 @@ def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[
 
 
 def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]]]:
-    # The number locks announcements: no other process changes the row between this read and the edit.
+    # Allocating the number locks announcements: no other process changes the row between this read and the edit.
     changed = yield from next_number()
     before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
     columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}

@@ -1,7 +1,7 @@
-"""SQLite engine: reads run directly on the event loop, writes share a transaction with all waiting writers.
+"""SQLite engine: reads run directly on the event loop, and writes share a transaction with all waiting writers.
 
-A statement takes 3 to 10 µs; handing it to a thread and back adds 60 µs. So statements run inline, and only the commit,
-which waits for the disk, and heavy statements leave the event loop's thread.
+A statement takes 3 to 10 µs; running it in another thread adds 60 µs. So statements run inline. Only the commit, which
+waits for the disk, and heavy statements run outside the event loop's thread.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ MIN_VERSION = (3, 37)  # STRICT tables; RETURNING needs 3.35
 
 
 class SqliteEngine(WritingEngine):
-    """An Engine on one file. A server opens it `exclusive`, one at a time; tools open it while a server runs."""
+    """An Engine on one file. Only one server can open it (`exclusive`); tools can open it while a server runs."""
 
     def __init__(self, path: Path, clock: ports.Clock, *, exclusive: bool = True) -> None:
         super().__init__()

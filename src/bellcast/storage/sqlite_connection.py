@@ -19,7 +19,7 @@ from bellcast.storage.script import Params, Row, Script, Statement
 T = TypeVar("T")
 R = TypeVar("R")
 
-# After this long on the event loop's thread, statements yield to live connections.
+# After this time on the event loop's thread, statements yield to live connections.
 LOOP_SHARE_SECONDS = 0.008
 # Primary result codes for faults of the database, not of the statement.
 UNAVAILABLE_ERRORS = {
@@ -35,8 +35,9 @@ UNAVAILABLE_ERRORS = {
 PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledged notification survives a power cut
-    "PRAGMA wal_autocheckpoint = 16000",  # pages: hot pages are copied back once in 64 MiB of writes, not once in 4
-    "PRAGMA busy_timeout = 0",  # only the writer waits, and never on the event loop's thread
+    # pages: hot pages are checkpointed once per 64 MiB of writes instead of once per 4
+    "PRAGMA wal_autocheckpoint = 16000",
+    "PRAGMA busy_timeout = 0",  # only the writer waits for it, and not on the event loop's thread
     "PRAGMA temp_store = MEMORY",
     "PRAGMA secure_delete = ON",  # deleted content is overwritten with zeros
 )
@@ -50,7 +51,7 @@ WRITER_CACHE = 64
 def connect(path: Path, *, cache: int = READER_CACHE) -> sqlite3.Connection:
     """Connect in autocommit mode, so that transactions begin explicitly, with a page cache of `cache` MiB."""
     make_private(path)
-    # check_same_thread: the event loop's thread and the commit thread never use the connection at the same time.
+    # check_same_thread: the event loop's thread and the commit thread never use the connection concurrently.
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512)
     for pragma in (*PRAGMAS, f"PRAGMA cache_size = {-1024 * cache}"):
         connection.execute(pragma)
@@ -64,7 +65,7 @@ def make_private(path: Path) -> None:
 
 
 def translated(error: Exception) -> Exception:
-    """Return a database error as a BellcastError. Any other error is a programming error and stays."""
+    """Return a database error as a BellcastError. Any other error is a programming error and is returned unchanged."""
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
@@ -76,7 +77,7 @@ def translated(error: Exception) -> Exception:
 
 
 class SqliteText(NamedTuple):
-    """A statement with positional parameters: SQLite needs 2 µs per row to find sixteen by name."""
+    """A statement with positional parameters, because SQLite takes 2 µs per row to bind sixteen by name."""
 
     plain: str
     values: Callable[[Params], tuple[Any, ...]]
@@ -152,7 +153,7 @@ class SqliteConnection:
             self.raw.execute("COMMIT")
 
     def roll_back(self) -> None:
-        """Roll back, unless SQLite already did, as when the disk is full."""
+        """Roll back, unless SQLite has already done so, for example because the disk is full."""
         if self.raw.in_transaction:
             self.raw.execute("ROLLBACK")
 

@@ -1,4 +1,4 @@
-"""Metrics of the nodes over time."""
+"""Stored statistics of the nodes."""
 
 import asyncio
 from collections import Counter
@@ -14,9 +14,10 @@ from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Row, Script, Statement, fetch
 
-# Deleted of each step with each minute: a node adds at most one row of a step a minute, so this catches up after a pause.
+# Old rows deleted per step and minute. A node adds at most one row per step and minute, so this catches up after a
+# pause.
 SWEPT_ROWS = 20
-# Rows of tenants have 7 kB: so much time is read at once.
+# Rows of tenants have 7 kB, so only this much time is read at once.
 WINDOW_MS = 24 * HOUR_MS
 # The numbers of a tenant in the order of TENANT_METRICS.
 _TenantRow = tuple[int, ...]
@@ -89,7 +90,7 @@ def _tenant_point(row: msgspec.Raw) -> StatsPoint:
 
 
 def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
-    """Return the busiest tenants of a row as JSON, as many as have room."""
+    """Return as many of a row's busiest tenants as fit, as JSON."""
     body = ""
     for tenant, point in islice(tenants.items(), MAX_TENANTS):
         entry = f"{rows.to_json(tenant)}:{rows.to_json([getattr(point, name) for name in TENANT_METRICS])}"

@@ -1,4 +1,4 @@
-"""Subscriptions of recipients to topics. A subscriber receives later sends, and keeps them after it unsubscribes."""
+"""Subscriptions of recipients to topics. A subscriber receives later sends, and keeps them after unsubscribing."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from bellcast.ports.list_scan import KeyScan
 from bellcast.storage import announcements, ensure, rows, scans
 from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
-# Topics of one statement that compares their names with a prefix.
+# Topics per statement that compares their names with a prefix.
 TOPIC_BATCH_ROWS = 1_000
 
 
@@ -65,7 +65,7 @@ def topics_of_all(prefix: str, after: tuple[str, str], limit: int) -> Script[Key
 
 
 def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
-    """Return the topics that the recipient subscribes to."""
+    """Return those of the topics that the recipient subscribes to."""
     found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": rows.to_json(topics)})
     return frozenset(topic for (topic,) in found)
 

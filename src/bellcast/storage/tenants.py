@@ -90,7 +90,7 @@ ERASED = (
 
 
 def erase(key: str, digest: str, now: int) -> Script[None]:
-    """Erase a tenant without recipients. Its digest stays: sessions that began before now are refused, also those of
+    """Erase a tenant without recipients. Its digest remains, so that sessions issued before now are refused, even for
     recipients that never existed."""
     for name in ERASED:
         yield Statement(name, {"tenant": key}, heavy=True)

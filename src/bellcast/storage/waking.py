@@ -1,4 +1,4 @@
-"""Events that runs of workflows may wait for."""
+"""Waking of workflow runs by events."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from bellcast.storage.script import Script, Statement
 
 
 def wake(runs: Sequence[str]) -> Script[None]:
-    """Record an event that each of these runs may wait for, and make those due that wait."""
+    """Record an event for each of these runs, and make waiting ones due."""
     if not runs:
         return
     for id, state in (yield Statement("runs_wake", {"ids": rows.to_json(runs)})):

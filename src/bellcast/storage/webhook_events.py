@@ -35,7 +35,7 @@ class WebhookEvents:
 
 
 def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
-    """Add events with their jobs, in the transaction of what they report."""
+    """Add events with their jobs, in the transaction of the reported change."""
     if not events:
         return
     added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]

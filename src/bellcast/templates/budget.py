@@ -1,4 +1,5 @@
-"""The budget of one rendering: its time, the size of each value, and the sizes of all values that its steps take and make."""
+"""The budget of one rendering: CPU time, the size of each value, and the total size of all values that its steps
+process."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +16,12 @@ TOO_LARGE = f"renders more than {MAX_BYTES // 1024} KiB"
 TOO_MUCH_WORK = "handles more data than a template may"
 # Every JSON value has a bounded form except whole numbers: 10**10**10 would take minutes.
 MAX_INTEGER = 2**64
-# Sizes that the steps of one rendering may add up to: the largest text passes through 16 steps. It bounds the memory too.
+# Maximum total size of the values of a rendering's steps: the largest text can pass through 16 steps. It bounds the
+# memory too.
 MAX_WORK = 16 * MAX_BYTES
 # The size of a value without its text. A value takes 8 to 56 bytes.
 VALUE_SIZE = 16
-# Variables without a value that a preview lists, and the characters of their paths.
+# Maximum variables without a value that a preview lists, and maximum characters of their paths.
 MAX_MISSING = 100
 MAX_PATH = 200
 
@@ -29,11 +31,11 @@ class BoundExceeded(Exception):
 
 
 class TimeExceeded(BoundExceeded):
-    """The rendering took too long, or something else in its thread did."""
+    """The rendering took too long, possibly because of something else in its thread."""
 
 
 class Rendering:
-    """One rendering in progress: its deadline, its variables, and names that templates used and that are missing."""
+    """One rendering in progress: its deadline, its variables, and the missing names that templates used."""
 
     def __init__(self, variables: Mapping[str, Any], *, is_strict: bool) -> None:
         self.variables = variables
@@ -49,7 +51,7 @@ class Rendering:
         self._work += size_of(value)
         if self._work > MAX_WORK:
             raise BoundExceeded(TOO_MUCH_WORK)
-        if monotonic() > self._deadline:  # read in a tenth of the time of `thread_time`
+        if monotonic() > self._deadline:  # takes a tenth of the time of `thread_time`
             self._check_time()
         return value
 
@@ -65,7 +67,7 @@ class Rendering:
             self.missing[path] = None
 
     def path_of(self, value: object, name: str) -> str:
-        """Return the path of the missing key `name` of `value`, as the template's author writes it."""
+        """Return the path of the missing key `name` of `value`, as written in the template."""
         for path, item in _walk(self.variables):
             if item is value:
                 return f"{path}.{name}"[:MAX_PATH]
@@ -88,7 +90,7 @@ def _walk(variables: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def size_of(value: Any) -> int:
-    """Return the size of a value when it is written: a list with the same large text twice has twice its size. Raises
+    """Return the size of a value in output: a list that contains the same large text twice has twice its size. Raises
     BoundExceeded above MAX_BYTES."""
     if value is None:
         return VALUE_SIZE
@@ -119,7 +121,7 @@ def charge(value: Any) -> Any:
 
 
 def charge_each(values: Iterable[Any]) -> Iterator[Any]:
-    """Charge each value. Values that are not used are not made."""
+    """Charge each value as it is consumed. Unused values are not created."""
     rendering = RENDERING.get()
     for value in values:
         yield rendering.charge(value)

@@ -1,4 +1,5 @@
-"""The filters and tests of templates, and bounded forms of those of Jinja that take more time than their result shows."""
+"""The filters and tests of templates, and bounded versions of those Jinja filters that can take much more time than
+their result suggests."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
@@ -10,10 +11,10 @@ from markupsafe import Markup, escape
 
 from bellcast.templates.budget import MAX_BYTES, RENDERING, TOO_LARGE, VALUE_SIZE, BoundExceeded, charge, charge_each
 
-# A float has 17 digits.
+# Maximum precision: a float has 17 digits.
 MAX_PRECISION = 20
 MAX_INDENT = 8
-# Each character of a text is compared with each of these.
+# Limited, because each character of the text is compared with each of these.
 MAX_TRIMMED_CHARACTERS = 100
 
 PLAIN_FILTERS = [
@@ -90,7 +91,7 @@ TESTS = [
 
 
 def bounded(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the filter or test with its arguments and its result charged."""
+    """Wrap a filter or test so that its arguments and its result are charged."""
 
     @wraps(filter)  # keeps Jinja's marks such as pass_environment
     def charged(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +104,7 @@ def bounded(filter: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def bounded_range(*bounds: int) -> range:
-    """`range` with as many numbers as a value may have."""
+    """`range`, limited to the maximum number of elements of a value."""
     numbers = range(*bounds)
     if len(numbers) > MAX_BYTES // VALUE_SIZE:
         raise BoundExceeded("counts too far with range()")
@@ -128,7 +129,7 @@ def _join(parts: Iterable[Any], separator: str = "", attribute: str | None = Non
 
 
 def concatenate(pieces: Iterable[str]) -> str:
-    """Join pieces of output, which are escaped already."""
+    """Join pieces of output that are already escaped."""
     pieces = list(pieces)
     if sum(map(len, pieces)) > MAX_BYTES:
         raise BoundExceeded(TOO_LARGE)
@@ -146,24 +147,24 @@ def _replace(text: Any, old: str, new: str) -> str:
 
 
 def _round(value: float, precision: int = 0, method: Any = "common") -> float:
-    # The filter of Jinja multiplies the value, which may be a text, by 10**precision.
+    # Jinja's filter multiplies the value, which may be a text, by 10**precision.
     if not isinstance(value, int | float) or not isinstance(precision, int) or abs(precision) > MAX_PRECISION:
-        raise BoundExceeded(f"rounds something else than a number, or to more than {MAX_PRECISION} digits")
+        raise BoundExceeded(f"rounds a value that is not a number, or to more than {MAX_PRECISION} digits")
     return filters.do_round(value, precision, method)
 
 
 @pass_environment
 def _sum(environment: Environment, values: Iterable[Any], attribute: str | None = None, start: float = 0) -> Any:
-    # Adding up n lists takes n² time.
+    # Adding n lists takes n² time.
     if not isinstance(start, int | float):
-        raise BoundExceeded("sums something else than numbers")
+        raise BoundExceeded("sums values that are not numbers")
     return filters.sync_do_sum(environment, values, attribute, start)
 
 
 @pass_eval_context
 def _tojson(context: Any, value: Any, indent: int | None = None) -> str:
     if indent is not None and (not isinstance(indent, int) or indent > MAX_INDENT):
-        raise BoundExceeded(f"indents by something else than at most {MAX_INDENT} spaces")
+        raise BoundExceeded(f"indents by a value that is not a number of at most {MAX_INDENT} spaces")
     return filters.do_tojson(context, value, indent)
 
 
@@ -174,7 +175,7 @@ def _trim(value: str, chars: str | None = None) -> str:
 
 
 def _striptags(value: Any) -> str:
-    # The filter of Jinja takes quadratic time.
+    # Jinja's filter takes quadratic time.
     text = _without(_without(str(value), "<!--", "-->"), "<", ">")
     return unescape(" ".join(text.split()))
 

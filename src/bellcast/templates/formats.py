@@ -34,12 +34,12 @@ FORMAT: ContextVar[Format] = ContextVar("format")
 
 
 class WrongValue(Exception):
-    """A filter got a value that it cannot write."""
+    """A filter got a value that it cannot format."""
 
 
 @lru_cache(1000)
 def find_locale(name: str) -> babel.Locale:
-    """Return the nearest locale that CLDR has: `de-AT`, `de`, else English."""
+    """Return the closest locale in CLDR: `de-AT`, `de`, else English."""
     tag = name
     while tag:
         try:
@@ -50,13 +50,13 @@ def find_locale(name: str) -> babel.Locale:
 
 
 def _loaded(locale: babel.Locale) -> babel.Locale:
-    """Read the data of a locale, which babel does when it is first used: within the time of a rendering."""
+    """Load the data of a locale. Otherwise babel would load it on first use, within the time limit of a rendering."""
     _ = locale.number_symbols
     return locale
 
 
 def _moment(value: Any) -> datetime:
-    """Return a time as RFC 3339 text or seconds since 1970; a text without an offset is local time."""
+    """Parse a time: RFC 3339 text or seconds since 1970. A text without an offset is local time."""
     zone = FORMAT.get().zone
     try:
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -86,7 +86,7 @@ def _shown(value: Any) -> str:
 
 def _length(length: str) -> Length:
     if length not in LENGTHS:
-        raise WrongValue(f"{_shown(length)} is no length: expected full, long, medium or short")
+        raise WrongValue(f"{_shown(length)} is not a length: expected full, long, medium or short")
     return length  # type: ignore[return-value]  # checked
 
 
@@ -96,7 +96,7 @@ def date(value: Any, length: str = MEDIUM) -> str:
 
 
 def time(value: Any, length: str = SHORT) -> str:
-    """`14:00`. Takes a time of day (`14:00`) too."""
+    """`14:00`. Also accepts a time of day (`14:00`)."""
     if isinstance(value, str) and len(value) <= len("14:00:00"):
         try:
             return dates.format_time(clock_time.fromisoformat(value), _length(length), locale=FORMAT.get().locale)
@@ -106,7 +106,7 @@ def time(value: Any, length: str = SHORT) -> str:
 
 
 def date_and_time(value: Any, length: str = MEDIUM) -> str:
-    """`10 Jun 2026, 14:00`: the date in this length, the time without seconds."""
+    """`10 Jun 2026, 14:00`: the date in the given length, the time without seconds."""
     moment, locale = _moment(value), FORMAT.get().locale
     pattern = dates.get_datetime_format(_length(length), locale)
     day = dates.format_date(moment, _length(length), locale=locale)
@@ -118,7 +118,7 @@ def number(value: Any, decimals: int | None = None) -> str:
     pattern = None
     if decimals is not None:
         if isinstance(decimals, bool) or not isinstance(decimals, int) or not 0 <= decimals <= 10:
-            raise WrongValue(f"{_shown(decimals)} is no number of decimals: expected 0 to 10")
+            raise WrongValue(f"{_shown(decimals)} is not a number of decimals: expected 0 to 10")
         pattern = "#,##0" + ("." + "0" * decimals if decimals else "")
     return numbers.format_decimal(_number(value), pattern, locale=FORMAT.get().locale)
 
@@ -126,7 +126,7 @@ def number(value: Any, decimals: int | None = None) -> str:
 def money(value: Any, currency: str = "EUR") -> str:
     """`€1,234.50` for an ISO 4217 currency."""
     if not isinstance(currency, str) or not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
-        raise WrongValue(f"{_shown(currency)} is no currency: expected ISO 4217 such as EUR")
+        raise WrongValue(f"{_shown(currency)} is not a currency: expected ISO 4217 such as EUR")
     return numbers.format_currency(_number(value), currency.upper(), locale=FORMAT.get().locale)
 
 

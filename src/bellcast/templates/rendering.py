@@ -1,4 +1,4 @@
-"""Render texts: syntax is checked when a template is stored, values when it is rendered."""
+"""Render texts. Syntax is checked when a template is stored, values when it is rendered."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -18,10 +18,10 @@ T = TypeVar("T")
 # Compiling takes about a millisecond, rendering 20 µs. A thousand texts are some 300 templates in three languages.
 CACHED_TEXTS = 1000
 
-# Characters of a text that is returned without a rendering: far below the limit of a rendering's size.
+# Maximum characters of a text that is returned without rendering: far below the size limit of a rendering.
 LONGEST_STATIC = 10_000
 NOT_SHARED: Any = object()
-# The variable of a layout with the HTML that it wraps.
+# The layout variable with the wrapped HTML.
 CONTENT = "content"
 
 _plain = Environment(formats.FILTERS, autoescape=False)
@@ -29,7 +29,7 @@ _html = Environment(formats.FILTERS, autoescape=True)
 
 
 class TemplateError(Exception):
-    """A text that cannot be rendered. `line` is set for errors of syntax, `variable` for a variable without a value."""
+    """A text that cannot be rendered. `line` is set for syntax errors, `variable` for a variable without a value."""
 
     def __init__(self, message: str, *, line: int | None = None, variable: str | None = None) -> None:
         super().__init__(message if variable is None else f"{variable} {message}")
@@ -49,13 +49,13 @@ def _compiled(source: str, *, is_html: bool) -> jinja2.Template:
 
 
 def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = False) -> None:
-    """Raise TemplateError with the line if the text is no template, or reads a variable that is not below one of `roots`."""
+    """Raise TemplateError with the line if the text is not a valid template, or reads a variable outside of `roots`."""
     _compiled(source, is_html=is_html)
     unknown = _roots(source, is_html=is_html) - roots - _plain.globals.keys()
     if not unknown:
         return
     tree = (_html if is_html else _plain).parse(source)
-    # Jinja also reports what only one branch of an `if` sets.
+    # Jinja also reports variables that only one branch of an `if` sets.
     unknown -= {one.name for one in tree.find_all(nodes.Name) if one.ctx != "load"}
     unknown -= {macro.name for macro in tree.find_all(nodes.Macro)}
     read: list[nodes.Name | nodes.NSRef] = [*tree.find_all(nodes.Name), *tree.find_all(nodes.NSRef)]
@@ -82,15 +82,16 @@ def _roots(source: str, *, is_html: bool) -> frozenset[str]:
 
 
 class SharedResults:
-    """Results for a page of recipients, made of texts that read nothing but `roots`, which have the same values for all."""
+    """Results shared by a page of recipients. They are computed from texts that read only `roots`, whose values are
+    equal for all."""
 
     def __init__(self, roots: frozenset[str]) -> None:
         self._roots = roots
         self._results: dict[Hashable, Any] = {}
 
     def find(self, key: Hashable, sources: Callable[[], Iterable[tuple[str, bool]]], make: Callable[[], T]) -> T:
-        """Return what `make` returned for this key. It is called each time if one of its sources, texts with whether they are
-        HTML, reads something else."""
+        """Return the stored result of `make` for this key. If one of its sources (texts, and whether they are HTML)
+        reads other variables, `make` is called each time."""
         found = self._results.get(key)
         if found is None:
             is_shared = all(
@@ -112,7 +113,8 @@ class Renderer:
         self.missing: list[str] = []
 
     def render(self, source: str, *, is_html: bool = False, content: str | None = None) -> str:
-        """Render a text. A layout has `content`: rendered HTML that is not escaped again. Raises TemplateError."""
+        """Render a text. `content` is the rendered HTML for a layout, which is not escaped again. Raises
+        TemplateError."""
         if _is_static(source):
             return _storable(source)
         template = _compiled(source, is_html=is_html)
@@ -134,8 +136,8 @@ class Renderer:
         try:
             return self._render_once(template, values)
         except budget.TimeExceeded:
-            # A garbage collection of a large process takes 0.8 s of the thread that it interrupts. It does not interrupt two
-            # renderings in a row.
+            # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
+            # renderings in a row, so the rendering is repeated.
             return self._render_once(template, values)
 
     def _render_once(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
@@ -150,18 +152,19 @@ class Renderer:
 
 
 def _is_static(source: str) -> bool:
-    """True for a short text that renders as itself. Every tag begins with a brace; Jinja2 changes line breaks only."""
+    """True for a short text that rendering would not change. Every tag begins with a brace, and in other text Jinja2
+    only changes line breaks."""
     return "{" not in source and "\r" not in source and not source.endswith("\n") and len(source) <= LONGEST_STATIC
 
 
 def _storable(text: str) -> str:
-    """Return the text, which UTF-8 can carry and every store can keep. Raises TemplateError."""
+    """Return the text if it can be encoded in UTF-8 and stored in every store. Raises TemplateError."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise TemplateError("cannot be rendered: the result is not valid Unicode text") from None
     if "\x00" in text:
-        raise TemplateError("cannot be rendered: the result has the NUL character")
+        raise TemplateError("cannot be rendered: the result contains the NUL character")
     return text
 
 

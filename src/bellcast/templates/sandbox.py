@@ -30,10 +30,10 @@ from bellcast.templates.budget import (
 )
 from bellcast.templates.filters import OWN_FILTERS, PLAIN_FILTERS, TESTS, bounded, bounded_range, concatenate
 
-# Names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
+# Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
 MAX_TOKENS = 5_000
 
-# Tags that read other templates have no loader to read from; the message is clearer when they are refused by name.
+# Tags that load other templates. There is no loader; refusing them by name gives a clearer message.
 REFUSED_TAGS = {nodes.Include: "include", nodes.Import: "import", nodes.FromImport: "from", nodes.Extends: "extends"}
 
 
@@ -76,7 +76,7 @@ class Missing(jinja2.Undefined):
     def __repr__(self) -> str:
         return str(self)
 
-    # Jinja binds these names to its own method when it makes the class.
+    # Jinja binds these names to its own method when it creates the class.
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _fail_with_undefined_error
     __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = _fail_with_undefined_error
     __pow__ = __rpow__ = __lt__ = __le__ = __gt__ = __ge__ = __neg__ = __pos__ = _fail_with_undefined_error
@@ -90,7 +90,7 @@ class Environment(SandboxedEnvironment):
     intercepted_unops = frozenset({"+", "-"})
 
     def __init__(self, filters: Mapping[str, Callable[..., Any]], *, autoescape: bool) -> None:
-        # Folding constants takes cubic time: a second for a chain of 170 filters.
+        # Constant folding takes cubic time: a second for a chain of 170 filters.
         super().__init__(
             autoescape=autoescape,
             optimized=False,
@@ -105,7 +105,7 @@ class Environment(SandboxedEnvironment):
         tests: dict[str, Any] = self.tests
         self.tests = {name: bounded(tests[name]) for name in TESTS}
         self.globals = {"range": bounded_range}
-        # Blocks, macros and `{% filter %}` collect pieces and join them with this.
+        # Used by blocks, macros and `{% filter %}` to join their pieces.
         self.concat: Any = concatenate
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -131,7 +131,7 @@ class Environment(SandboxedEnvironment):
         return Missing(obj=obj, name=str(rendering.charge(argument)))
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Every call in a template passes here."""
+        """Charge a call. Every call in a template passes through here."""
         rendering = RENDERING.get()
         rendering.charge([*args, *kwargs.values()])
         if isinstance(obj, LoopContext) and args:  # the next level of a recursive loop
@@ -139,7 +139,7 @@ class Environment(SandboxedEnvironment):
         return rendering.charge(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Every operation passes here."""
+        """Charge an operation. Every binary operation passes through here."""
         rendering = RENDERING.get()
         rendering.charge(left)
         rendering.charge(right)
@@ -167,7 +167,8 @@ class Environment(SandboxedEnvironment):
         return super()._generate(source, name, filename, defer_init)
 
     def _check_names(self, tree: nodes.Template) -> None:
-        """Jinja looks up filters and tests inside an `if` when it renders it, which is too late for the author."""
+        """Check the names of filters and tests. Inside an `if`, Jinja only looks them up when it renders, which is too
+        late for the author."""
         for kind, known in ((nodes.Filter, self.filters), (nodes.Test, self.tests)):
             for node in tree.find_all(kind):
                 if node.name not in known:
@@ -176,7 +177,7 @@ class Environment(SandboxedEnvironment):
 
 
 def _finalize(value: Any) -> Any:
-    """Charge a value before it is written. Jinja also calls this for constants, when it compiles a template."""
+    """Charge a value before it is output. Jinja also calls this for constants when it compiles a template."""
     rendering = RENDERING.get(None)
     if rendering is not None:
         rendering.charge(value)

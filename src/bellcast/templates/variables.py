@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
-# What content may read: the variables of sends, of workflows, and the content in a layout.
+# The variables available to content: those of sends and workflows, and the content in a layout.
 CONTENT_ROOTS = frozenset(
     {"data", "recipient", "actor", "tenant", "brand", "notification", "digest", "unsubscribe_url", "preferences_url"}
     | {"content", "event", "run", "steps"}

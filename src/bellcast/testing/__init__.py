@@ -1,6 +1,5 @@
-"""For the tests of your app: the real server in a thread, and a client that records what it sends.
-
-pytest loads the fixtures `bellcast_server` and `bellcast_fake` by itself."""
+"""Support for your app's tests: the real server in a thread, and a client that records its sends. pytest loads the
+fixtures `bellcast_server` and `bellcast_fake` automatically."""
 
 from bellcast.testing.fake import FakeBellcast, PublishedEvent, SentDraft
 from bellcast.testing.local_server import LocalServer

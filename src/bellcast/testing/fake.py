@@ -1,4 +1,4 @@
-"""A client for tests: it has all methods and refusals of the real one, and records sends."""
+"""A client for tests. It behaves like the real one, including errors, and records sends."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def __init__(self, server: LocalServer) -> None:
         self._inner: httpx.BaseTransport = server.app.loop_transport
-        # Tests use the same idempotency keys again, for other sends.
+        # Different tests use the same idempotency keys for different sends.
         self._test = uuid.uuid4().hex[:8]
         self._keys: set[str] = set()
         self.sent: list[SentDraft] = []
@@ -136,7 +136,7 @@ class FakeBellcast(Bellcast):
         self._transport.clear()
 
     def fail_with(self, error: BellcastError | None) -> None:
-        """Raise this error in every call from now on; None ends that."""
+        """Raise this error in all following calls; None ends that."""
         self._transport.failure = error
 
 

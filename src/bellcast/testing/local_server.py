@@ -11,12 +11,12 @@ from bellcast.client import AsyncBellcast, Bellcast, Credentials
 from bellcast.server import App, create_app, inprocess
 from bellcast.settings import load
 
-# Seconds; an idle machine needs a half.
+# Seconds; an idle machine needs half a second.
 START_TIMEOUT = 60.0
 
 
 class LocalServer:
-    """A Bellcast with an empty store, for as long as the block runs. `settings` are named as the flags of
+    """A Bellcast server with an empty store for the duration of the block. `settings` are named like the flags of
     `bellcast serve`."""
 
     def __init__(self, **settings: Any) -> None:

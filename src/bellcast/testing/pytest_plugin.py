@@ -1,4 +1,4 @@
-"""The fixtures that pytest loads from an installed Bellcast. Nothing of the server is imported before a test uses one."""
+"""Fixtures that pytest loads from an installed Bellcast. Server modules are not imported before a test uses them."""
 
 import sys
 from collections.abc import Iterator
@@ -29,8 +29,8 @@ def _bellcast_fake_server() -> Iterator["LocalServer"]:
 
 @pytest.fixture
 def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.MonkeyPatch) -> Iterator["FakeBellcast"]:
-    """A client that records: `.sent`, `.events`, `.sent_to()`, `.clear()`, `.fail_with()`. Clients that your code makes
-    with `Bellcast()` or `AsyncBellcast()` meanwhile record there too."""
+    """A client that records: `.sent`, `.events`, `.sent_to()`, `.clear()`, `.fail_with()`. Clients that your code
+    creates with `Bellcast()` or `AsyncBellcast()` during the test record there too."""
     from bellcast.client import AsyncBellcast, Bellcast
     from bellcast.testing import FakeBellcast, fake
 
@@ -45,7 +45,7 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
 
 
 def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
-    """Return a constructor that uses the recording transport, whatever the address and the secret."""
+    """Return a constructor that uses the recording transport, regardless of address and secret."""
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         if kwargs.get("transport") is None:
@@ -56,7 +56,7 @@ def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
 
 
 def _forget_recipients(server: "LocalServer") -> None:
-    """Delete what a test left, so that the next one starts with empty inboxes."""
+    """Delete all recipients of the previous test, so that the next one starts with empty inboxes."""
     bell = server.sync_client
     for tenant in (None, *bell.stats().get("tenants", {})):
         while listed := bell.recipients.list(tenant=tenant).recipients:

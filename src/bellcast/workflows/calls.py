@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 TYPES = frozenset({"http", "python"})
 HTTP_TIMEOUT_MS = 10_000
 FUNCTION_TIMEOUT_MS = 60_000
-# A step waits for a process that has its function; each process looks this often.
+# Poll interval: a step waits for a process that has its function.
 FUNCTION_POLL_MS = 5_000
 # Statuses after which the same request may succeed later.
 RETRYABLE = frozenset({401, 403, 408, 425, 429})
@@ -36,7 +36,7 @@ HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class FunctionRun(Struct, frozen=True, kw_only=True):
-    """What a function of a `python` step gets. `idempotency_key` is the same in every attempt."""
+    """The argument of a `python` step's function. `idempotency_key` is the same in every attempt."""
 
     id: str
     workflow: str
@@ -53,7 +53,7 @@ StepFunction = Callable[[FunctionRun], Any]
 
 
 class CallFailed(Exception):
-    """A call that failed; a temporary failure is retried, not before `retry_after` seconds."""
+    """A failed call. A temporary failure is retried, not before `retry_after` seconds."""
 
     def __init__(self, reason: str, *, is_temporary: bool, retry_after: float | None = None) -> None:
         super().__init__(reason)
@@ -82,7 +82,7 @@ class StepCalls:
         self._retries = delays
 
     def can_run(self, step: Step) -> bool:
-        """False for a function that this process does not have."""
+        """Return False if this process does not have the step's function."""
         return step.type != "python" or step.fields["function"] in self._functions
 
     async def call(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun) -> StepOutcome:
@@ -176,14 +176,14 @@ class StepCalls:
 
 
 async def _called(function: StepFunction, argument: FunctionRun) -> Any:
-    """Call an `async def` function here, any other in a thread."""
+    """Call an `async def` function in the event loop, any other in a thread."""
     if inspect.iscoroutinefunction(function):
         return await function(argument)
     return await function_threads.call(function, argument)
 
 
 def _header(name: str, value: str) -> str:
-    """Return the value of a header without surrounding white space. Raises InvalidValue if no retry could send it."""
+    """Return a header value without surrounding white space. Raises InvalidValue if it can never be sent."""
     if not HEADER_VALUE.fullmatch(value):
         raise InvalidValue(f"headers.{name} has a line break, another control character or a letter beyond Latin-1")
     return value.strip()

@@ -17,17 +17,17 @@ ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "eve
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
 ORDERINGS = frozenset({"lt", "lte", "gt", "gte"})
 WITHOUT_VALUE = frozenset({"exists", "empty"})
-# No readable condition is nested deeper.
+# Maximum nesting; readable conditions have less.
 MAX_DEPTH = 20
 MAX_CONDITIONS = 100
-# No list is longer than nine digits count; Python refuses numbers of more than 4,300.
+# Maximum digits of a list index. No list is longer than nine digits, and Python refuses numbers of more than 4,300.
 INDEX = re.compile("[0-9]{1,9}")
 
 Condition = Mapping[str, Any]
 
 
 def evaluate(condition: Condition, values: Mapping[str, Any]) -> bool:
-    """Evaluate a checked condition over root values by name."""
+    """Evaluate a validated condition with root values by name."""
     if "all" in condition:
         return all(evaluate(part, values) for part in condition["all"])
     if "any" in condition:
@@ -79,7 +79,7 @@ def _compare(operator: str, left: Any, right: Any) -> bool:
 
 
 def _equals(left: Any, right: Any) -> bool:
-    """Equality of JSON values."""
+    """Compare JSON values for equality."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, Mapping) and isinstance(right, Mapping):
@@ -116,7 +116,7 @@ def _is_list(value: Any) -> bool:
 
 
 def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -> None:
-    """Raise Invalid, naming the path of each part that is wrong. `step_keys` are the steps it may refer to."""
+    """Raise Invalid with the path of each wrong part. `step_keys` are the steps to which the condition may refer."""
     errors = list(errors_of(field, condition, step_keys))
     if errors:
         raise Invalid.fields(errors)
@@ -125,7 +125,7 @@ def check(field: str, condition: Any, step_keys: frozenset[str] = frozenset()) -
 def errors_of(
     field: str, condition: Any, step_keys: frozenset[str], roots: frozenset[str] = ROOTS
 ) -> Iterator[FieldError]:
-    """The parts of a condition that are wrong. Its variables begin with one of the roots."""
+    """Return the errors of a condition. Its variables must begin with one of the roots."""
     parts: list[tuple[str, Any, int]] = [(field, condition, 0)]
     count = 0
     while parts:

@@ -1,7 +1,7 @@
-"""Times of cron expressions: five fields with Debian's rules, also when the clocks change.
+"""Times of cron expressions: five fields with Debian's rules, including its rules for clock changes.
 
-A fixed time in the skipped hour fires right after it, a fixed time in the repeated hour once, the first time. A minute or
-hour that begins with `*` follows elapsed time.
+A fixed time in a skipped hour fires right after it; a fixed time in a repeated hour fires once, the first time. A
+minute or hour that begins with `*` follows elapsed time.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from cronsim import CronSim, CronSimError
 from bellcast.model import times
 
 FIELDS = 5
-# Every minute of an hour by number has 169 characters.
+# Maximum length: a list of every minute of an hour has 169 characters.
 MAX_LENGTH = 500
-# Expressions of one project are few; parsing one takes some 20 µs.
+# Maximum cached expressions. A project has few; parsing one takes some 20 µs.
 CACHED_EXPRESSIONS = 1000
 
 
@@ -36,7 +36,7 @@ def _fires(expression: str) -> bool:
 
 
 def after(expression: str, zone: ZoneInfo, moment: int) -> Iterator[int]:
-    """The times (UTC milliseconds) after `moment`, in order."""
+    """Yield the times (UTC milliseconds) after `moment`, in order."""
     for local in CronSim(expression, times.to_rfc3339(moment).astimezone(zone)):
         yield times.milliseconds(local.astimezone(UTC))
 
@@ -47,7 +47,7 @@ def next_after(expression: str, zone: ZoneInfo, moment: int) -> int:
 
 
 def between(expression: str, zone: ZoneInfo, start: int, end: int, limit: int) -> list[int]:
-    """Return the last `limit` times after `start` and not after `end`, oldest first."""
+    """Return the last `limit` times after `start` and up to `end`, oldest first."""
     found: list[int] = []
     for moment in CronSim(expression, times.to_rfc3339(end + 1).astimezone(zone), reverse=True):
         instant = times.milliseconds(moment.astimezone(UTC))

@@ -1,4 +1,4 @@
-"""Workflow definitions: JSON in, checked steps out. Every error names the path of the wrong part."""
+"""Workflow definitions: parses JSON to validated steps. Every error has the path of the wrong part."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -27,8 +27,8 @@ KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One step. `fields` are its own, as defined; `branches` and `otherwise` are of the type `branch`. `content` is what a
-    step of a channel sends if it has no template."""
+    """One step. `fields` are the fields of its type, as defined. `branches` and `otherwise` belong to the type
+    `branch`. `content` is the content of a channel's step without a template."""
 
     key: str
     type: str
@@ -40,16 +40,17 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Branch(Struct, frozen=True, kw_only=True):
-    """Steps with the condition under which they run."""
+    """Steps, and the condition under which they run."""
 
     condition: Mapping[str, Any]
     steps: tuple[Step, ...]
 
 
 class Definition(Struct, frozen=True, kw_only=True):
-    """A checked workflow. `ordered` are all steps in the order in which they may run, `awaited` the steps whose events
-    others wait for, `live_waits` those that wait for live events, `channels` those that its steps use; `refers_to_events` is
-    False if nothing depends on what recipients did, `has_counters` if no throttle or digest counts across runs."""
+    """A validated workflow. `ordered` are all steps in the order in which they may run, `awaited` the steps for whose
+    events others wait, `live_waits` the steps that wait for live events, and `channels` the channels used.
+    `refers_to_events` is False if nothing depends on recipients' actions, `has_counters` is False if there are no
+    throttles and digests."""
 
     type: str | None
     schema: Any
@@ -63,7 +64,7 @@ class Definition(Struct, frozen=True, kw_only=True):
 
     @property
     def is_independent(self) -> bool:
-        """True if the steps of a run read nothing that other runs or live events write."""
+        """True if the steps of a run do not depend on other runs or live events."""
         return not self.has_counters and not self.live_waits and all(step.type != "trigger" for step in self.ordered)
 
 
@@ -76,7 +77,7 @@ def _flattened(steps: Sequence[Step]) -> Iterator[Step]:
 
 
 def steps_below(steps: Sequence[Step]) -> Iterator[str]:
-    """The keys of these steps and of all steps in their branches."""
+    """Return the keys of these steps and of all steps in their branches."""
     return (step.key for step in _flattened(steps))
 
 
@@ -194,7 +195,7 @@ def _key_errors(path: str, key: Any, seen: SeenSteps) -> Errors:
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY or not KEY_CHARACTERS.issuperset(key):
         yield FieldError(path, f"must have 1 to {MAX_KEY} characters of A-Z a-z 0-9 _ -")
     elif key in seen.types:
-        yield FieldError(path, f"must be unique in the workflow: {key!r} is another step too")
+        yield FieldError(path, f"must be unique in the workflow: another step has the key {key!r}")
 
 
 def _branch_errors(path: str, step: Mapping[str, Any], seen: SeenSteps, depth: int) -> Errors:
@@ -272,5 +273,5 @@ def _wait_errors(path: str, step: Mapping[str, Any], seen: SeenSteps) -> Errors:
 
 
 def encode(value: Any) -> bytes:
-    """Return the definition as it is stored and compared: equal content is equal bytes."""
+    """Return the definition in its stored form, in which equal content has equal bytes."""
     return msgspec.json.encode(value, order="deterministic")

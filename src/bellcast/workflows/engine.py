@@ -1,7 +1,6 @@
-"""The transitions of runs. Pure: no I/O, no clock.
-
-`advance` goes as far as a run can go without I/O: it skips, branches, waits and ends. It stops at a step that needs I/O, for
-which the caller does the work and continues with `record`."""
+"""The transitions of runs. Pure: no I/O, no clock. `advance` takes a run as far as possible without I/O: it skips,
+branches, waits and ends. It stops at a step that needs I/O. The caller performs this step and continues with
+`record`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -25,18 +24,18 @@ from bellcast.workflows.step_fields import (
     seconds,
 )
 
-# Steps that the caller executes.
+# Types of steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})
-# Message states that show an event of a message.
+# Message states that imply an event of a message.
 SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
 MAX_RESULT = 64 * 1024
 MAX_REASON = 500
-# The longest durations of steps in seconds, where they differ from MAX_SECONDS.
+# Maximum durations of steps in seconds, if they differ from MAX_SECONDS.
 LONGEST = {"wait_for": MAX_WAIT_SECONDS, "http": MAX_HTTP_SECONDS, "python": MAX_FUNCTION_SECONDS}
 
 
 class StepFacts(Struct, frozen=True, kw_only=True):
-    """What happened to the inbox item and the messages of a step, in UTC milliseconds and states."""
+    """The state of a step's inbox item (UTC milliseconds) and messages."""
 
     seen_at: int | None = None
     read_at: int | None = None
@@ -56,8 +55,8 @@ NO_FACTS = StepFacts()
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):
-    """What a run reads besides its own state: the time, the recipient and its zone, the tenant, the facts of its steps, and
-    the live events that arrived for its waits."""
+    """Everything a run reads besides its own state: the time, the recipient and its time zone, the tenant, the facts of
+    its steps, and the live events that arrived for its waits."""
 
     now: int
     id: str
@@ -71,7 +70,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
 
 
 class StepOutcome(Struct, frozen=True, kw_only=True):
-    """The result of a step that the caller executed. `ends_run` is the status with which the run ends there."""
+    """The result of a step that the caller executed. If `ends_run` is set, the run ends with this status."""
 
     state: StepStatus = "done"
     reason: str | None = None
@@ -87,11 +86,11 @@ class StepOutcome(Struct, frozen=True, kw_only=True):
 
 
 class InvalidValue(Exception):
-    """A value that a step refers to has the wrong type: the step fails."""
+    """A value used by a step has the wrong type: the step fails."""
 
 
 class StepCrashed(Exception):
-    """A step without I/O raised an unforeseen error, the cause. `run` is the run whose step has failed."""
+    """A step without I/O raised an unexpected error (the exception's cause). `run` is the run whose step has failed."""
 
     def __init__(self, run: RunState) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ class StepCrashed(Exception):
 
 
 def values_of(run: RunState, around: Surroundings) -> dict[str, Any]:
-    """Return the roots of conditions and templates."""
+    """Return the variables of conditions and templates."""
     return {
         "data": run.data,
         "recipient": around.recipient,
@@ -129,8 +128,8 @@ def _rfc3339(moment: int | None) -> str | None:
 
 
 def advance(definition: Definition, run: RunState, around: Surroundings) -> tuple[RunState, Step | None]:
-    """Go on to the next step that needs I/O, and return it; None if the run waits or has ended. Raises
-    StepCrashed and RecursionError."""
+    """Advance to the next step that needs I/O, and return it; None if the run waits or has ended. Raises StepCrashed
+    and RecursionError."""
     while run.status not in ENDED:
         step = next((one for one in definition.ordered if run.step(one.key).state not in ENDED_STEPS), None)
         if step is None:
@@ -151,7 +150,7 @@ def advance(definition: Definition, run: RunState, around: Surroundings) -> tupl
 
 
 def _enter(step: Step, run: RunState, around: Surroundings) -> tuple[RunState, bool]:
-    """Execute a step as far as it needs no I/O; True if it needs some."""
+    """Execute a step as far as it needs no I/O. Return True if it needs I/O."""
     state = run.step(step.key)
     run = msgspec.structs.replace(run, status="running")
     if state.state == "pending" and not _is_wanted(step, run, around):
@@ -191,12 +190,12 @@ def _skip(run: RunState, step: Step, reason: str) -> RunState:
 
 
 def described(error: Exception) -> str:
-    """Return the reason of a step that raised an unforeseen error."""
+    """Return the failure reason of a step that raised an unexpected error."""
     return f"{type(error).__name__}: {error}"[:MAX_REASON]
 
 
 def fail(run: RunState, step: Step, reason: str) -> RunState:
-    """Return the run after a step that failed for good."""
+    """Return the run after a step that failed permanently."""
     return run.with_step(step.key, state="failed", reason=reason, due_at=None).ended("failed", reason)
 
 
@@ -223,13 +222,13 @@ def _delay_end(step: Step, run: RunState, around: Surroundings) -> int:
 
 
 def _moment(value: Any, around: Surroundings) -> int:
-    """Return a time with an offset, or a local time of the recipient."""
+    """Parse a time with an offset, or a local time of the recipient."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         found = None
     if found is None:
-        raise InvalidValue(f"until is no time: {str(value)[:100]!r}")
+        raise InvalidValue(f"until is not a time: {str(value)[:100]!r}")
     if found.tzinfo is None:
         zone = local_times.find_zone(around.zone)
         found = found.replace(tzinfo=zone or times.EPOCH.tzinfo)
@@ -258,7 +257,7 @@ def resolved(value: Any, run: RunState, around: Surroundings, render: Callable[[
 def _resolved(value: Any, values: Mapping[str, Any], render: Callable[[str], str] | None = None) -> Any:
     if isinstance(value, Mapping):
         if value.keys() == {"var"}:
-            return conditions.lookup(value["var"], values)  # of the app's data, which is no template
+            return conditions.lookup(value["var"], values)  # from the app's data, which is not a template
         return {name: _resolved(inner, values, render) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_resolved(inner, values, render) for inner in value]
@@ -335,7 +334,7 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
 
 # --- throttles and digests
 
-# Bytes of a run that are left for the steps after a digest.
+# Bytes of a run reserved for the steps after a digest.
 DIGEST_RESERVE = 16 * 1024
 
 
@@ -348,7 +347,7 @@ def throttle(counter: StepCounter, limit: int, window: int, now: int) -> tuple[S
 
 
 class DigestRules(Struct, frozen=True, kw_only=True):
-    """Times in milliseconds. `closes_at` is the end of a digest that opens now."""
+    """Rules of a digest, with times in milliseconds. `closes_at` is the end of a digest that opens now."""
 
     mode: str
     window: int
@@ -359,7 +358,7 @@ class DigestRules(Struct, frozen=True, kw_only=True):
 def collect(
     counter: StepCounter, rules: DigestRules, id: str, run: RunState, now: int
 ) -> tuple[StepCounter | None, StepOutcome]:
-    """Return a run that reaches a digest: it opens one, or adds itself and is merged. Returns the counter (None:
+    """Return a run that reaches a digest: it opens one, or adds itself and is merged. Also returns the counter (None:
     delete)."""
     if counter.run == id:
         return _close(counter, rules, run, now)
@@ -389,7 +388,8 @@ def _close(counter: StepCounter, rules: DigestRules, run: RunState, now: int) ->
 
 
 def _fitting(digest: Digest, run: RunState) -> Digest:
-    """Return the digest with as many items as the run has room for."""
+    """Return the digest with as many items as fit into the run."""
     room = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
-    items = digest.items or (run.data,)  # where the runs before it have left: its own did not fit beside theirs
+    # the runs before it have left the digest; its own item did not fit beside theirs
+    items = digest.items or (run.data,)
     return msgspec.structs.replace(digest, items=step_counters.within(items, room))

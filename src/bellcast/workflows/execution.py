@@ -1,8 +1,8 @@
-"""Executes runs: reads what a step needs, performs it, and commits the new state of the run with all effects.
+"""Executes runs: reads the input of a step, performs it, and commits the new state of the run with all effects.
 
-The runs of a page share their reads and one commit for all steps without calls to other servers. A call to another server
-begins after the commit of everything before it, and ends with a separate commit: if the process dies in between, only
-the call is repeated."""
+The runs of a page share their reads and one commit for all steps without calls to other servers. A call to another
+server begins after everything before it is committed, and ends with a separate commit. If the process dies in between,
+only the call is repeated."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -50,19 +50,19 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
-# Commits of a page. A run that conflicted with another commit each time is due again immediately.
+# Attempts to commit a page. A run that conflicts with another commit each time is due again immediately.
 MAX_COMMITS = 50
-# Variables of templates that are equal for all new runs of a trigger.
+# Template variables that are equal for all new runs of a trigger.
 SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
 
 
 class StaleRun(Exception):
-    """The run or a counter changed since it was read: it is read again."""
+    """The run or a counter changed since it was read, and must be read again."""
 
 
 class FanoutPage(Struct, frozen=True):
-    """The runs of a request with the effects and the events of their first steps. They move the fan-out from where it is to
-    `position`, or end it (None)."""
+    """The runs of a fan-out's page with the effects and events of their first steps. Adding the page moves the fan-out
+    to `position`, or ends it (None)."""
 
     fanout: NewFanout
     position: str | None
@@ -97,7 +97,7 @@ class RunExecutor:
         self._calls = calls
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
-        """Execute the steps that are due of a tenant's runs, up to their next calls. Safe to repeat."""
+        """Execute the due steps of a tenant's runs, up to their next calls. Safe to repeat."""
         return await self._execute([job.payload.decode() for job in jobs])
 
     async def begin(self, page: FanoutPage) -> FanoutPage:
@@ -123,8 +123,8 @@ class RunExecutor:
         return msgspec.structs.replace(page, runs=begun, events=events)
 
     async def add(self, page: FanoutPage) -> bool:
-        """Commit a page of a fan-out, and move the fan-out. False, and nothing written, if it does not run any more, has
-        moved, or excludes one of the recipients now."""
+        """Commit a page of a fan-out, and move the fan-out. Return False, and write nothing, if it no longer runs, has
+        moved, or now excludes one of the recipients."""
         added = await self._store.runs.add_page(
             BegunPage(
                 fanout=page.fanout,
@@ -177,7 +177,7 @@ class RunExecutor:
                 return
             try:
                 execution.state, step = engine.advance(execution.definition, execution.state, execution.around)
-            except RecursionError:  # a value nested deeper than Python's stack
+            except RecursionError:  # a value nested deeper than Python's stack allows
                 step = None
                 execution.state = execution.state.ended("failed", "too_large")
             except StepCrashed as crash:
@@ -195,12 +195,12 @@ class RunExecutor:
             execution.state = engine.record(execution.state, step, await self._steps.perform(execution, step))
 
     async def _is_active(self, stored: StoredRun) -> bool:
-        """False while the workflow is switched off. Runs of a deleted one finish."""
+        """False while the workflow is inactive. Runs of a deleted workflow finish."""
         current = await self._workflow_catalog.current(stored.owner, stored.workflow)
         return current is None or current.active
 
     def _pause(self, execution: Execution) -> None:
-        """Pause before the next step; a run that waits for a time or an event goes on waiting until then."""
+        """Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses afterwards."""
         state = execution.state
         if state.status == "waiting" and _waits_on(execution):
             execution.due_at, execution.is_unchanged = state.wakes_at, True
@@ -208,16 +208,16 @@ class RunExecutor:
             execution.state = msgspec.structs.replace(state, status="paused")
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
-        """Make runs due that were paused by an older state of their workflows than the stored one: the activation resumed
-        those that were paused by then."""
+        """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only
+        resumes runs that are already paused."""
         for owner, workflow in {(run.owner, run.workflow) for run in committed if run.state == "paused"}:
             await self._workflow_catalog.resume_if_active(owner, workflow)
 
     # --- the surroundings of a run
 
     async def _open(self, ids: Sequence[str]) -> tuple[list[Execution], list[str]]:
-        """Read those of a tenant's runs that have not ended, with what their steps need. A run that may change the counters
-        of another one waits for its commit: returns the ids of such runs too."""
+        """Read those of a tenant's runs that have not ended, with the input of their steps. A run that may change
+        counters of another run must wait for that run's commit; the ids of such runs are returned too."""
         found = {stored.id: stored for stored in await self._store.runs.find(ids) if stored.ended_at is None}
         opened: list[tuple[StoredRun, Definition]] = []
         waiting: list[str] = []
@@ -241,7 +241,7 @@ class RunExecutor:
         channels = frozenset[Channel]().union(*(definition.channels for _, definition in opened))
         recipients = await decision_inputs.read_recipients(self._store, tenant, keys, channels)
         settings, page = await self._router.tenant(tenant), ExecutionPage(recipients, shared)
-        # The runs of a fan-out begin with one state.
+        # All runs of a fan-out begin with the same state.
         first = None if shared is None else runs.decode(opened[0][0].body)
         return [
             await self._opened(stored, definition, first or runs.decode(stored.body), page, settings)
@@ -267,7 +267,7 @@ class RunExecutor:
         return Execution(stored=stored, definition=definition, state=state, around=around, page=page, waits=waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
-        """Return what happened to the inbox items and messages of the run's steps, if its definition refers to that."""
+        """Return the facts of the run's steps, if its definition refers to them."""
         if not definition.refers_to_events:
             return {}
         items = {step.notification: key for key, step in state.steps.items() if step.notification is not None}
@@ -327,7 +327,7 @@ class RunExecutor:
         )
 
     def _new_waits(self, execution: Execution) -> tuple[NewWait, ...]:
-        """Return the waits for live events whose topic was not known before. A wrong topic fails the run."""
+        """Return the waits for live events whose topic was not known before. An invalid topic fails the run."""
         definition, state, around = execution.definition, execution.state, execution.around
         if not definition.live_waits or state.status != "waiting":
             return ()
@@ -340,13 +340,13 @@ class RunExecutor:
             return ()
 
     async def _events(self, before: StoredRun, run: StoredRun) -> tuple[WebhookEvent, ...]:
-        """Return what webhooks get with the commit: a new state."""
+        """Return the webhook events of the commit, if the state is new."""
         if run.state == before.state:
             return ()
         return await self._router.webhooks.events(run.tenant, f"run.{run.state}", [as_change(run)])
 
     def _with_state(self, execution: Execution) -> StoredRun:
-        """Return the stored run with the new state; one that became too large fails."""
+        """Return the stored run with the new state. A run that became too large fails."""
         now = self._clock.now()
         state = execution.state = execution.state.timed(now)
         body = runs.encode(state)
@@ -380,7 +380,7 @@ class RunExecutor:
 
 
 def _waits_on(execution: Execution) -> bool:
-    """True if what the run waits for has not happened."""
+    """True if the event that the run waits for has not happened."""
     try:
         state, step = engine.advance(execution.definition, execution.state, execution.around)
     except (StepCrashed, RecursionError):

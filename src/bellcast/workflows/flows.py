@@ -32,7 +32,7 @@ AnyStepFunction = TypeVar("AnyStepFunction", bound=Callable[..., Any])
 
 
 class FlowCondition:
-    """A condition. Combine conditions by `&`, `|` and `~`."""
+    """A condition. Combine conditions with `&`, `|` and `~`."""
 
     def __init__(self, condition: Mapping[str, Any]) -> None:
         self.condition = condition
@@ -53,7 +53,7 @@ class FlowCondition:
 
 
 class FlowValue:
-    """A value that a run has: `flow.data.total`. Comparing it makes a condition."""
+    """A value of a run, such as `flow.data.total`. Comparing it creates a condition."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class FlowValue:
         return self._compared("gte", other)
 
     def is_in(self, values: object) -> FlowCondition:
-        """True for one of these values, or a part of this text."""
+        """True if the value is one of these values, or a part of this text."""
         return self._compared("in", values)
 
     def contains(self, value: object) -> FlowCondition:
@@ -110,7 +110,7 @@ class FlowValue:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON: a `FlowValue` becomes a reference, a timedelta seconds."""
+    """Convert a value to JSON: a `FlowValue` becomes a reference, a timedelta becomes seconds."""
     if isinstance(value, FlowValue):
         return {"var": object.__getattribute__(value, "_path")}
     if isinstance(value, FlowCondition):
@@ -192,7 +192,7 @@ class Flow:
 
     @contextlib.contextmanager
     def when(self, condition: FlowCondition) -> Iterator[None]:
-        """The steps of the block are skipped unless the condition holds when each is reached."""
+        """Steps in the block are skipped if the condition is false when they are reached."""
         self._conditions.append(condition)
         try:
             yield
@@ -201,7 +201,7 @@ class Flow:
 
     @contextlib.contextmanager
     def branch(self, key: str) -> Iterator["FlowBranches"]:
-        """The first branch whose condition holds runs: `with flow.branch("size") as size: with size.when(…): …`"""
+        """Run the first branch whose condition is true: `with flow.branch("size") as size: with size.when(…): …`"""
         branches = FlowBranches(self)
         outside, conditions = self._conditions, self._step_condition()
         self._conditions = []
@@ -225,7 +225,7 @@ class Flow:
         self._current.append({"key": key, "type": type, **self._step_condition(), **plain(fields)})
 
     def _step_condition(self) -> dict[str, Any]:
-        """The condition of the blocks around a step."""
+        """Return the combined condition of the enclosing blocks."""
         if not self._conditions:
             return {}
         conditions = [one.condition for one in self._conditions]
@@ -242,7 +242,7 @@ class FlowBranches:
 
     @contextlib.contextmanager
     def when(self, condition: FlowCondition) -> Iterator[None]:
-        """The steps of one branch."""
+        """Add the steps of one branch."""
         steps: list[dict[str, Any]] = []
         self.branches.append({"if": condition.condition, "steps": steps})
         with self._flow.steps_in(steps):
@@ -250,7 +250,7 @@ class FlowBranches:
 
     @contextlib.contextmanager
     def otherwise(self) -> Iterator[None]:
-        """The steps that run if no branch was chosen."""
+        """Add the steps that run if no branch was chosen."""
         self.otherwise_steps = []
         with self._flow.steps_in(self.otherwise_steps):
             yield
@@ -267,8 +267,8 @@ class Workflows:
     def define(
         self, key: str, *, type: str | None = None, data: Mapping[str, Any] | None = None
     ) -> Callable[[Callable[[Flow], None]], Callable[[Flow], None]]:
-        """Define a workflow by a function that describes its steps. `type` is that of its notifications, `data` a JSON Schema
-        of its triggers' data. Raises Invalid."""
+        """Define a workflow with a function that describes its steps. `type` is the type of its notifications, `data` a
+        JSON Schema for its triggers' data. Raises Invalid."""
         if key in self.definitions:
             raise ValueError(f"The workflow {key!r} is already defined.")
 
@@ -284,7 +284,8 @@ class Workflows:
         return register
 
     def function(self, name: str) -> Callable[[AnyStepFunction], AnyStepFunction]:
-        """Register a function for `python` steps: `async def`, or `def`, which runs in a thread. Its result is the step's."""
+        """Register a function for `python` steps: `async def`, or `def`, which runs in a thread. Its result becomes the
+        step's result."""
         if name in self.functions:
             raise ValueError(f"The function {name!r} is already registered.")
 
@@ -295,8 +296,9 @@ class Workflows:
         return register
 
     def task(self, name: str, *, cron: str, timezone: str = "UTC") -> Callable[[AnyStepFunction], AnyStepFunction]:
-        """Run a function by the clock, in one of the processes that have it: `async def`, or `def`, which runs in a thread. Its
-        argument has `trigger`, `notify` and `fired_at`. Raises Invalid for a wrong `cron` or `timezone`."""
+        """Run a function at scheduled times, in one of the processes that have it: `async def`, or `def`, which runs in
+        a thread. Its argument has `trigger`, `notify` and `fired_at`. Raises Invalid for a wrong `cron` or
+        `timezone`."""
         if name in self.tasks:
             raise ValueError(f"The task {name!r} is already registered.")
         schedule = Schedule(cron=cron, timezone=timezone)

@@ -1,6 +1,5 @@
-"""Threads for the app's functions that are not `async def`.
-
-asyncio's own threads also look up host names and check passwords: functions that hang must not use them up."""
+"""Threads for the app's functions that are not `async def`. asyncio's own threads also resolve host names and check
+passwords, so functions that hang must not use them up."""
 
 import asyncio
 import contextvars
@@ -9,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-# Functions that run at a time; the others wait. They mostly wait for the app's database and other servers.
+# Maximum concurrent functions; others wait. They mostly wait for the app's database and other servers.
 FUNCTION_THREADS = 32
 
 _threads = ThreadPoolExecutor(FUNCTION_THREADS, thread_name_prefix="bellcast-function")

@@ -14,8 +14,8 @@ from bellcast.workflows.definitions import Definition, Step
 
 
 def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[NewWait]:
-    """Return the waits of a run that begins: events count from its start. A topic that depends on what the run does
-    first is known when its step is reached."""
+    """Return the waits of a new run, for which events count from its start. A topic that depends on earlier steps is
+    only known when its step is reached."""
     values = {
         "data": state.data,
         "actor": state.actor,
@@ -67,7 +67,7 @@ def events_of(waits: Mapping[str, StoredWait]) -> dict[str, Any]:
 def missing(
     definition: Definition, run: StoredRun, state: RunState, variables: Variables, known: Mapping[str, StoredWait]
 ) -> Sequence[NewWait]:
-    """Return the waits of a waiting run that the store does not have, or has for another topic."""
+    """Return the waits of a waiting run that are not stored, or are stored with another topic."""
     found = []
     for step in definition.live_waits:
         if state.step(step.key).state != "waiting":

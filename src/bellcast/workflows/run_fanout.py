@@ -22,7 +22,7 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)
 
-# Other processes have enough work while the oldest due run is older: they look for jobs every half second.
+# While the oldest due run is older than this, other processes have enough work: they look for jobs every half second.
 BACKLOG_MS = 1_000
 
 
@@ -40,7 +40,7 @@ class RunFanout:
         *,
         shares_runs: bool,
     ) -> None:
-        """`shares_runs`: other processes of the store can execute some of the runs."""
+        """`shares_runs`: other processes on the same store can execute some of the runs."""
         self._store = store
         self._clock = clock
         self._workflow_catalog = workflow_catalog
@@ -72,7 +72,7 @@ class RunFanout:
                 fanout = msgspec.structs.replace(fanout, position=position)
 
     async def _has_backlog(self) -> bool:
-        """True if runs of fan-outs wait for a process."""
+        """True if runs of fan-outs are waiting for a process."""
         now = self._clock.now()
         groups = await self._store.jobs.due(now)
         return any(group.priority == FANOUT and group.run_at < now - BACKLOG_MS for group in groups)
@@ -82,12 +82,12 @@ class RunFanout:
             return await self._executor.begin(page)
         except BellcastError:
             raise
-        except Exception:  # the jobs of the runs find the one that failed
+        except Exception:  # the runs' jobs then find the run that failed
             log.exception("fanout_page_failed", fanout=page.fanout.id)
             return page
 
     async def _add(self, page: FanoutPage) -> bool:
-        """Commit a page. False if the fan-out has ended or moved, or excludes one of the recipients now."""
+        """Commit a page. Return False if the fan-out has ended or moved, or now excludes one of the recipients."""
         try:
             is_added = await self._executor.add(page)
         except BellcastError:
@@ -99,6 +99,6 @@ class RunFanout:
 
 
 def _with_jobs(fanout: NewFanout, position: str | None, request: TriggerRequest) -> FanoutPage:
-    """Return a page of runs whose jobs execute all of their steps: they find the one that fails."""
+    """Return a page of runs that start with their jobs, so that only the run that fails is affected."""
     runs = [BegunRun(run=run, due_at=run.created_at) for run in request.runs]
     return FanoutPage(fanout, position, request, runs, request.events)

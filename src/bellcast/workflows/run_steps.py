@@ -1,4 +1,4 @@
-"""Performs the steps of a run whose effects its next commit writes: sends, counters and triggers."""
+"""Performs steps of a run whose effects are written by its next commit: sends, counters and triggers."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -38,7 +38,7 @@ from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)
 
-# Triggers of triggers: a workflow that triggers itself ends here.
+# Maximum depth of triggers: stops a workflow that triggers itself.
 MAX_TRIGGER_DEPTH = 3
 DEFAULT_TYPE = "general"
 MAX_BY = 500
@@ -47,8 +47,8 @@ SERVER_ERROR = 500
 
 
 class ExecutionPage(Struct):
-    """What the runs of a tenant that are executed together have in common: the recipients' inputs, in a fan-out the results of
-    their templates, and the routes of their steps, by workflow and step."""
+    """Data shared by runs of a tenant that are executed together: the recipients' inputs, in a fan-out the results of
+    templates, and the routes of steps, by workflow and step."""
 
     recipients: RecipientInputs
     shared: SharedResults | None
@@ -68,12 +68,12 @@ class Execution(Struct, kw_only=True):
     triggers: list[TriggerRequest] = []
     watched: list[str] = []
     waits: Mapping[str, StoredWait] = {}
-    call: Step | None = None  # follows the commit
-    due_at: int | None = None  # of the next step, if no call follows
+    call: Step | None = None  # set after the commit
+    due_at: int | None = None  # for the next step, if no call follows
     is_unchanged: bool = False  # there is nothing to commit
 
     def values(self) -> dict[str, Any]:
-        """Return the variables of its templates."""
+        """Return the variables of the run's templates."""
         return engine.values_of(self.state, self.around)
 
 
@@ -141,7 +141,7 @@ class RunSteps:
     async def _route(self, execution: Execution, step: Step) -> SendRoute:
         """Return the route of a step, read once for the runs of a page. The runs of a fan-out have the same data."""
         stored, page = execution.stored, execution.page
-        key = (stored.workflow, id(step))  # the runs keep their steps
+        key = (stored.workflow, id(step))  # the runs keep their version's steps
         route = page.routes.get(key)
         if route is None:
             route = page.routes[key] = await self._router.step_route(
@@ -156,8 +156,8 @@ class RunSteps:
         return route if route.draft.data is execution.state.data else route.with_draft(_draft(execution))
 
     def _notification(self, execution: Execution, step: Step, now: int) -> str:
-        """Return the id under which decisions and messages are stored: the last inbox item's, unless it has a message
-        of this channel already."""
+        """Return the id under which decisions and messages are stored: the id of the last inbox item, unless that
+        already has a message of this channel."""
         used: set[str] = set()
         last: str | None = None
         for one in execution.definition.ordered:
@@ -171,7 +171,7 @@ class RunSteps:
         return last
 
     async def _template(self, tenant: str, step: Step) -> Template:
-        """Return the content of a step: its template's, or its own."""
+        """Return the content of a step: that of its template, or its own."""
         if step.content is not None:
             return step.content
         key = step.fields["template"]
@@ -208,7 +208,7 @@ class RunSteps:
                 revision=revision,
                 body=None if changed is None else msgspec.json.encode(changed),
                 run=None if changed is None else changed.run,
-                # A digest is closed by its run; what is left of it counts nothing after another window.
+                # A digest is closed by its run. Once its window has passed, a leftover counts nothing.
                 expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
             )
         )
@@ -229,7 +229,7 @@ class RunSteps:
 
     async def _counter(self, execution: Execution, step: Step) -> tuple[CounterKey, StepCounter, int]:
         stored, by = execution.stored, execution.state.step(step.key).by
-        if by is None:  # an open digest keeps its group while the recipient changes
+        if by is None:  # an open digest keeps its group even if the recipient changes
             by = self._rendered(execution, step.fields["by"]) if "by" in step.fields else ""
         key = CounterKey(stored.tenant, stored.workflow, step.key, stored.recipient, by[:MAX_BY])
         found = await self._store.runs.counter(key)
@@ -267,7 +267,7 @@ def _draft(execution: Execution) -> Draft:
 
 
 def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
-    """Return the outcome of a step that raised. Raises what ends when the store or the disk is available again."""
+    """Return the outcome of a step that raised. Re-raises temporary errors of the store and the disk."""
     if isinstance(error, BellcastError) and error.status >= SERVER_ERROR:
         raise error
     if isinstance(error, InvalidValue | TemplateError):
@@ -277,7 +277,7 @@ def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
 
 
 def _audience(to: Any) -> str | list[str] | Audience:
-    """Return the recipients that a value names: keys, a number, or an audience. Raises InvalidValue."""
+    """Return the recipients in a value: keys, a number, or an audience. Raises InvalidValue."""
     values = to if isinstance(to, list) else [to]
     if values and all(isinstance(one, str | int) and not isinstance(one, bool) for one in values):
         keys = [str(one) for one in values]

@@ -1,7 +1,8 @@
-"""Fires the schedules that are due.
+"""Fires due schedules.
 
-Each firing has an idempotency key of its time and of when the schedule was written: one that is repeated after a crash has no
-effect. With the time zone of each recipient, a firing is many requests, and each recipient is claimed for the local time."""
+Each firing has an idempotency key made of its time and the time when the schedule was written, so a firing that is
+repeated after a crash has no effect. With the time zone of each recipient, a firing consists of many requests, and each
+recipient is claimed for the local time."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -24,17 +25,18 @@ from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, Stored
 from bellcast.workflows.schedules import PROGRESS, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 
-# What the idempotency keys of firings begin with. Clients cannot send a control character.
+# Prefix of the idempotency keys of firings. Clients cannot send a control character.
 OWN_KEY = "\x1fschedule "
 SERVER_ERROR = 500
-# A local time is 26 hours long around the world; after downtime it may be made up for during another day.
+# Lifetime of claims. A local time lasts 26 hours around the world, and after downtime it may be made up for during
+# another day.
 CLAIM_MS = 3 * 86_400_000
-# As long as runs by default.
+# The default retention of runs.
 GENERATED_MS = 30 * 86_400_000
 
 
 class _Firing(Struct, frozen=True):
-    """A schedule that fires by zone; `source` must not change until its requests commit."""
+    """A schedule that fires by zone. `source` must not change until its requests commit."""
 
     name: ScheduleName
     schedule: StoredSchedule
@@ -42,7 +44,7 @@ class _Firing(Struct, frozen=True):
 
 
 class ScheduleFiring:
-    """Fires schedules, when they are due and on request."""
+    """Fires schedules when they are due, and on request."""
 
     def __init__(
         self,
@@ -59,13 +61,13 @@ class ScheduleFiring:
         self._limits = limits
 
     async def run(self, job: Job) -> int | None:
-        """Fire what is due. Return the next time, or None."""
+        """Fire a schedule for its due times. Return the next time, or None."""
         name = msgspec.json.decode(job.payload, type=ScheduleName)
         found = await self._schedules.find_stored(name.tenant, name.key)
         if found is None or not found[0].active:
             return None
         schedule, progress, body = found
-        # A cancelled trigger must not start afterwards.
+        # A cancelled trigger must not start.
         source = None if schedule.cancel_key is None else FiredSchedule(name.tenant, name.key, body)
         fire = self._run_by_zone if schedule.is_by_zone else self._run
         try:
@@ -77,7 +79,7 @@ class ScheduleFiring:
         return following
 
     async def _delete_generated(self, name: ScheduleName, progress: ScheduleProgress) -> int | None:
-        """Delete a schedule of a send that is long past; return when it is."""
+        """Delete a generated schedule that fired long ago; if it is not old enough, return when it will be."""
         now = self._engines().clock.now()
         if progress.last_at is None or progress.last_at + GENERATED_MS > now:
             return now + GENERATED_MS
@@ -107,7 +109,7 @@ class ScheduleFiring:
         await engines.store.documents.put(PROGRESS, name.tenant, name.key, body, engines.clock.now())
 
     async def _refusal(self, firing: Any) -> str | None:
-        """Return the error of a firing that was refused. Raises the errors after which it is repeated."""
+        """Return the error of a refused firing. Raises errors after which the firing is retried."""
         try:
             await firing
         except TooMany as error:
@@ -127,7 +129,7 @@ class ScheduleFiring:
         source: FiredSchedule | None = None,
     ) -> bytes:
         """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict, and
-        ScheduleChanged if the `source` is not stored like this any more."""
+        ScheduleChanged if the stored schedule is no longer `source`."""
         engines = self._engines()
         if schedule.workflow is None:
             return await sending.send(engines, self._limits, _send_of(schedule, tenant), claim, idempotency_key)
@@ -178,7 +180,7 @@ class ScheduleFiring:
         return error
 
     async def _pages(self, tenant: str, schedule: Schedule) -> AsyncIterator[Sequence[str]]:
-        """The recipients, page by page."""
+        """Yield the recipients in pages."""
         engines, to = self._engines(), schedule_times.recipients_of(schedule)
         if not isinstance(to, Audience):
             named = [to] if isinstance(to, str) else list(dict.fromkeys(to))
@@ -207,7 +209,7 @@ class ScheduleFiring:
                 return None
             try:
                 return await self._refusal(self.fire(tenant, _for(schedule, chosen), None, claim, firing.source))
-            except ClaimTaken:  # another process has the job too, because this one was slow
+            except ClaimTaken:  # another process also runs the job, because this one was slow
                 continue
 
 

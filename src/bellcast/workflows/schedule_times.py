@@ -1,4 +1,4 @@
-"""When a schedule fires: cron expressions and single times, in one time zone or in each recipient's. Pure."""
+"""Times of schedules: cron expressions and single times, in one time zone or in each recipient's. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,20 +19,20 @@ from bellcast.workflows import cron, triggers
 from bellcast.workflows.triggers import TriggerDraft
 
 MAX_AHEAD_MS = 366 * 86_400_000
-# A time that is this long past when it is read is a mistake, or was missed.
+# A time this far in the past is a mistake, or was missed.
 LATE_MS = 60_000
-# After downtime: how old the latest missed time may be, and how many of all are made up for.
+# After downtime: the maximum age of the latest missed time, and the maximum number of missed times to make up for.
 LATEST_MS = 24 * 3_600_000
 MAX_MISSED = 100
-# The time zone of each recipient instead of one for all.
+# Value of `timezone` for each recipient's own time zone.
 RECIPIENT_ZONE = "recipient"
-# The zones whose clocks show a time first (UTC+14) and last (UTC-12).
+# The zones that reach a local time first (UTC+14) and last (UTC-12).
 FIRST_ZONE, LAST_ZONE = ZoneInfo("Etc/GMT-14"), ZoneInfo("Etc/GMT+12")
 
 
 class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When to fire, by `cron` or `at`, and what: a `workflow` for `to`, or a `notification`. `timezone` is an IANA name, or
-    "recipient": then each recipient's own."""
+    """When to fire, by `cron` or `at`, and what: a `workflow` for `to`, or a `notification`. `timezone` is an IANA
+    name, or "recipient" for each recipient's own time zone."""
 
     cron: str | None = None
     at: str | None = None
@@ -51,7 +51,8 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class StoredSchedule(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A schedule with what only a trigger with `send_at` has. A generated one is deleted some time after it fired."""
+    """A schedule with additional fields for a trigger with `send_at`. A generated schedule is deleted some time after
+    it has fired."""
 
     actor: Actor | str | None = None
     cancel_key: str | None = None
@@ -59,7 +60,7 @@ class StoredSchedule(Schedule, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ScheduleProgress(Struct, frozen=True, kw_only=True):
-    """How far a schedule has fired: every time up to `until` (UTC milliseconds), since it was written."""
+    """The progress of a schedule: since it was written, it has fired for all times up to `until` (UTC milliseconds)."""
 
     until: int
     written_at: int = 0
@@ -68,14 +69,14 @@ class ScheduleProgress(Struct, frozen=True, kw_only=True):
 
 
 def check(schedule: Schedule, now: int, limits: Limits) -> None:
-    """Raise Invalid with all errors, except those of what it refers to."""
+    """Raise Invalid with all errors, except those of references."""
     errors = [*time_errors(schedule, now), *_content_errors(schedule, now, limits)]
     if errors:
         raise Invalid.fields(errors)
 
 
 def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bool = False) -> validation.FieldErrors:
-    """Return the errors of its times; `at` is the name of that field."""
+    """Return the errors of the times; `at` is the name of the field in errors."""
     if (schedule.cron is None) == (schedule.at is None):
         yield FieldError("cron", "must have either cron or at")
         return
@@ -131,8 +132,8 @@ def draft_of(schedule: Schedule) -> Draft:
 
 
 def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:
-    """Return the time of `at` in UTC milliseconds; None if it is none. Without an offset, it is local: in its own
-    time zone, or in this one."""
+    """Return the time of `at` in UTC milliseconds; None if it is not a time. Without an offset, it is local: in the
+    schedule's time zone, or in the given one."""
     try:
         moment = datetime.fromisoformat(schedule.at or "")
     except ValueError:
@@ -146,7 +147,7 @@ def _at(schedule: Schedule, zone: ZoneInfo) -> int | None:
 
 
 def zone_of(schedule: Schedule) -> ZoneInfo:
-    """Return the time zone of a schedule that has one for all."""
+    """Return the time zone of a schedule that has a single one."""
     return local_times.find_zone(schedule.timezone or "UTC") or local_times.UTC_ZONE
 
 
@@ -162,13 +163,13 @@ def times_after(schedule: Schedule, zones: Sequence[ZoneInfo], moment: int, coun
 
 
 def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[int]:
-    """Return the times after `until` to fire now, oldest first; of those missed, as the schedule wants."""
+    """Return the times after `until` to fire now, oldest first. Missed times are included as the schedule specifies."""
     if schedule.cron is not None:
         due = cron.between(schedule.cron, zone, until, now, MAX_MISSED)
     else:
         due = [at for at in times_after(schedule, [zone], until, 1) if at <= now]
         if schedule.is_by_zone and until == 0:
-            return due  # it has just been written: where the time has passed, it fires at once
+            return due  # it has just been written: in zones where the time has passed, it fires at once
     missed = [at for at in due if now - at > LATE_MS]
     on_time = due[len(missed) :]
     if schedule.missed == "all":
@@ -179,14 +180,14 @@ def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[
 
 
 def local_time(schedule: Schedule, zone: ZoneInfo, moment: int) -> str:
-    """Return what clocks show when it fires: the same text in all zones of one local time."""
+    """Return the local time at which it fires, which is the same text in all zones."""
     if schedule.at is not None:
         return schedule.at
     return times.to_rfc3339(moment).astimezone(zone).replace(tzinfo=None).isoformat()
 
 
 def world_times(schedule: Schedule) -> tuple[int, int] | None:
-    """Return when the local time of `at` is first and last anywhere; None for cron."""
+    """Return the first and the last moment at which the local time of `at` occurs anywhere; None for cron."""
     first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
     return None if first is None or last is None else (first, last)
 

@@ -29,15 +29,16 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 JOB_KIND = "schedule"
-# Recipients may move to another zone: then their next time is found this much later at most.
+# Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this
+# much later.
 ZONE_POLL_MS = 3_600_000
-# Waiting triggers with one cancel key that are read at once.
+# Maximum waiting triggers with one cancel key that are read at once.
 CANCEL_PAGE = 100
-# Fields of a send that its schedule has instead, or that are of the request.
+# Fields of a send that belong to its schedule or to the request instead.
 NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
 
 
-# Decides for a tenant, a workflow, the type of its notifications, recipients and channels.
+# Plans the decisions for a tenant, a workflow, the type of its notifications, recipients and channels.
 PlanSteps = Callable[[str, str, str | None, Sequence[str], Sequence[Channel]], Awaitable[Sequence[NewDecision]]]
 
 
@@ -54,7 +55,7 @@ def job_id(tenant: str, key: str) -> str:
 
 
 class Schedules:
-    """Writes schedules, and those of sends and triggers at a later time."""
+    """Writes schedules, including those of sends and triggers at a later time."""
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class Schedules:
     # --- writing
 
     async def put(self, tenant: str, key: str, schedule: Schedule) -> bool:
-        """Write a checked schedule, which fires from now on; return whether it is new. Raises Invalid for an unknown
+        """Write a validated schedule, which takes effect now; return whether it is new. Raises Invalid for an unknown
         workflow."""
         engines = self._engines()
         await self.check_references(tenant, schedule)
@@ -87,7 +88,7 @@ class Schedules:
         return is_new
 
     async def check_references(self, tenant: str, schedule: Schedule) -> None:
-        """Raise Invalid for an unknown workflow, and for data that its schema does not allow."""
+        """Raise Invalid for an unknown workflow, or for data that does not match its schema."""
         if schedule.workflow is None:
             return
         workflow = await self._workflow_catalog.find(tenant, schedule.workflow)
@@ -96,13 +97,13 @@ class Schedules:
         triggers.check_data(workflow, schedule.data)
 
     async def _new(self, tenant: str, key: str, schedule: StoredSchedule) -> NewSchedule:
-        """Return a schedule that fires from now on."""
+        """Return a new schedule that takes effect now."""
         now = self._engines().clock.now()
         progress = new_progress(schedule, now)
         following = await self.times_after(tenant, schedule, progress.until, 1)
         world = schedule_times.world_times(schedule) if schedule.is_by_zone else None
         if schedule.is_by_zone and world is None:
-            following = [*following, now + ZONE_POLL_MS]  # recipients may come, or move to an earlier zone
+            following = [*following, now + ZONE_POLL_MS]  # recipients may be added, or move to an earlier zone
         job = Job(
             id=job_id(tenant, key),
             kind=JOB_KIND,
@@ -131,7 +132,7 @@ class Schedules:
         return None if found is None else found[:2]
 
     async def find_stored(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress, bytes] | None:
-        """Return a schedule, its progress, and its body as it is stored."""
+        """Return a schedule, its progress, and its stored body."""
         documents = self._engines().store.documents
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
@@ -181,8 +182,8 @@ class Schedules:
     # --- sends and triggers with `send_at`
 
     async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
-        """Schedule a send; return the answer. A time that has passed is due at once if `allows_past`. Raises Invalid and
-        IdempotencyMismatch."""
+        """Schedule a send; return the answer. With `allows_past`, a time that has passed is due at once. Raises Invalid
+        and IdempotencyMismatch."""
         tenant = DEFAULT_TENANT if draft.tenant in (None, EVERY_TENANT) else str(draft.tenant)
         if (answer := await self._stored_answer(tenant, draft.idempotency_key, draft)) is not None:
             return answer
@@ -198,8 +199,8 @@ class Schedules:
         return await self._later(tenant, schedule, draft.idempotency_key, draft)
 
     async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
-        """Commit a checked trigger, or a schedule for one with `send_at`; return the answer. Raises NotFound, Conflict, Invalid
-        and IdempotencyMismatch."""
+        """Commit a validated trigger, or a schedule if it has `send_at`; return the answer. Raises NotFound, Conflict,
+        Invalid and IdempotencyMismatch."""
         if draft.send_at is not None or draft.timezone is not None:
             return await self.trigger_later(workflow, draft)
         answer = await self._triggers.trigger(workflow, draft)
@@ -207,7 +208,8 @@ class Schedules:
         return answer
 
     async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:
-        """Schedule a checked trigger; return the answer. Raises NotFound, Conflict, Invalid and IdempotencyMismatch."""
+        """Schedule a validated trigger; return the answer. Raises NotFound, Conflict, Invalid and
+        IdempotencyMismatch."""
         tenant = draft.tenant or DEFAULT_TENANT
         if (answer := await self._stored_answer(tenant, draft.idempotency_key, [workflow, draft])) is not None:
             return answer
@@ -217,9 +219,8 @@ class Schedules:
         return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
 
     async def plan(self, workflow: str, draft: TriggerDraft) -> tuple[int | None, Sequence[NewDecision]]:
-        """Return what the sending steps of a checked trigger would decide now: the number of recipients, None for an
-        audience of more than 10,000, and the decisions for the first of them. Raises NotFound, Conflict and
-        Invalid."""
+        """Return what the sending steps of a validated trigger would decide now: the number of recipients, None for an
+        audience of more than 10,000, and the decisions for the first of them. Raises NotFound, Conflict and Invalid."""
         if draft.send_at is not None or draft.timezone is not None:
             self._check_time(_later(workflow, draft))
         request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
@@ -242,8 +243,9 @@ class Schedules:
         *,
         is_dry_run: bool = False,
     ) -> int:
-        """Cancel the triggers of a workflow that have this key and wait for their time, for all recipients or some; return
-        for how many. A trigger to an audience counts as one, and is cancelled as a whole only. A dry run only counts."""
+        """Cancel the waiting triggers of a workflow that have this key, for all or some recipients; return the number
+        of recipients. A trigger to an audience counts as one, and can only be cancelled as a whole. A dry run only
+        counts."""
         documents, cancelled = self._engines().store.documents, 0
         prefix = after = _cancel_prefix(StoredSchedule(workflow=workflow, cancel_key=cancel_key))
         while True:
@@ -277,8 +279,8 @@ class Schedules:
     async def _without(
         self, tenant: str, key: str, schedule: StoredSchedule, recipients: Sequence[str] | None
     ) -> tuple[StoredSchedule | None, int]:
-        """Return the schedule without these recipients, None if none is left; and for how many of them it has not
-        fired."""
+        """Return the schedule without these recipients (None if none is left), and the number of them for which it has
+        not fired."""
         to = schedule_times.recipients_of(schedule)
         if isinstance(to, Audience):
             return (None, 1) if recipients is None else (schedule, 0)
@@ -300,8 +302,8 @@ class Schedules:
             raise Invalid.fields(errors)
 
     async def _stored_answer(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
-        """Return the answer to the earlier request that this one repeats: since then, its time may have passed, and its workflow
-        may have changed."""
+        """Return the stored answer if this request repeats an earlier one, whose time may have passed and whose
+        workflow may have changed."""
         if idempotency_key is None:
             return None
         engines = self._engines()
@@ -330,8 +332,8 @@ class Schedules:
 
 
 def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:
-    """Return the progress of a schedule that fires from now on. An `at` that has passed still fires; by zone, it fires wherever
-    the time has passed."""
+    """Return the initial progress of a schedule. An `at` that has just passed still fires; with a time per zone, in all
+    zones where the time has passed."""
     return ScheduleProgress(until=0 if schedule.cron is None else now, written_at=now)
 
 
@@ -351,7 +353,7 @@ def _later(workflow: str, draft: TriggerDraft) -> StoredSchedule:
 
 
 def _cancel_prefix(schedule: StoredSchedule) -> str:
-    """Return what the cancel names of a workflow's triggers with one key begin with: keys may hold any text."""
+    """Return the prefix of the cancel names of a workflow's triggers with one key, which may be any text."""
     text = msgspec.json.encode([schedule.workflow, schedule.cancel_key])
     return f"{hashlib.sha256(text).hexdigest()}:"
 

@@ -10,17 +10,17 @@ from typing import Any
 from bellcast.errors import FieldError
 
 MAX_DEPTH = 20
-# Schemas in a schema: more than a trigger has fields.
+# Maximum schemas in a schema: more than a trigger has fields.
 MAX_SCHEMAS = 1_000
-# Values of an enum, and names of `required`.
+# Maximum values of an enum, and names in `required`.
 MAX_VALUES = 1_000
-# Units of checking a value, each at most about 2 µs: `data` of 64 KiB and a schema of 256 KiB could take minutes.
+# Maximum units of work per value, each at most about 2 µs: `data` of 64 KiB and a schema of 256 KiB could take minutes.
 MAX_WORK = 100_000
-# Values of an enum in an error.
+# Maximum values of an enum in an error.
 SHOWN = 100
 # Comparisons with values of an enum that are one unit.
 COMPARISONS = 16
-# Keywords that describe and do not restrict.
+# Keywords that only describe.
 ANNOTATIONS = frozenset({"$schema", "$id", "$comment", "title", "description", "default", "examples", "format"})
 TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, Mapping),
@@ -43,24 +43,24 @@ KEYWORDS = ANNOTATIONS | {
 
 
 class TooMuchWork(Exception):
-    """Checking a value takes longer than the server can wait."""
+    """Checking a value takes too long."""
 
 
 class Work:
-    """What may still be done to check a value."""
+    """The remaining budget for checking a value."""
 
     def __init__(self) -> None:
         self._left = MAX_WORK
 
     def take(self, comparisons: int) -> None:
-        """Take one unit, and those of some comparisons. Raises TooMuchWork."""
+        """Charge one unit, plus the units of some comparisons. Raises TooMuchWork."""
         self._left -= 1 + comparisons // COMPARISONS
         if self._left < 0:
             raise TooMuchWork
 
 
 def schema_errors(path: str, schema: Any) -> Iterator[FieldError]:
-    """The parts of a schema that are wrong or not supported."""
+    """Return the errors of a schema: parts that are wrong or not supported."""
     for number, (inner_path, inner, depth) in enumerate(_nested(path, schema)):
         if number >= MAX_SCHEMAS:
             yield FieldError(path, f"must have at most {MAX_SCHEMAS} schemas")
@@ -69,7 +69,7 @@ def schema_errors(path: str, schema: Any) -> Iterator[FieldError]:
 
 
 def _nested(path: str, schema: Any) -> Iterator[tuple[str, Any, int]]:
-    """A schema and those in it, with their paths and depths, outer ones first."""
+    """Yield a schema and its nested schemas with their paths and depths, outer ones first."""
     schemas = deque([(path, schema, 0)])
     while schemas:
         inner_path, inner, depth = schemas.popleft()
@@ -138,7 +138,7 @@ def _schemas_in(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Any
 
 
 def errors_of(path: str, value: Any, schema: Any) -> Iterator[FieldError]:
-    """The parts of a value that a checked schema forbids."""
+    """Return the errors of a value that does not match a validated schema."""
     try:
         yield from _errors(path, value, schema, Work())
     except TooMuchWork:
@@ -167,7 +167,7 @@ def _errors(path: str, value: Any, schema: Any, work: Work) -> Iterator[FieldErr
 
 
 def _choice_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:
-    """The errors of `enum` and `const`."""
+    """Return the errors of `enum` and `const`."""
     choices = schema.get("enum", ())
     if "enum" in schema:
         work.take(len(choices) * _size(value))
@@ -180,7 +180,7 @@ def _choice_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work)
 
 
 def _size(value: Any) -> int:
-    """Return the number of values in a value, with itself: what comparing it takes."""
+    """Return the number of values in a value, including itself: the cost of comparing it."""
     parts, size = [value], 0
     while parts:
         part = parts.pop()
@@ -193,7 +193,7 @@ def _size(value: Any) -> int:
 
 
 def _shown(value: Any) -> str:
-    """A value in an error. A list or an object may be long."""
+    """Format a value for an error. Lists and objects may be long."""
     if isinstance(value, Mapping | list):
         return "the object of the schema" if isinstance(value, Mapping) else "the list of the schema"
     return str(value)[:100]

@@ -1,6 +1,6 @@
-"""Event sources: a live event of the app becomes a send or a trigger, and ends the waits of runs.
+"""Event sources: a live event of the app causes a send or a trigger, and ends the waits of runs.
 
-The rules are read again after CACHE_SECONDS, so that publishing an event without any takes no read of the store."""
+The rules are cached for CACHE_SECONDS, so that publishing an event without any rules needs no read of the store."""
 
 import asyncio
 import contextlib
@@ -32,14 +32,14 @@ from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
 log = structlog.get_logger(__name__)
 
 SOURCES, ERRORS = "sources", "source-errors"
-# Rules of one read.
+# Rules per read.
 PAGE = 1000
-# Publishing waits this long for changed rules, then goes on with those of before.
+# Publishing waits this long for the new rules, then continues with the old ones.
 READ_TIMEOUT_SECONDS = 1.0
-# Runs that one transaction wakes: about 10 ms.
+# Maximum runs that one transaction wakes: about 10 ms.
 WAKE_BATCH_ROWS = 250
 SERVER_ERROR = 500
-# What the idempotency keys of sends and triggers begin with. Clients cannot send a control character.
+# Prefix of the idempotency keys of sends and triggers. Clients cannot send a control character.
 OWN_KEY = "\x1fsource "
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
@@ -49,8 +49,9 @@ ROOTS = frozenset({"event", "topic"})
 
 
 class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A live event of the app (`event`, on a `topic` or, with null, to a recipient) becomes a `notification`, or triggers a
-    `workflow`. A placeholder such as `{provider}` in the topic is `topic.provider` in templates and in the condition `if`."""
+    """Maps a live event of the app (`event`, on a `topic` or, with null, to a recipient) to a `notification` or the
+    trigger of a `workflow`. A placeholder such as `{provider}` in the topic is `topic.provider` in templates and in the
+    condition `if`."""
 
     event: str
     topic: str | None = None
@@ -62,7 +63,7 @@ class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 def check(source: EventSource, limits: Limits) -> None:
-    """Raise Invalid with all errors, except those of what it refers to."""
+    """Raise Invalid with all errors, except those of references."""
     errors = [
         *validation.text("event", source.event, limits.event_name),
         *_topic_errors(source, limits),
@@ -126,21 +127,21 @@ def _template_errors(path: str, value: Any) -> validation.FieldErrors:
 
 @lru_cache(PAGE)
 def _parts(topic: str) -> tuple[str, ...]:
-    """Text, name, text, name, …, text."""
+    """Split a topic into text, name, text, name, …, text."""
     return tuple(PLACEHOLDER.split(topic))
 
 
 def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
-    """Return the values of the placeholders; None if the topic does not fit. A placeholder is one part between dots,
-    the longest that fits; at the end, it is all that remains. Takes linear time: a regular expression would try all
-    combinations."""
+    """Return the values of the placeholders; None if the topic does not match. A placeholder matches one part between
+    dots, as long as possible; at the end, it matches the rest. Takes linear time, whereas a regular expression would
+    try all combinations."""
     first, *rest = _parts(pattern)
     names, texts = rest[0::2], rest[1::2]
     if not names:
         return {} if topic == first else None
     if not topic.startswith(first):
         return None
-    # From the end: for each placeholder, where it ends if it begins at a position, or None.
+    # Computed from the end: for each placeholder, where it ends if it begins at a position, or None.
     ends: list[list[int | None]] = []
     for text in reversed(texts):
         ends.insert(0, _ends(topic, text, ends[0] if ends else None))
@@ -155,7 +156,8 @@ def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
 
 
 def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int | None]:
-    """For each position, the last end of a placeholder that begins there, before `text` and what follows."""
+    """Return for each position the last end of a placeholder that begins there and is followed by `text` and the
+    rest."""
     size = len(topic)
     if following is None and not text:
         return [size] * size + [None]
@@ -175,7 +177,7 @@ def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int
 
 
 def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
-    """Return the roots of templates and conditions; None if the event does not fit."""
+    """Return the variables of templates and conditions; None if the event does not match."""
     names: dict[str, str] = {}
     if (source.topic is None) != (event.topic is None):
         return None
@@ -211,7 +213,7 @@ class Rules(Struct, frozen=True):
     overridden: frozenset[tuple[str, str]]  # tenants with their own source of a key
 
     def sources_of(self, event: LiveEvent) -> Iterator[tuple[str, EventSource]]:
-        """The sources of this event name that apply in the event's tenant, with their keys."""
+        """Return the sources for this event name that apply in the event's tenant, with their keys."""
         for owner, key, source in self.sources.get(event.name, ()):
             if owner == event.tenant or (owner == PROJECT and (event.tenant, key) not in self.overridden):
                 yield key, source
@@ -225,7 +227,7 @@ NO_RULES = Rules({}, {}, frozenset())
 
 
 class Sources:
-    """Finds what follows from live events, and commits it."""
+    """Executes and commits the reactions to live events."""
 
     def __init__(
         self,
@@ -246,11 +248,11 @@ class Sources:
         self._reading: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
-        """Read the rules again: this process changed one."""
+        """Drop the cached rules after this process changed one."""
         self._valid_until = 0
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
-        """Return whether a source fits one of the events, or a workflow waits for its name."""
+        """Return whether a source matches one of the events, or a workflow waits for its name."""
         rules = await self._current()
         return any(
             rules.is_awaited(event)
@@ -259,7 +261,7 @@ class Sources:
         )
 
     async def react(self, events: Sequence[LiveEvent], key: str | None) -> None:
-        """Commit what follows from events: sends and triggers of sources, and the end of waits."""
+        """Commit the reactions to events: sends and triggers of sources, and the end of waits."""
         rules = await self._current()
         if not rules.sources and not rules.awaited:
             return
@@ -277,7 +279,7 @@ class Sources:
         if not is_valid:
             if self._reading is None or self._reading.done():
                 self._reading = asyncio.ensure_future(self._read())
-            # A store that does not answer must not stop live events that have no rules.
+            # A store that does not respond must not block live events without rules.
             with contextlib.suppress(TimeoutError, BellcastError):
                 await asyncio.wait_for(asyncio.shield(self._reading), READ_TIMEOUT_SECONDS)
         return self._rules
@@ -310,7 +312,7 @@ class Sources:
     # --- sends and triggers
 
     async def _apply(self, key: str, source: EventSource, event: LiveEvent, own_key: str | None) -> None:
-        """Send or trigger, if the event fits. A rule that fails blocks nothing."""
+        """Send or trigger, if the event matches. A failing rule does not affect others."""
         try:
             values = values_of(source, event)
             if values is not None:
@@ -330,7 +332,7 @@ class Sources:
         await self._save_error(event.tenant, key, reason)
 
     async def _save_error(self, tenant: str, key: str, reason: str) -> None:
-        """Store the error for the event's tenant: it may quote the event."""
+        """Store the error for the event's tenant, because it may contain data of the event."""
         engines = self._engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
         await engines.store.documents.put(ERRORS, tenant, key, body, engines.clock.now())
@@ -352,7 +354,7 @@ class Sources:
             filled = _filled(source.notification, values, renderer)
             filled["to"] = _numbers_as_text(filled.get("to"))
             draft = msgspec.convert(filled, Draft)
-            # A tenant's event sends in this tenant alone; the default tenant's may name any.
+            # A tenant's event can only send within this tenant; the default tenant's events may name any tenant.
             own = draft.tenant if tenant == DEFAULT_TENANT else tenant
             draft = msgspec.structs.replace(draft, tenant=own)
             own_key = own_key if draft.idempotency_key is None else None
@@ -368,7 +370,7 @@ class Sources:
     # --- waits
 
     async def _end_waits(self, event: LiveEvent) -> None:
-        """Give the event to the runs that wait for it."""
+        """Deliver the event to the runs that wait for it."""
         engines, value = self._engines(), live_waits.values_of(event)
         body = msgspec.json.encode(value)
         after = ("", "")
@@ -389,7 +391,7 @@ class Sources:
 
 
 def _numbers_as_text(to: Any) -> Any:
-    """Recipients whose keys are numbers in the event's data."""
+    """Convert recipients' keys that are numbers in the event's data to text."""
     if isinstance(to, list):
         return [_numbers_as_text(one) for one in to]
     return str(to) if isinstance(to, int) and not isinstance(to, bool) else to

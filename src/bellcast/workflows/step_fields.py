@@ -1,4 +1,4 @@
-"""The fields of workflow steps: which a type has, and the rule of each. Every error names the path of the wrong part."""
+"""The fields of workflow steps by type, and the rule of each. Every error has the path of the wrong part."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -35,8 +35,8 @@ MESSAGE_EVENTS = ("delivered", "bounced", "failed")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # RFC 9110 §5.6.2: a token.
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-# The client sets these: with a length or coding of its own, a request could carry a second one past a proxy, and another
-# host would choose a site that the address check has not seen. The signature is Bellcast's.
+# The HTTP client sets these headers. With its own length or transfer coding, a request could smuggle a second one past
+# a proxy; another Host would select a site that the address check has not seen. The signature is Bellcast's.
 SET_HEADERS = frozenset(
     {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
     | {"webhook-id", "webhook-signature", "webhook-timestamp"}
@@ -46,7 +46,7 @@ Errors = Iterator[FieldError]
 
 
 class SeenSteps(Struct):
-    """The steps so far: their types by key, for references to earlier steps."""
+    """The preceding steps: their types by key, for references to earlier steps."""
 
     types: dict[str, str] = {}
 
@@ -75,7 +75,7 @@ def _reference_errors(path: str, value: Mapping[str, Any], seen: SeenSteps) -> E
 
 
 def _or_reference(rule: FieldRule) -> FieldRule:
-    """Return the rule of a literal, which can be `{"var": path}` instead."""
+    """Return a rule that accepts a literal or `{"var": path}`."""
 
     def check(path: str, value: Any, seen: SeenSteps) -> Errors:
         return _reference_errors(path, value, seen) if _is_reference(value) else rule(path, value, seen)
@@ -172,7 +172,7 @@ def _condition(path: str, value: Any, seen: SeenSteps) -> Errors:
 
 
 def _anything(path: str, value: Any, seen: SeenSteps) -> Errors:
-    """JSON in which `{"var": path}` stands for a value."""
+    """Check JSON in which `{"var": path}` can replace a value."""
     parts: list[tuple[str, Any]] = [(path, value)]
     while parts:
         where, part = parts.pop()
@@ -205,7 +205,7 @@ def _headers(path: str, value: Any, seen: SeenSteps) -> Errors:
 
 
 def _body(path: str, value: Any, seen: SeenSteps) -> Errors:
-    """JSON of templates, in which `{"var": path}` stands for a value."""
+    """Check JSON whose texts are templates, and in which `{"var": path}` can replace a value."""
     parts: list[tuple[str, Any]] = [(path, value)]
     while parts:
         where, part = parts.pop()
@@ -243,7 +243,7 @@ def _nothing(path: str, value: Any, seen: SeenSteps) -> Errors:
 
 
 def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
-    """Buttons, whose labels and URLs are templates."""
+    """Check buttons, whose labels and URLs are templates."""
     try:
         actions = msgspec.convert(value, tuple[ActionButton, ...])
     except msgspec.ValidationError as error:
@@ -257,7 +257,7 @@ def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
         yield from _template_text(f"{path}.{number}.url", action.url, seen)
 
 
-# Fields of a channel's part that are no templates.
+# Fields of a channel's part that are not templates.
 PART_RULES: dict[str, FieldRule] = {
     "layout": _layout,
     "body_format": _one_of("plain", "markdown"),
@@ -273,7 +273,7 @@ def _channel_rules(channel: str) -> dict[str, FieldRule]:
 
 
 ON_ERROR = _one_of("stop", "continue")
-# By type: the rules of its fields, and those that it must have.
+# By type: the rules of its fields, and the required fields.
 STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
     **{channel: (_channel_rules(channel), ()) for channel in CHANNELS},
     "delay": (

@@ -1,7 +1,7 @@
-"""Tasks: Python functions of the app that run by the clock, in one process that has them.
+"""Tasks: Python functions of the app that run at scheduled times, in one of the processes that have them.
 
-A task whose process dies runs again for the same time. What it sends and triggers has idempotency keys of that time, so that a
-repetition with the same content has no effect."""
+If a process dies, its task runs again for the same time. Its sends and triggers have idempotency keys of that time, so
+a repetition with the same content has no effect."""
 
 import asyncio
 import hashlib
@@ -29,21 +29,22 @@ from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 log = structlog.get_logger(__name__)
 
 PROGRESS = "task-progress"
-# Later than every job that is due one day.
+# Later than any due time.
 END_OF_TIME = 2**52
 
 T = TypeVar("T")
 
 
 class Task(Struct, frozen=True):
-    """A function with its times."""
+    """A function and its schedule."""
 
     function: Callable[..., Any]
     schedule: Schedule
 
 
 class TaskProgress(Struct, frozen=True, kw_only=True):
-    """How far a task has run: for every time up to `until` (UTC milliseconds), of this cron expression and zone."""
+    """The progress of a task: it has run for all times up to `until` (UTC milliseconds) of this cron expression and
+    zone."""
 
     until: int
     cron: str
@@ -51,7 +52,7 @@ class TaskProgress(Struct, frozen=True, kw_only=True):
 
 
 class AsyncTaskRun:
-    """What an `async def` task gets: `name`, `fired_at`, `trigger` and `notify`."""
+    """The argument of an `async def` task: `name`, `fired_at`, `trigger` and `notify`."""
 
     def __init__(self, name: str, moment: int, engines: Context, limits: Limits, trigger: TriggerWorkflow) -> None:
         self.name = name
@@ -76,14 +77,14 @@ class AsyncTaskRun:
         return msgspec.json.decode(await sending.send(self._engines, self._limits, draft))
 
     def _key(self, values: Any) -> str:
-        """Return an idempotency key, which is the same when a repeated run of this task makes the same call."""
+        """Return an idempotency key. It is the same when a repeated run of the task makes the same call."""
         text = hashlib.sha256(msgspec.json.encode([self.name, values], order="deterministic")).hexdigest()
         self._calls[text] += 1
         return f"task {self._moment} {self._calls[text]} {text}"
 
 
 class TaskRun:
-    """What a task in a thread gets: as `AsyncTaskRun`, with methods that wait."""
+    """The argument of a task in a thread: like `AsyncTaskRun`, with blocking methods."""
 
     def __init__(self, run: AsyncTaskRun, loop: asyncio.AbstractEventLoop) -> None:
         self.name = run.name
@@ -122,7 +123,7 @@ class ScheduledTasks:
             jobs.register(_kind(name), self.run, concurrency=1)
 
     async def plan(self) -> None:
-        """Add the jobs of tasks that have none. A task with other times than before begins now."""
+        """Add missing jobs of tasks. A task whose schedule has changed starts anew."""
         engines = self._engines()
         waiting = {group.kind for group in await engines.store.jobs.due(END_OF_TIME)}
         for name, task in self._tasks.items():
@@ -138,7 +139,7 @@ class ScheduledTasks:
             await engines.store.jobs.add([job])
 
     async def run(self, job: Job) -> int | None:
-        """Run a task for the time that is due; of several, for the latest. Return its next time."""
+        """Run a task for its due time; if several are due, for the latest. Return its next time."""
         name = job.payload.decode()
         task, now = self._tasks[name], self._engines().clock.now()
         progress = await self._progress(name) or await self._save(name, task.schedule, now)
@@ -184,7 +185,7 @@ def _after(schedule: Schedule, moment: int) -> list[int]:
 
 
 def _converted(values: dict[str, Any], type: type[T]) -> T:
-    """Return a draft of Python values. Raises TypeError with the field that is wrong."""
+    """Convert Python values to a draft. Raises TypeError with the wrong field."""
     try:
         return msgspec.convert(values, type)
     except msgspec.ValidationError as error:

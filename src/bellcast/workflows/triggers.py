@@ -36,7 +36,7 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     idempotency_key: str | None = None
 
 
-# Accepts a checked trigger of a workflow, now or for later, and returns the answer.
+# Accepts a validated trigger of a workflow, immediate or scheduled, and returns the answer.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 
 
@@ -48,7 +48,7 @@ class StartedRun(Struct, frozen=True):
 
 
 class Origin(Struct, frozen=True):
-    """Where a trigger comes from: `depth` counts the triggers above it."""
+    """The origin of a trigger. `depth` counts the triggers above it."""
 
     tenant: str
     depth: int = 0
@@ -73,7 +73,7 @@ def check(draft: TriggerDraft, limits: Limits) -> None:
 
 
 def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
-    """Raise Invalid with the parts of the data that the workflow's schema forbids."""
+    """Raise Invalid with the errors of data that does not match the workflow's schema."""
     schema = workflow.current.definition.get("data")
     errors = [] if schema is None else list(schemas.errors_of("data", data, schema))
     if errors:
@@ -81,8 +81,9 @@ def check_data(workflow: Workflow, data: dict[str, Any]) -> None:
 
 
 def _check_tenant(draft: TriggerDraft, tenant: str) -> None:
-    """Raise Invalid if the audience is in another tenant. Only the project, the default tenant, reaches all tenants: a step or
-    an event source fills in the audience from data after the request of a bound caller was checked."""
+    """Raise Invalid if the audience is in another tenant. Only the default tenant reaches all tenants. The check is
+    needed because a step or an event source fills in the audience from data, after the request of a bound caller was
+    checked."""
     if tenant == DEFAULT_TENANT or not isinstance(draft.to, Audience):
         return
     if draft.to.tenant not in (None, "", tenant):
@@ -109,7 +110,7 @@ class Triggers:
     async def trigger(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
     ) -> bytes:
-        """Commit a checked draft; return the JSON answer. Raises NotFound, Conflict, Invalid, ClaimTaken and
+        """Commit a validated draft; return the JSON answer. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
         return await self._store.runs.start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
@@ -155,7 +156,7 @@ class Triggers:
         return msgspec.structs.replace(common, runs=new, waits=waits, events=events, answer=_answer(id, started))
 
     async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
-        """Return what webhooks get with the commit of new runs."""
+        """Return the webhook events of new runs."""
         if not await self._webhooks.is_wanted(tenant, BEGUN):
             return ()
         return await self._webhooks.events(tenant, BEGUN, [as_change(run) for run in new])
@@ -184,7 +185,7 @@ class Triggers:
 
 
 class _NewRuns(Struct, frozen=True):
-    """What the runs of a trigger have in common."""
+    """The data that is common to the runs of a trigger."""
 
     trigger: str
     tenant: str
@@ -212,7 +213,7 @@ def _fingerprint(key: str, draft: TriggerDraft) -> bytes:
 
 
 def refused(error: BellcastError) -> str:
-    """Why a trigger of a step was refused, in a line."""
+    """Return in one line why a step's trigger was refused."""
     if isinstance(error, Invalid) and error.errors:
         return "; ".join(f"{one.field} {one.message}" for one in error.errors)[:500]
     return error.detail

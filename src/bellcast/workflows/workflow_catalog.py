@@ -18,12 +18,13 @@ from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 
 WORKFLOWS = "workflows"
-# The names of live events that a version of a workflow waits for: publishing others needs no search for waiting runs.
+# The names of live events that a version of a workflow waits for. Publishing other events needs no search for waiting
+# runs.
 AWAITED = "awaited-events"
 UNKNOWN = "There is no workflow with this key."
-# Runs that one transaction makes due again: about 10 ms.
+# Maximum runs that one transaction makes due again: about 10 ms.
 RESUME_BATCH_ROWS = 250
-# Parsed definitions: 50 steps are some 20 KB.
+# Maximum cached definitions: 50 steps take some 20 KB.
 CACHED_DEFINITIONS = 1000
 
 
@@ -37,7 +38,7 @@ class CurrentVersion(Struct, frozen=True, kw_only=True):
 
 
 class Workflow(Struct, frozen=True, kw_only=True):
-    """A workflow that applies to a tenant. `owner` is the tenant that has it: the project or the tenant itself."""
+    """A workflow that applies to a tenant. `owner` is the tenant that defines it: the project or the tenant itself."""
 
     key: str
     owner: str
@@ -77,7 +78,7 @@ class WorkflowCatalog:
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
     def forget(self) -> None:
-        """Read the current versions again: this process changed one."""
+        """Drop the cached current versions after this process changed one."""
         self._current.clear()
         self.changes += 1
 
@@ -103,7 +104,7 @@ class WorkflowCatalog:
         return found
 
     async def current(self, owner: str, key: str) -> CurrentVersion | None:
-        """Return the current version of exactly this owner's workflow."""
+        """Return the current version of this owner's workflow, without inheritance."""
         until, current = self._current.get((owner, key), (0, None))
         return current if until > self._clock.now() else await self._read(owner, key)
 
@@ -116,7 +117,8 @@ class WorkflowCatalog:
         return current
 
     async def resume_if_active(self, owner: str, key: str) -> None:
-        """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted one finish."""
+        """Make the paused runs of a workflow due, unless it is stored as inactive. Runs of a deleted workflow
+        finish."""
         current = await self._read(owner, key)
         if current is None or current.active:
             await self._resume(owner, key)
@@ -141,7 +143,7 @@ class WorkflowCatalog:
         return parsed(body)
 
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
-        """Check a definition and what it refers to. Raises Invalid with all errors."""
+        """Check a definition and its references. Raises Invalid with all errors."""
         definition = definitions.parse(value)
         errors = [
             error for path, step in steps_with_paths(value) for error in await self._missing(tenant, key, path, step)
@@ -151,7 +153,7 @@ class WorkflowCatalog:
         return definition
 
     async def _missing(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
-        """Return the templates and workflows of a step that do not exist. A workflow may trigger itself."""
+        """Return the errors for missing templates and workflows of a step. A workflow may trigger itself."""
         template, workflow = step.get("template"), step.get("workflow")
         if isinstance(template, str) and not await self._has(TEMPLATES, tenant, template):
             return [FieldError(f"{path}.template", f"names an unknown template {template[:100]!r}")]
@@ -173,9 +175,9 @@ class WorkflowCatalog:
         is_code: bool = False,
         replaces: Document | UnsetType | None = UNSET,
     ) -> tuple[Workflow, bool]:
-        """Write a checked definition: a new version, unless it equals the last one. Return the workflow, and whether it
-        is new. Raises Conflict for one that is defined in code, and PreconditionFailed if it is not what it `replaces` (None:
-        it must be new); its version is then stored, but not current."""
+        """Write a validated definition as a new version, unless it equals the last one. Return the workflow, and
+        whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if the stored
+        workflow is not `replaces` (None: it must be new); the version is then stored, but not current."""
         await self._writable(owner, key, is_code=is_code)
         now = self._clock.now()
         for step in definitions.parse(value).live_waits:
@@ -192,7 +194,7 @@ class WorkflowCatalog:
                 raise PreconditionFailed
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
-        """Return the workflow that `put` would write. Raises Conflict as it does."""
+        """Return the workflow that `put` would write. Raises Conflict like `put`."""
         found = await self._writable(owner, key)
         before = None if found is None else _decode(found.body)
         last = next(iter(await self._store.runs.versions(owner, key, 1)), None)
@@ -204,8 +206,8 @@ class WorkflowCatalog:
         )
 
     async def change(self, owner: str, key: str, *, active: bool | None, version: int | None) -> Workflow:
-        """Switch a workflow on, which makes its paused runs due, or off, or make another version current. Raises NotFound
-        and Conflict."""
+        """Activate or deactivate a workflow, or make another version current. Activation makes its paused runs due.
+        Raises NotFound and Conflict."""
         changes: dict[str, Any] = {} if active is None else {"active": active}
         while (before := await self._writable(owner, key)) is not None:
             if version is not None:
@@ -219,7 +221,8 @@ class WorkflowCatalog:
         raise NotFound(UNKNOWN)
 
     async def delete(self, owner: str, key: str) -> bool:
-        """Delete a workflow; its current runs finish, paused ones too. False if there is none. Raises Conflict."""
+        """Delete a workflow. Its current runs finish, including paused ones. Return False if it does not exist. Raises
+        Conflict."""
         await self._writable(owner, key)
         deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
         self.forget()
@@ -228,14 +231,14 @@ class WorkflowCatalog:
         return deleted
 
     async def _writable(self, owner: str, key: str, *, is_code: bool = False) -> Document | None:
-        """Return a workflow as it is stored. Raises Conflict for one that is defined in code."""
+        """Return a stored workflow. Raises Conflict for one that is defined in code."""
         found = await self._store.documents.get(WORKFLOWS, owner, key)
         if found is not None and _decode(found.body).is_code and not is_code:
             raise Conflict("This workflow is defined in code: change it there.")
         return found
 
     async def _write(self, owner: str, key: str, before: Document | None, current: CurrentVersion) -> bool:
-        """Write a workflow. False, and nothing written, if it has changed since it was read."""
+        """Write a workflow. Return False, and write nothing, if it has changed since it was read."""
         earlier, body = None if before is None else before.body, msgspec.json.encode(current)
         if not await self._store.documents.change(WORKFLOWS, owner, key, earlier, body, self._clock.now()):
             return False

@@ -1,5 +1,5 @@
-"""Definitions in YAML, with the line of each part for errors. Aliases are refused: a short text with them expands to a huge
-value."""
+"""Definitions in YAML, with the line of each part for errors. Aliases are refused, because a short text with them can
+expand to a huge value."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ MAX_DEPTH = 100
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # untyped
-    """Reads JSON's types only: a date stays text."""
+    """Loads only JSON's types: a date remains text."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """Compose the next node, unless it is an alias."""
@@ -33,7 +33,7 @@ class YamlText:
 
     def __init__(self, text: bytes) -> None:
         self._lines: dict[str, int] = {}
-        self._blocks: dict[str, int] = {}  # the first lines of texts with their own lines (`|`)
+        self._blocks: dict[str, int] = {}  # the first lines of block texts (`|`)
         try:
             loader = _Loader(text)
             node = loader.get_single_node()
@@ -65,7 +65,7 @@ class YamlText:
         return found
 
     def with_lines(self, errors: Sequence[FieldError]) -> list[FieldError]:
-        """Return the errors with the line of the part, or of the nearest one around it."""
+        """Return the errors with the line of the part, or of the closest enclosing part."""
         return [error._replace(line=self._line_of(error)) for error in errors]
 
     def _line_of(self, error: FieldError) -> int:

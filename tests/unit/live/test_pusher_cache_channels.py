@@ -1,4 +1,4 @@
-"""The last event of a cache channel, which a new subscriber receives unless a newer one was delivered meanwhile."""
+"""The last event of a cache channel, which a new subscriber receives unless a newer one was delivered in the meantime."""
 
 import asyncio
 from types import SimpleNamespace

@@ -15,7 +15,7 @@ from bellcast.ports import DevicePosition
 
 
 class Devices:
-    """Saved revisions; raises if it is away."""
+    """Saved revisions; raises if unavailable."""
 
     def __init__(self) -> None:
         self.is_away = False

@@ -1,4 +1,4 @@
-"""Lookups of names that users supply: bounded, and apart from those of the operator's names."""
+"""Lookups of user-supplied names: bounded, and separate from those of the operator's names."""
 
 import asyncio
 import socket

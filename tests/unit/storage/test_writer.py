@@ -1,4 +1,4 @@
-"""What the writers of both engines share: which commands are small."""
+"""The common part of both engines' writers: which commands are small."""
 
 import pytest
 

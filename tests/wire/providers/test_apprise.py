@@ -43,7 +43,7 @@ async def test_message_that_is_not_delivered_is_tried_again(sent: list[tuple[str
 
 
 def test_unusable_url_is_refused(sent: list[tuple[str, str]]) -> None:
-    with pytest.raises(ValueError, match="Apprise knows"):
+    with pytest.raises(ValueError, match="Apprise supports"):
         apprise.from_url("apprise+unknown://x", is_trusted=True)
     with pytest.raises(ValueError, match="must be in BELLCAST_CHAT"):
         apprise.from_url("apprise+json://host/")

@@ -1,4 +1,4 @@
-/** The action buttons of a row: pending until the server answers, then the taken one with a check mark. */
+/** The action buttons of a row: pending until the server responds, then the taken one with a check mark. */
 
 import { h, icon, link, plain } from './dom.js';
 

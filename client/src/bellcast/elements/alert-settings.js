@@ -1,8 +1,8 @@
-/** Which alerts the person enabled in this browser. */
+/** The alerts that the user enabled in this browser. */
 
 /** @typedef {'sound' | 'desktop'} AlertKind */
 
-/** Whether the person enabled it in this browser. @param {AlertKind} choice */
+/** Whether the user enabled it in this browser. @param {AlertKind} choice */
 export function isEnabled(choice) {
   try {
     return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
@@ -11,7 +11,7 @@ export function isEnabled(choice) {
   }
 }
 
-/** Call it from a click: browsers show the permission prompt only then. @param {AlertKind} choice */
+/** Must be called in a click handler: browsers show the permission prompt only then. @param {AlertKind} choice */
 export async function toggle(choice) {
   const on = !isEnabled(choice) && (choice === 'sound' || (await Notification.requestPermission()) === 'granted');
   try {

@@ -1,4 +1,4 @@
-/** What elements do once per session: alerts outside of them (sound, desktop notifications, the app's badge), as enabled by the person, and the return of what was snoozed. */
+/** Work that elements do once per session: alerts outside the page (sound, desktop notifications, the app's badge), as enabled by the user, and the return of snoozed rows. */
 
 import { isEnabled } from './alert-settings.js';
 import { watchReturn } from './until-back.js';
@@ -10,7 +10,7 @@ import { watchReturn } from './until-back.js';
 const registrations = new WeakMap();
 const loadDesktop = () => import('./desktop-notifications.js');
 
-/** Alert once per session, however many elements use it. Returns a function that stops it. @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
+/** Alert once per session, regardless of the number of elements. Returns a function that stops it. @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
 export function startAlerts(session, many, open) {
   const registration = registrations.get(session) ?? { users: 0, end: listenForAlerts(session, many, open) };
   registrations.set(session, registration);

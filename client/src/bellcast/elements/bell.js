@@ -36,7 +36,7 @@ export class Bell extends Element {
   #button = h('button', 'button', { ariaExpanded: 'false', onclick: () => this.#toggle() });
   #live = h('div', 'live', { role: 'status' });
   #dialog = h('dialog', 'panel');
-  /** Loaded when the person is about to open it, so that a page that is only looked at has less to download. @type {Panel | null} */
+  /** Loaded when the user is about to open it, so that pages where it stays closed download less. @type {Panel | null} */
   #panel = null;
   /** @type {Promise<void> | null} */
   #loading = null;

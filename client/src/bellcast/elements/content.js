@@ -1,4 +1,4 @@
-/** What rows and toasts show of a notification: picture, texts, action. */
+/** The content of a notification in rows and toasts: picture, texts, action. */
 
 import { h, icon, link, plain } from './dom.js';
 import { markdown } from './markdown.js';
@@ -12,7 +12,7 @@ const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; anything
 export function renderText({ title, body, body_format, priority, action_url, action_text, actor }, texts, follow) {
   const heading = anchor('title', action_url, follow);
   const words = h('span', 'words', { dir: 'auto' });
-  if (priority === 'urgent' || priority === 'high') words.append(h('span', 'chip', { dir: texts.dir }, texts[priority]), ' '); // its direction is not the title's
+  if (priority === 'urgent' || priority === 'high') words.append(h('span', 'chip', { dir: texts.dir }, texts[priority]), ' '); // its direction may differ from the title's
   words.append(...withActor(plain(title), plain(actor?.name ?? '')));
   heading.append(words);
   const main = h('div', 'main', {}, heading);

@@ -14,7 +14,7 @@ import { startOfDay } from './time.js';
  * @property {Item[]} items
  */
 
-/** @param {readonly Item[]} items  newest first @param {string} boundary  place of the newest that is not new; '' for no divider @returns {Section[]} */
+/** @param {readonly Item[]} items  newest first @param {string} boundary  place of the newest row that is not new; '' for no divider @returns {Section[]} */
 export function divide(items, boundary) {
   /** @type {Section[]} */
   const sections = [];

@@ -27,7 +27,7 @@ export class Inbox extends Element {
     const element = h('section', 'panel page');
     this.#panel = null;
     void this.createPanel(element, session, () => {}).then((panel) => {
-      if (!panel) return; // this element has restarted: the panel of the restart may be here already
+      if (!panel) return; // this element has restarted, and may already have another panel
       this.#panel = panel;
       panel.open();
       this.draw();

@@ -1,4 +1,4 @@
-/** What opens over the panel's list, one at a time: preferences, help with the keys, the menu of a row and the choice of a snooze. Each is loaded when it is first used. */
+/** Overlays of the panel's list, one at a time: preferences, help with the keys, the menu of a row and the choice of a snooze. Each is loaded when it is first used. */
 
 import { sheet } from './sheets.js';
 

@@ -154,7 +154,7 @@ export const PANEL_CSS = `
 
 @media (pointer: coarse) { .act, .taken { min-height: 36px; padding-inline: 14px; } }
 @media (max-width: 480px) {
-  .panel:not(.page) { touch-action: none; } /* the lists in it scroll by themselves */
+  .panel:not(.page) { touch-action: none; } /* its lists have their own scroll bars */
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
   .panel:not(.page) .close { display: flex; }
   .row .title .words { -webkit-line-clamp: 4; }

@@ -46,7 +46,7 @@ export { PANEL_CSS } from './panel-styles.js';
 
 const LOAD_MORE_DISTANCE = 600; // px above the end at which the next page is loaded
 const TOP = 8; // px from the top within which new rows push the others down instead of being announced by the pill
-const MAX_ANCHORS = 30; // rows that may leave together without moving those below them
+const MAX_ANCHORS = 30; // rows that may be removed together without moving those below them
 
 export class Panel {
   element;

@@ -1,4 +1,4 @@
-/** The person's preferences: types by channels, digests, quiet hours, pause. Every change is saved at once and can be undone. Loaded on use. */
+/** The user's preferences: types by channels, digests, quiet hours, pause. Every change is saved at once and can be undone. Loaded on use. */
 
 import { h, icon } from './dom.js';
 import { preferencesTexts } from './preferences-texts.js';

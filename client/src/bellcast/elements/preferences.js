@@ -1,4 +1,4 @@
-/** `<bellcast-preferences>`: the person's preferences within a page. */
+/** `<bellcast-preferences>`: the user's preferences within a page. */
 
 import { Refused } from '../api.js';
 import { loadWithRetry } from '../lazy.js';
@@ -21,7 +21,7 @@ export class Preferences extends Element {
   /** @type {PreferencesSource | null} */
   #source = null;
 
-  /** Where other preferences than the person's come from, for example a tenant's defaults. No session is opened then. */
+  /** Source of preferences other than the user's, for example a tenant's defaults. No session is opened then. */
   get source() {
     return this.#source;
   }
@@ -54,7 +54,7 @@ export class Preferences extends Element {
   }
 }
 
-/** What elements need of a session, without a connection. @param {PreferencesSource} source @returns {any} */
+/** The parts of a session that elements need, without a connection. @param {PreferencesSource} source @returns {any} */
 function sessionOf(source) {
   /** @param {object} [changes] */
   const preferences = async (changes) => {

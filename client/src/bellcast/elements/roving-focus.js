@@ -1,4 +1,4 @@
-/** The list's one tab stop: which row has it, and how keys move it. */
+/** The list's single tab stop: the row that has it, and how keys move it. */
 
 /** @import { List } from './list.js' */
 

@@ -1,4 +1,4 @@
-/** Menus of a row: its actions, and until when to snooze it. Loaded when first opened. */
+/** Menus of a row: its actions, and the times until which to snooze it. Loaded when first opened. */
 
 import { h, icon } from './dom.js';
 import { isShelved, isUnread } from './row.js';

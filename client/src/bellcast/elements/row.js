@@ -24,7 +24,7 @@ import { actorsOf } from './group-rows.js';
  * @typedef {ReturnType<typeof row>} Row
  */
 
-/** Content that needs a new row when it changes. @param {Item} item */
+/** Content whose change requires a new row. @param {Item} item */
 const content = ({ notification: n, members, others, open, inner }) =>
   JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.woken_at, n.snoozed_until, n.awaits_return, n.actions, n.acted, n.data.image, others, open, inner,
     ...(members.length > 1 ? members.map(({ actor }) => actor?.name) : [])]);

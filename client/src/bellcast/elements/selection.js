@@ -12,7 +12,7 @@ export class Selection {
   #count = h('span', 'selection-count');
   #texts;
   #onChange;
-  /** Where the range began that Shift extends. @type {string | null} */
+  /** The start of the range that Shift extends. @type {string | null} */
   #anchor = null;
 
   /** @param {Messages} texts @param {(verb: TriageVerb) => void} act @param {() => void} onChange */
@@ -33,7 +33,7 @@ export class Selection {
     this.#render();
   }
 
-  /** Select from where the selection began to a row. @param {readonly string[]} all @param {string} from @param {string} to */
+  /** Select from the start of the selection to a row. @param {readonly string[]} all @param {string} from @param {string} to */
   extend(all, from, to) {
     this.#anchor ??= from;
     const [first = 0, last = 0] = [all.indexOf(this.#anchor), all.indexOf(to)].sort((a, b) => a - b);
@@ -54,7 +54,7 @@ export class Selection {
     this.#render();
   }
 
-  /** Forget rows that left the list. @param {(id: string) => boolean} isThere */
+  /** Deselect rows that are no longer in the list. @param {(id: string) => boolean} isThere */
   retain(isThere) {
     if ([...this.ids].every(isThere)) return;
     this.ids = new Set([...this.ids].filter(isThere));

@@ -1,4 +1,4 @@
-/** Sessions shared by the elements of a page with the same server and person. */
+/** Sessions shared by the elements of a page with the same server and user. */
 
 import { Session } from '../session.js';
 

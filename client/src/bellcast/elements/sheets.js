@@ -1,7 +1,7 @@
 /** @type {Map<string, CSSStyleSheet>} */
 const sheets = new Map();
 
-/** One per text for all elements; constructed, so that no Content-Security-Policy has to allow inline styles. @param {string} css */
+/** One style sheet per text, shared by all elements. Constructed, so that a Content-Security-Policy need not allow inline styles. @param {string} css */
 export function sheet(css) {
   const sheet = sheets.get(css) ?? new CSSStyleSheet();
   if (!sheets.has(css)) sheet.replaceSync(css);

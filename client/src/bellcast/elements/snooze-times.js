@@ -1,11 +1,11 @@
-/** Times at which a snoozed notification can return, in the person's time zone. Pure. */
+/** Times at which a snoozed notification can return, in the user's time zone. Pure. */
 
 /** @typedef {{choice: 'later' | 'evening' | 'tomorrow' | 'week', at: number}} SnoozeTime */
 
 const LATER = 3 * 3_600_000; // ms
 const MORNING = 8; // o'clock
 const EVENING = 18;
-const LAST_HOUR_FOR_EVENING = 16; // later, the evening is sooner than "in 3 hours"
+const LAST_HOUR_FOR_EVENING = 16; // later than this, the evening is sooner than "in 3 hours"
 const WEEK = 7; // days
 
 /** @param {number} now @returns {SnoozeTime[]} */

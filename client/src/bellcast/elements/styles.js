@@ -1,4 +1,4 @@
-/** The style sheet of the bell and the toasts, and of what rows share with toasts. Pages can override the `--bellcast-*` properties and style the parts. */
+/** The style sheet of the bell, the toasts, and the parts that rows share with toasts. Pages can override the `--bellcast-*` properties and style the parts. */
 
 export const CSS = `
 :host {

@@ -31,7 +31,7 @@ export class TabBar {
   #buttons;
   #choose;
 
-  /** @param {readonly Tab[]} tabs @param {Texts} texts @param {Query | undefined} shown  selects its tab, else the first is @param {() => void} choose */
+  /** @param {readonly Tab[]} tabs @param {Texts} texts @param {Query | undefined} shown  selects its tab, else the first one @param {() => void} choose */
   constructor(tabs, texts, shown, choose) {
     this.tabs = tabs;
     this.selected = Math.max(0, tabs.findIndex((tab) => JSON.stringify(query(tab)) === JSON.stringify(shown)));
@@ -82,7 +82,7 @@ export class TabBar {
   }
 }
 
-/** Number of unread notifications; the bell already shows the one of the whole inbox. @param {Tab} tab @param {Session} session */
+/** The number of unread notifications; the bell already shows the number of the whole inbox. @param {Tab} tab @param {Session} session */
 function unread(tab, session) {
   const { view = 'all', type, tag } = tab;
   if (!type && !tag) return view === 'unread' && session.state.unread ? countText(session.state.unread) : '';

@@ -1,4 +1,4 @@
-/** `<bellcast-toasts>`: new notifications, for a moment, in the tab that alerts the person. */
+/** `<bellcast-toasts>`: new notifications, shown briefly in the tab that alerts the user. */
 
 import { hasBell } from './announcer.js';
 import { avatar, renderText } from './content.js';
@@ -18,7 +18,7 @@ const DEFAULT_DURATION = 6_000; // ms; urgent ones stay until closed
 const isUrgent = ({ priority }) => priority === 'urgent';
 
 /**
- * New notifications, for a moment, in the tab that alerts the user.
+ * New notifications, shown briefly in the tab that alerts the user.
  * @attr {'bottom-end' | 'bottom-start' | 'top-end' | 'top-start'} position  by default `bottom-end`
  * @attr {number} duration  ms; by default 6,000. Urgent ones stay until they are closed
  * @fires {{notification: Notification}} bellcast:toast  a toast appears
@@ -28,7 +28,7 @@ export class Toasts extends Element {
 
   #list = h('div', 'toasts');
   #more = h('p', 'toast-more');
-  /** Unread ones that there was no room for, since the first of those that are shown. @type {Set<string>} */
+  /** Unread ones for which there was no room, since the first of those that are shown. @type {Set<string>} */
   #hidden = new Set();
   /** @type {Map<string, Toast>} */
   #shown = new Map();

@@ -8,10 +8,10 @@ import { isShelved, isUnread } from './row.js';
 /** @import { Messages } from './messages.js' */
 /** @import { TriageVerb } from './triage.js' */
 
-const SLOP = 10; // px that a finger moves when it means to stay
+const SLOP = 10; // px that a resting finger may move
 const LONG_PRESS = 450; // ms: just before Android opens the menu of a link
-const TRIGGER = 0.3; // of the row's width, from which a swipe acts
-const CLOSING_DRAG = 0.2; // of the sheet's height, from which a drag closes it
+const TRIGGER = 0.3; // share of the row's width from which a swipe acts
+const CLOSING_DRAG = 0.2; // share of the sheet's height from which a drag closes it
 const CLOSING_TIME = 200; // ms: longer than the style sheet's transition
 
 /**

@@ -1,4 +1,4 @@
-/** A person's actions on notifications, each of which can be undone. */
+/** The user's actions on notifications, each of which can be undone. */
 
 import { NOTICE_DURATION } from './notice.js';
 
@@ -21,7 +21,7 @@ import { NOTICE_DURATION } from './notice.js';
  * @typedef {{undo: () => void, commit?: () => void}} Step
  */
 
-const MAX_STEPS = 100; // more than a person remembers
+const MAX_STEPS = 100; // more than a user remembers
 
 /** @type {Record<Exclude<TriageVerb, 'delete'>, TriageVerb>} */
 const REVERSE = { read: 'unread', unread: 'read', archive: 'unarchive', unarchive: 'archive' };

@@ -1,11 +1,11 @@
-/** "Until I'm back": the person is back with a new browser tab, or with one that was hidden for a while. Any of their devices counts. */
+/** "Until I'm back": the user is back when a new browser tab opens, or one that was hidden for a while is shown again, on any device. */
 
 /** @import { Session } from '../session.js' */
 
-const AWAY = 15 * 60_000; // ms that a tab is hidden before its person counts as having been away
-const HIDDEN_AT = 'bellcast hidden at'; // survives a reload, which is no return
+const AWAY = 15 * 60_000; // ms for which a tab must be hidden before the user counts as having been away
+const HIDDEN_AT = 'bellcast hidden at'; // survives a reload, which does not count as a return
 
-/** Return what was snoozed when the person is back. @param {Session} session @param {AbortSignal} signal */
+/** Return snoozed notifications when the user is back. @param {Session} session @param {AbortSignal} signal */
 export function watchReturn(session, signal) {
   let hiddenAt = storedTime();
   const isBack = () => Date.now() - hiddenAt > AWAY;

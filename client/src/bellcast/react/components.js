@@ -81,7 +81,7 @@ export const Toasts = component('bellcast-toasts');
 export const Preferences = component('bellcast-preferences');
 
 /**
- * A bell and toasts; `ref` is the bell's. Below a provider they use its session; else the props are also those of a provider.
+ * A bell and toasts; `ref` is the bell's. Below a provider, they use its session; otherwise they also accept the props of a provider.
  * @type {ForwardRefExoticComponent<RealtimeNotificationsProps & RefAttributes<HTMLElement>>}
  */
 export const RealtimeNotifications = forwardRef(({ toasts = true, ...props }, ref) => {
@@ -96,7 +96,7 @@ export const RealtimeNotifications = forwardRef(({ toasts = true, ...props }, re
 });
 RealtimeNotifications.displayName = 'RealtimeNotifications';
 
-/** The options of a session, and the others. @param {RealtimeNotificationsProps} props @returns {[Options, BellProps]} */
+/** Split props into the options of a session, and others. @param {RealtimeNotificationsProps} props @returns {[Options, BellProps]} */
 function partition(props) {
   const given = Object.entries(props).filter(([, value]) => value !== undefined);
   /** @param {boolean} isOption */

@@ -11,10 +11,10 @@ import { Session } from '../../bellcast.js';
  * @typedef {Options & {session?: LiveSession | undefined, children?: ReactNode}} ProviderProps
  */
 
-/** The state that a server renders, and a browser until its page is hydrated. @type {State} */
+/** The state rendered by a server, and by a browser until the page is hydrated. @type {State} */
 export const INITIAL = Object.freeze({ notifications: [], unread: 0, unseen: 0, next: null, loaded: false, status: 'connecting', queued: 0, error: null });
 
-// On a server no page gives a relative address its origin. Sessions are not opened there.
+// A server has no page origin for relative addresses. Sessions are not opened there.
 const ANY_ORIGIN = 'http://localhost';
 
 export const SessionContext = createContext(/** @type {LiveSession | null} */ (null));

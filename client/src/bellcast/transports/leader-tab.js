@@ -28,7 +28,7 @@ export const leaderTab = (channel, id) => (_base, query, _environment, onEvent, 
   channel.addEventListener('message', listen);
   post({ topics: query.getAll('topic') });
   return {
-    send: (frame) => post({ request: JSON.parse(JSON.stringify(frame)) }), // exactly what JSON would carry to the server
+    send: (frame) => post({ request: JSON.parse(JSON.stringify(frame)) }), // the same data as JSON sent to the server
     close: () => channel.removeEventListener('message', listen),
   };
 };

@@ -1,5 +1,5 @@
-"""`/check`: why a page cannot connect. The check runs in the browser, on the app's page; the server gives the reason for a
-token."""
+"""`/check`: find out why a page cannot connect. The check runs in the browser, on the app's page; the server explains
+problems of the token."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -24,7 +24,7 @@ from bellcast.model.events import SEPARATOR
 
 # Tokens are far smaller.
 MAX_TOKEN_BYTES = 16_384
-# Of one address: a person repeats a check after a change.
+# Per address: people repeat a check after each change.
 CHECKS_PER_SECOND = 5
 RATE = "check" + SEPARATOR
 _FOLDER = Path(__file__).parent
@@ -36,8 +36,8 @@ HEADERS = {
 
 
 class CheckResult(Struct, frozen=True, kw_only=True):
-    """What the server finds about a page and its token. `key` is the public key of the project, which tokens may name as `kid`.
-    `time` is the server's."""
+    """The server's findings about a page and its token. `key` is the project's public key, which tokens may have as
+    `kid`. `time` is the server's time."""
 
     time: datetime
     key: str

@@ -17,9 +17,9 @@ from bellcast.model.asgi import ASGIApp
 HTML = "text/html; charset=utf-8"
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "files"
-# Stock libraries, bundled by npm. An installation from a checkout without Node.js has none.
+# Third-party libraries, bundled by npm. They are missing if Bellcast was installed from a checkout without Node.js.
 VENDOR = "vendor/"
-# No inline script or style, no frames around it, and no text that becomes HTML or a script.
+# No inline scripts or styles, no embedding in frames, and no conversion of text to HTML or scripts (Trusted Types).
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -35,21 +35,21 @@ HEADERS = {
 
 @cache
 def _files() -> dict[str, ServedFile]:
-    """Read and compress all files once, in about 20 ms: the console changes with the package only."""
+    """Read and compress all files once, in about 20 ms: they change only with the package."""
     return served_file.read_all(_FOLDER) | {
         f"{VENDOR}{name}": file for name, file in served_file.read_all(_FOLDER / VENDOR).items()
     }
 
 
 def first_modules(name: str = "console.js") -> set[str]:
-    """Return a module with those that it imports at once."""
+    """Return a module and the modules that it imports statically."""
     imported = IMPORT.findall(_files()[name].body.decode())
     return {name}.union(*map(first_modules, imported))
 
 
 @cache
 def _page() -> Template:
-    """The page loads its modules at the same time: found one after the other, they would take four round trips."""
+    """Preload all modules: discovering them import by import would take four round trips."""
     modules = sorted(first_modules())
     preloads = "\n".join(f'<link rel="modulepreload" href="$root/console/{name}">' for name in modules)
     return Template((_FOLDER / "index.html").read_text(encoding="utf-8").replace("$preloads", preloads))
@@ -88,12 +88,12 @@ async def show_page(request: ApiRequest) -> ASGIApp:
         return _shown(request)
     _check_enabled(request)
     if file is None:
-        raise NotFound(f"This installation has no {name}: npm had not built the client")
+        raise NotFound(f"This installation has no {name}: the client was not built with npm")
     return file.answer(request, HEADERS)
 
 
 def _shown(request: ApiRequest) -> ASGIApp:
-    """The same page for every path: the router in it reads the path."""
+    """Return the page, which is the same for every path: its router reads the path."""
     _check_enabled(request)
     scope: Any = request.scope
     root = escape(scope["state"]["root_path"])

@@ -63,8 +63,8 @@ HEADERS = {
 
 
 class Landing(Struct, frozen=True):
-    """State of the server, and links relative to this path, as on the landing page. `console` is null if it is turned off; it
-    leads to the first set-up while that is needed."""
+    """State of the server, and links relative to this path, as on the landing page. `console` is null if the console is
+    turned off. Before the first set-up, it links to the set-up page."""
 
     name: str
     version: str
@@ -134,7 +134,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def send(request: ApiRequest) -> ASGIApp:
     """Send the landing page's trial notification.
 
-    Only for that page: from the same machine and the page's own origin, to a recipient in a separate tenant."""
+    Only the landing page may use it, from the server's own machine. The recipient belongs to a separate tenant."""
     ctx = _context(request)
     if ctx.landing_url is not None:
         raise NotFound("This server has no landing page: BELLCAST_LANDING redirects to another site.")
@@ -143,7 +143,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     engines = ctx.engines
     now = engines.clock.now()
     if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
-        raise TooMany("The landing page sends a few notifications a second: try again.", retry_after=1)
+        raise TooMany("The landing page sends at most a few notifications per second: try again.", retry_after=1)
     sent = None if params.title is None else await _send(ctx, params.title, now)
     token = tokens.sign(ctx.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
     return responses.json(Trial(RECIPIENT, TENANT, token, sent), 201)

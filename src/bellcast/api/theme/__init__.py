@@ -1,4 +1,4 @@
-"""`GET /theme`: a page on which people change the colours and sizes of the bell, and copy the CSS. It works without an inbox."""
+"""`GET /theme`: a page to change the colours and sizes of the bell and copy the CSS. It works without an inbox."""
 
 import base64
 import hashlib

@@ -16,7 +16,7 @@ __all__ = ["NotificationService", "notify", "publish"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on first access: Django imports this package before models can be imported."""
+    """Import a public name on first access, because Django imports this package before models can be imported."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from bellcast.contrib.django import sending

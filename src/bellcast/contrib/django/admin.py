@@ -1,4 +1,4 @@
-"""The admin: the outbox as a table, and each user's notifications as Bellcast has them."""
+"""The admin: the outbox as a table, and each user's notifications, read from Bellcast."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -26,7 +26,7 @@ ROWS = 50
 
 @admin.register(OutboxEntry)
 class OutboxEntryAdmin(admin.ModelAdmin):
-    """What waits to be sent, and what Bellcast refused."""
+    """Rows that wait to be sent, and rows that Bellcast refused."""
 
     list_display = ("id", "kind", "title", "recipient", "created_at", "attempts", "state")
     list_filter = ("kind", ("refused_at", admin.EmptyFieldListFilter))
@@ -82,7 +82,7 @@ class SendForm(forms.Form):
 
 
 class BellcastModelAdmin(admin.ModelAdmin):
-    """An admin without rows in the database: pages per user, `?user=` with the primary key."""
+    """An admin without rows in the database. Its pages are per user: `?user=` has the primary key."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -107,7 +107,7 @@ class BellcastModelAdmin(admin.ModelAdmin):
             raise Http404(_("There is no such user.")) from None
 
     def choices(self, request: HttpRequest) -> Any:
-        """Users to choose from, filtered by `q`."""
+        """Return users to choose from, filtered by `q`."""
         users = get_user_model()
         found = users._default_manager.order_by("pk")
         if search := request.GET.get("q"):
@@ -221,7 +221,7 @@ class NotificationAdmin(BellcastModelAdmin):
 
 @admin.register(NotificationPreference)
 class NotificationPreferenceAdmin(BellcastModelAdmin):
-    """Preferences of a user, for reading."""
+    """Preferences of a user, read-only."""
 
     @_reports_outages
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

@@ -14,7 +14,7 @@ class BellcastConfig(AppConfig):
         from bellcast.contrib.django import checks, conf, receivers, relaying, user_notifications
 
         setting_changed.connect(conf.forget, dispatch_uid="bellcast")
-        # Rows that waited when the last process ended are sent once this one serves requests.
+        # Rows left by the last process are sent once this one serves requests.
         request_started.connect(relaying.wake_once, dispatch_uid="bellcast")
         checks.register()
         receivers.connect()

@@ -1,6 +1,6 @@
-"""The WebSocket of hand-written notification systems: `NotificationSocket.as_asgi()` at `ws/notifications/`.
-
-It follows the user's inbox in Bellcast and sends the messages that such pages expect. New pages use `<bellcast-bell>`."""
+"""A WebSocket that is compatible with hand-written notification systems: `NotificationSocket.as_asgi()` at
+`ws/notifications/`. It follows the user's inbox in Bellcast and sends the messages that existing pages expect. New
+pages use `<bellcast-bell>`."""
 
 import asyncio
 import contextlib
@@ -58,7 +58,7 @@ class NotificationSocket:
         if not getattr(user, "is_authenticated", False):
             await send({"type": "websocket.close", "code": ANONYMOUS})
             return
-        # A user of another authentication has no session that could end.
+        # With another kind of authentication, there is no session that could end.
         session = scope if session_user is not None and session_user.pk == user.pk else None
         await _Connection(user, session, receive, send).run()
 
@@ -96,7 +96,7 @@ class _Connection:
                 await self._emit({"type": "pong"})
 
     async def _follow(self) -> None:
-        """Follow the inbox; after a loss resume from the last position, unless the session has ended."""
+        """Follow the inbox. After a disconnect, resume from the last position, unless the session has ended."""
         wait = FIRST_WAIT
         async with httpx.AsyncClient(timeout=STREAM_TIMEOUT) as http:
             while True:
@@ -184,7 +184,8 @@ def _user_of(session_key: str) -> Any:
 
 
 async def _in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Call a function that queries the database. No request ends here, so nothing else closes connections that are too old."""
+    """Call a function that queries the database. Django closes old database connections at the end of requests, which
+    do not occur here."""
 
     def call() -> Any:
         close_old_connections()

@@ -1,4 +1,4 @@
-"""Where sends go: the outbox, Bellcast itself, the SQL functions of PostgreSQL, a list, or standard output."""
+"""Backends for sends: the outbox, Bellcast itself, the SQL functions of PostgreSQL, a list, or standard output."""
 
 import logging
 import sys
@@ -24,10 +24,11 @@ log = logging.getLogger("bellcast.django")
 
 
 class Backend(Protocol):
-    """Sends. `using` is the alias of the database that the caller writes to, None for the outbox's own."""
+    """A backend for sends. `using` is the alias of the database that the caller writes to; None means the outbox's
+    default."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
-        """Send, or arrange it for after the commit. Returns the number of the last row, where the backend has it."""
+        """Send now, or after the commit. Returns the number of the last row, if the backend has numbers."""
         ...
 
 
@@ -48,7 +49,7 @@ class OutboxBackend:
             )
             for one in sends
         ]
-        # A row with the same key that still waits is the same send.
+        # A waiting row with the same key is the same send.
         OutboxEntry.objects.using(alias).bulk_create(rows, ignore_conflicts=True)
         for one in sends:
             relaying.remember(one.key, one)
@@ -57,7 +58,7 @@ class OutboxBackend:
 
 
 class DirectBackend:
-    """Sends by HTTP after the commit. Failures are logged: such a notification is lost."""
+    """Sends by HTTP after the commit. If that fails, the failure is logged and the notification is lost."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
         for one in sends:
@@ -88,7 +89,7 @@ class PostgresBackend:
 
 
 class LocmemBackend:
-    """Appends to `bellcast.contrib.django.testing.sent` at once, without a transaction."""
+    """Appends to `bellcast.contrib.django.testing.sent` immediately, regardless of transactions."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
         for one in sends:
@@ -97,7 +98,7 @@ class LocmemBackend:
 
 
 class ConsoleBackend:
-    """Prints to standard output at once."""
+    """Prints to standard output immediately."""
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
         for one in sends:
@@ -126,7 +127,8 @@ def _instance(path: str) -> Backend:
 
 
 def current() -> Backend:
-    """Return the backend of the setting; in Django's test runner, which replaces e-mail too, the list."""
+    """Return the configured backend. Under Django's test runner, return the list backend, in the same way as for
+    e-mail."""
     from django.core import mail
 
     if hasattr(mail, "outbox"):

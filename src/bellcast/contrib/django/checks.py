@@ -16,7 +16,7 @@ from bellcast.client import BellcastError
 from bellcast.client.credentials import find_credentials
 from bellcast.contrib.django import conf, user_notifications
 
-# A relay that works sends a row within seconds.
+# A working relay sends a row within seconds.
 LATE_AFTER = timedelta(seconds=60)
 
 
@@ -110,7 +110,7 @@ def _user_model(_: conf.Configuration) -> Iterator[checks.CheckMessage]:
 
 
 def check_outbox(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """Check that no row has waited for long."""
+    """Check that no row has waited too long."""
     from bellcast.contrib.django.models import OutboxEntry
 
     found: list[checks.CheckMessage] = []
@@ -120,9 +120,9 @@ def check_outbox(databases: Sequence[str] | None = None, **_: Any) -> list[check
             refused_at__isnull=True, created_at__lt=now - LATE_AFTER
         )
         try:
-            # A row that was not attempted yet and is due later has a `send_at`.
+            # A row that is due later without an attempt has a `send_at`.
             count = waiting.exclude(attempts=0, next_attempt_at__gt=now).count()
-        except DatabaseError:  # the table is created by `migrate`, which runs these checks too
+        except DatabaseError:  # `migrate` runs these checks before it creates the table
             continue
         if count:
             found.append(

@@ -80,7 +80,7 @@ class Configuration:
     def backend_path(self) -> str:
         if self.values["BACKEND"] is not None:
             return str(self.values["BACKEND"])
-        # Without the app there is no table: `notify` calls the SQL functions of `bellcast sql install`.
+        # Without the Django app there is no table, so `notify` calls the SQL functions of `bellcast sql install`.
         kind = "OutboxBackend" if apps.is_installed("bellcast.contrib.django") else "PostgresBackend"
         return f"{BACKENDS}.{kind}"
 
@@ -96,7 +96,7 @@ def current() -> Configuration:
 
 
 def callable_of(name: str, value: Any) -> Callable[..., Any]:
-    """Return the callable, or the one that a dotted path names. Raises ImproperlyConfigured."""
+    """Return the callable itself, or import it by its dotted path. Raises ImproperlyConfigured."""
     try:
         found = import_string(value) if isinstance(value, str) else value
     except ImportError as error:
@@ -112,12 +112,13 @@ def client() -> Bellcast:
 
 
 def relay_client() -> Bellcast:
-    """Return a client that tries once: the relay has its own backoff."""
+    """Return a client without retries, because the relay has its own backoff."""
     return _client("relay", Retries(tries=1))
 
 
 def page_client() -> Bellcast:
-    """Return a client for counts within pages, which must not wait for a server that does not respond."""
+    """Return a client for counts in pages, with a short timeout, because pages must not wait for an unresponsive
+    server."""
     return _client("pages", Retries(tries=1, within=PAGE_TIMEOUT), PAGE_TIMEOUT)
 
 
@@ -131,7 +132,7 @@ def _client(purpose: str, retries: Retries, timeout: float = TIMEOUT) -> Bellcas
 
 
 def forget(*, setting: str, **_: object) -> None:
-    """Read the setting again: a test has changed it."""
+    """Drop the cached setting after a test has changed it."""
     if setting != "BELLCAST":
         return
     current.cache_clear()

@@ -1,4 +1,4 @@
-"""What the callables of the setting default to: a user's recipient, tenant and roles, and the users of a tenant."""
+"""Defaults of the setting's callables: a user's recipient, tenant and roles, and the users of a tenant."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -44,7 +44,7 @@ def _has_field(model: Any, name: str) -> bool:
 
 
 def tenant_key(tenant: Any) -> str | None:
-    """Return the key of a tenant: the slug or primary key of an object, a text as it is."""
+    """Return the key of a tenant: the slug or primary key of an object, or a text unchanged."""
     if tenant is None or tenant == "":
         return None
     if isinstance(tenant, Model):

@@ -1,4 +1,4 @@
-"""A user as Bellcast sees it: recipient, tenant, roles and session."""
+"""A user's identity in Bellcast: recipient, tenant, roles and session."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from bellcast.client.http_senders import SyncSender
 from bellcast.contrib.django import conf
 from bellcast.contrib.django.defaults import tenant_key
 
-# Of a token that this process uses itself, for one request.
+# Lifetime of a token that this process uses for one request.
 INBOX_TTL = timedelta(minutes=5)
 
 

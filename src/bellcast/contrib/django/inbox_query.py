@@ -1,4 +1,4 @@
-"""`Notification.objects` and `user.notifications`: queries on a user's inbox, answered by Bellcast."""
+"""`Notification.objects` and `user.notifications`: queries on a user's inbox, executed by Bellcast."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ class InboxQuery:
         return changed, {"bellcast.Notification": changed}
 
     def create(self, **fields: Any) -> Any:
-        """Send a notification: the arguments of NotificationService.send_notification."""
+        """Send a notification. Arguments as for NotificationService.send_notification."""
         user = fields.pop("user", self._user)
         if "type" in fields:
             fields["notification_type"] = fields.pop("type")
@@ -260,7 +260,7 @@ OWN_METHODS = ("all", "filter", "order_by", "count", "exists", "first", "get", "
 
 
 class EmptyManager(models.Manager):  # type: ignore[type-arg, unused-ignore]  # generic only in django-stubs
-    """For proxies whose rows are in Bellcast: the table of the outbox has none of them."""
+    """Manager of proxy models whose rows are in Bellcast: the outbox table has none of them."""
 
     def get_queryset(self) -> Any:
         return super().get_queryset().none()

@@ -16,7 +16,7 @@ class OutboxEntry(models.Model):
 
     KINDS = (("notify", _("notification")), ("publish", _("live event")))
 
-    # Only `key`, `kind` and `payload` are required, also of rows that are inserted with SQL.
+    # Only `key`, `kind` and `payload` are required, also for rows that are inserted with SQL.
     key = models.UUIDField(unique=True)
     kind = models.CharField(max_length=10, choices=KINDS)
     payload = models.JSONField()
@@ -94,7 +94,7 @@ class Notification(OutboxEntry):
 
 
 class NotificationPreference(OutboxEntry):
-    """A user's preferences, for permissions. They are in Bellcast."""
+    """A proxy for the permissions on a user's preferences, which are stored in Bellcast."""
 
     objects = inbox_query.EmptyManager()
 

@@ -26,7 +26,7 @@ class Outgoing:
 
     @property
     def request_body(self) -> dict[str, Any]:
-        """The payload without what only the relay uses, and with the time, for backends that send at once."""
+        """Return the payload for backends that send immediately: without the relay's own fields, and with the time."""
         body = {name: value for name, value in self.payload.items() if name != ADDRESSES}
         return body if self.send_at is None else {**body, "send_at": self.send_at.isoformat()}
 

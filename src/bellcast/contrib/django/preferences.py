@@ -53,10 +53,10 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _types(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the switches of each type: of the user, else of the tenant or project."""
+    """Return the switches of each type: the user's, else those of the tenant or project."""
     found: dict[str, dict[str, Any]] = {}
     for one in document.get("effective", ()):
-        # What the user switched off is in the user's own document, by channel or by type.
+        # The user's own document has what the user switched off, by channel or by type.
         found[one["type"]] = {
             channel: status["on"] or status.get("by") == "recipient" for channel, status in one["channels"].items()
         }
@@ -92,7 +92,7 @@ def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time(value: Any) -> str | None:
-    """`HH:MM` of a time with or without seconds; None for another text."""
+    """Return `HH:MM` for a time with or without seconds; None for any other text."""
     parts = value.split(":") if isinstance(value, str) else []
     if len(parts) not in (2, 3) or not all(part.isdecimal() and len(part) == 2 for part in parts):
         return None

@@ -71,7 +71,7 @@ def report_failed_login(sender: Any, credentials: dict[str, Any], **_extra: Any)
 
 
 def report_new_login(sender: Any, request: Any, user: Any, **_extra: Any) -> None:
-    """Notify a user of a login from a browser other than those before, as far as the cache has them."""
+    """Notify a user of a login from a new browser. Known browsers are in the cache."""
     if not _reports("new_login") or request is None:
         return
     agent = request.META.get("HTTP_USER_AGENT", "")

@@ -1,4 +1,4 @@
-"""The relay of this process: a thread that starts with the first commit or request, and a last round at exit."""
+"""The relay of this process: a thread that starts with the first commit or request, and runs a last round at exit."""
 
 import atexit
 import logging
@@ -23,7 +23,7 @@ from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_BACKOF
 
 log = logging.getLogger("bellcast.relay")
 
-# Seconds that the exit of a process waits for a round.
+# How long the exit of a process waits for a round, in seconds.
 EXIT_TIMEOUT = 5.0
 
 
@@ -43,7 +43,7 @@ class DjangoTable:
     def lease(self, limit: int) -> Sequence[Row]:
         now = timezone.now()
         ids = list(self._due(now).order_by("id").values_list("id", flat=True)[:limit])
-        # Read after the due rows: a row that another relay leases in between holds them.
+        # Read after the due rows: if another relay leases a row in between, that row holds the rows behind it.
         ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
             return []
@@ -92,7 +92,7 @@ class DjangoTable:
 
 
 def _model() -> Any:
-    # By name: the models import the modules that send.
+    # By name, because the models import the modules that send.
     return apps.get_model("bellcast", "OutboxEntry")
 
 
@@ -101,7 +101,7 @@ def _aware(moment: datetime) -> datetime:
 
 
 def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
-    """Send what is due in one database, in this thread."""
+    """Send the due rows of one database, in this thread."""
 
     def notify_refused(id: int, reason: str) -> None:
         entry = _model()._base_manager.using(alias).get(id=id)
@@ -114,12 +114,12 @@ def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
     return done
 
 
-# Sends whose notifications are still referenced and get their ids once they are sent.
+# Sends whose notifications are still referenced, and get their ids once they are sent.
 _unsent: "weakref.WeakValueDictionary[UUID, Any]" = weakref.WeakValueDictionary()
 
 
 def remember(key: UUID, send: Any) -> None:
-    """Give the notifications of a send their ids once this process has sent it."""
+    """Remember a send, so that its notifications get their ids once this process has sent it."""
     for notification in send.notifications:
         notification._send = send
     if send.notifications:
@@ -170,7 +170,7 @@ class ProcessRelay:
             connections[alias].close()
 
     def finish(self) -> None:
-        """Send what is due, and end the thread."""
+        """Send the due rows, and end the thread."""
         atexit.unregister(self.finish)
         if self._thread is None or self._pid != os.getpid():
             return
@@ -183,18 +183,19 @@ _process = ProcessRelay()
 
 
 def wake(alias: str) -> None:
-    """Send what was committed, unless an external relay does."""
+    """Send committed rows, unless an external relay does."""
     if conf.current().relay == "thread":
         _process.wake(alias)
 
 
 def finish() -> None:
-    """Send what is due and end the relay of this process, before its database goes away. Otherwise this happens at exit."""
+    """Send the due rows and end the relay of this process, before its database is closed. By default this happens at
+    exit."""
     _process.finish()
 
 
 def wake_once(**_: object) -> None:
-    """Start the relay with the first request of a process, for rows that waited."""
+    """Start the relay with the first request of a process, for rows that are already waiting."""
     from django.core.signals import request_started
 
     request_started.disconnect(dispatch_uid="bellcast")

@@ -26,7 +26,7 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 
 
 class NotificationService:
-    """Sends to users. Every method may be called within a transaction; without one it takes effect at once."""
+    """Sends to users. Every method may be called within a transaction. Without one, it takes effect immediately."""
 
     @staticmethod
     def send_notification(
@@ -77,10 +77,9 @@ class NotificationService:
         announce: bool = False,
         **kwargs: Any,
     ) -> list[Any]:
-        """Send to the users of a tenant, also those that never connected.
-
-        `user_filter` is a dict of field lookups, a Q object or a function of a user. With `announce` it is one
-        announcement for the whole tenant, and the list has one Notification."""
+        """Send to the users of a tenant, including those who never connected. `user_filter` is a dict of field lookups,
+        a Q object or a function of a user. With `announce`, one announcement for the whole tenant is sent, and the list
+        has one Notification."""
         fields = {"notification_type": notification_type, "priority": priority, **kwargs, "tenant": tenant}
         if announce and user_filter is not None:
             raise ValidationError(
@@ -116,7 +115,7 @@ class NotificationService:
 
 
 def notify(to: Any, *, using: str | None = None, idempotency_key: object = None, **content: Any) -> int | None:
-    """Notify a user, several, a queryset of users, a group, or what `Bellcast.notify` takes.
+    """Notify a user, several users, a queryset of users, a group, or any recipient that `Bellcast.notify` accepts.
 
     Returns the row's number in the outbox of PostgresBackend, else None."""
     number = None
@@ -158,7 +157,7 @@ def _is_group(value: object) -> bool:
 
 
 def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
-    """The targets of a send as REST has them, each with the tenant of its users."""
+    """Return the targets of a send for the REST API, each with the tenant of its users."""
     if _is_user(to):
         yield identity.recipient_of(to), identity.tenant_of(to)
     elif _is_group(to):
@@ -178,7 +177,7 @@ def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
 
 
 def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str | None, list[Any]]]:
-    """Users in groups of one tenant, each of at most RECIPIENTS_PER_SEND."""
+    """Group users by tenant, with at most RECIPIENTS_PER_SEND per group."""
     groups: dict[str | None, list[Any]] = {}
     for user in users:
         groups.setdefault(tenant if tenant is not None else identity.tenant_of(user), []).append(user)
@@ -262,7 +261,7 @@ def _payload(
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
-    """Return the body of a notification. Raises InvalidArgument for what the server would refuse later."""
+    """Return the body of a notification. Raises InvalidArgument for values that the server would refuse later."""
     server_rules.check_notification(arguments.json(body))
     return body
 
@@ -318,7 +317,7 @@ def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fie
 
 
 def _key(idempotency_key: object, place: int) -> UUID:
-    """Return the key of a send's row; sends of one call that need several rows differ in the place."""
+    """Return the key of a send's row. If one call needs several rows, their keys differ in the place."""
     try:
         key = row_key(idempotency_key)
     except InvalidArgument as error:

@@ -1,4 +1,5 @@
-"""For tests: sends appear in `sent` at once, without a server, while Django's test runner replaces e-mail too."""
+"""Test support: under Django's test runner, sends appear in `sent` immediately, without a server, as e-mails do in the
+outbox of `mail`."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,7 +7,7 @@ from uuid import uuid4
 
 from bellcast.contrib.django.outgoing import Outgoing
 
-MAX_KEYS = 10_000  # of one test
+MAX_KEYS = 10_000  # of the current test
 
 
 @dataclass(slots=True)

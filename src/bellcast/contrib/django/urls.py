@@ -14,7 +14,7 @@ app_name = "bellcast"
 
 
 def _views() -> Any:
-    """Return the module of the views: of Django REST framework if it is installed, unless the setting decides."""
+    """Return the module of the views. By default, those of Django REST framework are used if it is installed."""
     wanted = conf.current().rest
     if wanted == "plain" or (wanted == "auto" and find_spec("rest_framework") is None):
         return plain
@@ -23,7 +23,7 @@ def _views() -> Any:
     return drf
 
 
-# The responses are one user's, and `token/` is a secret.
+# The responses are private to one user, and `token/` returns a secret.
 _private = cache_control(no_store=True)
 
 urlpatterns = [

@@ -1,4 +1,4 @@
-"""Notifications of an actor, a verb and a target, as django-notifications-hq makes them."""
+"""Notifications with actor, verb and target, as in django-notifications-hq."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -15,7 +15,7 @@ class ChangeOrigin(IntEnum):
 
     HERE = 0
     ELSEWHERE = 1
-    DEATH = 2  # of another node, which can no longer report its own changes
+    DEATH = 2  # reported for another node, which can no longer report its own changes
 
 
 class StateDelta(NamedTuple):
@@ -58,7 +58,7 @@ class PeerState:
             self.sequence = update.number
             return self._apply_delta(update.counts, update.members)
         if update.number != self.sequence:
-            self.sequence = None  # a message was lost
+            self.sequence = None  # a message has been lost
         return EMPTY_DELTA
 
     def clear(self) -> StateDelta:

@@ -1,6 +1,7 @@
 """Batching of presence changes on topics with thousands of followers.
 
-A new follower receives the members at its join, so a member that moved only receives the changes after its own."""
+A new follower receives the members at its join, so a member that joined or left only receives the changes after its
+own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from bellcast.model.events import Member, PresenceChanged, Stream
 
 # Up to this many followers receive every change immediately.
 DIRECT_FOLLOWERS = 100
-# The batch interval keeps a topic's writes below this many a second: about 7 % of a core.
+# The batch interval keeps a topic's writes below this many per second: about 7 % of a core.
 WRITES_PER_SECOND = 10_000
 # A batch of this many changes is sent immediately.
 MAX_BATCH_MOVES = 500
@@ -23,7 +24,7 @@ class PresenceBatcher:
         self._pending: dict[Stream, list[PresenceChanged]] = {}
 
     def add(self, move: PresenceChanged, followers: int) -> bool:
-        """Add a change; True if it is sent later with a batch."""
+        """Add a change. Return True if it is sent later with a batch."""
         stream = move.stream
         waiting = self._pending.get(stream)
         if waiting is None:

@@ -20,9 +20,10 @@ from bellcast.ports import Broker, Clock
 
 log = structlog.get_logger(__name__)
 
-# Changes are batched for this long: the staleness limit of peer state. 10,000 connects a second take twenty messages.
+# Batching interval of changes, which bounds the staleness of peer state. 10,000 connections per second take twenty
+# messages.
 DELTA_INTERVAL_SECONDS = 0.05
-# Heartbeat interval. A node that missed five is dead or partitioned, and its state is discarded.
+# Heartbeat interval. A node that misses five is dead or partitioned, and its state is discarded.
 HEARTBEAT_SECONDS = 2.0
 NODE_TIMEOUT_MS = 10_000
 # Minimum interval between two snapshot requests; a snapshot takes about 100 ms of work.
@@ -92,12 +93,12 @@ class ClusterState:
     def count_elsewhere(self, key: str) -> int:
         """Return the other nodes' followers of a stream or connections of an address."""
         count = 0
-        for peer in self._peers.values():  # in a loop: half the time of `sum`, and every follow of a topic calls it
+        for peer in self._peers.values():  # a loop takes half the time of `sum`, and every follow of a topic calls this
             count += peer.counts.get(key, 0)
         return count
 
     def followed_elsewhere(self, streams: Set[str]) -> Set[str]:
-        """Return those of the streams that other nodes follow; all of them while the state of one is incomplete."""
+        """Return those of the streams that other nodes follow; all streams while the state of a node is incomplete."""
         found: set[str] = set()
         for peer in self._peers.values():
             if peer.sequence is None:

@@ -27,7 +27,8 @@ REVOKED = CloseReason(4401, "revoked", reconnect=False)
 EXPIRED = CloseReason(4402, "expired", reconnect=True)
 FORBIDDEN = CloseReason(4403, "forbidden", reconnect=False)
 NO_PONG = CloseReason(4408, "no_pong", reconnect=True)
-# One minute: a runaway page has slowed down, and the server has closed the dead sockets of a sleeping laptop.
+# One minute gives a page in a reconnect loop time to slow down, and the server time to close the dead sockets of a
+# sleeping laptop.
 TOO_MANY = CloseReason(4409, "too_many_connections", reconnect=True, after=60_000)
 TOO_LARGE = CloseReason(4413, "frame_too_large", reconnect=False)
 TOO_FAST = CloseReason(4429, "too_fast", reconnect=True, after=5_000)

@@ -38,7 +38,7 @@ class Phase(IntEnum):
     CLOSED = 3
 
 
-# A live connection replays to fill a gap, and opens again when an anonymous client signs in.
+# A live connection replays to fill a gap, and is opened again when an anonymous client signs in.
 LEGAL_MOVES: dict[Phase, frozenset[Phase]] = {
     Phase.OPENING: frozenset((Phase.REPLAYING, Phase.LIVE, Phase.CLOSED)),
     Phase.REPLAYING: frozenset((Phase.LIVE, Phase.CLOSED)),
@@ -82,8 +82,8 @@ class Dialect(Protocol):
 
     @property
     def mark(self) -> "PositionMark | None":
-        """Adds a resume position to an encoded inbox change, reset or kept event, which is incomplete without it; None for
-        dialects whose clients derive the position."""
+        """Adds a resume position to an encoded inbox change, reset or kept event, which is incomplete without it. None
+        for dialects whose clients derive the position."""
         ...
 
     def encode(self, event: Event) -> bytes | None:
@@ -95,7 +95,7 @@ class Dialect(Protocol):
         ...
 
     def reset(self, state: InboxState) -> bytes:
-        """Encode the frame that makes a client fetch the inbox again."""
+        """Encode the frame that tells a client to fetch the inbox again."""
         ...
 
     def heartbeat(self, now: int) -> bytes:
@@ -123,9 +123,9 @@ class PositionMark(Protocol):
         ...
 
     def around(self, data: bytes, event_id: str) -> tuple[Mapping[int, bytes] | None, bytes]:
-        """Return what surrounds a `head` in the frame of a live event: the start by the head's length, or None without one,
-        and the end. The client reads the same as from the frame of a call. It is made once per event, because every delivery
-        has a frame of its own."""
+        """Return the parts before and after a `head` in the frame of a live event: the start by the head's length (None
+        if there is no start), and the end. Together with the head, they form the same frame as a call of this object.
+        They are computed once per event, because the frame differs for each delivery."""
         ...
 
 
@@ -161,7 +161,8 @@ class ConnectionOwner(Protocol):
     tick: int
 
     def newest_event(self, connection: "Connection") -> str | None:
-        """Return the id of the newest live event up to which a connection has received all; None if there is none."""
+        """Return the id of the newest live event up to which a connection has received everything; None if there is
+        none."""
         ...
 
     def on_disconnected(self, connection: "Connection") -> None:
@@ -244,7 +245,7 @@ class Connection(asyncio.Protocol):
         self.address = address
         self.origin = origin
         self.streams: tuple[Stream, ...] = ()
-        self.grants: dict[str, Grant] | None = None  # the followed topics and why; None before the first
+        self.grants: dict[str, Grant] | None = None  # the followed topics and their grants; None before the first
         self.inbox = 0  # the inbox's number in the store
         self.epoch = 0
         self.revision = 0
@@ -253,14 +254,14 @@ class Connection(asyncio.Protocol):
         self.mark_head = b""
         self.mark_revision = NO_MARK
         self.phase = Phase.OPENING
-        self.is_stale = False  # an inbox change was skipped while it was not live
+        self.is_stale = False  # an inbox change was skipped while the connection was not live
         self.last_sent_tick = owner.tick
         self.last_received_tick = owner.tick
         self.ping_tick = 0  # the tick of the last ping
         self.writable_waiter: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
-        self.bytes_during_replay = 0  # other bytes written while the replay waits
+        self.bytes_during_replay = 0  # bytes of other output, written while the replay waits
         self.close_timer: asyncio.TimerHandle | None = None
-        self.close_reason: CloseReason | None = None  # in the dialect's codes; None after the end: the socket was lost
+        self.close_reason: CloseReason | None = None  # in the dialect's codes; None if the socket was lost
         self.pending: PendingMessages | None = None  # frames received while an earlier one is being processed
         self.max_unsent = 0
         self.transport: OutboundTransport = NULL_TRANSPORT
@@ -281,22 +282,22 @@ class Connection(asyncio.Protocol):
         self.write(data)
 
     def write_directly(self, data: bytes) -> None:
-        """Send on the socket, unless it has unsent output. `send` costs a tenth less than the transport's `write`, which
-        coalesces; the transport writes what the socket does not accept."""
+        """Send on the socket, unless it has unsent output. `send` costs a tenth less than the transport's `write`,
+        which coalesces. What the socket does not accept is passed to the transport."""
         sock, transport = self.sock, self.transport
         if sock is None or not (transport.clear or not transport.get_write_buffer_size()):
             self.write(data)
             return
         try:
             sent = sock.send(data)
-        except OSError:  # full or closed: the transport detects which
+        except OSError:  # full or closed: the transport finds out which
             sent = 0
         if sent != len(data):
             self.write(data[sent:])
 
     def marked(self, data: bytes, event_id: str | None = None) -> bytes:
         """Return a frame with the resume position after it. `event_id` is the id of the last live event, by default the
-        newest. Dialects whose clients derive the position have none in their frames."""
+        newest. Unchanged in dialects whose clients derive the position."""
         mark = self.dialect.mark
         if mark is None:
             return data
@@ -304,8 +305,8 @@ class Connection(asyncio.Protocol):
         return mark(data, position) if position else data
 
     def update_mark(self) -> bytes:
-        """Encode the inbox position for the live events until it changes. The connection must be live: within a replay it
-        has another position."""
+        """Encode the inbox position used by live events until the position changes. The connection must be live: during
+        a replay its position differs."""
         mark = self.dialect.mark
         if mark is not None:
             self.mark_revision = self.revision
@@ -344,14 +345,16 @@ class Connection(asyncio.Protocol):
             self.owner.on_replayed(self)
 
     def go_live(self) -> None:
-        """Finish opening or a replay. A connection that its own output closed as too slow stays closed."""
+        """Finish opening or a replay. Has no effect if the connection was closed meanwhile because its reader was too
+        slow."""
         if self.phase is Phase.OPENING or self.phase is Phase.REPLAYING:
             self.transition(Phase.LIVE)
 
     # --- replay
 
     def _limit_replay(self) -> None:
-        """Let the reader set the pace of the replay; other output stays limited by `max_unsent`."""
+        """Limit the write buffer, so that the reader sets the pace of the replay. Other output stays limited by
+        `max_unsent`."""
         self.write = self._write_during_replay
         self._set_high_water(REPLAY_BUFFER_BYTES)
 
@@ -412,7 +415,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self.phase is Phase.REPLAYING:
-            if self.writable_waiter is None:  # a second future would leave the waiter of the first asleep
+            if self.writable_waiter is None:  # a second future would leave the first waiter blocked
                 self.writable_waiter = asyncio.get_running_loop().create_future()
         else:
             self.owner.end(self, close_reasons.TOO_SLOW)

@@ -9,8 +9,8 @@ from bellcast.live.connection.pending_messages import PendingMessages
 
 
 class InboundQueue:
-    """Calls `handler` for one message at a time. The dialect defines the message type, and `max_bytes`, the size of the
-    queued messages beyond which the transport is not read; 0: no limit.
+    """Calls `handler` for one message at a time. The dialect defines the message type. Reading from the transport
+    pauses while more than `max_bytes` are queued (0: no limit).
 
     With `survives_disconnect`, messages received before the client disconnected are still processed: a page may send
     `read` and unload. Messages that were queued when the server closed the connection are dropped."""
@@ -47,4 +47,4 @@ class InboundQueue:
                     connection.resume_reading()
         finally:
             connection.pending = None  # also after an exception, so that later messages are processed
-            connection.resume_reading()  # also after a close: the client's close frame follows its messages
+            connection.resume_reading()  # even after a close, to receive the client's close frame

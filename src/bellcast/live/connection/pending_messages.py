@@ -8,8 +8,8 @@ MAX_PENDING = 64
 
 
 class PendingMessages:
-    """A queue that is full with MAX_PENDING messages, or with more than `max_bytes` of them (0: no limit). Decoded messages
-    may use 20 times their size."""
+    """A queue that is full at MAX_PENDING messages, or above `max_bytes` (0: no limit). Decoded messages may use 20
+    times their size."""
 
     __slots__ = ("_bytes", "_handled_bytes", "_max_bytes", "_messages")
 

@@ -34,7 +34,7 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
             # no-transform: proxies that compress also buffer.
             (b"Cache-Control", b"no-store, no-transform"),
             (b"X-Accel-Buffering", b"no"),
-            # The HTTP server has released the socket, so it can serve no second request.
+            # The HTTP server has released the socket, so no second request can be served.
             (b"Connection", b"close"),
             *([(b"Transfer-Encoding", b"chunked")] if http_version == "1.1" else []),
             *origin_headers,

@@ -170,7 +170,7 @@ async def serve(
     ends = [asyncio.ensure_future(one) for one in (sending, receiving, transport.aborted)]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if transport.is_closing():  # servers require that the input before the client's close is read
+        if transport.is_closing():  # servers require that input before the client's close is read
             await asyncio.wait(ends[1:], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for one in ends:

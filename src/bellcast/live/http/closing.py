@@ -1,9 +1,9 @@
-"""Closing connections to peers that still send, or do not read."""
+"""Closing connections to peers that keep sending or do not read."""
 
 import asyncio
 
-# A peer must read its responses at MIN_READ_RATE on average, checked at this interval; a phone on the slowest mobile
-# network does. Otherwise the unsent responses would stay in memory.
+# A peer must read its responses at MIN_READ_RATE on average, checked at this interval; even the slowest mobile network
+# is fast enough. Otherwise the unsent responses would stay in memory.
 READ_TIMEOUT = 30  # seconds
 MIN_READ_RATE = 500  # bytes per second
 

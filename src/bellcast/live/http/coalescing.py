@@ -1,10 +1,11 @@
-"""A transport that coalesces the writes of one event loop iteration: a handshake, its first frame and the replay are
-one system call, and so are ten simultaneous changes of an inbox. A call costs as much as 1,000 more bytes."""
+"""A transport that coalesces the writes of one event loop iteration. For example, a handshake, its first frame and the
+replay are one system call, as are ten simultaneous changes of an inbox. A call costs as much as 1,000 additional
+bytes."""
 
 import asyncio
 from typing import Any
 
-# Larger writes gain nothing from coalescing, and only the buffer of the transport paces a replay.
+# Larger writes gain nothing from coalescing, and a replay must be paced by the transport's buffer.
 FLUSH_BYTES = 65_536
 
 

@@ -1,8 +1,8 @@
 """Initial protocol of every socket. If the first bytes are a complete request for a live connection, it is served here;
 otherwise the socket and its bytes are passed to the HTTP server's protocol.
 
-An HTTP server creates about thirty objects per request, of which a live connection needs five: the fast path saves a
-tenth of the time of a reconnect storm.
+An HTTP server creates about thirty objects per request, of which a live connection needs five. The fast path takes a
+tenth off the duration of a reconnect storm.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ INTERNAL_SERVER_ERROR = head(b"500 Internal Server Error", FAILED_HEADERS) + FAI
 
 
 class LiveApplication(Protocol):
-    """An ASGI application that knows its live connections."""
+    """An ASGI application that can tell which paths open live connections."""
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without an upgrade, always yields a live connection or an error."""
@@ -100,7 +100,7 @@ class ParsedHead:
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
-        self.messages = 0  # completed requests; more than one is pipelining
+        self.messages = 0  # complete requests parsed; more than one means pipelining
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))

@@ -10,9 +10,9 @@ from bellcast.errors import Invalid
 from bellcast.model.requests import STATE
 
 Headers = list[tuple[bytes, bytes]]
-# Further parameters are ignored; the topic limit is far lower.
+# Maximum parameters; further ones are ignored. The topic limit is far lower.
 MAX_PARAMETERS = 1_000
-# More than 100 events are 100.
+# Maximum rewind; larger values are lowered to 100 events.
 MAX_REWIND_DIGITS = 9
 # The scheme of the page that opened the connection.
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -35,7 +35,7 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
 
     @property
     def id_headers(self) -> Headers:
-        """The header of a response that bypasses the HTTP server; the request log adds it to the others."""
+        """The id header of a response that bypasses the HTTP server; the request log adds it to other responses."""
         return [] if self.request_id is None else [(b"X-Request-Id", self.request_id.encode())]
 
     def header(self, name: bytes) -> str | None:
@@ -92,7 +92,7 @@ def read(scope: Mapping[str, Any]) -> HandshakeRequest:
 
 
 def _parameters(query: bytes) -> list[tuple[str, str]]:
-    """Decode the query; `parse_qsl` takes twice as long, which matters in a reconnect storm."""
+    """Decode the query. `parse_qsl` takes twice as long, which matters in a reconnect storm."""
     if not query:
         return []
     text = query.decode("latin-1")

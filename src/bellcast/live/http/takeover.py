@@ -23,27 +23,27 @@ from bellcast.live.framing.response_head import CLOSE, head
 from bellcast.live.http.closing import MAX_DISCARDED_BYTES, ReadTimeout, linger
 
 EXTENSION = "bellcast.takeover"
-# Logs a request that is refused before an application sees it: its status, and the client's address.
+# Logs a request that is refused before it reaches an application: its status, and the client's address.
 LogRefusal = Callable[[int, str | None], None]
 # No browser sends a larger request head; proxies allow 8 to 32 KiB. It also limits the framing of a body: chunk sizes, their extensions and trailers.
 MAX_HEAD_BYTES = 65_536
-# Browsers and proxies send 20 to 40; each costs 100 bytes more than it is long.
+# Browsers and proxies send 20 to 40 headers. Each takes 100 bytes in addition to its length.
 MAX_HEADER_LINES = 200
 # Timeout of a request head, also for the first byte after connecting.
 HEAD_TIMEOUT = 10
-# Longest pause within a body: enough for a phone in a tunnel.
+# Maximum pause within a body: enough for a phone in a tunnel.
 BODY_TIMEOUT = 30
-# Bytes per second that a body must have on average after BODY_TIMEOUT: the slowest mobile network has twice that.
+# Minimum average rate of a body after BODY_TIMEOUT, in bytes per second: half that of the slowest mobile network.
 MIN_BODY_RATE = 500
 # Bytes buffered after an upgrade request during authentication.
 MAX_EARLY_BYTES = 65_536
-# Pipelined requests; the few clients that pipeline send a handful.
+# Maximum pipelined requests; the few clients that pipeline send a handful.
 MAX_PIPELINED = 20
-# Input discarded behind a refused request head.
+# Maximum input discarded after a refused request head.
 MAX_DISCARDED_HEAD_BYTES = 1_048_576
-# Sent by every browser.
+# A header that every browser sends.
 UPGRADE_WEBSOCKET = (b"upgrade", b"websocket")
-# Lets a page see the status instead of a CORS error. The response contains no private data.
+# Allows pages to see the status instead of a CORS error. The response contains no private data.
 READABLE = (b"access-control-allow-origin", b"*")
 TOO_LARGE = head(b"431 Request Header Fields Too Large", [CLOSE, READABLE, (b"content-length", b"0")])
 DISCARD: deque[tuple[bytes, bytes]] = deque(maxlen=0)
@@ -71,7 +71,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._chunk_size = 0  # bytes that are being parsed
         self._body_size = 0
         self._body_start = 0.0  # loop time
-        self._discarded = 0  # bytes of a body after its response
+        self._discarded = 0  # bytes of a body received after its response
         self._stage = Stage.HEAD
         self._timeout: asyncio.TimerHandle | None = None  # not None while input is expected
         self._current: RequestResponseCycle | None = None  # the current or the last request
@@ -79,7 +79,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._has_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        # Like uvicorn's, which makes eight system calls for both addresses; the server's is not needed.
+        # Like uvicorn's method, which makes eight system calls for both addresses; the server's address is not needed.
         self.connections.add(self)
         self.transport = transport
         self.flow = FlowControl(transport)
@@ -119,7 +119,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             self._watch(before, len(data))
 
     def _watch(self, before: asyncio.TimerHandle | None, size: int) -> None:
-        """Restart the timeout of the rest of the request. A head has one timeout; in a body each pause has its own."""
+        """Restart the timeout for the rest of the request. The head has one timeout in total, a body one per pause."""
         match self._stage:
             case Stage.HEAD:
                 if before is not None and before is self._timeout:
@@ -226,7 +226,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             raise ValueError("no Host header, or several")
 
     def on_body(self, body: bytes) -> None:
-        self._head_bytes = -self._chunk_size  # the rest of this piece is counted with it
+        self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it
         self._body_size += len(body)
         super().on_body(body)
 
@@ -288,7 +288,7 @@ class TakeoverProtocol(HttpToolsProtocol):
             self._read_timeout = None
 
     def _time_out(self) -> None:
-        """Close without waiting for more from the client."""
+        """Close without waiting for further input."""
         self._start_read_timeout()
         self.transport.close()
 
@@ -298,8 +298,8 @@ class TakeoverProtocol(HttpToolsProtocol):
         self._refuse(head(b"400 Bad Request", headers) + msg.encode("ascii"))
 
     def _refuse(self, response: bytes) -> None:
-        """Respond to an unreadable request, and close. During the response to an earlier request this only closes: the
-        error would be read as a part of that response."""
+        """Respond to an unreadable request, and close. During the response to an earlier request, only close: the
+        client would read the error as part of that response."""
         if self._stage is Stage.REFUSED:
             return
         self._report_refusal(int(response[len(b"HTTP/1.1 ") :][:3]))
@@ -335,7 +335,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         return transport, early
 
     def _release(self) -> None:
-        """Break the request's reference cycles: otherwise thousands of objects wait for the garbage collector."""
+        """Break the request's reference cycles. Otherwise thousands of objects would wait for the garbage collector."""
         self.scope["extensions"] = {}
         self._current = None
         self.cycle = self.scope = self.flow = self.transport = self.parser = None  # type: ignore[assignment]  # as uvicorn does

@@ -22,7 +22,8 @@ class WebSocketConnection(Connection):
         super().__init__(*args)
         self._early: bytes | None = b""  # not None until the listener may receive messages
         self._listener = listener
-        self._reader: websocket.FrameReader | None = None  # created with the first input: most clients only listen
+        # created with the first input, because most clients only listen
+        self._reader: websocket.FrameReader | None = None
         self._rate_limiter: MessageRateLimiter
 
     def start_reading(self) -> None:

@@ -1,7 +1,7 @@
 """WebSocket endpoint, from the handshake to the start of the dialect.
 
-Refusals are sent in a close frame after the handshake, because a script cannot see why a handshake failed. Only a wrong
-Origin, version or path, and an address at its limit, fail the handshake."""
+Most errors are sent in a close frame after the handshake, because a script cannot see why a handshake failed. The
+handshake itself fails only for a wrong Origin, version or path, or an address at its limit."""
 
 from typing import Protocol
 
@@ -31,7 +31,8 @@ class DialectHandshake(Protocol):
     def listener(self) -> Listener: ...
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
-        """Return the principal, and the error to send after the handshake. Raises errors that fail the handshake."""
+        """Return the principal, and an error to send after the handshake. Raises errors for which the handshake must
+        fail."""
         ...
 
     async def start(

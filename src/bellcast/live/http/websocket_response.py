@@ -1,5 +1,5 @@
-"""WebSockets of HTTP operations: the API responds to a handshake with ASGI's WebSocket messages instead of those of an HTTP
-response, and otherwise treats it as any other request. Such a WebSocket only sends."""
+"""WebSockets of HTTP operations. The API responds to a handshake with ASGI's WebSocket messages instead of those of an
+HTTP response, and otherwise treats it like any other request. Such a WebSocket only sends."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,15 +13,15 @@ from bellcast.live.http.takeover import EXTENSION
 from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.requests import IS_WEBSOCKET, STATE
 
-# The client sends control frames only.
+# Maximum message size; clients only send control frames.
 MAX_MESSAGE_BYTES = 125
-# Proxies cut idle connections at 60 s. A client that sent nothing between two pings is gone.
+# Proxies cut idle connections at 60 s. A client that sent nothing between two pings is considered dead.
 PING_SECONDS = 20.0
 NORMAL, INTERNAL_ERROR = 1000, 1011
 
 
 def is_handshake(scope: Scope) -> bool:
-    """True for a WebSocket handshake, also one that its HTTP server does not parse."""
+    """True for a WebSocket handshake, including one that the HTTP server does not parse."""
     return scope["type"] == "websocket" or any(
         name == b"upgrade" and value.lower() == b"websocket" for name, value in scope["headers"]
     )
@@ -51,7 +51,7 @@ async def serve(
         try:
             await app(scope, taken.receive, taken.send)
         except Exception:
-            taken.close(INTERNAL_ERROR)  # unlike after a normal end, the client tries again
+            taken.close(INTERNAL_ERROR)  # makes the client retry, unlike a normal end
             raise
         finally:
             taken.close(NORMAL)
@@ -68,7 +68,7 @@ def _refusing_by_close(send: Send) -> Send:
 
 
 class TakenWebSocket(asyncio.Protocol):
-    """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is cut."""
+    """A WebSocket on the socket of its request. Slow readers pause `send`; one that does not read is disconnected."""
 
     def __init__(self, scope: Scope, upgrade: websocket.Upgrade, receive: Receive, send: Send) -> None:
         self._scope = scope

@@ -33,7 +33,7 @@ def _ignore(*_: object) -> None: ...
 
 
 def _no_report() -> None:
-    """A node that does not report itself is not listed."""
+    """Return no report: the node is not listed."""
 
 
 class HubCallbacks(NamedTuple):
@@ -57,13 +57,13 @@ class HubObserver(Protocol):
         ...
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
-        """Handle a stream's new follower count on all nodes, `change` more than before."""
+        """Handle a stream's new follower count on all nodes, which differs by `change` from the previous one."""
         ...
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...
 
     def node_left(self, where: PresenceKey) -> None:
-        """Handle a member without local connections on a topic; it may have some on another node."""
+        """Handle the end of a member's last local connection on a topic; it may have others on other nodes."""
         ...
 
     def inbox_changed(self, event: InboxEvent) -> None:

@@ -7,7 +7,7 @@ from bellcast.live.connection.connection import Connection, ConnectionOwner, Pha
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock
 
-# Ticks per heartbeat interval; each tick checks the connections that are due in it.
+# Ticks per heartbeat interval. Each tick checks the connections in its slot.
 TICKS_PER_SECOND = 25
 # Pong timeout of the Pusher protocol, in seconds.
 PUSHER_PONG_TIMEOUT = 30.0
@@ -53,7 +53,7 @@ class HeartbeatWheel:
         self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
 
     def _silence_limit(self, connection: Connection) -> tuple[int, int]:
-        """Ticks of silence before a ping, and ticks to answer it."""
+        """Return the ticks of silence before a ping, and the ticks to wait for the pong."""
         if connection.dialect.protocol == "pusher":
             return self._ticks(self._pusher.activity_timeout), self._ticks(PUSHER_PONG_TIMEOUT)
         return TICKS_PER_SECOND, TICKS_PER_SECOND
@@ -72,7 +72,7 @@ class HeartbeatWheel:
         self.schedule(connection)
 
     def _send_heartbeat(self, connection: Connection) -> bool:
-        """Ping a silent peer. Returns False if it has not answered the last ping in time."""
+        """Ping a silent peer. Returns False if no pong to the last ping arrived in time."""
         tick, (silence, timeout) = connection.owner.tick, self._silence_limit(connection)
         if connection.last_received_tick < connection.ping_tick:
             return tick - connection.ping_tick < timeout

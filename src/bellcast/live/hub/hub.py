@@ -64,7 +64,7 @@ class Hub:
         log: ConnectionLog | None = None,
         history: TopicHistory = NO_HISTORY,
     ) -> None:
-        self.tick = 0  # of the heartbeat wheel
+        self.tick = 0  # current tick of the heartbeat wheel
         self.presence = presence
         self.cluster = ClusterState(broker, clock, self, callbacks.report)
         self.callbacks = callbacks
@@ -89,7 +89,7 @@ class Hub:
         return iter(list(self._by_id.values()))
 
     def add_observer(self, observer: HubObserver) -> None:
-        """Report to a dialect from now on."""
+        """Register a dialect's observer."""
         self._observers += (observer,)
 
     # --- connections
@@ -135,8 +135,8 @@ class Hub:
     # --- subscriptions
 
     def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
-        """Follow granted topics. Idempotent; the later grant wins. `member` is the presence member, if that is another
-        than the connection's recipient."""
+        """Follow granted topics. Idempotent; a later grant replaces an earlier one. `member` is the presence member, if
+        it is not the connection's recipient."""
         if not grants or connection.phase is Phase.CLOSED:  # closed during authorization
             return
         principal = connection.principal
@@ -158,10 +158,10 @@ class Hub:
                 self._unfollow(connection, stream)
 
     async def reauthorize(self, connection: Connection, principal: Principal, store: Store, config: LiveConfig) -> None:
-        """Apply a new session of the same recipient: unfollow the topics that it does not grant.
+        """Apply a new session of the same recipient: unfollow topics that it does not grant.
 
-        The grants are computed first, so a failure of the store changes nothing. Topics that are followed or unfollowed
-        during the query keep their state."""
+        The grants are computed first, so a failure of the store changes nothing. Topics followed or unfollowed during
+        the query keep their state."""
         before = dict(connection.grants or {})
         granted = await topic_access.regrant_topics(store, principal, before, config)
         connection.principal = principal
@@ -203,8 +203,8 @@ class Hub:
         return self._index.recipients(tenant, self._recipients_of)
 
     def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
-        """Return the recipients of whom another node follows the inbox, or a topic that carries it. A follower of the last
-        50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
+        """Return the recipients whose inbox another node follows, directly or through a topic that carries it.
+        Followers of the last 50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
         if not self.cluster.others:
             return frozenset()
         inboxes, topics = inbox_stream(tenant, ""), topic_stream(tenant, "")
@@ -222,7 +222,7 @@ class Hub:
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
         count = 0 if connection.phase is Phase.CLOSED else self._index.follow(connection, stream)
-        if not count:  # followed already, or closed during authorization
+        if not count:  # already followed, or the connection was closed during authorization
             return False
         if count == 1:
             for carrier in self._broker_streams(stream):
@@ -270,7 +270,8 @@ class Hub:
             return
         for observer in self._observers:
             observer.presence_changed(change, cause)
-        # After the reply to the connection that moved. The other nodes derive the event from the cluster state.
+        # Later in the loop, after the reply to the connection that joined or left. Other nodes derive the event from
+        # the cluster state.
         asyncio.get_running_loop().call_soon(self.dispatch, change)
 
     # --- cluster.LocalState
@@ -343,7 +344,8 @@ class Hub:
             self._dispatch_live(event)
 
     def _send_presence_batch(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
-        """Send several presence changes in one write. A member that moved only receives the changes after its own."""
+        """Send several presence changes in one write. A member that joined or left receives only the changes after its
+        own."""
         last = {move.sender: number for number, move in enumerate(moves, 1)}
         waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
         # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
@@ -406,14 +408,14 @@ class Hub:
 
     def _audience_of(self, event: LiveEvent | PresenceChanged | Typing) -> Sequence[Connection]:
         """Return the connections that receive a live event. It is a copy, because a write may close a slow reader and
-        remove it from the set. Topics are followed from `ready` on, a recipient's own stream earlier."""
+        remove it from the set. Connections follow topics from `ready` on, and their recipient's own stream earlier."""
         connections = self._streams.get(event.stream, ())
         if isinstance(event, LiveEvent) and event.topic is None:
             return [one for one in connections if one.phase is not Phase.OPENING]
         return tuple(connections)
 
     async def wait_replayed(self, connection: Connection) -> None:
-        """Wait until the connection is not replaying: it is live or closed."""
+        """Wait until the connection is no longer replaying: it is live or closed."""
         while connection.phase is Phase.REPLAYING:
             if connection not in self._replay_waiters:
                 self._replay_waiters[connection] = asyncio.get_running_loop().create_future()
@@ -425,7 +427,7 @@ class Hub:
             waiter.set_result(None)
 
     def hold(self, connection: Connection) -> None:
-        """Leave kept events to the history while the connection replays them."""
+        """Do not send kept events to the connection while it replays them from the history."""
         self._recovering.add(connection)
 
     def release(self, connection: Connection) -> None:
@@ -501,7 +503,7 @@ class Hub:
     # --- close
 
     def _end_subscription(self, event: SubscriptionEnded) -> None:
-        """Unfollow the topic on connections that the ended subscription had granted it."""
+        """Unfollow the topic on connections that follow it by the ended subscription."""
         for connection in self.connections_on(topic_stream(event.tenant, event.topic)):
             is_granted = connection.grants is not None and connection.grants.get(event.topic) is Grant.SUBSCRIPTION
             if is_granted and connection.principal.recipient == event.recipient:

@@ -18,8 +18,8 @@ class Departure(NamedTuple):
 
 
 class Presence:
-    """Members by topic, with their connections in this process and on other nodes. `topics` returns the present patterns of topics
-    with presence; a change applies to connections that follow a topic from then on."""
+    """Members by topic, with their connections in this process and on other nodes. `topics` returns the current
+    patterns of topics with presence. A change applies to connections that follow a topic afterwards."""
 
     def __init__(self, topics: Callable[[], Sequence[str]]) -> None:
         self._patterns = topics
@@ -83,7 +83,7 @@ class Presence:
     # --- queries
 
     def member_keys(self, tenant: str, topic: str) -> list[Member]:
-        """Return the present members as they first joined."""
+        """Return the present members in the order in which they joined."""
         return [next(iter(sources.values())) for sources in self._members.get((tenant, topic), {}).values()]
 
     def is_present(self, tenant: str, topic: str, recipient: str) -> bool:

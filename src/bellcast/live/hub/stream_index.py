@@ -23,7 +23,7 @@ class StreamIndex:
             self._by_address[connection.address] = self._by_address.get(connection.address, 0) + 1
 
     def remove(self, connection: Connection) -> bool:
-        """Unregister a connection; False if it is not registered. Its streams stay followed."""
+        """Unregister a connection; False if it is not registered. It still follows its streams."""
         if self.by_id.get(connection.id) is not connection:  # a recovered connection may have taken over the id
             return False
         del self.by_id[connection.id]
@@ -36,7 +36,7 @@ class StreamIndex:
         return True
 
     def follow(self, connection: Connection, stream: Stream) -> int:
-        """Add a follower and return the new count; 0 if the connection follows the stream already."""
+        """Add a follower and return the new count; 0 if the connection already follows the stream."""
         followers = self.by_stream.get(stream)
         if followers is None:
             self.by_stream[stream] = {connection}

@@ -36,7 +36,7 @@ T = TypeVar("T")
 # A healthy node replies in milliseconds; a stuck or dying one is skipped.
 REPLY_TIMEOUT = 2.0
 SURVEY_ID_BYTES = 8
-# Recently closed connections of a node: with their topics up to 1 KiB each.
+# Number of recently closed connections that a node keeps: with their topics up to 1 KiB each.
 MAX_CLOSED = 1_000
 # A connection that ended without a close frame (RFC 6455, 7.1.5).
 LOST_CODE, LOST_REASON = 1006, "connection lost"
@@ -102,7 +102,7 @@ class ConnectionSurvey:
         return bool(found)
 
     def record_closed(self, connection: Connection, at: int) -> None:
-        """Keep a connection that ended, for the list of recently closed ones."""
+        """Add an ended connection to the list of recently closed ones."""
         end = connection.close_reason
         ended = {"closed_at": at, "code": end.code if end else LOST_CODE, "reason": end.reason if end else LOST_REASON}
         self._closed.append(msgspec.structs.replace(self._info(connection), **ended))

@@ -41,7 +41,7 @@ class NativeCallContext:
         self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
-        """Send the caller an `event`. Its data is the first argument; several arguments are all sent in `args`."""
+        """Send the caller an `event`. Its data is the first argument; if there are several, `args` has all of them."""
         several = {"args": args} if len(args) > 1 else {}
         frame = protocol.Frame("event", {"name": name, "data": args[0] if args else None, **several})
         encoded = self._connection.dialect.encode_frame(frame)  # an encoding error is raised in the handler
@@ -51,12 +51,12 @@ class NativeCallContext:
             self._connection.write_tracked(encoded)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
+        validation.check(validation.data("data", data, 0))  # raises in the handler if the broker cannot encode the data
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        raise HandlerFailed("A native client cannot be called: emit an event to it, and let it call.")
+        raise HandlerFailed("A native client cannot be called: emit an event, and let the client call.")
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic. The app's call is the authorization."""
@@ -123,7 +123,7 @@ class AppCallbacks:
         except calls.Refused as refused:
             raise close_reasons.RejectedByApp(refused.message, data=refused.data) from None
         if context.close_reason is not None:
-            self._hub.end(connection, context.close_reason)  # an open WebSocket receives this close reason unchanged
+            self._hub.end(connection, context.close_reason)  # sent unchanged as the close reason of an open WebSocket
             raise _close_reason(context.close_reason)
         if call.accepted is not None:
             connection.principal = merge_principal(

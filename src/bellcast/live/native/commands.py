@@ -1,4 +1,4 @@
-"""Client commands over a WebSocket: executed in order per connection, each answered by `ack` or `error`."""
+"""Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -36,7 +36,7 @@ ACTIONS: dict[type[protocol.MarkCommand], Action] = {
 
 
 class RequestedTopics(Struct, frozen=True):
-    """Topics of a `subscribe`: `accepted` are the newly granted ones and those followed already."""
+    """Topics of a `subscribe`. `accepted` are newly granted ones and those already followed."""
 
     accepted: list[str]
     granted: Mapping[str, Grant]
@@ -45,7 +45,7 @@ class RequestedTopics(Struct, frozen=True):
 
 
 class CommandBackend(Protocol):
-    """Token verification and app handlers, as the commands need them."""
+    """Token verification and app handlers, as used by the commands."""
 
     async def renew(self, token: str) -> Principal: ...
 
@@ -131,7 +131,7 @@ class Commands:
         if refused and not accepted:
             raise _none_accepted(refused)
         past = await topic_replay.read_topics(self._hub, connection, granted, command.position, command.rewind)
-        _check_not_followed(command, connection.grants or {})  # the app may have joined it meanwhile
+        _check_not_followed(command, connection.grants or {})  # the app may have joined it in the meantime
         return RequestedTopics(accepted, granted, refused, past)
 
     async def _replay_topics(self, connection: Connection, past: topic_replay.TopicReplay) -> None:
@@ -145,7 +145,7 @@ class Commands:
             connection.go_live()
 
     def members(self, principal: Principal, command: list[str] | tuple[str, ...]) -> dict[str, list[Member]]:
-        """Return the members present, for those of the topics with presence tracking."""
+        """Return the present members of those topics that have presence tracking."""
         presence = self._hub.presence
         return {topic: presence.members(principal.tenant, topic) for topic in command if presence.tracks(topic)}
 
@@ -175,7 +175,7 @@ class Commands:
     async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> protocol.Frame:
         principal = connection.principal
         if principal.recipient is None or command.topic not in self._hub.topics(connection):
-            raise Forbidden("Typing is shown on topics this connection follows: subscribe first.")
+            raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
         event = Typing(
             tenant=principal.tenant,
             topic=command.topic,
@@ -213,7 +213,9 @@ class Commands:
         fresh = await self._backend.renew(command.token)
         before = connection.principal
         if (fresh.tenant, fresh.recipient) != (before.tenant, before.recipient):
-            raise Forbidden("A fresh token must be for the same recipient: open another connection for another one.")
+            raise Forbidden(
+                "A fresh token must be for the same recipient: open a new connection for another recipient."
+            )
         await self._hub.reauthorize(connection, fresh, self._engines.store, self._config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(command.ref, expires_at=ends)
@@ -223,16 +225,19 @@ class Commands:
 
 
 def _check_not_followed(command: protocol.SubscribeCommand, followed: Collection[str]) -> None:
-    """Refuse the replay of a topic that the connection follows: it would send again what was sent already, and the server
-    does not record which events these are."""
+    """Refuse the replay of a topic that the connection already follows. It would repeat events, and the server does not
+    record which events it has sent."""
     field = "rewind" if command.rewind else None if command.position is None else "position"
     again = next((topic for topic in command.topics if topic in followed), None)
     if field is not None and again is not None:
-        raise Invalid.of(field, f"cannot replay {again}, which this connection follows already: unsubscribe it first")
+        raise Invalid.of(
+            field, f"cannot replay {again}, which this connection already follows: unsubscribe from it first"
+        )
 
 
 def _none_accepted(refused: Sequence[topic_access.TopicRefused]) -> BellcastError:
-    """Return the error of a `subscribe` with no topic granted: the code shared by all topics, else Forbidden."""
+    """Return the error of a `subscribe` that grants no topic: the error of all topics if they have the same code, else
+    Forbidden."""
     detail = "; ".join(f"{one.topic}: {one.message}" for one in refused)
     kinds = {Invalid.code: Invalid, TooMany.code: TooMany}
     codes = {one.code for one in refused}

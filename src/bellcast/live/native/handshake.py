@@ -34,10 +34,10 @@ class OpenedInbox(Struct, frozen=True):
 
     inbox: Inbox | None  # None: anonymous
     missed: Changes | None
-    resumed: Position | None  # None: it cannot resume
+    resumed: Position | None  # None if it cannot resume
     came_back: bool  # the client sent an inbox position, valid or not
     on_ready: OnReady
-    context: NativeCallContext | None  # of the `connect` handler
+    context: NativeCallContext | None  # result of the `connect` handler
     event_id: str | None  # the last live event that the client received
     rewind: int  # past events requested of each topic
 
@@ -122,7 +122,8 @@ class NativeHandshake:
     async def _send_ready(
         self, connection: Connection, opened_inbox: OpenedInbox, request: HandshakeRequest
     ) -> tuple[Changes | None, Position]:
-        """Send `ready`. Return the changes to replay and where the replay begins; nothing if already live."""
+        """Send `ready`. Return the changes to replay and where the replay begins; None if the connection is already
+        live."""
         requested = request.topics
         granted, refused = NOTHING
         if requested:
@@ -141,7 +142,7 @@ class NativeHandshake:
         connection.revision = _revision(inbox, resumed)
         connection.place = None if resumed is None else resumed.text
         ready = self._ready_frame(connection, inbox, resumed, topics, granted, refused)
-        # Before a replay without a position, so that a disconnection loses nothing.
+        # Sent before a replay without a position, so that a disconnect loses nothing.
         if resumed is None and not topics.recovered and not topics.is_rewind:
             ready = replace(ready, position=connection.resume_position())
         connection.write_tracked(connection.dialect.encode_frame(ready))
@@ -205,7 +206,8 @@ def _revision(inbox: Inbox | None, resumed: Position | None) -> int:
 
 
 def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:
-    """Go live at the state sent in `ready` if nothing changed since; send `reset` for a lost position."""
+    """Go live at the state sent in `ready` if nothing has changed since. Send `reset` if the client's position is
+    lost."""
     if inbox is not None and lost:
         connection.write_tracked(connection.marked(connection.dialect.reset(inbox.state)))
     if not connection.is_stale:

@@ -38,7 +38,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NotificationEncoder:
-    """Encodes a notification once for successive events that share it: an announcement is one for all its recipients."""
+    """Encodes a notification once for successive events that share it, such as an announcement for all its
+    recipients."""
 
     def __init__(self) -> None:
         self._notification: Notification | None = None
@@ -267,7 +268,7 @@ class PublishCommand(ClientCommand, frozen=True, kw_only=True, tag="publish"):
 
 
 class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Restricts `all`. Never empty: a filter lost in transit must not select the whole inbox."""
+    """Restricts `all`. It must not be empty, because a filter lost in transit would select the whole inbox."""
 
     type: str | None = None
     view: View | None = None

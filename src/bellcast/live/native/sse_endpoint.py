@@ -1,7 +1,7 @@
 """`GET /v1/stream`: the native dialect as an event stream.
 
-EventSource stops permanently on any status but 200 and hides the status from its script. Only permanent errors are
-sent as a status; temporary ones are a stream with a `retry` delay (WHATWG HTML, 9.2)."""
+EventSource stops permanently on any status but 200, and does not expose the status to scripts. So only permanent errors
+are sent as a status; the response to a temporary one is a stream with a `retry` delay (WHATWG HTML, 9.2)."""
 
 import random
 from functools import partial
@@ -86,7 +86,7 @@ class StreamEndpoint:
 
     async def _authenticate(self, request: HandshakeRequest, *, is_direct: bool) -> Connection:
         if request.method != "GET":
-            raise MethodNotAllowed("An event stream is opened with GET.")
+            raise MethodNotAllowed("Open an event stream with GET.")
         self._admission.check_address(request.address)
         principal = await self._authenticator.recipient(request, "stream")
         is_chunked = is_direct and request.http_version != "1.0"

@@ -33,6 +33,6 @@ def wire(live: LiveContext) -> WiredDialect:
 
 
 def create_commands(live: LiveContext) -> tuple[AppCallbacks, Commands]:
-    """Create the app's callbacks and the commands, which other dialects offer too."""
+    """Create the app's callbacks and the commands, which other dialects also use."""
     callbacks = AppCallbacks(live.engines, live.hub, live.authenticator, live.app)
     return callbacks, Commands(live.engines, live.hub, live.config, callbacks, live.spawn)

@@ -33,15 +33,15 @@ class PusherCallContext:
             self._connection.write_tracked(self._connection.dialect.encode_frame(frame))
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
+        validation.check(validation.data("data", data, 0))  # raises in the handler if the broker cannot encode the data
         tenant = self._connection.principal.tenant
         await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        raise HandlerFailed("A Pusher client cannot be called: emit an event to it.")
+        raise HandlerFailed("A Pusher client cannot be called: emit an event instead.")
 
     async def join(self, topic: str) -> None:
-        """Subscribe the connection to a topic and notify the client. The app's call is the authorization."""
+        """Subscribe the connection to a topic and notify the client. The app's call authorizes it."""
         if self._connection.phase is not Phase.CLOSED:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
             self._hub.follow(self._connection, {topic: Grant.APP})

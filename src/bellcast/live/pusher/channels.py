@@ -29,8 +29,8 @@ from bellcast.ports import LastEvent
 log = structlog.get_logger(__name__)
 
 TOO_FAST = 4301
-# Queries for the last event of a channel, repeated while events arrive. If the last one is outdated on a channel this busy, its
-# next event corrects it.
+# Maximum queries for the last event of a channel, which are repeated while events arrive. On a channel this busy, the
+# next event corrects an outdated one.
 MAX_CACHE_QUERIES = 5
 
 
@@ -55,7 +55,7 @@ class PusherChannels:
     # --- subscriptions
 
     async def subscribe(self, connection: Connection, command: protocol.PusherSubscribe) -> None:
-        """Subscribe to the channel, or send the refusal in both forms that clients handle."""
+        """Subscribe to the channel, or send the error in the two forms that clients handle."""
         try:
             await self._subscribe(connection, command)
         except SubscriptionRefused as refused:
@@ -69,7 +69,7 @@ class PusherChannels:
         only = self._context.apps.only_channel(connection)
         if only not in (None, channel):
             raise SubscriptionRefused(
-                "AuthError", f"This app is being tested: it may use the channel {only} only.", 403
+                "AuthError", f"This app is being tested: it may use only the channel {only}.", 403
             )
         if channel.startswith(topics.TO_RECIPIENT):
             self._check_own(connection, channel)
@@ -78,12 +78,12 @@ class PusherChannels:
         self._check_name(channel)
         followed = self._hub.topics(connection)
         if channel in followed:
-            raise BadRequest(f"This connection follows {channel} already.")
+            raise BadRequest(f"This connection already follows {channel}.")
         self._check_room(len(followed))
         grant, member = await self._authorize(connection, command, len(followed))
         await topic_replay.confirm(self._hub, connection, (channel,))
         if member is not None:
-            self._check_members(connection, channel)  # others may have joined meanwhile
+            self._check_members(connection, channel)  # others may have joined in the meantime
         if connection.phase is not Phase.CLOSED:
             self._hub.follow(connection, {channel: grant}, member)
             connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
@@ -112,9 +112,7 @@ class PusherChannels:
 
     def _check_own(self, connection: Connection, channel: str) -> None:
         if connection.principal.recipient != topics.recipient(channel):
-            raise SubscriptionRefused(
-                "AuthError", f"{channel} is for the connections signed in as that user only.", 401
-            )
+            raise SubscriptionRefused("AuthError", f"{channel} is only for connections signed in as that user.", 401)
 
     def _check_name(self, channel: str) -> None:
         for problem in validation.topic("channel", channel, self._limits):
@@ -138,7 +136,7 @@ class PusherChannels:
     def _check_members(self, connection: Connection, channel: str) -> None:
         limit = self._config.presence_members
         if limit and self._presence_cache.count(connection.principal.tenant, channel) >= limit:
-            raise SubscriptionRefused("LimitReached", f"{channel} has {limit} members already.", 403)
+            raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
 
     def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
         self._check_signature(connection, command, command.channel_data)
@@ -171,8 +169,8 @@ class PusherChannels:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await engines.store.topics.get(tenant, channel, since)
-                # Events are saved before they are delivered. So a query without a delivery in the meantime returns the last
-                # one delivered, or one that is newer. Client events are delivered too, but not saved.
+                # Events are saved before they are delivered, so a query with no delivery in the meantime returns the
+                # last delivered event or a newer one. Client events are delivered but not saved.
                 if count == len(delivered):
                     break
         if last is not None and any(_is_same(event, last) for event in delivered):
@@ -190,7 +188,7 @@ class PusherChannels:
         self._check_event(connection, command)
         if self._is_rate_limited(connection):
             limit = self._config.client_events_per_second
-            connection.send_frame(frames.error(f"At most {limit} client events a second.", TOO_FAST))
+            connection.send_frame(frames.error(f"At most {limit} client events per second.", TOO_FAST))
             return
         context, principal = self._context, connection.principal
         member = None
@@ -219,7 +217,7 @@ class PusherChannels:
         validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients
         limit = self._limits.event_data
         if limit and len(frames.text(command.data).encode(errors="surrogatepass")) > limit:
-            raise BadRequest(f"{command.event[:50]}: the data must have at most {limit} bytes.")
+            raise BadRequest(f"{command.event[:50]}: the data may have at most {limit} bytes.")
 
     def _is_rate_limited(self, connection: Connection) -> bool:
         limiter = self._rate_limiters.get(connection)

@@ -44,7 +44,7 @@ class ConnectedApps:
         self._keys.pop(connection, None)
 
     def credentials(self, connection: Connection) -> Sequence[Project]:
-        """Return the credentials that sign for the connection's app, the newest first."""
+        """Return the valid credentials of the connection's app, the newest first."""
         app = self._apps.by_key(self.key(connection))
         return () if app is None else app.valid_credentials(self._clock.now())
 
@@ -52,7 +52,7 @@ class ConnectedApps:
         return self._keys[connection][0] if connection in self._keys else self._project_key
 
     def only_channel(self, connection: Connection) -> str | None:
-        """Return the only channel that the connection's app may use, without sign-in; None for any."""
+        """Return the only channel that the connection's app may use; sign-in is then not allowed. None: any channel."""
         app = self._apps.by_key(self.key(connection)) if connection in self._keys else None
         return None if app is None else app.only_channel
 

@@ -30,7 +30,7 @@ from bellcast.model.pusher import PusherApp, PusherConfig
 log = structlog.get_logger(__name__)
 
 PATH = "/app/"
-# Two numbers of this range make an unguessable id; JavaScript represents each exactly.
+# Two numbers of this range form an unguessable id, and JavaScript represents each exactly.
 ID_RANGE = 2**48
 
 
@@ -65,8 +65,8 @@ class PusherHandshake:
         self.listener = self
 
     async def authenticate(self, request: HandshakeRequest) -> tuple[Principal, BellcastError | None]:
-        """Return an anonymous principal of the app's tenant, as the protocol requires. A cross-origin page is rejected after
-        the upgrade: stock clients reconnect forever after a refused handshake."""
+        """Return an anonymous principal of the app's tenant, as the protocol requires. A page of another origin is
+        rejected after the upgrade, because stock clients retry a refused handshake forever."""
         app = self._app_of(request)
         allowed = origins.token_allowed(
             request.header(b"origin"),

@@ -1,4 +1,4 @@
-"""Pusher events other than channel events: subscription counts, online status, and inbox changes on aliases, the
+"""Pusher events derived from the hub: subscription counts, online status, and inbox changes on aliases, which are
 channels that an app already subscribes to."""
 
 import asyncio
@@ -18,9 +18,9 @@ from bellcast.model import topics
 from bellcast.model.events import SEPARATOR, InboxEvent, NotificationAdded, PresenceChanged, Stream, topic_stream
 from bellcast.model.identities import DEFAULT_TENANT
 
-# Channels with more subscribers than this receive their count at most once per pause.
+# Channels with more subscribers than this get their count at most once per interval.
 DIRECT_SUBSCRIBERS, COUNT_INTERVAL_SECONDS = 100, 5.0
-# Prefix of Laravel's private channels, which are named after the model class.
+# Prefix of Laravel's private channels for model classes.
 LARAVEL = "App."
 
 
@@ -47,7 +47,7 @@ class PusherObserver:
         _, tenant, name = stream.split(SEPARATOR, 2)
         if cause is ChangeOrigin.HERE and self.recipient_of(name) is not None:
             self._note_alias(stream)
-        # Webhooks are the project's: they report the default tenant only.
+        # The project's webhooks only report the default tenant.
         if tenant == DEFAULT_TENANT:
             self._notify_app(stream, name, count, change, cause)
         self._count_soon(stream, name, count, cause)
@@ -59,7 +59,7 @@ class PusherObserver:
             (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
 
     def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
-        """Send webhooks from the node of the change; for a dead node, from the leader."""
+        """Send webhooks on the node where the change happened; for a dead node, on the leader."""
         if cause is ChangeOrigin.HERE:
             if count == change:
                 self._context.webhooks.occupied(channel)
@@ -136,7 +136,7 @@ class PusherObserver:
         self._users.on_pong(connection, data)
 
     def _send(self, stream: Stream, frame: Callable[[], bytes]) -> None:
-        """Send a frame to the Pusher clients of a stream. It is made only if there are some."""
+        """Send a frame to the Pusher clients of a stream. It is only encoded if there are any."""
 
         def encode(dialect: Dialect) -> bytes | None:
             return dialect.encode_frame(frame()) if isinstance(dialect, protocol.PusherDialect) else None

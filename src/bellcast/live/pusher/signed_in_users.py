@@ -35,14 +35,14 @@ WatchedUser: TypeAlias = tuple[str, str]  # tenant and key
 WATCHLIST_TOO_LONG = 4302
 # Interval of pings to clients with unconfirmed changes, and of saving confirmed positions.
 PING_INTERVAL_SECONDS = 2.0
-# A device that was away for longer must fetch its inbox again.
+# A device that was disconnected for longer must fetch its inbox again.
 BROWSER_MEMORY_MS = 7 * 86_400_000
-EXPIRE_EVERY_ROUNDS = 1_800  # in rounds: one hour
+EXPIRE_EVERY_ROUNDS = 1_800  # in rounds, which make one hour
 DIGEST_BYTES = 12
 
 
 class SignedInUser(Struct):
-    """A connection's user, with the inbox revisions of the last ping, of the last pong, and the last saved one."""
+    """A connection's user, with the inbox revisions of the last ping, the last pong, and the last save."""
 
     user: protocol.User
     device: bytes
@@ -84,7 +84,7 @@ class PusherUsers:
         elif connection.principal.recipient == user.id:
             connection.send_frame(frames.signed_in(command.user_data))
         else:
-            raise BadRequest("This connection is signed in as another user: open another connection.")
+            raise BadRequest("This connection is signed in as another user: open a new connection.")
 
     def _user(self, connection: Connection, command: protocol.Signin) -> protocol.User | CloseReason:
         apps = self._context.apps
@@ -114,7 +114,7 @@ class PusherUsers:
         return self._browsers.get(connection, b"") if user.device is None else _digest(user.device)
 
     async def _catch_up(self, connection: Connection, signed: SignedInUser, inbox: Inbox, user_data: str) -> None:
-        """Confirm the sign-in; replay the changes since the position of the device, or send a reset if it has none; then go
+        """Confirm the sign-in, replay the changes since the device's position, or send a reset if it has none, then go
         live."""
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
@@ -124,7 +124,8 @@ class PusherUsers:
         missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
         if connection.phase is not Phase.OPENING:
             return
-        # From here to the replay without a pause: an event sent to a user who is signed in must not find it opening.
+        # No await from here to the replay: events for a signed-in user must not arrive while the connection is still
+        # opening.
         connection.send_frame(frames.signed_in(user_data))
         self._watch(connection, signed.user)
         connection.revision = state.revision
@@ -177,7 +178,8 @@ class PusherUsers:
                 signed.saved = position.revision
 
     def _ping(self, connection: Connection, signed: SignedInUser) -> None:
-        """Send a ping. Where pings have no number, the last one must have been answered: its pong would confirm this one."""
+        """Send a ping. If pings have no number, the pong to the previous one must have arrived, because it would also
+        confirm this one."""
         used = connection.dialect
         if isinstance(used, protocol.PusherDialect) and (used.numbers_pings or signed.acknowledged == signed.pinged):
             signed.pinged = connection.revision

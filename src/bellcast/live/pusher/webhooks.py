@@ -1,8 +1,8 @@
 """Webhooks: channel events, sent to the app's URL in signed batches by durable jobs.
 
-An end (a vacated channel, a removed member) is a job delayed by VACATED_DELAY_MS. If the channel or member returns on
-any node before then, the job is cancelled, and neither event is sent. The row of the job is the only state, so any node
-can do each step."""
+The end of a channel or membership (vacated, removed) is a job delayed by VACATED_DELAY_MS. If the channel or member
+returns on any node before then, the job is cancelled, and neither event is sent. The job's row is the only state, so
+any node can perform each step."""
 
 import contextlib
 import hashlib
@@ -113,9 +113,8 @@ class PusherWebhooks:
         )
 
     def missed(self, channel: str, since: int) -> None:
-        """Record a cache miss since `since` (UTC milliseconds); several misses are sent once.
-
-        A miss sent before `since` is sent again: an event that answered it may have expired."""
+        """Record a cache miss since `since` (UTC milliseconds). Several misses are sent once. A miss sent before
+        `since` is sent again, because the event published in response may have expired."""
         if self._missed.get(channel, since - 1) < since:
             self._missed[channel] = self._clock.now()
             self._queue_event({"name": "cache_miss", "channel": channel})
@@ -204,7 +203,7 @@ class PusherWebhooks:
 
     async def _send(self, job: Job) -> None:
         url = self._config.webhook_url
-        if url is None:  # it was removed since
+        if url is None:  # it has been removed since
             return
         events = msgspec.json.decode(job.payload)
         body = msgspec.json.encode({"time_ms": job.created_at, "events": events})

@@ -30,29 +30,30 @@ log = structlog.get_logger(__name__)
 
 # A misconfigured load balancer would cause many warnings per second.
 WARNING_INTERVAL_SECONDS = 60.0
-# Headers that later namespaces need; the others are dropped, since they would be most of a connection's memory.
+# Headers that later namespaces need. Others are dropped, because they would be most of a connection's memory.
 RETAINED_HEADERS = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
 # Limit of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
 MAX_RETAINED_BYTES = 8_192
-# Limits of polling sessions without a namespace. They are not authenticated, have no socket, and use up to 10 KB each
-# until `connect_timeout`. A client joins within a round trip, so a reconnect storm passes; refused clients retry.
+# Limits for polling sessions that have not joined a namespace. They are not authenticated, have no socket, and use up
+# to 10 KB each until `connect_timeout`. Clients join within a round trip, so the limits do not affect a reconnect storm
+# for long; refused clients retry.
 MAX_UNJOINED_SESSIONS = 5_000
 MAX_UNJOINED_SESSIONS_PER_ADDRESS = 2_000
 PREFLIGHT_METHODS = (b"access-control-allow-methods", b"GET, POST")
-# File names under which the reference serves its client builds.
+# File names under which the reference implementation serves its client builds.
 CLIENT_FILES = ("socket.io.js", "socket.io.min.js", "socket.io.esm.min.js")
 
 TOO_MANY_UNJOINED = EngineError(
-    engineio.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in some seconds.", 503
+    engineio.FORBIDDEN.code, "Too many sessions have not joined a namespace yet: try again in a few seconds.", 503
 )
 TOO_MANY_UNJOINED_HERE = EngineError(
     engineio.FORBIDDEN.code,
-    "Too many sessions of this address have not joined a namespace yet: try again in some seconds.",
+    "Too many sessions from this address have not joined a namespace yet: try again in a few seconds.",
     429,
 )
 TOO_LARGE_HEADERS = EngineError(
     engineio.BAD_REQUEST.code,
-    f"The authorization, cookie and origin headers and the query may have {MAX_RETAINED_BYTES} bytes together.",
+    f"The authorization, cookie and origin headers and the query may have at most {MAX_RETAINED_BYTES} bytes in total.",
     431,
 )
 
@@ -73,7 +74,7 @@ class SocketIOEndpoint:
 
     @property
     def _upgrade_timeout(self) -> float:
-        """Timeout for reading a body, in seconds."""
+        """The timeout for reading a body, in seconds."""
         return self._settings.ping_interval + self._settings.ping_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +99,7 @@ class SocketIOEndpoint:
         receive: Receive,
         send: Send,
     ) -> bool:
-        """Pass the request to the process that owns its session; True if it needs no response here."""
+        """Pass the request to the process that owns its session. Return True if it needs no response here."""
         socket_path = siblings.peer_path(query.get("sid", ""))
         if socket_path is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
             return False
@@ -229,7 +230,7 @@ class SocketIOEndpoint:
     # --- request validation
 
     def _refusal(self, request: HandshakeRequest, query: dict[str, str], *, upgrading: bool) -> EngineError | None:
-        """Return the refusal of this request, checked in the reference's order."""
+        """Return the error for an invalid request, checked in the order of the reference implementation."""
         transport, sid = query.get("transport"), query.get("sid")
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
@@ -248,7 +249,7 @@ class SocketIOEndpoint:
         return self._check_limits(request)
 
     def _unknown_session(self, sid: str) -> EngineError:
-        """Return the refusal for an unknown session. Log a warning if it belongs to another machine."""
+        """Return the error for an unknown session. Log a warning if it belongs to another machine."""
         error, now = session_ids.unknown_session(sid), asyncio.get_running_loop().time()
         if error is session_ids.ELSEWHERE and now - self._warned_at > WARNING_INTERVAL_SECONDS:
             self._warned_at = now
@@ -280,7 +281,7 @@ class SocketIOEndpoint:
 
 
 class ClientFile:
-    """Serves the stock client, for pages that load it from their Socket.IO server."""
+    """Serves the stock client to pages that load it from their Socket.IO server."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -303,7 +304,8 @@ class ClientFile:
 
 
 def _read(file: Path, name: str) -> bytes | None:
-    """Return the build of this name in the folder of `file`, or `file` itself for the two builds of the same script."""
+    """Return the build with this name in the folder of `file`. For the two names of the same script, return `file`
+    itself."""
     build = file.with_name(name)
     if build.is_file():
         return build.read_bytes()

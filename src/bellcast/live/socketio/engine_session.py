@@ -23,7 +23,7 @@ from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 
-# Slots per shorter of interval and timeout: a timeout is at most a twentieth late.
+# Slots per interval or timeout, whichever is shorter: a timeout is at most a twentieth late.
 SLOTS = 20
 
 UNREADABLE = CloseReason(close_reasons.BAD_REQUEST.code, "parse_error", reconnect=True)
@@ -165,7 +165,7 @@ class EngineSession:
             transport.close_with(end, last)
 
     def close_by_client(self, end: CloseReason) -> None:
-        """Close; a client between two polls receives the close with its next poll."""
+        """Close the session. A client between two polls receives the close with its next poll."""
         transport = self.transport
         self.close(end)
         if transport.encoding is engineio.POLLING_BODY and transport.transport.get_write_buffer_size():
@@ -190,7 +190,7 @@ class EngineSession:
             self.close(PING_TIMEOUT)
             return
         self._pong_due = True
-        # Measured from when the ping was due, so that sweep delays do not extend the timeout.
+        # Measured from the time when the ping was due, so that sweep delays do not extend the timeout.
         self.deadline += self._sessions.config.ping_timeout
         self.send_packet(engineio.PING)
 
@@ -222,7 +222,7 @@ class EngineSessions:
         return len(self._by_sid)
 
     def find(self, sid: str) -> EngineSession | None:
-        """Return the session of an id unless it has timed out."""
+        """Return the session with this id unless it has timed out."""
         session = self._by_sid.get(sid)
         if session is not None:
             session.check_timeout(asyncio.get_running_loop().time())

@@ -15,7 +15,8 @@ from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, InvalidPacket
 
 NORMAL = 1000
-# Codes that are sent as they are: client errors. Other closes are sent as NORMAL, after which clients reconnect.
+# Close codes for client errors, which are sent unchanged. Other closes are sent as NORMAL, after which clients
+# reconnect.
 ERROR_CODES = range(4000, 5000)
 
 
@@ -53,8 +54,8 @@ class EngineWebSocket(asyncio.Protocol):
         self._session.begin(self)
 
     def probe(self, upgrade_timeout: float) -> None:
-        """Start the upgrade of a polling session; it is abandoned after `upgrade_timeout` seconds. A second candidate,
-        and one for a session that is on a WebSocket already, is closed."""
+        """Start the upgrade of a polling session; it is abandoned after `upgrade_timeout` seconds. A second candidate
+        is closed, as is a candidate for a session that already uses a WebSocket."""
         polling = self._session.transport
         if not isinstance(polling, PollingTransport) or polling.candidate is not None:
             self.close_with(UNREADABLE, b"")

@@ -47,8 +47,8 @@ BUILTIN_EVENTS = {
     "ping": "",
 }
 LISTS = ("topics", "ids")
-# A client that was disconnected from its last namespace closes the session. If the server closed it immediately, the
-# JavaScript client would process that close first, and reconnect.
+# A client closes the session after it is disconnected from its last namespace. If the server closed the session
+# immediately, the JavaScript client would process that close first, and reconnect.
 CLOSE_DELAY_SECONDS = 1
 
 
@@ -77,14 +77,14 @@ class SocketIOCallContext:
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Publish to the subscribers of a topic of the caller's tenant, in any dialect."""
-        validation.check(validation.data("data", data, 0))  # raise in the handler if the broker cannot carry it
+        validation.check(validation.data("data", data, 0))  # raises in the handler if the broker cannot encode the data
         tenant = self._connection.principal.tenant
         await live_events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
-        """Emit and wait for the ack: its one argument, a list of several, or None."""
+        """Emit and wait for the ack. Return its only argument, a list of several, or None."""
         if self.pending_frames is not None:
-            raise HandlerFailed("A client cannot be called by its own `connect` handler: it has not joined yet.")
+            raise HandlerFailed("The `connect` handler cannot call its own client, which has not joined yet.")
         id, ack = self._connection.ask(name, args)
         try:
             async with asyncio.timeout(timeout):
@@ -186,7 +186,7 @@ class EventDispatcher:
         self._handle(connection, packet, reply)
 
     def _handle(self, connection: NamespaceConnection, packet: Packet, reply: list[Any]) -> None:
-        """Acknowledge if the client requested it; otherwise send only errors, as an event."""
+        """Acknowledge the event if the client requested it; otherwise send only errors, as an event."""
         try:
             if packet.id is not None:
                 connection.acknowledge(packet.id, reply)
@@ -209,7 +209,7 @@ class EventDispatcher:
         elif name not in BUILTIN_EVENTS:
             raise NoHandler(f"There is no handler for {name[:100]!r}.")
         if attachments:
-            raise Invalid(f"{name[:100]!r} takes JSON only: send no binary values.")
+            raise Invalid(f"{name[:100]!r} accepts only JSON: send no binary values.")
         ack = await self._commands.perform(connection, _command(name, args))
         match name:
             case "ping":
@@ -222,7 +222,7 @@ class EventDispatcher:
 
 
 class ErrorReply(dict[str, Any]):
-    """An error response, as distinct from a reply of the app."""
+    """An error response, to distinguish it from a reply of the app."""
 
 
 def _error(code: str, message: str, **more: Any) -> ErrorReply:

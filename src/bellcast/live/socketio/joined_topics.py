@@ -16,7 +16,7 @@ from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
 
 log = structlog.get_logger(__name__)
 
-# Rows refreshed per write: other writers wait for at most one such commit, about 10 ms.
+# Rows refreshed per write. Other writers wait for at most one such commit, about 10 ms.
 REFRESH_BATCH_ROWS = 250
 
 
@@ -41,7 +41,7 @@ class ConnectionTopics:
     async def follow(
         self, connection: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool
     ) -> None:
-        """Record joined topics; stored when this returns."""
+        """Record joined topics. They are stored when this returns."""
         before = {} if connection.joined_topics is None else connection.joined_topics
         now = before | {name: by_app or before.get(name, False) for name in names}
         if now != before:

@@ -18,7 +18,7 @@ from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
 
-# Namespaces per session; apps have a handful. Without one, a session may be refused as many.
+# Maximum namespaces per session; apps have a handful. Before it has joined one, a session may be refused as often.
 MAX_NAMESPACES = 100
 # Bytes of a session's packets that wait or are handled, as a multiple of the payload's limit: one packet of a namespace that
 # is handled and its full queue.
@@ -75,7 +75,7 @@ class SocketIOLayer:
         session.app_state = SocketIOState(self._config.max_payload, timer)
 
     def on_message(self, session: EngineSession, message: str | bytes) -> None:
-        """Handle a message; an invalid one closes the session."""
+        """Handle a message. An invalid one closes the session."""
         state: SocketIOState = session.app_state
         if state.connect_timer is not None and message[:1] != str(packets.CONNECT):
             session.close(UNREADABLE)
@@ -93,7 +93,8 @@ class SocketIOLayer:
                 connection.attach_transport()
 
     def on_buffer_full(self, session: EngineSession) -> None:
-        """Pause the replays. Without any, the client is too slow: it is closed, and resumes from its position."""
+        """Pause the replays. If there are none, the client is too slow: close the connection, which the client resumes
+        from its position."""
         replaying = [connection for connection in _connections(session) if connection.phase is Phase.REPLAYING]
         for connection in replaying:
             connection.pause_writing()

@@ -1,6 +1,6 @@
 """Engine.IO over long-polling: packets are queued for the client's next GET and received by POST.
 
-At most one GET and one POST are in flight; a second one, or a request that disconnects before its end, closes the
+At most one GET and one POST may be in flight. A second one, or a request that disconnects before its end, closes the
 session. The close packet is sent to the pending poll, or stored for a moment for the next one.
 """
 
@@ -18,13 +18,13 @@ from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.model.asgi import Receive, Send
 from bellcast.model.content_coding import accepts
 
-# Caches must not answer one poll with the events of another.
+# A cache must not return the response of one poll to another.
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]
 OK = [(b"content-type", b"text/html"), (b"cache-control", b"no-store")]
 
-# Smaller bodies fit into one network packet anyway; the reference has the same limit.
+# Smaller bodies fit into one network packet. The reference implementation has the same limit.
 COMPRESS_MIN_BYTES = 1_024
-# The fastest level removes three quarters of typical JSON; higher levels a tenth of the rest.
+# The fastest level saves three quarters of typical JSON; higher levels save another tenth.
 COMPRESS_LEVEL = 1
 # A body may have half a million packets: other tasks run after this many, which take a few milliseconds.
 PACKETS_PER_ITERATION = 250

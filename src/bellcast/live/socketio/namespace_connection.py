@@ -1,4 +1,4 @@
-"""A client in one namespace, which is a connection of the hub. Several may share a session."""
+"""A client's connection to one namespace, which is a connection of the hub. Several can share a session."""
 
 import asyncio
 from typing import Any
@@ -63,7 +63,7 @@ class NamespaceConnection(Connection):
     # --- calls to the client
 
     def ask(self, name: str, args: tuple[Any, ...]) -> tuple[int, "asyncio.Future[list[Any]]"]:
-        """Emit with an id; the future has the arguments of the ack."""
+        """Emit with an id. The future resolves to the arguments of the ack."""
         if self._pending_acks is None:
             self._pending_acks = {}
         id, self._last_ack_id = self._last_ack_id, self._last_ack_id + 1
@@ -98,7 +98,7 @@ class NamespaceConnection(Connection):
     # --- close
 
     def close(self, end: CloseReason) -> None:
-        """Close the session, after which clients reconnect, or send DISCONNECT, after which they do not."""
+        """Close the session, after which clients reconnect, or send DISCONNECT, after which they do not reconnect."""
         if self.phase is Phase.CLOSED:
             return
         self.close_reason = end

@@ -31,7 +31,7 @@ from bellcast.ports import Changes, Store
 # The topic of all users, which every authenticated connection follows in its own namespace.
 EVERYONE = "everyone"
 CLOSED_DURING_START = "The connection was closed while it was starting."
-SESSION_REPLACED = CloseReason(1000, "replaced by its own return", reconnect=True)
+SESSION_REPLACED = CloseReason(1000, "replaced by a new connection of the same client", reconnect=True)
 
 
 class Recovery(NamedTuple):
@@ -113,7 +113,7 @@ class NamespaceHandshake:
         connection.principal, auth_error = await self._principal(connection.session, auth)
         new_id, pid = connection.id, self._pid(connection, auth)
         if pid is not None:
-            connection.id = pid.sid  # so that the app receives the id that it stored
+            connection.id = pid.sid  # keeps the id that the app has stored
         context = self._dispatcher.context_for(connection)
         has_handler = self._dispatcher.app.has(calls.CONNECT, connection.namespace)
         if has_handler and await self._call_connect(context, connection, auth):
@@ -140,7 +140,7 @@ class NamespaceHandshake:
         if call.accepted is not None:
             accepted = merge_principal(call.accepted, connection.principal, accepted_at=connection.connected_at)
             connection.principal = accepted
-        # Without `accept` the credentials may have been for the app only: the client is admitted as anonymous.
+        # The credentials may have been meant for the app only: without `accept`, the client is admitted as anonymous.
         return call.accepted is not None or self._config.access.anonymous
 
     def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
@@ -152,7 +152,7 @@ class NamespaceHandshake:
         return pid
 
     async def _principal(self, session: EngineSession, auth: dict[str, Any]) -> tuple[Principal, BellcastError | None]:
-        """Return the principal of the credentials, or an anonymous one with the error, which the app may overrule."""
+        """Return the principal of the credentials, or an anonymous one and the error, which the app may override."""
         token = auth.get("token")
         try:
             if token is None:
@@ -170,7 +170,7 @@ class NamespaceHandshake:
     # --- first packets
 
     async def _topics(self, connection: NamespaceConnection, inbox: Inbox | None) -> dict[str, Grant]:
-        """Return the topics of everyone, of the connection's roles and of its token."""
+        """Return the public topics, and those of the connection's roles and token."""
         principal = connection.principal
         if inbox is None:
             return {}
@@ -267,7 +267,7 @@ class NamespaceHandshake:
 def _recovery(
     pid: Pid | None, point: RecoveryPoint | None, missed: Changes | None, topics: topic_replay.TopicReplay
 ) -> Recovery | None:
-    """Return what a returning client missed; None if it is not complete."""
+    """Return what a returning client missed; None if it cannot be recovered completely."""
     if pid is None or point is None or missed is None:
         return None
     is_complete = topics.recovered or topics.is_off  # without a history there is nothing to recover
@@ -276,7 +276,7 @@ def _recovery(
 
 def _token_of(data: Any) -> str:
     if not isinstance(data, str):
-        raise Unauthenticated("auth.token must be a text: a session token.")
+        raise Unauthenticated("auth.token must be a string: a session token.")
     return data.removeprefix("Bearer ")
 
 

@@ -1,7 +1,7 @@
-"""Recovery ids (`pid`) of Socket.IO, signed, so that the server stores nothing for them.
+"""Signed recovery ids (`pid`) of Socket.IO, for which the server stores nothing.
 
-An id contains the recipient, the inbox position when it was issued, and the public connection id. It does not
-replace credentials: every reconnect is authenticated, and must be for the same recipient.
+An id contains the recipient, the inbox position when it was issued, and the public connection id. It does not replace
+credentials: every reconnect is authenticated, and must be for the same recipient.
 """
 
 import base64

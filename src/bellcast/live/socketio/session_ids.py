@@ -11,7 +11,7 @@ from bellcast.live.socketio.protocol.engineio import UNKNOWN_SESSION, EngineErro
 
 # The id alone authorizes access to the session: 144 random bits.
 SECRET_BYTES = 18
-# 32 bits: two machines of one service do not share them by chance.
+# 32 bits, so that two machines of one service are unlikely to share them.
 HOST_DIGITS = 8
 MAX_PROCESS_DIGITS = 10
 

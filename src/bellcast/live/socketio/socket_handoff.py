@@ -1,7 +1,7 @@
 """Passes the socket of a request to the sibling process that owns its session.
 
-The sibling responds and keeps the socket, so later requests of a persistent connection and WebSocket upgrades have no
-further cost."""
+The sibling responds and keeps the socket, so later requests on a persistent connection and WebSocket upgrades need no
+handoff."""
 
 import asyncio
 import os

@@ -11,7 +11,7 @@ from bellcast.live.wiring import LiveContext, WiredDialect
 
 
 def wire(live: LiveContext) -> WiredDialect:
-    """Wire the Engine.IO endpoint with Socket.IO above it, and the client files."""
+    """Wire the Engine.IO endpoint, the Socket.IO layer above it, and the client files."""
     engines, hub, settings = live.engines, live.hub, live.socketio
     _, commands = create_commands(live)
     joined_topics = ConnectionTopics(engines, hub, live.config, live.spawn)

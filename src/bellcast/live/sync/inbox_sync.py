@@ -48,8 +48,9 @@ class InboxSync:
             self._materializing.pop(tenant, None)
 
     async def _materialize(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
-        """Every process that has connections of a recipient does this: the first adds the announcement, and the others
-        compare their connections with the inbox. So an event is published only if another process follows the inbox."""
+        """Materialize announcements in some inboxes. Every process with connections of a recipient does this: the first
+        adds the announcement, and the others compare their connections with the inbox. So an event is published only if
+        another process follows the inbox."""
         async for batch in self._engines.store.sends.materialize(tenant, recipients, self._engines.clock.now()):
             await self._send(tenant, batch.events, inboxes)
             await self._compare(tenant, batch.caught_up, inboxes)
@@ -66,7 +67,7 @@ class InboxSync:
                 log.exception("announcement_dispatch_failed")
 
     async def _compare(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
-        """Send what another process added to these inboxes and did not publish."""
+        """Send changes that another process added to these inboxes without publishing them."""
         for start in range(0, len(recipients), CHECK_BATCH_ROWS):
             streams = [inbox_stream(tenant, recipient) for recipient in recipients[start : start + CHECK_BATCH_ROWS]]
             connections = [one for stream in streams for one in inboxes.connections_on(stream)]

@@ -35,7 +35,7 @@ class Reconciler:
         self._engines = engines
         self._hub = hub
         self._grants = config.grants
-        # Unused in the last round. A connection that was just authorized may not follow its topic yet.
+        # Grants that were unused in the last round. A connection that was just authorized may not follow its topic yet.
         self._unused: set[SubscriptionGrant] = set()
         self._spawn = spawn
 
@@ -88,7 +88,7 @@ class Reconciler:
                 await announcements.materialize(self._engines, tenant, sorted(recipients))
         except BellcastError as failure:
             log.warning("reconcile_postponed", reason=failure.detail)
-        except Exception:  # the later checks must still run
+        except Exception:  # later checks must still run
             log.exception("reconcile_failed")
 
     def _compare(self, connection: Connection, status: InboxStatus | None, behind: dict[str, set[str]]) -> None:

@@ -1,7 +1,7 @@
 """Replay of missed changes from the store, at the reader's pace.
 
-Used after a reconnect, a gap or a slow start. There is no queue: while a connection is not live, newer changes stay in
-the store, and the replay repeats its query until it returns none.
+It is used after a reconnect, a gap or a slow start. There is no queue: while a connection is not live, newer changes
+stay in the store, and the replay repeats its query until it returns nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from bellcast.ports import Change, Changes, ResumeFrom, Store
 log = structlog.get_logger(__name__)
 
 NO_LIMIT = 1_000_000
-# Changes that are encoded and sent without pacing; most reconnects have missed fewer.
+# Maximum changes that are encoded and sent without pacing. After most reconnects there are fewer.
 INLINE_CHANGES = 20
 
 
@@ -44,17 +44,18 @@ async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Cha
 
 
 async def catch_up(store: Store, connection: Connection, limits: Limits) -> None:
-    """Replay the changes since the connection's revision, and go live. No effect during a replay."""
+    """Replay the changes since the connection's revision, and go live. Has no effect during a replay."""
     if connection.phase is not Phase.REPLAYING:
         await replay(store, connection, None, Position(connection.epoch, connection.revision), limits)
 
 
 async def replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
-    """Send `first`, the changes since `start`, then the changes since then, and go live. A failure closes the connection.
+    """Send `first`, the changes since `start`, then the changes since then, and go live. A failure closes the
+    connection.
 
-    Rows created since `start` are sent first, in order of creation; then changes of rows that the client knows, in order
-    of change. Positions during the replay contain how far it has come: after another disconnect no row is sent as new
-    again, and none as an update before it was sent as new."""
+    Rows created since `start` are sent first, in order of creation; then changes of rows that the client knows, in
+    order of change. Positions sent during the replay contain its progress. So after another disconnect, no row is sent
+    as new twice, and no row is sent as an update before it was sent as new."""
     if connection.phase is Phase.CLOSED:
         return
     try:
@@ -92,7 +93,7 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
 
 def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[tuple[bytes, str]]:
     """Encode the changes in order, each with the client's position after it. The last one completes the replay, so its position is that of the state."""
-    if len(changes.rows) == 1:  # as after most reconnections: there is no position within the replay
+    if len(changes.rows) == 1:  # the common case: no position within the replay is needed
         (row,), end = changes.rows, changes.state.position
         is_new = _is_new(row, start)
         if is_new or row.revision > start.known_revision(row.first_revision):
@@ -129,7 +130,7 @@ async def _reset(store: Store, connection: Connection) -> None:
     connection.write_replay(connection.marked(connection.dialect.reset(state)))
 
 
-# Higher than every revision: the query returns only the state.
+# Above every revision: the query returns only the state.
 NO_REVISION = 2**62
 
 
@@ -140,7 +141,7 @@ async def _encode_changes(connection: Connection, changes: Changes, start: Posit
         await connection.wait_writable()
         if connection.phase is not Phase.REPLAYING:
             return
-        # Encoded after the wait, during which a Socket.IO client may have upgraded to another encoding.
+        # Encode after the wait: in the meantime, a Socket.IO client may have upgraded to another encoding.
         piece = next(pieces, None)
         if piece is None:
             break
@@ -151,8 +152,8 @@ async def _encode_changes(connection: Connection, changes: Changes, start: Posit
 
 
 def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent, Position]]:
-    """Yield each event with the client's position after it. Rows of one action share its revision, which only the last of
-    them completes."""
+    """Yield each event with the client's position after it. Rows of one action share a revision, which is complete only
+    after the last of them."""
     state = changes.state
     created, changed = _selected(changes.rows, start)
     position = start
@@ -168,7 +169,8 @@ def _positioned(changes: Changes, start: Position) -> Iterator[tuple[InboxEvent,
 
 
 def _selected(rows: Sequence[Change], start: Position) -> tuple[list[Change], list[Change]]:
-    """Return the rows that are new to the client, in order of creation, and the changes of others that it does not know."""
+    """Return the rows that are new to the client, in order of creation, and the changes to other rows that it does not
+    know."""
     created = [row for row in rows if _is_new(row, start)]
     created.sort(key=attrgetter("first_revision", "id"))
     changed = [row for row in rows if row.revision > start.known_revision(row.first_revision)]

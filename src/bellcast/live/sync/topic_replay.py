@@ -1,6 +1,6 @@
 """Replay of missed live events from the history, at the reader's pace.
 
-While it runs, the hub leaves the kept events of the connection to the history, so that it receives all in log order."""
+While it runs, the hub sends the connection no kept events, so that it receives all of them in log order."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
@@ -20,7 +20,7 @@ from bellcast.ports import PastEvents
 
 log = structlog.get_logger(__name__)
 
-# More past events than this of each topic are a fetch from the app or from REST.
+# Maximum past events of each topic. Clients that need more fetch them from the app or by REST.
 MAX_REWIND = 100
 
 # Returns the encoding of past events in a dialect, which may change during a replay.
@@ -35,9 +35,9 @@ class TopicReplay(Struct, frozen=True):
     events: tuple[LiveEvent, ...]
     recovered: bool
     is_rewind: bool
-    start: str | None  # the id resumed from, or the log's end
+    start: str | None  # the id to resume from, or the end of the log
     is_off: bool = False  # there is no history
-    is_partial: bool = False  # the client has received later events, of other topics
+    is_partial: bool = False  # the client has already received later events of other topics
 
 
 async def read(
@@ -48,9 +48,9 @@ async def read(
     rewind: int,
     joined: Collection[str] = (),
 ) -> TopicReplay:
-    """Read what a client missed of its own events and these topics since its resume position or, without one that is
-    known, the newest events of the topics. `joined` topics, which the app chose, are not rewound. The caller follows
-    all of them before it awaits anything else."""
+    """Read the client's own events and those of these topics since its resume position. If the position is missing or
+    unknown, read the newest events of the topics. `joined` topics, which the app chose, are not rewound. The caller
+    must follow all topics before it awaits anything else."""
     tenant, recipient = connection.principal.tenant, connection.principal.recipient
     own = [] if recipient is None else [inbox_stream(tenant, recipient)]
     if joined:
@@ -68,8 +68,9 @@ async def read_topics(
 
 
 async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> None:
-    """Wait until this process receives the kept events of topics. A client that follows them earlier could get a position
-    behind an event that it missed, and recover without it. The caller follows them before it awaits anything else."""
+    """Wait until this process receives the kept events of topics. A client that followed them earlier could get a
+    position after an event that it missed, and never recover that event. The caller must follow them before it awaits
+    anything else."""
     try:
         await hub.history.confirm([topic_stream(connection.principal.tenant, topic) for topic in topics])
     except Unavailable as failure:
@@ -98,20 +99,23 @@ async def _read(
 
 
 def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None:
-    """Serve a connection without the broker. When it returns, the connection is closed, and recovers what it can."""
+    """Keep the connection without kept events, since the history cannot be read. When it can be read again, the
+    connection is closed, and the client reconnects and recovers what it can."""
     hub.hold_unread(connection)
     log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
 
 
 async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rewound: Encoder = AS_LIVE) -> None:
-    """Send the events. If they are few, this does not suspend; else the connection is replaying afterwards, and the caller
-    catches up with the inbox. A connection that cannot follow the log is closed, and recovers what it can.
+    """Send the events. If they are few, this does not suspend. Otherwise the connection is replaying afterwards, and
+    the caller must catch up with the inbox. A connection that cannot follow the log is closed; the client reconnects
+    and recovers what it can.
 
-    The caller has followed the topics and called this in the iteration of the event loop in which the read returned, and
-    no other replay of the connection is running."""
+    The caller must follow the topics, and call this in the event loop iteration in which the read returned. No other
+    replay of the connection may be running."""
     if not replay.events or connection.phase is Phase.CLOSED:
         return
-    # Topics that it followed before may have delivered events during the read, so the log's end at the read is too early.
+    # Topics that were followed before may have delivered events during the read, so the log's end at the read is too
+    # early.
     end = hub.history.end(connection.principal.tenant) or ""
     events, encoder = _with_ids(replay, end), encode_rewound if replay.is_rewind else AS_LIVE
     frames = [frame for event, id in events if (frame := _frame(connection, event, id, encoder)) is not None]
@@ -143,7 +147,7 @@ async def _send_paced(
             missed = await _missed_of_followed(hub, connection, after)
         except Unavailable:
             missed = PastEvents()
-        if not missed.recovered:  # the reader is slower than the history is long, or the log cannot be reached
+        if not missed.recovered:  # the reader is so slow that events expired, or the log is unreachable
             hub.end(connection, close_reasons.UNAVAILABLE)
             return
         events = [(event, event.id) for event in _for(connection, missed.events)]
@@ -161,9 +165,9 @@ async def _missed_of_followed(hub: Hub, connection: Connection, after: str) -> P
 
 
 def _with_ids(replay: TopicReplay, end: str) -> list[EventWithId]:
-    """Return the events with the ids in their resume positions. With its own id, an event of a partial replay would resume
-    before events of other topics that the client has; so only the last one completes a position, and until then none is
-    recovered."""
+    """Return the events with the ids for their resume positions. In a partial replay, an event's own id would be a
+    position before events of other topics that the client already has. So only the last event has an id in its
+    position; after an earlier disconnect, nothing is recovered."""
     if not replay.is_partial:
         return [(event, event.id) for event in replay.events]
     *events, last = replay.events

@@ -19,7 +19,7 @@ OPTIONS = frozenset({"key", "key_base64", "topic"})
 TOKEN_SECONDS = 2400
 # The device token is no longer valid, or belongs to another app.
 BOUNCES = frozenset({"BadDeviceToken", "Unregistered", "DeviceTokenNotForTopic", "ExpiredToken"})
-# The provider's token, signed by this server, is older than an hour by Apple's clock.
+# Response for a token, signed by this server, that is older than an hour by Apple's clock.
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105  a reason of the API
 
 
@@ -73,7 +73,7 @@ class APNsProvider:
         return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send an alert; `apns-id` is the message's id, so that a repetition is the same notification."""
+        """Send an alert. `apns-id` is the message's id, so that a repeated request is the same notification."""
         content: dict[str, Any] = message.content
         alert = {"title": content.get("title") or "", "body": content.get("body") or ""}
         aps: dict[str, Any] = {"alert": alert, "sound": "default"}
@@ -91,12 +91,12 @@ class APNsProvider:
         if response.status != 200:
             reason = exchange.text_of(exchange.json_body(response).get("reason"))
             if reason == EXPIRED_TOKEN:
-                self._signed_at = 0.0  # the clocks differ: the next attempt gets a new one
+                self._signed_at = 0.0  # the clocks differ: the next attempt uses a new token
             raise exchange.error_of(response, reason, is_bounce=response.status == 410 or reason in BOUNCES)
         return AcceptedMessage("200", None, response.headers.get("apns-id"))
 
     async def check(self) -> None:
-        """Send to an impossible device: APNs refuses the token (400), or the credentials (403)."""
+        """Send to an invalid device token: APNs refuses the device (400), or the credentials (403)."""
         try:
             await self.send(OutgoingMessage(id="00000000-0000-0000-0000-000000000000", to="00", content={}))
         except DeliveryError as error:
@@ -112,4 +112,4 @@ class APNsProvider:
         return self._token
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""

@@ -9,14 +9,14 @@ from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 
 SCHEME = "apprise+"
-# In the URL: the recipient's chat id, percent-encoded.
+# Placeholder in the URL for the recipient's chat id, percent-encoded.
 RECIPIENT = "{to}"
 
 
 def from_url(text: str, *, timeout: float = 30.0, is_trusted: bool = False) -> "AppriseProvider":
-    """`apprise+URL`, with a URL of Apprise. Raises ValueError."""
+    """Create a provider from `apprise+URL`, with a URL of Apprise. Raises ValueError."""
     if not is_trusted:
-        # Its plugins open their own connections, so no guard can keep them from private addresses.
+        # Apprise's plugins open their own connections, so no guard can keep them from private addresses.
         raise ValueError("of Apprise must be in BELLCAST_CHAT: its connections cannot be kept to public addresses")
     try:
         library = importlib.import_module("apprise")
@@ -24,7 +24,7 @@ def from_url(text: str, *, timeout: float = 30.0, is_trusted: bool = False) -> "
         raise ValueError("needs the package apprise: pip install 'bellcast[apprise]'") from None
     provider = AppriseProvider(library, text.strip().removeprefix(SCHEME), timeout)
     if provider.connection("0") is None:
-        raise ValueError("is none that Apprise knows")
+        raise ValueError("is not a URL that Apprise supports")
     return provider
 
 
@@ -41,7 +41,7 @@ class AppriseProvider:
         self._timeout = timeout
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send in a thread: Apprise blocks. It reports no reason of a failure, so each may pass."""
+        """Send in a thread, because Apprise blocks. It reports no reasons, so every failure is treated as temporary."""
         try:
             async with asyncio.timeout(self._timeout):
                 is_sent = await asyncio.to_thread(self._notify, message.to, message.content["text"])

@@ -9,7 +9,7 @@ from bellcast.ports import Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import exchange
 
-# Characters of one message.
+# Maximum characters of one message.
 MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}
 # The webhook was deleted, or its channel archived.
 GONE = frozenset({404, 410})
@@ -30,7 +30,7 @@ class ChatWebhookProvider:
         """Post to the webhook in its vendor's format."""
         kind = chat_vendor(message.to)
         if kind is None:
-            raise DeliveryError("the URL is of no known chat vendor", is_temporary=False, is_bounce=True)
+            raise DeliveryError("the URL does not belong to a known chat vendor", is_temporary=False, is_bounce=True)
         endpoint = exchange.VendorAPI(message.to, self._http, self._timeout)
         response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
         if not 200 <= response.status < 300:
@@ -41,13 +41,13 @@ class ChatWebhookProvider:
         """Do nothing: a webhook has no account."""
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""
 
 
 def _body(kind: str, text: str) -> dict[str, Any]:
     text = text[: MAX_TEXT[kind]]
     if kind == "discord":
-        # Nothing in the text may notify others: `@everyone` is text.
+        # The text must not notify others: `@everyone` stays text.
         return {"content": text, "allowed_mentions": {"parse": []}}
     if kind == "teams":
         block = {"type": "TextBlock", "text": text, "wrap": True}

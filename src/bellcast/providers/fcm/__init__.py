@@ -21,12 +21,12 @@ OPTIONS = frozenset({"credentials", "credentials_base64"})
 ASSERTION_SECONDS = 3600
 # An access token is replaced this long before it ends.
 RENEWAL_SECONDS = 300
-# The token of the app's installation is not registered any more, or belongs to another sender.
+# Errors for an app installation's token that is no longer registered, or belongs to another sender.
 BOUNCES = frozenset({"UNREGISTERED", "SENDER_ID_MISMATCH"})
 
 
 class ServiceAccount(Struct, frozen=True):
-    """The fields that are needed of a service account's JSON file."""
+    """The required fields of a service account's JSON file."""
 
     project_id: str
     client_email: str
@@ -93,11 +93,11 @@ class FCMProvider:
         await self._authorization()
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""
 
     def _error(self, response: Response) -> DeliveryError:
         if response.status == 401:
-            self._token_ends = 0.0  # the next attempt gets a new one
+            self._token_ends = 0.0  # the next attempt gets a new token
         error = exchange.json_body(response).get("error")
         error = error if isinstance(error, dict) else {}
         details = error.get("details")
@@ -128,7 +128,7 @@ class FCMProvider:
         body = exchange.json_body(response)
         if response.status != 200 or not isinstance(body.get("access_token"), str):
             error = exchange.error_of(response, body.get("error_description") or body.get("error"))
-            error.is_temporary = True  # credentials never blame the message
+            error.is_temporary = True  # an error of the credentials is not caused by the message
             raise error
         self._token = body["access_token"]
         seconds = body.get("expires_in")

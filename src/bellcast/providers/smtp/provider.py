@@ -27,19 +27,19 @@ SUBMISSION_PORT = 587  # RFC 6409
 SUBMISSIONS_PORT = 465  # RFC 8314
 # Servers close idle connections after 5 minutes at the earliest (RFC 5321 §4.5.3.2.7); this is well before.
 IDLE_SECONDS = 60.0
-# A message a connection: some servers close after a hundred.
+# Maximum messages per connection: some servers close after a hundred.
 MESSAGES_PER_CONNECTION = 100
 # Refusals of the mailbox itself: unknown, moved, name not allowed (RFC 5321 §4.2.3).
 BOUNCES = frozenset({550, 551, 553})
-# Replies that blame the credentials or the policy at this moment, not the message.
+# Replies about the credentials or the current policy, not about the message.
 REFUSED_LOGINS = frozenset({530, 534, 535, 538})
-# Characters of a server's reply that are stored.
+# Maximum stored characters of a server's reply.
 MAX_RESPONSE = 500
 OPTIONS = frozenset({"from"})
 
 
 class SMTPSettings(Struct, frozen=True, kw_only=True):
-    """Address and account of the server, and the sender. A password is sent over TLS only, unless TLS is off."""
+    """Address and account of the server, and the sender. A password is only sent over TLS, unless TLS is off."""
 
     url: ProviderURL
     sender: str
@@ -79,7 +79,7 @@ def from_url(
 
 
 class _Connection:
-    """An open connection and how much it was used."""
+    """An open connection with its usage."""
 
     def __init__(self, client: SMTP) -> None:
         self.client = client
@@ -105,7 +105,7 @@ class SMTPProvider:
 
     @property
     def sender(self) -> tuple[str, str | None]:
-        """The address and the name from which it sends."""
+        """The sender's address and name."""
         return self._settings.sender, self._settings.sender_name
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
@@ -142,7 +142,8 @@ class SMTPProvider:
 
     @asynccontextmanager
     async def _connection(self, encoding: str) -> AsyncIterator[_Connection]:
-        """Yield a connection after MAIL FROM. An idle connection that the server has closed is replaced."""
+        """Yield a connection on which MAIL FROM was accepted. An idle connection that the server has closed is
+        replaced."""
         connection = await self._begin(encoding)
         try:
             yield connection
@@ -177,14 +178,14 @@ class SMTPProvider:
         return connection
 
     async def _mail(self, client: SMTP, encoding: str) -> None:
-        """Name the sender; addresses that are not ASCII need SMTPUTF8 (RFC 6531 §3.4)."""
+        """Send MAIL FROM. Non-ASCII addresses need SMTPUTF8 (RFC 6531 §3.4)."""
         if encoding == "ascii":
             await client.mail(self._sender)
             return
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
         if not client.supports_extension("smtputf8"):
-            raise DeliveryError("the mail server takes ASCII addresses only (it has no SMTPUTF8)", is_temporary=False)
+            raise DeliveryError("the mail server accepts only ASCII addresses (it has no SMTPUTF8)", is_temporary=False)
         await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
 
     async def _open(self, *, logs_in: bool = True) -> _Connection:
@@ -244,6 +245,7 @@ def _error(code: int, response: str, *, is_bounce: bool = False) -> DeliveryErro
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, ConnectionError) and error.errno:  # asyncio's text names the call and the tuple of its address
+    # asyncio's text contains the call and the tuple of its address
+    if isinstance(error, ConnectionError) and error.errno:
         return f"The connection failed: {os.strerror(error.errno)}."
     return (str(error) or type(error).__name__)[:MAX_RESPONSE]

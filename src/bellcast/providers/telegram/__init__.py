@@ -7,12 +7,13 @@ from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
 API = "https://api.telegram.org"
-# Characters of one message (Bot API, sendMessage).
+# Maximum characters of one message (Bot API, sendMessage).
 MAX_TEXT = 4096
 
 
 def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvider":
-    """`telegram://TOKEN@default`; the colon of a bot token may be written as it is. Raises ValueError."""
+    """Create a provider from `telegram://TOKEN@default`. The colon in a bot token need not be escaped. Raises
+    ValueError."""
     url = parse(text)
     token = ":".join(part for part in (url.user, url.password) if part)
     if not token:
@@ -59,10 +60,10 @@ class TelegramProvider:
         error = exchange.error_of(response, description.replace(self._token, "…"))
         if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
             error.retry_after = float(parameters["retry_after"])
-        # 403: the person blocked the bot or left the chat; the token is right, for a wrong one is 401 or 404.
+        # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
         error.is_bounce = response.status == 403
         error.is_temporary = exchange.is_temporary(response.status) and not error.is_bounce
         return error
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""

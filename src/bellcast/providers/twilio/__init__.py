@@ -34,7 +34,7 @@ STATES: Mapping[str, State] = {
 
 
 def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "TwilioProvider":
-    """`twilio://SID:TOKEN@default?from=+12025550123`. Raises ValueError."""
+    """Create a provider from `twilio://SID:TOKEN@default?from=+12025550123`. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
@@ -72,14 +72,15 @@ class TwilioProvider:
         response = await self._endpoint.post_form(f"{self._account}/Messages.json", fields, self._headers)
         body = exchange.json_body(response)
         reference = exchange.text_of(body.get("sid"))
-        # Compatible servers answer 200 with a SID; the page of a proxy has none.
+        # Compatible servers respond with 200 and a SID, which a proxy's page does not have.
         if response.status != 201 and not (200 <= response.status < 300 and reference):
             code = body.get("code")
             raise exchange.error_of(response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES)
         return AcceptedMessage(str(response.status), exchange.text_of(body.get("status")), reference)
 
     async def check(self) -> None:
-        """An empty message is refused for its fields (400), wrong credentials are refused before (401)."""
+        """Check the credentials with an empty message: wrong credentials are refused with 401, missing fields later
+        with 400."""
         response = await self._endpoint.post_form(f"{self._account}/Messages.json", {}, self._headers)
         if response.status != 400:
             raise exchange.error_of(response, exchange.json_body(response).get("message"))
@@ -103,7 +104,7 @@ class TwilioProvider:
         return Receipt(request.form.get("MessageSid", ""), "bounced" if is_bounce else state, code)
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""
 
     @property
     def _account(self) -> str:

@@ -33,7 +33,7 @@ STATES: Mapping[str, State] = {
     "rejected": "failed",
     "expired": "failed",
 }
-# The basic character set of GSM 03.38; any other character needs `type=unicode`, with 70 characters a part.
+# The basic character set of GSM 03.38. Any other character needs `type=unicode`, with 70 characters per part.
 GSM = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
     "abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€"
@@ -41,7 +41,7 @@ GSM = frozenset(
 
 
 def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str | None = None) -> "VonageProvider":
-    """`vonage://KEY:SECRET@default?from=Shop`. Raises ValueError."""
+    """Create a provider from `vonage://KEY:SECRET@default?from=Shop`. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
@@ -71,7 +71,7 @@ class VonageProvider:
         return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send one message. The API answers 200 and gives a status to each part of a long text."""
+        """Send one message. The API responds with 200 and a status for each part of a long text."""
         text = message.content["text"]
         fields = {
             "from": self._sender.lstrip("+"),
@@ -89,7 +89,8 @@ class VonageProvider:
         return AcceptedMessage(ACCEPTED, None, exchange.text_of(parts[0].get("message-id")))
 
     async def check(self) -> None:
-        """A message without a recipient is refused for its fields (2), wrong credentials are refused before (4)."""
+        """Check the credentials with a message without a recipient: wrong credentials are refused with 4, missing
+        fields later with 2."""
         part = (await self._post({}))[0]
         if part.get("status") in TEMPORARY:
             raise _error(part)
@@ -117,7 +118,7 @@ class VonageProvider:
         return None if state is None else Receipt(fields.get("messageId", ""), state, fields.get("err-code"))
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""
 
 
 def _signable(value: str) -> str:

@@ -12,9 +12,9 @@ from bellcast.providers import exchange
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from bellcast.providers.webpush.vapid import VapidKey
 
-# The subscription does not exist any more (RFC 8030 §7.3).
+# The subscription no longer exists (RFC 8030 §7.3).
 GONE = frozenset({404, 410})
-# A push that a browser has not fetched after four weeks is dropped by the large push services anyway.
+# Time to live. Large push services drop a push that was not fetched after four weeks anyway.
 MAX_TTL = 28 * 86_400
 # Fields that the service worker reads.
 FIELDS = ("id", "title", "body", "url", "actions")
@@ -61,11 +61,11 @@ class WebPushProvider:
         """Do nothing: Web Push has no account."""
 
     async def close(self) -> None:
-        """The HTTP client belongs to the server."""
+        """Do nothing: the HTTP client belongs to the server."""
 
 
 def _payload(content: dict[str, Any]) -> bytes:
-    """Encode the fields for the service worker; the body is truncated if the whole is too long."""
+    """Encode the fields for the service worker. The body is truncated if the payload is too long."""
     shown = {name: content[name] for name in FIELDS if content.get(name)}
     encoded = msgspec.json.encode(shown)
     if len(encoded) > MAX_PAYLOAD and isinstance(body := shown.get("body"), str):

@@ -1,4 +1,4 @@
-"""The server's identity towards push services: a signed token for each service (RFC 8292)."""
+"""The server's identity for push services: a signed token per service (RFC 8292)."""
 
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -44,7 +44,7 @@ class VapidKey:
 
     @cached_property
     def public(self) -> str:
-        """The `applicationServerKey` of a page."""
+        """The public key, for `applicationServerKey`."""
         point = self._private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return encode(point)
 

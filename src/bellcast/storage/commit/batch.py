@@ -1,4 +1,4 @@
-"""Cut, merge and split commands: the only module that divides rows, by the table in `batch_sizes`."""
+"""Cut, merge and split commands. Only this module divides rows, by the table in `batch_sizes`."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -15,12 +15,12 @@ Result: TypeAlias = Any  # the return value of the script, or the exception it r
 
 
 class BatchFailed(Exception):
-    """A script raised after it had written: the transaction is rolled back and each command runs alone."""
+    """A script raised after it had written. The transaction is rolled back, and each command runs separately."""
 
 
 class QueuedCommand(NamedTuple):
-    """A command in the queue. `tenant` and `is_small` describe everything that its caller wants written, so that the
-    pieces of a large command stay in order. `previous` is the caller's command before this one."""
+    """A command in the queue. `tenant` and `is_small` describe the caller's whole write, so that the pieces of a large
+    command stay in order. `previous` is the caller's preceding command."""
 
     command: Command[Any]
     result: asyncio.Future[Result]
@@ -31,34 +31,33 @@ class QueuedCommand(NamedTuple):
 
     @property
     def is_pending(self) -> bool:
-        """Whether the command has to run. After the database was unavailable for the caller's previous command it fails
-        the same way, because its rows must not be
-        written before that one's."""
+        """Whether the command must run. If the database was unavailable for the caller's previous command, it fails in
+        the same way, because its rows must not be written before those of that command."""
         if self.previous is not None and (failure := self.previous.unavailable()) is not None:
             self.settle(failure)
         return not self.result.done()
 
     def unavailable(self) -> Exception | None:
-        """Return the result, if the database could not be used."""
+        """Return the result if the database was unavailable, else None."""
         if not self.result.done() or self.result.cancelled():
             return None
         result = self.result.result()
         return result if isinstance(result, DiskFull | Unavailable) else None
 
     def settle(self, result: Result) -> None:
-        """Give the caller its result, unless it was cancelled."""
+        """Pass the result to the caller, unless it was cancelled."""
         if not self.result.done():
             self.result.set_result(result)
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Cut a list into slices of at most `size` items."""
+    """Split a list into slices of at most `size` items."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
-    """Cut a command into queue entries of about ENTRY_ROWS rows; an item is never divided."""
+    """Split a command into queue entries of about ENTRY_ROWS rows. Items are never divided."""
     piece: list[Any] = []
     rows = 0
     for item in command.items:
@@ -101,8 +100,8 @@ def split_results(run: Sequence[Command[Any]], result: Result) -> list[Result]:
 
 
 def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[QueuedCommand]:
-    """Take the entries that run next: one statement's worth of rows, at least one entry, if one statement can write
-    them all; else all entries, for one transaction."""
+    """Dequeue the entries that run next. If one statement can write all entries, take the rows of one statement, at
+    least one entry; else take all entries, for one transaction."""
     if single_statement([entry.command for entry in entries]) is None:
         return entries
     totals = accumulate(entry.rows for entry in entries)

@@ -1,21 +1,21 @@
-"""The sizes at which the write pipeline cuts rows, with their measurements. `batch` is the only module that cuts."""
+"""Batch sizes of the write pipeline, with measurements. Only `batch` divides rows."""
 
 from typing import NamedTuple
 
-# A caller's command of at most this many rows is small: it runs before bulk work and wakes a writer that rests.
+# A command of at most this many rows is small: it runs before bulk work and wakes a writer that is backing off.
 SMALL_ROWS = 32
-# Rows of a queue entry, about 1 ms. Between two entries the queue serves other tenants, so a single send waits
-# for one entry while another tenant sends thousands.
+# Rows per queue entry, about 1 ms. Between two entries the queue serves other tenants, so a single send waits for at
+# most one entry while another tenant sends thousands.
 ENTRY_ROWS = 25
-# Rows of one executemany or one lookup by name, about 1 ms on the event loop (SQLite) or of PostgreSQL's time.
+# Rows per executemany or lookup by name, about 1 ms on the event loop (SQLite) or of PostgreSQL's time.
 STATEMENT_ROWS = 100
-# Inboxes of one transaction that materializes announcements: 5 to 8 ms, so that sends run in between.
+# Inboxes per transaction that materializes announcements: 5 to 8 ms, so that sends run in between.
 MATERIALIZE_INBOXES = 500
 
 
 class BatchLimits(NamedTuple):
-    """Rows of a batch, which shares one transaction, and rows of commands merged into one script or statement. The
-    contended limits hold while small commands arrive."""
+    """Maximum rows of a batch, which shares one transaction, and of commands merged into one script or statement. The
+    contended limits apply while small commands arrive."""
 
     small: int
     bulk: int
@@ -32,5 +32,5 @@ SQLITE = BatchLimits(small=256, bulk=4_000, contended_bulk=ENTRY_ROWS, merged=1_
 # recipients are created once for the whole batch.
 POSTGRES = BatchLimits(small=256, bulk=1_000, contended_bulk=1_000, merged=300, contended_merged=ENTRY_ROWS)
 
-# A batch of small commands accepts more for this long after its first: its first waits for its last.
+# How long a batch of small commands accepts more after its first, which waits for the last.
 SMALL_BATCH_SECONDS = 0.008

@@ -1,4 +1,4 @@
-"""Writes as commands: a script, its locks, and its rules for merging.
+"""Write commands: a script, its locks, and its rules for merging.
 
 A new kind of write needs a command in the module of its scripts: a `ScriptCommand`, or a `ListCommand` if the items of
 many callers can share statements.
@@ -25,18 +25,17 @@ class Command(ABC, Generic[T]):
 
     @abstractmethod
     def script(self) -> Script[T]:
-        """Return a fresh run of the script. A writer may call it more than once."""
+        """Return a new run of the script. A writer may call this more than once."""
 
     @abstractmethod
     def lock_keys(self) -> frozenset[LockKey] | None:
         """Return the inboxes that the script writes to. An engine with many writers locks them before the script
-        begins, all writers in one order, so that the script runs as if alone and no two writers deadlock.
-
-        None if they are not known: the command is exclusive."""
+        begins, in the same order in all writers, so that the script runs in isolation and writers do not deadlock. None
+        if they are unknown: the command is then exclusive."""
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether the script needs a transaction to itself, and is retried after a conflict."""
+        """Whether the script needs its own transaction, and is retried after a conflict."""
         return False
 
     @property
@@ -47,22 +46,22 @@ class Command(ABC, Generic[T]):
 
     @property
     def rows(self) -> int:
-        """Its size."""
+        """The number of rows that it writes."""
         return 1
 
     @property
     def is_mergeable(self) -> bool:
-        """Whether it can run as one with other commands of its class."""
+        """Whether it can be merged with other commands of its class."""
         return False
 
     @property
     def is_bulk(self) -> bool:
-        """Whether it is a piece of bulk work, however few its rows are."""
+        """Whether it is part of bulk work, even if it has few rows."""
         return False
 
     @property
     def is_housekeeping(self) -> bool:
-        """Whether it belongs to bulk work itself, so that bulk work need not make room for it."""
+        """Whether it is housekeeping of bulk work, for which bulk work need not make room."""
         return False
 
 
@@ -92,8 +91,8 @@ class ScriptCommand(Command[T]):
 
 
 class ListCommand(Command[list[T]], Generic[Item, T]):
-    """A write with one result per item. Two runs, one after the other, equal one run with both lists of items, so batches
-    cut and merge it freely."""
+    """A write with one result per item. Two consecutive runs are equivalent to one run with both lists of items, so
+    batches can split and merge it freely."""
 
     def __init__(self, items: Sequence[Item]) -> None:
         self.items = items
@@ -107,7 +106,7 @@ class ListCommand(Command[list[T]], Generic[Item, T]):
         """Return the number of rows that an item adds."""
 
     def is_separate(self, item: Item) -> bool:
-        """Return whether the item needs a script to itself."""
+        """Return whether the item needs its own script."""
         return False
 
     def single_statement(self) -> Command[list[T] | None] | None:

@@ -1,10 +1,9 @@
-"""Weighted fair queueing by tenant: a large send of one tenant does not delay the single sends of the others.
+"""Weighted fair queueing by tenant: a large send of one tenant does not delay single sends of others.
 
 Work is measured in rows. Serving a tenant advances its virtual time by rows divided by weight, and the tenant with the
 lowest virtual time is next. A tenant that was idle starts at the time of the last one served, so idle time earns no
-credit.
-
-Each step is O(log n) in waiting tenants: one heap orders the tenants with small work, another those with bulk work.
+credit. Each step is O(log n) in waiting tenants: one heap orders the tenants with small work, another those with bulk
+work.
 """
 
 import itertools
@@ -32,7 +31,8 @@ W = TypeVar("W", bound=QueuedWork)
 
 
 def may_share_transaction(one: QueuedWork, other: QueuedWork) -> bool:
-    """Bulk work shares no transaction with small work or with another tenant, which would wait for all of its rows."""
+    """Return whether two pieces of work may share a transaction. Bulk work must not share one with small work or
+    another tenant, which would wait for all its rows."""
     return one.is_small == other.is_small and (one.is_small or one.tenant == other.tenant)
 
 
@@ -53,7 +53,7 @@ class TenantQueue(Generic[W]):
         return not self.small and not self.bulk
 
     def lane(self, *, small: bool) -> deque[W]:
-        """Return the small work or the bulk work."""
+        """Return the queue of small or bulk work."""
         return self.small if small else self.bulk
 
 
@@ -71,9 +71,8 @@ class Turn(Generic[W]):
 
 
 class TurnHeap(Generic[W]):
-    """The tenants with work of one kind, by virtual time.
-
-    Virtual time only grows, so a turn that is out of date is too early. It is corrected when it reaches the top."""
+    """The tenants with work of one kind, by virtual time. Virtual time only grows, so an outdated entry is too early;
+    it is corrected when it reaches the top."""
 
     def __init__(self, *, small: bool) -> None:
         self._small = small
@@ -81,13 +80,13 @@ class TurnHeap(Generic[W]):
         self._queues: set[TenantQueue[W]] = set()
 
     def add(self, queue: TenantQueue[W]) -> None:
-        """Give the tenant a turn, unless it has one."""
+        """Add an entry for the tenant, unless it has one."""
         if queue not in self._queues:
             self._queues.add(queue)
             heappush(self._turns, Turn(queue))
 
     def first(self, excluded: Collection[str] = ()) -> Turn[W] | None:
-        """Return the earliest turn of a tenant that is not excluded."""
+        """Return the earliest entry of a tenant that is not excluded."""
         skipped: list[Turn[W]] = []
         while (turn := self._current()) is not None and turn.queue.tenant in excluded:
             skipped.append(heappop(self._turns))
@@ -155,7 +154,7 @@ class FairQueue(Generic[W]):
                 self._drop_idle_times()
 
     def _drop_idle_times(self) -> None:
-        """Drop times that have passed: without them a tenant starts at the same time."""
+        """Drop virtual times that have passed, since tenants without one start at the current time anyway."""
         self._idle_times = {tenant: time for tenant, time in self._idle_times.items() if time > self._now}
         self._max_idle = max(MAX_IDLE_TENANTS, 2 * len(self._idle_times))
 

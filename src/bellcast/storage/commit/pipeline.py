@@ -1,7 +1,7 @@
-"""Run scripts in parallel on one connection: the statements that they need next go out together, so many scripts cost as
-many round trips as the longest.
+"""Run scripts in parallel on one connection. Their next statements are sent together, so many scripts take as many
+round trips as the longest.
 
-Scripts that write to the same inbox run in order; the others advance together, one statement of each at a time.
+Scripts that write to the same inbox run in order. The others advance together, one statement of each at a time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class ScriptRun:
         self.outcome: Any = None
 
     def resume(self, rows: list[Row] | None) -> None:
-        """Send the rows of the pending statement and run up to the next one."""
+        """Pass the rows of the pending statement to the script, and run up to the next statement."""
         try:
             self.pending = self._script.send(rows)  # type: ignore[arg-type]  # a generator's first send is None
         except StopIteration as done:
@@ -53,7 +53,7 @@ class ScriptRun:
 
 
 async def run_pipelined(connection: PipelinedConnection, scripts: Iterable[Script[Any]]) -> list[Any]:
-    """Run scripts that share no inbox; return what each returned, or raised before it wrote."""
+    """Run scripts that share no inbox. Return the result of each, or the exception that it raised before writing."""
     runs = [ScriptRun(script) for script in scripts]
     for run in runs:
         run.resume(None)
@@ -90,9 +90,9 @@ def _by_statement(
 def conflict_free_rounds(
     keys: Sequence[frozenset[LockKey]], numbers: Mapping[tuple[str, str], int]
 ) -> Iterator[list[int]]:
-    """Yield indices of scripts, round by round: scripts of one round share no inbox, and each inbox keeps its order.
-
-    `numbers` maps the names of existing inboxes, so that a name and a number of the same inbox count as one."""
+    """Yield the indices of scripts per round. Scripts of one round share no inbox, and the order per inbox is
+    preserved. `numbers` maps the names of existing inboxes, so that the name and the number of an inbox count as the
+    same."""
     next_round: dict[LockKey, int] = {}
     rounds: list[list[int]] = []
     for index, inboxes in enumerate(keys):

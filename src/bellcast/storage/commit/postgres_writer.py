@@ -1,8 +1,8 @@
 """Group commit on PostgreSQL: waiting commands share a transaction on one of a few connections.
 
 A transaction locks the inboxes that its scripts write to before the first script begins, so scripts run at READ
-COMMITTED as if there were one writer, without conflicts. A command that does not know its inboxes runs alone at REPEATABLE READ and is
-retried after a conflict with another process.
+COMMITTED as if there were one writer, without conflicts. A command with unknown inboxes runs separately at REPEATABLE
+READ and is retried after a conflict with another process.
 """
 
 import asyncio
@@ -27,18 +27,19 @@ from bellcast.storage.commit.writer import Writer
 from bellcast.storage.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, translated
 from bellcast.storage.script import WriteConflict
 
-# One task runs bulk work: two would wait for each other's inboxes, and PostgreSQL reads each row again that it waited
-# for. The other tasks run small work, so a small command finds one free while another tenant sends thousands.
+# Only one task runs bulk work: two would wait for each other's inboxes, and PostgreSQL reads each row again after
+# waiting for it. The other tasks run small work, so a small command finds a free task while another tenant sends
+# thousands.
 MAX_TASKS, MAX_BULK_TASKS = 3, 1
-# While small commands arrive, bulk work rests after each statement for this many times its duration: every worker
-# process has a bulk task, and the processors need time for others. With factor 1 and 50 rows the p99 of single sends was
-# 3.2 times its quiet value, with factor 3 and 25 rows 2.4 times; bulk drops from 7,900 to 4,300 rows/s (two workers on
-# two cores, 2026-11-20).
+# While small commands arrive, bulk work pauses after each statement for this multiple of its duration: every worker
+# process has a bulk task, and the processors need time for others. With factor 1 and 50 rows the p99 of single sends
+# was 3.2 times its quiet value, with factor 3 and 25 rows 2.4 times; bulk drops from 7,900 to 4,300 rows/s (two workers
+# on two cores, 2026-11-20).
 BACKOFF_FACTOR = 3
-# A tenant's small work has one task at a time: the next batch fills while the last commits, and a second task would only
-# make batches smaller. Actions of recipients have two, because some run one at a time.
+# A tenant's small work has one task at a time: the next batch fills while the last one commits, and a second task would
+# only make batches smaller. Actions of recipients have two tasks, because some run separately.
 MAX_TASKS_PER_TENANT, MAX_TASKS_WITHOUT_TENANT = 1, 2
-# A command that conflicts with another process is retried this often, each time after a longer, random delay.
+# Retries of a command that conflicts with another process, each after a longer, random delay.
 MAX_ATTEMPTS = 10
 RETRY_DELAY = 0.002
 
@@ -53,7 +54,7 @@ class PostgresWriter(Writer):
         self._pool = pool
         self._texts = texts
         self._clock = clock
-        self._small_tasks: Counter[str] = Counter()  # by the tenant of the batch's first entry
+        self._small_tasks: Counter[str] = Counter()  # running tasks by the tenant of the batch's first entry
         self._bulk_tasks = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -61,7 +62,7 @@ class PostgresWriter(Writer):
         await asyncio.gather(*self._tasks)
 
     def _start(self, *, small: bool) -> None:
-        # A task that has just ended is in the set until its callback runs, after the callers that it woke.
+        # A task that has just ended stays in the set until its callback runs, after the callers that it woke.
         running = sum(not task.done() for task in self._tasks)
         if running < MAX_TASKS and self._next() is not None:
             task = asyncio.get_running_loop().create_task(self._work_off())
@@ -86,12 +87,12 @@ class PostgresWriter(Writer):
             self._bulk_tasks -= not entry.is_small
 
     def _next(self) -> QueuedCommand | None:
-        """Return the next entry that may have a task."""
+        """Return the next entry for which a task may start."""
         full = [tenant for tenant, tasks in self._small_tasks.items() if tasks >= _max_tasks(tenant)]
         return self._queue.next(full, bulk=self._bulk_tasks < MAX_BULK_TASKS)
 
     def _next_batch(self) -> list[QueuedCommand]:
-        """Take entries that may share a transaction, or one that may not."""
+        """Dequeue entries that may share a transaction, or a single one that may not."""
         entries: list[QueuedCommand] = []
         rows = 0
         while (entry := self._next()) is not None:
@@ -107,7 +108,7 @@ class PostgresWriter(Writer):
         return entries
 
     async def _run_batch(self, waiting: list[QueuedCommand]) -> None:
-        """Run entries a statement or a transaction at a time."""
+        """Run entries, one statement or transaction at a time."""
         while waiting := [entry for entry in waiting if entry.is_pending]:
             began = perf_counter()
             part = batch.next_statement(waiting, POSTGRES.contended_merged if self._contention else POSTGRES.merged)
@@ -121,8 +122,8 @@ class PostgresWriter(Writer):
     async def _single_statement(
         self, commands: Sequence[Command[Any]], waiting: Sequence[QueuedCommand]
     ) -> list[Result] | None:
-        """Run commands as one statement; None if that is not possible. `waiting` is the rest of the batch: what its
-        statements need runs at the same time."""
+        """Run commands as one statement; None if that is not possible. `waiting` is the rest of the batch, whose
+        prerequisites run at the same time."""
         statement = batch.single_statement(commands)
         if statement is None:
             return None
@@ -164,12 +165,12 @@ class PostgresWriter(Writer):
             return None
         except Exception as error:  # noqa: BLE001  every caller gets the error
             failure = translated(error)
-            # A text that cannot be stored, for example, is the fault of one command.
+            # The error, such as a text that cannot be stored, is caused by one of the commands.
             return [failure for _ in commands] if _is_unavailable(failure) else None
         return [one for run, result in zip(runs, results, strict=True) for one in batch.split_results(run, result)]
 
     async def _retried(self, command: Command[Any]) -> Result:
-        """Run one command in its own transaction, again after each conflict."""
+        """Run one command in its own transaction; retry it after each conflict."""
         for attempt in range(MAX_ATTEMPTS):
             try:
                 return await self._run_alone(command)
@@ -217,8 +218,8 @@ def _max_tasks(tenant: str) -> int:
 
 
 async def _begin(connection: PostgresConnection, keys: frozenset[LockKey]) -> Numbers:
-    """Begin a transaction that locks these inboxes, those that do not exist yet too; return the numbers of those that
-    exist."""
+    """Begin a transaction that locks these inboxes, including ones that do not exist yet; return the numbers of
+    existing ones."""
     numbers = [key for key in keys if isinstance(key, int)]
     names = sorted(key for key in keys if isinstance(key, tuple))
     for _ in range(MAX_ATTEMPTS):
@@ -231,8 +232,8 @@ async def _begin(connection: PostgresConnection, keys: frozenset[LockKey]) -> Nu
 
 
 async def _lock(connection: PostgresConnection, numbers: list[int], names: list[RecipientKey]) -> Numbers | None:
-    """Lock rows, then names. None if another process has just created one of the names: a transaction that holds names
-    must not wait for rows, because others hold rows and wait for names."""
+    """Lock rows, then names. Return None if another process has just created one of the names: a transaction with
+    locked names must not wait for rows, because others have locked rows and wait for names."""
     known = await _numbers(connection, names)
     wanted = [*numbers, *known.values()]
     (rows,) = await connection.query("lock_inboxes", [{"numbers": wanted}]) if wanted else [[]]

@@ -1,4 +1,4 @@
-"""Group commit on SQLite: all waiting commands share one transaction and one wait for the disk.
+"""Group commit on SQLite: all waiting commands share one transaction and one disk sync.
 
 While a commit waits for the disk, commands queue up, so a slower disk makes larger batches.
 """
@@ -20,13 +20,14 @@ from bellcast.storage.commit.command import Command
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.sqlite_connection import SqliteConnection, translated
 
-# Other programs, such as backups, hold the write lock for milliseconds; after this long writers get an error.
+# Lock timeout. Other programs, such as backups, hold the write lock for milliseconds.
 BUSY_TIMEOUT = 5_000
 RETRY_DELAY = 0.01
 
 
 class SqliteBatch:
-    """The entries of one transaction, which accepts more while it runs. `small_only`: it accepts no bulk entries."""
+    """The entries of one transaction, which accepts more while it runs. With `small_only`, it accepts no bulk
+    entries."""
 
     def __init__(self, *, contended: bool, small_only: bool) -> None:
         self.entries: list[QueuedCommand] = []
@@ -37,7 +38,7 @@ class SqliteBatch:
         self._closes_at = inf
 
     def accepts(self, entry: QueuedCommand) -> bool:
-        """Return whether there is room. A small command waits for one bulk entry at most."""
+        """Return whether there is room. A small command waits for at most one bulk entry."""
         if perf_counter() >= self._closes_at:
             return False
         if entry.is_small:
@@ -46,7 +47,7 @@ class SqliteBatch:
         return not self._bulk_rows or self._bulk_rows + entry.rows <= limit
 
     def merges(self, run: Sequence[QueuedCommand], rows: int, entry: QueuedCommand) -> bool:
-        """Return whether an entry can run as one with the run before it, which has `rows` rows."""
+        """Return whether an entry can be merged with the preceding run, which has `rows` rows."""
         return (
             entry.is_small == run[-1].is_small
             and rows + entry.rows <= (SQLITE.small if entry.is_small else self._merged_limit)
@@ -104,7 +105,7 @@ class SqliteWriter(Writer):
         return perf_counter() < self._backoff_until
 
     async def _back_off(self) -> None:
-        """While small commands arrive, rest after a bulk batch for as long as it took, unless there is small work: live
+        """While small commands arrive, pause after a bulk batch for its duration, unless small work is waiting. Live
         connections and other processes get the disk and the processor."""
         self._small_arrived.clear()
         if self._is_backing_off and self._queue.next(bulk=False) is None:
@@ -151,7 +152,7 @@ class SqliteWriter(Writer):
         return results
 
     def _next_run(self, current: SqliteBatch) -> list[QueuedCommand]:
-        """Take the next entry, and those after it that can run as one with it. Cancelled entries are dropped."""
+        """Dequeue the next entry and the following ones that can be merged with it. Cancelled entries are dropped."""
         run: list[QueuedCommand] = []
         rows = 0
         while (entry := self._queue.next(bulk=not current.small_only)) is not None and current.accepts(entry):

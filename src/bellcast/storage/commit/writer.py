@@ -1,4 +1,4 @@
-"""The part of a writer that engines share: commands enter the queue, callers wait for their results."""
+"""The part of a writer that all engines share: commands enter the queue, and callers wait for their results."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -17,9 +17,8 @@ T = TypeVar("T")
 
 
 class Writer(ABC):
-    """Runs queued commands in shared transactions. It has a task only while there is work.
-
-    Commands of a cancelled caller may still be committed; each is atomic."""
+    """Runs queued commands in shared transactions. It has a task only while there is work. Commands of a cancelled
+    caller may still be committed; each is atomic."""
 
     def __init__(self) -> None:
         self._queue = FairQueue[QueuedCommand]()
@@ -35,7 +34,7 @@ class Writer(ABC):
         return written
 
     def write_without_waiting(self, command: Command[Any]) -> None:
-        """Queue a command. Its error, if it fails, is dropped."""
+        """Queue a command. If it fails, its error is dropped."""
         self._enqueue([command], command.tenant)
 
     async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:
@@ -56,7 +55,8 @@ class Writer(ABC):
             return list(result)
         if not isinstance(command, ListCommand):
             return [result]
-        # A BellcastError means for all items that the database is away or full; another error is the fault of one item.
+        # A BellcastError means that the database is unavailable or full, for all items. Any other error is caused by
+        # one item.
         if len(command.items) == 1 or isinstance(result, BellcastError):
             return [result] * len(command.items)
         alone = self._enqueue([command.with_items([item]) for item in command.items], entry.tenant)
@@ -79,12 +79,12 @@ class Writer(ABC):
 
     @abstractmethod
     def _start(self, *, small: bool) -> None:
-        """Make sure that a task works on the queue."""
+        """Make sure that a task processes the queue."""
 
     @abstractmethod
     async def close(self) -> None:
         """Commit all queued commands."""
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
-        """Set the shares of tenants that wait for each other."""
+        """Set the shares of tenants that compete."""
         self._queue.weights = weights

@@ -112,7 +112,7 @@ def test_the_101_names_the_subprotocol_chosen_and_carries_further_headers():
     assert answer.endswith(b"\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: io=1\r\n\r\n")
 
 
-def test_a_subprotocol_nobody_offered_is_a_mistake_of_ours():
+def test_subprotocol_that_was_not_offered_is_an_internal_error():
     with pytest.raises(ValueError, match="'c' was not offered"):
         websocket.response(request_with(sec_websocket_protocol=b"a, b"), "c")
 

@@ -1,5 +1,5 @@
 /**
- * Access: API keys, operators, the audit and the own account.
+ * Access: API keys, operators, the audit log and the operator's own account.
  */
 import { choices, field, fill, form, h, id, state, time } from './dom.js';
 import { RANGE, facts, heading, listPage } from './list.js';
@@ -25,7 +25,7 @@ export const keys = (page) => {
   return [list, card('Create a key', form([
     field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
     choices('Scopes', 'scopes', scopes, ['send'], SCOPES),
-    field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'The only tenants that the key may use, separated by commas.'),
+    field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: page.me.tenants?.join(', ') ?? 'all' }, 'Restricts the key to these tenants, separated by commas.'),
   ], 'Create key', async ({ name, tenants }, sent) => {
     const key = await request('POST', '/v1/keys', { name, scopes: new FormData(sent).getAll('scopes'), tenants: listed(tenants) });
     fill(created, h('p', {}, `Copy the key of ${name} now: it is not shown again.`), id(key.key));
@@ -34,7 +34,7 @@ export const keys = (page) => {
   }), created)];
 };
 
-/** The tenants in a field; null for all. */
+/** The tenants entered in a field; null for all. */
 function listed(text) {
   const names = text.split(',').map((name) => name.trim()).filter(Boolean);
   return names.length > 0 ? names : null;
@@ -47,8 +47,8 @@ export const operators = (page) => [listPage(page, {
   none: 'There is no operator.',
 }), card('Add an operator', form([
   field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
-  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also content, developers change all but operators.'),
-  field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'The only tenants that the operator may see, separated by commas. Owners see all.'),
+  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also sees content, developers change everything except operators.'),
+  field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'Restricts the operator to these tenants, separated by commas. Owners see all.'),
   field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
 ], 'Add operator', async (values) => {
   await request('POST', '/v1/operators', { ...values, name: values.name.trim().toLowerCase(), tenants: listed(values.tenants) });
@@ -96,10 +96,10 @@ function roleOf(page, operator) {
   return select;
 }
 
-/** Characters of a value that is folded. */
+/** Characters from which a value is collapsed. */
 const LONG = 100;
 
-/** The changed fields, each with its value before and after. */
+/** The changed fields, each with its old and new value. */
 function changesOf(entry) {
   if (entry.changes.length === 0) return null;
   const value = (one) => {
@@ -113,13 +113,13 @@ export const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
   columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
-  none: 'Nothing was recorded yet. Changes by operators and keys appear here, with the fields that changed.',
+  none: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.',
 });
 
 export function account(page) {
   const result = h('p', { role: 'status' });
   const about = [heading('Account'), facts([['Name', page.me.name], ['Role', page.me.role], ['Tenants', page.me.tenants?.join(', ') ?? 'all']])];
-  if (page.me.is_external) return [about, h('p', {}, 'Your identity provider signs you in. It has your password and your second factor, and your groups there are your role here.')];
+  if (page.me.is_external) return [about, h('p', {}, 'You sign in with your identity provider. It has your password and second factor, and your groups there determine your role here.')];
   return [about, card('Change the password', form([
     field('Current password', { name: 'current', type: 'password', required: true, autocomplete: 'current-password' }),
     field('New password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. Your other sessions end.'),
@@ -139,14 +139,14 @@ function secondFactor(page) {
 }
 
 function authenticatorApp(page, reload) {
-  if (!page.me.has_app) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone does not sign in.'), mfaSetup(reload));
+  if (!page.me.has_app) return card('Authenticator app', h('p', {}, 'With an app on your phone, a stolen password alone is not enough to sign in.'), mfaSetup(reload));
   return card('Authenticator app', h('p', {}, state('active'), ' Sign-in with a password needs a code of your app.'),
     h('div', { class: 'choice' }, remove(page, 'Remove the authenticator app', 'Remove', '/v1/me/mfa', reload)));
 }
 
 function recovery() {
   const place = h('div', {});
-  return card('Recovery codes', h('p', {}, 'They replace a lost app or passkey. New ones end those that you have.'), h('button', { type: 'button', onclick: async () => {
+  return card('Recovery codes', h('p', {}, 'They replace a lost app or passkey. New codes invalidate your current ones.'), h('button', { type: 'button', onclick: async () => {
     try {
       fill(place, recoveryCodes((await request('POST', '/v1/me/mfa/recovery-codes')).codes, () => fill(place)));
     } catch (problem) {

@@ -12,7 +12,7 @@ export const notifications = (page) => listPage(page, {
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
   columns: [['Notification', (one) => one.title || one.id], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
-  none: 'No notification was sent yet. What your app sends to a recipient appears here, with all that happened to it.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
+  none: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
 });
 
 export const announcements = (page) => listPage(page, {
@@ -20,7 +20,7 @@ export const announcements = (page) => listPage(page, {
   filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, RANGE],
   columns: [['Announcement', (one) => one.title || one.id], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
-  none: 'No announcement was sent yet. What you send to a topic, a role or everyone appears here.', anyTenant: true, single: ['recipient'], command: 'bellcast notify --all "Maintenance at 22:00"',
+  none: 'No announcement has been sent yet. Notifications to a topic, a role or everyone appear here.', anyTenant: true, single: ['recipient'], command: 'bellcast notify --all "Maintenance at 22:00"',
 });
 
 /** The lists of notifications and announcements as tabs. */
@@ -58,7 +58,7 @@ export function notification(page) {
   ]);
 }
 
-/** The messages of the notification, each with its attempts and the provider's answers. */
+/** The messages of the notification, each with its attempts and the provider's responses. */
 function attempts(page, one, tenant) {
   return part(page, withQuery('/v1/messages', { notification: one.id, ...tenant }), ({ messages }) => messages.length === 0
     ? h('p', { class: 'muted' }, 'The notification was for the inbox only, or its rules stopped the other channels.')
@@ -68,7 +68,7 @@ function attempts(page, one, tenant) {
     ]));
 }
 
-/** A form with the present text: a change applies to every inbox that has the notification. */
+/** A form with the current text. A change applies to every inbox that has the notification. */
 function correction(page, one, url) {
   return h('details', { class: 'panel' }, h('summary', {}, 'Correct this notification'),
     form([
@@ -84,7 +84,7 @@ function correction(page, one, url) {
 }
 
 function timeline(page, entries) {
-  if (entries.length === 0) return empty('Nothing was recorded yet.');
+  if (entries.length === 0) return empty('Nothing has been recorded yet.');
   return h('ol', { class: 'timeline' }, entries.map((one) => h('li', {},
     h('div', {}, h('b', {}, one.what.replaceAll('_', ' ')), one.channel && h('span', { class: 'tag' }, one.channel), ' ', moment(one.at)),
     one.detail && h('p', {}, one.detail),

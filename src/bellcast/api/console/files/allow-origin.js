@@ -10,7 +10,7 @@ const FORBIDDEN = new Set([403, 4403]);
 
 /** Whether a request or a connection was refused because of the origin of its page. Only some dialects name the reason. */
 function isOfOrigin({ origin, status, code, detail }) {
-  // A client that is no browser can send any text, such as two origins and a comma.
+  // A client other than a browser can send any text, such as two origins and a comma.
   return isOrigin(origin) && (FORBIDDEN.has(status) || FORBIDDEN.has(code)) && (!detail || /origin/i.test(detail));
 }
 
@@ -51,7 +51,7 @@ function confirm(page, place, origin, { revision, allowed }) {
       dialog.close();
       fill(place, `Allowed. Pages of ${origin} can connect now.`);
     } catch (problem) {
-      error.textContent = problem.status === 409 ? 'The settings were changed meanwhile. Close this and try again.' : problem.message;
+      error.textContent = problem.status === 409 ? 'The settings have changed in the meantime. Close this and try again.' : problem.message;
       save.disabled = false;
     }
   } }, 'Allow this origin');

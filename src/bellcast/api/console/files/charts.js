@@ -28,12 +28,12 @@ const HOURLY = { step: '1h', stepMs: HOUR_MS, average: 'on average in an hour' }
 const TENANT_RANGES = Object.fromEntries(['24h', '7d', '30d'].map((name) => [name, { ...RANGES[name], ...HOURLY }]));
 
 const whole = (value) => Math.round(value).toLocaleString('en');
-// How the numbers of a day become its headline.
+// How the headline is computed from the numbers of a range.
 const sum = (values) => values.reduce((total, one) => total + one, 0);
 const highest = (values) => Math.max(0, ...values);
 const newest = (values) => values.at(-1) ?? 0;
 
-// What the headline is, for a range.
+// The meaning of the headline, for a range.
 const summed = (range) => range.unit;
 const averaged = (range) => range.average;
 const most = () => 'at most';
@@ -50,7 +50,7 @@ const CHARTS = [
   { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
 ];
 
-/** The charts of a tenant, or without one of all together. The range is in the URL; a server of less than an hour begins with the last hour. */
+/** The charts of a tenant, or of all tenants. The range is in the URL; a server of less than an hour begins with the last hour. */
 export function charts(page, tenant) {
   const place = h('div', {});
   const title = h('h2', { id: 'charts' });
@@ -73,9 +73,9 @@ export function charts(page, tenant) {
         throw problem;
       }
     }, (series) => {
-      if (series === null) return empty('Numbers over time are turned off.', 'BELLCAST_STATS=on bellcast serve');
-      if (series.points.length === 0 && tenant !== undefined) return empty('This tenant has no numbers here. They appear a minute after its first event, if it is among the 100 busiest of a node.');
-      if (series.points.length === 0) return empty('The first numbers appear here a minute after the start.');
+      if (series === null) return empty('Statistics are turned off.', 'BELLCAST_STATS=on bellcast serve');
+      if (series.points.length === 0 && tenant !== undefined) return empty('There are no numbers for this tenant. They appear a minute after its first event, if it is among the 100 busiest tenants of a node.');
+      if (series.points.length === 0) return empty('The first numbers appear a minute after the start.');
       if (!chosen && '1h' in ranges && name !== '1h' && series.points[0][0] > Date.now() - HOUR_MS) {
         draw('1h');
         return null;
@@ -92,7 +92,7 @@ export function charts(page, tenant) {
     h('p', { class: 'hidden', id: 'selection' }, 'Arrow keys select an interval, with Shift several; Enter opens what happened.'), place);
 }
 
-/** `open` shows what happened between two times; false without the right. */
+/** `open` shows the events between two times; false without permission. */
 function chart(one, series, end, range, open) {
   const { length, stepMs } = range;
   const about = one.about(range);
@@ -144,7 +144,7 @@ function chart(one, series, end, range, open) {
     table(one, today, before, when));
 }
 
-/** Points of an interval that follow each other are connected; a gap of the server is a gap of the line. */
+/** Consecutive points are connected; a gap in the samples is a gap in the line. */
 function parts(points, stepMs) {
   const found = [];
   for (const point of points) {

@@ -17,7 +17,7 @@ export const connections = (page) => {
         : [['Since', (one) => time(one.connected_at)]]),
       ['Connection', (one) => h('code', { class: 'wide' }, one.id)],
       ...(isClosed ? [] : [['', (one) => h('span', { class: 'actions' }, page.may(CONTENT) && trace(page, one), page.may(CONTENT) && closing(page, one))]])],
-    none: isClosed ? 'No connection was closed since the servers started. Each that ends appears here, with the reason.' : 'No page is connected. Browsers and apps appear here while they have a connection.',
+    none: isClosed ? 'No connection has been closed since the servers started. Closed connections appear here, with the reason.' : 'No page is connected. Browsers and apps appear here while they have a connection.',
     command: isClosed ? undefined : '<bellcast-bell server="…" token="…"></bellcast-bell>',
     note: isClosed ? 'The last 1,000 closed connections of each node, from memory.' : undefined, anyTenant: true,
   });
@@ -28,7 +28,7 @@ function stateTabs(page, isClosed) {
   return h('nav', { class: 'tabs', 'aria-label': 'States' }, tabs.map(([name, query, isCurrent]) => h('a', { href: withQuery(page.url('/connections'), { ...query, ...tenantOf(page) }), 'aria-current': isCurrent && 'page' }, name)));
 }
 
-/** What this connection does, as it happens. */
+/** Events of this connection, live. */
 const trace = (page, one) => h('a', { href: withQuery(page.url('/live'), { connection: one.id, tenant: one.tenant ?? '' }) }, 'Trace');
 
 const closing = (page, one) => confirmed(`Close the connection ${one.id}`, 'Close', async () => {

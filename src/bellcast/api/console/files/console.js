@@ -13,9 +13,9 @@ const BASE = `${ROOT}/console`;
 const CHORD_MS = 1000;
 
 let me = null;
-/** Ends what the shown page does. */
+/** Aborts the work of the displayed page. */
 let current = new AbortController();
-/** Ends a refresh of the page that has not replaced it yet. */
+/** Aborts a refresh that has not replaced the page yet. */
 let pending = new AbortController();
 let shownSince = new Date();
 let shownPath = '';
@@ -95,7 +95,7 @@ function setMenu(wanted) {
   return wanted;
 }
 
-/** What the palette can do, by name: on the whole console, and on the shown page. */
+/** The palette's actions by name: those of the whole console, and those of the displayed page. */
 function actions() {
   const ofPage = [...document.querySelectorAll('#main .heading .tools :is(button, a)')];
   return [
@@ -129,7 +129,7 @@ function switchZone() {
   reload();
 }
 
-/** A URL with the zone of the present one. */
+/** A URL with the time zone of the current one. */
 function inZone(target) {
   const url = new URL(target, location.href);
   if (zoneOf(location.href)) url.searchParams.set('tz', zoneOf(location.href));
@@ -164,7 +164,7 @@ function route(focus = true, from = null) {
   built();
 }
 
-/** Build the page again, and replace the shown one when all is loaded. If the server cannot answer, the old page stays, marked. */
+/** Rebuild the page, and replace the displayed one when everything is loaded. If the server cannot respond, the old page stays, with a mark. */
 function reload() {
   const main = document.getElementById('main');
   pending.abort();
@@ -225,7 +225,7 @@ function go(url) {
   route();
 }
 
-/** From an object to where it was opened, or to its list. A text that is edited would be lost. */
+/** Go back from an object to where it was opened, or to its list. Not while a text is edited, which would be lost. */
 function back() {
   const page = found();
   if (!page || local() === page.path || document.querySelector('#main .yaml')) return;
@@ -279,7 +279,7 @@ document.addEventListener('keydown', (event) => {
 });
 
 function moveInRows(step) {
-  // Rows that left the document return before the focus reaches them.
+  // Rows that were removed from the document are restored before the focus reaches them.
   const links = [...document.querySelectorAll('.row-link, .parked')];
   const index = Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1);
   if (links[index]?.matches('.parked')) {

@@ -80,7 +80,7 @@ export function time(iso) {
   return h('time', { datetime: iso, title: clock(EXACT).format(new Date(iso)) }, text);
 }
 
-/** A copy button says so for this time. */
+/** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;
 
 const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
@@ -181,7 +181,7 @@ export function form(fields, button, send) {
     try {
       await send(Object.fromEntries(new FormData(event.target)), event.target);
     } catch (problem) {
-      // What the operator can correct needs no search in the logs.
+      // Errors that the operator can correct need no search in the logs.
       fill(error, problem.message, problem.requestId && problem.status >= 500 && [' Request ', h('code', {}, problem.requestId)]);
     } finally {
       submit.disabled = false;

@@ -15,7 +15,7 @@ const ADDED = new Set(['key', 'tenant', 'version', 'active', 'uses', 'created_at
 /** The key of a preview before one is entered. */
 const UNNAMED = 'new';
 
-/** An object without what a read adds. */
+/** An object without the fields that a read adds. */
 const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
 
 /** An object as YAML. */
@@ -78,7 +78,7 @@ function editor(page, kind, base) {
       return { url: (more) => withQuery(`/v1${kind.path}/${encodeURIComponent(name)}${more}`, { tenant }), values: valuesOf(values) };
     } catch (problem) {
       text.show(problem);
-      throw new Error('The definition has an error, which is shown above.');
+      throw new Error('The definition has an error, shown above.');
     }
   }
 
@@ -114,7 +114,7 @@ function editor(page, kind, base) {
     return button;
   }
 
-  /** Do a write, and show why it is refused. If the object was changed meanwhile, compare the text with what is there now. */
+  /** Do a write, and show why it is refused. If the object has changed in the meantime, compare the text with the current version. */
   async function attempt(entered, write) {
     try {
       await write();
@@ -139,11 +139,11 @@ function editor(page, kind, base) {
     try {
       const { value, tag } = await getTagged(target(kind, page.key, tenantOf(page)), page.signal);
       base = { text: yamlOf(value), tag, one: value };
-      fill(notice, `${page.key} was changed meanwhile${value.version ? `: now it is version ${value.version}` : ''}. Your text is kept, and the changes below are against what is there now.`);
+      fill(notice, `${page.key} has changed in the meantime${value.version ? `: now it is version ${value.version}` : ''}. Your text is kept, and the changes below are relative to the current version.`);
     } catch (problem) {
       if (problem.status !== 404) throw problem;
       base = { text: '', tag: null };
-      fill(notice, `${page.key} was deleted meanwhile. Your text is kept; saving creates it again.`);
+      fill(notice, `${page.key} has been deleted in the meantime. Your text is kept; saving creates it again.`);
     }
     condition = conditionOf(base.tag);
     draft.write({ text: text.value, tag: base.tag });
@@ -161,7 +161,7 @@ const isCopy = (page, { one }) => one !== undefined && (one.tenant ?? '') !== te
 function noteOf(page, kind, base) {
   if (!isCopy(page, base)) return kind.note;
   const { tenant } = tenantOf(page);
-  return `${tenant} uses what applies to all tenants. Saving makes a copy for ${tenant}, which later changes for all tenants do not reach. ${kind.note}`;
+  return `${tenant} uses the version for all tenants. Saving creates a copy for ${tenant} that later changes for all tenants do not affect. ${kind.note}`;
 }
 
 const keyField = () => field('Key', { name: 'key', required: true, maxlength: 100, pattern: '[A-Za-z0-9_.\\-]+', autocomplete: 'off', spellcheck: 'false' }, 'Letters, digits and _ . -');
@@ -173,7 +173,7 @@ function tenantField(page) {
   return field('Tenant', { name: 'tenant', value: tenant, autocomplete: 'off', placeholder: 'all', ...(own && { options: own, selected: tenant || own[0] }) }, own ? '' : 'Leave it empty for all tenants.');
 }
 
-/** The text that is not saved yet. It stays in the tab, also if the session ends meanwhile, and other operators do not get it. */
+/** The unsaved text. It stays in the tab even if the session ends in the meantime, and other operators do not see it. */
 function drafts(page) {
   const name = `draft ${page.me.id} ${page.path} ${tenantOf(page).tenant}`;
   return {

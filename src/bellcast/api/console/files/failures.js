@@ -62,7 +62,7 @@ function causes(page, started) {
   load(place, page.signal, (signal) => get(withQuery('/v1/failures/causes', wanted), signal), ({ causes: groups, total }) => {
     if (groups.length === 0) {
       const isFiltered = Object.entries(query).some(([name, value]) => value && name !== 'tenant');
-      return isFiltered ? empty('Nothing that failed matches these filters.') : empty('No message, run or job has failed. What fails for good appears here.', 'bellcast replay --all --dry-run');
+      return isFiltered ? empty('No failures match these filters.') : empty('No message, run or job has failed. Permanent failures appear here.', 'bellcast replay --all --dry-run');
     }
     const owners = [...new Set(groups.map((one) => one.tenant ?? ''))];
     const all = { title: 'Replay all failures', tenant: owners[0], body: { filter: filterOf(page, fieldsOf(page)) } };
@@ -91,7 +91,7 @@ function causeRow(page, group, started) {
     h('td', {}, page.may(BUILDERS) && replayButton(page, 'Replay…', replay, started)));
 }
 
-/** What failed: a message of a channel, a run of a workflow, or a job. */
+/** The failed object: a message of a channel, a run of a workflow, or a job. */
 function subject({ kind, channel, provider, workflow, job, webhook }) {
   const name = CHANNEL_NAMES[channel] ?? 'Message';
   if (kind === 'message') return provider ? `${name} through ${provider}` : name;
@@ -168,10 +168,10 @@ function openReplay(page, { title, tenant, body, cause }, started) {
   };
   const dialog = openDialog(page, title, cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
   load(place, page.signal, (signal) => request('POST', url, { ...body, dry_run: true }, signal), (plan) => plan.matched === 0
-    ? h('p', {}, 'Nothing matches any more: these failures were retried or deleted.')
+    ? h('p', {}, 'No failures match any more: they were retried or deleted.')
     : [
       h('ul', { class: 'effects' }, plan.effects.map((effect) => h('li', {}, sentence(effect)))),
-      plan.effects.some((effect) => effect.kind === 'message') && h('p', { class: 'muted' }, 'Messages that arrived although their attempt failed arrive twice.'),
+      plan.effects.some((effect) => effect.kind === 'message') && h('p', { class: 'muted' }, 'Messages that arrived although the attempt failed will arrive twice.'),
       !plan.exact && h('p', { class: 'muted' }, 'These are the newest failures; the replay covers the others too.'),
       error, primary(plan),
     ]);

@@ -43,7 +43,7 @@ function table(page, { nodes }) {
 /** The doctor: its findings in the order of their arrival, sorted by severity when all have arrived. */
 function doctor(page) {
   if (!page.may(READERS)) return null;
-  const place = h('div', {}, empty('Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and names a fix for each problem. In a terminal:', 'bellcast doctor'));
+  const place = h('div', {}, empty('Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem. In a terminal:', 'bellcast doctor'));
   const status = h('p', { class: 'muted', role: 'status' });
   const button = h('button', { type: 'button', class: 'primary', onclick: () => run(page, button, status, place) }, 'Run the doctor');
   return card('Doctor', h('div', { class: 'actions' }, button, status), place);

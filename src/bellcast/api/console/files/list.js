@@ -32,7 +32,7 @@ function end(watch, problem) {
   if (watch.open === 0) watch.done(watch.problem);
 }
 
-/** The server was unreachable, failed or was busy: what it answered before still holds. */
+/** The server was unreachable, failed or was busy: its previous response is still valid. */
 export const isTemporary = ({ status }) => !(status >= 400 && status < 500) || status === 429;
 
 /** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that cannot be read has
@@ -63,7 +63,7 @@ export async function load(place, signal, read, show, title) {
   }
 }
 
-/** Say above old data that it is old, and why. The same error is not announced twice. */
+/** Mark old data as old, with the reason. The same error is not announced twice. */
 export function markStale(place, problem, since, retry) {
   const mark = failure(problem, retry, since);
   const before = place.querySelector(':scope > .stale');
@@ -76,7 +76,7 @@ export function markStale(place, problem, since, retry) {
 const CONTROLS = 'a, button, input, select, textarea, summary, [tabindex]';
 const nameOf = (one) => [one.tagName, one.id, one.getAttribute('aria-label') ?? one.getAttribute('href') ?? one.textContent].join(' ');
 
-/** Replace what a place shows. The focus stays on the same control, or returns to the page. */
+/** Replace the content of a place. The focus stays on the same control, or returns to the page. */
 export function refill(place, ...children) {
   // An open menu returns the focus to its button.
   for (const menu of place.querySelectorAll(':popover-open')) menu.hidePopover();
@@ -100,7 +100,7 @@ export function failure(problem, retry, since) {
     h('button', { type: 'button', onclick: retry }, 'Retry'));
 }
 
-/** What would be here, and the command that makes it. */
+/** A description of what would be here, and the command that creates it. */
 export function empty(text, command) {
   return h('div', { class: 'empty' }, h('p', {}, text), command && h('pre', { tabindex: '0' }, h('code', {}, command)));
 }

@@ -11,7 +11,7 @@ const FILTERS = [
   { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, { name: 'recipient', label: 'Recipient' },
   { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
 ];
-/** More events than a person reads would slow the page down. */
+/** More events than an operator can read would slow the page down. */
 const MAX_EVENTS = 250;
 const RECENT = 100;
 /** Delay before the feed is opened again after it was lost. */
@@ -46,7 +46,7 @@ export function live(page) {
     if (isPaused && isScrolled()) scrollTo({ top: 0 });
     setPaused(!isPaused);
   } }, 'Pause');
-  // New events would move those that are read, or replace them.
+  // New events would move or replace the ones being read.
   addEventListener('scroll', () => isScrolled() && setPaused(true), { passive: true, signal: page.signal });
   const clear = h('button', { type: 'button', onclick: () => {
     opened.close();
@@ -66,7 +66,7 @@ export function live(page) {
     place.hidden = body.children.length === 0;
     none.hidden = !place.hidden;
     status.textContent = isPaused ? `Paused, ${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new` : 'Live';
-    skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were left out, because there were more than 200 a second. Narrow the filters to see all.`;
+    skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were omitted, because there were more than 200 per second. Narrow the filters to see all.`;
   }
 
   function receive(name, event) {
@@ -151,7 +151,7 @@ function row(event, opened) {
     h('td', { class: 'when' }, clockTime(event.at)));
 }
 
-/** What removes the cause of a refusal. */
+/** The fix of a refusal's cause. */
 export function fixOf(page, { kind, detail }) {
   if (kind !== 'refused' || !detail) return null;
   const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
@@ -177,7 +177,7 @@ export const requests = (page) => listPage(page, {
   filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
   columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => duration(one.ms)], ['Time', (one) => clockTime(one.at)]],
   link: (one) => page.url(path`/requests/${one.id}`),
-  none: 'No request was served since the server started.', command: 'bellcast notify alice "Hello"',
+  none: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"',
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
 });
 

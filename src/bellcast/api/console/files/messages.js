@@ -18,7 +18,7 @@ export const messages = (page) => listPage(page, {
   columns: [['To', (one) => one.to || one.id], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/messages/${one.id}`, one),
   anyTenant: true, single: ['recipient', 'notification'],
-  none: 'No e-mail, SMS, push or chat message was sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email',
+  none: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email',
 });
 
 /** The e-mails, by their subject. */
@@ -28,7 +28,7 @@ export const mails = (page) => listPage(page, {
   columns: [['Subject', (one) => one.content.subject || '(no subject)'], ['To', (one) => one.to], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/mail/${one.id}`, one),
   anyTenant: true, single: ['recipient'],
-  none: 'No e-mail was sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email',
+  none: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email',
 });
 
 export function message(page) {
@@ -49,11 +49,11 @@ export function message(page) {
       ['Created', moment(one.created_at)], ['Due', moment(one.due_at)],
     ]),
     one.channel === 'email' ? email(page, one) : card('Content', json(one.content)),
-    card('Attempts', one.attempts.length === 0 ? empty(one.state === 'simulated' ? 'The message was simulated: no provider is configured for its channel.' : 'No provider was called yet.') : attemptList(one.attempts)),
+    card('Attempts', one.attempts.length === 0 ? empty(one.state === 'simulated' ? 'The message was simulated: no provider is configured for its channel.' : 'No provider has been called yet.') : attemptList(one.attempts)),
   ]);
 }
 
-/** Attempts to deliver a message, with the provider's answers. */
+/** Attempts to deliver a message, with the provider's responses. */
 export const attemptList = (attempts) => h('ol', { class: 'timeline' }, attempts.map((one) => h('li', {},
   h('div', {}, state(one.outcome), ` ${one.provider} `, moment(one.at)),
   (one.code || one.response) && h('p', {}, h('code', {}, [one.code, one.response].filter(Boolean).join(' '))))));

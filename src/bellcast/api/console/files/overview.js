@@ -25,5 +25,5 @@ export function overview(page) {
 
 const isEmpty = ({ store }) => store.notifications === 0 && store.announcements === 0;
 
-/** What an operator of a new server does first. */
-const firstSteps = (page) => empty(['Nothing was sent yet.', page.may(BUILDERS) && [' ', h('a', { href: page.url('/setup') }, 'Setup'), ' leads to the first notification, step by step.']], 'bellcast notify alice "Hello"');
+/** The first step on a new server. */
+const firstSteps = (page) => empty(['Nothing has been sent yet.', page.may(BUILDERS) && [' ', h('a', { href: page.url('/setup') }, 'Setup'), ' leads to the first notification, step by step.']], 'bellcast notify alice "Hello"');

@@ -28,10 +28,10 @@ export function passkeyButton(done) {
   return [button, error];
 }
 
-/** The browser does not tell whether the person cancelled, waited too long or has no passkey. */
+/** The browser does not tell whether the operator cancelled, waited too long or has no passkey. */
 function textOf(problem) {
-  if (problem.name === 'NotAllowedError') return 'The browser used no passkey: it was cancelled, took too long, or there is none for this address.';
-  if (problem.name === 'InvalidStateError') return 'This device has a passkey here already.';
+  if (problem.name === 'NotAllowedError') return 'No passkey was used: you cancelled, it took too long, or there is none for this address.';
+  if (problem.name === 'InvalidStateError') return 'This device already has a passkey here.';
   return problem.message;
 }
 
@@ -42,7 +42,7 @@ export function passkeys(page, reload) {
     found.length > 0 && h('ul', { class: 'passkeys' }, found.map((one) => item(page, one, reload))),
     hasPasskeys() ? addPasskey(reload) : h('p', { class: 'muted' }, 'This browser cannot add a passkey here: it needs a recent version, and an address with a host name.'),
   ]);
-  return card('Passkeys', h('p', {}, 'A passkey signs in with your fingerprint, face or PIN, without name and password. Then the password alone does not sign in.'), place);
+  return card('Passkeys', h('p', {}, 'A passkey signs you in with your fingerprint, face or PIN, without name and password. Afterwards, the password alone is not enough.'), place);
 }
 
 function item(page, one, reload) {
@@ -52,7 +52,7 @@ function item(page, one, reload) {
 }
 
 /** A form that adds a passkey, and calls `done` then. */
-export const addPasskey = (done) => form([field('Name', { name: 'passkey', required: true, maxlength: 100, autocomplete: 'off' }, 'To tell it from your others, such as laptop.')], 'Add a passkey', async ({ passkey }) => {
+export const addPasskey = (done) => form([field('Name', { name: 'passkey', required: true, maxlength: 100, autocomplete: 'off' }, 'A name to distinguish it from others, such as laptop.')], 'Add a passkey', async ({ passkey }) => {
   const { options, ceremony } = await request('POST', '/v1/me/passkey-options');
   try {
     const credential = await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) });

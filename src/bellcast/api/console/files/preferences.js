@@ -71,7 +71,7 @@ function toggle({ type, channels }, channel, mayChange, change) {
 }
 
 function quietHours(hours, mayChange, change) {
-  if (!mayChange) return h('p', {}, hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No quiet hours of its own.');
+  if (!mayChange) return h('p', {}, hours ? `Quiet hours from ${hours.start} to ${hours.end}` : 'No own quiet hours.');
   return inline(form([
     field('Quiet from', { name: 'start', type: 'time', value: hours ? hours.start : '' }),
     field('Quiet until', { name: 'end', type: 'time', value: hours ? hours.end : '' }),

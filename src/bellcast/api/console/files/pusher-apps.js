@@ -25,7 +25,7 @@ export function pusherApps(page) {
   reload();
   return card('Pusher apps',
     h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
-    list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Owners add apps and rotate their secrets.'));
+    list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Only owners can add apps and rotate their secrets.'));
 }
 
 function table(page, apps, shown, reload) {

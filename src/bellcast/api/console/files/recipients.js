@@ -15,7 +15,7 @@ export const recipients = (page) => listPage(page, {
   columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Tenant', (one) => one.tenant], ['Unread', (one) => `${number(one.unread)} unread`], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
   anyTenant: true,
-  none: 'No recipient exists yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
+  none: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
 });
 
 export function recipient(page) {
@@ -61,10 +61,10 @@ function explain(page, recipient, tenant) {
     result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`)))];
   const notification = page.query.get('notification') ?? '';
   const question = form([h('div', { class: 'columns' },
-    field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last one, with what happened since yesterday.'),
+    field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last notification, and events since yesterday.'),
     field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.')),
   ], 'Explain', async (values) => fill(answer, show(await read(values))));
-  // A link from a notification is the question already.
+  // A link from a notification already contains the question.
   if (page.query.has('notification')) load(answer, page.signal, () => read({ notification, type: '' }), show);
   return card('Why did it arrive, or not?', question, answer);
 }
@@ -99,7 +99,7 @@ function topics(page, key, url) {
   return place;
 }
 
-/** The deletion of all data. The key is typed, so that a wrong click or a wrong page deletes nothing. */
+/** Deletes all data. The operator types the key, so that a wrong click or a wrong page deletes nothing. */
 function erasure(page, one, url) {
   return h('details', { class: 'panel' }, h('summary', { class: 'bad' }, 'Erase this recipient'),
     h('p', {}, 'Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.'),

@@ -20,7 +20,7 @@ export const runs = (page) => listPage(page, {
   columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason], ['Tenant', (one) => one.tenant]],
   link: (one) => inTenant(page, path`/runs/${one.id}`, one),
   anyTenant: true, single: ['recipient'],
-  none: 'No workflow ran yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice',
+  none: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice',
 });
 
 export function run(page) {

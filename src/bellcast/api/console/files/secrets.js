@@ -23,13 +23,13 @@ export function secrets(page) {
       let changed = 0;
       await lines('POST', '/v1/secrets/rotation', page.signal, (progress) => {
         changed += progress.changed;
-        status.textContent = `${count(changed, 'secret')} encrypted again.`;
+        status.textContent = `${count(changed, 'secret')} re-encrypted.`;
       });
       show();
     })),
-    h('p', { class: 'muted' }, 'Secrets in the database are encrypted: URLs of providers, secrets of webhooks and Pusher apps, and the identity towards browsers’ push services.'),
+    h('p', { class: 'muted' }, 'Secrets in the database are encrypted: URLs of providers, secrets of webhooks and Pusher apps, and the key used with browsers’ push services.'),
     status, place,
-    card('Change the key', h('ol', {}, ['Append the new key on all servers, and restart them, so that each can read what the others write.', 'Put it first, and restart them.', 'Rotate here.', 'Remove the old key when it encrypts no secret any longer. Keep it for older backups.'].map((step) => h('li', {}, step))),
+    card('Change the key', h('ol', {}, ['Append the new key on all servers, and restart them, so that each can decrypt the others’ secrets.', 'Put it first, and restart them.', 'Rotate here.', 'Remove the old key when no secret is encrypted with it any longer. Keep it for older backups.'].map((step) => h('li', {}, step))),
       h('pre', { tabindex: '0' }, h('code', {}, 'BELLCAST_ENCRYPTION_KEY=old:…,new:…'))),
   ];
 }

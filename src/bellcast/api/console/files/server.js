@@ -9,7 +9,7 @@ export const ROOT = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
 export class Problem extends Error {
   constructor(status, body, requestId) {
     const fields = (body.errors ?? []).map((one) => `${one.field} ${one.message}`).join('; ');
-    super(fields || body.detail || body.title || `The server answered ${status}.`);
+    super(fields || body.detail || body.title || `The server responded with ${status}.`);
     this.errors = body.errors ?? [];
     this.status = status;
     this.code = body.code;

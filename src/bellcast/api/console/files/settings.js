@@ -41,7 +41,7 @@ function form(page, { revision, settings: all }, done) {
       await request('PATCH', '/v1/settings', { revision, ...changesOf(open, new FormData(event.target)) });
       done();
     } catch (problem) {
-      error.textContent = problem.status === 409 ? 'The settings were changed meanwhile. Reload the page to see them.' : problem.message;
+      error.textContent = problem.status === 409 ? 'The settings have changed in the meantime. Reload the page to see them.' : problem.message;
     }
     save.disabled = false;
   } }, find, cards, h('div', { class: 'save' }, save, error));
@@ -73,7 +73,7 @@ function row(page, one) {
     h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', one.is_owner_only && 'For owners. ', prose(one.description), choices ? '' : expected(one), ' Default: ', one.default ? h('code', {}, one.default) : 'none', '.'));
 }
 
-/** What a value looks like, unless its name tells it. */
+/** The expected form of a value, unless its name makes it clear. */
 function expected({ expects }) {
   if (/^a (text|whole number)/.test(expects)) return '';
   return expects.includes('duration') ? ` Expects ${expects}; a number alone is in seconds.` : ` Expects ${expects}.`;
@@ -83,7 +83,7 @@ function expected({ expects }) {
 const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
 
 function history(page, revisions) {
-  if (revisions.length === 0) return empty('Nothing was changed yet: the servers use their options, the environment and the defaults.');
+  if (revisions.length === 0) return empty('Nothing has been changed yet: the servers use their options, the environment and the defaults.');
   const newest = revisions[0].revision;
   return h('ol', { class: 'timeline' }, revisions.map((one) => h('li', {},
     h('div', {}, h('b', {}, `Revision ${one.revision}`), ` by ${one.by} `, time(one.at), ' ',

@@ -1,5 +1,5 @@
 /**
- * Setup: checklists that tick themselves as the server sees the first send, connection and read, and the Pusher events of an app.
+ * Setup: checklists whose items are ticked when the server sees the first send, connection and read, and the Pusher events of an app.
  */
 import { field, fill, form, h, hours, state } from './dom.js';
 import { heading } from './list.js';
@@ -39,7 +39,7 @@ export function setup(page) {
   });
   return [
     heading('Setup', h('a', { class: 'button', href: page.url('/setup/pusher') }, 'Troubleshooting')),
-    h('p', { class: 'muted' }, 'Each line ticks itself as soon as the server sees it.'),
+    h('p', { class: 'muted' }, 'Each line is ticked as soon as the server sees the event.'),
     card('First steps', lists[0].place),
     card('An app with Pusher', h('p', { class: 'muted' }, 'Open your app beside this page, and go through it with your own channels and events.'),
       inline(form(CHANNELS.map(({ name, label }) => field(label, { name, value: channels[name], autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' })), 'Use these', (values) => page.go(withQuery(page.path, values)))),

@@ -43,7 +43,7 @@ function providerButton(provider, body = {}) {
       button.disabled = false;
     }
   } }, `Sign in with ${provider}`);
-  // The browser may show this page again as it was, when the person comes back without signing in.
+  // The browser may restore this page when the operator returns without signing in.
   addEventListener('pageshow', () => { button.disabled = false; });
   return [button, error];
 }
@@ -67,7 +67,7 @@ export function signIn(done, provider) {
         if (problem.code !== 'mfa_required') throw problem;
         for (const one of fields) one.hidden = true;
         note.textContent = 'An owner can remove a lost app or passkey.';
-        fill(second, field('Code', CODE, 'Of your authenticator app, or a recovery code, which works once. A passkey needs none.'));
+        fill(second, field('Code', CODE, 'From your authenticator app, or a recovery code, which works once. Not needed with a passkey.'));
         second.querySelector('input').focus();
       }
     }),
@@ -78,7 +78,7 @@ export function signIn(done, provider) {
 /** The page of an operator that must have a second factor and has none. */
 export function enrol(done, signOut) {
   return card('Set up a second factor',
-    h('p', { class: 'muted' }, 'This server requires a second factor of every operator.'),
+    h('p', { class: 'muted' }, 'This server requires a second factor for every operator.'),
     mfaSetup(done), hasPasskeys() && [h('p', { class: 'or muted' }, 'or'), addPasskey(done)], h('button', { type: 'button', onclick: signOut }, 'Sign out'));
 }
 
@@ -104,7 +104,7 @@ export function mfaSetup(done) {
 
 export function recoveryCodes(codes, done) {
   return [
-    h('p', {}, 'Each of these codes replaces the app or the passkey once, as when you lose the phone. Store them now: they are not shown again.'),
+    h('p', {}, 'Each of these codes replaces the app or the passkey once, for example if you lose the phone. Store them now: they are not shown again.'),
     h('pre', { tabindex: '0' }, h('code', {}, codes.join('\n'))),
     h('button', { type: 'button', class: 'primary', onclick: done }, 'I have stored them'),
   ];
@@ -113,14 +113,14 @@ export function recoveryCodes(codes, done) {
 /** The dialog that asks an operator to sign in again at the identity provider. The page begins again after that. */
 async function askProvider() {
   const { provider } = await get('/v1/setup');
-  return ask('Sign in again', 'Keys, operators and erasure need a sign-in of the last 10 minutes. What you entered on this page is lost.',
+  return ask('Sign in again', 'Changes to keys and operators, and erasure, need a sign-in within the last 10 minutes. Your input on this page is lost.',
     () => h('div', { class: 'provider' }, providerButton(provider, { reauthenticate: true })));
 }
 
 /** The dialog that asks for the password again; it resolves to whether the operator typed it. */
 export function askPassword(isExternal) {
   if (isExternal) return askProvider();
-  return ask('Type your password again', 'Keys, operators and erasure need a password that was typed in the last 10 minutes.',
+  return ask('Type your password again', 'Changes to keys and operators, and erasure, need a password that was typed in the last 10 minutes.',
     (done) => form([field('Current password', { name: 'again', type: 'password', required: true, autocomplete: 'current-password' })], 'Continue', async ({ again }) => {
       await request('PUT', '/v1/session/verification', { password: again });
       done();

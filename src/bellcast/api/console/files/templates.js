@@ -19,7 +19,7 @@ const KIND = {
     email: { subject: 'New booking', html: '<p>Hello {{ recipient.name }},</p>\n<p>{{ data.client }} booked {{ data.when | datetime }}.</p>\n' },
     translations: { de: { email: { subject: 'Neue Buchung', html: '<p>Hallo {{ recipient.name }},</p>\n<p>{{ data.client }} hat gebucht: {{ data.when | datetime }}.</p>\n' } } },
   },
-  note: 'Sends use it from now on. Comments are not stored.',
+  note: 'Later sends use it. Comments are not stored.',
   preview,
 };
 
@@ -119,7 +119,7 @@ function test(page, one, url, tenant) {
   if (channels.length === 0) return card('Test message', empty('The template is for the inbox only.'));
   return card('Test message', form([
     field('Channel', { name: 'channel', options: channels }),
-    field('To recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }, 'To the recipient’s address, whatever its preferences.'),
+    field('To recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }, 'To the recipient’s address, regardless of preferences.'),
     area('Data as JSON', { name: 'test', value: sample(one) }),
   ], 'Send test', async ({ channel, to, test: data }) => {
     const { message } = await request('POST', url('/test'), { channel, to: to.trim(), data: JSON.parse(data) }, page.signal);

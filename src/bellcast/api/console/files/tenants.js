@@ -39,7 +39,7 @@ function usage(page, one) {
   return part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }));
 }
 
-/** Replace settings of the tenant as it is now: the API replaces every setting. */
+/** Merge into the tenant's current settings, because the API replaces all settings. */
 async function change(page, one, changed) {
   const { name, settings } = await get(path`/v1/tenants/${one.key}`, page.signal);
   const merged = Object.fromEntries(Object.entries({ ...settings, ...changed }).filter(([, value]) => value !== null));
@@ -48,7 +48,7 @@ async function change(page, one, changed) {
 }
 
 function limits(page, one) {
-  // Operators that are bound to tenants cannot change limits.
+  // Operators that are restricted to tenants cannot change limits.
   const disabled = page.me.tenants !== null;
   return card('Limits and retention', form(h('div', { class: 'columns' }, LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '', disabled }, hint))), 'Save limits',
     (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));

@@ -1,12 +1,12 @@
 /**
- * Long tables: each page of rows is a body of the table, and bodies far from the screen leave the document until they come near.
+ * Long tables: each page of rows is a body of the table, and bodies far from the viewport are removed from the document until they are near again.
  */
 import { h } from './dom.js';
 
 /** Bodies within this distance of the screen stay, so that scrolling and the keys `j` and `k` find their rows. */
 const MARGIN = '1500px 0px';
 
-/** Let the bodies of a table leave and return. Returns a function that adds a body. The height of the page stays the same. */
+/** Remove and restore the bodies of a table. Returns a function that adds a body. The height of the page stays the same. */
 export function windowed(table, signal) {
   const rowsOf = new Map();
   const observer = new IntersectionObserver((entries) => entries.forEach(({ target, isIntersecting }) => {

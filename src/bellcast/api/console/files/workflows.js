@@ -18,7 +18,7 @@ const KIND = {
     { key: 'later', type: 'delay', for: '30m' },
     { key: 'mail', type: 'email', subject: 'New booking', text: 'Hello {{ recipient.name }},\n\n{{ data.client }} booked.\n' },
   ] },
-  note: 'Other content is a new version, for triggers from now on; runs keep theirs. Comments are not stored.',
+  note: 'Changed content becomes a new version, which later triggers use; existing runs keep their version. Comments are not stored.',
 };
 
 export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
@@ -43,7 +43,7 @@ export function workflow(page) {
   ]);
 }
 
-/** Whether the operator may change this very object: not the project's on the page of a tenant. */
+/** Whether the operator may change this object itself: not the project's object on the page of a tenant. */
 const isOwn = (page, one) => page.may(BUILDERS) && (one.tenant ?? '') === tenantOf(page).tenant;
 
 function activation(page, one, url) {

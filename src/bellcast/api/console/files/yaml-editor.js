@@ -52,7 +52,7 @@ export function yamlEditor(label, value, changed) {
   return { element, show, get value() { return text.value; }, set value(other) { text.value = other; number(); } };
 }
 
-/** The keys of the text. Escape gives the next Tab back to the browser: the text is no trap for the keyboard (WCAG 2.1.2). */
+/** The keys of the text. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */
 function keyboard() {
   let leaves = false;
   return (event) => {

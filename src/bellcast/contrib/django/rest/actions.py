@@ -1,4 +1,5 @@
-"""The actions behind the REST paths: from a user and the request's values to plain data. No HTTP library here."""
+"""The actions behind the REST paths. They take a user and the request's values and return plain data, independent of an
+HTTP library."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,7 +16,7 @@ from bellcast.contrib.django.rest.rows import to_row
 PAGE_SIZE, MAX_PAGE_SIZE = 20, 100
 RECENT = 10
 TRUE, FALSE = frozenset({"true", "1", "yes"}), frozenset({"false", "0", "no"})
-# Earlier pages in a cursor, which `previous` needs.
+# Maximum earlier pages stored in a cursor, which `previous` needs.
 MAX_HISTORY = 50
 
 Query = Mapping[str, str]
@@ -123,7 +124,7 @@ LONGEST_TOKEN = timedelta(hours=1)
 
 
 def describe_session(user: Any, expires_at: Any) -> dict[str, Any]:
-    """Return what Bellcast's setting SESSION_URL expects."""
+    """Return the response that Bellcast expects from the URL in its setting SESSION_URL."""
     return {
         "recipient": identity.recipient_of(user),
         "tenant": identity.tenant_of(user),

@@ -1,4 +1,4 @@
-"""The view that answers calls of pages, for Bellcast's setting HANDLER_URL."""
+"""The view that handles clients' calls, for Bellcast's setting HANDLER_URL."""
 
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse, JsonResponse

@@ -1,4 +1,4 @@
-"""Failures as responses: the status, the body and the headers."""
+"""Error responses: the status, the body and the headers."""
 
 import math
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
 from bellcast.client import BellcastError, NotFound, RequestRefused, TooManyRequests, Unavailable
 
-# Seconds after which a client may try again, where the server names none.
+# Seconds until a client may retry, if the server does not specify it.
 RETRY_AFTER = 5
 
 
 def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
-    """Return status, body and headers. Raises the error if it is not one of these."""
+    """Return status, body and headers. Re-raises other errors."""
     if isinstance(error, ValidationError):
         return 400, _by_field(error), {}
     if isinstance(error, ObjectDoesNotExist | NotFound):

@@ -61,7 +61,7 @@ def _json(request: HttpRequest) -> dict[str, Any]:
 
 
 def session_end(request: HttpRequest) -> Any:
-    """Return when the session of the request's cookie ends; of a request without one, in an hour."""
+    """Return when the session of the request's cookie ends; without a session cookie, in an hour."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
         return timezone.now() + timedelta(hours=1)

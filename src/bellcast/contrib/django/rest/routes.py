@@ -1,4 +1,4 @@
-"""The table of the REST paths: which action each method runs, and with which values of the request."""
+"""The table of the REST paths: the action of each method, and the request's values that it uses."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ def _element(context: Any, name: str, attributes: dict[str, Any]) -> SafeString:
         "recipient": identity.recipient_of(user),
     }
     merged = {key: value for key, value in {**defaults, **given}.items() if value is not None and value is not False}
-    # Texts in a template count as safe, also with characters that end an attribute.
+    # Literal texts in a template count as safe, even with characters that end an attribute.
     parts = [(key, "" if value is True else escape(value)) for key, value in merged.items()]
     return format_html("<{} {}></{}>", mark_safe(name), format_html_join(" ", '{}="{}"', parts), mark_safe(name))  # noqa: S308  a constant
 
@@ -70,7 +70,7 @@ def bellcast_script(context: Any, **attributes: Any) -> SafeString:
     if _user(context) is None:
         return EMPTY
     request = context.get("request")
-    # Django 6 and django-csp name it so.
+    # The name used by Django 6 and django-csp.
     nonce = getattr(request, "csp_nonce", None) or context.get("csp_nonce")
     given = {key.replace("_", "-"): value for key, value in attributes.items()}
     merged = {"type": "module", "src": f"{conf.current().public_url}/bellcast.js", "nonce": nonce, **given}

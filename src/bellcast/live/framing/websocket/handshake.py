@@ -29,7 +29,7 @@ class HandshakeRejected(msgspec.Struct, frozen=True):
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %b\r\n%b\r\n"
-SPACES = b" \t"  # around a header's value, which some servers keep
+SPACES = b" \t"  # whitespace around a header's value, which some servers keep
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -41,7 +41,7 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
     """Validate a handshake request. Header names are lower-case and may be repeated, as in ASGI."""
     fields = _fields(headers)
     if not _lists(fields, b"upgrade", b"websocket"):
-        return _upgrade_required("This path speaks WebSocket only.")
+        return _upgrade_required("This path accepts WebSocket only.")
     if fields.get(b"sec-websocket-version", b"").strip(SPACES) != b"13":
         return _upgrade_required("Sec-WebSocket-Version must be 13.")
     if fault := _request_error(method, http_version, fields):
@@ -67,14 +67,14 @@ def response(upgrade: Upgrade, subprotocol: str | None = None, extra: HeaderFiel
 
 def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
     if method != "GET" or http_version != "1.1":
-        return "A WebSocket begins with an HTTP/1.1 GET."
+        return "A WebSocket handshake is an HTTP/1.1 GET."
     if not _lists(fields, b"connection", b"upgrade"):
         return "Connection: Upgrade is missing; a proxy on the way may have removed it."
     if not fields.get(b"host"):
         return "Host is missing."
     if b"," in fields[b"host"]:
         return "Send exactly one Host header."
-    # The bytes after the head are frames here, but a body to a proxy: request smuggling.
+    # Bellcast would read the bytes after the head as frames, a proxy as a body: request smuggling.
     if b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(SPACES) != b"0":
         return "A WebSocket handshake has no body."
     return None
@@ -86,7 +86,7 @@ def _upgrade_required(detail: str) -> HandshakeRejected:
 
 
 def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Join repeated header lines to one list (RFC 9110, 5.3)."""
+    """Join repeated header lines into one list (RFC 9110, 5.3)."""
     fields = dict(headers)
     if len(fields) < len(headers):
         repeated: dict[bytes, list[bytes]] = {}

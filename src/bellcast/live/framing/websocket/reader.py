@@ -10,7 +10,7 @@ from bellcast.live.framing.websocket import frames
 # Browsers fragment messages into 64 KiB or more, so only an attack reaches this limit.
 MAX_FRAGMENTS: Final = 1024
 
-_LARGEST: Final = (1 << 63) - 1  # the top bit of a length must be 0
+_LARGEST: Final = (1 << 63) - 1  # the most significant bit of a length must be 0
 _WHOLE_TEXT: Final = frames.FINAL | frames.TEXT_OPCODE
 _MASKED: Final = 0x80
 _OPCODES: Final = frozenset((0x0, 0x1, 0x2, 0x8, 0x9, 0xA))
@@ -40,7 +40,7 @@ class CloseReceived(msgspec.Struct, frozen=True, gc=False):
 
 
 class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
-    """An invalid frame: close with this code. The reason helps the client's developer."""
+    """An invalid frame, for which the connection is closed with this code. The reason is for the client's developer."""
 
     code: int
     reason: str
@@ -183,10 +183,10 @@ class _Message:
         return TextMessage(_utf8(self._content)) if self._is_text else BinaryMessage(bytes(self._content))
 
     def _check_characters(self) -> None:
-        """Refuse input that no continuation makes valid UTF-8. Decodes each byte once, except those of a split character."""
+        """Refuse input that cannot become valid UTF-8. Each byte is decoded once, except those of a split character."""
         unchecked = self._content[self._checked :]
         try:
-            known = codecs.utf_8_decode(unchecked)[1]  # excludes a split last character
+            known = codecs.utf_8_decode(unchecked)[1]  # without a split last character
         except UnicodeDecodeError:
             raise _not_utf8() from None
         # Python accepts two bytes of a surrogate and waits for the third; the second byte makes it invalid.
@@ -216,7 +216,7 @@ def _check_first_byte(first: int, unfinished: _Message | None) -> None:
         if unfinished is None:
             raise _protocol_error("there is no message to continue")
     elif unfinished is not None:
-        raise _protocol_error("a message began before the last one was finished")
+        raise _protocol_error("a new message began before the previous one was complete")
 
 
 def _length(data: bytes, at: int, opcode: int) -> tuple[int, int] | None:

@@ -7,7 +7,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 
 OLDEST, NEWEST = 4, 7
 
-NO_SUCH_APP = CloseReason(4001, "There is no app with this key here.", reconnect=False)
+NO_SUCH_APP = CloseReason(4001, "There is no app with this key.", reconnect=False)
 DISABLED = CloseReason(4003, "Pusher is switched off on this server.", reconnect=False)
 APP_DISABLED = CloseReason(4003, "This app is disabled.", reconnect=False)
 BAD_VERSION = CloseReason(4006, "The protocol version must be a whole number.", reconnect=False)

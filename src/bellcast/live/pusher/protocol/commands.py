@@ -23,7 +23,7 @@ class PusherUnsubscribe(Struct, frozen=True):
 
 
 class Signin(Struct, frozen=True):
-    """Sign in; `user_data` is a JSON string, as it was signed."""
+    """Sign in. `user_data` is the JSON string that was signed."""
 
     auth: str
     user_data: str
@@ -74,7 +74,7 @@ def receive(text: str) -> PusherCommand | InvalidPusherFrame:
     try:
         frame = _frames.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return InvalidPusherFrame('A frame must be one JSON object with a text as its "event".')
+        return InvalidPusherFrame('A frame must be one JSON object with a string as its "event".')
     bare = BARE.get(frame.event)
     if bare is not None:
         return bare
@@ -83,7 +83,7 @@ def receive(text: str) -> PusherCommand | InvalidPusherFrame:
         return _decoded(frame, shape)
     if frame.event.startswith(CLIENT):
         return _client_event(frame)
-    return InvalidPusherFrame(f"{frame.event[:200]!r} is no event a client may send.")
+    return InvalidPusherFrame(f"{frame.event[:200]!r} is not an event that a client may send.")
 
 
 def _decoded(
@@ -102,6 +102,6 @@ def _decoded(
 
 def _client_event(frame: _Frame) -> ClientEvent | InvalidPusherFrame:
     if not isinstance(frame.channel, str):
-        return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a text.")
+        return InvalidPusherFrame(f"{frame.event[:200]}: the channel must be a string.")
     data = None if isinstance(frame.data, UnsetType) else frame.data
     return ClientEvent(frame.event, frame.channel, data)

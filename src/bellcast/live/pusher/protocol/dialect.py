@@ -23,7 +23,7 @@ from bellcast.model.events import (
 )
 from bellcast.model.inboxes import InboxState
 
-# No error event from this code on: it would alarm the app about a mere restart.
+# Closes from this code on are sent without an error event, which would alarm the app about a mere restart.
 QUIET_CODES = 4200
 
 
@@ -68,14 +68,14 @@ class PusherDialect(Struct, frozen=True, eq=False):
         )
 
     def heartbeat(self, now: int) -> bytes:
-        """Return a control frame where the transport has them: not every client knows `pusher:ping`."""
+        """Return a control frame if the transport has them, because not every client knows `pusher:ping`."""
         return self.sign_of_life
 
     def close_event(self, end: CloseReason) -> CloseReason:
         return close_codes.close_frame_of(end)
 
     def close(self, end: CloseReason) -> bytes:
-        """Encode an error event before the close: clients below protocol 6 do not know close codes."""
+        """Encode an error event before the close, because clients below protocol 6 do not know close codes."""
         return self.encode_frame(frames.error(end.reason, end.code)) if 4000 <= end.code < QUIET_CODES else b""
 
 
@@ -92,7 +92,7 @@ def _itself(payload: bytes) -> bytes:
 
 
 def _ping(revision: int) -> bytes:
-    """Encode a ping. Its pong repeats the payload and follows everything sent before."""
+    """Encode a ping. Its pong repeats the payload, and confirms that everything sent before has arrived."""
     return websocket.ping_frame(b"%d" % revision)
 
 

@@ -1,8 +1,8 @@
 """Encoding of events for the Socket.IO clients of one namespace.
 
-Resumable clients store the last argument of every event, if it is a string, as their offset. So the last argument of an
-inbox change and of a kept live event is the resume position, which `mark` adds for each connection, and the last argument
-of other events is never a string.
+Resumable clients store the last argument of every event, if it is a string, as their offset. So the last argument of
+inbox changes and kept live events is the resume position, which `mark` adds for each connection. The last argument of
+other events is never a string.
 """
 
 from collections.abc import Mapping
@@ -36,8 +36,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FrameStarts(dict[int, bytes]):
-    """The header and data of an event's frame by the length of the head; few lengths are in use. A dictionary takes half
-    the time of a function, once per delivery."""
+    """The header and data of an event's frame by the length of the head; few lengths are in use. It is used once per
+    delivery, and a dictionary takes half the time of a function."""
 
     def __init__(self, encoding: "Encoding", data: bytes, end: int) -> None:
         self._encoding, self._data, self._end = encoding, data, end

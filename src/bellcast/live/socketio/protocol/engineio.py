@@ -16,7 +16,7 @@ from bellcast.live.framing import websocket
 
 VERSION = "4"
 SEPARATOR = b"\x1e"
-# Marks a binary packet between this encoding and ASGI `send`: no text packet begins with it.
+# Prefix of a binary packet between this encoding and ASGI `send`. No text packet begins with it.
 BASE64_PREFIX = b"\x04"
 
 OPEN, CLOSE, PING, PONG, MESSAGE, UPGRADE, NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
@@ -81,7 +81,7 @@ def read(text: str) -> EnginePacket:
 
 def read_body(body: bytes) -> Iterator[EnginePacket]:
     """Decode the packets of a POST, in order; only the size of the body limits their number. Raises InvalidPacket."""
-    start = 0  # one at a time: half a million parts would use 20 times the memory of the body
+    start = 0  # one at a time, because half a million parts would use 20 times the memory of the body
     while (end := body.find(SEPARATOR, start)) >= 0:
         yield _read_part(body[start:end])
         start = end + 1

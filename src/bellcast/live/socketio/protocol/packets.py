@@ -1,6 +1,6 @@
-"""Socket.IO v5 packets: `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`, read strictly. No I/O.
+"""Socket.IO v5 packets: `<type>[<attachments>-][<namespace>,][<ack id>][<JSON>]`, parsed strictly. No I/O.
 
-Bytes anywhere in the arguments are replaced by placeholders and follow as binary messages.
+Bytes in the arguments are replaced by placeholders and follow as binary messages.
 """
 
 import json
@@ -16,14 +16,14 @@ from bellcast.model.event_names import SOCKETIO_LIFECYCLE
 
 ROOT = "/"
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
-# Both sides of the reference close on more since CVE-2026-33151.
+# Since CVE-2026-33151, server and client of the reference implementation close the connection on more.
 MAX_ATTACHMENTS = 10
-# Clients choose the names in dynamic namespaces, which stay in memory while they are connected.
+# Clients choose the names of dynamic namespaces, which stay in memory while they are connected.
 MAX_NAMESPACE_LENGTH = 200
-# A CONNECT is read before its sender is authenticated, and its decoded JSON may use 20 times its size. The credentials of
-# an HTTP request are limited to as much.
+# A CONNECT is parsed before its sender is authenticated, and its decoded JSON may use 20 times its size. The
+# credentials of an HTTP request have the same limit.
 MAX_CONNECT_LENGTH = 65_536
-# Ids count from 0; JavaScript's numbers are exact to sixteen digits.
+# Ids count from 0. JavaScript's numbers are exact up to sixteen digits.
 MAX_ID_DIGITS = 16
 
 _HEAD = re.compile(r"([0-6])(?:(\d{1,9})-)?(?:(/[^,]*)(?:,|\Z))?(\d+)?", re.ASCII)
@@ -42,9 +42,9 @@ class Packet(NamedTuple):
 
 
 class PacketReader:
-    """Decodes messages to packets and joins a binary packet with its attachments.
+    """Decodes messages to packets, and joins a binary packet with its attachments.
 
-    `max_size` limits the total size of the attachments of one packet. `size` is that of the messages of the last one."""
+    `max_size` limits the total size of one packet's attachments. `size` is the size of the last packet's messages."""
 
     __slots__ = ("_attachments", "_awaited", "_max_size", "_packet", "size")
 
@@ -60,7 +60,7 @@ class PacketReader:
         if isinstance(message, bytes):
             return self._attach(message)
         if self._packet is not None:
-            raise InvalidPacket("A text came where an attachment is due.")
+            raise InvalidPacket("Expected an attachment, got a text message.")
         self.size = len(message)
         packet, attachments = _parse(message)
         if not attachments:
@@ -71,11 +71,11 @@ class PacketReader:
     def _attach(self, data: bytes) -> Packet | None:
         packet, attachments = self._packet, self._attachments
         if packet is None or attachments is None:
-            raise InvalidPacket("A binary message came that nothing announced.")
+            raise InvalidPacket("Got a binary message that no packet announced.")
         attachments.append(data)
         self.size += len(data)
         if self._max_size and sum(map(len, attachments)) > self._max_size:
-            raise InvalidPacket("The attachments of one packet are too large together.")
+            raise InvalidPacket("The attachments of one packet are too large in total.")
         if len(attachments) < self._awaited:
             return None
         self._packet = self._attachments = None
@@ -95,7 +95,7 @@ def _parse(text: str) -> tuple[Packet, int]:
         raise InvalidPacket("A Socket.IO packet begins with a digit from 0 to 6.")
     type, count, namespace, id = int(head[1]), head[2], head[3] or ROOT, head[4]
     if (type >= BINARY_EVENT) != (count is not None):
-        raise InvalidPacket("Binary packets, and only they, say how many attachments they have.")
+        raise InvalidPacket("Binary packets must have a number of attachments, and other packets must not.")
     if len(namespace) > MAX_NAMESPACE_LENGTH or (id is not None and len(id) > MAX_ID_DIGITS):
         raise InvalidPacket("A namespace or an id is too long.")
     if type == CONNECT and len(text) > MAX_CONNECT_LENGTH:
@@ -103,12 +103,12 @@ def _parse(text: str) -> tuple[Packet, int]:
     rest = text[head.end() :]
     data = _json(rest) if rest else None
     if rest and data is None:
-        raise InvalidPacket("No packet carries null; it carries nothing instead.")
+        raise InvalidPacket("A packet's data must not be null: omit it.")
     packet = Packet(type, namespace, data, None if id is None else int(id))
     if count is None:
         return _validated(packet), 0
     if not 1 <= int(count) <= MAX_ATTACHMENTS:
-        raise InvalidPacket(f"A packet has 1 to {MAX_ATTACHMENTS} attachments.")
+        raise InvalidPacket(f"A binary packet must have 1 to {MAX_ATTACHMENTS} attachments.")
     return packet._replace(type=type - BINARY_EVENT + EVENT), int(count)
 
 
@@ -143,8 +143,8 @@ def _parse_float(text: str) -> float:
 
 
 def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:
-    """Replace each placeholder by its bytes, which are removed from `unused`: with several placeholders for the same
-    bytes, a small packet could be re-encoded to a large one."""
+    """Replace each placeholder by its bytes, and remove these from `unused`. If several placeholders could name the
+    same bytes, a small packet could be re-encoded to a large one."""
     if isinstance(value, list):
         return [_restore_attachments(one, unused) for one in value]
     if not isinstance(value, dict):
@@ -152,7 +152,7 @@ def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:
     if value.get("_placeholder") is True:
         number = value.get("num")
         if type(number) is not int or number not in unused:
-            raise InvalidPacket("A placeholder names no attachment, or one that another placeholder names.")
+            raise InvalidPacket("A placeholder names a missing attachment, or the same one as another placeholder.")
         return unused.pop(number)
     return {name: _restore_attachments(one, unused) for name, one in value.items()}
 
@@ -160,7 +160,7 @@ def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:
 def _validated(packet: Packet) -> Packet:
     """Return the packet; raises InvalidPacket if its data does not match its type."""
     if not _is_valid_payload(packet.type, packet.data):
-        raise InvalidPacket("The packet's data has not the shape of its type.")
+        raise InvalidPacket("The packet's data does not match its type.")
     return packet
 
 
@@ -175,7 +175,7 @@ def _is_valid_payload(type: int, data: Any) -> bool:
         case 3:
             return isinstance(data, list)
         case _:
-            return False  # a CONNECT_ERROR is the server's to send
+            return False  # only the server may send a CONNECT_ERROR
 
 
 def _is_event_name(name: Any) -> bool:
@@ -196,7 +196,7 @@ def encode(packet: Packet) -> tuple[bytes, list[bytes]]:
             msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview)), attachments
         )
     if len(attachments) > MAX_ATTACHMENTS:
-        raise ValueError(f"A packet carries at most {MAX_ATTACHMENTS} binary values, got {len(attachments)}.")
+        raise ValueError(f"A packet may have at most {MAX_ATTACHMENTS} binary values, got {len(attachments)}.")
     count = f"{len(attachments)}-" if attachments else ""
     kind = type + BINARY_EVENT - EVENT if attachments else type
     id = "" if packet.id is None else packet.id

@@ -38,7 +38,7 @@ async def version(connection: asyncpg.Connection) -> int:
 
 async def oldest(connection: asyncpg.Connection) -> int:
     """Return the oldest schema version of a server that can use the store."""
-    query = "SELECT to_jsonb(schema_version) ->> 'oldest' FROM bellcast.schema_version"  # a column it may lack
+    query = "SELECT to_jsonb(schema_version) ->> 'oldest' FROM bellcast.schema_version"  # a column that may be missing
     return int(await connection.fetchval(query) or 0)
 
 

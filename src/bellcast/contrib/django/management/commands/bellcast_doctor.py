@@ -1,4 +1,4 @@
-"""`manage.py bellcast_doctor`: find out why nothing arrives."""
+"""`manage.py bellcast_doctor`: find out why notifications do not arrive."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""`manage.py bellcast_relay`: the relay of the outbox as a process, and what to do with refused rows."""
+"""`manage.py bellcast_relay`: run the outbox relay as a process, and retry or delete refused rows."""
 
 import threading
 from typing import Any
@@ -11,16 +11,18 @@ from bellcast.contrib.django import relaying
 from bellcast.contrib.django.models import OutboxEntry
 from bellcast.contrib.relay import Round
 
-# Seconds between two looks at the table: no commit wakes this process.
+# Poll interval in seconds: commits do not wake this process.
 POLL_INTERVAL = 1.0
 
 
 class Command(BaseCommand):
-    help = "Send what waits in the outbox, until interrupted."
+    help = "Send the rows of the outbox until interrupted."
 
     def add_arguments(self, parser: Any) -> None:
         mode = parser.add_mutually_exclusive_group()
-        mode.add_argument("--once", action="store_true", help="Send what is due and end; status 1 if due rows stay.")
+        mode.add_argument(
+            "--once", action="store_true", help="Send due rows and exit; the exit status is 1 if due rows remain."
+        )
         mode.add_argument("--retry", action="store_true", help="Send refused rows again.")
         mode.add_argument("--discard", action="store_true", help="Delete refused rows.")
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS)

@@ -62,7 +62,8 @@ class Command(BaseCommand):
 
 
 def table_model(table: str) -> Any:
-    """Return a model of the table. The package itself may be absent: it has no version for newer Djangos."""
+    """Return a model of the table. The package itself need not be installed: it does not support newer versions of
+    Django."""
     fields: dict[str, Any] = {
         "id": models.BigAutoField(primary_key=True),
         "level": models.TextField(),
@@ -90,7 +91,7 @@ def batches(rows: Any) -> Iterator[list[Any]]:
 
 
 class Converter:
-    """Makes notifications of rows, with one query for the users and one for each kind of objects."""
+    """Converts rows to notifications, with one query for the users and one per model of referenced objects."""
 
     def __init__(self, rows: list[Any]) -> None:
         self._rows = rows
@@ -150,7 +151,7 @@ def _key(row: Any, name: str) -> tuple[int | None, Any]:
 
 
 def instances(model: Any, keys: Iterable[Any]) -> dict[str, Any]:
-    """Return the instances with these keys, by the text of their key. Keys that the model cannot have are left out."""
+    """Return the instances with these keys, by the text of their key. Invalid keys are skipped."""
     valid = []
     for key in keys:
         try:
