@@ -100,7 +100,7 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     filters by their state there."""
     query = request_body.query(request, SentItemsQuery)
     if query.state is not None and query.recipient is None:
-        raise Invalid.of("state", "must be with `recipient`: each inbox has its own state of an announcement")
+        raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
     engines = context.of(request).engines
     wanted, sends = _sent_query(request, query), engines.store.sends
     found = await _pages(request, sends.announcements, wanted)

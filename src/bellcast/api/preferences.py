@@ -39,7 +39,7 @@ EXAMPLE = {
 MAX_ENTRIES = 500
 # Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
 SHOWN_UNKNOWN = 10
-# Types shown in `effective`.
+# Maximum types in `effective`.
 MAX_TYPES = 500
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
 ADDED = ("updated_at", "effective")

@@ -233,10 +233,10 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a provider.
 
-    Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds. Each step
-    has a state, its time, and a fix if it failed. A dry run sends nothing. With `values`, it tests a provider that is not
-    stored, at most 10 times a minute for each caller. In their URL, `…@` stands for the credentials of the stored provider with
-    this key, if the same server gets them."""
+    Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds.
+    Each step has a state, its time, and a fix if it failed. A dry run sends nothing. With `values`, it tests a provider
+    that is not stored, at most 10 times a minute for each caller. In their URL, `…@` stands for the credentials of the
+    stored provider with this key, provided that the URL names the same server."""
     body = await request_body.optional_body(request, TEST) or ProviderTest()
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
     if body.to is not None:

@@ -221,11 +221,12 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a Pusher app or the mail server.
 
-    A Pusher app with saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private subscription,
-    and an event back to it. The mail server as `POST /v1/providers/{key}/test` does, which tests other providers and unsaved
-    values. Each step has a state, its time, and a fix if it failed. Takes at most 15 seconds; at most 10 tests a minute for each
-    caller. With `values`, API keys need the scope `manage` too, operators the role owner: on the server's own URL, the node accepts
-    the values during the test, for the channel of the test only."""
+    A Pusher app with saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private
+    subscription, and an event back to it. The mail server as `POST /v1/providers/{key}/test` does, which tests other
+    providers and unsaved values. Each step has a state, a duration, and a suggested fix if it failed. Takes at most 15
+    seconds; at most 10 tests a minute for each caller. With `values`, API keys also need the scope `manage`, and
+    operators the role owner: if the test uses the server's own URL, the node accepts the values during the test, for
+    the test's channel only."""
     body, ctx = await request_body.body(request, TEST), context.of(request)
     if body.target == "smtp":
         connection_tests.count(request)

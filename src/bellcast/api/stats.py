@@ -24,7 +24,7 @@ from bellcast.ports.stats import StatsReader
 StepName = Literal["10s", "1m", "15m", "1h", "1d"]
 STEPS: dict[StepName, int] = dict(zip(("10s", "1m", "15m", "1d"), stats.KEPT_MS, strict=True))
 TENANT_STEP: StepName = "1h"
-# A chart has fewer pixels. 48 hours have 2,880 minutes.
+# A chart has fewer pixels than this. 48 hours have 2,880 minutes.
 MAX_POINTS = 3_000
 # Each node has a row per interval. Reading this many takes 0.2 s of a thread.
 MAX_ROWS = 20_000

@@ -216,7 +216,7 @@ class OidcProvider:
             raise Unavailable(f"The discovery document of the identity provider is missing: {response.status}.")
         found = _parsed(response, ProviderMetadata, "discovery document")
         if found.issuer != self.issuer:
-            raise Unavailable("The discovery document is of another issuer than BELLCAST_OIDC_ISSUER.")
+            raise Unavailable("The issuer in the discovery document differs from BELLCAST_OIDC_ISSUER.")
         if not _is_url(found.authorization_endpoint):
             raise Unavailable("The authorization endpoint of the identity provider is not a URL.")
         return found

@@ -56,7 +56,7 @@ class RemoteHistory:
         # By tenant: the position up to which this process has delivered all kept events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
         self._collected = CollectedEvents()  # received during reads
-        self._held: list[LiveEvent] | None = None  # received after an interruption, before the hole is filled
+        self._held: list[LiveEvent] | None = None  # received after an interruption, before the gap is filled
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
         self._interruptions = 0

@@ -7,8 +7,8 @@ ROLE_PREFIX = "role."
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Return whether the whole topic fits the pattern. The search for each part begins where the one before ended, so
-    the two lengths bound the time for any pattern."""
+    """Return whether the whole topic matches the pattern. The search for each part begins where the previous one ended,
+    so the time is bounded for any pattern."""
     first, star, rest = pattern.partition("*")
     if not star:
         return pattern == topic
@@ -27,7 +27,7 @@ def matches(pattern: str, topic: str) -> bool:
 
 
 def any_matches(patterns: Collection[str], topic: str) -> bool:
-    """Return whether one of the patterns fits. Most sessions name their topics, without `*`."""
+    """Return whether one of the patterns matches. Most sessions have full topic names without `*`."""
     return topic in patterns or any(map(matches, patterns, repeat(topic)))
 
 

@@ -1,4 +1,4 @@
-"""What throttles and digests keep across runs."""
+"""State of throttles and digests across runs. Pure: no I/O, no clock."""
 
 import itertools
 from collections.abc import Collection, Mapping
@@ -21,10 +21,10 @@ MAX_DEAD_RUNS = 3
 
 
 class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a throttle or a digest keeps for one recipient and key, across runs. `passed` are the times of runs that a
-    throttle let through; the others are of a digest: the run that collects, since when and until when. `runs` are the
-    first runs in it, the one that collects included; the items are theirs, in this order. `dead_runs` counts those that left
-    because their jobs died."""
+    """The state of a throttle or a digest for one recipient and key, across runs. `passed` are the times of runs that a
+    throttle let through. The other fields belong to a digest: the run that collects, its start and its end. `runs` are
+    the first runs in it, including the one that collects; the items are theirs, in this order. `dead_runs` counts those
+    that left because their jobs died."""
 
     passed: tuple[int, ...] = ()
     run: str | None = None

@@ -26,9 +26,9 @@ class Resolver:
         self._lookups: dict[str, asyncio.Future[list[str]]] = {}
 
     async def resolve(self, host: str) -> Sequence[str]:
-        """Return the addresses of a host, in the order of the system's resolver. Nothing waits for lookups of other names.
-
-        Raises OSError, and Unavailable if too many names are being resolved. A cancelled call leaves the lookup to the next."""
+        """Return the addresses of a host, in the order of the system's resolver. A call does not wait for lookups of
+        other names. Raises OSError, or Unavailable if too many names are being resolved. When a call is cancelled, its
+        lookup continues for later calls."""
         try:
             return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
         except UnicodeError:  # of the encoding: a part is empty or has more than 63 characters

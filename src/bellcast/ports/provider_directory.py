@@ -74,7 +74,7 @@ class ProviderDirectory(Protocol):
         ...
 
     async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
-        """Test a provider that is not stored, as `test` does. Raises Invalid as `put` does."""
+        """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
         ...
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:

@@ -151,7 +151,7 @@ class ProviderRegistry:
         return self._configured(tenant, document), is_new
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
-        """Return the provider that `put` would write. Raises Invalid as it does."""
+        """Return the provider that `put` would write. Raises Invalid like `put`."""
         return _without_secret(tenant, key, await self._usable(tenant, key, fields))
 
     async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> ProviderFields:
@@ -191,7 +191,7 @@ class ProviderRegistry:
         return await self.test(tenant, active[0].key, None)
 
     async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
-        """Test a provider that is not stored, as `test` does. Raises Invalid as `put` does."""
+        """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
         fields = await self._usable(tenant, key, fields)
         named = self._create(key, tenant, fields, is_trusted=False)
         try:

@@ -16,8 +16,8 @@ FIRST_SCANNED_ROWS = 1_000
 
 
 def by_id(last_row: str, page: str, params: Params) -> Script[tuple[Sequence[Row], str | None]]:
-    """Run the statement `page` down to the id that the statement `last_row` finds. Return its rows, newest first, and the last
-    compared id if more may follow."""
+    """Run the statement `page`, bounded by the id that the statement `last_row` finds. Return its rows, newest first,
+    and the last examined id if more may follow."""
     first = yield from _compare(last_row, page, params, min(FIRST_SCANNED_ROWS, MAX_SCANNED_ROWS))
     if first[1] is None:
         return first
@@ -32,15 +32,16 @@ def _compare(last_row: str, page: str, params: Params, scanned: int) -> Script[t
 
 
 def count_by_id(last_row: str, total: str, params: Params) -> Script[ListTotal]:
-    """Count with the statement `total`, down to the id that the statement `last_row` finds. Without an older row, it is exact."""
+    """Count with the statement `total`, bounded by the id that the statement `last_row` finds. The count is exact if
+    there is no older row."""
     last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     ((number,),) = yield Statement(total, {**params, "since": last[0][0] if last else params["since"]}, heavy=True)
     return ListTotal(int(number), exact=not last)
 
 
 def by_key(end: str, page: str, params: Params, created: CreatedRange) -> Script[tuple[Sequence[Row], str | None]]:
-    """Run the statement `page` on the keys up to those that the statement `end` finds. Return its rows, and the last
-    compared key if more may follow."""
+    """Run the statement `page`, bounded by the key that the statement `end` finds. Return its rows, and the last
+    examined key if more may follow."""
     edge = yield Statement(end, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     is_cut = len(edge) == len(("compared", "next"))
     bound = {"last": edge[1][0]} if is_cut else {}

@@ -1,7 +1,7 @@
 """The workflows of a project and its tenants: which version is current, and whether it is active.
 
-What a node has read stays in memory for CACHE_SECONDS: a change takes effect on every node within that time. Definitions of a
-version change only when a tenant is erased and created again."""
+A node caches what it reads for CACHE_SECONDS, so a change takes effect on every node within that time. The definition
+of a version changes only when a tenant is erased and created again."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -129,7 +129,7 @@ class WorkflowCatalog:
             resumed = await self._store.runs.resume(key, owner, self._clock.now(), RESUME_BATCH_ROWS)
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
-        """Return the definition of a version, which stays after the workflow was changed or deleted."""
+        """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
         now = self._clock.now()
         until, body = self._bodies.get((owner, key, version), (0, b""))
         if until <= now:

@@ -76,9 +76,10 @@ class Hub:
         self._index = StreamIndex()
         self._by_id, self._streams = self._index.by_id, self._index.by_stream  # shortcuts for the dispatch
         self._is_tick_busy = False
-        self._recovering: set[Connection] = set()  # they read kept events from the history
-        self._incomplete: set[Connection] = set()  # they may have missed kept events, and close
-        self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}  # subscriptions that wait for a replay's end
+        self._recovering: set[Connection] = set()  # connections that read kept events from the history
+        self._incomplete: set[Connection] = set()  # connections that may have missed kept events, and will be closed
+        # subscriptions that wait for the end of a replay
+        self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}
         self._collected = CollectedEvents()
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
@@ -158,10 +159,9 @@ class Hub:
                 self._unfollow(connection, stream)
 
     async def reauthorize(self, connection: Connection, principal: Principal, store: Store, config: LiveConfig) -> None:
-        """Apply a new session of the same recipient: unfollow topics that it does not grant.
-
-        The grants are computed first, so a failure of the store changes nothing. Topics followed or unfollowed during
-        the query keep their state."""
+        """Apply a new session of the same recipient: unfollow topics that it does not grant. The grants are computed
+        first, so a failure of the store changes nothing. Topics followed or unfollowed during the query keep their
+        state."""
         before = dict(connection.grants or {})
         granted = await topic_access.regrant_topics(store, principal, before, config)
         connection.principal = principal
@@ -335,7 +335,8 @@ class Hub:
             self._fan_out(connections, partial(self._encode, event), event.sender, id)
 
     def collecting(self, stream: Stream) -> AbstractContextManager[Sequence[LiveEvent]]:
-        """Return the live events of a stream that are dispatched in the meantime; the sequence grows with them."""
+        """Collect the live events of a stream that are dispatched inside the context. The yielded sequence grows with
+        them."""
         return self._collected.collecting([stream])
 
     def _dispatch_presence(self, event: PresenceChanged) -> None:

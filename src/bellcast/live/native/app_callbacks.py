@@ -59,7 +59,7 @@ class NativeCallContext:
         raise HandlerFailed("A native client cannot be called: emit an event, and let the client call.")
 
     async def join(self, topic: str) -> None:
-        """Subscribe the connection to a topic. The app's call is the authorization."""
+        """Subscribe the connection to a topic. The app's call authorizes it."""
         if self.pending_topics is not None:
             self.pending_topics.append(topic)
         else:

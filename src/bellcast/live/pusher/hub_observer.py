@@ -85,7 +85,8 @@ class PusherObserver:
             self._context.webhooks.left(channel, recipient)
 
     def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
-        """Schedule one count for all changes in this event loop iteration, after the new subscriber's own reply."""
+        """Schedule one count for all changes in this event loop iteration. It is sent after the reply to the new
+        subscriber."""
         if not self.has_count_receivers or not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
         if stream not in self._counting:

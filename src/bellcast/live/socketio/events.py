@@ -94,7 +94,7 @@ class SocketIOCallContext:
         return reply if len(reply) > 1 else next(iter(reply), None)
 
     async def join(self, topic: str) -> None:
-        """Subscribe the connection to a topic. The app's call is the authorization."""
+        """Subscribe the connection to a topic. The app's call authorizes it."""
         if self.pending_topics is not None:
             self.pending_topics.append(topic)
         elif self._connection.phase is not Phase.CLOSED:

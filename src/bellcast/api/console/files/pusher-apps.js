@@ -15,7 +15,7 @@ const KEY_BYTES = 10;
 const SECRET_BYTES = 24;
 
 const TECHNICAL = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
-const ORIGINS_HINT = 'Whose pages may connect, separated by commas. Empty: those of the setting origins.';
+const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empty: those of the setting origins.';
 
 /** The list of apps and the form for a new one. */
 export function pusherApps(page) {
@@ -39,7 +39,7 @@ function table(page, apps, shown, reload) {
     h('tbody', {}, apps.map((one) => tableRow(one, { columns })))));
 }
 
-/** Secrets sign in any user, so only owners get them. */
+/** A secret can sign in any user, so only owners see secrets. */
 const mayIssue = (page) => page.may(OWNERS);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
 
@@ -95,7 +95,7 @@ function creation(page, shown, reload) {
   } }, 'Test these values');
   return form([
     field('App name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    field('Tenant', { name: 'tenant', ...TECHNICAL }, 'Its connections and events belong to this tenant. Empty: the default one, shared with the project.'),
+    field('Tenant', { name: 'tenant', ...TECHNICAL }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
     field('Origins', { name: 'origins', ...TECHNICAL, placeholder: 'https://app.example.com' }, ORIGINS_HINT),
     field('App id', { name: 'id', ...TECHNICAL }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
     field('App key', { name: 'key', ...TECHNICAL }),
