@@ -187,7 +187,7 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
     expect(page.locator("h1")).to_have_text("hello")
     page.goto("/console/templates/welcome?tenant=acme")
     page.get_by_role("link", name="Override for acme").click()
-    expect(page.get_by_text("Saving makes a copy for acme")).to_be_visible()
+    expect(page.get_by_text("Saving creates a copy for acme")).to_be_visible()
     edit(page, "Hello", "Hello from Acme")
     review(page)
     page.get_by_role("button", name="Save").click()
