@@ -1,6 +1,6 @@
 """Users with hashed passwords, and their sessions, in the app's database.
 
-The cookie has a random secret, and the table its digest: a copy of the file does not sign in."""
+The cookie has a random secret, and the table its digest: with a copy of the file nobody can sign in."""
 
 import hashlib
 import hmac
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS revocations (person TEXT PRIMARY KEY);
 """
 LIFETIME = timedelta(hours=8)
-# Of scrypt: 16 MiB, about 50 ms.
+# Cost of scrypt: 16 MiB, about 50 ms.
 COST = {"n": 2**14, "r": 8, "p": 1}
 # Browser and system names by the first matching word in the user agent.
 BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrome": "Chrome", "Safari": "Safari"}

@@ -1,22 +1,22 @@
-"""A limit for wrong passwords: scrypt makes each guess slow, and the limit makes many guesses impossible."""
+"""A limit for wrong passwords. scrypt makes each guess slow, and the limit prevents many guesses."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-# Enough for a person who tries their passwords, too few to guess one.
+# Enough for a person who tries several known passwords, too few to guess one.
 MOST_WRONG = 10
 PERIOD_SECONDS = 300.0
-# Of user names and addresses; the oldest are forgotten first. About 1 MB.
+# User names and addresses in memory, about 1 MB; the oldest are removed first.
 MOST_KEYS = 10_000
 
 
 class WrongPasswords:
-    """Counts wrong passwords per user name and address, in memory: after a restart everything is forgotten."""
+    """Counts wrong passwords per user name and address, in memory; a restart resets the counts."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._counts: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()  # number, end of the period
+        self._counts: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()  # count, end of the period
 
     def wait(self, user_name: str, address: str) -> int:
         """Return the seconds until the next attempt is allowed; 0 if it is allowed now."""
@@ -33,5 +33,5 @@ class WrongPasswords:
             self._counts.popitem(last=False)
 
     def forget(self, user_name: str, address: str) -> None:
-        """Forget the wrong passwords of a user who has signed in."""
+        """Reset the count of a user who has signed in."""
         self._counts.pop((user_name.casefold(), address), None)

@@ -1,4 +1,4 @@
-"""`python -m bellcast.examples.NAME`: the options that all apps have."""
+"""`python -m bellcast.examples.NAME`: the options of all apps."""
 
 import argparse
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The app's data in one SQLite file, with the outbox of its notifications.
 
-A change and its notifications commit in one transaction. The outbox thread sends them, also after an outage of Bellcast
-or a restart of the app, each once."""
+A change and its notifications commit in one transaction. The outbox thread sends them, each once, also after an outage of Bellcast
+or a restart of the app."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from bellcast.contrib import outbox
 from bellcast.contrib.outbox_rows import OutboxRows
 from bellcast.contrib.relay import Relay, RelayThread, Round
 
-# Seconds: a transaction waits for the one of another request, which takes milliseconds.
+# Seconds that a transaction waits for the transaction of another request, which takes milliseconds.
 LOCK_TIMEOUT = 20.0
 RETRY_SECONDS = 1.0
 STOP_TIMEOUT = 2.0

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-# Of every seeded user; the login pages show it.
+# The password of every seeded user; the login pages show it.
 DEMO_PASSWORD = "bellcast"
 
 

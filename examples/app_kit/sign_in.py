@@ -29,7 +29,7 @@ from .people import DEMO_PASSWORD, Person
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# A user name and a password.
+# The size limit of a user name and a password.
 MAX_FORM_BYTES = 4096
 # The reasons why a sign-in is refused. A template gets the name too, as `reason`, to show its own text.
 PROBLEMS = {
@@ -73,7 +73,7 @@ def mount_with_sessions(
 
 
 class SessionMiddleware:
-    """Reads and writes the session cookie, and refuses changes that pages of other sites request."""
+    """Reads and writes the session cookie, and rejects cross-site requests that change data."""
 
     def __init__(self, site: ASGIApp, accounts: Accounts, cookie: str, suggested: Person | None = None) -> None:
         self._site = site
@@ -179,7 +179,7 @@ class SignIn:
         try:
             self._accounts.revoke(self._bell)
         except BellcastError as error:
-            log.warning("revoke_postponed error=%s", error)  # the outbox thread repeats it
+            log.warning("revoke_postponed error=%s", error)  # the outbox thread tries again
 
     def _page(
         self,

@@ -32,7 +32,7 @@ TEMPLATES = {
         "<p>We hope that your guests enjoyed the evening. The invoice follows in a separate e-mail.</p>" + DETAILS,
     ),
 }
-# Started by the schedule: the admins get it in their inbox and, if they have not seen it after an hour, by e-mail.
+# Triggered by the schedule. The admins get it in their inbox, and by e-mail if they have not seen it after an hour.
 DAY_PLAN: dict[str, Any] = {
     "type": "day_plan",
     "steps": [
@@ -45,7 +45,7 @@ DAY_PLAN: dict[str, Any] = {
 
 
 def configure(bell: Bellcast) -> None:
-    """Write the tenant's recipients and definitions; repeating it changes nothing."""
+    """Write the tenant's recipients and definitions. Repeated calls change nothing."""
     for person in CAST:
         bell.recipients.put(
             person.key, tenant=TENANT, name=person.name, email=person.email, roles=[person.role], locale="en"

@@ -1,4 +1,4 @@
-"""Celebrities and their bookings, in the site's database. A booking that changes notifies in the same transaction."""
+"""Celebrities and their bookings, in the site's database. A change and its notifications are in the same transaction."""
 
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -46,7 +46,7 @@ class NotPossible(Exception):
 class Celebrity:
     id: str
     name: str
-    knownFor: str  # noqa: N815  as the pages have it
+    knownFor: str  # noqa: N815  the name in the pages
     fee: int
     available: bool
 
@@ -54,9 +54,9 @@ class Celebrity:
 @dataclass(frozen=True)
 class Booking:
     id: int
-    clientId: str  # noqa: N815  as the pages have it
+    clientId: str  # noqa: N815  the name in the pages
     client: str
-    celebrityId: str  # noqa: N815  as the pages have it
+    celebrityId: str  # noqa: N815  the name in the pages
     celebrity: str
     date: str
     occasion: str

@@ -1,4 +1,4 @@
-"""The REST API: book, confirm, cancel, complete, change availability, send an alert. Each request has the JWT."""
+"""The REST API: book, confirm, cancel, complete, change availability, send an alert. Each request carries the JWT."""
 
 import uuid
 from dataclasses import asdict
@@ -90,7 +90,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def _request_id(fields: dict[str, Any]) -> str:
-    """The id that the page gives its form, so that a repeated request changes nothing."""
+    """Return the id of the page's form, which makes repeated requests idempotent."""
     return _text(fields, "requestId") if "requestId" in fields else str(uuid.uuid4())
 
 

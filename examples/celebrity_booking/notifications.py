@@ -1,5 +1,5 @@
 """The agency's notification manager. It writes to the outbox in the transaction of the change, so that an outage of
-Bellcast loses and doubles nothing."""
+Bellcast neither loses nor duplicates notifications."""
 
 import uuid
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ BY_EMAIL = ("confirmed", "cancelled", "completed")
 
 
 class NotificationManager:
-    """Each call is one live event on Socket.IO and one notification in the inbox; with `durable=False` the event alone.
+    """Each call is one live event on Socket.IO and one notification in the inbox; with `durable=False` only the event.
     Calls with the same key are one notification."""
 
     def __init__(self, connection: Connection) -> None:

@@ -16,7 +16,7 @@ from . import portraits
 from .people import CAST, TENANT
 
 HERE = Path(__file__).parent
-# Each is read with its content.
+# Each e-mail is read with its content.
 MOST_MESSAGES = 20
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -27,13 +27,13 @@ async def side_by_side(request: Request) -> Response:
 
 
 async def home(request: Request) -> Response:
-    """The admin's or the client's page."""
+    """Show the admin's or the client's page."""
     person = asking(request)
     return _page(request, person, f"{person.role}.html")
 
 
 def mail(request: Request) -> Response:
-    """The outbox of e-mails: what Bellcast sent for the agency, or stored because no mail server is set."""
+    """Show the e-mails that Bellcast sent for the agency, or stored because no mail server is configured."""
     person = _admin(request)
     bell: Bellcast = request.app.state.bell
     try:

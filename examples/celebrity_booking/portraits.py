@@ -15,7 +15,7 @@ HAIR = {
 
 
 def draw(celebrity: str) -> str:
-    """Return the portrait as SVG, and a plain one for an unknown celebrity."""
+    """Return the portrait as SVG; for an unknown celebrity, a plain one."""
     top, bottom, skin, hair, shape, clothes = LOOKS.get(celebrity, LOOKS["okoro"])
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 202 220" width="202" height="220">'

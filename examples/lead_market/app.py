@@ -243,7 +243,7 @@ async def _refused(request: Request, refusal: Exception) -> Response:
 
 
 async def _not_signed_in(request: Request, error: Exception) -> Response:
-    """Pages go to the login page; requests of scripts get 401."""
+    """Redirect pages to the login page; requests of scripts get 401."""
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         return await not_signed_in(request, error)
     return JSONResponse({"message": "Please sign in."}, 401)

@@ -36,7 +36,7 @@ def notify_new(connection: Connection, lead: Lead, by: str) -> None:
 
 
 def notify_change(connection: Connection, change: Change, by: str) -> None:
-    """Notify of a new provider, else of a new status. The author of a status gets none."""
+    """Notify of a new provider, otherwise of a new status. The author of a status gets no notification."""
     lead = change.lead
     if change.is_assigned:
         notify_new(connection, lead, by)
@@ -47,7 +47,7 @@ def notify_change(connection: Connection, change: Change, by: str) -> None:
 
 
 def broadcast(settings: PusherSettings, change: Change, *, is_new: bool, socket_id: str | None) -> None:
-    """Send the live events with the stock Pusher SDK: to `admin`, to the provider, and to the one before. A page that
+    """Send the live events with the stock Pusher SDK: to `admin`, to the provider, and to the previous one. A page that
     connects later loads its leads, so an event that is lost in an outage is not repeated."""
     if not settings.enabled:
         return

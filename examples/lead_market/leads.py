@@ -74,7 +74,7 @@ class Leads:
             self._insert(customer, service, city, provider, None)
 
     def add(self, fields: dict[str, Any]) -> tuple[Lead, bool]:
-        """Add a lead. Return it with whether it is new: a form that got no response is sent again."""
+        """Add a lead. Return it and whether it is new, since a form that got no response is sent again."""
         customer, service, city = (_text(fields, name) for name in ("customer", "service", "city"))
         request_id = _text(fields, "requestId") if "requestId" in fields else None
         row = self._connection.execute("SELECT * FROM leads WHERE request_id = ?", [request_id]).fetchone()

@@ -29,7 +29,7 @@ class PusherSettings:
     tls: bool
 
     def client(self) -> pusher.Pusher:
-        """Return the stock client of the Python SDK. Raises ValueError for credentials that it refuses."""
+        """Return the stock client of the Python SDK. Raises ValueError for credentials that the SDK rejects."""
         return pusher.Pusher(self.app_id, self.key, self.secret, host=self.host, port=self.port, ssl=self.tls)
 
     def for_pages(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def change(connection: Connection, form: dict[str, str]) -> PusherSettings:
 
 
 def try_connection(settings: PusherSettings) -> str | None:
-    """Send a signed request. Return None, or why it failed."""
+    """Send a signed request. Return None, or the reason of the failure."""
     try:
         settings.client().channels_info()
     except (PusherError, ValueError, OSError) as error:

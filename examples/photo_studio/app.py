@@ -63,7 +63,7 @@ def _create_site(bellcast_url: str, secret: str, database: Database, signing_in:
         lifespan=lifespan,
         exception_handlers=errors.HANDLERS,
         openapi_url=None,  # the pages of the documentation would load their scripts from another site
-        strict_content_type=False,  # SessionMiddleware refuses the requests that this check is for
+        strict_content_type=False,  # SessionMiddleware already rejects the requests that this check is for
     )
     site.state.bellcast_url, site.state.database, site.state.streams = bellcast_url, database, streams
     bell = AsyncBellcast(bellcast_url, secret)

@@ -1,4 +1,4 @@
-"""The site's notification endpoints: three that a page calls after a change, and those that the signed-in person's page reads.
+"""The site's notification endpoints: three that a page calls after a change, and those that read the person's inbox.
 
 The change itself has written the notification to the outbox; the three send it immediately, under the same key. The token
 for the page's bell is `/api/bell-token`, which `bellcast.contrib.fastapi` adds."""
@@ -21,7 +21,7 @@ from .dependencies import Data, Inbox, SignedIn, Token, find_booking
 from .notifications import Message
 
 router = APIRouter(prefix="/api/notifications")
-# An inbox has no values for them.
+# An inbox has no values for these fields.
 SERVER_FIELDS = frozenset({"recipient", "tenant", "audience"})
 
 

@@ -142,7 +142,7 @@ class Chat:
         return {row["person"]: row["read"] for row in rows}
 
     def add(self, sender: Person, sealed: Sealed) -> tuple[Message, bool]:
-        """Store a message. Return it with whether it is new: a page that got no response sends it again."""
+        """Store a message. Return it and whether it is new, since a page that got no response sends it again."""
         known = self._connection.execute(
             "SELECT * FROM messages WHERE booking = ? AND sender = ? AND id = ?", [self._booking, sender.key, sealed.id]
         ).fetchone()
@@ -173,7 +173,7 @@ class Chat:
         return after > before
 
     def ring(self, reader: Person, message: Message) -> None:
-        """Have the reader notified unless the chat is open: only once until they read it."""
+        """Queue a notification for the reader, at most one until they read the chat. It is not sent if the chat is open."""
         seen, rung = self._positions(reader)
         if message.number <= seen or rung > seen:
             return
@@ -184,7 +184,7 @@ class Chat:
         )
 
     def silence(self, reader: Person) -> None:
-        """The chat was open: the next message may ring."""
+        """Allow the next message to ring, because the chat was open."""
         self._put(reader, self._positions(reader)[0], 0)
 
     def unread(self, reader: Person) -> int:

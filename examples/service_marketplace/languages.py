@@ -77,7 +77,7 @@ LANGUAGES: Mapping[str, Language] = MappingProxyType(
 
 def language_of(request: HTTPConnection) -> Language:
     """Return the language of a page: of the signed-in person, or of the browser."""
-    visit: Visit | None = request.scope.get("visit")  # the page with two people side by side has none
+    visit: Visit | None = request.scope.get("visit")  # the page with two people side by side has no session
     if visit and visit.session:
         database: Database = request.app.state.database
         row = database.row("SELECT language FROM languages WHERE person = ?", visit.session.person.key)

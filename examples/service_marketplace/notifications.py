@@ -119,7 +119,7 @@ def notify_booking(connection: Connection, booking: Booking, type: BookingType, 
         "serviceName": language.text(f"service.{booking.service.key}.name"),
         "message": language.text(f"notification.{type}", name=by.first_name, when=language.date(booking.starts_at)),
     }
-    # Each status is reached once, so a repetition must not notify again.
+    # Each status is reached once, so a repeated request must not notify again.
     once = f"gable-{booking.id}-{booking.made_at.timestamp()}-{type}"
     send_booking_update(connection, recipient.key, update, by=by, once=once)
     show_change(connection, booking)
@@ -128,7 +128,7 @@ def notify_booking(connection: Connection, booking: Booking, type: BookingType, 
 def notify_payment(connection: Connection, booking: Booking, payment: Payment, by: Person) -> None:
     """Notify the client of the result, and the provider of a successful payment."""
     client, provider = booking.client, booking.provider
-    # A client who cancels a paid booking gets the money back without an act of the provider.
+    # A client who cancels a paid booking gets the money back without an action of the provider.
     refunded = "payment_refunded" if by == provider else "payment_returned"
     messages: dict[str, list[tuple[Person, PaymentType, str]]] = {
         "failed": [(client, "payment_failed", "payment_failed")],

@@ -18,7 +18,7 @@ from .people import Person
 
 # The React page exists only after `npm run build` in `client/`.
 TODAY = HERE / "static" / "today.js"
-# Texts of the names in `app_kit.accounts` that are not names of products.
+# Texts for the names in `app_kit.accounts` that are not product names.
 DEVICES = {
     "A browser": "device.browser", "a computer": "device.computer",
     "an iPhone": "device.iphone", "an iPad": "device.ipad", "a Mac": "device.mac",

@@ -46,7 +46,7 @@ async def token(request: Request) -> Response:
 
 
 async def still_here(request: Request) -> Response:
-    """Return the session's end, for a page that wants to reconnect, or 401."""
+    """Return the session's end, for a page that is about to reconnect, or 401."""
     return JSONResponse({"ends_at": _session(request).ends_at.isoformat()}, headers=_PRIVATE)
 
 

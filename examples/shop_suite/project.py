@@ -51,7 +51,7 @@ def configure(data: Path, bellcast: dict[str, Any]) -> None:
             }
         ],
         PASSWORD_HASHERS=["django.contrib.auth.hashers.ScryptPasswordHasher"],
-        # Several demo apps run at one host, which browsers do not separate by port.
+        # Several demo apps run on one host, and cookies are not separated by port.
         SESSION_COOKIE_NAME="suite_session",
         CSRF_COOKIE_NAME="suite_csrf",
         ROOT_URLCONF=f"{PACKAGE}.urls",
@@ -121,7 +121,7 @@ async def _start_and_stop(receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    # The demo deletes the database next.
+    # The demo deletes the database afterwards.
     await asyncio.to_thread(relaying.finish)
     await send({"type": "lifespan.shutdown.complete"})
 

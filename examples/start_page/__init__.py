@@ -1,7 +1,7 @@
 """The start page of `bellcast demo`: a live bell of each of the five apps, buttons that ring them, the e-mails that the apps sent,
 and Reset.
 
-`bellcast demo` passes the URLs of the apps and the function of Reset; the page stores nothing."""
+`bellcast demo` passes the URLs of the apps and the function for Reset; the page stores nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,7 +25,7 @@ from .tiles import Tile
 from .visitors import AppFailed
 
 HERE = Path(__file__).parent
-# Of each tenant.
+# E-mails shown of each tenant.
 MOST_EMAILS = 10
 # The stock clients of two apps, which these apps serve.
 LIBRARIES = {

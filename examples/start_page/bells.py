@@ -13,7 +13,7 @@ from .visitors import Visitor
 
 
 class Bells:
-    """The bells of the apps, whose URLs are given by name. Their owners and those who ring them are signed in to the apps."""
+    """The bells of the apps, whose URLs are given by name. Their owners and the people who ring them are signed in to the apps."""
 
     def __init__(self, urls: Mapping[str, str]) -> None:
         self.tiles = {tile.slug: tile for tile in TILES if tile.name in urls}
@@ -38,7 +38,7 @@ class Bells:
         return JSONResponse({"token": given["token"]}, headers={"Cache-Control": "no-store"})
 
     async def ring(self, request: Request) -> Response:
-        """Make the event in the app."""
+        """Cause the event in the app."""
         refuse_other_sites(request)
         tile = self._tile(request)
         await tile.ring(self._actors[tile.slug])

@@ -7,8 +7,8 @@ from . import rings
 
 
 class Tile(NamedTuple):
-    """An app on the page. `name` is its name in `bellcast demo`. Its bell is the one of `owner`, who receives `event` in the
-    app's dialect when `actor` does what `ring` does. `lines` are of its team's document, each with the page that shows it."""
+    """An app on the page. `name` is its name in `bellcast demo`. Its bell belongs to `owner`, who receives `event` in the
+    app's dialect when `actor` does what `ring` does. `lines` are from its team's document, each with the page that shows it."""
 
     name: str
     slug: str

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 
 class Tenant(models.Model):
-    """A shop. Its people see nothing of other shops."""
+    """A shop. Its people have no access to other shops."""
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=100)
@@ -66,7 +66,7 @@ class Sale(models.Model):
     seller = models.ForeignKey(User, on_delete=models.PROTECT)
     quantity = models.PositiveIntegerField(validators=[MinValueValidator(1)])
     total = models.DecimalField(max_digits=10, decimal_places=2)
-    # Of the form: a form that is sent twice is one sale.
+    # The id of the form: a form that is sent twice is one sale.
     token = models.UUIDField(unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

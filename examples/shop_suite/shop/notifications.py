@@ -1,4 +1,4 @@
-"""What the shop notifies its people of. Each function is called in the transaction of the change."""
+"""The notifications of a shop. Each function is called in the transaction of the change."""
 
 from bellcast.contrib.django import NotificationService
 

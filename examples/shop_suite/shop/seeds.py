@@ -10,7 +10,7 @@ PASSWORD = "bellcast"
 
 
 class Person(NamedTuple):
-    """A user of the demo, as the login page names them."""
+    """A user of the demo, as shown on the login page."""
 
     username: str
     first_name: str

@@ -7,7 +7,7 @@ from .models import Customer, Product, Sale, User
 
 
 class OutOfStock(Exception):
-    """Fewer pieces are left than were sold."""
+    """The stock has fewer pieces than the sale."""
 
 
 @transaction.atomic

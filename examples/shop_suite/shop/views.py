@@ -23,7 +23,7 @@ WRONG_PASSWORDS = WrongPasswords()
 
 
 class SignIn(LoginView):
-    """The login page, which names the people of the demo."""
+    """The login page, which lists the people of the demo."""
 
     template_name = "shop/login.html"
 
