@@ -15,7 +15,7 @@ const DIST = new URL('dist/', import.meta.url);
 const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name) => `bellcast/elements/lang/${name}`);
 
 /** Fetched late, or shared by who imports them. */
-const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/live-topics.js', 'bellcast/push.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/http.js', 'bellcast/elements/desktop-notifications.js', 'bellcast/elements/panel.js', 'bellcast/elements/keys-help.js', 'bellcast/elements/row-menu.js', 'bellcast/elements/touch.js', 'bellcast/elements/preferences-form.js', ...LANGUAGES]);
+const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/debug.js', 'bellcast/live-topics.js', 'bellcast/push.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/http.js', 'bellcast/elements/desktop-notifications.js', 'bellcast/elements/panel.js', 'bellcast/elements/keys-help.js', 'bellcast/elements/row-menu.js', 'bellcast/elements/touch.js', 'bellcast/elements/preferences-form.js', ...LANGUAGES]);
 /** Files of their own, by the path they have under `dist/`: what an entry imports of them, it finds there. */
 const ENTRIES = [...APART, 'bellcast-push.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
 

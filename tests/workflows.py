@@ -15,11 +15,13 @@ from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.contention import Scheduler
 from bellcast.jobs import JobRunner, PageOutcome
+from bellcast.model import runs
 from bellcast.model.events import Event
 from bellcast.model.identities import Project, RecipientFields
 from bellcast.model.ids import Ids
 from bellcast.model.limits import Limits
 from bellcast.model.preferences import Channel
+from bellcast.model.runs import RunState
 from bellcast.ports import Context, Http, Job, MessageQuery, Response, Store, StoredMessage
 from bellcast.ports.live_feed import NO_FEED
 from bellcast.ports.runs import RunQuery, StoredRun
@@ -27,9 +29,7 @@ from bellcast.ports.webhooks import NoWebhooks
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.storage.messages import JOB_KIND
 from bellcast.storage.sends import FANOUT_JOB_KIND
-from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepFunction
-from bellcast.workflows.run import RunState
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock

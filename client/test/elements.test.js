@@ -8,6 +8,7 @@ import { Refused } from '../src/bellcast/api.js';
 import { texts } from '../src/bellcast/elements/messages.js';
 import { isPageRefused } from '../src/bellcast/elements/page-refused.js';
 import { clock } from '../src/bellcast/elements/time.js';
+import { parseTopics } from '../src/bellcast/elements/topic-names.js';
 
 globalThis.document ??= { baseURI: 'https://shop.example/account/' };
 
@@ -28,6 +29,17 @@ for (const address of [
   'blob:https://shop.example/1', 'file:///etc/passwd', 'https://[', 'view-source:https://a.example',
 ]) {
   test(`link rejects ${JSON.stringify(address)}`, () => assert.equal(link(address), null));
+}
+
+for (const [text, topics] of [
+  ['', []],
+  ['room, desk,', ['room', 'desk']],
+  ['["orders,eu", " desk ", ""]', ['orders,eu', 'desk']],
+  [' [7]\n', ['7']],
+  ['[]', []],
+  ['["room", "desk]', ['["room"', '"desk]']], // the server refuses these names
+]) {
+  test(`the topics of ${JSON.stringify(text)} are ${JSON.stringify(topics)}`, () => assert.deepEqual(parseTopics(text), topics));
 }
 
 test('direction overrides are removed from text', () => assert.equal(plain('invoice\u202Egnp.exe'), 'invoicegnp.exe'));

@@ -23,7 +23,7 @@ const LAYERS = [
   ['bellcast/inbox-view.js', 'bellcast/action-queue.js'],
   ['bellcast/connection.js'],
   ['bellcast/lazy.js'],
-  ['bellcast/resilience.js', 'bellcast/live-topics.js', 'bellcast/push.js'],
+  ['bellcast/resilience.js', 'bellcast/live-topics.js', 'bellcast/push.js', 'bellcast/debug.js'],
   ['bellcast/reconnect.js', 'bellcast/offline-store.js', 'bellcast/rpc.js'],
   ['bellcast/warnings.js'],
   ['bellcast/inbox-reducer.js', 'bellcast/api.js'],
@@ -57,14 +57,14 @@ test('every import resolves and every module is used', () => {
   assert.deepEqual(files.filter((name) => !used.has(name)).sort(), ['bellcast-push.js', 'bellcast/react.js', 'bellcast/touches.js']);
 });
 
-for (const [never, pattern] of [
+for (const [never, pattern, except = []] of [
   ['markup from text', /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser/],
   ['code from text', /\beval\(|new Function/],
   ['a global', /(?:window|globalThis|self)\.\w+ = /],
   ['a style attribute', /setAttribute\('style'/],
-  ['the console', /console\.(?!warn)/],
+  ['the console', /console\.(?!warn)/, ['bellcast/debug.js']],
 ]) {
-  test(`no module uses ${never}`, () => assert.deepEqual(files.filter((name) => pattern.test(text(name))), []));
+  test(`no module uses ${never}`, () => assert.deepEqual(files.filter((name) => pattern.test(text(name))), except));
 }
 
 test('template literals contain no lines that look like comments', () => {

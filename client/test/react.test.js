@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createElement } from 'react';
+import { createElement, useState } from 'react';
 import { renderToString } from 'react-dom/server';
 
 import { BellcastProvider, useBellcast, useInbox, useWebSocket } from '../src/bellcast/react.js';
@@ -40,6 +40,20 @@ test('a provider with a session provides it and rejects other options', () => {
   const session = new Session({ server: 'https://bell.example', environment: fakeEnvironment() });
   assert.equal(provided({ session, server: undefined }), session);
   assert.throws(() => provided({ session, topics: ['team'] }), { message: 'BellcastProvider: pass topics to the session instead' });
+});
+
+test('a provider opens another session for other topics, however their names divide', () => {
+  const lists = [['a,b'], ['a,b'], ['a', 'b']];
+  const sessions = [];
+  const Rerendered = () => {
+    const [at, setAt] = useState(0);
+    sessions.push(BellcastProvider({ server: 'https://bell.example', topics: lists[at] }).props.value);
+    if (at < lists.length - 1) setAt(at + 1);
+    return null;
+  };
+  renderToString(createElement(Rerendered));
+  assert.equal(sessions[0], sessions[1]);
+  assert.notEqual(sessions[1], sessions[2]);
 });
 
 test('useWebSocket rejects callbacks that it never calls', () => {

@@ -229,6 +229,29 @@ def test_page_with_the_documented_rule_never_shifts(app, person, shop):
     assert page.evaluate("shifts") == []
 
 
+def test_bell_follows_topics_whose_names_have_commas(app, person, shop):
+    orders, sales = f"orders,{person}", f"sales,{person}"
+    page = shop.open(
+        f"""<bellcast-bell token="{{token}}" topics='["{orders}", "desk"]'></bellcast-bell>""",
+        topics=[orders, sales, "desk"],
+    )
+    wait_live(page)
+    in_page(
+        page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.topic)) }"
+    )
+    # Subscriptions are processed in order: when the last one is answered, all are active.
+    assert in_page(page, "bell.session.subscribe('desk').then((answer) => answer.topics)") == ["desk"]
+    app.publish(orders, "moved", {})
+    wait_until(lambda: page.evaluate("heard") == [orders], lambda: page.evaluate("heard"))
+    in_page(page, "{ bell.topics = given; }", argument=[sales])
+    assert in_page(page, "bell.topics") == f'["{sales}"]'
+    wait_live(page)
+    in_page(page, "{ bell.session.addEventListener('event', (e) => heard.push(e.detail.topic)) }")
+    assert in_page(page, "bell.session.subscribe('desk').then((answer) => answer.topics)") == ["desk"]
+    app.publish(sales, "moved", {})
+    wait_until(lambda: page.evaluate("heard") == [orders, sales], lambda: page.evaluate("heard"))
+
+
 def test_text_styles_of_the_page_do_not_reach_badge_and_rows(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()

@@ -7,13 +7,15 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Response, expect
 from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, wait_loaded
-from tests.browser.shop import PHONE, WIDE
+from tests.browser.shop import PHONE
 from tests.browser.test_everyone import violations
 
 from bellcast.api import console
 
+DESKTOP = {"width": 1440, "height": 900}
 
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", WIDE), ("dark", PHONE)], ids=["light", "dark-phone"])
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)], ids=["light", "dark-phone"])
 def test_every_page_opens_by_its_link_and_is_accessible(
     open_console: Callable[..., Page], owner: Console, scheme: str, viewport: dict[str, int]
 ) -> None:

@@ -250,6 +250,8 @@ def test_template_is_previewed_before_it_is_saved(open_console: Callable[..., Pa
 
 def test_new_template_is_previewed_before_it_has_a_key(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/templates?edit=new", viewport=PHONE)
+    page.get_by_role("button", name="Preview").click()  # with the sample data
+    expect(page.frame_locator("iframe").get_by_text("client booked")).to_be_visible()
     page.get_by_label("Data as JSON").fill('{"client": "Ann", "when": "2030-06-10T12:00:00Z"}')
     page.get_by_label("Language").fill("de")
     page.get_by_role("button", name="Preview").click()

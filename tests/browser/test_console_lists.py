@@ -1,15 +1,17 @@
 """Long lists of the console: the document stays small, and nothing moves while it is read."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, WIDE
+from tests.browser.test_console_states import PROBLEM
+from tests.browser.test_everyone import violations
 
 PAGE_ROWS, PAGES = 200, 5
 
@@ -129,6 +131,106 @@ def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[
         page.get_by_role("button", name="Resume").click()
         expect(page.get_by_role("button", name="kind-299 to nell")).to_be_visible()
     expect(page.locator(".feed tbody .row-link")).to_have_count(250)
+
+
+@pytest.fixture
+def pusher_app(owner: Console) -> Iterator[str]:
+    app = owner.send("POST", "/v1/pusher-apps", {"name": "Lead market", "tenant": "leads"})
+    yield app["id"]
+    httpx.delete(f"{owner.server.url}/v1/pusher-apps/{app['id']}", headers=owner.server.as_app())
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_pusher_apps_have_their_buttons_in_one_line_on_a_phone(
+    open_console: Callable[..., Page], pusher_app: str, width: int
+) -> None:
+    page = open_console("/settings", viewport={"width": width, "height": 780})
+    more = page.get_by_role("button", name="More actions of Lead market")
+    expect(more).to_be_visible()
+    for row in page.get_by_role("region", name="Pusher apps").locator("tbody tr").all():
+        title = bounds(row.locator("td").first)
+        for button in row.locator("button:not(.copy)").filter(visible=True).all():
+            box = bounds(button)
+            assert min(box["width"], box["height"]) >= 44
+            # In the line of the name.
+            assert box["y"] < title["y"] + title["height"] < box["y"] + box["height"]
+    more.click()
+    actions = page.get_by_role("group", name="More actions of Lead market")
+    expect(actions.get_by_role("button")).to_have_text(["Change…", "Disable", "Rotate secret", "Delete"])
+    box, button = bounds(actions), bounds(more)
+    assert 0 <= box["x"] < box["x"] + box["width"] <= width
+    assert box["y"] == pytest.approx(button["y"] + button["height"], abs=6) or (
+        box["y"] + box["height"] == pytest.approx(button["y"], abs=6)
+    )
+    assert violations(page) == []
+    page.locator("h1").click()
+    expect(actions).to_be_hidden()
+
+
+def test_actions_of_a_pusher_app_are_used_by_keyboard(open_console: Callable[..., Page], pusher_app: str) -> None:
+    page = open_console("/settings")
+    more = page.get_by_role("button", name="More actions of Lead market")
+    actions = page.get_by_role("group", name="More actions of Lead market")
+    more.press("Enter")
+    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(actions).to_be_hidden()
+    expect(more).to_be_focused()
+    expect(page.locator("h1")).to_have_text("Settings")
+    page.keyboard.press("Enter")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    expect(actions).to_be_hidden()
+    more.press("Enter")
+    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
+    page.keyboard.press("Tab")
+    disable = page.get_by_role("button", name="Disable Lead market")
+    expect(disable).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(disable).to_have_accessible_description("Press again to confirm.")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row").filter(has_text="Lead market")).to_contain_text("disabled")
+    expect(actions).to_be_hidden()
+    expect(more).to_be_focused()
+    page.route("**/v1/pusher-apps/*", lambda route: route.fulfill(status=503, json=PROBLEM))
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Enable Lead market").press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="The store is away.")).to_be_visible()
+
+
+def test_name_and_origins_of_a_pusher_app_are_changed(
+    open_console: Callable[..., Page], owner: Console, pusher_app: str
+) -> None:
+    page = open_console("/settings")
+    row = page.get_by_role("row").filter(has_text="Lead market")
+    expect(row).to_contain_text("of the settings")
+    page.get_by_role("button", name="More actions of Lead market").click()
+    page.get_by_role("button", name="Change Lead market").click()
+    dialog = page.get_by_role("dialog", name="Change Lead market")
+    expect(dialog).to_contain_text(pusher_app)
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="More actions of Lead market")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Change Lead market").press("Enter")
+    dialog.get_by_label("Origins of its pages").fill("not an origin")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("origins")
+    dialog.get_by_label("Origins of its pages").fill("https://a.example, https://b.example")
+    dialog.get_by_label("Name of the app").fill("Leads of the south")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("row").filter(has_text="Leads of the south")).to_contain_text(
+        "https://a.example, https://b.example"
+    )
+    stored = owner.send("GET", f"/v1/pusher-apps/{pusher_app}")
+    assert (stored["name"], stored["origins"]) == ("Leads of the south", ["https://a.example", "https://b.example"])
+
+
+def bounds(one: Locator) -> FloatRect:
+    box = one.bounding_box()
+    assert box is not None
+    return box
 
 
 def test_rows_with_buttons_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner: Console) -> None:

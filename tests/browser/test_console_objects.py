@@ -1,13 +1,17 @@
 """Notifications, recipients, workflows and topics in the console's pages."""
 
+import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 from playwright.sync_api import Page, expect
 from tests.browser.console import HOSTILE, Console, wait_loaded
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_everyone import violations
+
+from bellcast.workflows.definitions import MAX_STEPS
 
 
 def test_owner_explains_a_notification_and_follows_it_to_its_message(
@@ -186,6 +190,26 @@ def test_template_is_previewed_by_language_and_tested(open_console: Callable[...
     expect(page.get_by_role("heading", name="Attempts")).to_be_visible()
 
 
+def test_sample_data_of_a_template_suits_its_filters(open_console: Callable[..., Page], owner: Console) -> None:
+    text = "{{ data.client }}: {{ data.when }}, {{ data.when | default('') | datetime('long') }}, {{ data.fee.net|money('SEK') }}"
+    owner.send("PUT", "/v1/templates/dated", {"sms": {"text": f"{text}, {{{{ data.starts_at }}}} {{{{ data.rate }}}}"}})
+    page = open_console("/templates/dated")
+    sample = json.loads(page.get_by_label("Data as JSON").first.input_value())
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    time = sample.pop("when")
+    assert abs(datetime.fromisoformat(time).date() - tomorrow) <= timedelta(days=1)  # the test may run at midnight
+    assert sample == {"client": "client", "fee": {"net": 1234.5}, "starts_at": time, "rate": "rate"}
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator(".panel dd").first).to_contain_text(re.compile(r"2:00\sPM, SEK\s1,234.50"))
+
+
+def test_sample_data_of_a_template_changes_no_prototype(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("PUT", "/v1/templates/proto", {"sms": {"text": "{{ data.__proto__.polluted }} {{ data.name }}"}})
+    page = open_console("/templates/proto")
+    expect(page.get_by_label("Data as JSON").first).to_have_value(re.compile('"__proto__"'))
+    assert page.evaluate("({}).polluted === undefined")
+
+
 def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/topics/published?tenant=evil")
     page.get_by_label("Event").fill("lead.assigned")
@@ -200,12 +224,10 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     assert owner.send("GET", "/v1/tenants/evil")["settings"] == {"plan": HOSTILE, "retention_days": 90}
 
 
-def test_long_run_begins_with_its_last_steps_and_folds_the_wait(
-    open_console: Callable[..., Page], owner: Console
-) -> None:
+def test_run_with_the_most_steps_folds_its_wait(open_console: Callable[..., Page], owner: Console) -> None:
     run = owner.send("GET", f"/v1/runs/{owner.run}")
     at = "2026-06-01T{}Z".format
-    times = [(at("10:00:00"), at("10:00:01"))] * 129 + [(at("10:00:01"), at("12:00:01"))]
+    times = [(at("10:00:00"), at("10:00:01"))] * (MAX_STEPS - 1) + [(at("10:00:01"), at("12:00:01"))]
     steps = [
         {**run["steps"][0], "key": f"step-{number}", "started_at": started_at, "ended_at": ended_at}
         for number, (started_at, ended_at) in enumerate(times)
@@ -215,10 +237,7 @@ def test_long_run_begins_with_its_last_steps_and_folds_the_wait(
     page.route("**/v1/runs/long", lambda route: route.fulfill(json=run))
     page.evaluate("history.pushState(null, '', '/console/runs/long')")
     page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
-    expect(page.locator(".waterfall .row-link")).to_have_count(100)
+    expect(page.locator(".waterfall .row-link")).to_have_count(MAX_STEPS)
     expect(page.locator(".waterfall .folded")).to_have_text("2 h")
     expect(page.locator(".waterfall .took").last).to_have_text("2 h")
     assert violations(page) == []
-    page.get_by_role("button", name="Show the 30 steps before").click()
-    expect(page.locator(".waterfall .row-link")).to_have_count(130)
-    expect(page.locator(".waterfall .row-link").first).to_have_text("step-0")

@@ -17,6 +17,10 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     page.get_by_label("First password").fill(PASSWORD)
     page.get_by_role("button", name="Add operator").click()
     expect(page.get_by_label("Role of vera")).to_have_value("viewer")
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/broken", {"type": "broken", "steps": [step]})
+    owner.send("POST", "/v1/workflows/broken/trigger", {"to": "evil", "data": {}})
+    wait_until(lambda: owner.send("GET", "/v1/failures?workflow=broken")["failures"], lambda: "the run did not fail")
     viewer = open_console("/recipients", state={"cookies": [], "origins": []})
     viewer.get_by_label("Name").fill("vera")
     viewer.get_by_label("Password").fill(PASSWORD)
@@ -32,6 +36,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         "Announcements",
         "Messages",
         "Workflow runs",
+        "Failures",
         "Recipients",
         "Tenants",
     ]
@@ -41,10 +46,42 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         expect(viewer.locator("h1")).to_have_text(name)
         expect(viewer.locator("[aria-busy], .skeleton, .failure")).to_have_count(0)
         assert "alert(" not in viewer.locator("#main").inner_text()
+    viewer.goto(f"{owner.server.url}/console/failures")
+    viewer.get_by_role("row", name="Run of broken").get_by_role("link").click()
+    expect(viewer.get_by_role("cell", name="evil", exact=True)).to_be_visible()
+    expect(viewer.locator("td a")).to_have_count(0)
+    expect(viewer.get_by_role("button", name="Replay")).to_have_count(0)
     viewer.goto(f"{owner.server.url}/console/recipients/evil")
     expect(viewer.get_by_text("Your role, viewer, does not permit this.")).to_be_visible()
     viewer.get_by_role("link", name="Overview").click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
+
+
+def test_support_replays_one_failure_at_a_time(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
+    owner.send("PUT", "/v1/workflows/tried", {"type": "tried", "steps": [step]})
+    owner.send("PUT", "/v1/recipients/eve", {"email": "eve@example.com"})
+    for recipient in ("evil", "eve"):
+        owner.send("POST", "/v1/workflows/tried/trigger", {"to": recipient, "data": {}})
+    wait_until(
+        lambda: len(owner.send("GET", "/v1/failures?workflow=tried")["failures"]) == 2, lambda: "the runs did not fail"
+    )
+    owner.send("POST", "/v1/operators", {"name": "sue", "role": "support", "password": PASSWORD})
+    context = chromium.new_context(base_url=owner.server.url)
+    headers = {"origin": owner.server.url}
+    context.request.post("/v1/session", data={"name": "sue", "password": PASSWORD}, headers=headers)
+    page = open_console("/failures", state=context.storage_state())
+    context.close()
+    page.get_by_role("row", name="Run of tried").get_by_role("link").click()
+    for recipient in ("evil", "eve"):
+        page.get_by_role("checkbox", name=f"Select {recipient}").check()
+    expect(page.get_by_role("button", name="Select one to replay")).to_be_disabled()
+    page.get_by_role("checkbox", name="Select evil").uncheck()
+    page.get_by_role("button", name="Replay 1 selected…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Replay 1", exact=True).click()
+    expect(page.get_by_text("1 failure retried")).to_be_visible()
 
 
 def test_created_key_is_shown_once_and_revoked_after_a_second_click(
@@ -152,3 +189,15 @@ def test_console_cannot_be_framed(chromium: Browser, owner: Console) -> None:
     refused = "chrome-error://chromewebdata/"
     wait_until(lambda: page.evaluate("1") and page.frames[-1].url == refused, lambda: page.frames[-1].url)
     context.close()
+
+
+def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: Console) -> None:
+    for tenant in ("acme", "globex"):
+        owner.send("POST", "/v1/keys", {"name": f"key of {tenant}", "scopes": ["send"], "tenants": [tenant]})
+    page = open_console("/keys")
+    expect(page.get_by_role("cell", name="key of globex", exact=True)).to_be_visible()
+    page.get_by_label("Tenant", exact=True).fill("acme")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("cell", name="key of acme", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="key of globex", exact=True)).to_have_count(0)
+    assert "tenant=acme" in page.url

@@ -84,7 +84,7 @@ def test_code_of_each_language_sends_what_is_typed(page: Page, owner: Console) -
 
 def test_browser_code_is_a_page_that_receives_what_is_sent(page: Page, owner: Console, chromium: Browser) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    topic = "private-play;ground@1"
+    topic = "private-play,ground;1@a"
     page.get_by_label("Topic", exact=True).fill(topic)
     page.get_by_role("button", name="Connect").click()
     expect(page.locator(".pane").get_by_text("✓ connected")).to_have_count(4)
@@ -111,6 +111,7 @@ def test_browser_code_is_a_page_that_receives_what_is_sent(page: Page, owner: Co
     page.get_by_label("Title").fill(TEXT)
     page.get_by_role("button", name="Send", exact=True).click()
     page.get_by_role("button", name="Publish").click()
+    expect(page.locator(".pane").filter(has_text="lead.assigned")).to_have_count(4)
     app.get_by_role("button", name="Notifications").click()
     expect(row(app, TEXT).first).to_be_visible()
     wait_until(lambda: logged == ["lead.assigned {lead: 7}"], lambda: str(logged))

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from tests.browser.console import HOSTILE, Console
+from tests.browser.console import HOSTILE, Console, wait_loaded
+from tests.browser.shop import wait_until
 from tests.browser.test_everyone import violations
 from tests.wire.clients import websocket
 
@@ -30,6 +31,26 @@ def test_health_shows_nodes_and_streams_the_findings_of_the_doctor(open_console:
     page.unroute("**/v1/doctor")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator(".findings b").filter(has_text="open files")).to_be_visible()
+
+
+def test_connections_of_a_node_are_listed(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/account")
+    with websocket(owner.server, "norma") as client:
+        client.until("ready")
+        count = page.get_by_role("region", name="Nodes").get_by_role("link", name=re.compile(r"^\d"))
+
+        def is_counted() -> bool:  # nodes report every two seconds
+            page.goto("/console/health")
+            wait_loaded(page)
+            return count.count() == 1
+
+        wait_until(is_counted, lambda: "the node reports no connection")
+        count.click()
+        expect(page.get_by_role("link", name="norma", exact=True)).to_be_visible()
+        expect(page.get_by_label("Node")).not_to_have_value("")
+        page.get_by_label("Node").fill("elsewhere")
+        page.get_by_label("Node").press("Enter")
+        expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
 
 
 def test_overview_charts_numbers_against_the_day_before(open_console: Callable[..., Page]) -> None:
@@ -256,7 +277,7 @@ def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., P
 
     def test(route: Route) -> None:
         tested.append(route.request.post_data_json)
-        route.fulfill(json={"ok": True, "error": None})
+        route.fulfill(json={"ok": True, "error": None, "state": "ok", "steps": []})
 
     page.route("**/v1/providers/mail/test", test)
     page.get_by_role("button", name="Test these values").click()
@@ -287,14 +308,68 @@ def test_owner_adds_a_pusher_app_after_a_test_of_its_values(open_console: Callab
     expect(page.locator(".notice pre")).to_contain_text("PUSHER_APP_SECRET=")
     secret = page.locator(".notice .id code").inner_text()
     assert violations(page) == []
+    more = page.get_by_role("button", name="More actions of <img")
+    more.click()
     disable = page.get_by_role("button", name="Disable")
     disable.click()
     disable.click()
-    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    expect(page.get_by_text("disabled")).to_be_visible()
     page.reload()
+    more.click()
     expect(page.get_by_role("button", name="Enable")).to_be_visible()
     assert secret not in page.content()
     assert page.locator("img").count() == 0
+    for app in owner.send("GET", "/v1/pusher-apps")["apps"]:
+        if app["source"] != "project":
+            owner.send("DELETE", f"/v1/pusher-apps/{app['id']}")
+
+
+@pytest.mark.parametrize(
+    ("get_token", "state", "detail"),
+    [
+        ("async () => token", "ok", "For checked."),
+        ("() => ({ token })", "ok", "For checked."),
+        ("async () => Response.json({ token })", "ok", "For checked."),
+        ("() => null", "failed", "no token that this check can find"),
+        ("async () => new Response('', { status: 401 })", "failed", "getToken did not return a token (401)."),
+        ("() => fetch('http://127.0.0.1:9/')", "failed", "getToken failed: Failed to fetch"),
+    ],
+)
+def test_check_uses_the_token_callback_of_the_bell(
+    chromium: Browser, owner: Console, get_token: str, state: str, detail: str
+) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<bellcast-bell>"))
+    page.goto("http://app.test/")
+    check = f"""async ([server, token]) => {{
+        document.querySelector("bellcast-bell").getToken = {get_token};
+        const {{ check }} = await import(`${{server}}/bellcast/check.js`);
+        return (await check({{ server, show: false }})).steps;
+    }}"""
+    steps = {one["step"]: one for one in page.evaluate(check, [owner.server.url, owner.server.token("checked")])}
+    assert steps["cors"]["state"] == "ok"
+    assert steps["token"]["state"] == state
+    assert detail in steps["token"]["detail"]
+    context.close()
+
+
+def test_check_requests_the_topics_of_the_bell_whose_names_have_commas(chromium: Browser, owner: Console) -> None:
+    token = owner.server.token("checked", topics=["orders,eu", "desk"])
+    bell = f"""<bellcast-bell token="{token}" topics='["orders,eu", "desk"]'></bellcast-bell>"""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body=f"<h1>App</h1>{bell}"))
+    page.goto("http://app.test/")
+    check = "async (server) => (await import(`${server}/bellcast/check.js`)).check({ server, show: false })"
+    steps = {one["step"]: one for one in page.evaluate(check, owner.server.url)["steps"]}
+    assert (steps["topics"]["state"], steps["topics"]["detail"]) == ("ok", "orders,eu, desk")
+    page.goto(f"{owner.server.url}/check")
+    page.get_by_label("Session token").fill(token)
+    page.get_by_label("Topics").fill('["orders,eu"]')
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator("#steps .ok").filter(has_text="topics")).to_contain_text("orders,eu")
+    context.close()
 
 
 def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:

@@ -80,6 +80,30 @@ def test_refused_topic_is_dispatched_to_the_page_and_warned_of_once(app, person,
     assert warnings == [f'Bellcast: the topic "secret" was refused: {message} See {link}']
 
 
+def test_debug_logs_the_connection_and_what_arrives_once(app, person, shop):
+    topic, texts = f"desk-{person}", []
+    shop.context.on(
+        "console", lambda message: texts.append(message.text) if message.text.startswith("[bellcast]") else None
+    )
+    page = shop.open(
+        f'<bellcast-bell token="{{token}}" topics="{topic}" debug></bellcast-bell>'
+        '<bellcast-toasts token="{token}" debug></bellcast-toasts>',
+        topics=[topic],
+    )
+    wait_live(page)
+    wait_until(lambda: page.evaluate("1") and "[bellcast] connected" in texts, lambda: str(texts))
+    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # answered after the first subscription
+    app.publish(topic, "moved", {"to": "done"})
+    wait_until(lambda: page.evaluate("1") and "moved" in texts[-1], lambda: str(texts))
+    app.notify(person, title="New order")
+    wait_until(lambda: page.evaluate("1") and texts[-1].startswith("[bellcast] notification"), lambda: str(texts))
+    shop.context.set_offline(offline=True)
+    wait_until(lambda: page.evaluate("1") and texts[-1] == "[bellcast] offline", lambda: str(texts))
+    shop.context.set_offline(offline=False)
+    wait_until(lambda: page.evaluate("1") and texts.count("[bellcast] connected") == 2, lambda: str(texts))
+    assert len([text for text in texts if "moved" in text]) == 1
+
+
 def test_missing_token_on_a_page_of_another_origin_is_warned_of_with_the_reason(foreign, bellcast_server):
     page, warnings = foreign(f'<bellcast-bell server="{bellcast_server.url}"></bellcast-bell>')
     wait_warning(page, warnings)

@@ -25,6 +25,14 @@ ORDERED = (
     "runs_in_state",
     "runs_of_workflow",
     "runs_of_recipient",
+    "runs_of_trigger",
+    "runs_page_last",
+    "runs_in_state_last",
+    "runs_of_workflow_last",
+    "runs_of_recipient_last",
+    "runs_of_trigger_last",
+    "jobs_dead_of_all",
+    "suppressions_of_all",
     "failed_messages",
     "failed_messages_of_all",
     "failed_runs",
@@ -39,6 +47,12 @@ ORDERED = (
     "audit_page",
     "audit_page_of_tenant",
 )
+# Lists with a filter by rows of another table, and the index that finds these.
+COMPARED = {
+    **dict.fromkeys(("messages_page", "messages_of_all", "messages_in_state", "messages_of_recipient"), "runs_pkey"),
+    **dict.fromkeys(("runs_page", "runs_of_all", "runs_in_state"), "messages_run"),
+    **dict.fromkeys(("runs_of_workflow", "runs_of_recipient", "runs_of_trigger"), "messages_run"),
+}
 # At most :limit rows are sorted by their group.
 GROUPED = (
     "message_causes",
@@ -66,7 +80,8 @@ def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
+async def explained(connection: asyncpg.Connection, name: str) -> dict[str, Any]:
+    """Return the plan of a statement for values that are not known."""
     body = statements.body(statements.load("postgres")[name])
     names = list(dict.fromkeys(statements.PARAMETER.findall(body)))
     numbered = statements.PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", body)
@@ -74,7 +89,12 @@ async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
     values = ", ".join(["NULL"] * len(names))
     ((text,),) = await connection.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE listed{f'({values})' if names else ''}")
     await connection.execute("DEALLOCATE listed")
-    return {node["Node Type"] for node in nodes(json.loads(text)[0]["Plan"])}
+    plan: dict[str, Any] = json.loads(text)[0]["Plan"]
+    return plan
+
+
+async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
+    return {node["Node Type"] for node in nodes(await explained(connection, name))}
 
 
 @pytest.fixture
@@ -92,6 +112,14 @@ async def inspector(clock: FakeClock) -> Any:
 async def test_lists_are_read_in_order_from_an_index(inspector: asyncpg.Connection) -> None:
     plans = {name: await plan_of(inspector, name) for name in ORDERED}
     assert {name: plan for name, plan in plans.items() if plan & {"Seq Scan", "Sort", "Incremental Sort"}} == {}
+
+
+async def test_rows_of_other_tables_are_compared_one_by_one(inspector: asyncpg.Connection) -> None:
+    for name, index in COMPARED.items():
+        plan = await explained(inspector, name)
+        assert "hashed SubPlan" not in json.dumps(plan), name
+        compared = [node for node in nodes(plan) if node.get("Parent Relationship") == "SubPlan"]
+        assert index in {inner.get("Index Name") for node in compared for inner in nodes(node)}, name
 
 
 async def test_causes_are_grouped_from_an_index(inspector: asyncpg.Connection) -> None:

@@ -100,6 +100,12 @@ async def test_early_receipt_is_applied_once_its_message_is_known(texts: Texts) 
     assert [group.kind for group in await texts.store.jobs.due(2**51)] == []
 
 
+async def test_early_receipt_of_a_tenants_provider_waits_as_the_tenants_job(texts: Texts) -> None:
+    for tenant in ("", "acme"):
+        await texts.receipts.take_receipt(KEY, tenant, Receipt("unknown", "delivered"))
+    assert sorted(group.tenant for group in await texts.store.jobs.due(2**51)) == ["", "acme"]
+
+
 async def test_reply_to_the_provider_of_a_tenant_changes_no_other_tenant(texts: Texts) -> None:
     for tenant in ("", *TENANTS):
         await texts.add_sent(tenant, f"of {tenant}")

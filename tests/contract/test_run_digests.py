@@ -6,11 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.ports import Store
+from bellcast.model import runs, step_counters
+from bellcast.model.step_counters import MAX_DEAD_RUNS, StepCounter
+from bellcast.ports import Job, Store
 from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit
-from bellcast.workflows import run as runs
-from bellcast.workflows import step_counters
-from bellcast.workflows.step_counters import StepCounter
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -155,6 +154,77 @@ async def test_failed_opening_run_takes_only_its_own_item_along(world: WorkflowW
     await world.advance(HOUR)
     assert await app.titles("alice") == ["2: 2 3 by "]
     assert await statuses(world, ids) == ["failed", "completed", "merged"]
+
+
+async def lease_opener(app: App, id: str, seconds: int = HOUR) -> Job:
+    """Lease the job of a run that waits for its digest."""
+    (job,) = await app.lease(app.now + seconds * 1000, app.now + (seconds + 1) * 1000, 10)
+    assert job.id == id
+    return job
+
+
+async def set_aside(app: App, job: Job) -> None:
+    await app.store.jobs.set_dead([msgspec.structs.replace(job, error="KeyError: 'x'")])
+
+
+async def test_opening_run_that_is_set_aside_takes_only_its_own_item_along(world: WorkflowWorld, app: App) -> None:
+    ids = [await comment(world, n, actor) for n, actor in ((1, "Ann"), (2, "Bob"), (3, "Mia"))]
+    await set_aside(app, await lease_opener(app, ids[0]))
+    assert await statuses(world, ids) == ["waiting", "waiting", "merged"]
+    await world.advance(HOUR - 1)
+    assert await app.titles("alice") == []
+    await world.advance(1)
+    assert await app.titles("alice") == ["2: 2 3 by Bob Mia"]
+    assert await statuses(world, ids) == ["waiting", "completed", "merged"]
+
+
+async def test_run_that_was_set_aside_and_is_retried_joins_the_digest_that_is_open(
+    world: WorkflowWorld, app: App
+) -> None:
+    ids = [await comment(world, n) for n in (1, 2, 3)]
+    await set_aside(app, await lease_opener(app, ids[0]))
+    world.clock.advance(60)
+    assert await app.store.jobs.revive("", ids[0], app.now)
+    await world.settle()
+    assert await statuses(world, ids) == ["waiting", "waiting", "merged"]  # until its time
+    await world.advance(HOUR)
+    assert await app.titles("alice") == ["3: 2 3 1 by "]
+    assert await statuses(world, ids) == ["merged", "completed", "merged"]
+
+
+async def test_digest_whose_runs_die_one_after_the_other_is_dropped(world: WorkflowWorld, app: App) -> None:
+    ids = [await comment(world, n) for n in range(1, MAX_DEAD_RUNS + 2)]
+    for id in ids[:MAX_DEAD_RUNS]:
+        await set_aside(app, await lease_opener(app, id))
+    assert await statuses(world, ids) == [*["waiting"] * MAX_DEAD_RUNS, "merged"]
+    await comment(world, 9)
+    await world.advance(HOUR)
+    assert await app.titles("alice") == ["1: 9 by "]
+
+
+async def test_lost_lease_of_an_opening_run_changes_no_digest(world: WorkflowWorld, app: App) -> None:
+    ids = [await comment(world, n) for n in (1, 2)]
+    lost = await lease_opener(app, ids[0])
+    await lease_opener(app, ids[0], HOUR + 1)
+    await set_aside(app, lost)
+    assert await statuses(world, ids) == ["waiting", "merged"]
+    assert not await app.store.jobs.is_dead("", ids[0])
+    await world.advance(HOUR + 2)
+    assert await app.titles("alice") == ["2: 1 2 by "]
+
+
+async def test_job_is_set_aside_although_its_digest_cannot_be_read(world: WorkflowWorld, app: App) -> None:
+    key, id = CounterKey("", "comments", "all", "alice", ""), await comment(world, 1)
+    counter = await world.store.runs.counter(key)
+    assert counter is not None
+    update = CounterUpdate(key=key, revision=counter.revision, body=b'{"runs":1}', run=id, expires_at=2**52)
+    run, _ = await world.run(id)
+    assert await world.store.runs.commit([RunCommit(run=run, now=app.now, counters=(update,))]) == [()]
+    await set_aside(app, await lease_opener(app, id))
+    assert await app.store.jobs.is_dead("", id)
+    await comment(world, 2)
+    await world.advance(HOUR)
+    assert await app.titles("alice") == ["1: 2 by "]
 
 
 async def test_digest_whose_listed_runs_are_gone_is_deleted(

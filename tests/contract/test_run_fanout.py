@@ -294,6 +294,15 @@ async def test_shared_fanout_leaves_runs_to_others_until_they_have_enough(
     assert await counts(world, second) == {"completed": RECIPIENTS}
 
 
+async def test_states_of_fanouts_are_found_by_id(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    ended = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.settle()
+    running = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    states = await world.store.runs.fanout_states([ended, running, "absent"])
+    assert states == {ended: "done", running: "running"}
+
+
 async def test_runs_of_all_tenants_are_listed_and_counted(
     store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,8 @@ async def test_dead_job_is_listed_until_it_is_revived_or_deleted(app: App) -> No
     assert await jobs.cancel(["a"]) == frozenset()
     assert [(one.id, one.error) for one in await jobs.dead("", "", 2)] == [("a", "bad a"), ("b", "bad b")]
     assert ids(await jobs.dead("", "b", 2)) == ["c"]
+    assert [(one.id, one.tenant) for one in await jobs.dead("*", "b", 9)] == [("c", ""), ("d", "acme")]
+    assert ids(await jobs.dead("*", "", 3)) == ["a", "b", "c"]
     assert [await jobs.is_dead(*one) for one in (("", "a"), ("acme", "a"), ("", "x"))] == [True, False, False]
     assert [await jobs.revive("acme", "a", 300), await jobs.delete_dead("acme", "a")] == [False, False]
     assert [await jobs.revive("", "a", 300), await jobs.revive("", "a", 300)] == [True, False]

@@ -264,6 +264,17 @@ async def test_suppressions_are_paged_in_order_and_compare_email_in_any_case(app
     assert await store.suppressions("other", ("", ""), 2) == []
 
 
+async def test_suppressions_of_all_tenants_are_paged_by_tenant(app: App) -> None:
+    store = app.store.messages
+    pairs = [("", "a@x.at"), ("", "b@x.at"), ("acme", "a@x.at"), ("globex", "a@x.at")]
+    for tenant, address in reversed(pairs):
+        await store.suppress(tenant, Suppression(channel="email", address=address, reason="manual", created_at=NOW))
+    found = await store.suppressions_of_all(("", "", ""), 3)
+    assert [(tenant, one.address) for tenant, one in found] == pairs[:3]
+    found = await store.suppressions_of_all(("acme", "email", "a@x.at"), 3)
+    assert [(tenant, one.address) for tenant, one in found] == pairs[3:]
+
+
 def waiting(number: int, **fields: Any) -> NewMessage:
     return message(number, state="held", reason="digest", due_at=NOW + 1000, **fields)
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bellcast.auth import keys
+from bellcast.errors import Conflict
 from bellcast.model.operators import AuditEntry, FieldChange, Operator, Passkey, Role
 from bellcast.ports import Store
 
@@ -42,6 +43,15 @@ async def test_setup_code_creates_one_owner_and_is_used_up(store: Store) -> None
     assert not await store.operators.use_setup_code(b"b", operator("mallory"), "hash", NOW)
     assert not await store.operators.add_setup_code(b"c", NOW + 1, NOW - 1)
     assert [one.name for one in await store.operators.all()] == ["alice"]
+
+
+async def test_setup_code_stays_if_the_name_is_taken(store: Store) -> None:
+    await store.operators.create(operator("1", "viewer", "alice"), "x")
+    await store.operators.add_setup_code(b"a", NOW + 1, NOW - 1)
+    with pytest.raises(Conflict):
+        await store.operators.use_setup_code(b"a", operator("2", name="alice"), "hash", NOW)
+    assert await store.operators.use_setup_code(b"a", operator("3", name="bob"), "hash", NOW)
+    assert sorted(one.name for one in await store.operators.all()) == ["alice", "bob"]
 
 
 async def test_setup_code_is_refused_when_wrong_or_expired(store: Store) -> None:

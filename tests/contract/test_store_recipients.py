@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.errors import Forbidden
 from bellcast.model import times
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
 from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
@@ -243,6 +244,23 @@ async def test_tenant_stores_name_and_settings(app: App) -> None:
     assert (renamed.name, renamed.settings, renamed.created_at, created) == (None, {}, tenant.created_at, False)
     default, _ = await put("", "Ours", {}, app.now)
     assert default.key is None
+
+
+async def test_tenant_is_not_written_if_its_check_fails(app: App) -> None:
+    put, get = app.store.recipients.put_tenant, app.store.recipients.tenant
+    before, _ = await put("acme", "Acme", {"weight": 2}, app.now)
+
+    def refuse(settings: dict[str, Any]) -> None:
+        raise Forbidden(str(settings))
+
+    with pytest.raises(Forbidden, match="weight"):
+        await put("acme", "Other", {}, app.now, check=refuse)
+    with pytest.raises(Forbidden):
+        await put("globex", None, {"weight": 2}, app.now, check=refuse)
+    assert (await get("acme"), await get("globex")) == (before, None)
+    checked: list[dict[str, Any]] = []
+    await put("acme", "Other", {"weight": 2}, app.now, check=checked.append)
+    assert checked == [{"weight": 2}]
 
 
 async def test_api_keys_are_stored_by_digest_and_revoked_once(app: App) -> None:

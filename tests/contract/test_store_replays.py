@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bellcast.channels.webhooks import JOB_KIND, WebhookDelivery
 from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
+from bellcast.model import runs
 from bellcast.ports import Job, MessageUpdate, NewMessage
 from bellcast.ports.replays import FailureQuery, ReplayStep
 from bellcast.ports.runs import StoredRun, TriggerRequest
@@ -17,7 +18,6 @@ from bellcast.ports.webhooks import WebhookEvent
 from bellcast.replays import FailureFilter, ReplayRunner
 from bellcast.replays import replays as replay_batches
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS
-from bellcast.workflows import run as runs
 from tests.clock import FakeClock
 from tests.contract.app import App
 
@@ -89,11 +89,13 @@ async def set_dead_delivery(app: App, id: str, webhook: str) -> None:
     await set_dead(app, id, kind=JOB_KIND, payload=payload)
 
 
-async def set_dead(app: App, id: str, tenant: str = "", kind: str = "broken", payload: bytes = b"{}") -> None:
+async def set_dead(
+    app: App, id: str, tenant: str = "", kind: str = "broken", payload: bytes = b"{}", error: str = "KeyError: 'x'"
+) -> None:
     jobs = app.store.jobs
     await jobs.add([Job(id=id, kind=kind, payload=payload, run_at=NOW, created_at=NOW, tenant=tenant)])
     leased = await app.lease(NOW, NOW, 100)
-    await jobs.set_dead([replace(one, error="KeyError: 'x'") for one in leased if one.id == id])
+    await jobs.set_dead([replace(one, error=error) for one in leased if one.id == id])
     await jobs.retry([one for one in leased if one.id != id])
 
 

@@ -66,6 +66,18 @@ async def test_hours_of_a_tenant_are_those_of_all_nodes(store: Store) -> None:
     assert await store.stats.tenant_page("acme", NOW, NOW + DAY, None, 1) is None
 
 
+async def test_sends_of_tenants_are_counted_over_hours_and_nodes(store: Store) -> None:
+    for node, hour, tenants in (("a", 0, {"acme": 5, "zoo": 1}), ("a", 1, {"acme": 2}), ("b", 1, {"acme": 1, "": 9})):
+        points = {tenant: StatsPoint(sends=sends) for tenant, sends in tenants.items()}
+        await store.stats.add(node, NOW + hour * HOUR_MS, StatsPoint(), KEEP, points)
+    some = ("acme", "", "absent")
+    assert await store.stats.tenant_sends(some, NOW, NOW + DAY, None, 3) == {"acme": 8, "": 9}
+    assert await store.stats.tenant_sends(some, NOW, NOW + DAY, "a", 3) == {"acme": 7}
+    assert await store.stats.tenant_sends(some, NOW + HOUR_MS, NOW + DAY, None, 3) == {"acme": 3, "": 9}
+    assert await store.stats.tenant_sends(some, NOW - DAY, NOW, None, 3) == {}
+    assert await store.stats.tenant_sends(some, NOW, NOW + DAY, None, 2) is None
+
+
 async def test_row_of_tenants_is_bounded_and_has_the_busiest(store: Store) -> None:
     busy = StatsPoint(connections=10**9, **dict.fromkeys(("requests", "sends", "publishes"), 10**9))
     for key, stored in (("t{}", MAX_TENANTS), ("t{}" + "\N{BELL}" * 60, 25)):

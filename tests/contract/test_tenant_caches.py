@@ -1,4 +1,4 @@
-"""Caches of each tenant's providers and webhooks in this process, on every store."""
+"""What this process keeps of each tenant's providers, webhooks and workflows, on every store."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bellcast.channels import webhooks
+from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import Webhooks
@@ -17,6 +18,7 @@ from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Store
 from bellcast.server import provider_registry
 from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 
 KEY = Encryption(b"key")
@@ -71,3 +73,20 @@ async def test_tenants_without_webhooks_do_not_fill_memory(
         assert not await sink.is_wanted(tenant, "message.sent")
     assert len(sink._known) <= 2
     assert await sink.is_wanted("acme", "message.sent")
+
+
+async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, clock: FakeClock) -> None:
+    """Its versions begin at 1 again: another node must not run the erased definition."""
+    here, there = WorkflowCatalog(store, clock), WorkflowCatalog(store, clock)
+
+    async def put(time: str) -> None:
+        workflow, _ = await here.put("acme", "booking", {"steps": [{"key": "later", "type": "delay", "for": time}]})
+        assert workflow.current.version == 1
+
+    await put("1h")
+    assert (await there.definition("acme", "booking", 1)).steps[0].fields["for"] == "1h"
+    while (await store.recipients.erase_tenant("acme", clock.now(), 100))[0]:
+        pass
+    await put("2h")
+    clock.advance(CACHE_SECONDS)
+    assert (await there.definition("acme", "booking", 1)).steps[0].fields["for"] == "2h"

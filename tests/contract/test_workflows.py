@@ -9,11 +9,11 @@ import pytest
 
 from bellcast.channels.routing import StepSend
 from bellcast.errors import Invalid, NotFound, Unavailable
+from bellcast.model import runs
 from bellcast.model.events import LiveEvent
 from bellcast.model.notifications import Audience
 from bellcast.ports import Response, SendRequest, Store
 from bellcast.ports.runs import RunCommit
-from bellcast.workflows import run as runs
 from bellcast.workflows import sources
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -24,7 +24,7 @@ import httpx
 from msgspec import Struct
 
 from bellcast.jobs.runner import SLOTS
-from bellcast.workflows.run import ENDED
+from bellcast.model.runs import ENDED
 from tests import engines
 from tests.faults.fast_time import ORIGIN_VARIABLE, SPEED_VARIABLE
 from tests.servers import START_TIMEOUT, ServerProcess

@@ -221,6 +221,23 @@ def test_large_packets_wait_for_a_slow_handler_outside_of_the_server(patient: Se
     assert echoes(patient)
 
 
+def test_packets_of_namespaces_that_were_left_wait_outside_of_the_server(patient: ServerProcess) -> None:
+    url, large = patient.url.replace("http", "ws") + WEBSOCKET, "x" * 900_000
+    with connect(url, max_queue=None) as connection, connect(url) as other:
+        connection.recv()
+        for _ in range(12):
+            connection.send("40")
+            until(connection, '42["auth"')
+            connection.send(f'42["count","{large}"]')
+            connection.send("41")
+        other.recv()
+        other.send("40")
+        until(other, '42["auth"')
+        other.send('421["most"]')
+        assert until(other, "431")[-1] in ("431[1]", "431[2]", "431[3]")
+    assert echoes(patient)
+
+
 @pytest.mark.parametrize("packet", ['40{"a":%s}', '42["message",%s]', '4210["message-with-ack",%s]', "430[%s]"])
 def test_deep_nesting_closes_the_connection(server: ServerProcess, packet: str) -> None:
     deep = "[" * 100_000 + "]" * 100_000

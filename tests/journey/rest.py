@@ -43,7 +43,8 @@ from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports import Context
-from bellcast.ports.server_settings import PusherTestRequest, TestReport
+from bellcast.ports.connection_tests import TestReport
+from bellcast.ports.server_settings import PusherTestRequest
 from bellcast.replays import Failures, ReplayRunner
 from bellcast.server.cluster_feed import ClusterFeed
 from bellcast.server.database_settings import GROUPS, DatabaseSettings

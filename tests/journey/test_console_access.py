@@ -35,6 +35,15 @@ async def test_setup_code_makes_the_first_owner_once(rest: Rest) -> None:
     assert refused(await rest.app.post("/v1/setup-codes"), 409, "conflict")
 
 
+async def test_setup_code_stays_valid_if_the_name_is_taken(rest: Rest) -> None:
+    viewer = {"name": "alice", "role": "viewer", "password": PASSWORD}
+    assert (await rest.app.post("/v1/operators", json=viewer)).status_code == 201
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    body = {"code": code, "name": "alice", "password": PASSWORD}
+    assert refused(await browser(rest).post("/v1/setup", json=body), 409, "conflict")
+    assert (await browser(rest).post("/v1/setup", json=body | {"name": "owner"})).status_code == 201
+
+
 async def test_setup_code_expires_after_a_day(rest: Rest) -> None:
     code = (await rest.app.post("/v1/setup-codes")).json()["code"]
     rest.clock.advance(DAY)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bellcast.auth.keys import SCOPES
+from bellcast.model.identities import Tenant
 from bellcast.workflows.yaml_text import YamlText
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
@@ -74,6 +75,23 @@ async def test_bound_operator_cannot_gain_tenants(rest: Rest) -> None:
     assert refused(await developer.get("/v1/recipients?tenant=acme"), 403, "forbidden")
     assert (await owner.patch(f"/v1/operators/{dev}", json={"role": "owner"})).status_code == 204
     assert (await developer.get("/v1/me")).json()["tenants"] is None
+
+
+async def test_bound_key_does_not_undo_a_limit_that_is_set_meanwhile(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound, read, settings = await bound_key(rest), rest.store.recipients.tenant, {"sends_per_day": 5}
+
+    async def read_before_the_limit(key: str) -> Tenant | None:
+        found = await read(key)
+        monkeypatch.undo()
+        assert (await rest.app.put("/v1/tenants/acme", json={"settings": settings})).status_code == 201
+        return found
+
+    monkeypatch.setattr(rest.store.recipients, "tenant", read_before_the_limit)
+    assert refused(await bound.put("/v1/tenants/acme", json={"name": "Acme"}), 403, "forbidden")
+    tenant = (await rest.app.get("/v1/tenants/acme")).json()
+    assert (tenant["name"], tenant["settings"]) == (None, settings)
 
 
 async def test_empty_bound_is_no_tenant(rest: Rest) -> None:

@@ -95,8 +95,9 @@ def test_stale_revision_is_a_conflict_and_a_dry_run_changes_nothing(server: Serv
 
 def test_wrong_values_are_refused_together(server: ServerProcess) -> None:
     body = {"set": {"origins": "not an origin", "limit_title": "-1", "host": "0.0.0.0", "limit_to": ""}}
+    body["set"]["limit_replay"] = "9" * 30
     errors = {one["field"] for one in change(server, **body).json()["errors"]}
-    assert errors == {"set.origins", "set.limit_title", "set.host", "set.limit_to"}
+    assert errors == {"set.origins", "set.limit_title", "set.host", "set.limit_to", "set.limit_replay"}
 
 
 def test_value_that_could_not_be_changed_back_or_has_a_password_is_refused(server: ServerProcess) -> None:

@@ -386,8 +386,8 @@ async def test_dry_run_of_a_trigger_plans_its_channels(tmp_path: Path) -> None:
     ]
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)
-        await client.put("/v1/recipients/alice/preferences", json={"workflows": {"booking": {"email": False}}})
         await client.put("/v1/workflows/booking", json={"steps": steps, "type": "booking"})
+        await client.put("/v1/recipients/alice/preferences", json={"workflows": {"booking": {"email": False}}})
         trigger = "/v1/workflows/booking/trigger?dry_run=true"
         planned = await client.post(trigger, json={"to": ["alice", "bob"]})
         assert planned.status_code == 200, planned.text

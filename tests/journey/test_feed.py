@@ -16,11 +16,12 @@ from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api import live_feed
 from bellcast.api.live_feed import REAUTHORIZE_MS
+from bellcast.errors import Unavailable
 from bellcast.model.asgi import AsgiMessage
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import IS_WEBSOCKET, STATE
 from bellcast.server.cluster_feed import MAX_WATCHERS
-from bellcast.server.request_feed import MAX_LISTED_KEY
+from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
 from tests.contract.test_broker import wait_until
 from tests.journey import rest as rests
 from tests.journey.operators import set_up, signed_in
@@ -89,6 +90,27 @@ def test_connection_is_seen_from_connect_to_disconnect(bellcast_server: ServerPr
     assert {one["connection"] for one in kinds.values()} == {ready["connection"]}
     assert kinds["subscribe"]["topic"] == "feed-room"
     assert kinds["disconnect"]["detail"]["reason"]
+
+
+def test_refused_topics_are_events_of_the_connection(bellcast_server: ServerProcess) -> None:
+    many = ["feed-own", *(f"feed-foreign-{number}" for number in range(MAX_REFUSED_TOPICS + 5))]
+    with watching(bellcast_server, recipient=f"{KEY}-topics", kind="refused") as found:
+        for topics in ("feed-own,feed-secret", "feed-own", ",".join(many)):
+            claims = {"topics": ["feed-own"]}
+            with websocket(bellcast_server, f"{KEY}-topics", topics=topics, claims=claims) as client:
+                ready = client.until("ready")
+                refused = [one["topic"] for one in ready["refused"]][:MAX_REFUSED_TOPICS]
+                seen = [next(found) for _ in refused]
+                assert [one["topic"] for one in seen] == refused
+                assert {one["connection"] for one in seen} <= {ready["connection"]}
+        with websocket(bellcast_server, f"{KEY}-topics") as client:
+            ready = client.until("ready")
+            for ref, topic in enumerate(("feed-last", "not a topic")):
+                client.send("subscribe", ref=ref, topics=[topic])
+            last, invalid = next(found), next(found)
+    assert (last["topic"], last["connection"]) == ("feed-last", ready["connection"])
+    assert (last["detail"]["code"], last["detail"]["protocol"]) == ("forbidden", "native")
+    assert (invalid["topic"], invalid["detail"]["code"]) == ("not a topic", "invalid")
 
 
 def test_publish_to_two_connections_is_one_event(bellcast_server: ServerProcess) -> None:
@@ -286,6 +308,18 @@ async def test_watch_ends_when_the_role_of_its_operator_changes(tmp_path: Path) 
         await rest.send("alice")
         (ended,) = [one for one in events(iter((await answer).text.splitlines())) if one["event"] == "end"]
         assert ended["code"] == "forbidden"
+
+
+async def test_watch_that_cannot_be_audited_keeps_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: Any) -> None:
+        raise Unavailable("The store is full.")
+
+    async with rests.opened(tmp_path) as rest:
+        await set_up(rest)
+        support = await signed_in(rest, "sam", "support")
+        monkeypatch.setattr(rest.store.operators, "record", fail)
+        assert rests.refused(await support.get("/v1/feed"), 503, "unavailable")
+        assert not rest.feed.is_watched
 
 
 async def test_failure_after_the_accept_of_a_websocket_sends_no_http_response(

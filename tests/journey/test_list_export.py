@@ -11,10 +11,14 @@ import pytest
 
 from bellcast.api import list_export
 from bellcast.api.app import HANDLERS
+from tests.contract.app import App
+from tests.contract.test_store_replays import set_dead
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, refused
 
 CSV, NDJSON = {"accept": "text/csv"}, {"accept": "application/x-ndjson"}
+# Lists that grow with each request, or whose numbers change by themselves.
+CHANGING = {"/v1/audit", "/v1/nodes", "/v1/requests"}
 EXPORTED = [endpoint.path for endpoint in HANDLERS if endpoint.operation.is_exported]
 
 
@@ -63,9 +67,52 @@ async def test_search_of_a_rare_item_continues_in_the_export(rest: Rest, monkeyp
 @pytest.mark.parametrize("path", EXPORTED)
 async def test_empty_export_has_a_header_and_wrong_filters_are_refused(rest: Rest, path: str) -> None:
     header = (await rest.app.get(path, headers=CSV)).text.partition("\r\n")[0].split(",")
-    assert header[0] in ("id", "key", "topic")
+    assert {"id", "key", "topic", "address", "revision"} & set(header)
     assert refused(await rest.app.get(path, params={"limit": 0}, headers=CSV), 422, "invalid")
     assert refused(await rest.app.get(path, params={"surprise": 1}, headers=CSV), 422, "invalid")
+
+
+async def test_exports_have_the_rows_of_the_list_and_no_secret(rest: Rest, cheap_hashes: None) -> None:
+    await set_up(rest)
+    hook = {"url": "https://app.example.com/hook", "events": ["message.sent"]}
+    created = [
+        (await rest.app.post(path, json=body)).json()
+        for path, body in (
+            ("/v1/keys", {"name": "shop", "scopes": ["send"]}),
+            ("/v1/webhooks", hook),
+            ("/v1/pusher-apps", {"name": "shop"}),
+        )
+    ]
+    secrets = [created[0]["key"], created[1]["secret"], created[2]["secret"], "hunter2"]
+    for path, body in (
+        ("providers/mail", {"channel": "email", "url": "smtp://shop:hunter2@mail.example.com:587?from=a@example.com"}),
+        ("templates/t", {"inbox": {"title": "Hello"}}),
+        ("types/t", {"name": "T"}),
+        ("workflows/w", {"steps": [{"key": "end", "type": "stop"}]}),
+        ("schedules/s", {"cron": "0 8 * * 1", "notification": {"to": "alice", "title": "Hello"}}),
+        ("suppressions/email/alice@example.com", {}),
+    ):
+        assert (await rest.app.put(f"/v1/{path}", json=body)).status_code == 201, path
+    assert (await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "99"}})).status_code == 200
+    await set_dead(App(rest.store, rest.clock), "dead")
+    assert (await rest.app.post("/v1/replays", json={"filter": {}})).status_code == 202
+    for path in EXPORTED:
+        exports = [await rest.app.get(path, headers=headers) for headers in (CSV, NDJSON)]
+        assert not any(secret in export.text for secret in secrets for export in exports), path
+        page = (await rest.app.get(path, params={"limit": 200})).json()
+        if path not in CHANGING:
+            listed = next(value for value in page.values() if isinstance(value, list))
+            assert items(exports[1]) == listed, path
+            assert len(rows(exports[0])) == len(listed), path
+    for path in ("keys", "webhooks", "pusher-apps", "providers", "operators", "templates", "jobs", "replays", "nodes"):
+        assert items(await rest.app.get(f"/v1/{path}", headers=NDJSON)), path
+
+
+@pytest.mark.parametrize("role", ["support", "viewer"])
+async def test_roles_that_read_lists_export_none(rest: Rest, cheap_hashes: None, role: str) -> None:
+    operator = await signed_in(rest, "sue", role)
+    for path in EXPORTED:
+        assert refused(await operator.get(path, headers=CSV), 403, "forbidden"), path
 
 
 async def test_exports_are_audited_and_need_a_role(rest: Rest) -> None:

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from bellcast.api.app import HANDLERS
+from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times
+from bellcast.model.stats import HOUR_MS, STORED_MS, StatsPoint
+from bellcast.ports import Document
 from tests.journey.operators import set_up
 from tests.journey.rest import Caller, Rest, refused
 
@@ -69,6 +72,28 @@ async def test_tenants_operators_and_apps_are_those_of_the_tenant(rest: Rest) ->
     assert refused(await bound.get("/v1/tenants?tenant=globex"), 403, "forbidden")
 
 
+async def test_sends_of_today_are_counted_by_the_budget_or_by_the_statistics(rest: Rest) -> None:
+    # Noon, so that no hour below is of another day.
+    rest.clock.advance((DAY_MS * 3 // 2 - rest.clock.now() % DAY_MS) / 1000)
+    now, nothing = rest.clock.now(), StatsPoint()
+    await rest.send("alice", tenant="acme")
+    await rest.send(["ann", "ben"], tenant="acme")
+    await rest.app.put("/v1/tenants/idle", json={})
+    await rest.app.put("/v1/tenants/zoo", json={"settings": {"sends_per_day": 100}})
+    await rest.send("alice", tenant="zoo")
+    await rest.store.recipients.add_usage(now // DAY_MS, {"zoo": 7})
+    for node, at, sends in (
+        ("node", now, 1),  # of this process, which has counted more since
+        ("node", now - HOUR_MS, 10),
+        ("other", now, 100),
+        ("other", now - DAY_MS, 1_000),
+    ):
+        await rest.store.stats.add(node, at, nothing, STORED_MS, {"acme": StatsPoint(sends=sends)})
+    counted = dict(zip(*[await found(rest.app, "/v1/tenants", field) for field in ("key", "sends_today")], strict=True))
+    assert (counted["acme"], counted["zoo"]) == (112, 7)
+    assert not counted["idle"]
+
+
 async def test_revisions_are_filtered_by_their_time(rest: Rest) -> None:
     for number in range(4):
         rest.clock.advance(60)
@@ -89,3 +114,20 @@ async def test_nodes_have_pages(rest: Rest) -> None:
     (id,) = await found(rest.app, "/v1/nodes", "id", limit=1, tenant="acme")
     assert await found(rest.app, "/v1/nodes", "id", after=id) == []
     assert await found(rest.app, "/v1/nodes", "id", to="2020-01-01T00:00:00Z") == []
+
+
+async def test_revisions_after_one_that_does_not_exist_cost_no_reads(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (
+        await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "100"}})
+    ).status_code == 200
+    reads, get = [], rest.store.documents.get
+
+    async def count(*place: str) -> Document | None:
+        assert len(reads) < 100
+        reads.append(place)
+        return await get(*place)
+
+    monkeypatch.setattr(rest.store.documents, "get", count)
+    assert await found(rest.app, "/v1/settings/history", "revision", after="999999999") == [1]

@@ -380,6 +380,16 @@ async def test_discovery_document_of_another_issuer_is_refused(
         assert "another issuer" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("url", ["https://[", "javascript:alert(1)"])
+async def test_authorization_endpoint_that_is_no_url_is_refused(
+    rest: Rest, provider: IdentityProvider, url: str
+) -> None:
+    document = provider.discovery | {"authorization_endpoint": url}
+    provider.answers["/.well-known/openid-configuration"] = (200, json.dumps(document).encode())
+    response = await browser(rest).post("/v1/session/oidc", json={})
+    assert "is not a URL" in response.json()["detail"]
+
+
 async def test_endpoints_of_the_discovery_document_pass_the_guard(rest: Rest, provider: IdentityProvider) -> None:
     document = provider.discovery | {"token_endpoint": "http://169.254.169.254/latest/meta-data"}
     provider.answers["/.well-known/openid-configuration"] = (200, json.dumps(document).encode())
@@ -464,6 +474,7 @@ async def test_old_sign_in_at_the_provider_is_no_verification(rest: Rest, provid
     assert "signed in again" in reason(await sign_in(rest, client, reauthenticate=True), 401)
     provider.claims = {"auth_time": None}
     assert "signed in again" in reason(await sign_in(rest, client, reauthenticate=True), 401)
+    assert (await rest.app.get("/v1/operators")).json()["operators"] == []
 
 
 async def test_person_of_the_provider_has_no_second_factor_here(rest: Rest, provider: IdentityProvider) -> None:

@@ -41,6 +41,7 @@ async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> 
             "tenant": None,
             "channel": "sms",
             "url": f"twilio://…@{vendor.host}",
+            "secret": {"set": True, "hint": "…"},
             "priority": 0,
             "rate": 5.0,
             "concurrency": 10,
@@ -243,24 +244,55 @@ async def test_tenants_own_provider_replaces_the_projects(tmp_path: Path) -> Non
         assert (await client.get("/v1/providers/env-sms-1?tenant=acme")).json()["tenant"] is None
 
 
+def works(tested: httpx.Response) -> bool:
+    """Whether the response to a test is that of a provider that works."""
+    result = tested.json()
+    return (result["ok"], result["error"], result["state"]) == (True, None, "ok")
+
+
 async def test_provider_can_be_tested(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, SMS=twilio_url(vendor)) as (_, client):
         vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
-        assert (await client.post("/v1/providers/env-sms-1/test")).json() == {"ok": True, "error": None}
+        assert works(await client.post("/v1/providers/env-sms-1/test"))
         vendor.answers += [answer(401, {"message": "Authenticate"})]
-        assert (await client.post("/v1/providers/env-sms-1/test", json={})).json() == {
-            "ok": False,
-            "error": "401: Authenticate",
-        }
+        refused = (await client.post("/v1/providers/env-sms-1/test", json={})).json()
+        assert (refused["ok"], refused["error"]) == (False, "401: Authenticate")
         vendor.default = answer(201, {"sid": "SM1"})
         tested = await client.post("/v1/providers/env-sms-1/test", json={"to": NUMBER})
-        assert tested.json()["ok"] is True
+        assert works(tested)
         assert vendor.requests[-1].form["To"] == NUMBER
         vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
         planned = await client.post("/v1/providers/env-sms-1/test?dry_run=true", json={"to": NUMBER})
-        assert planned.json() == {"ok": True, "error": None}
+        assert works(planned)
         assert "To" not in vendor.requests[-1].form
         assert (await client.post("/v1/providers/none/test")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("channel", "to"),
+    [
+        ("email", "a@example.com\r\nBcc: b@example.com"),
+        ("email", "a@example.com, b@example.com"),
+        ("sms", "+431\r\n"),
+        ("sms", ""),
+    ],
+)
+async def test_address_of_a_test_is_checked(tmp_path: Path, channel: str, to: str) -> None:
+    async with (
+        smtp_server() as mailbox,
+        vendor_server() as vendor,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1,::1") as (_, client),
+    ):
+        email = f"smtp://localhost:{mailbox.port}?from=bells@example.com&tls=off"
+        values = {"channel": channel, "url": email if channel == "email" else twilio_url(vendor)}
+        assert (await client.put("/v1/providers/p", json=values)).status_code == 201
+        for body in ({"to": to}, {"to": to, "values": values}):
+            for query in ("", "?dry_run=true"):
+                refused = await client.post(f"/v1/providers/p/test{query}", json=body)
+                assert refused.status_code == 422, refused.text
+                assert [error["field"] for error in refused.json()["errors"]] == ["to"]
+        assert (mailbox.received, vendor.requests) == ([], [])
+        assert (await client.post("/v1/providers/none/test", json={"to": to})).status_code == 404
 
 
 async def test_simulated_message_is_released_to_a_provider(tmp_path: Path) -> None:
@@ -302,12 +334,12 @@ async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatc
                 f"/v1/providers/{key}/test", json={"values": {"channel": "sms", "url": url}, **body}
             )
 
-        assert (await tested(twilio_url(vendor))).json() == {"ok": True, "error": None}
+        assert works(await tested(twilio_url(vendor)))
         assert (await client.get("/v1/providers/texts")).status_code == 404
         await put(client, "texts", twilio_url(vendor))
         token = vendor.requests[-1].headers["authorization"]
         for url in (f"twilio://…@{vendor.host}", f"twilio://…@{vendor.host}?from=%2B12025550124&tls=off"):
-            assert (await tested(url)).json() == {"ok": True, "error": None}
+            assert works(await tested(url))
             assert vendor.requests[-1].headers["authorization"] == token
         sent = len(vendor.requests), len(other.requests)
         # To another server, without TLS, through another vendor, without stored credentials.

@@ -100,6 +100,28 @@ async def test_announcements_are_listed_with_their_audience(rest: Rest) -> None:
     assert await titles(rest) == []
 
 
+async def test_rows_have_the_fields_of_the_item_without_its_timeline(rest: Rest) -> None:
+    await rest.app.put("/v1/topics/news/subscriptions/alice", json={})
+    ids = {
+        "notifications": [await rest.send("alice", "to Alice")],
+        "announcements": [
+            await rest.send({"topic": "news"}, "to the bell"),
+            await rest.send({"topic": "news"}, "by e-mail too", channels=["inbox", "email"]),
+        ],
+    }
+    for name, created in ids.items():
+        listed = (await rest.app.get(f"/v1/{name}")).json()[name]
+        assert [one["id"] for one in listed] == created[::-1]
+        for one in listed:
+            item = (await rest.app.get(f"/v1/notifications/{one['id']}")).json()
+            assert {**one, "timeline": item["timeline"]} == item
+    (direct,) = (await rest.app.get("/v1/notifications")).json()["notifications"]
+    assert (direct["recipient"], direct["audience"], direct["fanout"]) == ("alice", None, None)
+    late, early = (await rest.app.get("/v1/announcements")).json()["announcements"]
+    assert [one["recipient"] for one in (late, early)] == [None, None]
+    assert (late["fanout"], early["fanout"]) == ("running", None)
+
+
 async def test_announcements_are_filtered_by_tag_and_by_the_rows_of_an_inbox(rest: Rest) -> None:
     await rest.recipient("alice", tenant="acme").get("/v1/inbox")
     await rest.send({"all": True, "tenant": "*"}, "everyone", tags=["site, shop", "news"])

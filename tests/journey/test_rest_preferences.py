@@ -53,6 +53,45 @@ async def test_wrong_entry_is_named(rest: Rest, document: dict[str, Any], field:
     assert list(fields(await rest.app.put("/v1/preference-defaults", json=document))) == [field]
 
 
+OFF = {"email": False}
+OWN_OF_ALICE, DEFAULTS_OF_ACME = "/v1/preferences", f"{DEFAULTS}?tenant=acme"
+
+
+@pytest.mark.parametrize("path", [OWN, OWN_OF_ALICE, DEFAULTS, DEFAULTS_OF_ACME])
+async def test_unknown_workflow_is_named(rest: Rest, path: str) -> None:
+    caller = rest.recipient("alice") if path == OWN_OF_ALICE else rest.app
+    steps = [{"key": "bell", "type": "inbox", "title": "Hi"}]
+    assert (await rest.app.put("/v1/workflows/order", json={"steps": steps})).status_code == 201
+    document = {"workflows": {"order": OFF}}
+    wrong = {"workflows": {"order": OFF, "odrer": OFF, "orders": None}}
+    for method in ("PUT", "PATCH"):
+        for query in ("", "&dry_run=true" if "?" in path else "?dry_run=true"):
+            refused = await caller.request(method, path + query, json=wrong)
+            assert (refused.status_code, list(fields(refused))) == (422, ["workflows.odrer"])
+        assert (await caller.request(method, path, json=document)).status_code == 200
+    # The switches of a deleted workflow may stay and be removed, and not return.
+    assert (await rest.app.delete("/v1/workflows/order")).status_code == 204
+    stored = (await caller.get(path)).json()
+    assert stored["workflows"] == document["workflows"]
+    assert (await caller.request("PUT", path, json=stored)).status_code == 200
+    assert (await caller.request("PATCH", path, json={"workflows": {"order": {"sms": False}}})).status_code == 200
+    assert (await caller.request("PATCH", path, json={"workflows": {"order": None}})).status_code == 200
+    assert list(fields(await caller.request("PATCH", path, json=document))) == ["workflows.order"]
+
+
+async def test_workflow_of_a_tenant_is_known_there_only(rest: Rest) -> None:
+    steps = [{"key": "bell", "type": "inbox", "title": "Hi"}]
+    assert (await rest.app.put("/v1/workflows/own?tenant=acme", json={"steps": steps})).status_code == 201
+    document = {"workflows": {"own": OFF}}
+    assert (await rest.app.put(f"{OWN}?tenant=acme", json=document)).status_code == 200
+    assert list(fields(await rest.app.put(f"{OWN}?tenant=globex", json=document))) == ["workflows.own"]
+
+
+async def test_error_names_ten_unknown_workflows_at_most(rest: Rest) -> None:
+    document = {"workflows": {f"w{number}": OFF for number in range(20)}}
+    assert list(fields(await rest.app.put(OWN, json=document))) == [f"workflows.w{number}" for number in range(10)]
+
+
 async def test_links_set_the_time(rest: Rest) -> None:
     page = (await rest.app.post("/v1/recipients/alice/preferences-link")).json()["url"]
     token = unsubscribe.token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news"))

@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from bellcast.model.runs import RunState, StepState, encode
 from bellcast.ports.runs import RunCommit
-from bellcast.workflows.run import RunState, StepState, encode
 from tests.journey.rest import Rest, fields, refused
 
 STEPS = [

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.contract.app import App
 from tests.contract.test_store_messages import message
+from tests.contract.test_store_replays import set_dead
 from tests.journey import operators
 from tests.journey.rest import Rest, refused
 
@@ -19,7 +21,7 @@ CONTENT = {
 }
 LISTS = [
     *("notifications", "announcements", "recipients", "tenants", "topics", "messages", "runs", "connections"),
-    *("failures", "failures/causes"),
+    *("failures", "failures/causes", "workflows", "templates", "providers", "jobs", "replays"),
 ]
 
 
@@ -40,6 +42,13 @@ async def filled(rest: Rest, cheap_hashes: None) -> Rest:
     await rest.app.put("/v1/workflows/w", json={"steps": steps}, params=of)
     started = await rest.app.post("/v1/workflows/w/trigger", json={"to": "alice", "data": {"a": MARK}}, params=of)
     assert started.status_code == 202, started.text
+    email = {"subject": MARK, "html": f"<p>{MARK}</p>"}
+    template = {"inbox": {"title": MARK}, "email": email, "translations": {"de": {"email": email}}}
+    assert (await rest.app.put("/v1/templates/t", json=template, params=of)).status_code == 201
+    provider = {"channel": "email", "url": f"smtp://{MARK}:{MARK}@mail.example.com?from={MARK}@example.com"}
+    assert (await rest.app.put("/v1/providers/p", json=provider, params=of)).status_code == 201
+    await set_dead(App(rest.store, rest.clock), "dead", "acme", error=f"KeyError: {MARK}")
+    assert (await rest.app.post("/v1/replays", json={"filter": {"kind": "job"}}, params=of)).status_code == 202
     return rest
 
 
@@ -62,12 +71,21 @@ async def test_viewer_lists_everything_without_its_content(filled: Rest, tenant:
     assert found["notifications"]["notifications"][0]["recipient"] == "alice"
     assert found["messages"]["messages"][0]["state"] == "queued"
     assert found["runs"]["runs"][0]["workflow"] == "w"
-    assert all(found[name][name] for name in LISTS[:7])
+    assert all(found[name][name] for name in (*LISTS[:7], *LISTS[-5:]))
+    assert found["workflows"]["workflows"] == [
+        {"key": "w", "tenant": "acme", "version": 1, "active": True, "steps": []}
+    ]
+    (template,) = found["templates"]["templates"]
+    assert (template["email"], template["translations"]) == ({}, {})
+    assert found["providers"]["providers"][-1]["url"] == "smtp://…@mail.example.com"
+    assert [(one["id"], one["error"]) for one in found["jobs"]["jobs"]] == [("dead", None)]
 
 
 async def test_viewer_opens_no_object_and_exports_no_list(filled: Rest) -> None:
     viewer = await operators.signed_in(filled, "vera", "viewer")
-    for name in LISTS[:-1]:
+    for name in LISTS:
+        if name == "failures/causes":
+            continue
         for media_type in ("text/csv", "application/x-ndjson"):
             export = await viewer.get(f"/v1/{name}", headers={"accept": media_type})
             assert refused(export, 403, "forbidden")
@@ -76,8 +94,10 @@ async def test_viewer_opens_no_object_and_exports_no_list(filled: Rest) -> None:
         f"notifications/{rows[0]['id']}",
         "recipients/alice",
         "tenants/acme",
-        "templates",
-        "workflows",
+        "templates/t",
+        "workflows/w",
+        "providers/p",
+        "types",
         "requests",
     ):
         assert refused(await viewer.get(f"/v1/{path}"), 403, "forbidden"), path

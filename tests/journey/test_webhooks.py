@@ -19,12 +19,12 @@ from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.jobs import JobRunner, SetAside
 from bellcast.model.ids import Ids
+from bellcast.model.runs import RunStatus
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Job, Response
 from bellcast.server.app import App
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
-from bellcast.workflows.run import RunStatus
 from tests.clock import FakeClock
 from tests.journey.channels_app import app, eventually, session_of
 from tests.vendor_server import HANG, Request, VendorServer, answer, vendor_server

@@ -166,6 +166,8 @@ def test_setting_is_parsed(name: str, text: str, place: str, value: object) -> N
         ("ORIGINS", "https://a.example/shop", "origins such as"),
         ("ORIGINS", "*", "origins such as"),
         ("LIMIT_KEY", "many", "a whole number"),
+        ("LIMIT_REPLAY", "9" * 20, "a whole number"),
+        ("TOPIC_HISTORY", "*=2m/3000000000", "a comma-separated list"),
     ],
 )
 def test_wrong_value_is_reported_with_the_expected_form(name: str, text: str, expected: str) -> None:

@@ -1,6 +1,6 @@
 """Metrics over time: samples, stored minutes, and values of an interval."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 from tests.clock import FakeClock
@@ -50,6 +50,11 @@ class Recorded:
         self, tenant: str, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]] | None:
         return None
+
+    async def tenant_sends(
+        self, tenants: Collection[str], since: int, until: int, node: str | None, limit: int
+    ) -> dict[str, int] | None:
+        return dict.fromkeys(tenants, 5) if self.is_available else None
 
     async def sample(self, count: int, seconds: float = 10) -> None:
         for _ in range(count):
@@ -182,3 +187,13 @@ def test_counted_tenants_are_bounded_and_the_busiest_are_kept() -> None:
         count(counts, event("send", "busy"))
     assert len(counts.busiest()) == MAX_COUNTED
     assert next(iter(counts.busiest().items())) == ("busy", StatsPoint(sends=5 * MAX_COUNTED))
+
+
+async def test_sends_of_today_have_those_that_are_not_stored_yet() -> None:
+    recorded = Recorded()
+    recorded.tenants.count_simple("send", "acme", 8)
+    recorded.tenants.count_simple("send", "zoo", 1)
+    # Of each tenant, 5 sends are stored, all of them by this node in this hour; of `zoo`, it has begun to count again.
+    assert await recorded.recorder.sends_today(["acme", "zoo", "idle"]) == {"acme": 8, "zoo": 5, "idle": 5}
+    recorded.is_available = False
+    assert await recorded.recorder.sends_today(["acme"]) == {}

@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+from collections import Counter
 
 import bellcast
 from bellcast.calls import Call
 
 handlers = bellcast.Handlers(namespaces=["/custom", re.compile(r"/room-\d+")])
+concurrent = Counter(now=0, most=0)  # calls of `count`
 
 
 @handlers.on("connect")
@@ -28,3 +30,17 @@ async def message_with_ack(call: Call) -> tuple[object, ...]:
 async def slowly(call: Call) -> int:
     await asyncio.sleep(0.3)
     return len(call.args)
+
+
+@handlers.on("count")
+async def count(call: Call) -> None:
+    """Count how many of these calls run at the same time."""
+    concurrent["now"] += 1
+    concurrent["most"] = max(concurrent.values())
+    await asyncio.sleep(0.3)
+    concurrent["now"] -= 1
+
+
+@handlers.on("most")
+async def most(call: Call) -> int:
+    return concurrent["most"]

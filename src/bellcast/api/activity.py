@@ -6,14 +6,14 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, list_positions, notifications, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api import context, list_positions, notifications, request_body, responses, tenant_pages, viewers
 from bellcast.api.list_limit import ListLimit
+from bellcast.api.notifications import ListedNotification
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, Invalid
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.notifications import Audience, Notification
 from bellcast.model.operators import ROLES
 from bellcast.ports import SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
@@ -34,20 +34,6 @@ class SentItemsQuery(TimeRangeQuery, frozen=True, kw_only=True):
     after: str | None = None
 
 
-class ListedNotification(Notification, frozen=True, kw_only=True):
-    """A notification as the server side sees it, without its timeline."""
-
-    recipient: str | None
-    tenant: str | None
-
-
-class ListedAnnouncement(Notification, frozen=True, kw_only=True):
-    """An announcement, without its timeline."""
-
-    tenant: str | None
-    audience: Audience
-
-
 class NotificationPage(Struct, frozen=True):
     """A page of notifications. Pass `next` as `after` for older ones. If `scanned_until` is not null, the search
     stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
@@ -62,7 +48,7 @@ class AnnouncementPage(Struct, frozen=True):
     """A page of announcements. Pass `next` as `after` for older ones, or `scanned_until`, if it is not null, to search
     further. Only the first page has a `total`."""
 
-    announcements: list[ListedAnnouncement]
+    announcements: list[ListedNotification]
     next: str | None
     scanned_until: str | None
     total: ListTotal | None = None
@@ -86,11 +72,12 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     Notifications to named recipients, newest first. The filters can be combined. One request examines at most 20,000
     rows."""
     query = request_body.query(request, SentItemsQuery)
-    wanted, sends = _sent_query(request, query), context.of(request).engines.store.sends
+    engines = context.of(request).engines
+    wanted, sends = _sent_query(request, query), engines.store.sends
     found = await _pages(request, sends.notifications, wanted)
     total = await _total(request, query, sends.count_notifications, wanted, found)
     shown, following = _shown(found, query.limit)
-    listed = [_notification(one) for one in shown]
+    listed = await notifications.listed(engines, shown)
     return responses.json(viewers.page_for(request, NotificationPage(listed, following, found.scanned_until, total)))
 
 
@@ -114,11 +101,12 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, SentItemsQuery)
     if query.state is not None and query.recipient is None:
         raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
-    wanted, sends = _sent_query(request, query), context.of(request).engines.store.sends
+    engines = context.of(request).engines
+    wanted, sends = _sent_query(request, query), engines.store.sends
     found = await _pages(request, sends.announcements, wanted)
     total = await _total(request, query, sends.count_announcements, wanted, found)
     shown, following = _shown(found, query.limit)
-    listed = [_announcement(one) for one in shown]
+    listed = await notifications.listed(engines, shown)
     return responses.json(viewers.page_for(request, AnnouncementPage(listed, following, found.scanned_until, total)))
 
 
@@ -168,16 +156,6 @@ def _sent_query(request: ApiRequest, query: SentItemsQuery) -> SentQuery:
 def _shown(page: ListScan[SentItem], limit: int) -> tuple[list[SentItem], str | None]:
     shown = page.rows[:limit]
     return shown, shown[-1].notification.id if len(page.rows) > limit else None
-
-
-def _notification(item: SentItem) -> ListedNotification:
-    fields = msgspec.structs.asdict(item.notification)
-    return ListedNotification(**fields, recipient=item.recipient, tenant=tenants.outside(item.tenant))
-
-
-def _announcement(item: SentItem) -> ListedAnnouncement:
-    fields = msgspec.structs.asdict(item.notification)
-    return ListedAnnouncement(**fields, tenant=tenants.outside(item.tenant), audience=notifications.audience_of(item))
 
 
 HANDLERS = (notification_page, announcement_page)

@@ -122,7 +122,13 @@ async def setup_state(request: ApiRequest) -> ASGIApp:
     return responses.json(SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.name))
 
 
-@public_operation("POST", "/v1/setup", body=SetupRequest, response_types={201: Account})
+@public_operation(
+    "POST",
+    "/v1/setup",
+    body=SetupRequest,
+    response_types={201: Account},
+    refusals=(NotFound, Forbidden, Conflict),
+)
 async def set_up(request: ApiRequest) -> ASGIApp:
     """Create the first owner.
 

@@ -32,11 +32,12 @@ from bellcast.model.nodes import LiveNode
 from bellcast.model.pusher import PusherConfig
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports import Clock, Context
+from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.doctor import Doctor
 from bellcast.ports.live_feed import ObservedServer
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.pusher_apps import PusherAppDirectory
-from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore, TestReport
+from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore
 from bellcast.ports.stats import StatsReader
 from bellcast.replays import Failures, ReplayRunner
 from bellcast.workflows.schedule_firing import ScheduleFiring

@@ -11,13 +11,12 @@ from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import sent
-from bellcast.model import ids, validation
+from bellcast.model import ids, runs, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.times import Moment
 from bellcast.ports import SentItem
 from bellcast.ports.messages import MAX_DECISIONS
-from bellcast.workflows import run as runs
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -15,13 +15,14 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.operators import ROLES
 from bellcast.ports import Job
 
 UNKNOWN = "There is no dead job with this id."
 
 
 class JobsQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of dead jobs, by id."""
+    """A page of dead jobs, by id. The tenant `*` means all tenants."""
 
     state: Literal["dead"] = "dead"
     limit: AppListLimit = 100
@@ -32,6 +33,7 @@ class DeadJob(Struct, frozen=True):
     """A dead job. A job of the kind `message` or `run` has the id of its message or run."""
 
     id: str
+    tenant: str | None
     kind: str
     state: str
     attempts: int
@@ -52,17 +54,31 @@ class Revived(Struct, frozen=True):
     id: str
 
 
-@operation("GET", "/v1/jobs", tag="Server", required_scope="read", query=JobsQuery, response_types={200: JobPage})
+@operation(
+    "GET",
+    "/v1/jobs",
+    tag="Server",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=JobsQuery,
+    is_exported=True,
+    response_types={200: JobPage},
+)
 async def page(request: ApiRequest) -> ASGIApp:
     """List dead jobs.
 
-    Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error."""
-    query = request_body.query(request, JobsQuery)
-    tenant = tenants.single_tenant(request)
-    found = await context.of(request).engines.store.jobs.dead(tenant, query.after or "", query.limit + 1)
+    Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error. With
+    `?tenant=*`, those of all tenants."""
+    query, jobs = request_body.query(request, JobsQuery), context.of(request).engines.store.jobs
+    pages = [
+        await jobs.dead(tenant, query.after or "", query.limit + 1)
+        for tenant in tenant_pages.tenants_of(request, query.tenant)
+    ]
+    found = sorted((job for page in pages for job in page), key=lambda job: job.id)
     shown = found[: query.limit]
     following = shown[-1].id if len(found) > query.limit else None
-    return responses.json(JobPage([_outside(job) for job in shown], following))
+    return responses.json(viewers.page_for(request, JobPage([_outside(job) for job in shown], following)))
 
 
 @operation(
@@ -110,7 +126,15 @@ async def delete(request: ApiRequest) -> ASGIApp:
 
 
 def _outside(job: Job) -> DeadJob:
-    return DeadJob(job.id, job.kind, "dead", job.attempts, job.error, times.to_rfc3339(job.created_at))
+    return DeadJob(
+        id=job.id,
+        tenant=tenants.outside(job.tenant),
+        kind=job.kind,
+        state="dead",
+        attempts=job.attempts,
+        error=job.error,
+        created_at=times.to_rfc3339(job.created_at),
+    )
 
 
 HANDLERS = [page, retry, delete]

@@ -85,6 +85,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     bound_by="list",
     query=KeysQuery,
+    is_exported=True,
     response_types={200: ApiKeys},
     refusals=(BadRequest,),
 )

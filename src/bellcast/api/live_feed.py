@@ -142,8 +142,7 @@ async def watch(request: ApiRequest) -> ASGIApp:
     _check_page(request)
     query = request_body.query(request, FeedQuery)
     wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
-    found = await context.of(request).observed.watch(wanted, query.last)
-    return _stream(request, found)
+    return _stream(request, wanted, query.last)
 
 
 def _check_page(request: ApiRequest) -> None:
@@ -182,11 +181,13 @@ def _filter(query: FeedQuery) -> FeedFilter:
     return wanted
 
 
-def _stream(request: ApiRequest, watching: Watch) -> ASGIApp:
+def _stream(request: ApiRequest, wanted: FeedFilter, last: int) -> ASGIApp:
     state = request.scope["state"]
     write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        # Begun here: if the audit cannot be written, this is not called, and a watch would keep its place for good.
+        watching = await context.of(request).observed.watch(wanted, last)
         if state["is_head"]:
             watching.close()
         gone = asyncio.ensure_future(_disconnected(receive, watching))

@@ -46,7 +46,7 @@ HTML_HEADERS = {
 
 
 class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of messages, newest first, with filters. The tenant `*` means all tenants."""
+    """A page of messages, newest first, with filters: `workflow` is that of their run. The tenant `*` means all tenants."""
 
     channel: ExternalChannel | None = None
     state: State | None = None
@@ -54,6 +54,7 @@ class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
     recipient: str | None = None
     notification: str | None = None
     run: str | None = None
+    workflow: str | None = None
     limit: AppListLimit = 100
     after: str | None = None
 
@@ -115,6 +116,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         recipient=query.recipient,
         notification=query.notification,
         run=query.run,
+        workflow=query.workflow,
         channel=query.channel,
         state=query.state,
         provider=query.provider,
@@ -129,10 +131,8 @@ async def page(request: ApiRequest) -> ASGIApp:
         return await store.messages.scan(msgspec.structs.replace(wanted, tenant=one))
 
     found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda message: message.id)
-    is_filtered = any(
-        one is not None
-        for one in (query.recipient, query.notification, query.run, query.channel, query.state, query.provider)
-    )
+    of = (query.recipient, query.notification, query.run, query.workflow)
+    is_filtered = any(one is not None for one in (*of, query.channel, query.state, query.provider))
 
     async def count(one: str, limit: int) -> ListTotal:
         query = msgspec.structs.replace(wanted, tenant=one, limit=limit + 1)

@@ -60,6 +60,7 @@ class NodeList(Struct, frozen=True):
     roles=ROLES,
     bound_by="refused",
     query=NodesQuery,
+    is_exported=True,
     response_types={200: NodeList},
 )
 async def nodes(request: ApiRequest) -> ASGIApp:

@@ -74,7 +74,7 @@ class SendPlan(Struct, frozen=True):
     plan: list[PlannedChannel]
 
 
-class SentNotification(Notification, frozen=True, kw_only=True):
+class ListedNotification(Notification, frozen=True, kw_only=True):
     """A notification or announcement as the server side sees it. An announcement has an audience instead of a
     recipient. `fanout` shows whether an
     announcement's messages outside the inbox are still added; it is null without such channels."""
@@ -83,6 +83,11 @@ class SentNotification(Notification, frozen=True, kw_only=True):
     tenant: str | None
     audience: Audience | None
     fanout: str | None
+
+
+class SentNotification(ListedNotification, frozen=True, kw_only=True):
+    """A notification or announcement as the server side sees it, with its timeline."""
+
     timeline: list[TimelineEntry]
 
 
@@ -212,13 +217,32 @@ async def recall(request: ApiRequest) -> ASGIApp:
     return responses.empty()
 
 
+async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
+    """Convert stored notifications or announcements for the server side."""
+    announced = [one.notification.id for one in items if one.announcement]
+    fanouts = await engines.store.runs.fanout_states(announced) if announced else {}
+    return [
+        ListedNotification(
+            **msgspec.structs.asdict(item.notification),
+            recipient=item.recipient,
+            tenant=tenants.outside(item.tenant),
+            audience=_audience(item) if item.announcement else None,
+            fanout=_fanout(fanouts.get(item.notification.id)),
+        )
+        for item in items
+    ]
+
+
+def _fanout(state: str | None) -> str | None:
+    return None if state is None else "running" if state == "running" else "done"
+
+
 async def _sent_notification(engines: Context, item: SentItem) -> SentNotification:
-    """Convert a stored notification or announcement for the server side."""
+    """Convert a stored notification or announcement for the server side, with its timeline."""
     decisions: Sequence[NewDecision] = ()
     messages: Sequence[StoredMessage] = ()
     actions: Sequence[RecordedAction] = ()
     id = item.notification.id
-    fanout = await engines.store.runs.fanout(id) if item.announcement else None
     if item.announcement:
         actions = await engines.store.messages.actions(item.tenant, id, EVERY_RECIPIENT, MAX_DECISIONS)
     else:
@@ -226,17 +250,14 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
         query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=MAX_MESSAGES)
         messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
         actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
+    (shown,) = await listed(engines, [item])
     return SentNotification(
-        **msgspec.structs.asdict(item.notification),
-        recipient=item.recipient,
-        tenant=tenants.outside(item.tenant),
-        audience=audience_of(item) if item.announcement else None,
-        fanout=None if fanout is None else "running" if fanout.state == "running" else "done",
+        **msgspec.structs.asdict(shown),
         timeline=timeline(item, decisions, messages, actions, engines.clock.now()),
     )
 
 
-def audience_of(item: SentItem) -> Audience:
+def _audience(item: SentItem) -> Audience:
     """Return the audience of an announcement."""
     if item.topic is not None and item.topic.startswith(patterns.ROLE_PREFIX):
         return Audience(role=item.topic.removeprefix(patterns.ROLE_PREFIX))

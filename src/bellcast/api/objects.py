@@ -21,6 +21,7 @@ from bellcast.api import (
     responses,
     tenant_pages,
     tenants,
+    viewers,
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
@@ -30,6 +31,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT, KeyScope
+from bellcast.model.operators import ROLES
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.list_scan import ListScan
@@ -89,6 +91,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     describe: Describe | None = None
     changed: Callable[[ApiContext], None] | None = None
     merge: Callable[[T, T], T] | None = None
+    is_open_to_viewers: bool = False
 
 
 def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
@@ -161,7 +164,8 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
     return [
         _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
                    "those of the project and of all tenants, by tenant and key.", "read",
-                   bound_by="list", query=ObjectsQuery, response_types={200: listed}),
+                   bound_by="list", query=ObjectsQuery, is_exported=True, response_types={200: listed},
+                   roles=ROLES if kind.is_open_to_viewers else None),
         _operation("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
                    query=TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
         _operation("PUT", item, write, kind,
@@ -187,7 +191,7 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
         named = [(tenant, document.key) for document, _ in found]
     added = await _added(kind, ctx, named)
     items = [_outside(*one) | added[name] for one, name in zip(found, named, strict=True)]
-    return responses.json({kind.plural: items, "next": following})
+    return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
 
 
 async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
@@ -333,11 +337,11 @@ async def _added(
     return {name: {"uses": users} for name, users in (await kind.find_uses(ctx, named)).items()}
 
 
-def without_added(text: bytes) -> bytes:
-    """Return the body without the fields that a read adds."""
+def without_added(text: bytes, *added: str) -> bytes:
+    """Return the body without the fields that a read adds to every object, and to this kind."""
     value = request_body.anything(text)
     if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in ADDED}
+        value = {name: inner for name, inner in value.items() if name not in (*ADDED, *added)}
     return msgspec.json.encode(value)
 
 

@@ -63,7 +63,14 @@ class OperatorList(Struct, frozen=True):
     next: str | None = None
 
 
-@admin_operation("GET", "/v1/operators", query=OperatorsQuery, bound_by="refused", response_types={200: OperatorList})
+@admin_operation(
+    "GET",
+    "/v1/operators",
+    query=OperatorsQuery,
+    bound_by="refused",
+    is_exported=True,
+    response_types={200: OperatorList},
+)
 async def page(request: ApiRequest) -> ASGIApp:
     """List the operators of the console."""
     query, engines = request_body.query(request, OperatorsQuery), context.of(request).engines

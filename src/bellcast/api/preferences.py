@@ -37,6 +37,8 @@ EXAMPLE = {
 }
 # Maximum types and workflows in one document; a project has some dozens.
 MAX_ENTRIES = 500
+# Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
+SHOWN_UNKNOWN = 10
 # Maximum types in `effective`.
 MAX_TYPES = 500
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
@@ -250,14 +252,18 @@ async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
 
 async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> ASGIApp:
     ctx = context.of(request)
+    read_stored = ctx.engines.store.recipients.preferences
     document = await _read(request)
+    if "workflows" in document:
+        own = await read_stored(tenant, key)
+        await _check_workflows(ctx, tenant, document["workflows"], None if own is None else own.document)
     types = await types_of(ctx, tenant)
 
     def merged(before: bytes | None) -> Preferences:
         return _merged(ctx, document, before, types)
 
     if objects.is_dry_run(request):
-        own = await ctx.engines.store.recipients.preferences(tenant, key) if merge else None
+        own = await read_stored(tenant, key) if merge else None
         preferences, now = merged(None if own is None else own.document), ctx.engines.clock.now()
     elif merge:
         preferences, now = await recipient_actions.change_preferences(ctx.engines, tenant, key, merged)
@@ -275,6 +281,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
     for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
+        await _check_workflows(ctx, tenant, document.get("workflows"), before)
         preferences = _merged(ctx, document, before if merge else None, types)
         if preferences.muted:
             raise Invalid.of("muted", "is for recipients only")
@@ -333,6 +340,24 @@ def _merged(
     if errors:
         raise Invalid.fields(errors)
     return preferences
+
+
+async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
+    """Raise Invalid for unknown workflows, unless the document before names them: they were deleted since. `_merged` refuses
+    names that no workflow can have."""
+    if not isinstance(switches, dict):
+        return
+    known = {} if before is None else msgspec.json.decode(before, type=Preferences).workflows
+    errors: list[FieldError] = []
+    for name, channels in switches.items():
+        if channels is None or name in known or any(_name_errors("workflows", name, MAX_KEY)):
+            continue
+        if await ctx.workflow_catalog.find(tenant, name) is None:
+            errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
+        if len(errors) == SHOWN_UNKNOWN:
+            break
+    if errors:
+        raise Invalid.fields(errors)
 
 
 def _errors(value: Preferences, limits: Limits) -> validation.FieldErrors:

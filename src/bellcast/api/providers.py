@@ -1,19 +1,33 @@
 """Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from bellcast.api import audit, connection_tests, context, guards, objects, request_body, responses, tenants
+from bellcast.api import (
+    audit,
+    bound_callers,
+    connection_tests,
+    context,
+    guards,
+    list_positions,
+    objects,
+    request_body,
+    responses,
+    tenant_pages,
+    tenants,
+    viewers,
+)
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.channels import delivery_status
+from bellcast.channels import addresses, delivery_status
 from bellcast.channels.provider_limits import MIN_RATE
 from bellcast.errors import (
     Conflict,
@@ -25,8 +39,12 @@ from bellcast.errors import (
 )
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import ExternalChannel
-from bellcast.model.providers import SETTING_PREFIX, ProviderFields
+from bellcast.model.operators import ROLES
+from bellcast.model.providers import SETTING_PREFIX, ProviderFields, SecretHint
+from bellcast.ports.connection_tests import TestStep
+from bellcast.ports.list_scan import ListScan
 from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, ReceiptRequest
 
@@ -40,19 +58,21 @@ MAIL = "message/rfc822"
 
 
 class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of providers, by key."""
+    """A page of providers, by key. The tenant `*` means all tenants."""
 
     limit: AppListLimit = 100
     after: str | None = None
 
 
 class ProviderObject(Struct, frozen=True, kw_only=True):
-    """A provider with its key and a masked URL. `tenant` is null for the project's."""
+    """A provider with its key and a masked URL. `secret` is that of the URL: whether there is one, and its last characters if it
+    is long. `tenant` is null for the project's."""
 
     key: str
     tenant: str | None
     channel: ExternalChannel
     url: str
+    secret: SecretHint
     priority: int
     rate: float | None
     concurrency: int
@@ -76,10 +96,13 @@ class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderTestResult(Struct, frozen=True):
-    """Whether the provider works, else its error."""
+    """Whether the provider works, else the error of the step that failed. `steps` are `syntax`, `dns`, `tcp`, `tls`, `auth` and
+    `send`; those that do not apply are skipped."""
 
     ok: bool
     error: str | None
+    state: Literal["ok", "failed"]
+    steps: list[TestStep]
 
 
 @operation(
@@ -87,18 +110,43 @@ class ProviderTestResult(Struct, frozen=True):
     "/v1/providers",
     tag="Objects",
     required_scope="read",
+    roles=ROLES,
+    bound_by="list",
     query=ProvidersQuery,
+    is_exported=True,
     response_types={200: ProviderPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List the providers.
 
-    Ordered by key, including providers from the server's settings. With `?tenant=`, the tenant's own."""
+    By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
+    tenants, by tenant and key."""
     query = request_body.query(request, ProvidersQuery)
-    tenant = tenants.single_tenant(request)
-    found = await context.of(request).providers.page(tenant, query.after or "", query.limit + 1)
-    items = [_outside(one) for one in found[: query.limit]]
-    return responses.json(ProviderPage(items, items[-1].key if len(found) > query.limit else None))
+    tenant = tenant_pages.tenant_of(request, query.tenant)
+    found = await _configured(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
+    shown = found[: query.limit]
+    is_in_every = tenant == EVERY_TENANT
+    following = (
+        list_positions.of_key(shown[-1].tenant, shown[-1].key, is_in_every=is_in_every)
+        if len(found) > query.limit
+        else None
+    )
+    return responses.json(viewers.page_for(request, ProviderPage([_outside(one) for one in shown], following)))
+
+
+async def _configured(
+    request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
+) -> Sequence[ConfiguredProvider]:
+    """Return providers of a tenant, or with `*` of all tenants of the caller."""
+    providers = context.of(request).providers
+    bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
+    if bound is None:
+        return await providers.page_of_all(after, limit)
+
+    async def read(one: str, key: str, limit: int) -> ListScan[ConfiguredProvider]:
+        return ListScan(list(await providers.page(one, key, limit)), None)
+
+    return (await tenant_pages.by_key(bound, after, limit, read)).rows
 
 
 @operation(
@@ -114,10 +162,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    found = await context.of(request).providers.find(tenants.single_tenant(request), _key(request))
-    if found is None:
-        raise NotFound("There is no provider with this key.")
-    return responses.json(_outside(found))
+    return responses.json(_outside(await _found(request, tenants.single_tenant(request))))
 
 
 @operation(
@@ -139,7 +184,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
     the project's."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _writable_key(request)
-    text = objects.without_added(await request_body.json_text(request))
+    text = objects.without_added(await request_body.json_text(request), "secret")
     fields = request_body.json(text, FIELDS, ctx)
     if objects.is_dry_run(request):
         return responses.json(_outside(await ctx.providers.plan(tenant, key, fields)))
@@ -188,20 +233,27 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a provider.
 
-    Checks the credentials, or sends a message to an address. A dry run checks the credentials only. With `values`, it
-    tests a provider that is not stored, at most 10 times a minute for each caller. In their URL, `…@` stands for the
-    credentials of the stored provider with this key, provided that the URL names the same server."""
+    Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds.
+    Each step has a state, its time, and a fix if it failed. A dry run sends nothing. With `values`, it tests a provider
+    that is not stored, at most 10 times a minute for each caller. In their URL, `…@` stands for the credentials of the
+    stored provider with this key, provided that the URL names the same server."""
     body = await request_body.optional_body(request, TEST) or ProviderTest()
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
+    if body.to is not None:
+        fields = body.values or (await _found(request, tenant)).fields
+        wrong = addresses.format_problem(fields.channel, body.to)
+        if wrong is not None:
+            raise Invalid.of("to", wrong)
     to = None if objects.is_dry_run(request) else body.to
     if body.values is None:
-        error = await ctx.providers.test(tenant, key, to)
+        report = await ctx.providers.test(tenant, key, to)
     else:
         connection_tests.count(request)
         planned = await ctx.providers.plan(tenant, key, body.values)
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
-        error = await ctx.providers.test_values(tenant, key, body.values, to)
-    return responses.json(ProviderTestResult(error is None, error))
+        report = await ctx.providers.test_values(tenant, key, body.values, to)
+    error = next((step.detail for step in report.steps if step.state == "failed"), None)
+    return responses.json(ProviderTestResult(error is None, error, report.state, report.steps))
 
 
 @operation(
@@ -215,9 +267,8 @@ async def test(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
 )
 async def receive(request: ApiRequest) -> ASGIApp:
-    """Receive a delivery receipt.
-
-    Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the scope `manage`."""
+    """Receive a delivery receipt. Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the
+    scope `manage`."""
     ctx, key = context.of(request), _key(request)
     tenant = tenants.single_tenant(request)
     is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)
@@ -241,8 +292,7 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
 
 
 async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
-    if await ctx.providers.find(tenant, key) is None:
-        raise NotFound("There is no provider with this key.")
+    await _found(request, tenant)
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
         url=ctx.providers.receipts_url(tenant, key),
@@ -283,6 +333,14 @@ def _writable_key(request: ApiRequest) -> str:
     return key
 
 
+async def _found(request: ApiRequest, tenant: str) -> ConfiguredProvider:
+    """Return the provider in the path that applies in a tenant. Raises NotFound."""
+    found = await context.of(request).providers.find(tenant, _key(request))
+    if found is None:
+        raise NotFound("There is no provider with this key.")
+    return found
+
+
 async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:
     """Return the provider that an operator's request changes. A request about a tenant never changes the project's
     provider."""
@@ -292,7 +350,9 @@ async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider
 
 def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
     """Return the fields in the audit; secrets in the URL are masked."""
-    return asdict(_outside(provider))
+    fields = asdict(_outside(provider))
+    del fields["secret"]
+    return fields
 
 
 def _outside(provider: ConfiguredProvider) -> ProviderObject:
@@ -302,6 +362,7 @@ def _outside(provider: ConfiguredProvider) -> ProviderObject:
         tenant=provider.tenant or None,
         channel=fields.channel,
         url=fields.url,
+        secret=provider.secret,
         priority=fields.priority,
         rate=fields.rate,
         concurrency=fields.concurrency,

@@ -98,6 +98,7 @@ class PusherAppList(Struct, frozen=True):
     required_scope="configure",
     bound_by="refused",
     query=PusherAppsQuery,
+    is_exported=True,
     response_types={200: PusherAppList},
     refusals=(BadRequest,),
 )

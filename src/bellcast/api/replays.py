@@ -305,8 +305,10 @@ async def start(request: ApiRequest) -> ASGIApp:
     "/v1/replays",
     tag="Messages",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=ReplaysQuery,
+    is_exported=True,
     response_types={200: ReplayPage},
     refusals=(BadRequest,),
 )

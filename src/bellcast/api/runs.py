@@ -24,15 +24,15 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, Conflict, NotFound
-from bellcast.model import times
+from bellcast.model import runs, times
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ONE_BY_ONE, ROLES
+from bellcast.model.runs import RunStatus, StepStatus
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
-from bellcast.workflows import run as runs
 from bellcast.workflows.restarts import restarted
-from bellcast.workflows.run import RunStatus, StepStatus
 
 UNKNOWN = "There is no run with this id."
 # The event for webhooks when a run is cancelled.
@@ -40,12 +40,15 @@ CANCELLED = ("run.cancelled", "message.cancelled")
 
 
 class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of runs, newest first, with filters. The tenant `*` means all tenants."""
+    """A page of runs, newest first, with filters: `channel` and `provider` are those of one of their messages. The tenant `*` means
+    all tenants."""
 
     workflow: str | None = None
     recipient: str | None = None
     state: RunStatus | None = None
     trigger: str | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
     limit: AppListLimit = 100
     after: str | None = None
 
@@ -129,6 +132,8 @@ async def page(request: ApiRequest) -> ASGIApp:
         recipient=query.recipient,
         state=query.state,
         trigger=query.trigger,
+        channel=query.channel,
+        provider=query.provider,
         before=list_positions.item_id(query.after) or NEWEST,
         created_since=query.created_since,
         created_before=query.created_before,
@@ -139,7 +144,8 @@ async def page(request: ApiRequest) -> ASGIApp:
         return await store.runs.scan(msgspec.structs.replace(wanted, tenant=one))
 
     found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda run: run.id)
-    is_filtered = any(one is not None for one in (query.workflow, query.recipient, query.state, query.trigger))
+    filters = (query.workflow, query.recipient, query.state, query.trigger, query.channel, query.provider)
+    is_filtered = any(one is not None for one in filters)
 
     async def count(one: str, limit: int) -> ListTotal:
         query = msgspec.structs.replace(wanted, tenant=one, limit=limit + 1)

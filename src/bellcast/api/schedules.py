@@ -64,6 +64,7 @@ class ScheduleTimes(Struct, frozen=True):
     required_scope="read",
     bound_by="list",
     query=ObjectsQuery,
+    is_exported=True,
     response_types={200: SchedulePage},
 )
 async def page(request: ApiRequest) -> ASGIApp:

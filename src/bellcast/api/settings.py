@@ -18,8 +18,9 @@ from bellcast.api.time_range import TimeRangeQuery
 from bellcast.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import Project
+from bellcast.model.identities import DEFAULT_TENANT, Project
 from bellcast.model.pusher import PusherApp
+from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.documents import AuditRecord
 from bellcast.ports.server_settings import (
     EditableSetting,
@@ -27,7 +28,6 @@ from bellcast.ports.server_settings import (
     SettingChange,
     SettingOrigin,
     SettingsRevision,
-    TestReport,
 )
 
 MAX_URL = 2_000
@@ -118,9 +118,10 @@ class PusherTestValues(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SettingsTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The connection to test: of the project's Pusher app, of another one by its id, or with values that are not saved."""
+    """The connection to test: of the project's Pusher app, of another one by its id, or with values that are not saved; or, as
+    `smtp`, of the e-mail provider that is tried first."""
 
-    target: Literal["pusher"] = "pusher"
+    target: Literal["pusher", "smtp"] = "pusher"
     app: AppId | None = None
     values: PusherTestValues | None = None
 
@@ -169,6 +170,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     required_scope="configure",
     bound_by="refused",
     query=HistoryQuery,
+    is_exported=True,
     response_types={200: RevisionPage},
     refusals=(BadRequest,),
 )
@@ -217,19 +219,29 @@ async def roll_back(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound, PasswordRequired),
 )
 async def test(request: ApiRequest) -> ASGIApp:
-    """Test a Pusher app.
+    """Test a Pusher app or the mail server.
 
-    With saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private subscription, and an
-    event back to it. Each step has a state, a duration, and a suggested fix if it failed. Takes at most 15 seconds; at
-    most 10 tests a minute for each caller. With `values`, API keys also need the scope `manage`, and operators the role
-    owner: if the test uses the server's own URL, the node accepts the values during the test, for the test's channel
-    only."""
-    wanted = _wanted_test(request, await request_body.body(request, TEST))
+    A Pusher app with saved or unsaved values, on the server's public URL: a signed call, a WebSocket, a private
+    subscription, and an event back to it. The mail server as `POST /v1/providers/{key}/test` does, which tests other
+    providers and unsaved values. Each step has a state, a duration, and a suggested fix if it failed. Takes at most 15
+    seconds; at most 10 tests a minute for each caller. With `values`, API keys also need the scope `manage`, and
+    operators the role owner: if the test uses the server's own URL, the node accepts the values during the test, for
+    the test's channel only."""
+    body, ctx = await request_body.body(request, TEST), context.of(request)
+    if body.target == "smtp":
+        connection_tests.count(request)
+        return responses.json(await ctx.providers.test_first(DEFAULT_TENANT, "email"))
+    wanted = _wanted_test(request, body)
     connection_tests.count(request)
-    return responses.json(await context.of(request).test_pusher(wanted))
+    return responses.json(await ctx.test_pusher(wanted))
 
 
 def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
+    for name in ("app", "values"):
+        if body.target == "smtp" and getattr(body, name) is not None:
+            raise Invalid.of(
+                name, "is of Pusher: POST /v1/providers/{key}/test tests other values of an e-mail provider"
+            )
     if body.values is not None and body.values.url is not None and not _is_url(body.values.url):
         raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port")
 

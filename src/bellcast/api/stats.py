@@ -24,8 +24,6 @@ from bellcast.ports.stats import StatsReader
 StepName = Literal["10s", "1m", "15m", "1h", "1d"]
 STEPS: dict[StepName, int] = dict(zip(("10s", "1m", "15m", "1d"), stats.KEPT_MS, strict=True))
 TENANT_STEP: StepName = "1h"
-# Rows of a day, each at most 7.5 kB: 83 nodes.
-MAX_TENANT_ROWS = 2_000
 # A chart has fewer pixels than this. 48 hours have 2,880 minutes.
 MAX_POINTS = 3_000
 # Each node has a row per interval. Reading this many takes 0.2 s of a thread.
@@ -128,9 +126,9 @@ async def _points(
     reader: StatsReader, tenant: str | None, wanted: WantedSeries, node: str | None
 ) -> Sequence[tuple[int, StatsPoint]]:
     if tenant is not None:
-        found = await reader.tenant_series(tenant, wanted.since, wanted.until, node, MAX_TENANT_ROWS)
+        found = await reader.tenant_series(tenant, wanted.since, wanted.until, node, stats.MAX_DAY_ROWS)
         if found is None:
-            raise Invalid.of("node", f"must be one node: all have more than {MAX_TENANT_ROWS} rows in a day")
+            raise Invalid.of("node", f"must be one node: all have more than {stats.MAX_DAY_ROWS} rows in a day")
         return found
     points = await reader.series(STEPS[wanted.step], wanted.since, wanted.until, node, MAX_ROWS + 1)
     if len(points) > MAX_ROWS:

@@ -1,10 +1,11 @@
 """Suppressed addresses, to which nothing is sent: after hard bounces, complaints and STOP, or by request."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import bound_callers, context, list_positions, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
@@ -15,8 +16,10 @@ from bellcast.channels import addresses
 from bellcast.errors import Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.ports import Suppression
+from bellcast.ports.list_scan import ListScan
 
 # Maximum characters of an address. Push endpoints and webhook URLs are the longest.
 MAX_ADDRESS = 2048
@@ -24,7 +27,7 @@ MAX_REASON = 200
 
 
 class SuppressionsQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of suppressions, by channel and address."""
+    """A page of suppressions, by channel and address. The tenant `*` means all tenants."""
 
     limit: AppListLimit = 100
     after: str | None = None
@@ -33,6 +36,7 @@ class SuppressionsQuery(TenantQuery, frozen=True, kw_only=True):
 class SuppressedAddress(Struct, frozen=True):
     """An address that must not be used. Bellcast adds those that bounced, with the reason `bounce`."""
 
+    tenant: str | None
     channel: ExternalChannel
     address: str
     reason: str
@@ -57,20 +61,47 @@ class SuppressionReason(Struct, frozen=True, forbid_unknown_fields=True):
     "/v1/suppressions",
     tag="Messages",
     required_scope="read",
+    bound_by="list",
     query=SuppressionsQuery,
+    is_exported=True,
     response_types={200: SuppressionPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
     """List suppressed addresses.
 
-    By channel and address."""
+    By channel and address. With `?tenant=*`, those of all tenants, by tenant, channel and address."""
     query = request_body.query(request, SuppressionsQuery)
-    channel, _, address = (query.after or "").partition(":")
-    messages = context.of(request).engines.store.messages
-    found = await messages.suppressions(tenants.single_tenant(request), (channel, address), query.limit + 1)
+    tenant = tenant_pages.tenant_of(request, query.tenant)
+    found = await _suppressed(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
     shown = found[: query.limit]
-    following = f"{shown[-1].channel}:{shown[-1].address}" if len(found) > query.limit else None
-    return responses.json(SuppressionPage([_outside(one) for one in shown], following))
+    following = _position(tenant, *shown[-1]) if len(found) > query.limit else None
+    return responses.json(SuppressionPage([_outside(*one) for one in shown], following))
+
+
+async def _suppressed(
+    request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
+) -> Sequence[tuple[str, Suppression]]:
+    """Return suppressions with their tenants: of a tenant, or with `*` of all tenants of the caller."""
+    messages = context.of(request).engines.store.messages
+    bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
+    if bound is None:
+        return await messages.suppressions_of_all((after[0], *_pair(after[1])), limit)
+
+    async def read(one: str, key: str, limit: int) -> ListScan[tuple[str, Suppression]]:
+        return ListScan([(one, found) for found in await messages.suppressions(one, _pair(key), limit)], None)
+
+    return (await tenant_pages.by_key(bound, after, limit, read)).rows
+
+
+def _pair(key: str) -> tuple[str, str]:
+    """Return the channel and the address of a position."""
+    channel, _, address = key.partition(":")
+    return channel, address
+
+
+def _position(tenant: str, owner: str, suppression: Suppression) -> str:
+    key = f"{suppression.channel}:{suppression.address}"
+    return list_positions.of_key(owner, key, is_in_every=tenant == EVERY_TENANT)
 
 
 @operation(
@@ -95,9 +126,9 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     body = await request_body.optional_body(request, REASON) or SuppressionReason()
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
     if objects.is_dry_run(request):
-        return responses.json(_outside(suppression))
+        return responses.json(_outside(tenant, suppression))
     stored, is_new = await engines.store.messages.suppress(tenant, suppression)
-    return responses.json(_outside(stored), 201 if is_new else 200)
+    return responses.json(_outside(tenant, stored), 201 if is_new else 200)
 
 
 @operation(
@@ -123,17 +154,21 @@ def _named(request: ApiRequest) -> tuple[ExternalChannel, str]:
     if channel is None:
         raise Invalid.of("channel", f"must be one of: {', '.join(EXTERNAL_CHANNELS)}")
     address = request_body.path(request, "address")
-    if channel == "email" and not addresses.is_email(address):
-        raise Invalid.of("address", "must be an e-mail address")
-    if channel == "sms" and not addresses.is_phone(address):
-        raise Invalid.of("address", "must be a number such as +436601234567")
+    wrong = addresses.format_problem(channel, address)
+    if wrong is not None:
+        raise Invalid.of("address", wrong)
     validation.check(validation.text("address", address, MAX_ADDRESS))
     return channel, address
 
 
-def _outside(suppression: Suppression) -> SuppressedAddress:
-    created_at = times.to_rfc3339(suppression.created_at)
-    return SuppressedAddress(suppression.channel, suppression.address, suppression.reason, created_at)
+def _outside(tenant: str, suppression: Suppression) -> SuppressedAddress:
+    return SuppressedAddress(
+        tenant=tenants.outside(tenant),
+        channel=suppression.channel,
+        address=suppression.address,
+        reason=suppression.reason,
+        created_at=times.to_rfc3339(suppression.created_at),
+    )
 
 
 def _check(body: SuppressionReason, ctx: ApiContext) -> None:

@@ -194,6 +194,7 @@ KIND = objects.Kind(
     check_references=_reference_errors,
     find_uses=_find_uses,
     merge=Template.overridden_by,
+    is_open_to_viewers=True,
     example={
         "inbox": {"title": "New booking by {{ data.client }}"},
         "email": {"subject": "New booking", "html": "<p>{{ data.client }} booked {{ data.when | datetime }}.</p>"},

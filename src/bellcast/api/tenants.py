@@ -1,6 +1,7 @@
 """Tenants: the tenant of a request, and the fields of tenants."""
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -122,7 +123,8 @@ class TenantsQuery(Struct, frozen=True, kw_only=True):
 
 
 class ListedTenant(Tenant, frozen=True, kw_only=True):
-    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC) if it has a daily budget."""
+    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC). With a daily budget, each recipient
+    counts; else each send, as in `GET /v1/stats/series`, and `sends_today` is null if nothing was counted."""
 
     recipients: int
     sends_today: int | None
@@ -153,17 +155,18 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List tenants by key.
 
     Without the default tenant."""
-    query = request_body.query(request, TenantsQuery)
-    engines = context.of(request).engines
+    ctx, query = context.of(request), request_body.query(request, TenantsQuery)
+    engines = ctx.engines
     named = _named(request, query)
     created = time_range.created(query.start, query.end)
     found, scanned_until = await _page(engines.store, query, created, named)
-    spent = await engines.store.recipients.spent(engines.clock.now() // DAY_MS)
+    summaries = found[: query.limit]
+    sends = await _sends_today(ctx, [one.tenant.key or "" for one in summaries])
     shown = [
         ListedTenant(
-            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=spent.get(one.tenant.key or "")
+            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
         )
-        for one in found[: query.limit]
+        for one in summaries
     ]
     has_next = len(found) > query.limit
     is_counted = named is None and created == ANY_TIME
@@ -182,6 +185,12 @@ def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
     if bound is not None:
         tenant_bounds.check(bound, query.tenant)
     return (query.tenant,)
+
+
+async def _sends_today(ctx: ApiContext, keys: Sequence[str]) -> Mapping[str, int]:
+    """Return what was counted of tenants today: by their daily budgets, else by the statistics."""
+    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
+    return {**counted, **await ctx.engines.store.recipients.spent(ctx.engines.clock.now() // DAY_MS)}
 
 
 async def _count(store: Store, prefix: str, limit: int) -> ListTotal:
@@ -242,13 +251,14 @@ async def write(request: ApiRequest) -> ASGIApp:
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
     before = await engines.store.recipients.tenant(named)
-    if guards.caller(request).tenants is not None:
-        _check_rules_stay({} if before is None else before.settings, fields.settings)
+    check = None if guards.caller(request).tenants is None else functools.partial(_check_rules_stay, fields.settings)
+    if check is not None:
+        check({} if before is None else before.settings)
     if request_body.is_dry_run(request):
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
     tenant, created = await engines.store.recipients.put_tenant(
-        named, fields.name, fields.settings, engines.clock.now()
+        named, fields.name, fields.settings, engines.clock.now(), check=check
     )
     engines.router.forget()
     after = {"name": tenant.name, "settings": tenant.settings}
@@ -305,7 +315,7 @@ def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
         yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
 
 
-def _check_rules_stay(before: dict[str, Any], after: dict[str, Any]) -> None:
+def _check_rules_stay(after: dict[str, Any], before: dict[str, Any]) -> None:
     """Raise Forbidden if the limits differ: they protect the other tenants."""
     changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
     if changed:

@@ -11,17 +11,30 @@ T = TypeVar("T")
 
 # Fields with content, and the values that a viewer gets instead.
 HIDDEN: dict[str, Any] = {
-    **dict.fromkeys(("body", "action_url", "action_text", "icon", "actor", "acted", "reason", "result"), None),
+    **dict.fromkeys(("body", "action_url", "action_text", "icon", "actor", "acted", "reason", "result", "error"), None),
     **dict.fromkeys(("name", "email", "phone", "address"), None),
     **dict.fromkeys(("title", "to"), ""),
     **{name: {} for name in ("data", "content", "settings", "chat")},
     **dict.fromkeys(("actions", "attempts"), ()),
 }
+# What a viewer reads of workflows and templates. Their other fields are content.
+DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "type", "uses"})
 
 
 def page_for(request: ApiRequest, page: T) -> T:
     """Return a page of a list without the fields that its caller may not read."""
     return page if guards.caller(request).role != "viewer" else _hidden(page)
+
+
+def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return workflows or templates of a list as its caller may read them."""
+    if guards.caller(request).role != "viewer":
+        return items
+    return [{name: one if name in DEFINITION_FIELDS else _emptied(one) for name, one in item.items()} for item in items]
+
+
+def _emptied(value: Any) -> Any:
+    return type(value)() if isinstance(value, list | dict) else None
 
 
 def _hidden(value: Any) -> Any:

@@ -126,6 +126,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     tag="Objects",
     required_scope="read",
     query=WebhooksQuery,
+    is_exported=True,
     response_types={200: WebhookPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:

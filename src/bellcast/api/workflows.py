@@ -17,6 +17,7 @@ from bellcast.api import (
     request_body,
     responses,
     tenants,
+    viewers,
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
@@ -29,6 +30,7 @@ from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, 
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.operators import ROLES
 from bellcast.ports import Document
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
@@ -129,8 +131,10 @@ class Cancelled(Struct, frozen=True):
     "/v1/workflows",
     tag="Workflows",
     required_scope="read",
+    roles=ROLES,
     bound_by="list",
     query=ObjectsQuery,
+    is_exported=True,
     response_types={200: WorkflowPage},
 )
 async def page(request: ApiRequest) -> ASGIApp:
@@ -148,7 +152,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         shown = [(one, tenant) for one in found[: query.limit]]
         following = shown[-1][0].key if len(found) > query.limit else None
     listed = [workflow_catalog.stored(one, owner).outside for one, owner in shown]
-    return responses.json({"workflows": listed, "next": following})
+    return responses.json({"workflows": viewers.definitions_for(request, listed), "next": following})
 
 
 @operation(

@@ -144,7 +144,8 @@ class ConsoleSessions:
         return code
 
     async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
-        """Create the first owner with a set-up code, and sign in as this owner."""
+        """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
+        taken."""
         self.check_page(request)
         subject, now = "setup", self._clock.now()
         failures, latest = await self._operators.failures(subject, now - FAILURES_MS)

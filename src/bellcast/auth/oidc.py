@@ -217,9 +217,16 @@ class OidcProvider:
         found = _parsed(response, ProviderMetadata, "discovery document")
         if found.issuer != self.issuer:
             raise Unavailable("The issuer in the discovery document differs from BELLCAST_OIDC_ISSUER.")
-        if urlsplit(found.authorization_endpoint).scheme not in ("https", "http"):
+        if not _is_url(found.authorization_endpoint):
             raise Unavailable("The authorization endpoint of the identity provider is not a URL.")
         return found
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return urlsplit(text).scheme in ("https", "http")
+    except ValueError:  # a wrong IPv6 address
+        return False
 
 
 def error_text(code: str) -> str:

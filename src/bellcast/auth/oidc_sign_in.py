@@ -140,8 +140,8 @@ class OidcSignIn:
             claims = await self._provider.claims(code, pending.request)
         finally:
             self._waiting -= 1
-        operator, role_before = await self._operator(claims)
         verified_at = self._verified_at(claims, pending)
+        operator, role_before = await self._operator(claims)
         result = await self._sessions.start(request, operator, verified_at)
         await self._operators.clear_failures(attempt)
         return CompleteSignIn(result, role_before)

@@ -1,10 +1,9 @@
 """The history of live events in the memory of one process."""
 
-import heapq
 import secrets
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain, islice, takewhile
 from operator import attrgetter
 
 import msgspec
@@ -27,6 +26,7 @@ MAX_FLOORS = 10_000
 SWEEP_INTERVAL_SECONDS = 60.0
 
 _encode = msgspec.json.Encoder().encode
+OFFSET = attrgetter("offset")
 
 
 class LogEntry(Struct, eq=False):
@@ -137,18 +137,16 @@ class MemoryHistory:
             return PastEvents(recovered=True, end=self.end(tenant))
         now, kept = self._clock.now(), self._rules.kept_streams(streams)
         parts = [_after(log.entries(stream, now), start.offset) for stream in kept]
-        if any(log.floor(stream) > start.offset for stream in kept):
+        if max(map(log.floor, kept), default=0) > start.offset:
             return PastEvents(end=self.end(tenant))
-        merged = heapq.merge(*parts, key=attrgetter("offset"))
-        return PastEvents(tuple([entry.event for entry in merged]), recovered=True, end=self.end(tenant))
+        return PastEvents(_in_order(parts), recovered=True, end=self.end(tenant))
 
     async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
         if not count:  # as for most connections
             return PastEvents(end=self.end(tenant))
         log, now = self._log(tenant), self._clock.now()
         parts = [list(islice(reversed(log.entries(stream, now)), count)) for stream in streams]
-        merged = sorted((entry for part in parts for entry in part), key=attrgetter("offset"))
-        return PastEvents(tuple([entry.event for entry in merged]), end=self.end(tenant))
+        return PastEvents(_in_order(parts), end=self.end(tenant))
 
     async def confirm(self, streams: Collection[Stream]) -> None:
         """Do nothing: a process receives all of its own events."""
@@ -182,5 +180,13 @@ class MemoryHistory:
         return log
 
 
-def _after(entries: Sequence[LogEntry], offset: int) -> Iterator[LogEntry]:
-    return (entry for entry in entries if entry.offset > offset)
+def _after(entries: Sequence[LogEntry], offset: int) -> list[LogEntry]:
+    """Return the entries after an offset. The search begins with the newest: a client that resumes has missed few."""
+    found = list(takewhile(lambda entry: entry.offset > offset, reversed(entries)))
+    found.reverse()
+    return found
+
+
+def _in_order(parts: Iterable[Sequence[LogEntry]]) -> tuple[LiveEvent, ...]:
+    """Return the events of several streams in log order."""
+    return tuple([entry.event for entry in sorted(chain.from_iterable(parts), key=OFFSET)])

@@ -142,20 +142,20 @@ if command == 'sweep' then
   return {epoch, last, before - count}
 end
 
--- Reads for several readers. Each has a kind, the epoch and offset of an id, a limit, and a number of streams. Returns the
--- epoch, the newest offset, and for each read the numbers of the streams that are not complete after the id, and each
--- stream's events. `missed`: those after the id, of complete streams; `newest`: the last `limit`, newest first; `page`: the
+-- Reads for several readers. Each is an argument in MessagePack: a kind, the epoch and offset of an id, a limit, and streams.
+-- Returns the epoch, the newest offset, and for each read the numbers of the streams that are not complete after the id, and
+-- each stream's events. `missed`: those after the id, of complete streams; `newest`: the last `limit`, newest first; `page`: the
 -- first `limit` after the id or, if the stream is not complete, of all. Once enough events are read, the other reads are left
 -- to the next call.
-local function read(kind, after_epoch, after, limit, first_stream, last_stream)
+local function read(kind, after_epoch, after, limit, streams)
   local after_offset = tonumber(after, 16)
   local is_known = after_epoch == epoch and after_offset <= last
   local incomplete, found, number = {}, {}, 0
-  for at = first_stream, last_stream do
-    local stream, events = ARGV[at], {}
+  for at, stream in ipairs(streams) do
+    local events = {}
     sweep(stream)
     local is_complete = is_known and floor_of(stream) <= after_offset
-    if not is_complete then incomplete[#incomplete + 1] = at - first_stream end
+    if not is_complete then incomplete[#incomplete + 1] = at - 1 end
     local first, beyond = '[' .. stream .. '\0', '(' .. stream .. '\1'
     if is_complete then first = '(' .. stream .. '\0' .. after .. '\255' end
     if kind == 'newest' then
@@ -171,9 +171,8 @@ end
 
 local results, total, at = {}, 0, 6
 while ARGV[at] and total < READ_EVENTS do
-  local last_stream = at + 4 + tonumber(ARGV[at + 4])
-  local result, number = read(ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), at + 5, last_stream)
-  results[#results + 1], total, at = result, total + number, last_stream + 1
+  local result, number = read(unpack(cmsgpack.unpack(ARGV[at])))
+  results[#results + 1], total, at = result, total + number, at + 1
 end
 save()
 return {epoch, last, results}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
@@ -28,12 +29,14 @@ local KEPT = string.rep('\\0', {len(KEPT_PREFIX)})
 SCRIPT = CONSTANTS + resources.files("bellcast.brokers").joinpath("redis_log.lua").read_text("utf-8")
 NO_LIMIT = -1
 
+_encode = msgspec.msgpack.Encoder().encode
+
 
 class WaitingRead(Struct, frozen=True):
-    """A read that waits for the next call. `args` are the arguments of the script."""
+    """A read that waits for a call. `packed` is its argument of the script."""
 
     streams: Sequence[Stream]
-    args: list[Any]
+    packed: bytes
     now: int
     result: asyncio.Future[LogRead]
 
@@ -64,8 +67,9 @@ class RedisLog:
         resume at the same time, and a call takes 150 µs of CPU time in this process."""
         loop = asyncio.get_running_loop()
         epoch_text, offset = ("", _hex(0)) if after is None else (f"{after.epoch:x}", _hex(after.offset))
-        args = [kind, epoch_text, offset, NO_LIMIT if kind == "missed" else limit, len(streams), *streams]
-        pending = WaitingRead(streams, args, now, loop.create_future())
+        # One argument: the driver takes 12 µs for nine.
+        packed = _encode((kind, epoch_text, offset, NO_LIMIT if kind == "missed" else limit, streams))
+        pending = WaitingRead(streams, packed, now, loop.create_future())
         self._waiting.setdefault(tenant, []).append(pending)
         if tenant not in self._reading:
             self._reading[tenant] = loop.create_task(self._read_waiting(tenant))
@@ -76,8 +80,7 @@ class RedisLog:
         try:
             while waiting := waiting + self._waiting.pop(tenant, []):
                 reads = waiting[:READS_PER_CALL]
-                args = [arg for one in reads for arg in one.args]
-                epoch, last, results = await self._run("read", tenant, reads[-1].now, args)
+                epoch, last, results = await self._run("read", tenant, reads[-1].now, [one.packed for one in reads])
                 end = EventId(int(epoch, 16), last)
                 for one, result in zip(reads, results, strict=False):
                     if not one.result.done():  # the reader may have been cancelled

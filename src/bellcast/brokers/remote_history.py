@@ -19,6 +19,7 @@ from bellcast.brokers.remote import UNENCODABLE, RemoteBroker
 from bellcast.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.errors import Unavailable
 from bellcast.model import history
+from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import SEPARATOR, LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
 from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
@@ -54,7 +55,7 @@ class RemoteHistory:
         self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
         # By tenant: the position up to which this process has delivered all kept events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
-        self._collecting: dict[Stream, list[list[LiveEvent]]] = {}  # events received during reads
+        self._collected = CollectedEvents()  # received during reads
         self._held: list[LiveEvent] | None = None  # received after an interruption, before the gap is filled
         self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
         self._filling: asyncio.Task[None] | None = None
@@ -232,19 +233,13 @@ class RemoteHistory:
     async def _read_once(
         self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int
     ) -> PastEvents:
-        collected: list[LiveEvent] = []
         interruptions = self._interruptions
-        for stream in streams:
-            self._collecting.setdefault(stream, []).append(collected)
-        try:
+        with self._collected.collecting(streams) as collected:
             read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
             if self._may_be_in_flight(tenant, read):
                 await self._broker.fence()
                 if interruptions == self._interruptions:
                     self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
-        finally:
-            for stream in streams:
-                _remove(self._collecting, stream, collected)
         return _missed(read, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
@@ -264,8 +259,7 @@ class RemoteHistory:
 
     def _deliver(self, event: LiveEvent) -> None:
         self._delivered[event.tenant] = _id(event)
-        for collected in self._collecting.get(event.stream, ()):
-            collected.append(event)
+        self._collected.add(event)
         self._broker.deliver(event)
 
     def interrupted(self) -> None:
@@ -365,14 +359,6 @@ def _later(one: EventId | None, other: EventId) -> EventId:
     if one is None or one.epoch != other.epoch:
         return other
     return max(one, other, key=lambda id: id.offset)
-
-
-def _remove(lists: dict[Stream, list[list[LiveEvent]]], stream: Stream, collected: list[LiveEvent]) -> None:
-    remaining = [one for one in lists[stream] if one is not collected]
-    if remaining:
-        lists[stream] = remaining
-    else:
-        del lists[stream]
 
 
 def _missed(read: LogRead, collected: Sequence[LiveEvent]) -> PastEvents:

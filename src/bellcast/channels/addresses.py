@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import idna
 
 from bellcast.model.identities import ChatAddresses, Profile
+from bellcast.model.messages import ExternalChannel
 from bellcast.model.preferences import Channel
 from bellcast.preferences.decision import AddressProblem
 
@@ -56,6 +57,15 @@ def _is_international(domain: str) -> bool:
 def is_phone(number: str) -> bool:
     """True for a number in the format of E.164, such as +436601234567."""
     return PHONE.fullmatch(number) is not None
+
+
+def format_problem(channel: ExternalChannel, address: str) -> str | None:
+    """Why an e-mail address or a phone number cannot be used, or None. Other addresses are the vendors'."""
+    if channel == "email":
+        return None if is_email(address) else "must be an e-mail address"
+    if channel == "sms":
+        return None if is_phone(address) else "must be a number such as +436601234567"
+    return None
 
 
 def chat_vendor(url: str) -> str | None:

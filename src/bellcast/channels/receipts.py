@@ -53,7 +53,7 @@ class Receipts:
         """Apply a vendor's receipt. If its message is not known yet, a job applies it soon."""
         if not await self._apply(EarlyReceipt(provider, tenant, receipt)):
             payload = msgspec.json.encode(EarlyReceipt(provider, tenant, receipt))
-            await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0])
+            await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0], tenant)
 
     async def run(self, job: Job) -> int | None:
         """Apply an early receipt. Return when to try again, or None."""

@@ -9,6 +9,7 @@ import typer
 
 from bellcast import __version__, errors
 from bellcast.cli import (
+    api,
     audit,
     backup,
     bench,
@@ -91,6 +92,7 @@ for command in (
     pusher_app,
     audit,
     live_feed,
+    api,
     env,
     sql,
     relay,

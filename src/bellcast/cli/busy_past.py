@@ -13,8 +13,10 @@ import msgspec
 
 from bellcast.cli import busy_demo
 from bellcast.model import ids, stats, times
+from bellcast.model import runs as run_states
 from bellcast.model.messages import Attempt, AttemptOutcome, State
 from bellcast.model.notifications import Draft, Priority, content
+from bellcast.model.runs import RunState, StepState
 from bellcast.model.stats import StatsPoint
 from bellcast.ports.messages import NewDecision, StoredMessage
 from bellcast.ports.runs import StoredRun
@@ -26,8 +28,6 @@ from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite_connection import SqliteConnection, connect, texts
 from bellcast.workflows import definitions
-from bellcast.workflows import run as run_states
-from bellcast.workflows.run import RunState, StepState
 
 ShowProgress = Callable[[int, int], None]
 

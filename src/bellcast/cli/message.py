@@ -21,6 +21,7 @@ def list_(
     state: MessageFilter = None,
     recipient: MessageFilter = None,
     notification: MessageFilter = None,
+    workflow: MessageFilter = None,
     limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
@@ -32,7 +33,13 @@ def list_(
 
     with remote.server(options.settings(ctx)) as client:
         page = client.messages.list(
-            channel=channel, state=state, recipient=recipient, notification=notification, limit=limit, tenant=tenant
+            channel=channel,
+            state=state,
+            recipient=recipient,
+            notification=notification,
+            workflow=workflow,
+            limit=limit,
+            tenant=tenant,
         )
     found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.messages]
     objects.show_list(found, lambda one: f"{one['id']}  {one['channel']}  {one['state']}  {one['to']}", json=json)

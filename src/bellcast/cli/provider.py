@@ -80,8 +80,9 @@ def test(
     values = None if file is None else objects.read_object(file)[1]
     with remote.server(options.settings(ctx)) as client:
         result = client.providers.test(key, to=to, values=values, tenant=tenant)
-    if not result["ok"]:
-        raise CommandError(f"{key} does not work: {result['error']}", "correct its URL with `bellcast provider put`")
+    failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
+    if failed is not None:
+        raise CommandError(f"{key} does not work: {failed['detail']}", failed["fix"])
     console.done(f"{key} works")
 
 

@@ -27,6 +27,8 @@ def list_(
     recipient: RunFilter = None,
     state: RunFilter = None,
     trigger: RunFilter = None,
+    channel: RunFilter = None,
+    provider: RunFilter = None,
     limit: console.AppLimitOption = 50,
     tenant: OwnerOption = None,
     json: console.JsonFlag = False,
@@ -38,7 +40,14 @@ def list_(
 
     with remote.server(options.settings(ctx)) as client:
         page = client.runs.list(
-            workflow=workflow, recipient=recipient, state=state, trigger=trigger, limit=limit, tenant=tenant
+            workflow=workflow,
+            recipient=recipient,
+            state=state,
+            trigger=trigger,
+            channel=channel,
+            provider=provider,
+            limit=limit,
+            tenant=tenant,
         )
     found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.runs]
     objects.show_list(found, _line, json=json)

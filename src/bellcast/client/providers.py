@@ -19,7 +19,8 @@ def check(
     tenant: Text | None = None,
     dry_run: bool = False,
 ) -> HttpRequest[dict[str, Any]]:
-    """Check a provider's credentials, or send a test message to an address. Return `ok` and `error`. A dry run sends none.
+    """Check a provider's credentials, or send a test message to an address. Return `ok`, `error`, `state`, and `steps` with the
+    fix of the one that failed. A dry run sends none.
     `values` are tested instead of the stored provider: its fields, such as `channel` and `url`."""
     body = drop_none(
         to=None if to is None else arguments.text("to", to), values=None if values is None else dict(values)

@@ -122,11 +122,11 @@ class JobRunner:
         """Run a job soon, in any process."""
         await self.put_off(kind, {self._new_id(self._clock.now()): payload}, 0)
 
-    async def put_off(self, kind: str, payloads: Mapping[str, bytes], after: int) -> None:
+    async def put_off(self, kind: str, payloads: Mapping[str, bytes], after: int, tenant: str = "") -> None:
         """Schedule jobs by name in `after` milliseconds; a job that already waits under a name is rescheduled."""
         now = self._clock.now()
         jobs = [
-            Job(id=name, kind=kind, payload=payload, run_at=now + after, created_at=now)
+            Job(id=name, kind=kind, tenant=tenant, payload=payload, run_at=now + after, created_at=now)
             for name, payload in payloads.items()
         ]
         await self._store.add(jobs)

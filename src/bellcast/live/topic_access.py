@@ -1,6 +1,7 @@
 """Authorization of the topics that a client requests."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -39,9 +40,13 @@ async def authorize_topics(
     limit = config.limits.topics_per_connection
     bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
     topics, excess = names[:bound], names[bound:]
-    first_problems = ((topic, next(iter(validation.topic("topic", topic, config.limits)), None)) for topic in topics)
-    problems = {topic: problem for topic, problem in first_problems if problem is not None}
-    grants = await _grants(store, principal, [topic for topic in topics if topic not in problems], config)
+    problems = {
+        topic: problem
+        for topic in topics
+        for problem in islice(validation.topic("topic", topic, config.limits), 1)  # the first one
+    }
+    valid = [topic for topic in topics if topic not in problems] if problems else topics
+    grants = await _grants(store, principal, valid, config)
     granted: dict[str, Grant] = {}
     refused: list[TopicRefused] = []
     for topic in topics:
@@ -87,9 +92,14 @@ async def _grants(store: Store, principal: Principal, topics: Sequence[str], con
     """Return the topics that a principal may follow, each with its grant. The store is read only for topics that the
     session does not grant. In the store, roles of a recipient's record are subscriptions to the roles' topics."""
     public = config.access.public_topics
-    reasons = {topic: permissions.grant_of(principal, topic, subscribed=False, public=public) for topic in topics}
-    grants = {topic: reason for topic, reason in reasons.items() if reason is not None}
-    others = [topic for topic in topics if topic not in grants]
+    grants: dict[str, Grant] = {}
+    others: list[str] = []
+    for topic in topics:
+        grant = permissions.grant_of(principal, topic, subscribed=False, public=public)
+        if grant is None:
+            others.append(topic)
+        else:
+            grants[topic] = grant
     if principal.recipient is not None and others:
         subscribed = await store.recipients.subscribed(principal.tenant, principal.recipient, others)
         grants |= dict.fromkeys(subscribed, Grant.SUBSCRIPTION)

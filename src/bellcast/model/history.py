@@ -9,9 +9,12 @@ from bellcast.model import patterns, times
 
 OFF = "off"
 RECIPIENT_PREFIX = "recipient:"
-DEFAULT_HISTORY = ("*=2m/1000",)
+EVERYTHING = "*"  # the pattern of every topic and recipient
+DEFAULT_HISTORY = (f"{EVERYTHING}=2m/1000",)
 # Epoch and offset, as in an event's id. Stores keep the epoch as a signed number of 64 bits.
 EVENT_ID = re.compile(r"([0-7]?[0-9a-f]{1,15})\.([0-9a-f]{1,15})")
+# Of a rule: PostgreSQL keeps it in 32 bits.
+MAX_EVENTS = 2**31 - 1
 SEPARATOR = "~"  # between the inbox position and the event id of a resume position
 
 
@@ -42,7 +45,9 @@ def parse_rules(rules: Iterable[str]) -> tuple[HistoryRule, ...]:
 def _rule(text: str) -> HistoryRule:
     pattern, equals, kept = text.rpartition("=")
     duration, slash, events = kept.partition("/")
-    if not (pattern and equals) or (slash and not (events.isascii() and events.isdigit() and int(events))):
+    if not (pattern and equals) or (slash and not (events.isascii() and events.isdigit())):
+        raise ValueError(text)
+    if slash and not 1 <= int(events) <= MAX_EVENTS:
         raise ValueError(text)
     milliseconds = 0 if duration == OFF and not slash else round(times.seconds(duration) * 1000)
     return HistoryRule(pattern, milliseconds, int(events) if slash else None)
@@ -50,8 +55,10 @@ def _rule(text: str) -> HistoryRule:
 
 def rule_for(rules: Iterable[HistoryRule], name: str) -> HistoryRule | None:
     """Return the first matching rule for a topic or `recipient:<key>`; None if its events are not kept."""
-    found = next((rule for rule in rules if patterns.matches(rule.pattern, name)), None)
-    return found if found is not None and found.duration_ms else None
+    for rule in rules:
+        if patterns.matches(rule.pattern, name):
+            return rule if rule.duration_ms else None
+    return None
 
 
 def parse_event_id(text: str) -> EventId | None:

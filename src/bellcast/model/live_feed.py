@@ -24,8 +24,8 @@ FeedKind = Literal[
     "operator",
     "warning",
 ]
-# Kinds with one event per request, send, publish or connection. They are counted without looking at their fields.
-SimpleFeedKind = Literal["request", "send", "publish", "connect", "disconnect"]
+# Kinds that are one per request, send, publish, connection or followed topic, and are counted without their fields.
+SimpleFeedKind = Literal["request", "send", "publish", "connect", "disconnect", "subscribe"]
 SIMPLE_FEED_KINDS: tuple[SimpleFeedKind, ...] = get_args(SimpleFeedKind)
 FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests.

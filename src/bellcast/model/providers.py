@@ -8,6 +8,14 @@ from bellcast.model.messages import ExternalChannel
 SETTING_PREFIX = "env-"
 
 
+class SecretHint(Struct, frozen=True):
+    """A secret that can be written and not read: whether it is set, and its last characters if it is too long to be guessed from
+    them."""
+
+    set: bool
+    hint: str | None
+
+
 class ProviderFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A provider of a channel. The provider with the lowest `priority` is tried first. `rate` limits messages per
     second on all nodes, `concurrency` concurrent messages in each process, and `timeout` the wait for a response."""

@@ -58,5 +58,5 @@ def alias(pattern: str, recipient: str) -> str:
 def aliased(pattern: str, channel: str) -> str | None:
     """Return the recipient in a channel name that matches this alias, else None."""
     before, _, after = pattern.partition(RECIPIENT)
-    fits = len(channel) > len(before) + len(after) and channel.startswith(before) and channel.endswith(after)
+    fits = channel.startswith(before) and channel.endswith(after) and len(channel) > len(before) + len(after)
     return channel[len(before) : len(channel) - len(after)] if fits else None

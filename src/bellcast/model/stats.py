@@ -20,6 +20,8 @@ HOUR_MS = 60 * MINUTE_MS
 # node needs 7 MB.
 TENANTS_KEPT_MS = 30 * 24 * HOUR_MS
 MAX_TENANTS, MAX_TENANTS_BYTES = 100, 7_500
+# Rows of a day that are read for a tenant: 83 nodes.
+MAX_DAY_ROWS = 2_000
 STORED_MS = {step: kept for step, kept in KEPT_MS.items() if step > SAMPLE_MS}
 METRICS = (
     "connections",

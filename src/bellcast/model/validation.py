@@ -71,9 +71,10 @@ def key(field: str, value: str, limits: Limits) -> FieldErrors:
         errors.append(FieldError(field, "must not be empty"))
     elif limits.key and len(value) > limits.key:
         errors.append(FieldError(field, f"must be at most {limits.key} characters, got {len(value)}"))
-    if not value.isprintable() and any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
-        errors.append(FieldError(field, "must not contain control characters"))
-    errors += encodable(field, value)
+    if not value.isprintable():  # as control characters and what cannot be encoded
+        if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+            errors.append(FieldError(field, "must not contain control characters"))
+        errors += encodable(field, value)
     return errors
 
 

@@ -137,13 +137,18 @@ def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items()]
 
 
-@cache  # reading the certificates takes 25 ms
-def _trusted(*, http2: bool) -> ssl.SSLContext:
-    """Trust certifi's certificate authorities and those installed on this machine. Each HTTP version has its own
-    context, because httpcore sets the version's protocols in it."""
+def tls_context() -> ssl.SSLContext:
+    """Return a context that trusts certifi's certificate authorities and those installed on this machine. Reading them takes
+    25 ms."""
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
+
+
+@cache
+def _trusted(*, http2: bool) -> ssl.SSLContext:
+    """Return the context of a version of HTTP, whose protocols httpcore sets in it."""
+    return tls_context()
 
 
 def _origin(url: str) -> str:

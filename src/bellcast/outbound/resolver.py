@@ -15,6 +15,8 @@ from bellcast.errors import Unavailable
 # so the limit is only reached by names whose lookups hang. Each has a thread until the system's resolver gives up, by
 # default after 10 s per name server; nothing can end it earlier.
 MAX_LOOKUPS = 100
+# Characters of a wrong name in an error.
+MAX_SHOWN = 100
 
 
 class Resolver:
@@ -27,8 +29,12 @@ class Resolver:
         """Return the addresses of a host, in the order of the system's resolver. A call does not wait for lookups of
         other names. Raises OSError, or Unavailable if too many names are being resolved. When a call is cancelled, its
         lookup continues for later calls."""
-        with contextlib.suppress(socket.gaierror):  # a name
+        try:
             return _addresses(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+        except UnicodeError:  # of the encoding: a part is empty or has more than 63 characters
+            raise OSError(f"{host[:MAX_SHOWN]} is not a host name") from None
+        except socket.gaierror:
+            pass  # a name
         lookup = self._lookups.get(host)
         if lookup is None:
             lookup = self._start(host)

@@ -75,7 +75,8 @@ class Jobs(Protocol):
         ...
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
-        """Set jobs aside with their `error`: dead jobs are not leased."""
+        """Set jobs aside with their `error`: dead jobs are not leased. Another run goes on with what the run of a dead job
+        has collected."""
         ...
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
@@ -83,7 +84,7 @@ class Jobs(Protocol):
         ...
 
     async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:
-        """Return the dead jobs of a tenant by id, after the id `after`."""
+        """Return the dead jobs of a tenant, of all if it is `*`, by id, after the id `after`."""
         ...
 
     async def is_dead(self, tenant: str, id: str) -> bool:

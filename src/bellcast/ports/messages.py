@@ -112,6 +112,7 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
     recipient: str | None = None
     notification: str | None = None
     run: str | None = None
+    workflow: str | None = None
     channel: str | None = None
     state: str | None = None
     provider: str | None = None
@@ -212,6 +213,10 @@ class Messages(Protocol):
 
     async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
         """Return suppressions by channel and address, after the given pair."""
+        ...
+
+    async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
+        """Suppressions of all tenants with their tenants, by tenant, channel and address, after these."""
         ...
 
     async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:

@@ -21,7 +21,7 @@ class Operators(Protocol):
 
     async def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> bool:
         """Create the first owner and delete all setup codes, if the code is valid and no owner exists. Of concurrent
-        calls at most one succeeds."""
+        calls at most one succeeds. Raises Conflict if the name is taken; then the codes stay valid."""
         ...
 
     async def create(self, operator: Operator, password: str) -> bool:

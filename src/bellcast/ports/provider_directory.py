@@ -6,7 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
-from bellcast.model.providers import ProviderFields
+from bellcast.model.providers import ProviderFields, SecretHint
+from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.providers import OptOut, Receipt, ReceiptRequest
 
 
@@ -16,6 +17,7 @@ class ConfiguredProvider(Struct, frozen=True, kw_only=True):
     key: str
     tenant: str
     fields: ProviderFields
+    secret: SecretHint
 
 
 class ProviderDirectory(Protocol):
@@ -35,6 +37,10 @@ class ProviderDirectory(Protocol):
 
     async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
         """Return the tenant's own providers by key. Providers from the settings belong to the project."""
+        ...
+
+    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
+        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
         ...
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
@@ -59,11 +65,15 @@ class ProviderDirectory(Protocol):
         """Return the sender address and name of the provider with this key, else of the first active one."""
         ...
 
-    async def test(self, tenant: str, key: str, to: str | None) -> str | None:
-        """Check the credentials, or send a test message; return the error. Raises NotFound."""
+    async def test(self, tenant: str, key: str, to: str | None) -> TestReport:
+        """Connect and check the credentials, or send a test message. Raises NotFound."""
         ...
 
-    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> str | None:
+    async def test_first(self, tenant: str, channel: ExternalChannel) -> TestReport:
+        """Test the provider that is tried first, as `test` does. Raises NotFound without one."""
+        ...
+
+    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
         """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
         ...
 

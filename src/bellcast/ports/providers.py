@@ -43,6 +43,17 @@ class DeliveryError(Exception):
         self.is_bounce = is_bounce
         self.retry_after = retry_after
 
+    def __str__(self) -> str:
+        return f"{self.code}: {self.response}" if self.code else self.response
+
+
+class ServerAddress(Struct, frozen=True):
+    """Where a provider connects to, and whether with TLS from the first byte."""
+
+    host: str
+    port: int
+    has_tls: bool
+
 
 # Opens a TCP connection to a host and port. Raises Unavailable or OSError.
 Connect = Callable[[str, int], Awaitable[socket]]
@@ -88,6 +99,11 @@ class Provider(Protocol):
 
     @property
     def kind(self) -> AddressKind: ...
+
+    @property
+    def server(self) -> ServerAddress | None:
+        """The server that checks the credentials. None if the addresses name the servers, or a library chooses them."""
+        ...
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Pass a message to the vendor. Raises DeliveryError. A cancelled call may have delivered it."""

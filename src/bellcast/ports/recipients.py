@@ -1,6 +1,6 @@
 """Recipients, tenants and subscriptions."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
@@ -191,8 +191,17 @@ class Recipients(Protocol):
         ...
 
     async def put_tenant(
-        self, key: str, name: str | None, settings: dict[str, Any], now: int
-    ) -> tuple[Tenant, bool]: ...
+        self,
+        key: str,
+        name: str | None,
+        settings: dict[str, Any],
+        now: int,
+        *,
+        check: Callable[[dict[str, Any]], None] | None = None,
+    ) -> tuple[Tenant, bool]:
+        """Write a tenant's name and settings; return it, and whether it is new. `check` gets the settings that are replaced; if
+        it raises, nothing is written."""
+        ...
 
     async def tenant_rules(self) -> dict[str, TenantRules]:
         """Return the rules of all tenants that have any."""

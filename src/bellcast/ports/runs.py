@@ -218,13 +218,16 @@ class ItemTimes(Struct, frozen=True):
 
 
 class RunQuery(Struct, frozen=True, kw_only=True):
-    """A page of a tenant's runs, newest first."""
+    """A page of a tenant's runs, newest first. Those with a `channel` or a `provider` have a message of it, with both one of
+    both."""
 
     tenant: str
     workflow: str | None = None
     recipient: str | None = None
     state: str | None = None
     trigger: str | None = None
+    channel: str | None = None
+    provider: str | None = None
     before: str = NEWEST
     created_since: int = 0
     created_before: int | None = None
@@ -256,8 +259,8 @@ class Runs(Protocol):
     async def page(self, query: RunQuery) -> list[StoredRun]: ...
 
     async def scan(self, query: RunQuery) -> ListScan[StoredRun]:
-        """Return a page of runs of a tenant, or of all tenants if it is `*`. A query without recipient or trigger
-        examines at most 20,000 runs."""
+        """Return a page of a tenant, or of all tenants if it is `*`, which needs no recipient or trigger. Of all tenants, and with a
+        channel or a provider, at most 20,000 runs are compared."""
         ...
 
     async def count(self, query: RunQuery) -> int:
@@ -311,6 +314,10 @@ class Runs(Protocol):
         ...
 
     async def fanout(self, id: str) -> NewFanout | None: ...
+
+    async def fanout_states(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the states of fan-outs by id; those that do not exist are absent."""
+        ...
 
     async def waits(self, run: str) -> dict[str, StoredWait]:
         """Return the waits of a run for live events, by step."""

@@ -102,20 +102,3 @@ class PusherTestRequest(Struct, frozen=True, kw_only=True):
     app: PusherApp
     url: str | None = None
     is_trusted: bool = False
-
-
-class TestStep(Struct, frozen=True, kw_only=True):
-    """One step of a test; `fix` is set if it failed."""
-
-    step: str
-    state: Literal["ok", "failed", "skipped"]
-    ms: float
-    detail: str
-    fix: str | None
-
-
-class TestReport(Struct, frozen=True):
-    """The result of a test."""
-
-    state: Literal["ok", "failed"]
-    steps: list[TestStep]

@@ -1,6 +1,6 @@
 """Stored statistics of the nodes, per interval."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from bellcast.model.stats import StatsPoint
@@ -32,6 +32,13 @@ class StatsPoints(Protocol):
         than `limit` rows of nodes."""
         ...
 
+    async def tenant_sends(
+        self, tenants: Collection[str], since: int, until: int, node: str | None, limit: int
+    ) -> dict[str, int] | None:
+        """Count the sends of tenants in the hours that begin from `since` to before `until`; those without a stored number are
+        absent. None if there are more than `limit` rows of nodes."""
+        ...
+
 
 class StatsReader(Protocol):
     """Statistics of the nodes for the API."""
@@ -46,4 +53,9 @@ class StatsReader(Protocol):
         self, tenant: str, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]] | None:
         """Return the hours of a tenant by time; None if `limit` is too small for a day of all nodes."""
+        ...
+
+    async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
+        """Count the sends of tenants since midnight UTC: a send counts once with all of its recipients. Those of this process are
+        up to date, those of others at most a minute old. Tenants of which nothing was counted are absent."""
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.channels.retries import parse_retry_after
 from bellcast.errors import Unavailable
 from bellcast.ports import Http, Response
-from bellcast.ports.providers import DeliveryError
+from bellcast.ports.providers import DeliveryError, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 
 # Refusal statuses that another provider, other credentials or a later attempt may avoid.
@@ -25,6 +25,13 @@ class VendorAPI(Struct, frozen=True):
     base: str
     http: Http
     timeout: float
+
+    @property
+    def server(self) -> ServerAddress:
+        """Where it connects to."""
+        parts = urlsplit(self.base)
+        has_tls = parts.scheme == "https"
+        return ServerAddress(parts.hostname or "", parts.port or (443 if has_tls else 80), has_tls)
 
     async def post(self, path: str, headers: dict[str, str], body: bytes) -> Response:
         """Send a request. Raises DeliveryError if no response arrives; the request may still have been accepted."""

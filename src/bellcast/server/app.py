@@ -35,7 +35,8 @@ from bellcast.model.events import (
 )
 from bellcast.model.identities import Project
 from bellcast.model.stats import StatsPoint
-from bellcast.ports.server_settings import PusherTestRequest, TestReport
+from bellcast.ports.connection_tests import TestReport
+from bellcast.ports.server_settings import PusherTestRequest
 from bellcast.replays import Failures
 from bellcast.server import (
     adapters,

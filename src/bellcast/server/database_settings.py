@@ -236,7 +236,9 @@ class DatabaseSettings:
     async def history(
         self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
     ) -> Sequence[SettingsRevision]:
-        newest = (await self._current()).revision if before is None else before - 1
+        newest = (await self._current()).revision
+        if before is not None:
+            newest = min(newest, before - 1)
         found: list[SettingsRevision] = []
         for number in range(newest, 0, -1):
             document = await self._documents.get(HISTORY_KIND, PROJECT, _key(number))

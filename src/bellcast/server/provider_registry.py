@@ -22,11 +22,13 @@ from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.model.providers import SETTING_PREFIX, ProviderFields
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Document, Rates, Store
+from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.provider_directory import ConfiguredProvider
-from bellcast.ports.providers import DeliveryError, OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
-from bellcast.providers import url
+from bellcast.ports.providers import OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
+from bellcast.providers import hints, url
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.server import vendors
+from bellcast.server.provider_test import ProviderSteps
 
 log = structlog.get_logger(__name__)
 
@@ -131,6 +133,13 @@ class ProviderRegistry:
             found += [one for one in self.of_settings() if one.key > after]
         return sorted(found, key=lambda one: one.key)[:limit]
 
+    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
+        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
+        documents = await self._documents.of_all_tenants(KIND, after, limit)
+        found = [self._configured(tenant, document) for tenant, document in documents]
+        found += [one for one in self.of_settings() if (one.tenant, one.key) > after]
+        return sorted(found, key=lambda one: (one.tenant, one.key))[:limit]
+
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. A masked URL keeps the stored one, `…@` keeps its
         credentials."""
@@ -143,7 +152,7 @@ class ProviderRegistry:
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
         """Return the provider that `put` would write. Raises Invalid like `put`."""
-        return ConfiguredProvider(key=key, tenant=tenant, fields=_masked(await self._usable(tenant, key, fields)))
+        return _without_secret(tenant, key, await self._usable(tenant, key, fields))
 
     async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> ProviderFields:
         """Return the fields, with masked credentials replaced by the stored ones. Raises Invalid if the URL cannot be
@@ -166,32 +175,37 @@ class ProviderRegistry:
         self._forget(tenant)
         return deleted
 
-    async def test(self, tenant: str, key: str, to: str | None) -> str | None:
-        """Check the credentials, or send a test message; return the error. Raises NotFound."""
+    async def test(self, tenant: str, key: str, to: str | None) -> TestReport:
+        """Connect and check the credentials, or send a test message. Raises NotFound."""
         entry = await self._find(tenant, key)
         if entry is None:
             raise NotFound("There is no provider with this key.")
-        if entry.named is None:
-            return "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or names a file."
-        return await self._try(entry.named, entry.configured.fields.channel, to)
+        is_trusted = any(entry is one for one in self._settings)
+        return await self._test(entry.configured, entry.named, to, is_trusted=is_trusted)
 
-    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> str | None:
+    async def test_first(self, tenant: str, channel: ExternalChannel) -> TestReport:
+        """Test the provider that is tried first, as `test` does. Raises NotFound without one."""
+        active = await self.providers(tenant, channel)
+        if not active:
+            raise NotFound(f"No active provider delivers {channel} messages: they are simulated.")
+        return await self.test(tenant, active[0].key, None)
+
+    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
         """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
-        named = self._create(key, tenant, await self._usable(tenant, key, fields), is_trusted=False)
+        fields = await self._usable(tenant, key, fields)
+        named = self._create(key, tenant, fields, is_trusted=False)
         try:
-            return await self._try(named, fields.channel, to)
+            return await self._test(_without_secret(tenant, key, fields), named, to, is_trusted=False)
         finally:
             await named.provider.close()
 
-    async def _try(self, named: NamedProvider, channel: ExternalChannel, to: str | None) -> str | None:
-        try:
-            if to is None:
-                await named.provider.check()
-            else:
-                await named.send(self._test_message(channel, to))
-        except DeliveryError as error:
-            return f"{error.code}: {error.response}" if error.code else error.response
-        return None
+    async def _test(
+        self, configured: ConfiguredProvider, named: NamedProvider | None, to: str | None, *, is_trusted: bool
+    ) -> TestReport:
+        fields = configured.fields
+        message = None if to is None else self._test_message(fields.channel, to)
+        guard = None if is_trusted else self._clients.guard
+        return await ProviderSteps(fields.url, named, message, guard).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
         """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
@@ -256,7 +270,7 @@ class ProviderRegistry:
             named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
         except ValueError as error:
             raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
-        return Entry(ConfiguredProvider(key=key, tenant=DEFAULT_TENANT, fields=_masked(fields)), named)
+        return Entry(_without_secret(DEFAULT_TENANT, key, fields), named)
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
         """Create a provider. Raises ValueError."""
@@ -285,10 +299,10 @@ class ProviderRegistry:
 
     def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
         try:
-            fields = _masked(self._secret_fields(tenant, document))
+            return _without_secret(tenant, document.key, self._secret_fields(tenant, document))
         except ValueError:
             fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
-        return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields)
+            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=hints.HIDDEN)
 
     def _secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
@@ -320,8 +334,9 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
     return [named for _, named in sorted(usable, key=lambda pair: pair[0])]
 
 
-def _masked(fields: ProviderFields) -> ProviderFields:
-    return msgspec.structs.replace(fields, url=url.mask(fields.url))
+def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
+    masked = msgspec.structs.replace(fields, url=url.mask(fields.url))
+    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=hints.hint_of(fields.url))
 
 
 def _place(tenant: str, key: str) -> str:

@@ -8,22 +8,20 @@ import os
 import secrets
 import ssl
 import struct
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Literal
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from bellcast.auth import pusher_signatures
-from bellcast.errors import BellcastError
 from bellcast.model.pusher import PusherApp, PusherConfig
 from bellcast.outbound.guard import AddressGuard
 from bellcast.ports import Clock, Http
-from bellcast.ports.server_settings import TestReport, TestStep
+from bellcast.ports.connection_tests import TestReport
+from bellcast.server import connection_steps
+from bellcast.server.connection_steps import TIMEOUT_SECONDS, ConnectionStep, StepFailed
 
-# Short, because an operator is waiting.
-TIMEOUT_SECONDS = 15.0
 CHANNEL = "private-bellcast-test"
 EVENT = "bellcast-test"
 # RFC 6455, 5.2: the opcodes of text and close frames, the mask bit, and the sizes with an extended length.
@@ -40,10 +38,6 @@ FIXES = {
     "subscription": "Check that every node behind the URL has the same credentials (BELLCAST_PROJECT, or the same store).",
     "event": "Check that every node behind the URL uses the same broker (BELLCAST_BROKER).",
 }
-
-
-class StepFailed(Exception):
-    """A step failed; the text is for the operator."""
 
 
 class PusherTest:
@@ -71,20 +65,13 @@ class PusherTest:
 
     async def run(self) -> TestReport:
         """Run all steps."""
-        steps: list[TestStep] = []
-        deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
         try:
-            for name, step in self._steps().items():
-                if steps and steps[-1].state != "ok":
-                    steps.append(TestStep(step=name, state="skipped", ms=0, detail="", fix=None))
-                else:
-                    steps.append(await _outcome(name, step, deadline))
+            return await connection_steps.run(self._steps(), FIXES)
         finally:
             if self._socket is not None:
                 self._socket.close()
-        return TestReport("ok" if all(one.state == "ok" for one in steps) else "failed", steps)
 
-    def _steps(self) -> dict[str, Callable[[], Awaitable[str]]]:
+    def _steps(self) -> dict[str, ConnectionStep]:
         return {
             "enabled": self._check_enabled,
             "url": self._check_url,
@@ -117,22 +104,11 @@ class PusherTest:
         return self._url.port or (443 if self._url.scheme == "https" else 80)
 
     async def _resolve(self) -> str:
-        if self._guard is not None:
-            await self._guard.addresses(self._host)
-            # Not all callers that may change settings may know the addresses of a private network.
-            return "Resolved."
-        found = await asyncio.get_running_loop().getaddrinfo(self._host, self._port)
-        return ", ".join(sorted({str(one[4][0]) for one in found}))
+        return await connection_steps.resolve(self._host, self._port, self._guard)
 
     async def _connect(self) -> str:
         context = ssl.create_default_context() if self._url.scheme == "https" else None
-        if self._guard is None:
-            streams = await asyncio.open_connection(self._host, self._port, ssl=context)
-        else:
-            connected = await self._guard.connect(self._host, self._port)
-            name = self._host if context else None
-            streams = await asyncio.open_connection(sock=connected, ssl=context, server_hostname=name)
-        self._socket = ClientSocket(*streams)
+        self._socket = ClientSocket(*await connection_steps.connect(self._host, self._port, self._guard, context))
         return f"Connected to port {self._port}{' with TLS' if context else ''}."
 
     async def _call(self) -> str:
@@ -193,20 +169,6 @@ class PusherTest:
             if frame["event"] == event:
                 return frame
         raise StepFailed("The connection was closed.")
-
-
-async def _outcome(name: str, step: Callable[[], Awaitable[str]], deadline: float) -> TestStep:
-    started = time.perf_counter()
-    state: Literal["ok", "failed"]
-    try:
-        async with asyncio.timeout_at(deadline):
-            state, detail = "ok", await step()
-    except TimeoutError:
-        state, detail = "failed", f"No response within {TIMEOUT_SECONDS:.0f} s."
-    except (StepFailed, BellcastError, OSError, EOFError, ValueError, KeyError, msgspec.DecodeError) as error:
-        state, detail = "failed", str(error) or type(error).__name__
-    elapsed = round((time.perf_counter() - started) * 1000, 1)
-    return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=None if state == "ok" else FIXES[name])
 
 
 class ClientSocket:

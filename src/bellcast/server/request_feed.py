@@ -1,6 +1,6 @@
 """Converts requests and connections to events of the feed and entries of its request list."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Dialect
+from bellcast.live.topic_access import TopicRefused
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
 from bellcast.model.requests import ServedRequest, problem_fields
 from bellcast.ports import Clock
@@ -29,6 +30,8 @@ UNLISTED_ROUTES = ("/console", "/v1/feed", "/v1/requests", "/healthz", "/readyz"
 # Maximum characters, characters of recipients, and wrong fields of a listed request: 2,500 requests take less than 9
 # MiB.
 MAX_LISTED, MAX_LISTED_KEY, MAX_LISTED_ERRORS = 200, 100, 5
+# Events of one request with refused topics: it may name 1,000, which would take the places of other refusals.
+MAX_REFUSED_TOPICS = 10
 
 
 class RequestFeed:
@@ -66,8 +69,17 @@ class RequestFeed:
         self._feed.emit_later("connect", context.tenant, trace, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
+        context = self._context_of(connection)
         for topic in topics:
-            self._emit("subscribe", connection, f"follows {topic}", {}, topic)
+            trace = sampling_key(None, context.at, topic, context.recipient)
+            make = partial(_subscribe_event, context, connection.dialect, topic)
+            self._feed.emit_later("subscribe", context.tenant, trace, make)
+
+    def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
+        context = self._context_of(connection)
+        for one in refused[:MAX_REFUSED_TOPICS]:
+            text, fields = f"may not follow {one.topic}", {"code": one.code, "detail": one.message}
+            self._feed.emit(_connection_event("refused", context, connection.dialect, text, fields, one.topic))
 
     def closed(self, connection: Connection, end: CloseReason) -> None:
         context = self._context_of(connection)
@@ -77,12 +89,8 @@ class RequestFeed:
 
     def refused(self, connection: Connection, end: CloseReason, source: Mapping[str, str]) -> None:
         fields = why(end) | _from(source, connection.origin)
-        self._emit("refused", connection, f"connection refused: {end.reason}", fields)
-
-    def _emit(
-        self, kind: FeedKind, connection: Connection, text: str, fields: Mapping[str, Any], topic: str | None = None
-    ) -> None:
-        self._feed.emit(_connection_event(kind, self._context_of(connection), connection.dialect, text, fields, topic))
+        text = f"connection refused: {end.reason}"
+        self._feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
 
     def _context_of(self, connection: Connection) -> "_ConnectionContext":
         principal = connection.principal
@@ -104,6 +112,10 @@ def _connect_event(
 ) -> FeedEvent:
     text = f"connected by {dialect.protocol} over {dialect.transport}"
     return _connection_event("connect", context, dialect, text, _from(source, origin))
+
+
+def _subscribe_event(context: _ConnectionContext, dialect: Dialect, topic: str) -> FeedEvent:
+    return _connection_event("subscribe", context, dialect, f"follows {topic}", {}, topic)
 
 
 def _disconnect_event(context: _ConnectionContext, dialect: Dialect, end: CloseReason, connected_at: int) -> FeedEvent:

@@ -5,7 +5,7 @@ A line has the path without its query and without tokens in the path, because qu
 ids (`sid=`) and signatures (`auth_signature=`). Events are not logged."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -15,6 +15,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.topic_access import TopicRefused
 from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.requests import STATE, AccessLog, is_refusal
 from bellcast.ports import Clock
@@ -119,6 +120,10 @@ class RequestLog:
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         """Pass the topics that a connection begins to follow to the feed. They are not logged."""
         self._feed.followed(connection, topics)
+
+    def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
+        """Feed the topics that a connection may not follow. They are not logged."""
+        self._feed.topics_refused(connection, refused)
 
     def refused(self, connection: Connection, end: CloseReason) -> None:
         """Log a WebSocket that was accepted only to send the reason of its rejection."""

@@ -2,7 +2,7 @@
 extra."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 # Samples kept: one hour.
 MAX_SAMPLES = KEPT_MS[SAMPLE_MS] // SAMPLE_MS
+DAY_MS = 24 * HOUR_MS
 
 
 class StatsRecorder:
@@ -93,3 +94,15 @@ class StatsRecorder:
         self, tenant: str, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]] | None:
         return await self._points.tenant_page(tenant, since, until, node, limit)
+
+    async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
+        now = self._clock.now()
+        day, hour = now - now % DAY_MS, now - now % HOUR_MS
+        sends = await self._points.tenant_sends(tenants, day, day + DAY_MS, None, stats.MAX_DAY_ROWS)
+        stored = await self._points.tenant_sends(tenants, hour, hour + HOUR_MS, self._node, 1)
+        if sends is None or stored is None:
+            return {}
+        for tenant, number in self._tenants.sends_of(tenants).items():
+            # The stored row of this hour has what the process had counted at its last minute.
+            sends[tenant] = sends.get(tenant, 0) + max(0, number - stored.get(tenant, 0))
+        return sends

@@ -1,7 +1,7 @@
 """Statistics per tenant of this process for the current hour."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ MAX_COUNTED = 1_000
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
 
-# The metrics of the simple kinds.
+# The metrics of the simple kinds that have one.
 METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish": "publishes"}
 
 
@@ -43,7 +43,7 @@ class TenantCounts:
             self._open[tenant] -= number
             if self._open[tenant] <= 0:
                 del self._open[tenant]
-        else:
+        elif kind in METRICS:
             self._of(tenant)[METRICS[kind]] += number
 
     def sample(self) -> None:
@@ -57,6 +57,10 @@ class TenantCounts:
         return {
             tenant: msgspec.convert(self._counts[tenant], StatsPoint) for tenant in self._by_activity()[:MAX_COUNTED]
         }
+
+    def sends_of(self, tenants: Iterable[str]) -> dict[str, int]:
+        """Return the sends of tenants in the hour so far; those without counts are absent."""
+        return {tenant: self._counts[tenant]["sends"] for tenant in tenants if tenant in self._counts}
 
     def clear(self) -> None:
         """Start a new hour."""
@@ -82,7 +86,7 @@ class TenantCounts:
 def _metrics(kind: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
     if kind == "refused":
         status = fields.get("status")
-        if status is None:  # a connection
+        if status is None:  # a connection or a topic
             return ("refusals",)
         return ("requests", "failures" if status >= 500 else "refusals")
     if kind == "attempt":

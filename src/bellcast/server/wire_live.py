@@ -58,6 +58,7 @@ class LiveEdge:
             added=self._heartbeats.schedule,
             disconnected=self._on_disconnected,
             followed=log.followed,
+            topics_refused=log.topics_refused,
             fill_gap=inbox_sync.fill_gap,
             materialize=inbox_sync.materialize,
             report=report,

@@ -16,6 +16,8 @@ from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
 
 # A hundred years in seconds: longer durations are typing errors, and times after the year 9999 cannot be stored.
 MAX_DURATION = 36_525 * 86_400
+# Larger whole numbers are typing errors: they do not fit the types of databases, system calls and JSON's readers.
+MAX_WHOLE = 2**53 - 1
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
 # Keys are secrets of any characters except commas.
@@ -29,7 +31,7 @@ def text(value: str) -> str:
 
 def non_negative_int(value: str) -> int:
     """a whole number, 0 or more"""
-    if not value.isascii() or not value.isdigit():
+    if not value.isascii() or not value.isdigit() or int(value) > MAX_WHOLE:
         raise ValueError(value)
     return int(value)
 

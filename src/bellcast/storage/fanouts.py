@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.ports.jobs import FANOUT, Job
 from bellcast.ports.runs import NewFanout
-from bellcast.storage import jobs, rows
+from bellcast.storage import rows
 from bellcast.storage.script import Script, Statement
 
 # Decodes the recipient keys in a column.
@@ -28,7 +28,7 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
         tenant=fanout.tenant,
         priority=FANOUT,
     )
-    yield Statement("job_add", many=[jobs.new_params(job)])
+    yield Statement("job_add", many=[rows.new_job_params(job)])
 
 
 def move(id: str, after: str, position: str) -> Script[bool]:

@@ -3,17 +3,18 @@
 import secrets
 from collections.abc import Sequence
 
+import msgspec
+
+from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports.jobs import Job, JobGroup, JobShare
-from bellcast.storage import rows
-from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage import rows, run_commits
+from bellcast.storage.commit.command import RecipientKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
 # The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
 LEASE_BYTES = 8
-# The columns of a new job.
-ADDED_COLUMNS = ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")
 
 
 class Jobs:
@@ -23,7 +24,7 @@ class Jobs:
         self._engine = engine
 
     async def add(self, jobs: Sequence[Job]) -> None:
-        await self._write(Statement("job_add", many=[new_params(job) for job in jobs]))
+        await self._write(Statement("job_add", many=[rows.new_job_params(job) for job in jobs]))
 
     async def due(self, now: int) -> list[JobGroup]:
         found = await self._engine.read(fetch, Statement("jobs_due", {"now": now}))
@@ -48,15 +49,18 @@ class Jobs:
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
         params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
-        await self._engine.write(ScriptCommand(lambda: _set_dead(params), []))
+        runs = [job for job in jobs if job.kind == run_commits.JOB_KIND]
+        inboxes = await self._engine.read(_inboxes_of, runs) if runs else ()
+        await self._engine.write(ScriptCommand(lambda: _set_dead(params, runs), inboxes))
 
     async def cancel(self, ids: Sequence[str]) -> frozenset[str]:
         cancelled = await self._write(Statement("jobs_cancel", {"ids": rows.to_json(ids)}))
         return frozenset(id for (id,) in cancelled)
 
     async def dead(self, tenant: str, after: str, limit: int) -> list[Job]:
+        name = "jobs_dead_of_all" if tenant == EVERY_TENANT else "jobs_dead"
         params = {"tenant": tenant, "after": after, "limit": limit}
-        return list(map(_job, await self._engine.read(fetch, Statement("jobs_dead", params))))
+        return list(map(_job, await self._engine.read(fetch, Statement(name, params))))
 
     async def is_dead(self, tenant: str, id: str) -> bool:
         return bool(await self._engine.read(fetch, Statement("job_find_dead", {"tenant": tenant, "id": id})))
@@ -78,15 +82,26 @@ class Jobs:
         return await self._engine.write(ScriptCommand(lambda: fetch(statement), []))
 
 
-def new_params(job: Job) -> Params:
-    """Return the parameters of `job_add`."""
-    return {name: getattr(job, name) for name in ADDED_COLUMNS}
+def _inboxes_of(runs: Sequence[Job]) -> Script[frozenset[RecipientKey]]:
+    """Return the recipients of the runs of jobs."""
+    found = yield Statement("runs_find", {"ids": rows.to_json([job.id for job in runs])})
+    return frozenset((run.tenant, run.recipient) for run in map(rows.run, found))
 
 
-def _set_dead(params: Sequence[Params]) -> Script[None]:
+def _set_dead(params: Sequence[Params], runs: Sequence[Job]) -> Script[None]:
     yield Statement("job_set_dead", many=params)
-    # A dead run no longer collects; the next run opens a new digest.
-    yield Statement("dead_counters_delete", many=[{"id": one["id"]} for one in params])
+    for job in runs:
+        # Not dead: its lease was lost, and the run goes on elsewhere.
+        if (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
+            yield from _leave_digests(job.id)
+
+
+def _leave_digests(run: str) -> Script[None]:
+    """Let another run close what the run of a dead job has collected."""
+    try:
+        yield from run_commits.leave_digests([run], is_dead=True)
+    except msgspec.DecodeError:  # a state that this build cannot read: the next run opens a digest
+        yield Statement("run_counters_delete", {"run": run})
 
 
 def _lease_params(job: Job) -> dict[str, object]:

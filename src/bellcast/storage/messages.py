@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.messages import OPEN_STATES, Attempt, State
+from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
@@ -22,7 +22,7 @@ from bellcast.ports.messages import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import jobs, rows, scans, waking, webhook_events
+from bellcast.storage import rows, scans, waking, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
@@ -115,7 +115,12 @@ class Messages:
     async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
         params = {"tenant": tenant, "channel": after[0], "address": after[1], "limit": limit}
         found = await self._engine.read(fetch, Statement("suppressions_page", params))
-        return [Suppression(channel=c, address=a, reason=r, created_at=at) for c, a, r, at in found]
+        return [_suppression(*row) for row in found]
+
+    async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
+        params = {"tenant": after[0], "channel": after[1], "address": after[2], "limit": limit}
+        found = await self._engine.read(fetch, Statement("suppressions_of_all", params))
+        return [(tenant, _suppression(*row)) for tenant, *row in found]
 
     async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
         return await self._engine.write(ScriptCommand(lambda: _suppress(tenant, suppression), []))
@@ -209,12 +214,12 @@ def _digest_job(message: NewMessage) -> Params:
         created_at=message.created_at,
         tenant=message.tenant,
     )
-    return jobs.new_params(job)
+    return rows.new_job_params(job)
 
 
 def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Params:
     """Return the parameters of the job that delivers a message."""
-    return jobs.new_params(
+    return rows.new_job_params(
         Job(
             id=id,
             kind=JOB_KIND,
@@ -414,6 +419,10 @@ def _decisions(tenant: str, notification: str, recipient: str | None, limit: int
         )
         for key, channel, outcome, rule, source, message, due_at, decided_at in found
     ]
+
+
+def _suppression(channel: ExternalChannel, address: str, reason: str, created_at: int) -> Suppression:
+    return Suppression(channel=channel, address=address, reason=reason, created_at=created_at)
 
 
 def _suppressed(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
+from bellcast.errors import Conflict
 from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Passkey, Role
 from bellcast.storage import rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
@@ -213,8 +214,10 @@ def _use_setup_code(digest: bytes, owner: Operator, password: str, now: int) -> 
     used = yield Statement("setup_code_use", {"digest": digest, "now": now})
     if not used or (yield Statement("operator_owner")):
         return False
+    if not (yield _insert(owner, password)):
+        raise Conflict("An operator with this name already exists.")
     yield Statement("setup_codes_end")
-    return bool((yield _insert(owner, password)))
+    return True
 
 
 def _tenants(tenants: tuple[str, ...] | None) -> str | None:

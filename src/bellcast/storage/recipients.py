@@ -167,5 +167,13 @@ class Recipients:
         """Run a script that writes to one recipient."""
         return await self._engine.write(ScriptCommand(script, [(tenant, key)]))
 
-    async def put_tenant(self, key: str, name: str | None, settings: dict[str, Any], now: int) -> tuple[Tenant, bool]:
-        return await self._engine.write(ScriptCommand(lambda: tenants.put(key, name, settings, now), []))
+    async def put_tenant(
+        self,
+        key: str,
+        name: str | None,
+        settings: dict[str, Any],
+        now: int,
+        *,
+        check: Callable[[dict[str, Any]], None] | None = None,
+    ) -> tuple[Tenant, bool]:
+        return await self._engine.write(ScriptCommand(lambda: tenants.put(key, name, settings, now, check), []))

@@ -124,7 +124,7 @@ def _newest(query: ReplayQuery) -> Script[list[StoredReplay]]:
 def _add(replay: NewReplay, now: int) -> Script[None]:
     name = {"kind": REPLAYS, "tenant": replay.tenant}
     yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
-    yield Statement("job_add", many=[jobs.new_params(replay.job)])
+    yield Statement("job_add", many=[rows.new_job_params(replay.job)])
     for key in replay.removed:
         yield Statement("document_delete", {**name, "key": key})
 

@@ -19,8 +19,9 @@ from bellcast.model.identities import (
 )
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Acted, ActionButton, Actor, Content, Edit, Notification
+from bellcast.ports.jobs import Job
 from bellcast.ports.runs import StoredRun
-from bellcast.storage.script import Row
+from bellcast.storage.script import Params, Row
 
 _actor = msgspec.json.Decoder(Actor)
 _texts = msgspec.json.Decoder(tuple[str, ...])
@@ -39,6 +40,7 @@ RUN_COLUMNS = (
     *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
     *("wakes_at", "created_at", "ended_at", "revision", "woken"),
 )
+NEW_JOB_COLUMNS = ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")
 NO_OTHERS = (None,) * 8  # of an unread notification
 # Rows of one batch share one time.
 _moment = lru_cache(maxsize=4)(times.to_rfc3339)
@@ -293,3 +295,8 @@ def run(row: Row) -> StoredRun:
     """Create a run from the columns of the statements that read runs."""
     *columns, body = row
     return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())
+
+
+def new_job_params(job: Job) -> Params:
+    """Return the parameters of `job_add`."""
+    return {name: getattr(job, name) for name in NEW_JOB_COLUMNS}

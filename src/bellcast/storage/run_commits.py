@@ -7,7 +7,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from bellcast.model import runs as run_state
+from bellcast.model import step_counters
 from bellcast.model.events import Event
+from bellcast.model.runs import RunState
 from bellcast.ports import SendRequest
 from bellcast.ports.jobs import FANOUT, NORMAL, Job
 from bellcast.ports.runs import (
@@ -23,14 +26,11 @@ from bellcast.ports.runs import (
     StoredRun,
     TriggerRequest,
 )
-from bellcast.storage import claims, documents, fanouts, insert, jobs, messages, rows, sends, webhook_events
+from bellcast.storage import claims, documents, fanouts, insert, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import Command, ListCommand, LockKey
 from bellcast.storage.script import Params, Script, Statement
-from bellcast.workflows import run as run_state
-from bellcast.workflows import step_counters
-from bellcast.workflows.run import RunState
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
@@ -108,7 +108,7 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
         name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
         yield Statement("document_write", {**name, "body": schedule.key, "now": now})
     if schedule.job is not None:
-        yield Statement("job_add", many=[jobs.new_params(schedule.job)])
+        yield Statement("job_add", many=[rows.new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
@@ -135,7 +135,7 @@ def _new_params(run: StoredRun) -> Params:
 
 
 def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
-    return jobs.new_params(
+    return rows.new_job_params(
         Job(
             id=run.id,
             kind=JOB_KIND,
@@ -317,9 +317,9 @@ def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
     return StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
 
 
-def leave_digests(ids: Sequence[str], cancel_key: str | None = None) -> Script[None]:
-    """Remove ended runs, and merged runs with this cancel key, from the digests in which they collect. The first
-    remaining run continues each digest. A digest without remaining runs is deleted."""
+def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
+    """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
+    runs that have this cancel key. The first of the other runs goes on with each digest; one without others is deleted."""
     for row in (yield Statement("counters_of_runs", {"ids": rows.to_json(ids)})):
         id, *names, body, revision, expires_at = row
         key, counter = CounterKey(*names), step_counters.decode(body)
@@ -327,7 +327,10 @@ def leave_digests(ids: Sequence[str], cancel_key: str | None = None) -> Script[N
         stored = {run.id: run for run in map(rows.run, found)}
         states = {run.id: run_state.decode(run.body) for run in stored.values()}
         keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
-        changed = step_counters.without_runs(counter, {id, *keyed}, states)
+        if is_dead:
+            changed = step_counters.without_dead_run(counter, id, states)
+        else:
+            changed = step_counters.without_runs(counter, {id, *keyed}, states)
         if changed is None or changed.run is None:
             yield Statement("counter_delete", msgspec.structs.asdict(key))
             continue

@@ -23,7 +23,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import claims, fanouts, jobs, messages, rows, run_commits, scans, waking, webhook_events
+from bellcast.storage import claims, fanouts, messages, rows, run_commits, scans, waking, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
@@ -147,6 +147,9 @@ class Runs:
         found = await self._engine.read(fetch, Statement("fanout_find", {"id": id}))
         return _fanout(found[0]) if found else None
 
+    async def fanout_states(self, ids: Sequence[str]) -> dict[str, str]:
+        return dict(await self._engine.read(fetch, Statement("fanout_states", {"ids": rows.to_json(ids)})))
+
     async def waits(self, run: str) -> dict[str, StoredWait]:
         found = await self._engine.read(fetch, Statement("event_waits_of_run", {"run": run}))
         return {step: StoredWait(target, None if event is None else event.encode()) for step, target, event in found}
@@ -217,7 +220,7 @@ def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
     for id, tenant in paused:
         yield Statement("run_resume", {"id": id})
         job = Job(id=id, kind=run_commits.JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
-        yield Statement("job_add", many=[jobs.new_params(job)])
+        yield Statement("job_add", many=[rows.new_job_params(job)])
     return len(paused)
 
 
@@ -243,23 +246,44 @@ def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
 
 # --- reads
 
-PAGES = {"trigger": "runs_of_trigger", "recipient": "runs_of_recipient", "workflow": "runs_of_workflow"}
+PAGES = {
+    "trigger": "runs_of_trigger",
+    "recipient": "runs_of_recipient",
+    "workflow": "runs_of_workflow",
+    "state": "runs_in_state",
+}
+# The statements that find the last row of a page that compares a bounded number of runs.
+LAST_COMPARED = {
+    "runs_of_all": "runs_of_all_last",
+    "runs_of_trigger": "runs_of_trigger_last",
+    "runs_of_recipient": "runs_of_recipient_last",
+    "runs_of_workflow": "runs_of_workflow_last",
+    "runs_in_state": "runs_in_state_last",
+    "runs_page": "runs_page_last",
+}
 
 
 def _scan(query: RunQuery) -> Script[ListScan[StoredRun]]:
-    if query.tenant != EVERY_TENANT:
+    if query.tenant != EVERY_TENANT and query.channel is None and query.provider is None:
         return ListScan((yield from _page(query)), None)
-    params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
-    found, until = yield from scans.by_id("runs_of_all_last", "runs_of_all", params)
+    name = _list_of(query)
+    found, until = yield from scans.by_id(LAST_COMPARED[name], name, _params(query))
     return ListScan([rows.run(row) for row in found], until)
 
 
 def _page(query: RunQuery) -> Script[list[StoredRun]]:
-    params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
-    name = next((page for field, page in PAGES.items() if params[field] is not None), None)
-    if name is None:
-        name = "runs_page" if query.state is None else "runs_in_state"
-    return [rows.run(row) for row in (yield Statement(name, params))]
+    return [rows.run(row) for row in (yield Statement(_list_of(query), _params(query)))]
+
+
+def _list_of(query: RunQuery) -> str:
+    """Return the statement that reads the fewest runs for a query."""
+    if query.tenant == EVERY_TENANT:
+        return "runs_of_all"
+    return next((page for field, page in PAGES.items() if getattr(query, field) is not None), "runs_page")
+
+
+def _params(query: RunQuery) -> Params:
+    return msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
 
 
 def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:

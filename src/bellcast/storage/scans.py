@@ -1,14 +1,13 @@
 """Pages with filters that have no index: a bounded number of rows is examined."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.ports.list_scan import CreatedRange, ListTotal
 from bellcast.ports.messages import MessageQuery
 from bellcast.ports.runs import RunQuery
 from bellcast.storage import rows
-from bellcast.storage.script import Row, Script, Statement
+from bellcast.storage.script import Params, Row, Script, Statement
 
 # Maximum rows examined for one page; SQLite takes about 80 ms.
 MAX_SCANNED_ROWS = 20_000
@@ -16,7 +15,7 @@ MAX_SCANNED_ROWS = 20_000
 FIRST_SCANNED_ROWS = 1_000
 
 
-def by_id(last_row: str, page: str, params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
+def by_id(last_row: str, page: str, params: Params) -> Script[tuple[Sequence[Row], str | None]]:
     """Run the statement `page`, bounded by the id that the statement `last_row` finds. Return its rows, newest first,
     and the last examined id if more may follow."""
     first = yield from _compare(last_row, page, params, min(FIRST_SCANNED_ROWS, MAX_SCANNED_ROWS))
@@ -25,16 +24,14 @@ def by_id(last_row: str, page: str, params: dict[str, Any]) -> Script[tuple[Sequ
     return (yield from _compare(last_row, page, params, MAX_SCANNED_ROWS))
 
 
-def _compare(
-    last_row: str, page: str, params: dict[str, Any], scanned: int
-) -> Script[tuple[Sequence[Row], str | None]]:
+def _compare(last_row: str, page: str, params: Params, scanned: int) -> Script[tuple[Sequence[Row], str | None]]:
     last = yield Statement(last_row, {**params, "skipped": scanned - 1}, heavy=True)
     bound = last[0][0] if last else params["since"]
     found = yield Statement(page, {**params, "since": bound}, heavy=True)
     return found, bound if last and len(found) < params["limit"] else None
 
 
-def count_by_id(last_row: str, total: str, params: dict[str, Any]) -> Script[ListTotal]:
+def count_by_id(last_row: str, total: str, params: Params) -> Script[ListTotal]:
     """Count with the statement `total`, bounded by the id that the statement `last_row` finds. The count is exact if
     there is no older row."""
     last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
@@ -42,15 +39,13 @@ def count_by_id(last_row: str, total: str, params: dict[str, Any]) -> Script[Lis
     return ListTotal(int(number), exact=not last)
 
 
-def by_key(
-    end: str, page: str, params: dict[str, Any], created: CreatedRange
-) -> Script[tuple[Sequence[Row], str | None]]:
+def by_key(end: str, page: str, params: Params, created: CreatedRange) -> Script[tuple[Sequence[Row], str | None]]:
     """Run the statement `page`, bounded by the key that the statement `end` finds. Return its rows, and the last
     examined key if more may follow."""
     edge = yield Statement(end, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
     is_cut = len(edge) == len(("compared", "next"))
     bound = {"last": edge[1][0]} if is_cut else {}
-    found = yield Statement(page, params | created._asdict() | bound, heavy=True)
+    found = yield Statement(page, {**params, **created._asdict(), **bound}, heavy=True)
     return found, edge[0][0] if is_cut and len(found) < params["limit"] else None
 
 

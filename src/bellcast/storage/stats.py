@@ -1,7 +1,8 @@
 """Stored statistics of the nodes."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -58,6 +59,13 @@ class StatsPoints:
             points += await asyncio.to_thread(_points_of, tenant, found)
         return points
 
+    async def tenant_sends(
+        self, tenants: Collection[str], since: int, until: int, node: str | None, limit: int
+    ) -> dict[str, int] | None:
+        params = {"step": HOUR_MS, "since": since, "until": until, "node": node, "limit": limit + 1}
+        found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
+        return None if len(found) > limit else await asyncio.to_thread(_sends_of, frozenset(tenants), found)
+
 
 def _points(stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
     return [(at, _decode(body)) for at, body in stored]
@@ -66,6 +74,15 @@ def _points(stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
 def _points_of(tenant: str, stored: Sequence[Row]) -> list[tuple[int, StatsPoint]]:
     rows_of = ((at, _decode_tenants(body).get(tenant)) for at, body in stored)
     return [(at, _tenant_point(row)) for at, row in rows_of if row is not None]
+
+
+def _sends_of(tenants: frozenset[str], stored: Sequence[Row]) -> dict[str, int]:
+    sends: Counter[str] = Counter()
+    for _, body in stored:
+        numbers = _decode_tenants(body)
+        for tenant in tenants & numbers.keys():
+            sends[tenant] += _tenant_point(numbers[tenant]).sends
+    return dict(sends)
 
 
 def _tenant_point(row: msgspec.Raw) -> StatsPoint:

@@ -1,6 +1,6 @@
 """Tenants: created on first use, optionally with a name and settings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bellcast.model.identities import Tenant, TenantRules
@@ -36,9 +36,14 @@ def count(prefix: str, limit: int) -> Script[int]:
     return int(number)
 
 
-def put(key: str, name: str | None, settings: dict[str, Any], now: int) -> Script[tuple[Tenant, bool]]:
+def put(
+    key: str, name: str | None, settings: dict[str, Any], now: int, check: Callable[[dict[str, Any]], None] | None
+) -> Script[tuple[Tenant, bool]]:
     known = yield Statement("tenant_find", {"tenant": key})
     yield from ensure_tenant(key, now)
+    if check is not None:
+        (held,) = yield Statement("tenant_hold", {"tenant": key})
+        check(rows.tenant(held).settings)
     text = rows.to_json(settings)
     params = {"tenant": key, "name": name, "settings": text, "ruled": int(rows.tenant_rules(text) != TenantRules())}
     written = yield Statement("tenant_write", params)

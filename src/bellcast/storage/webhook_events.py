@@ -6,7 +6,7 @@ import msgspec
 
 from bellcast.ports.jobs import NORMAL, Job
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.storage import jobs
+from bellcast.storage import rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, fetch
@@ -38,9 +38,9 @@ def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
     """Add events with their jobs, in the transaction of the reported change."""
     if not events:
         return
-    rows = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
-    yield Statement("webhook_event_insert", many=rows)
-    yield Statement("job_add", many=[jobs.new_params(_job(event, now)) for event in events])
+    added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
+    yield Statement("webhook_event_insert", many=added)
+    yield Statement("job_add", many=[rows.new_job_params(_job(event, now)) for event in events])
 
 
 def delivery_ids(event: str) -> Params:

@@ -14,13 +14,13 @@ from bellcast.calls.http_callback import signed, signing_key
 from bellcast.channels import retries
 from bellcast.errors import BellcastError
 from bellcast.model.identities import Project
+from bellcast.model.runs import RunState
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.runs import StoredRun
 from bellcast.templates import Renderer, Variables
 from bellcast.workflows import engine, function_threads
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, StepOutcome, Surroundings
-from bellcast.workflows.run import RunState
 
 log = structlog.get_logger(__name__)
 

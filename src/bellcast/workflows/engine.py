@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.model import local_times, times
+from bellcast.model import local_times, step_counters, times
 from bellcast.model.messages import State
-from bellcast.workflows import conditions, definitions, step_counters
+from bellcast.model.runs import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
+from bellcast.model.step_counters import StepCounter
+from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.run import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
-from bellcast.workflows.step_counters import StepCounter
 from bellcast.workflows.step_fields import (
     INBOX_EVENTS,
     MAX_FUNCTION_SECONDS,

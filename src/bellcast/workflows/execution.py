@@ -16,9 +16,11 @@ from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses, Scheduler
 from bellcast.jobs import PageOutcome
+from bellcast.model import runs
 from bellcast.model.identities import Profile
 from bellcast.model.live_feed import FeedEvent
 from bellcast.model.preferences import Channel
+from bellcast.model.runs import ENDED, MAX_RUN, RunState
 from bellcast.ports import Broker, Clock, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import (
@@ -35,7 +37,6 @@ from bellcast.ports.webhooks import WebhookEvent
 from bellcast.templates import SharedResults, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
-from bellcast.workflows import run as runs
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import (
@@ -44,7 +45,6 @@ from bellcast.workflows.engine import (
     StepFacts,
     Surroundings,
 )
-from bellcast.workflows.run import ENDED, MAX_RUN, RunState
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from bellcast.model.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.model.runs import RunState
 from bellcast.ports.runs import NewWait, StoredRun, StoredWait
 from bellcast.templates import Renderer, TemplateError, Variables
 from bellcast.workflows import conditions
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.run import RunState
 
 
 def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[NewWait]:

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from bellcast.model import runs
 from bellcast.ports.runs import StoredRun
-from bellcast.workflows import run as runs
 
 
 def restarted(run: StoredRun) -> StoredRun:

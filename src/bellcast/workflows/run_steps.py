@@ -10,10 +10,12 @@ from msgspec import Struct
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, SendRoute, StepSend
 from bellcast.errors import BellcastError
-from bellcast.model import local_times
+from bellcast.model import local_times, step_counters
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.model.preferences import CHANNELS
+from bellcast.model.runs import RunState
+from bellcast.model.step_counters import StepCounter
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, SendRequest, Store
 from bellcast.ports.runs import (
@@ -24,7 +26,7 @@ from bellcast.ports.runs import (
     TriggerRequest,
 )
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
-from bellcast.workflows import cron, engine, step_counters, triggers
+from bellcast.workflows import cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import (
     MAX_REASON,
@@ -32,8 +34,6 @@ from bellcast.workflows.engine import (
     StepOutcome,
     Surroundings,
 )
-from bellcast.workflows.run import RunState
-from bellcast.workflows.step_counters import StepCounter
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)

@@ -17,7 +17,7 @@ from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import BellcastError, FieldError, Invalid, TooMany
 from bellcast.inbox import sending
-from bellcast.model import validation
+from bellcast.model import runs, validation
 from bellcast.model.events import LiveEvent
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
@@ -26,7 +26,6 @@ from bellcast.ports import Context
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import Renderer, TemplateError, Variables, check_template
 from bellcast.workflows import conditions, live_waits, triggers
-from bellcast.workflows import run as runs
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
 

@@ -8,17 +8,16 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
-from bellcast.model import validation
+from bellcast.model import runs, validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
+from bellcast.model.runs import MAX_DATA, RunState
 from bellcast.ports import Clock, Store
 from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits, schemas
-from bellcast.workflows import run as runs
-from bellcast.workflows.run import MAX_DATA, RunState
 from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
 
 BEGUN = "run.running"

@@ -73,7 +73,7 @@ class WorkflowCatalog:
         self._store = store
         self._clock = clock
         self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
-        self._bodies: dict[tuple[str, str, int], bytes] = {}
+        self._bodies: dict[tuple[str, str, int], tuple[int, bytes]] = {}
         self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
@@ -130,14 +130,16 @@ class WorkflowCatalog:
 
     async def definition(self, owner: str, key: str, version: int) -> Definition:
         """Return the definition of a version, which remains stored after the workflow was changed or deleted."""
-        body = self._bodies.get((owner, key, version))
-        if body is None:
+        now = self._clock.now()
+        until, body = self._bodies.get((owner, key, version), (0, b""))
+        if until <= now:
             found = await self._store.runs.version(owner, key, version)
             if found is None:
                 raise NotFound(f"There is no version {version} of this workflow.")
             if len(self._bodies) >= CACHED_DEFINITIONS:
                 self._bodies.clear()
-            body = self._bodies[owner, key, version] = found.body
+            body = found.body
+            self._bodies[owner, key, version] = (now + int(CACHE_SECONDS * 1000), body)
         return parsed(body)
 
     async def check(self, tenant: str, key: str, value: Any) -> Definition:

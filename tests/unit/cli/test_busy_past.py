@@ -10,6 +10,7 @@ from tests.clock import FakeClock
 
 from bellcast.cli import busy_demo, busy_past
 from bellcast.cli.busy_past import PERIOD_MS
+from bellcast.model import runs
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.stats import STORED_MS
 from bellcast.ports import SentQuery
@@ -21,7 +22,6 @@ from bellcast.server.clock import SystemClock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
-from bellcast.workflows import run
 
 NOTIFICATIONS, RECIPIENTS = 10_000, 100
 
@@ -70,7 +70,7 @@ async def test_lists_show_notifications_messages_runs_and_failures(store: SQLSto
     decided = await store.messages.decisions("aurora", str(messages[0].notification), None, 10)
     assert [decision.message for decision in decided] == [messages[0].id]
     for one in (await store.runs.scan(RunQuery(tenant="aurora", limit=200))).rows:
-        assert run.decode(one.body).status == one.state
+        assert runs.decode(one.body).status == one.state
     causes = await Failures(store).causes(["aurora"], FailureFilter())
     assert {group.key.kind for group in causes.groups} == {"message", "run"}
 

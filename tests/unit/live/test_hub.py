@@ -174,6 +174,16 @@ def test_observer_receives_the_count_of_a_stream() -> None:
     assert observer.calls == changes
 
 
+@pytest.mark.parametrize("receives", [True, False])
+def test_counts_of_other_nodes_are_reported_to_an_observer_with_receivers(receives: bool) -> None:
+    hub, observer = new_hub(), Recorder()
+    cast(Any, observer).has_count_receivers = receives
+    hub.add_observer(observer)
+    elsewhere = ChangeOrigin.ELSEWHERE
+    hub.apply_peer("other", StateDelta({ROOM: 2}, []), elsewhere)
+    assert observer.calls == ([("subscription_count_changed", ROOM, 0, 2, elsewhere)] if receives else [])
+
+
 async def test_presence_is_sent_to_others_after_the_join() -> None:
     hub = new_hub(presence=("room",))
     first, second = connect(hub, "1"), connect(hub, "2", BOB)

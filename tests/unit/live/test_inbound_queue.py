@@ -7,9 +7,11 @@ from typing import Any, cast
 import pytest
 from tests.unit.live.fakes import ALICE, FakeConnection, FakeTransport, connect, new_hub
 
+from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.connection.pending_messages import MAX_PENDING, PendingMessages
 from bellcast.live.native import protocol
+from bellcast.live.socketio.layer import MAX_NAMESPACES, SocketIOLayer, SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 
 
@@ -74,21 +76,29 @@ async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> No
     assert calls_of(connection) == ["resume_reading"]
 
 
-def namespaces(transport: FakeTransport, *names: str) -> list[NamespaceConnection]:
-    session = SimpleNamespace(transport=SimpleNamespace(transport=transport), app_state=SimpleNamespace(connections={}))
-    for name in names:
-        connection = NamespaceConnection(
-            name, protocol.MESSAGE, ALICE, new_hub(), 0, None, session=cast(Any, session), namespace=name
-        )
-        connection.transport = transport
-        session.app_state.connections[name] = connection
-    return list(session.app_state.connections.values())
+def new_session(transport: FakeTransport) -> Any:
+    """A session whose namespaces hold at most 200 bytes."""
+    state = SocketIOState(100, cast(Any, None))
+    return SimpleNamespace(transport=SimpleNamespace(transport=transport), app_state=state)
+
+
+def join(session: Any, name: str) -> NamespaceConnection:
+    connection = NamespaceConnection(name, protocol.MESSAGE, ALICE, new_hub(), 0, None, session=session, namespace=name)
+    connection.transport = session.transport.transport
+    session.app_state.connections[name] = connection
+    return connection
+
+
+def leave(connection: NamespaceConnection) -> None:
+    del connection.session.app_state.connections[connection.namespace]
+    connection.disconnected()
 
 
 async def test_session_is_not_read_while_the_queue_of_any_namespace_is_full() -> None:
     slow, quick = SlowHandler(100), SlowHandler(100)
     transport = FakeTransport()
-    full, other = namespaces(transport, "/full", "/other")
+    session = new_session(transport)
+    full, other = join(session, "/full"), join(session, "/other")
     quick.queue.enqueue(other, "short", 1)
     for number in range(4):
         slow.queue.enqueue(full, number, 50)
@@ -102,14 +112,63 @@ async def test_session_is_not_read_while_the_queue_of_any_namespace_is_full() ->
 async def test_session_is_read_again_after_a_namespace_with_a_full_queue_was_left() -> None:
     slow = SlowHandler(100)
     transport = FakeTransport()
-    (left,) = namespaces(transport, "/left")
+    left = join(new_session(transport), "/left")
     for number in range(4):
         slow.queue.enqueue(left, number, 50)
     await settle()
-    left.session.app_state.connections.clear()
-    left.disconnected()
+    leave(left)
     assert isinstance(left.pending, PendingMessages)
     assert not left.pending
     await slow.step()
     assert transport.calls[-1] == "resume_reading"
     assert slow.handled == [0]
+    assert left.session.app_state.leaving == set()
+
+
+async def test_packets_of_namespaces_that_were_left_count_while_they_are_handled() -> None:
+    slow = SlowHandler(100)
+    transport = FakeTransport()
+    session = new_session(transport)
+    for name in ("/1", "/2"):
+        connection = join(session, name)
+        slow.queue.enqueue(connection, name, 100)
+        await settle()
+        leave(connection)
+    assert transport.calls == []
+    slow.queue.enqueue(join(session, "/3"), "/3", 1)
+    assert transport.calls == ["pause_reading"]
+    await slow.step()
+    assert (slow.handled, transport.calls[-1]) == (["/1"], "resume_reading")
+    await slow.step(2)
+    assert (slow.handled, session.app_state.leaving) == (["/1", "/2", "/3"], set())
+
+
+async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
+    slow = SlowHandler(100)
+    transport = FakeTransport()
+    session = new_session(transport)
+    for name in ("/1", "/2", "/3"):
+        assert transport.calls == []
+        slow.queue.enqueue(join(session, name), name, 100)
+        await settle()
+    assert transport.calls == ["pause_reading"]
+    await slow.step()
+    assert transport.calls[-1] == "resume_reading"
+
+
+async def test_namespaces_that_were_left_count_while_their_handlers_run() -> None:
+    session = new_session(FakeTransport())
+    slow, sent = SlowHandler(100), list[bytes]()
+    session.is_closed, session.send, session.log_refusal = False, lambda head, _: sent.append(head), lambda *_: None
+    connections = [join(session, f"/{number}") for number in range(MAX_NAMESPACES)]
+    for connection in connections:
+        slow.queue.enqueue(connection, "short", 1)
+    await settle()
+    for connection in connections:
+        leave(connection)
+    app = SimpleNamespace(has_namespace=lambda _: True)
+    layer = SocketIOLayer(SocketIOConfig(), cast(Any, None), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
+    layer.on_message(session, "40/another,")
+    assert [b"too_many" in head for head in sent] == [True]
+    await slow.step(MAX_NAMESPACES)
+    assert session.app_state.leaving == set()

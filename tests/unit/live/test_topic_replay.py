@@ -1,4 +1,4 @@
-"""Topics that `subscribe` replays while other things happen: each row and event is received once and in order."""
+"""Topics that are replayed while other things happen: each row and event is received once and in order."""
 
 import asyncio
 import json
@@ -9,26 +9,34 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 from tests.clock import FakeClock
-from tests.unit.live.fakes import FakeConnection, change, changes, connect, notification
+from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
 
 from bellcast.auth.permissions import Grant
 from bellcast.brokers.history import MemoryHistory
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Invalid
-from bellcast.live.config import LiveConfig
+from bellcast.live.config import LiveConfig, SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence
 from bellcast.live.native import protocol
+from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
+from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
+from bellcast.live.socketio import recovery
+from bellcast.live.socketio.events import SocketIOCallContext
+from bellcast.live.socketio.layer import SocketIOState
+from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandshake
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.sync import resume
-from bellcast.model.events import LiveEvent, Stream
+from bellcast.model.events import LiveEvent, Stream, topic_stream
 from bellcast.model.history import parse_rules
-from bellcast.model.identities import Principal
+from bellcast.model.identities import Principal, Project
+from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
 from bellcast.model.positions import Position
 from bellcast.ports import Changes, PastEvents
@@ -45,11 +53,15 @@ ROWS = tuple(
 
 
 class SlowHistory(MemoryHistory):
-    """Calls `during_read` once before a read returns, as a log between processes would be read."""
+    """Calls `during_read` once before a read returns, as a log between processes would be read. Records what is confirmed."""
 
     def __init__(self) -> None:
         super().__init__(FakeClock(), lambda: RULES, lambda: 2**30)
         self.during_read: Callable[[], Awaitable[object]] | None = None
+        self.confirmed: list[Stream] = []
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        self.confirmed += streams
 
     async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
         past = await super().missed(tenant, streams, after)
@@ -118,7 +130,7 @@ async def turns(number: int = 20) -> None:
         await asyncio.sleep(0)
 
 
-async def read_all(connection: FakeConnection, *tasks: "asyncio.Future[Any]") -> None:
+async def read_all(connection: "FakeConnection | FakeNamespaceConnection", *tasks: "asyncio.Future[Any]") -> None:
     """Read like a slow client until these are done."""
     for _ in range(1_000):
         if all(task.done() for task in tasks):
@@ -257,3 +269,121 @@ async def test_replay_uses_the_encoding_to_which_the_client_upgraded_meanwhile(s
     later = connection.fake.written[before:-1]
     assert len(later) > MANY // 2
     assert all(data.startswith((b"id: ", b"event: ")) and b'"replayed":true' in data for data in later)
+
+
+async def test_topic_that_the_app_joins_during_the_last_read_of_a_replay_misses_no_event(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect()
+
+    async def join() -> None:
+        server.hub.follow(connection, {"late": Grant.APP})
+        await server.publish("late", 1)
+
+    async def join_later() -> None:
+        server.history.during_read = join
+
+    server.history.during_read = join_later
+    await server.subscribe(connection, "room", position=f"~{start}")
+    await server.publish("late", 2)
+    assert (numbers(connection, "room"), numbers(connection, "late")) == (ALL_NUMBERS, [1, 2])
+
+
+# --- topics that a task of the `connect` handler joins during the replay of a resume
+
+
+class FakeNamespaceConnection(NamespaceConnection):
+    """A namespace connection on a FakeTransport."""
+
+    fake: FakeTransport
+
+
+class JoinedTopics:
+    """The stored topics of a Socket.IO connection: none."""
+
+    async def restore(self, *_: Any) -> dict[str, Grant]:
+        return {}
+
+    async def follow(self, *_: Any, by_app: bool) -> None: ...
+
+
+async def check_joining(
+    server: Server,
+    connection: FakeConnection | FakeNamespaceConnection,
+    context: NativeCallContext | SocketIOCallContext,
+    starting: "asyncio.Future[None]",
+) -> None:
+    """Join a topic while the replay waits for the reader."""
+    late = topic_stream("", "late")
+    await turns()
+    assert not starting.done()
+    await context.join("late")
+    assert (server.history.confirmed, server.hub.connections_on(late)) == ([late], [connection])
+    await server.publish("late", 1)
+    await read_all(connection, starting)
+    starting.result()
+    await server.publish("late", 2)
+
+
+async def test_topic_joined_during_the_replay_of_a_resume_is_confirmed_first(server: Server) -> None:
+    start = await server.publish_many("room")
+    connection = server.connect(phase=Phase.OPENING)
+    connection.fake.is_buffering = True
+    context = NativeCallContext(cast(Any, None), server.hub, connection)
+    opened = OpenedInbox(None, None, None, False, lambda: None, context, start, 0)
+    unused = cast(Any, None)
+    config = LiveConfig(limits=LIMITS)
+    handshake = NativeHandshake(server.store, server.hub, config, unused, unused, server.commands, unused)
+    request = cast(Any, SimpleNamespace(topics=("room",)))
+    starting = asyncio.ensure_future(handshake.send_ready(connection, opened, request))
+    await check_joining(server, connection, context, starting)
+    assert (numbers(connection, "room"), numbers(connection, "late")) == (ALL_NUMBERS, [1, 2])
+
+
+async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirmed_first(server: Server) -> None:
+    alice, project = Principal(recipient="alice"), Project("1", "key", "the secret of the project, forty characters")
+    start = await server.publish_many(EVERYONE)
+    fake = FakeTransport()
+    fake.is_buffering = True
+    transport = SimpleNamespace(transport=fake, sock=None, encoding=engineio.POLLING_BODY)
+    session = SimpleNamespace(
+        transport=transport,
+        app_state=SocketIOState(0, cast(Any, None)),
+        is_closed=False,
+        set_joined=lambda: None,
+        request=None,
+        send=lambda head, _: fake.write(head),
+    )
+    dialect = dialect_for("/", engineio.POLLING_BODY, resumable=False)
+    connection = FakeNamespaceConnection(
+        "new", dialect, Principal(), server.hub, 0, None, session=cast(Any, session), namespace="/"
+    )
+    connection.fake, fake.owner = fake, connection
+    joined_topics = cast(Any, JoinedTopics())
+    context = SocketIOCallContext(cast(Any, None), server.hub, joined_topics, connection)
+
+    async def recipient(*_: Any) -> Principal:
+        return alice
+
+    async def admit(*_: Any) -> Any:
+        server.hub.add(connection)
+        connection.inbox = connection.epoch = 1
+        return SimpleNamespace(inbox=Inbox(number=1, state=state(0), oldest_revision=0), missed=changes(revision=0))
+
+    dispatcher = SimpleNamespace(
+        app=SimpleNamespace(has=lambda *_: False), context_for=lambda _: context, joined_topics=joined_topics
+    )
+    handshake = NamespaceHandshake(
+        project,
+        server.store,
+        server.hub,
+        LiveConfig(limits=LIMITS),
+        SocketIOConfig(),
+        cast(Any, SimpleNamespace(recipient=recipient)),
+        cast(Any, SimpleNamespace(admit=admit)),
+        cast(Any, dispatcher),
+    )
+    pid = recovery.sign(project, recovery.Pid("", "alice", "/", "known", "1-0"))
+    starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
+    await check_joining(server, connection, context, starting)
+    events = [json.loads(data[2:])[1] for data in fake.written if data.startswith(b'42["n"')]
+    assert events == [*([number, PADDING] for number in ALL_NUMBERS), 1, 2]

@@ -15,6 +15,8 @@ from bellcast.outbound import resolver
 from bellcast.outbound.clients import HttpClients
 from bellcast.outbound.guard import AddressGuard
 from bellcast.outbound.http import HttpxClient
+from bellcast.ports.providers import DeliveryError
+from bellcast.providers import smtp
 
 LOOPBACK = ["127.0.0.0/8", "::1"]
 # The local lookups of these tests take a few milliseconds.
@@ -120,3 +122,14 @@ asyncio.run(main())
 def test_lookup_without_an_answer_does_not_delay_the_end_of_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, timeout=60, check=True)
     assert (ended.stdout, ended.stderr) == ("timed out\n", "")
+
+
+@pytest.mark.parametrize("host", ["mail..example.com", f"{'a' * 64}.example.com"])
+async def test_name_that_no_server_can_have_is_an_error_of_the_address(host: str) -> None:
+    guard = AddressGuard()
+    with pytest.raises(OSError, match="is not a host name"):
+        await guard.addresses(host)
+    provider = smtp.from_url(f"smtp://{host}?from=a@example.com", connect=guard.connect)
+    with pytest.raises(DeliveryError, match="is not a host name"):
+        await provider.check()
+    await provider.close()

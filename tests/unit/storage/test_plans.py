@@ -22,6 +22,8 @@ WHOLE |= {"operator_all", "operator_sessions_count", "setup_codes_end", "setup_c
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
 OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|same|names)$")
 
+MESSAGES_OF_RUN = "m USING INDEX messages_run (tenant=? AND run=?)"
+
 
 def of_the_engine(engine: SqliteEngine, text: str) -> list[str]:
     params = dict.fromkeys(re.findall(r":(\w+)", text))
@@ -66,6 +68,8 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
         ("failed_runs_of_all", "INDEX runs_failed (id>? AND id<?)"),
         ("failed_runs_of_all_total", "INDEX runs_failed (id>? AND id<?)"),
         ("dead_jobs_of_all", "INDEX jobs_dead_of_all (id<?)"),
+        ("jobs_dead_of_all", "INDEX jobs_dead_of_all (id>?)"),
+        ("suppressions_of_all", "PRIMARY KEY ((tenant,channel,address)>(?,?,?))"),
         ("replays_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
         ("replays_of_all", "INDEX documents_replays (kind=? AND key>? AND key<?)"),
         ("sent_of_all_total", "INDEX notifications_direct (id>? AND id<?)"),
@@ -97,6 +101,30 @@ async def test_causes_are_grouped_from_an_index_and_joined_by_id(engine: SqliteE
     assert any(re.match(r"SEARCH one USING .*\(id=\?\)", step) for step in plan), plan
     # Only the groups are sorted, at most :limit rows.
     assert [step for step in plan if "ORDER BY" in step] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "compared"),
+    [
+        ("messages_page", "INDEX messages_tenant (tenant=? AND id>? AND id<?)", "r USING PRIMARY KEY (id=?)"),
+        ("messages_of_all", "PRIMARY KEY (id>? AND id<?)", "r USING PRIMARY KEY (id=?)"),
+        ("messages_in_state", "INDEX messages_state (tenant=? AND state=? AND id>?", "r USING PRIMARY KEY (id=?)"),
+        ("messages_of_recipient", "INDEX messages_recipient (tenant=? AND recipient=?", "r USING PRIMARY KEY (id=?)"),
+        ("runs_page", "INDEX runs_tenant (tenant=? AND id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs_of_all", "PRIMARY KEY (id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs_in_state", "INDEX runs_state (tenant=? AND state=? AND id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs_of_workflow", "INDEX runs_workflow (tenant=? AND workflow=? AND id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs_of_recipient", "INDEX runs_recipient (tenant=? AND recipient=? AND id>?", MESSAGES_OF_RUN),
+        ("runs_of_trigger", "INDEX runs_trigger (tenant=? AND trigger=? AND id>? AND id<?)", MESSAGES_OF_RUN),
+    ],
+)
+async def test_lists_of_messages_and_runs_compare_each_other_by_an_index(
+    engine: SqliteEngine, name: str, index: str, compared: str
+) -> None:
+    plan = of_the_engine(engine, statements.load("sqlite")[name])
+    assert index in plan[0]
+    assert [step for step in plan if step.startswith("SEARCH")][1:] == [f"SEARCH {compared}"]
+    assert not any("ORDER BY" in step for step in plan)
 
 
 async def test_counts_of_a_trigger_are_read_from_an_index_alone(engine: SqliteEngine) -> None:

@@ -11,6 +11,7 @@ import { sheet } from './sheets.js';
 import { CSS } from './styles.js';
 import { clock } from './time.js';
 import { parse } from './tab-bar.js';
+import { parseTopics } from './topic-names.js';
 
 /** @import { Notification, Query } from '../events.js' */
 /** @import { Options, Session } from '../session.js' */
@@ -21,7 +22,7 @@ import { parse } from './tab-bar.js';
 
 const TIME_REFRESH_INTERVAL = 20_000; // ms: times are shown in minutes
 const SEEN_REPORT_INTERVAL = 300; // ms
-const COMMON_ATTRIBUTES = ['server', 'token', 'token-url', 'recipient', 'topics', 'lang'];
+const COMMON_ATTRIBUTES = ['server', 'token', 'token-url', 'recipient', 'topics', 'lang', 'debug'];
 const PROPERTIES = ['getToken', 'session', 'source', 'messages', 'tabs'];
 
 /** Without a DOM (server rendering) the class must still load. @type {typeof HTMLElement} */
@@ -32,8 +33,9 @@ const BaseElement = globalThis.HTMLElement ?? class {};
  * @attr {string} token  a session token; a page that stays open needs `token-url` or `getToken`
  * @attr {string} token-url  fetched with the page's cookies for each session token: responds with `{"token": "…"}` or the token as text; 401 ends the session
  * @attr {string} recipient  the signed-in user, with cookie authentication: lets the user's tabs share a connection
- * @attr {string} topics  topics to follow, separated by commas
+ * @attr {string} topics  topics to follow, separated by commas; as a JSON array if a name has a comma: `["orders,eu", "desk"]`. The property takes an array too
  * @attr {string} lang  `en`, `de`, `es`, `fr` or `ar`; by default the page's
+ * @attr debug  log in the browser's console when the session connects (`[bellcast] connected`) and what it receives
  * @attr session  wait for the property `session`
  * @prop {GetToken} getToken  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
  * @prop {Session} session  a session to share; the element neither opens nor closes it
@@ -171,8 +173,9 @@ export class Element extends BaseElement {
     const { session, release } = this.#providedSession ? { session: this.#providedSession, release() {} } : this.#acquireSession();
     this.#session = session;
     this.#reportedSeen.clear();
-    const topics = (this.getAttribute('topics') ?? '').split(',').map((topic) => topic.trim()).filter(Boolean);
+    const topics = parseTopics(this.getAttribute('topics') ?? '');
     if (topics.length) session.subscribe(...topics).catch(() => {});
+    if (this.hasAttribute('debug')) session.debug().catch(() => {});
     session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
     signal.addEventListener('abort', startAlerts(session, this.texts.arrivedMany, (notification) => this.openNotification(notification)));
@@ -324,7 +327,7 @@ function upgradeProperty(element, name) {
   element[name] = value;
 }
 
-/** Attributes that are also properties. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
+/** Attributes that are also properties; lists are written as JSON. @param {typeof Element} Kind @param {string[]} names @param {string[]} [flags] */
 export function reflect(Kind, names, flags = []) {
   for (const name of [...names, ...flags]) {
     const flag = flags.includes(name);
@@ -337,7 +340,7 @@ export function reflect(Kind, names, flags = []) {
       /** @this {HTMLElement} @param {any} value */
       set(value) {
         if (value === null || value === undefined || value === false) this.removeAttribute(name);
-        else this.setAttribute(name, flag ? '' : String(value));
+        else this.setAttribute(name, flag ? '' : Array.isArray(value) ? JSON.stringify(value) : String(value));
       },
     });
   }

@@ -22,6 +22,7 @@ import { BellcastProvider, SessionContext, useBellcast } from './provider.js';
  * @property {CSSProperties} [style]
  * @property {string} [slot]
  * @property {string} [lang]
+ * @property {boolean} [debug]  log in the browser's console when the session connects and what it receives
  * @property {Partial<Messages>} [messages]
  * @property {ReactNode} [children]  elements with a `slot`
  * @property {Handler<{notification: Notification}>} [onOpenNotification]

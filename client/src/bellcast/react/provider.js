@@ -29,7 +29,7 @@ export function BellcastProvider({ session: provided, children, ...options }) {
     if (provided) return null;
     const renew = getToken && (() => getTokenRef.current?.() ?? null);
     return new Session({ ...options, server: addressOf(server), ...(renew && { getToken: renew }) });
-  }, [provided, server, token, tokenUrl, recipient, Boolean(getToken), topics && [...topics].join()]);
+  }, [provided, server, token, tokenUrl, recipient, Boolean(getToken), topics && JSON.stringify([...topics])]);
   useEffect(() => {
     created?.open();
     return () => created?.close();

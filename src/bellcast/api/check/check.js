@@ -20,7 +20,7 @@ const HERE = new URL('..', import.meta.url).href;
 export async function check(options = {}) {
   const bell = document.querySelector('bellcast-bell, bellcast-inbox, bellcast-toasts');
   const server = new URL(options.server ?? bell?.getAttribute('server') ?? HERE, location.href).href.replace(/\/?$/, '/');
-  const context = { server, topics: options.topics ?? list(bell?.getAttribute('topics')), token: null, answer: null, blocked: new Set(), isIdle: options.idle === true };
+  const context = { server, topics: options.topics ?? parseTopics(bell?.getAttribute('topics') ?? ''), token: null, answer: null, blocked: new Set(), isIdle: options.idle === true };
   // Of a URL only the origin: its query may have the token.
   const onViolation = ({ blockedURI, effectiveDirective }) => context.blocked.add(`${effectiveDirective} ${originOf(blockedURI)}`);
   document.addEventListener('securitypolicyviolation', onViolation);
@@ -69,7 +69,16 @@ async function outcome(step, run) {
   return { step, state, ms: Math.round(performance.now() - started), detail, fix };
 }
 
-const list = (text) => (text ?? '').split(',').map((one) => one.trim()).filter(Boolean);
+/** The names of topics in a text, as in the attribute `topics` of a bell: separated by commas, or as a JSON array. */
+export function parseTopics(text) {
+  let names = text.split(',');
+  try {
+    if (text.trim().startsWith('[')) names = JSON.parse(text);
+  } catch {
+    // The server refuses the names with brackets, and the step `topics` shows the refusal.
+  }
+  return names.map((one) => String(one).trim()).filter(Boolean);
+}
 
 /** Names of steps, what they do, and the steps without which they cannot work. */
 const STEPS = [
@@ -109,7 +118,11 @@ async function blocked({ blocked: all, server }, directive) {
 }
 
 async function checkCors(context, options, bell) {
-  context.token = await tokenOf(options, bell);
+  try {
+    context.token = await tokenOf(options, bell);
+  } catch (failure) {
+    context.tokenFailure = failure; // of the step `token`
+  }
   let response;
   try {
     // Text without a preflight: an undeclared origin may read the answer too.
@@ -124,13 +137,28 @@ async function checkCors(context, options, bell) {
   return 'The page can read responses.';
 }
 
+/** The token in the options, or as the bell gets it. */
 async function tokenOf(options, bell) {
   if (options.token !== undefined) return options.token;
+  const { getToken } = bell ?? {};
+  if (getToken) return tokenIn('getToken', getToken);
   const url = bell?.getAttribute('token-url');
-  if (!url) return bell?.getAttribute('token') ?? null;
-  const response = await fetch(url, { credentials: 'include' }).catch(() => null);
-  if (!response?.ok) throw new Failed(`${url} did not return a token (${response ? response.status : 'no response'}).`, 'The path must answer {"token": …} for a signed-in user.');
-  const text = (await response.text()).trim();
+  if (url) return tokenIn(url, () => fetch(url, { credentials: 'include' }));
+  return bell?.getAttribute('token') ?? null;
+}
+
+/** The token that `read` returns: as text, as `{token}`, or in a response with either. */
+async function tokenIn(name, read) {
+  const fix = `${name} must return a token, {"token": …}, or a response with either, for a signed-in user.`;
+  let answer;
+  try {
+    answer = await read();
+  } catch (failure) {
+    throw new Failed(`${name} failed: ${failure.message}`, fix);
+  }
+  if (!(answer instanceof Response)) return typeof answer === 'string' ? answer : answer?.token ?? null;
+  if (!answer.ok) throw new Failed(`${name} did not return a token (${answer.status}).`, fix);
+  const text = (await answer.text()).trim();
   try {
     return JSON.parse(text).token ?? text;
   } catch {
@@ -143,7 +171,8 @@ function checkOrigin({ answer }) {
   return `${location.origin} is allowed.`;
 }
 
-function checkToken({ answer, token }) {
+function checkToken({ answer, token, tokenFailure }) {
+  if (tokenFailure) throw tokenFailure;
   const drift = Math.abs(Date.parse(answer.time) - Date.now()) / 1000;
   const clocks = drift > 60 ? ` The clocks of server and browser differ by ${Math.round(drift)} s.` : '';
   if (token === null) throw new Failed('The page has no token that this check can find.', 'Pass it: check({ token }). A bell needs `token`, `token-url` or `getToken`.');
@@ -151,7 +180,7 @@ function checkToken({ answer, token }) {
   return `For ${answer.recipient}${answer.tenant ? ` of ${answer.tenant}` : ''}.${clocks}`;
 }
 
-const withToken = ({ token, topics }) => new URLSearchParams({ token, ...(topics.length > 0 && { topics: topics.join() }) });
+const withToken = ({ token, topics }) => new URLSearchParams([['token', token], ...topics.map((topic) => ['topic', topic])]);
 
 async function checkPolling(context) {
   const response = await fetch(`${context.server}v1/inbox/counts?${withToken({ ...context, topics: [] })}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });

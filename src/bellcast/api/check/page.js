@@ -13,9 +13,8 @@ form.addEventListener('submit', async (event) => {
   const fields = new FormData(form);
   button.disabled = true;
   steps.replaceChildren(line('', 'Checking…'));
-  const { check } = await import(source);
-  const topics = String(fields.get('topics')).split(',').map((one) => one.trim()).filter(Boolean);
-  const report = await check({ server: root.href, token: String(fields.get('token')).trim(), topics, show: false });
+  const { check, parseTopics } = await import(source);
+  const report = await check({ server: root.href, token: String(fields.get('token')).trim(), topics: parseTopics(String(fields.get('topics'))), show: false });
   steps.replaceChildren(...report.steps.map(item));
   button.disabled = false;
 });

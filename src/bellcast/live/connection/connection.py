@@ -399,6 +399,11 @@ class Connection(asyncio.Protocol):
         """Send the close reason and close the transport or start its closing handshake."""
         raise NotImplementedError(type(self))
 
+    @property
+    def has_full_queue(self) -> bool:
+        """True if the transport must not be read."""
+        return self.pending is not None and self.pending.is_full
+
     def resume_reading(self) -> None:
         """Read from the transport again after a full queue."""
         if not self.transport.is_closing():

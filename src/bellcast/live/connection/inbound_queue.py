@@ -34,15 +34,16 @@ class InboundQueue:
             pending = connection.pending = PendingMessages(self._max_bytes)
             self._spawn(self._process(connection, pending))
         pending.append(message, size)
-        if pending.is_full:
+        if connection.has_full_queue:
             connection.transport.pause_reading()
 
     async def _process(self, connection: Connection, pending: PendingMessages) -> None:
         try:
             while pending and (self._survives_disconnect or connection.phase is not Phase.CLOSED):
-                was_full = pending.is_full
-                await self._handler(connection, pending.popleft())
-                if was_full and not pending.is_full:
+                was_full = connection.has_full_queue
+                await self._handler(connection, pending.begin_next())
+                pending.end_current()
+                if was_full and not connection.has_full_queue:
                     connection.resume_reading()
         finally:
             connection.pending = None  # also after an exception, so that later messages are processed

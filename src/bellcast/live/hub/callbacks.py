@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
+from bellcast.live.topic_access import TopicRefused
 from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged, Stream
 from bellcast.model.nodes import NodeReport
 
@@ -41,6 +42,7 @@ class HubCallbacks(NamedTuple):
     added: Callable[[Connection], None] = _ignore
     disconnected: Callable[[Connection], None] = _ignore
     followed: Callable[[Connection, Collection[str]], None] = _ignore
+    topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
     materialize: Callable[[AnnouncementChanged, FollowedInboxes], None] = _ignore
     report: Callable[[], NodeReport | None] = _no_report
@@ -48,6 +50,11 @@ class HubCallbacks(NamedTuple):
 
 class HubObserver(Protocol):
     """A dialect that needs more than the events of followed streams."""
+
+    @property
+    def has_count_receivers(self) -> bool:
+        """True if follower counts have receivers at present. Otherwise, changes on other nodes are not reported."""
+        ...
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         """Handle a stream's new follower count on all nodes, which differs by `change` from the previous one."""

@@ -6,7 +6,7 @@ An event is encoded once per dialect in use on its stream; the same bytes are wr
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 
 from bellcast.auth.permissions import Grant
@@ -21,6 +21,7 @@ from bellcast.live.connection.connection import Connection, Dialect, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.presence import Presence
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
+from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import (
     SEPARATOR,
     AnnouncementChanged,
@@ -79,7 +80,7 @@ class Hub:
         self._incomplete: set[Connection] = set()  # connections that may have missed kept events, and will be closed
         # subscriptions that wait for the end of a replay
         self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}
-        self._collecting: dict[Stream, dict[int, list[LiveEvent]]] = {}  # by `id()` of the list
+        self._collected = CollectedEvents()
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
     def __len__(self) -> int:
@@ -158,10 +159,9 @@ class Hub:
                 self._unfollow(connection, stream)
 
     async def reauthorize(self, connection: Connection, principal: Principal, store: Store, config: LiveConfig) -> None:
-        """Apply a new session of the same recipient: unfollow topics that it does not grant.
-
-        The grants are computed first, so a failure of the store changes nothing. Topics followed or unfollowed during
-        the query keep their state."""
+        """Apply a new session of the same recipient: unfollow topics that it does not grant. The grants are computed
+        first, so a failure of the store changes nothing. Topics followed or unfollowed during the query keep their
+        state."""
         before = dict(connection.grants or {})
         granted = await topic_access.regrant_topics(store, principal, before, config)
         connection.principal = principal
@@ -292,9 +292,10 @@ class Hub:
         for present in delta.members:
             self._presence_changed(self.presence.apply_remote(node, present), cause)
         for observer in self._observers:
-            for key, change in delta.counts.items():
-                if not key.startswith(ADDRESS):
-                    observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
+            if observer.has_count_receivers:
+                for key, change in delta.counts.items():
+                    if not key.startswith(ADDRESS):
+                        observer.subscription_count_changed(Stream(key), self.total(Stream(key)), change, cause)
 
     # --- dispatch
 
@@ -323,29 +324,20 @@ class Hub:
         The first event of a loop iteration is sent directly on the sockets: `send` costs a tenth less than the
         transport's `write`. Later events of the same iteration, and output behind buffered bytes, are coalesced by the
         transport."""
-        if self._collecting and isinstance(event, LiveEvent):
-            for events in self._collecting.get(event.stream, {}).values():
-                events.append(event)
+        id = None
+        if isinstance(event, LiveEvent):
+            id = event.id
+            self._collected.add(event)
         connections = self._audience_of(event)
-        id = event.id if isinstance(event, LiveEvent) else None
         if id is not None and self._recovering:
             connections = [one for one in connections if one not in self._recovering]
         if connections:
             self._fan_out(connections, partial(self._encode, event), event.sender, id)
 
-    @contextmanager
-    def collecting(self, stream: Stream) -> Iterator[Sequence[LiveEvent]]:
+    def collecting(self, stream: Stream) -> AbstractContextManager[Sequence[LiveEvent]]:
         """Collect the live events of a stream that are dispatched inside the context. The yielded sequence grows with
         them."""
-        events: list[LiveEvent] = []
-        readers = self._collecting.setdefault(stream, {})
-        readers[id(events)] = events
-        try:
-            yield events
-        finally:
-            del readers[id(events)]
-            if not readers:
-                del self._collecting[stream]
+        return self._collected.collecting([stream])
 
     def _dispatch_presence(self, event: PresenceChanged) -> None:
         is_batched = self._presence_batcher.add(event, self.count(event.stream))

@@ -29,14 +29,15 @@ RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", rec
 
 
 class NativeCallContext:
-    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`."""
+    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
+    before the connection follows any in `pending_topics`."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection
         self.pending_frames: list[bytes] | None = [] if connection.phase is Phase.OPENING else None
-        self.pending_topics: list[str] = []
+        self.pending_topics: list[str] | None = None if self.pending_frames is None else []
         self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
@@ -59,14 +60,15 @@ class NativeCallContext:
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic. The app's call authorizes it."""
-        if self.pending_frames is not None:
+        if self.pending_topics is not None:
             self.pending_topics.append(topic)
         else:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
             self._hub.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
-        self.pending_topics = [one for one in self.pending_topics if one != topic]
+        if self.pending_topics is not None:
+            self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:

@@ -125,6 +125,8 @@ class Commands:
         granted, refused = await topic_access.authorize_topics(
             self._engines.store, connection.principal, new, len(followed), self._config
         )
+        if refused:
+            self._hub.callbacks.topics_refused(connection, refused)
         accepted = [topic for topic in dict.fromkeys(command.topics) if topic in granted or topic in followed]
         if refused and not accepted:
             raise _none_accepted(refused)

@@ -44,7 +44,7 @@ class OpenedInbox(Struct, frozen=True):
     @property
     def joined(self) -> tuple[str, ...]:
         """Return the topics that the `connect` handler has joined so far."""
-        return () if self.context is None else tuple(dict.fromkeys(self.context.pending_topics))
+        return () if self.context is None else tuple(dict.fromkeys(self.context.pending_topics or ()))
 
 
 class NativeHandshake:
@@ -130,10 +130,14 @@ class NativeHandshake:
             granted, refused = await topic_access.authorize_topics(
                 self._store, connection.principal, requested, 0, self._config
             )
+            if refused:
+                self._hub.callbacks.topics_refused(connection, refused)
         topics, joined = await self._read_topics(connection, opened_inbox, granted)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
         self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
+        if opened_inbox.context is not None:
+            opened_inbox.context.pending_topics = None  # from now on, a task of the handler follows its topics itself
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
         connection.revision = _revision(inbox, resumed)
         connection.place = None if resumed is None else resumed.text
@@ -164,7 +168,6 @@ class NativeHandshake:
     def _connected(self, connection: Connection, context: NativeCallContext | None) -> None:
         if context is None or context.pending_frames is None or connection.phase is Phase.CLOSED:
             return
-        self._hub.follow(connection, dict.fromkeys(context.pending_topics, Grant.APP))
         for frame in context.pending_frames:
             connection.write_tracked(frame)
         context.pending_frames = None

@@ -91,7 +91,11 @@ class PusherHandshake:
         close_reason = self._rejection(app, request)
         if app is not None and close_reason is None:
             self._apps.add(connection, app)
-            await self._open(connection, request)
+            try:
+                await self._open(connection, request)
+            except BaseException:  # refused, perhaps before the hub knew the connection
+                self._apps.discard(connection)
+                raise
         elif close_reason is not None:
             self._hub.end(connection, close_reason)
         at_ready()

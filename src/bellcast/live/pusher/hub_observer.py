@@ -35,6 +35,11 @@ class PusherObserver:
 
     # --- subscribers
 
+    @property
+    def has_count_receivers(self) -> bool:
+        """True if Pusher clients are connected or webhooks are configured."""
+        return self._context.apps.has_connections or self._context.webhooks.is_configured
+
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
             self._notify_watchers(stream, count, change)
@@ -82,7 +87,7 @@ class PusherObserver:
     def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
         """Schedule one count for all changes in this event loop iteration. It is sent after the reply to the new
         subscriber."""
-        if not self._context.pusher.subscription_count or topics.is_presence(channel):
+        if not self.has_count_receivers or not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
         if stream not in self._counting:
             asyncio.get_running_loop().call_later(

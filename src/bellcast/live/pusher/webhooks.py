@@ -119,13 +119,17 @@ class PusherWebhooks:
             self._missed[channel] = self._clock.now()
             self._queue_event({"name": "cache_miss", "channel": channel})
 
+    @property
+    def is_configured(self) -> bool:
+        return self._config.webhook_url is not None
+
     def counted(self, channel: str, count: int) -> None:
         self._queue_event({"name": "subscription_count", "channel": channel, "subscription_count": count})
 
     # --- delivery
 
     def _queue_event(self, event: WebhookEvent | Move | Over) -> None:
-        if self._config.webhook_url is None:
+        if not self.is_configured:
             return
         if len(self._batch) >= MAX_BUFFERED_EVENTS:
             return

@@ -53,7 +53,8 @@ CLOSE_DELAY_SECONDS = 1
 
 
 class SocketIOCallContext:
-    """A calls.CallContext for one connection. Events emitted before it has joined are queued in `pending_frames`."""
+    """A calls.CallContext for one connection. Events emitted before it has joined are queued in `pending_frames`, topics
+    joined before it follows any in `pending_topics`."""
 
     def __init__(
         self, engines: Context, hub: Hub, joined_topics: ConnectionTopics, connection: NamespaceConnection
@@ -65,7 +66,7 @@ class SocketIOCallContext:
         self.pending_frames: list[tuple[str, tuple[Any, ...]]] | None = (
             [] if connection.phase is Phase.OPENING else None
         )
-        self.pending_topics: list[str] = []
+        self.pending_topics: list[str] | None = None if self.pending_frames is None else []
         self.close_reason: Callable[[], None] | None = None  # disconnects the caller after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
@@ -94,7 +95,7 @@ class SocketIOCallContext:
 
     async def join(self, topic: str) -> None:
         """Subscribe the connection to a topic. The app's call authorizes it."""
-        if self.pending_frames is not None:
+        if self.pending_topics is not None:
             self.pending_topics.append(topic)
         elif self._connection.phase is not Phase.CLOSED:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
@@ -102,7 +103,8 @@ class SocketIOCallContext:
             await self._joined_topics.follow(self._connection, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:
-        self.pending_topics = [one for one in self.pending_topics if one != topic]
+        if self.pending_topics is not None:
+            self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.unfollow(self._connection, (topic,))
         await self._joined_topics.unfollow(self._connection, (topic,))
 

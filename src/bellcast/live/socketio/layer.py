@@ -20,24 +20,39 @@ from bellcast.live.socketio.protocol.packets import Packet, PacketReader
 
 # Maximum namespaces per session; apps have a handful. Before it has joined one, a session may be refused as often.
 MAX_NAMESPACES = 100
+# Bytes of a session's packets that wait or are handled, as a multiple of the payload's limit: one packet of a namespace that
+# is handled and its full queue.
+MAX_HELD_PAYLOADS = 2
 
 
 class SocketIOState:
-    """State of one session: its connection per namespace (None while joining)."""
+    """State of one session: its connection per namespace (None while joining). `leaving` are those that the client has
+    left while a handler runs, which holds the packet."""
 
-    __slots__ = ("connect_timer", "connections", "reader", "refused")
+    __slots__ = ("_max_held_bytes", "connect_timer", "connections", "leaving", "reader", "refused")
 
     def __init__(self, max_payload: int, timer: asyncio.TimerHandle) -> None:
         self.reader = PacketReader(max_payload)
         self.connections: dict[str, NamespaceConnection | None] = {}
+        self.leaving: set[NamespaceConnection] = set()
         self.connect_timer: asyncio.TimerHandle | None = timer  # not None until the session has joined
         self.refused = 0  # namespaces, until then
+        self._max_held_bytes = MAX_HELD_PAYLOADS * max_payload  # 0: unlimited
 
     def add(self, connection: NamespaceConnection) -> None:
         """Mark the session as joined, permanently."""
         self.connections[connection.namespace] = connection
         connection.session.set_joined()
         self.cancel_timer()
+
+    @property
+    def is_full(self) -> bool:
+        """True if the queue of a namespace is full, or if the packets of all namespaces that wait or are handled have too many
+        bytes."""
+        connections = [one for one in (*self.connections.values(), *self.leaving) if one is not None]
+        queues = [one.pending for one in connections if one.pending is not None]
+        is_any_full = any(queue.is_full for queue in queues)
+        return is_any_full or 0 < self._max_held_bytes < sum(queue.held_bytes for queue in queues)
 
     def cancel_timer(self) -> None:
         if self.connect_timer is not None:
@@ -124,7 +139,7 @@ class SocketIOLayer:
             raise InvalidPacket("A CONNECT arrived for a namespace that is joined.")
         if not self._dispatcher.app.has_namespace(packet.namespace):
             _send_connect_error(session, packet.namespace, "Invalid namespace")
-        elif len(connections) >= MAX_NAMESPACES:
+        elif len(connections) + len(session.app_state.leaving) >= MAX_NAMESPACES:
             _send_connect_error(session, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
         else:
             connections[packet.namespace] = None

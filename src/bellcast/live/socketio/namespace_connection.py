@@ -82,11 +82,17 @@ class NamespaceConnection(Connection):
 
     # --- inbound
 
+    @property
+    def has_full_queue(self) -> bool:
+        is_full: bool = self.session.app_state.is_full
+        return is_full
+
     def resume_reading(self) -> None:
-        """Read from the session again, unless another namespace has a full queue."""
-        session = self.session
-        transport = session.transport.transport
-        if not transport.is_closing() and not any(map(_is_full, session.app_state.connections.values())):
+        """Read from the session again, unless it holds too many packets of other namespaces."""
+        if self.pending is None:
+            self.session.app_state.leaving.discard(self)
+        transport = self.session.transport.transport
+        if not transport.is_closing() and not self.has_full_queue:
             transport.resume_reading()
 
     # --- close
@@ -108,15 +114,12 @@ class NamespaceConnection(Connection):
         if self.phase is not Phase.CLOSED:
             self.transition(Phase.CLOSED)
         self.owner.on_disconnected(self)
-        if self.pending:
+        if self.pending is not None:
             self.pending.clear()  # unprocessed messages
+            self.session.app_state.leaving.add(self)  # until its handler ends
         self.sock = None  # the session detaches it
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
         acks, self._pending_acks = self._pending_acks, None
         for ack in (acks or {}).values():
             if not ack.done():
                 ack.set_exception(TimeoutError("The client disconnected."))
-
-
-def _is_full(connection: NamespaceConnection | None) -> bool:
-    return connection is not None and connection.pending is not None and connection.pending.is_full

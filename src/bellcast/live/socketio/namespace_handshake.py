@@ -95,6 +95,7 @@ class NamespaceHandshake:
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
         self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
+        context.pending_topics = None  # from now on, a task of the handler follows its topics itself
         recovered = _recovery(pid, point, missed, topics)
         if recovered is not None:
             await self._resume(connection, recovered, granted)
@@ -195,9 +196,9 @@ class NamespaceHandshake:
         joins more of them during the read."""
         position = None if point is None else point.text
         while True:
-            joined = tuple(dict.fromkeys(context.pending_topics))
+            joined = tuple(dict.fromkeys(context.pending_topics or ()))
             topics = await topic_replay.read(self._hub, connection, granted, position, 0, joined=joined)
-            if joined == tuple(dict.fromkeys(context.pending_topics)):
+            if joined == tuple(dict.fromkeys(context.pending_topics or ())):
                 return topics, joined
 
     async def _resume(self, connection: NamespaceConnection, missed: Recovery, granted: dict[str, Grant]) -> None:
@@ -259,7 +260,6 @@ class NamespaceHandshake:
         frames, context.pending_frames = context.pending_frames or [], None
         if connection.phase is Phase.CLOSED:
             return
-        self._hub.follow(connection, dict.fromkeys(context.pending_topics, Grant.APP))
         for name, args in frames:
             connection.emit(name, args)
 

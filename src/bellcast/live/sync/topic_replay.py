@@ -143,9 +143,8 @@ async def _send_paced(
             frame = _frame(connection, event, id, encoder)
             if frame is not None:
                 connection.write_replay(frame)
-        tenant = connection.principal.tenant
         try:
-            missed = await hub.history.missed(tenant, connection.streams, after)
+            missed = await _missed_of_followed(hub, connection, after)
         except Unavailable:
             missed = PastEvents()
         if not missed.recovered:  # the reader is so slow that events expired, or the log is unreachable
@@ -153,6 +152,16 @@ async def _send_paced(
             return
         events = [(event, event.id) for event in _for(connection, missed.events)]
         after, encoder = missed.end or "", AS_LIVE
+
+
+async def _missed_of_followed(hub: Hub, connection: Connection, after: str) -> PastEvents:
+    """Return the events of all followed topics after an id. The app may join another topic during the read: its events up to
+    the end of the read, which the hub leaves to the history, need another read from the same id."""
+    while True:
+        streams = connection.streams
+        missed = await hub.history.missed(connection.principal.tenant, streams, after)
+        if connection.streams == streams:
+            return missed
 
 
 def _with_ids(replay: TopicReplay, end: str) -> list[EventWithId]:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import credentials, exchange
 from bellcast.providers.url import parse
 
@@ -67,6 +67,10 @@ class APNsProvider:
         self._topic = topic
         self._token = ""
         self._signed_at = 0.0
+
+    @property
+    def server(self) -> ServerAddress:
+        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send an alert. `apns-id` is the message's id, so that a repeated request is the same notification."""

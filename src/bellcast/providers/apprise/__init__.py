@@ -33,6 +33,7 @@ class AppriseProvider:
 
     channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
+    server = None
 
     def __init__(self, library: Any, url: str, timeout: float) -> None:
         self._library = library

@@ -20,6 +20,7 @@ class ChatWebhookProvider:
 
     channel: ExternalChannel = "chat"
     kind: AddressKind = "webhook"
+    server = None
 
     def __init__(self, http: Http, *, timeout: float = 30.0) -> None:
         self._http = http

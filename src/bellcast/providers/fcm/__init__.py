@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http, Response
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import credentials, exchange
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
@@ -67,6 +67,10 @@ class FCMProvider:
         self._token = ""
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
+
+    @property
+    def server(self) -> ServerAddress:
+        return self._oauth.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send to one registration token."""

@@ -13,7 +13,14 @@ from msgspec import Struct
 from bellcast.channels import addresses, email
 from bellcast.errors import Unavailable
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, AddressKind, Connect, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import (
+    AcceptedMessage,
+    AddressKind,
+    Connect,
+    DeliveryError,
+    OutgoingMessage,
+    ServerAddress,
+)
 from bellcast.providers.url import ProviderURL, parse
 
 SUBMISSION_PORT = 587  # RFC 6409
@@ -44,6 +51,11 @@ class SMTPSettings(Struct, frozen=True, kw_only=True):
     def has_implicit_tls(self) -> bool:
         """TLS before the first byte."""
         return self.url.scheme == "smtps"
+
+    @property
+    def port(self) -> int:
+        """The port of the URL, else that of its scheme."""
+        return self.url.port or (SUBMISSIONS_PORT if self.has_implicit_tls else SUBMISSION_PORT)
 
     @property
     def needs_tls(self) -> bool:
@@ -87,6 +99,11 @@ class SMTPProvider:
         self._idle: list[_Connection] = []
 
     @property
+    def server(self) -> ServerAddress:
+        settings = self._settings
+        return ServerAddress(settings.url.host, settings.port, settings.has_implicit_tls)
+
+    @property
     def sender(self) -> tuple[str, str | None]:
         """The sender's address and name."""
         return self._settings.sender, self._settings.sender_name
@@ -109,6 +126,14 @@ class SMTPProvider:
         with _translated():
             connection = await self._open()
             await self._quit(connection)
+
+    async def is_encrypted(self) -> bool:
+        """Connect without a login; return whether with TLS. Raises DeliveryError."""
+        with _translated():
+            connection = await self._open(logs_in=False)
+            has_tls = connection.client.get_transport_info("sslcontext") is not None
+            await self._quit(connection)
+        return has_tls
 
     async def close(self) -> None:
         """Close idle connections; those in use close with their message."""
@@ -163,19 +188,18 @@ class SMTPProvider:
             raise DeliveryError("the mail server accepts only ASCII addresses (it has no SMTPUTF8)", is_temporary=False)
         await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
 
-    async def _open(self) -> _Connection:
+    async def _open(self, *, logs_in: bool = True) -> _Connection:
         settings, url = self._settings, self._settings.url
-        port = url.port or (SUBMISSIONS_PORT if settings.has_implicit_tls else SUBMISSION_PORT)
         sock = None
         if settings.connect is not None:
             async with asyncio.timeout(settings.timeout):
-                sock = await settings.connect(url.host, port)
+                sock = await settings.connect(url.host, settings.port)
         client = SMTP(
             hostname=url.host,
-            port=port if sock is None else None,
+            port=settings.port if sock is None else None,
             sock=sock,
-            username=url.user,
-            password=url.password,
+            username=url.user if logs_in else None,
+            password=url.password if logs_in else None,
             use_tls=settings.has_implicit_tls,
             start_tls=None if url.uses_tls and not settings.needs_tls else settings.needs_tls,
             # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.

@@ -2,7 +2,7 @@
 
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http, Response
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import exchange
 from bellcast.providers.url import parse
 
@@ -30,6 +30,10 @@ class TelegramProvider:
     def __init__(self, endpoint: exchange.VendorAPI, token: str) -> None:
         self._endpoint = endpoint
         self._token = token
+
+    @property
+    def server(self) -> ServerAddress:
+        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Call sendMessage; `to` is the chat id."""

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
-from bellcast.ports.providers import AcceptedMessage, AddressKind, OptOut, OutgoingMessage, Receipt, ReceiptRequest
+from bellcast.ports.providers import (
+    AcceptedMessage,
+    AddressKind,
+    OptOut,
+    OutgoingMessage,
+    Receipt,
+    ReceiptRequest,
+    ServerAddress,
+)
 from bellcast.providers import exchange
 from bellcast.providers.opt_out import opt_out
 from bellcast.providers.url import parse
@@ -50,6 +58,10 @@ class TwilioProvider:
         self._token = token
         self._sender = sender
         self._receipts_url = receipts_url
+
+    @property
+    def server(self) -> ServerAddress:
+        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Create a Message resource."""

@@ -14,6 +14,7 @@ from bellcast.ports.providers import (
     OutgoingMessage,
     Receipt,
     ReceiptRequest,
+    ServerAddress,
 )
 from bellcast.providers import exchange
 from bellcast.providers.opt_out import opt_out
@@ -64,6 +65,10 @@ class VonageProvider:
         self._secret = secret
         self._sender = sender
         self._receipts_url = receipts_url
+
+    @property
+    def server(self) -> ServerAddress:
+        return self._endpoint.server
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send one message. The API responds with 200 and a status for each part of a long text."""

@@ -27,6 +27,7 @@ class WebPushProvider:
 
     channel: ExternalChannel = "push"
     kind: AddressKind = "web"
+    server = None
 
     def __init__(self, http: Http, clock: Clock, key: VapidKey, subject: str, *, timeout: float = 30.0) -> None:
         self._http = http

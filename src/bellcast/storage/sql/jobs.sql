@@ -92,10 +92,6 @@ WHERE id = :id AND lease = :lease AND attempts > 0
 UPDATE jobs SET state = 'dead', error = :error, run_at = :never, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0
 
--- name: dead_counters_delete
--- The counters in which the run of a dead job collected.
-DELETE FROM step_counters WHERE run = (SELECT id FROM jobs WHERE id = :id AND state = 'dead')
-
 -- name: jobs_cancel @sqlite
 -- Delete the jobs that were never leased.
 DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND attempts = 0 RETURNING id
@@ -109,6 +105,11 @@ RETURNING id
 -- The dead jobs of a tenant, by id.
 SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
 WHERE state = 'dead' AND tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
+
+-- name: jobs_dead_of_all
+-- The dead jobs of all tenants, by id.
+SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
+WHERE state = 'dead' AND id > :after ORDER BY id LIMIT :limit
 
 -- name: job_find_dead
 -- A dead job of a tenant.

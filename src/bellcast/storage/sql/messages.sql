@@ -170,6 +170,7 @@ WHERE tenant = :tenant AND id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_last
@@ -201,6 +202,7 @@ WHERE id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_all_last
@@ -217,6 +219,7 @@ WHERE tenant = :tenant AND id < :before AND id >= :since AND recipient = :recipi
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_notification
@@ -230,6 +233,7 @@ WHERE tenant = :tenant AND id < :before AND id >= :since AND notification = :not
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_run
@@ -243,6 +247,7 @@ WHERE tenant = :tenant AND id < :before AND id >= :since AND run = :run
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_in_state
@@ -254,6 +259,7 @@ FROM messages
 WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
   AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
   AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 ORDER BY id DESC LIMIT :limit
 
 -- name: snooze_record
@@ -351,6 +357,12 @@ ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
 SELECT channel, address, reason, created_at FROM suppressions
 WHERE tenant = :tenant AND (channel, address) > (:channel, :address)
 ORDER BY channel, address LIMIT :limit
+
+-- name: suppressions_of_all
+-- Suppressions of all tenants by tenant, channel and address, after (:tenant, :channel, :address).
+SELECT tenant, channel, address, reason, created_at FROM suppressions
+WHERE (tenant, channel, address) > (:tenant, :channel, :address)
+ORDER BY tenant, channel, address LIMIT :limit
 
 -- name: suppression_write
 -- Create a suppression or change its reason.

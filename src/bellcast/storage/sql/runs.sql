@@ -42,13 +42,26 @@ SELECT
 FROM runs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: runs_page
--- Runs of a tenant, newest first. A null filter matches everything.
+-- Runs of a tenant, newest first. Null filters match everything. One with a channel or a provider has such a message: the
+-- LIMIT makes PostgreSQL search the index for each run, and not hash all messages.
 SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
 WHERE tenant = :tenant AND id < :before AND id >= :since
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+    SELECT 1 FROM messages m
+    WHERE m.tenant = runs.tenant AND m.run = runs.id
+      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
+      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
+    LIMIT 1
+  ) = 1)
 ORDER BY id DESC LIMIT :limit
+
+-- name: runs_page_last
+-- The last run of a tenant that one page compares with its filters.
+SELECT id FROM runs WHERE tenant = :tenant AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_total
 -- Number of runs of a tenant, up to :limit.
@@ -69,6 +82,13 @@ FROM runs
 WHERE id < :before AND id >= :since
   AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+    SELECT 1 FROM messages m
+    WHERE m.tenant = runs.tenant AND m.run = runs.id
+      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
+      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
+    LIMIT 1
+  ) = 1)
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_of_all_last
@@ -76,23 +96,47 @@ ORDER BY id DESC LIMIT :limit
 SELECT id FROM runs WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_in_state
--- Runs of a tenant in one state, newest first.
+-- Runs of a tenant in one state, newest first. Null filters match everything.
 SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
 WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+    SELECT 1 FROM messages m
+    WHERE m.tenant = runs.tenant AND m.run = runs.id
+      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
+      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
+    LIMIT 1
+  ) = 1)
 ORDER BY id DESC LIMIT :limit
 
+-- name: runs_in_state_last
+-- The last run of a state that one page compares with its filters.
+SELECT id FROM runs WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
+
 -- name: runs_of_workflow
--- Runs of a workflow, newest first. A null filter matches everything.
+-- Runs of a workflow, newest first. Null filters match everything.
 SELECT
   id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
   revision, woken, body
 FROM runs
 WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+    SELECT 1 FROM messages m
+    WHERE m.tenant = runs.tenant AND m.run = runs.id
+      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
+      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
+    LIMIT 1
+  ) = 1)
 ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_workflow_last
+-- The last run of a workflow that one page compares with its filters.
+SELECT id FROM runs WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_of_recipient
 -- Runs for a recipient, newest first. Null filters match everything.
@@ -103,7 +147,19 @@ FROM runs
 WHERE tenant = :tenant AND recipient = :recipient AND id < :before AND id >= :since
   AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+    SELECT 1 FROM messages m
+    WHERE m.tenant = runs.tenant AND m.run = runs.id
+      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
+      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
+    LIMIT 1
+  ) = 1)
 ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_recipient_last
+-- The last run of a recipient that one page compares with its filters.
+SELECT id FROM runs WHERE tenant = :tenant AND recipient = :recipient AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_of_trigger
 -- Runs of a trigger, newest first. Null filters match everything.
@@ -115,7 +171,19 @@ WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before AND id >= :sinc
   AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
   AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
   AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+    SELECT 1 FROM messages m
+    WHERE m.tenant = runs.tenant AND m.run = runs.id
+      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
+      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
+    LIMIT 1
+  ) = 1)
 ORDER BY id DESC LIMIT :limit
+
+-- name: runs_of_trigger_last
+-- The last run of a trigger that one page compares with its filters.
+SELECT id FROM runs WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before AND id >= :since
+ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: run_write
 -- The new state of a run, if no other commit came between.
@@ -220,6 +288,10 @@ WHERE run IN (SELECT value FROM json_each(:ids))
 -- The digests in which runs collect.
 SELECT run, tenant, workflow, step, recipient, "by", body, revision, expires_at FROM step_counters
 WHERE run IS NOT NULL AND run = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+
+-- name: run_counters_delete
+-- Delete the digests in which a run collects.
+DELETE FROM step_counters WHERE run = :run
 
 -- name: runs_paused
 -- Paused runs of a workflow.
@@ -347,6 +419,14 @@ VALUES (
 -- One trigger for an audience.
 SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
 FROM fanouts WHERE id = :id
+
+-- name: fanout_states @sqlite
+-- The states of fan-outs, in any order.
+SELECT id, state FROM fanouts WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- name: fanout_states @postgres
+-- The states of fan-outs, in any order.
+SELECT id, state FROM fanouts WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
 
 -- name: fanout_hold @sqlite
 -- The recipients excluded from a fan-out.

@@ -16,7 +16,7 @@ export const keys = (page) => {
   const created = h('div', { 'aria-live': 'polite' });
   const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
   const show = () => fill(list, listPage(page, {
-    title: 'API keys', path: '/v1/keys', rows: 'keys', tenant: false,
+    title: 'API keys', path: '/v1/keys', rows: 'keys', anyTenant: true,
     columns: [['Name', (one) => one.name], ['Id', (one) => h('code', { class: 'wide' }, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',

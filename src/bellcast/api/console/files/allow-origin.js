@@ -1,6 +1,7 @@
 /**
  * The fix of a refusal for a wrong origin: adds the origin to the setting, after its new value is confirmed.
  */
+import { openDialog } from './dialog.js';
 import { fill, h } from './dom.js';
 import { BUILDERS } from './page.js';
 import { get, request } from './server.js';
@@ -54,13 +55,9 @@ function confirm(page, place, origin, { revision, allowed }) {
       save.disabled = false;
     }
   } }, 'Allow this origin');
-  const dialog = h('dialog', { class: 'ask', 'aria-label': 'Allow this origin', onclose: () => dialog.remove() },
-    h('h2', {}, 'Allow this origin'),
+  const dialog = openDialog(page, 'Allow this origin',
     h('p', {}, 'The setting ', h('code', {}, 'origins'), ' becomes:'),
     h('pre', { tabindex: '0' }, h('code', {}, value.join('\n'))),
     allowed.length === 0 && h('p', {}, 'No origin is set yet. From now on, pages of all other origins are refused.'),
     error, h('div', { class: 'choice' }, save, h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel')));
-  document.body.append(dialog);
-  page.signal.addEventListener('abort', () => dialog.close());
-  dialog.showModal();
 }

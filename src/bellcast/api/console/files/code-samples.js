@@ -20,6 +20,8 @@ function literal(value, language) {
 }
 
 const shell = (value) => `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
+/** The attribute `topics` separates names by commas, unless it is a JSON array. */
+const topicList = (topic) => (topic.includes(',') ? JSON.stringify([topic]) : topic);
 const attribute = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
 
 /**
@@ -56,7 +58,7 @@ export function samples({ url, recipient, topic, tenant, draft, event }) {
     ].join('\n'),
     Browser: [
       '<!-- /bell-token of your app returns a session token of the signed-in user, with the topic. -->',
-      `<bellcast-bell server="${url}" token-url="/bell-token" topics="${attribute(topic)}"></bellcast-bell>`,
+      `<bellcast-bell server="${url}" token-url="/bell-token" topics="${attribute(topicList(topic))}"></bellcast-bell>`,
       `<script type="module" src="${url}/bellcast.js"></script>`, '<script type="module">',
       "  const { session } = document.querySelector('bellcast-bell');",
       "  session.addEventListener('event', ({ detail }) => console.log(detail.name, detail.data));", '</script>',

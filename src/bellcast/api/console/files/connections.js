@@ -10,7 +10,7 @@ export const connections = (page) => {
   const isClosed = page.query.get('state') === 'closed';
   return listPage(page, {
     title: 'Connections', path: '/v1/connections', rows: 'connections', fixed: isClosed ? { state: 'closed' } : {}, tools: stateTabs(page, isClosed),
-    filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
+    filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(page.query.get('node') ? [{ name: 'node', label: 'Node' }] : []), ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
     columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', dialect], ['Topics', (one) => one.topics.join(', ')], ['Tenant', (one) => one.tenant], ['Address', (one) => one.address], ['Origin', (one) => one.origin],
       ...(isClosed
         ? [['Reason', (one) => `${one.reason ?? ''} (${one.code})`.trim()], ['Closed', (one) => time(one.closed_at)]]

@@ -1,9 +1,10 @@
 /**
  * Failures: messages, runs and jobs that failed permanently, by cause; replays that retry them, with their progress.
  */
+import { openDialog } from './dialog.js';
 import { confirmed, fill, h, state, time } from './dom.js';
 import { RANGE, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
-import { BUILDERS, count, number } from './page.js';
+import { BUILDERS, CONTENT, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that a group of failures has in common, and a replay's filter has too. */
@@ -27,7 +28,7 @@ export function failures(page) {
     watchReplays(page, tenant, replays, draw, () => mine === turn && !page.signal.aborted);
   };
   draw();
-  watch(page.query.get('tenant') || '*');
+  if (page.may(CONTENT)) watch(page.query.get('tenant') || '*');
   return [heading('Failures'), replays, list];
 }
 
@@ -103,9 +104,11 @@ function failuresOfCause(page, started) {
   const selected = new Set();
   const tenant = page.query.get('tenant') ?? '';
   const chosen = h('button', { type: 'button', disabled: true, onclick: () => openReplay(page, { title: 'Replay the selected failures', tenant, body: { ids: [...selected] } }, started) }, 'Replay selected…');
+  const mayReplayMany = page.may(BUILDERS);
   const update = () => {
-    chosen.disabled = selected.size === 0;
-    chosen.textContent = selected.size === 0 ? 'Replay selected…' : `Replay ${number(selected.size)} selected…`;
+    const isTooMany = selected.size > 1 && !mayReplayMany;
+    chosen.disabled = selected.size === 0 || isTooMany;
+    chosen.textContent = selected.size === 0 ? 'Replay selected…' : isTooMany ? 'Select one to replay' : `Replay ${number(selected.size)} selected…`;
   };
   const select = (one) => h('input', { type: 'checkbox', 'aria-label': `Select ${one.recipient ?? one.id}`, onchange: (event) => {
     if (event.target.checked) selected.add(one.id);
@@ -115,15 +118,15 @@ function failuresOfCause(page, started) {
   const [, note, bar, place] = listPage(page, {
     title: 'Failures', path: '/v1/failures', rows: 'failures', filters: filtersOf(page),
     columns: [
-      ['Failure', (one) => h('span', { class: 'test' }, page.may(BUILDERS) && select(one), nameOf(page, one))],
+      ['Failure', (one) => h('span', { class: 'test' }, page.may(CONTENT) && select(one), nameOf(page, one))],
       ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Of', subject], ['Created', (one) => time(one.created_at)],
     ],
     none: 'Nothing failed with this cause.',
     note: 'The cause is the reason without addresses, ids and long numbers.',
   });
   const back = h('a', { href: withQuery(page.url('/failures'), { range: page.query.get('range') ?? '' }) }, 'All causes');
-  const all = replayButton(page, 'Replay all of this cause…', { title: 'Replay all failures of this cause', tenant, body: { filter: filterOf(page, fieldsOf(page)) } }, started);
-  return [h('p', {}, back), h('h2', {}, page.query.get('cause')), note, bar, page.may(BUILDERS) && h('div', { class: 'choice' }, all, chosen), place];
+  const all = mayReplayMany && replayButton(page, 'Replay all of this cause…', { title: 'Replay all failures of this cause', tenant, body: { filter: filterOf(page, fieldsOf(page)) } }, started);
+  return [h('p', {}, back), h('h2', {}, page.query.get('cause')), note, bar, page.may(CONTENT) && h('div', { class: 'choice' }, all, chosen), place];
 }
 
 /** A failure with the link to its message or run. A dead job that executed one has its id. */
@@ -131,7 +134,7 @@ function nameOf(page, one) {
   const name = one.recipient ?? one.id;
   const kind = one.kind === 'job' ? one.job : one.kind;
   const target = { message: path`/messages/${one.id}`, run: path`/runs/${one.id}` }[kind];
-  return target ? h('a', { href: withQuery(page.url(target), { tenant: one.tenant ?? '' }), class: 'row-link' }, name) : h('code', {}, name);
+  return target && page.may(CONTENT) ? h('a', { href: withQuery(page.url(target), { tenant: one.tenant ?? '' }), class: 'row-link' }, name) : h('code', {}, name);
 }
 
 /** @param replay its `title`, `tenant` and request `body`, and the `cause` if it is of one */
@@ -145,7 +148,6 @@ function openReplay(page, { title, tenant, body, cause }, started) {
   const url = withQuery('/v1/replays', { tenant });
   const place = h('div', { class: 'steps' });
   const close = h('button', { type: 'button', onclick: () => dialog.close() }, 'Close');
-  const dialog = h('dialog', { class: 'ask', 'aria-label': title, onclose: () => dialog.remove() }, h('h2', {}, title), cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
   const error = h('p', { class: 'error', role: 'alert' });
   const start = async (event) => {
     event.target.disabled = true;
@@ -164,9 +166,7 @@ function openReplay(page, { title, tenant, body, cause }, started) {
     close.before(h('button', { type: 'button', class: 'primary', onclick: start }, `Replay ${plan.exact ? number(plan.matched) : `${number(plan.matched)} or more`}`));
     return null;
   };
-  document.body.append(dialog);
-  page.signal.addEventListener('abort', () => dialog.close());
-  dialog.showModal();
+  const dialog = openDialog(page, title, cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
   load(place, page.signal, (signal) => request('POST', url, { ...body, dry_run: true }, signal), (plan) => plan.matched === 0
     ? h('p', {}, 'No failures match any more: they were retried or deleted.')
     : [

@@ -4,7 +4,7 @@
 import { fill, h, id, state, time } from './dom.js';
 import { empty, failure, heading, load } from './list.js';
 import { card, loadReadiness, number } from './page.js';
-import { get, lines } from './server.js';
+import { get, lines, withQuery } from './server.js';
 
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
@@ -14,7 +14,7 @@ const ORDER = ['problem', 'warning', 'ok'];
 export function health(page) {
   const ready = h('div');
   const nodes = h('div');
-  const refresh = () => load(nodes, page.signal, (signal) => get('/v1/nodes', signal), table);
+  const refresh = () => load(nodes, page.signal, (signal) => get('/v1/nodes', signal), (answer) => table(page, answer));
   loadReadiness(page, ready);
   refresh();
   const timer = setInterval(() => document.hidden || refresh(), REFRESH_MS);
@@ -27,17 +27,17 @@ const COLUMNS = [
   ['Role', (one) => (one.role === 'worker' || one.runs_jobs ? one.role : `${one.role}, no jobs`)],
   ['Version', (one) => one.version],
   ['Started', (one) => time(one.started_at)],
-  ['Connections', (one) => number(one.connections)],
+  ['Connections', (one, page) => (one.connections > 0 ? h('a', { href: withQuery(page.url('/connections'), { node: one.id }) }, number(one.connections)) : '0')],
   ['CPU', (one) => `${Math.round(one.cpu * 100)} %`],
   ['Memory', (one) => (one.memory === null ? '–' : `${number(Math.round(one.memory / 1e6))} MB`)],
   ['Queue age', (one) => (one.queue_age === null ? '–' : `${number(one.queue_age / 1000)} s`)],
   ['Settings', (one) => `revision ${one.settings_revision}`],
 ];
 
-function table({ nodes }) {
+function table(page, { nodes }) {
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', { class: 'labelled' },
     h('thead', {}, h('tr', {}, COLUMNS.map(([name]) => h('th', { scope: 'col' }, name)))),
-    h('tbody', {}, nodes.map((one) => h('tr', {}, COLUMNS.map(([name, show]) => h('td', { 'data-label': name }, show(one))))))));
+    h('tbody', {}, nodes.map((one) => h('tr', {}, COLUMNS.map(([name, show]) => h('td', { 'data-label': name }, show(one, page))))))));
 }
 
 /** The doctor: its findings in the order of their arrival, sorted by severity when all have arrived. */

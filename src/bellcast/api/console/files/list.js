@@ -78,6 +78,8 @@ const nameOf = (one) => [one.tagName, one.id, one.getAttribute('aria-label') ?? 
 
 /** Replace the content of a place. The focus stays on the same control, or returns to the page. */
 export function refill(place, ...children) {
+  // An open menu returns the focus to its button.
+  for (const menu of place.querySelectorAll(':popover-open')) menu.hidePopover();
   const focused = document.activeElement;
   const isWithin = focused !== place && place.contains(focused);
   fill(place, children);
@@ -220,9 +222,9 @@ export function heading(title, ...tools) {
 const WORD = /^\S{1,32}$/;
 
 /** A row. Viewers open no object, so that theirs are not links. */
-function tableRow(row, list, isLinked) {
-  const href = isLinked && list.link?.(row);
-  return h('tr', {}, list.columns.map(([name, show], index) => {
+export function tableRow(row, { columns, link }, isLinked = false) {
+  const href = isLinked && link?.(row);
+  return h('tr', {}, columns.map(([name, show], index) => {
     const shown = show(row);
     // The keys move along the first cells.
     if (index === 0 && shown?.tagName === 'A') shown.classList.add('row-link');

@@ -28,7 +28,7 @@ export const PAGES = [
   { path: '/messages', group: 'Activity', title: 'Messages', show: lazy('./messages.js', 'messages'), detail: lazy('./messages.js', 'message'), roles: ALL, letter: 'm' },
   { path: '/mail', group: 'Activity', title: 'Mail', show: lazy('./messages.js', 'mails'), detail: lazy('./messages.js', 'message'), roles: CONTENT, letter: 'v' },
   { path: '/runs', group: 'Activity', title: 'Workflow runs', show: lazy('./runs.js', 'runs'), detail: lazy('./runs.js', 'run'), roles: ALL, letter: 'u' },
-  { path: '/failures', group: 'Activity', title: 'Failures', show: lazy('./failures.js', 'failures'), roles: CONTENT, letter: 'x' },
+  { path: '/failures', group: 'Activity', title: 'Failures', show: lazy('./failures.js', 'failures'), roles: ALL, letter: 'x' },
   { path: '/recipients', group: 'People', title: 'Recipients', show: lazy('./recipients.js', 'recipients'), detail: lazy('./recipients.js', 'recipient'), roles: ALL, letter: 'r' },
   { path: '/tenants', group: 'People', title: 'Tenants', show: lazy('./tenants.js', 'tenants'), detail: lazy('./tenants.js', 'tenant'), roles: ALL, letter: 'f' },
   { path: '/workflows', group: 'Content', title: 'Workflows', show: lazy('./workflows.js', 'workflows'), detail: lazy('./workflows.js', 'workflow'), roles: CONTENT, letter: 'w' },

@@ -32,7 +32,8 @@ async function test(page, button, result, key, tenant, body) {
   result.replaceChildren('…');
   try {
     const answer = await request('POST', withQuery(path`/v1/providers/${key}/test`, { tenant: tenant ?? '' }), body, page.signal);
-    result.replaceChildren(state(answer.ok ? 'ok' : 'error'), ` ${answer.error ?? 'Connected'}`);
+    const failed = answer.steps.find((one) => one.state === 'failed');
+    result.replaceChildren(state(failed ? 'error' : 'ok'), failed ? ` ${failed.detail} ${failed.fix}` : ' Connected');
   } catch (problem) {
     result.replaceChildren(state('error'), ` ${problem.message}`);
   }

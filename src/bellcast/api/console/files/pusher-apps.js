@@ -1,8 +1,11 @@
 /**
  * Pusher apps: the project's and those of the store; the test of their connection.
  */
+import { openDialog } from './dialog.js';
 import { confirmed, field, fill, form, h, id, state } from './dom.js';
-import { load } from './list.js';
+import { load, tableRow } from './list.js';
+import { moreActions } from './more-actions.js';
+import { OWNERS, card } from './page.js';
 import { ROOT, get, path, request } from './server.js';
 
 /** The browser's own attempt may not take longer. */
@@ -11,7 +14,8 @@ const BROWSER_MS = 10_000;
 const KEY_BYTES = 10;
 const SECRET_BYTES = 24;
 
-const card = (title, ...children) => h('section', { class: 'panel' }, h('h2', {}, title), children);
+const TECHNICAL = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
+const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empty: those of the setting origins.';
 
 /** The list of apps and the form for a new one. */
 export function pusherApps(page) {
@@ -25,16 +29,18 @@ export function pusherApps(page) {
 }
 
 function table(page, apps, shown, reload) {
-  const columns = ['App', 'Id', 'Key', 'Tenant', 'State', ''];
+  const columns = [
+    ['App', (one) => h('b', {}, nameOf(one))], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Key', (one) => id(one.key)], ['Tenant', (one) => one.tenant],
+    ['Origins', (one) => h('span', { class: 'wide' }, one.origins.join(', ') || 'of the settings')], ['State', (one) => state(one.state)],
+    ['', (one) => actions(page, one, shown, reload)],
+  ];
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Pusher apps' }, h('table', {},
-    h('thead', {}, h('tr', {}, columns.map((name) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))),
-    h('tbody', {}, apps.map((one) => h('tr', {},
-      [h('b', {}, nameOf(one)), id(one.id), id(one.key), one.tenant ?? '–', state(one.state), actions(page, one, shown, reload)]
-        .map((content, index) => h('td', { 'data-label': columns[index] || undefined }, content)))))));
+    h('thead', {}, h('tr', {}, columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))),
+    h('tbody', {}, apps.map((one) => tableRow(one, { columns })))));
 }
 
 /** A secret can sign in any user, so only owners see secrets. */
-const mayIssue = (page) => page.may(['owner']);
+const mayIssue = (page) => page.may(OWNERS);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
 
 function actions(page, one, shown, reload) {
@@ -47,14 +53,36 @@ function actions(page, one, shown, reload) {
   };
   const toggle = one.enabled
     ? confirmed(`Disable ${name}`, 'Disable', change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: false })))
-    : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true })) }, 'Enable');
+    : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: showingErrors(shown, change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true }))) }, 'Enable');
   const rotate = mayIssue(page) && confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
     showCredentials(shown, await request('POST', path`/v1/pusher-apps/${one.id}/rotate`), 'The previous secret stays valid for a day.');
     reload();
   });
+  const edit = h('button', { type: 'button', 'aria-label': `Change ${name}`, onclick: () => openChange(page, one, reload) }, 'Change…');
   const remove = confirmed(`Delete ${name}`, 'Delete', change(() => request('DELETE', path`/v1/pusher-apps/${one.id}`)));
-  return h('div', { class: 'actions' }, test, toggle, rotate, remove);
+  return h('div', { class: 'actions' }, test, moreActions(`More actions of ${name}`, [edit, toggle, rotate, remove]));
 }
+
+/** Change the name and the origins of an app. Its credentials stay. */
+function openChange(page, one, done) {
+  const dialog = openDialog(page, `Change ${nameOf(one)}`, h('p', { class: 'muted' }, 'App id ', id(one.id)), form([
+    field('Name of the app', { name: 'new_name', value: one.name, required: true, maxlength: 100, autocomplete: 'off' }),
+    field('Origins of its pages', { name: 'new_origins', value: one.origins.join(', '), ...TECHNICAL }, ORIGINS_HINT),
+  ], 'Save', async ({ new_name: name, new_origins: origins }) => {
+    await request('PATCH', path`/v1/pusher-apps/${one.id}`, { name: name.trim(), origins: listed(origins) }, page.signal);
+    dialog.close();
+    done();
+  }), h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'));
+}
+
+/** A listener that shows why `act` failed. */
+const showingErrors = (shown, act) => async () => {
+  try {
+    await act();
+  } catch (problem) {
+    fill(shown, h('p', { class: 'error', role: 'alert' }, problem.message));
+  }
+};
 
 function creation(page, shown, reload) {
   const test = h('button', { type: 'button', onclick: (event) => {
@@ -65,23 +93,24 @@ function creation(page, shown, reload) {
     const values = Object.fromEntries(['id', 'key', 'secret'].map((name) => [name, fields.elements[name].value.trim()]));
     runTest(page, test, shown, { values });
   } }, 'Test these values');
-  const technical = { autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
   return form([
     field('App name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    field('Tenant', { name: 'tenant', ...technical }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
-    field('Origins', { name: 'origins', ...technical, placeholder: 'https://app.example.com' }, 'Origins whose pages may connect, separated by commas. Empty: those of the setting origins.'),
-    field('App id', { name: 'id', ...technical }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
-    field('App key', { name: 'key', ...technical }),
-    field('App secret', { name: 'secret', type: 'password', ...technical, autocomplete: 'new-password' }),
+    field('Tenant', { name: 'tenant', ...TECHNICAL }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
+    field('Origins', { name: 'origins', ...TECHNICAL, placeholder: 'https://app.example.com' }, ORIGINS_HINT),
+    field('App id', { name: 'id', ...TECHNICAL }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
+    field('App key', { name: 'key', ...TECHNICAL }),
+    field('App secret', { name: 'secret', type: 'password', ...TECHNICAL, autocomplete: 'new-password' }),
     h('div', { class: 'test' }, test),
   ], 'Create app', async ({ name, origins, ...rest }, element) => {
     const given = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, value.trim()]).filter(([, value]) => value));
-    const list = origins.split(',').map((one) => one.trim()).filter(Boolean);
-    showCredentials(shown, await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: list, ...given }));
+    showCredentials(shown, await request('POST', '/v1/pusher-apps', { name: name.trim(), origins: listed(origins), ...given }));
     element.reset();
     reload();
   });
 }
+
+/** The origins in a field. */
+const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean);
 
 const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 

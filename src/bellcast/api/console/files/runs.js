@@ -8,8 +8,6 @@ import { get, path, request, withQuery } from './server.js';
 
 const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
-/** Steps of a long run that are shown first: its last ones. */
-const SHOWN_STEPS = 100;
 /** A time without an event is folded from this length, if it is also the larger part of the run. */
 const FOLDED_MS = 1000;
 /** Width of a folded time, and the least of a bar, in percent. */
@@ -51,19 +49,12 @@ function actions(page, one, tenant) {
   });
 }
 
-/** The steps as bars over time. Their definitions, which are the inputs, are read when one is opened. */
+/** The steps, at most 50, as bars over time. Their definitions, which are the inputs, are read when one is opened. */
 function waterfall(page, one, tenant) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const scale = scaleOf(one, end);
   const definition = once(() => get(withQuery(path`/v1/workflows/${one.workflow}`, { ...tenant, version: one.version }), page.signal));
-  const row = (step) => stepRow(page, step, { end, scale, definition });
-  const hidden = Math.max(one.steps.length - SHOWN_STEPS, 0);
-  const list = h('ol', { class: 'waterfall' }, axis(scale), one.steps.slice(hidden).map(row));
-  const earlier = hidden > 0 && h('button', { type: 'button', onclick: () => {
-    list.firstElementChild.after(...one.steps.slice(0, hidden).map(row));
-    earlier.remove();
-  } }, `Show the ${hidden} steps before`);
-  return [earlier, list];
+  return h('ol', { class: 'waterfall' }, axis(scale), one.steps.map((step) => stepRow(page, step, { end, scale, definition })));
 }
 
 function once(read) {

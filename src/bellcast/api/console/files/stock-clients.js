@@ -7,7 +7,7 @@ import { ROOT } from './server.js';
 
 const NATIVE = ['ready', 'notification', 'notification-update', 'notification-delete', 'counts', 'event', 'presence', 'typing', 'preferences', 'reset', 'close'];
 
-const query = ({ token, topic }) => new URLSearchParams({ token, topics: topic });
+const query = ({ token, topic }) => new URLSearchParams({ token, topic });
 
 /** Load a library that npm bundled into `vendor/`. */
 async function library(name) {

@@ -43,17 +43,45 @@ export function template(page) {
   ]);
 }
 
-/** The variables in the texts of a template. */
-const VARIABLES = /\bdata\.(\w+(?:\.\w+)*)/g;
+/** The variables in the texts of a template, each with its filters. */
+const VARIABLES = /\bdata\.(\w+(?:\.\w+)*)((?:\s*\|\s*\w+(?:\([^()]*\))?)*)/g;
+/** Filters that refuse a text such as `when`, and names that are usually of times: `when`, `starts_at`, `bookingDate`. */
+const TIME_FILTER = /\|\s*(?:date|time|datetime)\b/;
+const NUMBER_FILTER = /\|\s*(?:number|money|round|abs)\b/;
+const TIME_NAME = /(?:^|_)(?:at|date|time|datetime|when|until|deadline)$|[a-z](?:At|Date|Time)$/;
+const SAMPLE_NUMBER = 1234.5;
+const DAY_MS = 86_400_000;
 
-/** An object with the variables of a template, to be filled in. */
+/** Tomorrow at 14:00 UTC, as RFC 3339 text. */
+const sampleTime = () => `${new Date(Date.now() + DAY_MS).toISOString().slice(0, 10)}T14:00:00Z`;
+
+/** A value that these filters accept; null if a text will do. */
+function sampleFor(filters) {
+  if (TIME_FILTER.test(filters)) return sampleTime();
+  return NUMBER_FILTER.test(filters) ? SAMPLE_NUMBER : null;
+}
+
+/** All texts in a JSON value. */
+function textsOf(value) {
+  if (typeof value === 'string') return [value];
+  return Object.values(value ?? {}).flatMap(textsOf);
+}
+
+/** An object with the variables of a template, to be filled in. A filter decides about its variable, also where that is used without it. */
 function sample(one) {
-  const data = {};
-  for (const [, variable] of JSON.stringify(one).matchAll(VARIABLES)) {
+  const values = new Map();
+  for (const [, variable, filters] of textsOf(one).join('\n').matchAll(VARIABLES)) {
+    const name = variable.split('.').pop();
+    const needed = sampleFor(filters);
+    if (needed !== null || !values.has(variable)) values.set(variable, needed ?? (TIME_NAME.test(name) ? sampleTime() : name));
+  }
+  // Without a prototype, which `data.__proto__.name` would change.
+  const data = Object.create(null);
+  for (const [variable, value] of values) {
     const names = variable.split('.');
     const last = names.pop();
-    const owner = names.reduce((object, name) => (object[name] = typeof object[name] === 'object' ? object[name] : {}), data);
-    owner[last] ??= last;
+    const owner = names.reduce((object, name) => (object[name] = typeof object[name] === 'object' ? object[name] : Object.create(null)), data);
+    owner[last] ??= value;
   }
   return JSON.stringify(data, null, 2);
 }

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.workflows.run import Digest, RunState
+from bellcast.model.runs import Digest, RunState
 
 MAX_DIGEST_ITEMS = 100
 # Maximum bytes of JSON of the items, and of the actors: leaves the run that continues with them room for its own data
@@ -15,12 +15,16 @@ MAX_DIGEST_ITEMS = 100
 MAX_DIGEST_BYTES = 64 * 1024
 # Runs in an open digest that are recorded, so that one of them can replace the closing run when it leaves.
 MAX_DIGEST_RUNS = 250
+# Jobs of runs that close a digest and die, each after several crashes, before the digest is deleted: its content may be what
+# makes processes crash.
+MAX_DEAD_RUNS = 3
 
 
 class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The state of a throttle or a digest for one recipient and key, across runs. `passed` are the times of runs that a
     throttle let through. The other fields belong to a digest: the run that collects, its start and its end. `runs` are
-    the first runs in it, including the one that collects; the items are theirs, in this order."""
+    the first runs in it, including the one that collects; the items are theirs, in this order. `dead_runs` counts those
+    that left because their jobs died."""
 
     passed: tuple[int, ...] = ()
     run: str | None = None
@@ -28,6 +32,7 @@ class StepCounter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     closes_at: int = 0
     digest: Digest | None = None
     runs: tuple[str, ...] = ()
+    dead_runs: int = 0
 
 
 EMPTY = StepCounter()
@@ -71,6 +76,13 @@ def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping
         actors=tuple(actor for actor in digest.actors if actor not in gone),
     )
     return msgspec.structs.replace(counter, run=collecting, digest=changed, runs=staying)
+
+
+def without_dead_run(counter: StepCounter, id: str, stored: Mapping[str, RunState]) -> StepCounter | None:
+    """Return an open digest without the run that collects, whose job is dead. None if there is no other, or if several died."""
+    changed = without_runs(counter, {id}, stored)
+    dead = counter.dead_runs + 1
+    return None if changed is None or dead >= MAX_DEAD_RUNS else msgspec.structs.replace(changed, dead_runs=dead)
 
 
 def within(values: tuple[Any, ...], most: int) -> tuple[Any, ...]:

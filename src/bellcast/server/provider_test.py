@@ -1,0 +1,99 @@
+"""The test of a provider: is its server there, does it encrypt, and does it accept the credentials, or a message."""
+
+import asyncio
+
+from bellcast.channels.delivery import NamedProvider
+from bellcast.outbound.guard import AddressGuard
+from bellcast.outbound.http import tls_context
+from bellcast.ports.connection_tests import TestReport
+from bellcast.ports.providers import OutgoingMessage, ServerAddress
+from bellcast.providers.smtp import SMTPProvider
+from bellcast.server import connection_steps
+from bellcast.server.connection_steps import StepFailed, StepSkipped
+
+FIXES = {
+    "syntax": "Write the provider again, with its whole URL.",
+    "dns": "Check the host in the URL, and its DNS record. BELLCAST_HTTP_ALLOW permits private addresses.",
+    "tcp": "Check the port in the URL, and that no firewall is between this server and the provider's.",
+    "tls": "Check that the server speaks TLS on this port, and that its certificate is valid for its host.",
+    "auth": "Check the user, the password or the token in the URL, and that the account is active.",
+    "send": "Check the address, the sender in the URL, and what the account may send.",
+}
+
+
+class ProviderSteps:
+    """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
+    address."""
+
+    def __init__(
+        self, url: str, provider: NamedProvider | None, message: OutgoingMessage | None, guard: AddressGuard | None
+    ) -> None:
+        self._url = url
+        self._named = provider
+        self._message = message
+        self._guard = guard
+
+    async def run(self) -> TestReport:
+        """Run all steps."""
+        steps = {
+            "syntax": self._check_url,
+            "dns": self._resolve,
+            "tcp": self._connect,
+            "tls": self._encrypt,
+            "auth": self._check_credentials,
+            "send": self._send,
+        }
+        return await connection_steps.run(steps, FIXES)
+
+    def _usable(self) -> NamedProvider:
+        if self._named is None:
+            raise StepFailed(
+                "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or names a file."
+            )
+        return self._named
+
+    @property
+    def _server(self) -> ServerAddress:
+        server = self._usable().provider.server
+        if server is None:
+            raise StepSkipped("The provider's library opens the connection.")
+        return server
+
+    async def _check_url(self) -> str:
+        self._usable()
+        return self._url
+
+    async def _resolve(self) -> str:
+        server = self._server
+        return await connection_steps.resolve(server.host, server.port, self._guard)
+
+    async def _connect(self) -> str:
+        server = self._server
+        _, writer = await connection_steps.connect(server.host, server.port, self._guard, None)
+        writer.close()
+        return f"Connected to port {server.port}."
+
+    async def _encrypt(self) -> str:
+        server, provider = self._server, self._usable().provider
+        if isinstance(provider, SMTPProvider):  # after STARTTLS, or without TLS
+            if not await provider.is_encrypted():
+                raise StepSkipped("Not encrypted: the URL has tls=off, or the server does not offer STARTTLS.")
+            return "Encrypted."
+        if not server.has_tls:
+            raise StepSkipped("Not encrypted: the URL has tls=off.")
+        context = await asyncio.to_thread(tls_context)
+        _, writer = await connection_steps.connect(server.host, server.port, self._guard, context)
+        writer.close()
+        return "Encrypted, with a valid certificate."
+
+    async def _check_credentials(self) -> str:
+        if self._message is not None:
+            raise StepSkipped("Shown by the message.")
+        await self._usable().provider.check()
+        return "The check succeeded."
+
+    async def _send(self) -> str:
+        if self._message is None:
+            raise StepSkipped("Only with an address in `to`.")
+        accepted = await self._usable().send(self._message)
+        return f"Accepted: {accepted.code}."

@@ -1,0 +1,133 @@
+"""Which connections the Pusher dialect keeps, and when a channel's subscription count is sent."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from tests.unit.live import fakes
+
+from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.permissions import Grant
+from bellcast.errors import TooMany
+from bellcast.live.connection.connection import Connection
+from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher.handshake import PusherHandshake
+from bellcast.live.pusher.hub_observer import PusherObserver
+from bellcast.live.pusher.protocol import dialect
+from bellcast.model.identities import Principal, Project
+from bellcast.model.limits import Limits
+from bellcast.model.pusher import PusherApp, PusherConfig
+
+PROJECT = Project("1", "project-key", "project-secret")
+APP = PusherApp(credentials=Project("7", "app-key", "app-secret"), tenant="acme")
+CHANNEL = "news"
+
+
+class Apps:
+    """A registry of one app."""
+
+    def by_key(self, key: str) -> PusherApp | None:
+        return APP if key == APP.credentials.key else None
+
+    def watch(self, changed: Any) -> None: ...
+
+
+class FullServer:
+    """An Admission that refuses every connection."""
+
+    def waiting_for_app(self, address: str | None) -> Any:
+        raise TooMany("full", retry_after=1)
+
+
+def connected_apps() -> ConnectedApps:
+    return ConnectedApps(PROJECT, cast(Any, Apps()), cast(Any, None), lambda *_: None)
+
+
+async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() -> None:
+    apps, hub = connected_apps(), fakes.new_hub()
+    handshake = PusherHandshake(
+        apps,
+        AccessConfig(),
+        Limits(),
+        PusherConfig(),
+        hub,
+        cast(Any, FullServer()),
+        cast(Any, None),
+        cast(Any, None),
+        cast(Any, None),
+    )
+    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    connection.attach(fakes.FakeTransport(), 0)
+    request = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    with pytest.raises(TooMany):
+        await handshake.start(connection, cast(Any, request), None, lambda: None)
+    assert not apps.has_connections
+    assert apps.key(connection) == PROJECT.key
+
+
+class Channel:
+    """A hub with an observer, and what it sends about CHANNEL."""
+
+    def __init__(self, *, webhooks: bool = False) -> None:
+        self.hub, self.apps = fakes.new_hub(), connected_apps()
+        self.counted: list[tuple[str, int]] = []
+        hooks = SimpleNamespace(
+            is_configured=webhooks,
+            occupied=lambda _: None,
+            vacated=lambda _: None,
+            counted=lambda *count: self.counted.append(count),
+        )
+        context = SimpleNamespace(hub=self.hub, pusher=PusherConfig(), apps=self.apps, webhooks=hooks)
+        users = SimpleNamespace(has_watchers=False)
+        self.hub.add_observer(PusherObserver(cast(Any, context), cast(Any, users), cast(Any, None)))
+
+    def join(self, id: str, spoken: Any) -> fakes.FakeConnection:
+        connection = fakes.connect(self.hub, id, dialect=spoken)
+        self.hub.follow(connection, {CHANNEL: Grant.CLAIM})
+        return connection
+
+    async def settle(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def counts(connection: Connection) -> list[str]:
+    frames = cast(fakes.FakeConnection, connection).fake.frames
+    return [frame["data"] for frame in frames if frame.get("event") == "pusher_internal:subscription_count"]
+
+
+async def test_count_reaches_pusher_clients_when_another_client_follows_their_channel() -> None:
+    channel = Channel()
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    channel.apps.add(client, PusherApp(credentials=PROJECT))
+    channel.hub.follow(client, {CHANNEL: Grant.CLAIM})
+    channel.join("2", fakes.protocol.MESSAGE)
+    await channel.settle()
+    assert counts(client) == ['{"subscription_count":2}']
+
+
+async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel, fan_outs = Channel(), []
+    monkeypatch.setattr(channel.hub, "send_to_stream", lambda *sent: fan_outs.append(sent))
+    channel.join("1", fakes.protocol.MESSAGE)
+    await channel.settle()
+    assert (fan_outs, channel.counted) == ([], [])
+
+
+async def test_counts_of_other_nodes_matter_with_pusher_clients() -> None:
+    channel = Channel()
+    observer = channel.hub._observers[0]
+    assert not observer.has_count_receivers
+    client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    channel.apps.add(client, PusherApp(credentials=PROJECT))
+    assert observer.has_count_receivers
+    channel.apps.discard(client)
+    assert not observer.has_count_receivers
+
+
+async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
+    channel = Channel(webhooks=True)
+    channel.join("1", fakes.protocol.MESSAGE)
+    await channel.settle()
+    assert channel.counted == [(CHANNEL, 1)]
