@@ -199,7 +199,9 @@ async def me(request: ApiRequest) -> ASGIApp:
     response_headers=("Set-Cookie",),
 )
 async def change_own_password(request: ApiRequest) -> ASGIApp:
-    """Change the password of the signed-in operator. The operator's other sessions end."""
+    """Change the password of the signed-in operator.
+
+    The operator's other sessions end."""
     params = await request_body.body(request, PASSWORD)
     browser = guards.browser_request(request)
     return signed_in_response(
@@ -238,7 +240,9 @@ async def begin_mfa(request: ApiRequest) -> ASGIApp:
     refusals=(Conflict,),
 )
 async def confirm_mfa(request: ApiRequest) -> ASGIApp:
-    """Confirm an authenticator app. Afterwards, sign-in needs its codes, or one of the returned recovery codes."""
+    """Confirm an authenticator app.
+
+    Afterwards, sign-in needs its codes, or one of the returned recovery codes."""
     params = await request_body.body(request, CODE)
     codes = await sessions(request).confirm_mfa(await own(request), params.code)
     return responses.json(RecoveryCodes(codes), 200, NO_STORE)
@@ -252,7 +256,9 @@ async def confirm_mfa(request: ApiRequest) -> ASGIApp:
     refusals=(Conflict,),
 )
 async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
-    """Replace the recovery codes. The old ones no longer work."""
+    """Replace the recovery codes.
+
+    The old ones no longer work."""
     return responses.json(
         RecoveryCodes(await sessions(request).replace_recovery_codes(await own(request))), 201, NO_STORE
     )

@@ -267,8 +267,9 @@ async def test(request: ApiRequest) -> ASGIApp:
     refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
 )
 async def receive(request: ApiRequest) -> ASGIApp:
-    """Receive a delivery receipt. Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the
-    scope `manage`."""
+    """Receive a delivery receipt.
+
+    Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the scope `manage`."""
     ctx, key = context.of(request), _key(request)
     tenant = tenants.single_tenant(request)
     is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)

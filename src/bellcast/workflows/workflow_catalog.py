@@ -1,7 +1,7 @@
 """The workflows of a project and its tenants: which version is current, and whether it is active.
 
-Definitions of a version never change, so they are cached permanently. The current version is cached for CACHE_SECONDS:
-a change takes effect on every node within that time."""
+A node caches what it reads for CACHE_SECONDS, so a change takes effect on every node within that time. The definition
+of a version changes only when a tenant is erased and created again."""
 
 from collections.abc import Mapping
 from functools import lru_cache
