@@ -3,6 +3,7 @@
 from urllib.parse import urlencode, urlsplit
 
 import httpx
+from tests.browser.shop import wait_page
 from tests.faults.proxy import Proxy
 
 FOLLOW = """url => {
@@ -21,7 +22,7 @@ def publish(server, topic, *sent):
 
 def frames(page, count):
     """Wait for that many frames and take them."""
-    page.wait_for_function("count => received.length >= count", arg=count)
+    wait_page(page, f"received.length >= {count}")
     return page.evaluate("received.splice(0)")
 
 

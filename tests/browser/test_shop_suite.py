@@ -1,5 +1,6 @@
 """The shop suite in Chromium, along its document: the bell in the header, the old front end, preferences, the admin."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -81,7 +82,7 @@ def test_old_front_end_reconnects_after_a_restart_of_bellcast(nadia: Page, suite
     suite.server.restart()
     with suite.visitor("nadia") as other:
         other.submit("/customers/", name="Harbour Kiosk", email="")
-    nadia.wait_for_function("Number(document.querySelector('#center .badge').textContent) > 0")
+    expect(nadia.locator("#center .badge")).to_have_text(re.compile(r"[1-9]"))
 
 
 def test_preference_is_saved_and_enforced(nadia: Page, suite: Suite) -> None:
