@@ -122,7 +122,8 @@ async def test_revisions_after_one_that_does_not_exist_cost_no_reads(
     assert (
         await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "100"}})
     ).status_code == 200
-    reads, get = [], rest.store.documents.get
+    reads: list[tuple[str, ...]] = []
+    get = rest.store.documents.get
 
     async def count(*place: str) -> Document | None:
         assert len(reads) < 100
