@@ -4,7 +4,7 @@
 import { charts } from './charts.js';
 import { field, form, h, id, moment, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, detail, many, part, storedRows } from './page.js';
+import { BUILDERS, card, detail, many, number, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** The settings with a meaning to the server: its name, label, unit and default. */
