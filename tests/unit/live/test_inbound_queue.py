@@ -168,7 +168,7 @@ async def test_namespaces_that_were_left_count_while_their_handlers_run() -> Non
         leave(connection)
     app = SimpleNamespace(has_namespace=lambda _: True)
     layer = SocketIOLayer(SocketIOConfig(), cast(Any, None), cast(Any, SimpleNamespace(app=app)), cast(Any, None))
-    layer.on_message(session, "40/another,")
+    layer.on_message(session, "0/another,")
     assert [b"too_many" in head for head in sent] == [True]
     await slow.step(MAX_NAMESPACES)
     assert session.app_state.leaving == set()
