@@ -178,6 +178,7 @@ def test_actions_of_a_pusher_app_are_used_by_keyboard(open_console: Callable[...
     expect(more).to_be_focused()
     expect(page.locator("h1")).to_have_text("Settings")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Change Lead market")).to_be_focused()
     for _ in range(4):
         page.keyboard.press("Tab")
     expect(actions).to_be_hidden()

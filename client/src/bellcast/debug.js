@@ -1,4 +1,4 @@
-/** Logs what a session does in the browser's console. Loaded by the first `debug()`. */
+/** Logs what a session does in the browser's console. Loaded by the first element with `debug`. */
 
 /** @typedef {EventTarget & {readonly state: {status: string}}} LoggedSession */
 

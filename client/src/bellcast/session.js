@@ -246,11 +246,6 @@ export class Session extends EventTarget {
     return (await import('./push.js')).disablePush(this.#api, this.#options.base, options);
   }
 
-  /** Log in the browser's console when the session connects (`[bellcast] connected`) and what it receives. */
-  async debug() {
-    (await import('./debug.js')).logSession(this);
-  }
-
   /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
   async *[Symbol.asyncIterator]() {
     /** @type {CustomEvent[]} */

@@ -175,7 +175,7 @@ export class Element extends BaseElement {
     this.#reportedSeen.clear();
     const topics = parseTopics(this.getAttribute('topics') ?? '');
     if (topics.length) session.subscribe(...topics).catch(() => {});
-    if (this.hasAttribute('debug')) session.debug().catch(() => {});
+    if (this.hasAttribute('debug')) import('../debug.js').then(({ logSession }) => logSession(session), () => {});
     session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
     signal.addEventListener('abort', startAlerts(session, this.texts.arrivedMany, (notification) => this.openNotification(notification)));
