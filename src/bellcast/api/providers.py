@@ -162,7 +162,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     """Read a provider.
 
     With `?tenant=`, the one that applies there."""
-    return responses.json(_outside(await _found(request, tenants.single_tenant(request))))
+    return responses.json(_outside(await _find(request, tenants.single_tenant(request))))
 
 
 @operation(
@@ -240,7 +240,7 @@ async def test(request: ApiRequest) -> ASGIApp:
     body = await request_body.optional_body(request, TEST) or ProviderTest()
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
     if body.to is not None:
-        fields = body.values or (await _found(request, tenant)).fields
+        fields = body.values or (await _find(request, tenant)).fields
         wrong = addresses.format_problem(fields.channel, body.to)
         if wrong is not None:
             raise Invalid.of("to", wrong)
@@ -293,7 +293,7 @@ async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> 
 
 
 async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
-    await _found(request, tenant)
+    await _find(request, tenant)
     body = await request_body.raw(request, ctx.limits.request)
     signed = ReceiptRequest(
         url=ctx.providers.receipts_url(tenant, key),
@@ -334,7 +334,7 @@ def _writable_key(request: ApiRequest) -> str:
     return key
 
 
-async def _found(request: ApiRequest, tenant: str) -> ConfiguredProvider:
+async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
     """Return the provider in the path that applies in a tenant. Raises NotFound."""
     found = await context.of(request).providers.find(tenant, _key(request))
     if found is None:
