@@ -119,7 +119,8 @@ async def test_rows_have_the_fields_of_the_item_without_its_timeline(rest: Rest)
     assert (direct["recipient"], direct["audience"], direct["fanout"]) == ("alice", None, None)
     late, early = (await rest.app.get("/v1/announcements")).json()["announcements"]
     assert [one["recipient"] for one in (late, early)] == [None, None]
-    assert (late["fanout"], early["fanout"]) == ("running", None)
+    assert late["fanout"] in ("running", "done")  # its job may have run already
+    assert early["fanout"] is None
 
 
 async def test_announcements_are_filtered_by_tag_and_by_the_rows_of_an_inbox(rest: Rest) -> None:
