@@ -49,6 +49,7 @@ async def test_each_recipient_gets_one_message_and_the_announcement(world: Workf
     fanout = await world.store.runs.fanout(id)
     assert fanout is not None
     assert fanout.state == "running"
+    assert await world.store.runs.fanout_states([id, "without"]) == {id: "running"}
     await world.settle()
     messages = await world.messages(notification=id)
     assert sorted(message.recipient for message in messages) == keys
