@@ -234,7 +234,8 @@ def test_packets_of_namespaces_that_were_left_wait_outside_of_the_server(patient
         other.send("40")
         until(other, '42["auth"')
         other.send('421["most"]')
-        assert until(other, "431")[-1] in ("431[1]", "431[2]", "431[3]")
+        # None, if each packet was dropped with its namespace before its handler began.
+        assert until(other, "431")[-1] in ("431[0]", "431[1]", "431[2]", "431[3]")
     assert echoes(patient)
 
 
