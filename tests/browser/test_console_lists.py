@@ -147,6 +147,9 @@ def test_pusher_apps_have_their_buttons_in_one_line_on_a_phone(
     page = open_console("/settings", viewport={"width": width, "height": 780})
     more = page.get_by_role("button", name="More actions of Lead market")
     expect(more).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    sign_out = bounds(page.get_by_role("button", name="Sign out"))
+    assert sign_out["x"] + sign_out["width"] <= width
     for row in page.get_by_role("region", name="Pusher apps").locator("tbody tr").all():
         title = bounds(row.locator("td").first)
         for button in row.locator("button:not(.copy)").filter(visible=True).all():
