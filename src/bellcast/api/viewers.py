@@ -13,7 +13,7 @@ T = TypeVar("T")
 HIDDEN: dict[str, Any] = {
     **dict.fromkeys(("body", "action_url", "action_text", "icon", "actor", "acted", "reason", "result", "error"), None),
     **dict.fromkeys(("name", "email", "phone", "address"), None),
-    **dict.fromkeys(("title", "to", "cause"), ""),
+    **dict.fromkeys(("title", "to"), ""),
     **{name: {} for name in ("data", "content", "settings", "chat")},
     **dict.fromkeys(("actions", "attempts"), ()),
 }
