@@ -37,7 +37,7 @@ async def count(call: Call) -> None:
     """Count how many of these calls run at the same time."""
     concurrent["now"] += 1
     concurrent["most"] = max(concurrent.values())
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(1)
     concurrent["now"] -= 1
 
 
