@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.storage import scans
 from tests.journey.rest import Rest, fields, refused
 
@@ -106,9 +107,14 @@ async def test_rows_have_the_fields_of_the_item_without_its_timeline(rest: Rest)
         "notifications": [await rest.send("alice", "to Alice")],
         "announcements": [
             await rest.send({"topic": "news"}, "to the bell"),
-            await rest.send({"topic": "news"}, "to the bell again"),
+            await rest.send({"topic": "news"}, "by e-mail too"),
         ],
     }
+    now, id = rest.clock.now(), ids["announcements"][1]
+    fanout = NewFanout(
+        id=id, tenant="", workflow="", owner="", version=0, audience=b'{"topic":"news"}', body=b"{}", created_at=now
+    )
+    await rest.store.runs.start(TriggerRequest(tenant="", created_at=now, fanout=fanout))
     for name, created in ids.items():
         listed = (await rest.app.get(f"/v1/{name}")).json()[name]
         assert [one["id"] for one in listed] == created[::-1]
@@ -117,8 +123,9 @@ async def test_rows_have_the_fields_of_the_item_without_its_timeline(rest: Rest)
             assert {**one, "timeline": item["timeline"]} == item
     (direct,) = (await rest.app.get("/v1/notifications")).json()["notifications"]
     assert (direct["recipient"], direct["audience"], direct["fanout"]) == ("alice", None, None)
-    for one in (await rest.app.get("/v1/announcements")).json()["announcements"]:
-        assert (one["recipient"], one["audience"]) == (None, {"topic": "news"})
+    late, early = (await rest.app.get("/v1/announcements")).json()["announcements"]
+    assert [one["recipient"] for one in (late, early)] == [None, None]
+    assert (late["fanout"], early["fanout"]) == ("running", None)
 
 
 async def test_announcements_are_filtered_by_tag_and_by_the_rows_of_an_inbox(rest: Rest) -> None:

@@ -47,7 +47,7 @@ async def filled(rest: Rest, cheap_hashes: None) -> Rest:
     assert (await rest.app.put("/v1/templates/t", json=template, params=of)).status_code == 201
     provider = {"channel": "email", "url": f"smtp://{MARK}:{MARK}@mail.example.com?from={MARK}@example.com"}
     assert (await rest.app.put("/v1/providers/p", json=provider, params=of)).status_code == 201
-    await set_dead(App(rest.store, rest.clock), "dead", "acme", error=f"KeyError: {MARK}")
+    await set_dead(App(rest.store, rest.clock), "dead", "acme", error=f"Refused: {MARK}@example.com")
     assert (await rest.app.post("/v1/replays", json={"filter": {"kind": "job"}}, params=of)).status_code == 202
     return rest
 
