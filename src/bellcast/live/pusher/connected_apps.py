@@ -1,4 +1,4 @@
-"""The Pusher connections of this process, and the app of each."""
+"""The Pusher app of each connection."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,8 +12,8 @@ from bellcast.ports.pusher_apps import PusherApps
 
 
 class ConnectedApps:
-    """Keys and tenants of apps by connection; without one, a connection is of the project's app. A connection ends when its
-    app is deleted or disabled."""
+    """Keys and tenants of apps by connection; without one, a connection is of the project's app and costs nothing here. A
+    connection ends when its app is deleted or disabled."""
 
     def __init__(
         self, project: Project, apps: PusherApps, clock: Clock, end: Callable[[Connection, CloseReason], None]
@@ -22,25 +22,19 @@ class ConnectedApps:
         self._apps = apps
         self._clock = clock
         self._end = end
-        self._connections: set[Connection] = set()
+        self.is_used = False  # True once a Pusher client has connected to this process
         self._keys: dict[Connection, tuple[str, str]] = {}
         apps.watch(self._close_disabled)
 
     def find(self, key: str) -> PusherApp | None:
         return self._apps.by_key(key)
 
-    @property
-    def has_connections(self) -> bool:
-        """True if Pusher clients are connected to this process."""
-        return bool(self._connections)
-
     def add(self, connection: Connection, app: PusherApp) -> None:
-        self._connections.add(connection)
+        self.is_used = True
         if app.credentials.key != self._project_key:
             self._keys[connection] = app.credentials.key, app.tenant
 
     def discard(self, connection: Connection) -> None:
-        self._connections.discard(connection)
         self._keys.pop(connection, None)
 
     def credentials(self, connection: Connection) -> Sequence[Project]:

@@ -37,8 +37,8 @@ class PusherObserver:
 
     @property
     def has_count_receivers(self) -> bool:
-        """True if Pusher clients are connected or webhooks are configured."""
-        return self._context.apps.has_connections or self._context.webhooks.is_configured
+        """True if Pusher clients may be connected or webhooks are configured."""
+        return self._context.apps.is_used or self._context.webhooks.is_configured
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
