@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -114,7 +115,8 @@ def test_connections_are_listed_newest_first(bellcast_server: ServerProcess, sta
                 assert delete(bellcast_server, id, tenant=tenant).status_code == 204
                 assert eventually(lambda id=id: id in {one["id"] for one in page()["connections"]})
         rows = page()["connections"]
-        assert [one[at] for one in rows] == sorted((one[at] for one in rows), reverse=True)
+        moments = [datetime.fromisoformat(one[at]) for one in rows]  # texts of whole seconds have no fraction
+        assert moments == sorted(moments, reverse=True)
         pages = [page(limit=3)]
         while pages[-1]["next"] is not None:
             pages.append(page(limit=3, after=pages[-1]["next"]))
