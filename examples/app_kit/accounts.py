@@ -1,6 +1,6 @@
 """Users with hashed passwords, and their sessions, in the app's database.
 
-The cookie has a random secret, and the table its digest: with a copy of the file nobody can sign in."""
+The cookie has a random secret, and the table its digest: a copy of the file does not contain valid cookies."""
 
 import hashlib
 import hmac

@@ -46,7 +46,7 @@ class NotPossible(Exception):
 class Celebrity:
     id: str
     name: str
-    knownFor: str  # noqa: N815  the name in the pages
+    knownFor: str  # noqa: N815  a field of the JSON that the page reads
     fee: int
     available: bool
 
@@ -54,9 +54,9 @@ class Celebrity:
 @dataclass(frozen=True)
 class Booking:
     id: int
-    clientId: str  # noqa: N815  the name in the pages
+    clientId: str  # noqa: N815  a field of the JSON that the page reads
     client: str
-    celebrityId: str  # noqa: N815  the name in the pages
+    celebrityId: str  # noqa: N815  a field of the JSON that the page reads
     celebrity: str
     date: str
     occasion: str

@@ -1,4 +1,4 @@
-"""Authenticates recipients by session cookie. The app that set the cookie is asked for its owner."""
+"""Authenticates recipients by session cookie. The app that set the cookie returns its owner."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from bellcast.model.limits import Limits
 CACHE_MS = 5_000
 MAX_CACHED = 10_000
 # A response is valid for CACHE_MS, and the inbox is then read within the same time. Cookies are stored for both, in
-# case the inbox shows that the session was revoked and the app must be asked again.
+# case the inbox shows that the session was revoked and the app must be queried again.
 COOKIES_SECONDS = 2 * CACHE_MS / 1000
 # Attempts after a revocation: a request that started before it, and one more.
 MAX_CONCURRENT_REQUESTS = 2

@@ -18,7 +18,7 @@ MAX_HEADER = 64
 def next_delay(
     failures: int, retries: Sequence[float], retry_after: float | None, draw: Callable[[], float] = random.random
 ) -> float | None:
-    """Return the seconds until the next round after this many failed ones; None if there are no more."""
+    """Return the seconds until the next round after this many failed ones; None after the last round."""
     if failures > len(retries):
         return None
     delay = retries[failures - 1] * (1 + JITTER * (2 * draw() - 1))

@@ -44,7 +44,7 @@ FAILING_MS = 5 * 86_400_000
 # How long the old and the new secret both sign after a rotation.
 ROTATION_MS = 86_400_000
 SECRET_BYTES = 32
-# Maximum webhooks of one tenant; nobody needs more than a page.
+# Maximum webhooks of one tenant; all of them fit on one page of a list.
 MAX_WEBHOOKS = 1000
 REPLAY_BATCH = 500
 MAX_ERROR = 500

@@ -48,7 +48,7 @@ def with_run(counter: StepCounter, before: Digest, id: str, run: RunState) -> St
     """Add a run to an open digest."""
     own = own_digest(run)
     actors = before.actors + tuple(actor for actor in own.actors if actor not in before.actors)
-    # The items are those of the first runs: once one does not fit, no more are added.
+    # The items are those of the first runs: after the first item that exceeds the limit, none is added.
     is_cut = len(before.items) < before.count
     digest = Digest(
         count=before.count + 1,

@@ -33,7 +33,7 @@ from bellcast.server.provider_test import ProviderSteps
 log = structlog.get_logger(__name__)
 
 KIND = "providers"
-# Maximum providers of one tenant; nobody needs more than a page.
+# Maximum providers of one tenant; all of them fit on one page of a list.
 MAX_PROVIDERS = 1000
 # Sender of simulated e-mails, if no provider has one.
 SIMULATED_SENDER = ("bellcast@localhost", None)

@@ -87,7 +87,7 @@ class WritingEngine:
         await self.write(PROBE)
 
     async def _close_writer(self) -> None:
-        """Commit all queued commands, and accept no more."""
+        """Commit all queued commands, and refuse further ones."""
         writer, self._writer = self._writer, None
         if writer is not None:
             await writer.close()

@@ -43,7 +43,7 @@ def exclude(id: str, excluded: Iterable[str]) -> Script[None]:
 
 
 def excluded_from(id: str) -> Script[frozenset[str]]:
-    """Return the recipients excluded from a fan-out. Locks the fan-out, so that no more are excluded before the
+    """Return the recipients excluded from a fan-out. Locks the fan-out, so that none is added before the
     transaction ends."""
     found = yield Statement("fanout_hold", {"id": id})
     return decode_keys(found[0][0]) if found else frozenset()

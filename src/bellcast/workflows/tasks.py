@@ -123,7 +123,7 @@ class ScheduledTasks:
             jobs.register(_kind(name), self.run, concurrency=1)
 
     async def plan(self) -> None:
-        """Add missing jobs of tasks. A task whose schedule has changed starts anew."""
+        """Add missing jobs of tasks. A task whose schedule has changed is scheduled from now on."""
         engines = self._engines()
         waiting = {group.kind for group in await engines.store.jobs.due(END_OF_TIME)}
         for name, task in self._tasks.items():
