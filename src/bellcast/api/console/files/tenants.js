@@ -18,7 +18,7 @@ export const tenants = (page) => listPage(page, {
   title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }, CREATED],
   columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => one.recipients === 1 ? '1 recipient' : `${many(one.recipients)} recipients`], ['Sent today', (one) => one.sends_today !== null && `${number(one.sends_today)} sent today`], ['Created', (one) => time(one.created_at)]],
   link: (one) => page.url(path`/tenants/${one.key}`),
-  note: 'Sent today, in UTC: of tenants with a limit of sends per day, each recipient counts; of others, each send.',
+  note: 'Sends are counted since midnight UTC. Tenants with a daily limit count each recipient, other tenants each send.',
   none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
 });
 
