@@ -99,7 +99,7 @@ async def plan_of(connection: asyncpg.Connection, name: str) -> set[str]:
 
 @pytest.fixture
 async def inspector(clock: FakeClock) -> Any:
-    engine = engines.FreshPostgresEngine(clock)
+    engine = engines.FreshPostgresEngine(clock, is_new=True)
     await engine.open()
     connection = await asyncpg.connect(engine.server.url(engine.database), server_settings={"search_path": SCHEMA})
     for setting in PLANNER:

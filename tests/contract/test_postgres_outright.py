@@ -34,7 +34,7 @@ class Pair(NamedTuple):
 
 @pytest.fixture
 async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
-    first = engines.FreshPostgresEngine(clock)
+    first = engines.FreshPostgresEngine(clock, is_new=True)
     await first.open()
     url = first.server.url(first.database)
     second = PostgresEngine(url, clock)
