@@ -2,14 +2,18 @@
  * Activity: lists of notifications and announcements, and the page of one with its timeline.
  */
 import { area, field, form, h, id, moment, state, time } from './dom.js';
-import { RANGE, empty, facts, heading, json, listPage } from './list.js';
+import { RANGE, RECIPIENT, empty, facts, heading, json, listPage } from './list.js';
 import { attemptList } from './messages.js';
 import { BUILDERS, card, detail, inTenant, part, recipientLink, remove, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
+const TYPE = { name: 'type', label: 'Type' };
+const TAG = { name: 'tag', label: 'Tag' };
+const STATE = { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] };
+
 export const notifications = (page) => listPage(page, {
   title: 'Notifications', path: '/v1/notifications', rows: 'notifications', tools: activityLinks(page, '/notifications'),
-  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, { name: 'state', label: 'State', options: ['', 'unread', 'read', 'archived'] }, RANGE],
+  filters: [RECIPIENT, TYPE, TAG, STATE, RANGE],
   columns: [['Notification', (one) => one.title || one.id], ['Recipient', (one) => one.recipient], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['State', (one) => state(inboxState(one))], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/notifications/${one.id}`, one),
   none: 'No notification has been sent yet. Notifications to recipients appear here, with their timelines.', anyTenant: true, single: ['recipient'], command: 'bellcast notify alice "Hello"',
@@ -17,7 +21,8 @@ export const notifications = (page) => listPage(page, {
 
 export const announcements = (page) => listPage(page, {
   title: 'Announcements', path: '/v1/announcements', rows: 'announcements', tools: activityLinks(page, '/announcements'),
-  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'type', label: 'Type' }, { name: 'tag', label: 'Tag' }, RANGE],
+  // An announcement has a state in each inbox.
+  filters: [RECIPIENT, TYPE, TAG, ...(page.query.get('recipient') ? [STATE] : []), RANGE],
   columns: [['Announcement', (one) => one.title || one.id], ['Audience', (one) => audienceOf(one.audience)], ['Type', (one) => h('span', { class: 'tag' }, one.type)], ['Tenant', (one) => one.tenant], ['Sent', (one) => time(one.created_at)]],
   link: (one) => withQuery(page.url(path`/notifications/${one.id}`), { tenant: one.tenant === '*' ? '' : one.tenant }),
   none: 'No announcement has been sent yet. Notifications to a topic, a role or everyone appear here.', anyTenant: true, single: ['recipient'], command: 'bellcast notify --all "Maintenance at 22:00"',
@@ -60,12 +65,12 @@ export function notification(page) {
 
 /** The messages of the notification, each with its attempts and the provider's responses. */
 function attempts(page, one, tenant) {
-  return part(page, withQuery('/v1/messages', { notification: one.id, ...tenant }), ({ messages }) => messages.length === 0
+  return part(page, withQuery('/v1/messages', { notification: one.id, ...tenant }), ({ messages, next }) => messages.length === 0
     ? h('p', { class: 'muted' }, 'The notification was for the inbox only, or its rules stopped the other channels.')
-    : messages.map((message) => [
+    : [messages.map((message) => [
       h('p', {}, h('span', { class: 'tag' }, message.channel), h('a', { href: inTenant(page, path`/messages/${message.id}`) }, message.to), ' ', state(message.state), message.reason && ` ${message.reason}`),
       message.attempts.length > 0 && attemptList(message.attempts),
-    ]));
+    ]), next && h('a', { href: withQuery(page.url('/messages'), { notification: one.id, ...tenant }) }, 'All messages')]);
 }
 
 /** A form with the current text. A change applies to every inbox that has the notification. */

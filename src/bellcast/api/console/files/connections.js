@@ -2,7 +2,7 @@
  * Connections, open and recently closed: close them, or trace one.
  */
 import { confirmed, h, time } from './dom.js';
-import { RANGE, listPage } from './list.js';
+import { RANGE, RECIPIENT, listPage } from './list.js';
 import { BUILDERS, CONTENT, dialect, recipientLink, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
@@ -10,7 +10,7 @@ export const connections = (page) => {
   const isClosed = page.query.get('state') === 'closed';
   return listPage(page, {
     title: 'Connections', path: '/v1/connections', rows: 'connections', fixed: isClosed ? { state: 'closed' } : {}, tools: stateTabs(page, isClosed),
-    filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(page.query.get('node') ? [{ name: 'node', label: 'Node' }] : []), ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
+    filters: [RECIPIENT, { name: 'topic', label: 'Topic' }, { name: 'protocol', label: 'Protocol', options: ['', 'native', 'pusher', 'socketio'] }, ...(page.query.get('node') ? [{ name: 'node', label: 'Node' }] : []), ...(isClosed ? [{ name: 'state', label: 'State', options: ['closed', 'open'] }] : []), RANGE],
     columns: [['Recipient', (one) => recipientLink(page, one.recipient, one) ?? 'anonymous'], ['Protocol', dialect], ['Topics', (one) => one.topics.join(', ')], ['Tenant', (one) => one.tenant], ['Address', (one) => one.address], ['Origin', (one) => one.origin],
       ...(isClosed
         ? [['Reason', (one) => `${one.reason ?? ''} (${one.code})`.trim()], ['Closed', (one) => time(one.closed_at)]]

@@ -3,7 +3,7 @@
  */
 import { fill, h, useZone } from './dom.js';
 import { failure, isTemporary, markStale, refill, watchLoads } from './list.js';
-import { PAGES } from './pages.js';
+import { PAGES, refusalOf } from './pages.js';
 import { keysDialog, palette } from './palette.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
 import { askPassword, enrol, setUp, signIn } from './sign-in.js';
@@ -55,7 +55,7 @@ async function showSignIn() {
   document.querySelector('input')?.focus();
 }
 
-const mine = () => PAGES.filter((one) => one.roles.includes(me.role));
+const mine = () => PAGES.filter((one) => refusalOf(one, me) === null);
 
 function showShell() {
   if (me.must_enrol) {
@@ -70,7 +70,7 @@ function showShell() {
   const toggle = h('button', { type: 'button', class: 'menu', 'aria-expanded': 'false', 'aria-controls': 'menu', onclick: () => {
     if (setMenu(!isMenuOpen())) (menu.querySelector('[aria-current]') ?? menu.querySelector('a')).focus();
   } }, 'Menu');
-  const [dialog, open] = palette({ pages: mine(), base: BASE, tenant: () => document.querySelector('#menu a').search, actions });
+  const [dialog, open] = palette({ pages: mine(), mayOpenObjects: (one) => refusalOf(one, me, true) === null, base: BASE, tenant: () => document.querySelector('#menu a').search, actions });
   openPalette = open;
   fill(document.body,
     h('a', { class: 'skip', href: '#main', onclick: (event) => {
@@ -200,15 +200,14 @@ function content(page, signal) {
   const isUtc = zoneOf(location.href) === 'utc';
   useZone(isUtc ? 'utc' : 'local');
   fill(document.querySelector('#menu .zone'), isUtc ? 'Show local times' : 'Show times in UTC');
-  if (!page?.roles.includes(me.role)) {
-    const text = page ? `Your role, ${me.role}, does not permit this page.` : 'There is no such page.';
-    return [h('h1', { tabindex: '-1' }, page?.title ?? 'Not found'), h('p', {}, text)];
-  }
-  const isDetail = local() !== page.path;
+  const isDetail = local() !== page?.path;
+  const refusal = page ? refusalOf(page, me, isDetail) : 'There is no such page.';
+  if (refusal) return [h('h1', { tabindex: '-1' }, page?.title ?? 'Not found'), h('p', {}, refusal)];
   return (isDetail ? page.detail : page.show)({
     me, signal, query: new URLSearchParams(location.search), path: location.pathname,
     key: isDetail ? decode(local().slice(page.path.length + 1)) : null,
     root: ROOT, url: (target) => `${BASE}${target}`, go, reload, may: (roles) => roles.includes(me.role),
+    mayOpen: (target) => mine().some((one) => one.path === target),
   });
 }
 

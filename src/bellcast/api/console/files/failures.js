@@ -3,17 +3,18 @@
  */
 import { openDialog } from './dialog.js';
 import { confirmed, fill, h, state, time } from './dom.js';
-import { RANGE, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
+import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
 import { BUILDERS, CONTENT, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that a group of failures has in common, and a replay's filter has too. */
 const FIELDS = ['kind', 'channel', 'provider', 'workflow', 'job', 'webhook', 'cause'];
 const KINDS = ['', 'message', 'run', 'job'];
-const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
 const CHANNEL_NAMES = { email: 'E-mail', sms: 'SMS', push: 'Push message', chat: 'Chat message' };
 /** Recent replays on the page. */
 const SHOWN_REPLAYS = 5;
+/** Causes in the API's response: the most frequent ones. */
+const MAX_CAUSES = 200;
 /** The server retries some thousand failures in this time. */
 const POLL_MS = 1000;
 
@@ -28,15 +29,15 @@ export function failures(page) {
     watchReplays(page, tenant, replays, draw, () => mine === turn && !page.signal.aborted);
   };
   draw();
-  if (page.may(CONTENT)) watch(page.query.get('tenant') || '*');
+  watch(page.query.get('tenant') || '*');
   return [heading('Failures'), replays, list];
 }
 
 /** The filters of the page: the usual ones, and those that a link has set. */
 function filtersOf(page) {
   const fields = [
-    { name: 'kind', label: 'Kind', options: KINDS }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'provider', label: 'Provider' },
-    { name: 'workflow', label: 'Workflow' }, { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, { name: 'cause', label: 'Cause' },
+    { name: 'kind', label: 'Kind', options: KINDS }, CHANNEL, PROVIDER, WORKFLOW,
+    { name: 'job', label: 'Job' }, { name: 'webhook', label: 'Webhook' }, { name: 'cause', label: 'Cause' },
   ];
   return [...fields.filter(({ name }) => name === 'kind' || name === 'channel' || page.query.get(name)), RANGE];
 }
@@ -67,7 +68,7 @@ function causes(page, started) {
     const owners = [...new Set(groups.map((one) => one.tenant ?? ''))];
     const all = { title: 'Replay all failures', tenant: owners[0], body: { filter: filterOf(page, fieldsOf(page)) } };
     return [
-      h('div', { class: 'choice' }, h('p', { class: 'big' }, `${count(total.value, 'failure')}${total.exact ? '' : ' or more'}, ${count(groups.length, 'cause')}`),
+      h('div', { class: 'choice' }, h('p', { class: 'big' }, `${count(total.value, 'failure')}${total.exact ? '' : ' or more'}, ${groups.length < MAX_CAUSES ? count(groups.length, 'cause') : `the ${MAX_CAUSES} most frequent causes`}`),
         page.may(BUILDERS) && (owners.length === 1 ? replayButton(page, 'Replay all…', all, started) : h('span', { class: 'muted' }, 'Filter by one tenant to replay all.'))),
       h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Causes' }, h('table', { class: 'causes' },
         h('thead', {}, h('tr', {}, ['Cause', 'Failures', 'Of', 'Tenant', 'Newest', 'Oldest'].map((name) => h('th', { scope: 'col' }, name)), h('th', { scope: 'col' }, h('span', { class: 'hidden' }, 'Actions')))),

@@ -2,9 +2,9 @@
  * Health: readiness with its reason, the live nodes with their load, and the doctor with its findings as they arrive.
  */
 import { fill, h, id, state, time } from './dom.js';
-import { empty, failure, heading, load } from './list.js';
+import { empty, failure, heading, load, readAll } from './list.js';
 import { card, loadReadiness, number } from './page.js';
-import { get, lines, withQuery } from './server.js';
+import { lines, withQuery } from './server.js';
 
 /** Nodes report themselves every 2 s. */
 const REFRESH_MS = 5000;
@@ -14,7 +14,7 @@ const ORDER = ['problem', 'warning', 'ok'];
 export function health(page) {
   const ready = h('div');
   const nodes = h('div');
-  const refresh = () => load(nodes, page.signal, (signal) => get('/v1/nodes', signal), (answer) => table(page, answer));
+  const refresh = () => load(nodes, page.signal, (signal) => readAll((after) => withQuery('/v1/nodes', { after }), 'nodes', signal), (all) => table(page, all));
   loadReadiness(page, ready);
   refresh();
   const timer = setInterval(() => document.hidden || refresh(), REFRESH_MS);
@@ -34,7 +34,7 @@ const COLUMNS = [
   ['Settings', (one) => `revision ${one.settings_revision}`],
 ];
 
-function table(page, { nodes }) {
+function table(page, nodes) {
   return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Nodes' }, h('table', { class: 'labelled' },
     h('thead', {}, h('tr', {}, COLUMNS.map(([name]) => h('th', { scope: 'col' }, name)))),
     h('tbody', {}, nodes.map((one) => h('tr', {}, COLUMNS.map(([name, show]) => h('td', { 'data-label': name }, show(one, page))))))));

@@ -123,43 +123,79 @@ export function listPage(page, list) {
   const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !list.single?.some((name) => query[name]) && { tenant: '*' }) };
   load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
-    const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))));
-    const region = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table);
-    const addBody = windowed(table, page.signal);
-    let shown = 0;
-    const note = h('p', { class: 'muted', role: 'status' });
-    const error = h('div');
-    const more = h('button', { type: 'button', onclick: async () => {
-      more.disabled = true;
-      error.replaceChildren();
-      try {
-        for (let request = 1; ; request += 1) {
-          const next = await get(withQuery(list.path, { ...parameters, after: more.value }), page.signal);
-          append(next);
-          if (next[list.rows].length > 0 || !next.scanned_until || request === SEARCHES) break;
-        }
-      } catch (problem) {
-        if (!page.signal.aborted) fill(error, failure(problem, () => more.click()));
-      }
-      more.disabled = false;
-    } });
-    const append = (next) => {
-      const rows = next[list.rows];
-      if (rows.length > 0) addBody(h('tbody', {}, rows.map((row) => tableRow(row, list, page.me.role !== 'viewer'))));
-      shown += rows.length;
-      region.hidden = shown === 0;
-      const after = next.next ?? next.scanned_until;
-      more.hidden = !after;
-      more.value = after ?? '';
-      more.textContent = next.next ? 'Load more' : 'Search further';
-      if (next.scanned_until) note.textContent = `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(next.scanned_until)}.`;
-      else if (shown === 0) note.textContent = 'Nothing matches these filters.';
-      else note.textContent = next.next && answer.total ? share(shown, answer.total) : '';
-    };
-    append(answer);
-    return [region, note, error, more];
+    return pagedTable(page, list, parameters, answer);
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
+}
+
+/** The table of a list that begins with the rows of `answer`, and a button that requests the next ones with the same parameters. */
+export function pagedTable(page, list, parameters, answer) {
+  const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))));
+  const region = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table);
+  const addBody = windowed(table, page.signal);
+  let shown = 0;
+  const note = h('p', { class: 'muted', role: 'status' });
+  const [more, error] = moreButton(page, async () => {
+    for (let request = 1; ; request += 1) {
+      const next = await get(withQuery(list.path, { ...parameters, after: more.value }), page.signal);
+      append(next);
+      if (next[list.rows].length > 0 || !next.scanned_until || request === SEARCHES) break;
+    }
+  });
+  const append = (next) => {
+    const rows = next[list.rows];
+    if (rows.length > 0) addBody(h('tbody', {}, rows.map((row) => tableRow(row, list, page.me.role !== 'viewer'))));
+    shown += rows.length;
+    region.hidden = shown === 0;
+    const after = next.next ?? next.scanned_until;
+    more.hidden = !after;
+    more.value = after ?? '';
+    more.textContent = next.next ? 'Load more' : 'Search further';
+    if (next.scanned_until) note.textContent = `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(next.scanned_until)}.`;
+    else if (shown === 0) note.textContent = 'Nothing matches these filters.';
+    else note.textContent = next.next && answer.total ? share(shown, answer.total) : '';
+  };
+  append(answer);
+  return [region, note, error, more];
+}
+
+/** A list within a page: `items` returns the elements of a response's rows, and `read` requests the page after a cursor. */
+export function pagedList(page, list, answer, read, items) {
+  const [more, error] = moreButton(page, async () => append(await read(more.value)));
+  const append = (next) => {
+    list.append(...items(next));
+    more.hidden = !next.next;
+    more.value = next.next ?? '';
+  };
+  append(answer);
+  return [list, error, more];
+}
+
+/** A button that loads more, and the place of its error. */
+function moreButton(page, loadMore) {
+  const error = h('div');
+  const more = h('button', { type: 'button', onclick: async () => {
+    more.disabled = true;
+    error.replaceChildren();
+    try {
+      await loadMore();
+    } catch (problem) {
+      if (!page.signal.aborted) fill(error, failure(problem, () => more.click()));
+    }
+    more.disabled = false;
+  } }, 'Load more');
+  return [more, error];
+}
+
+/** The rows of all pages of a short list; `target` returns the path of the page after a cursor. */
+export async function readAll(target, rows, signal) {
+  const all = [];
+  for (let after = ''; after !== null;) {
+    const answer = await get(target(after), signal);
+    all.push(...answer[rows]);
+    after = answer.next ?? null;
+  }
+  return all;
 }
 
 /** How far a search went: ids of version 7 begin with their time. */
@@ -207,6 +243,12 @@ const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 }
 export const RANGE = { name: 'range', label: 'Time', options: ['', ...Object.keys(RANGES)] };
 
 export const CREATED = { ...RANGE, label: 'Created' };
+
+export const CHANNELS = ['email', 'sms', 'push', 'chat'];
+export const CHANNEL = { name: 'channel', label: 'Channel', options: ['', ...CHANNELS] };
+export const PROVIDER = { name: 'provider', label: 'Provider' };
+export const RECIPIENT = { name: 'recipient', label: 'Recipient' };
+export const WORKFLOW = { name: 'workflow', label: 'Workflow' };
 
 /** The start of a range of time as ISO text; empty without one. */
 export function since(range) {

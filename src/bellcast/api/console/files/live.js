@@ -3,12 +3,12 @@
  */
 import { originFix } from './allow-origin.js';
 import { clockTime, duration, fill, h, id, moment } from './dom.js';
-import { RANGE, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
+import { RANGE, RECIPIENT, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
 const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
 const FILTERS = [
-  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, { name: 'recipient', label: 'Recipient' },
+  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, RECIPIENT,
   { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
 ];
 /** More events than an operator can read would slow the page down. */

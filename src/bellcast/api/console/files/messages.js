@@ -2,32 +2,32 @@
  * Messages of all channels, and one with its attempts and its content.
  */
 import { confirmed, fill, h, id, moment, state, time } from './dom.js';
-import { RANGE, empty, facts, heading, json, listPage, load } from './list.js';
+import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW, empty, facts, heading, json, listPage, load } from './list.js';
 import { CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
-const CHANNELS = ['', 'email', 'sms', 'push', 'chat'];
 const MESSAGE_STATES = ['', 'queued', 'sending', 'sent', 'delivered', 'failed', 'bounced', 'suppressed', 'held', 'cancelled', 'expired', 'simulated'];
 
 const RETRYABLE = new Set(['failed', 'bounced']);
+const NOTIFICATION = { name: 'notification', label: 'Notification' };
 const STATE = { name: 'state', label: 'State', options: MESSAGE_STATES };
 
 export const messages = (page) => listPage(page, {
   title: 'Messages', path: '/v1/messages', rows: 'messages',
-  filters: [{ name: 'recipient', label: 'Recipient' }, { name: 'notification', label: 'Notification' }, { name: 'channel', label: 'Channel', options: CHANNELS }, { name: 'provider', label: 'Provider' }, STATE, RANGE],
+  filters: [RECIPIENT, NOTIFICATION, WORKFLOW, ...(page.query.get('run') ? [{ name: 'run', label: 'Run' }] : []), CHANNEL, PROVIDER, STATE, RANGE],
   columns: [['To', (one) => one.to || one.id], ['Channel', (one) => one.channel], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Recipient', (one) => one.recipient], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/messages/${one.id}`, one),
-  anyTenant: true, single: ['recipient', 'notification'],
+  anyTenant: true, single: ['recipient', 'notification', 'run'],
   none: 'No e-mail, SMS, push or chat message has been sent yet. Each appears here, with its attempts. Without a provider, messages are simulated.', command: 'bellcast notify alice "Hello" --channel email',
 });
 
 /** The e-mails, by their subject. */
 export const mails = (page) => listPage(page, {
   title: 'Mail', path: '/v1/messages', rows: 'messages', fixed: { channel: 'email' },
-  filters: [{ name: 'recipient', label: 'Recipient' }, STATE, RANGE],
+  filters: [RECIPIENT, NOTIFICATION, WORKFLOW, PROVIDER, STATE, RANGE],
   columns: [['Subject', (one) => one.content.subject || '(no subject)'], ['To', (one) => one.to], ['State', (one) => state(one.state)], ['Reason', (one) => one.reason], ['Provider', (one) => one.provider], ['Tenant', (one) => one.tenant], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/mail/${one.id}`, one),
-  anyTenant: true, single: ['recipient'],
+  anyTenant: true, single: ['recipient', 'notification'],
   none: 'No e-mail has been sent yet. Without a provider, e-mails are simulated and shown here.', command: 'bellcast notify alice "Hello" --channel email',
 });
 

@@ -4,7 +4,7 @@
 import { charts } from './charts.js';
 import { h } from './dom.js';
 import { empty, filterBar, heading, load } from './list.js';
-import { BUILDERS, card, dialect, loadReadiness, number, storedRows } from './page.js';
+import { card, dialect, loadReadiness, number, storedRows } from './page.js';
 import { get, withQuery } from './server.js';
 
 export function overview(page) {
@@ -26,4 +26,4 @@ export function overview(page) {
 const isEmpty = ({ store }) => store.notifications === 0 && store.announcements === 0;
 
 /** The first step on a new server. */
-const firstSteps = (page) => empty(['Nothing has been sent yet.', page.may(BUILDERS) && [' ', h('a', { href: page.url('/setup') }, 'Setup'), ' leads to the first notification, step by step.']], 'bellcast notify alice "Hello"');
+const firstSteps = (page) => empty(['Nothing has been sent yet.', page.mayOpen('/setup') && [' ', h('a', { href: page.url('/setup') }, 'Setup'), ' leads to the first notification, step by step.']], 'bellcast notify alice "Hello"');

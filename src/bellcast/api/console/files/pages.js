@@ -4,7 +4,7 @@
 import { h } from './dom.js';
 import { load } from './list.js';
 import { overview } from './overview.js';
-import { ALL, BUILDERS, CONTENT, OWNERS } from './page.js';
+import { ALL, BUILDERS, CONTENT, OWNERS, count } from './page.js';
 
 /** A page in a module that is not part of the first load. */
 function lazy(module, name) {
@@ -15,11 +15,14 @@ function lazy(module, name) {
   };
 }
 
-/** Pages by path. `key` pages have the key of their object after the path. */
+/**
+ * Pages by path. `detail` shows an object, whose key follows the path. `roles` may open the page. The API refuses what an `isOfServer` page
+ * reads to operators that are restricted to tenants.
+ */
 export const PAGES = [
   { path: '/', title: 'Overview', show: overview, roles: ALL, letter: 'o' },
   { path: '/live', group: 'Now', title: 'Live', show: lazy('./live.js', 'live'), roles: CONTENT, letter: 'l' },
-  { path: '/health', group: 'Now', title: 'Health', show: lazy('./health.js', 'health'), roles: ALL, letter: 'h' },
+  { path: '/health', group: 'Now', title: 'Health', show: lazy('./health.js', 'health'), roles: ALL, isOfServer: true, letter: 'h' },
   { path: '/requests', group: 'Now', title: 'Requests', show: lazy('./live.js', 'requests'), detail: lazy('./live.js', 'request'), roles: CONTENT, letter: 'q' },
   { path: '/connections', group: 'Now', title: 'Connections', show: lazy('./connections.js', 'connections'), roles: ALL, letter: 'c' },
   { path: '/topics', group: 'Now', title: 'Topics', show: lazy('./topics.js', 'topics'), detail: lazy('./topics.js', 'topic'), roles: ALL, letter: 't' },
@@ -31,15 +34,22 @@ export const PAGES = [
   { path: '/failures', group: 'Activity', title: 'Failures', show: lazy('./failures.js', 'failures'), roles: ALL, letter: 'x' },
   { path: '/recipients', group: 'People', title: 'Recipients', show: lazy('./recipients.js', 'recipients'), detail: lazy('./recipients.js', 'recipient'), roles: ALL, letter: 'r' },
   { path: '/tenants', group: 'People', title: 'Tenants', show: lazy('./tenants.js', 'tenants'), detail: lazy('./tenants.js', 'tenant'), roles: ALL, letter: 'f' },
-  { path: '/workflows', group: 'Content', title: 'Workflows', show: lazy('./workflows.js', 'workflows'), detail: lazy('./workflows.js', 'workflow'), roles: CONTENT, letter: 'w' },
-  { path: '/templates', group: 'Content', title: 'Templates', show: lazy('./templates.js', 'templates'), detail: lazy('./templates.js', 'template'), roles: CONTENT, letter: 'd' },
+  { path: '/workflows', group: 'Content', title: 'Workflows', show: lazy('./workflows.js', 'workflows'), detail: lazy('./workflows.js', 'workflow'), roles: ALL, letter: 'w' },
+  { path: '/templates', group: 'Content', title: 'Templates', show: lazy('./templates.js', 'templates'), detail: lazy('./templates.js', 'template'), roles: ALL, letter: 'd' },
   { path: '/playground', group: 'Content', title: 'Playground', show: lazy('./playground.js', 'playground'), roles: OWNERS, letter: 'y' },
-  { path: '/setup', group: 'Set up', title: 'Setup', show: lazy('./setup.js', 'setup'), detail: lazy('./setup.js', 'troubleshooting'), roles: BUILDERS, letter: 'z' },
-  { path: '/settings', group: 'Set up', title: 'Settings', show: lazy('./settings.js', 'settings'), roles: BUILDERS, letter: 'i' },
-  { path: '/providers', group: 'Set up', title: 'Providers', show: lazy('./providers.js', 'providers'), roles: BUILDERS, letter: 'p' },
+  { path: '/setup', group: 'Set up', title: 'Setup', show: lazy('./setup.js', 'setup'), detail: lazy('./setup.js', 'troubleshooting'), roles: BUILDERS, isOfServer: true, letter: 'z' },
+  { path: '/settings', group: 'Set up', title: 'Settings', show: lazy('./settings.js', 'settings'), roles: BUILDERS, isOfServer: true, letter: 'i' },
+  { path: '/providers', group: 'Set up', title: 'Providers', show: lazy('./providers.js', 'providers'), roles: ALL, letter: 'p' },
   { path: '/keys', group: 'Access', title: 'API keys', show: lazy('./access.js', 'keys'), roles: BUILDERS, letter: 'k' },
   { path: '/operators', group: 'Access', title: 'Operators', show: lazy('./access.js', 'operators'), roles: OWNERS, letter: 'e' },
   { path: '/secrets', group: 'Access', title: 'Encryption keys', show: lazy('./secrets.js', 'secrets'), roles: OWNERS, letter: 'j' },
   { path: '/audit', group: 'Access', title: 'Audit', show: lazy('./access.js', 'audit'), roles: OWNERS, letter: 'a' },
   { path: '/account', group: 'Access', title: 'Account', show: lazy('./access.js', 'account'), roles: ALL, letter: 's' },
 ];
+
+/** Why an operator may not open a page, or with `isObject` one of its objects, as a sentence; null if it may. */
+export function refusalOf({ roles, isOfServer }, me, isObject = false) {
+  if (!roles.includes(me.role) || (isObject && !CONTENT.includes(me.role))) return `Your role, ${me.role}, does not permit this page.`;
+  if (!isOfServer || me.tenants === null) return null;
+  return `This page is about the server and all of its tenants. Your account is restricted to ${count(me.tenants.length, 'tenant')}: ${me.tenants.join(', ')}.`;
+}

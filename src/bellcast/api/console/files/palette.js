@@ -15,11 +15,11 @@ const KEYS = [
 ];
 
 /**
- * @param {{pages: {title: string, path: string, letter: string}[], base: string, tenant: () => string, actions: () => [string, string, () => void][]}} shell
- *   `tenant` is the query of the tenant that is shown; an action has a name, a key and what it does
+ * @param {{pages: {title: string, path: string, letter: string}[], mayOpenObjects: (page: any) => boolean, base: string, tenant: () => string, actions: () => [string, string, () => void][]}} shell
+ *   `pages` are those that the operator may open; `tenant` is the query of the tenant that is shown; an action has a name, a key and what it does
  * @returns the dialog, and a function that opens it
  */
-export function palette({ pages, base, tenant, actions }) {
+export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
   const options = h('ul');
   const input = h('input', { type: 'search', 'aria-label': 'Page, action or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
   const all = () => [...options.querySelectorAll('a, button')];
@@ -46,14 +46,18 @@ export function palette({ pages, base, tenant, actions }) {
   }
 
   function objects(text) {
-    const kinds = ID.test(text) ? [...OBJECTS.slice(1), OBJECTS[0]] : OBJECTS;
+    const pageOf = (path) => pages.find((one) => one.path === path);
+    const kinds = (ID.test(text) ? [...OBJECTS.slice(1), OBJECTS[0]] : OBJECTS).filter(([, path]) => pageOf(path) && mayOpenObjects(pageOf(path)));
+    const lists = [
+      ['/recipients', 'Recipients that begin with', { search: text }],
+      ['/live', 'Live events of the connection', { connection: text }],
+      ['/connections', 'Connections of', { recipient: text }],
+    ].filter(([path]) => pageOf(path));
     const found = [
-      ...kinds.map(([name, path]) => [path, name, `${path}/${encodeURIComponent(text)}${tenant()}`]),
-      ['/recipients', 'Recipients that begin with', `/recipients?${new URLSearchParams({ search: text })}`],
-      ['/connections', 'Connections of', `/connections?${new URLSearchParams({ recipient: text })}`],
+      ...kinds.map(([name, path]) => [name, `${path}/${encodeURIComponent(text)}${tenant()}`]),
+      ...lists.map(([path, name, query]) => [name, `${path}?${new URLSearchParams(query)}`]),
     ];
-    return found.filter(([path]) => pages.some((one) => one.path === path))
-      .map(([, name, target]) => link(h('span', {}, h('span', { class: 'muted' }, `${name} `), text), target));
+    return found.map(([name, target]) => link(h('span', {}, h('span', { class: 'muted' }, `${name} `), text), target));
   }
 
   function link(name, target, keys) {

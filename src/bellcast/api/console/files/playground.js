@@ -5,7 +5,7 @@ import { samples } from './code-samples.js';
 import { clockTime, copyButton, field, fill, form, h, state } from './dom.js';
 import { heading, json } from './list.js';
 import { card } from './page.js';
-import { ROOT, get, request } from './server.js';
+import { ROOT, get, request, withQuery } from './server.js';
 import { DIALECTS } from './stock-clients.js';
 
 /** Frames that a pane keeps. */
@@ -24,7 +24,7 @@ export function playground(page) {
     field('Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', ...technical, required: false }),
   ], 'Connect', async ({ recipient, topic, tenant }) => {
     const granted = { recipient, topics: [topic], publish: [topic], ttl: TTL, ...(tenant && { tenant }) };
-    const [{ token }, { apps }] = await Promise.all([request('POST', '/v1/tokens', granted), get('/v1/pusher-apps', page.signal)]);
+    const [{ token }, { apps }] = await Promise.all([request('POST', '/v1/tokens', granted), get(withQuery('/v1/pusher-apps', { tenant }), page.signal)]);
     session.abort();
     session = new AbortController();
     const app = apps.find((one) => (one.tenant ?? '') === tenant && one.enabled && one.state === 'active');

@@ -2,20 +2,18 @@
  * Providers, with the test of their connection, also of values that are not saved.
  */
 import { field, fill, form, h, state } from './dom.js';
-import { listPage } from './list.js';
+import { CHANNELS, listPage } from './list.js';
 import { BUILDERS, card, number } from './page.js';
 import { path, request, withQuery } from './server.js';
-
-const CHANNELS = ['email', 'sms', 'push', 'chat'];
 
 export function providers(page) {
   const editor = page.may(BUILDERS) && editing(page);
   return [listPage(page, {
     title: 'Providers', path: '/v1/providers', rows: 'providers',
     columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => h('span', { class: 'wide' }, number(one.priority))], ['State', (one) => state(one.active ? 'active' : 'inactive')],
-      ['', (one) => editor && actions(page, one, editor)]],
+      ...(editor ? [['', (one) => actions(page, one, editor)]] : [])],
     none: 'No provider is configured for all tenants: their messages are simulated, and shown in the list of messages. Providers of a tenant are listed by its key.', command: 'bellcast provider put mail.json',
-    note: 'Secrets in URLs are masked. “Test connection” signs in at the provider; it sends nothing.',
+    note: `Secrets in URLs are masked. ${editor ? '“Test connection” signs in at the provider; it sends nothing.' : 'Owners and developers add, change and test providers.'}`,
   }), editor && card('Add or change a provider', editor.element)];
 }
 

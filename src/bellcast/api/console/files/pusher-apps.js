@@ -3,11 +3,12 @@
  */
 import { openDialog } from './dialog.js';
 import { confirmed, field, fill, form, h, id, state } from './dom.js';
-import { load, tableRow } from './list.js';
+import { load, pagedTable } from './list.js';
 import { moreActions } from './more-actions.js';
 import { OWNERS, card } from './page.js';
 import { ROOT, get, path, request } from './server.js';
 
+const APPS = '/v1/pusher-apps';
 /** The browser's own attempt may not take longer. */
 const BROWSER_MS = 10_000;
 /** Bytes of generated credentials. */
@@ -21,22 +22,19 @@ const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empt
 export function pusherApps(page) {
   const list = h('div');
   const shown = h('div', { 'aria-live': 'polite' });
-  const reload = () => load(list, page.signal, (signal) => get('/v1/pusher-apps', signal), ({ apps }) => table(page, apps, shown, reload));
+  const reload = () => load(list, page.signal, (signal) => get(APPS, signal), (answer) => pagedTable(page, { title: 'Pusher apps', path: APPS, rows: 'apps', columns: columns(page, shown, reload) }, {}, answer));
   reload();
   return card('Pusher apps',
     h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
     list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Only owners can add apps and rotate their secrets.'));
 }
 
-function table(page, apps, shown, reload) {
-  const columns = [
+function columns(page, shown, reload) {
+  return [
     ['App', (one) => h('b', {}, nameOf(one))], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Key', (one) => id(one.key)], ['Tenant', (one) => one.tenant],
     ['Origins', (one) => h('span', { class: 'wide' }, one.origins.join(', ') || 'of the settings')], ['State', (one) => state(one.state)],
     ['', (one) => actions(page, one, shown, reload)],
   ];
-  return h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Pusher apps' }, h('table', {},
-    h('thead', {}, h('tr', {}, columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))),
-    h('tbody', {}, apps.map((one) => tableRow(one, { columns })))));
 }
 
 /** A secret can sign in any user, so only owners see secrets. */
@@ -131,18 +129,27 @@ export function pusherTest(page) {
   return card('Pusher connection', h('p', { class: 'muted' }, 'A signed call, a WebSocket, a private subscription and an event back, on the public URL; then from this browser.'), button, result);
 }
 
-/** Show the test of `tested`, a stored app or values that are not saved, and return whether it succeeded. Values are accepted during
- * the server's test only. */
-export async function runTest(page, button, place, tested) {
+/** The test of the e-mail provider that is tried first. */
+export function mailTest(page) {
+  const result = h('div', { 'aria-live': 'polite' });
+  const button = h('button', { type: 'button', onclick: () => runTest(page, button, result, { target: 'smtp' }) }, 'Test the mail server');
+  return card('E-mail connection', h('p', { class: 'muted' }, 'Signs in at the e-mail provider that is tried first, and sends nothing. ', h('a', { href: page.url('/providers') }, 'Providers'), ' tests each one.'), button, result);
+}
+
+const OUTCOMES = { pusher: [' Pusher connected', ' Pusher is not reachable'], smtp: [' The mail server is connected', ' The mail server is not reachable'] };
+
+/** Show the test of `tested`, a target, a stored app or values that are not saved, and return whether it succeeded. Values are accepted
+ * during the server's test only. */
+export async function runTest(page, button, place, { target = 'pusher', ...tested }) {
   button.disabled = true;
   fill(place, h('p', { class: 'muted' }, 'Testing…'));
   let isOk = false;
   try {
-    const answer = await request('POST', '/v1/settings/test', { target: 'pusher', ...tested }, page.signal);
-    const own = answer.state === 'ok' && !tested.values ? [await browserStep(answer)] : [];
+    const answer = await request('POST', '/v1/settings/test', { target, ...tested }, page.signal);
+    const own = target === 'pusher' && answer.state === 'ok' && !tested.values ? [await browserStep(answer)] : [];
     const steps = [...answer.steps, ...own];
-    isOk = steps.every((one) => one.state === 'ok');
-    fill(place, h('p', { class: 'big' }, state(isOk ? 'ok' : 'error'), isOk ? ' Pusher connected' : ' Pusher is not reachable'),
+    isOk = answer.state === 'ok' && own.every((one) => one.state === 'ok');
+    fill(place, h('p', { class: 'big' }, state(isOk ? 'ok' : 'error'), OUTCOMES[target][isOk ? 0 : 1]),
       h('ol', { class: 'timeline' }, steps.map((one) => h('li', {}, h('div', {}, state(one.state), ` ${one.step.replaceAll('_', ' ')}`, one.state !== 'skipped' && h('span', { class: 'muted' }, ` ${one.ms} ms`)),
         one.detail && h('p', { class: 'muted' }, one.detail), one.fix && h('p', {}, one.fix)))));
   } catch (problem) {

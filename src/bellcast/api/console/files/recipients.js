@@ -2,7 +2,7 @@
  * Recipients, and all about one: inbox, Explain, devices, topics, preferences, and what ends or deletes its data.
  */
 import { field, fill, form, h, id, moment, time } from './dom.js';
-import { CREATED, empty, facts, heading, json, listPage, load } from './list.js';
+import { CREATED, empty, facts, heading, json, listPage, load, pagedList } from './list.js';
 import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
@@ -31,7 +31,7 @@ export function recipient(page) {
     explain(page, one.key, tenant),
     card('Preferences', preferences(page, url('/preferences'))),
     card('Devices', devices(page, one.key, tenant, url)),
-    card('Topics', topics(page, one.key, url)),
+    card('Topics', topics(page, one.key)),
     h('details', {}, h('summary', {}, 'JSON'), json(one)),
     page.may(OWNERS) && erasure(page, one, url),
   ]);
@@ -71,9 +71,11 @@ function explain(page, recipient, tenant) {
 
 /** The open connections and the endpoints of push messages. */
 function devices(page, key, tenant, url) {
-  const connected = part(page, withQuery('/v1/connections', { recipient: key, ...tenant }), ({ connections }) => connections.length === 0
+  const all = { recipient: key, ...tenant };
+  const connected = part(page, withQuery('/v1/connections', { ...all, limit: FEW }), ({ connections, next }) => connections.length === 0
     ? h('p', { class: 'muted' }, 'No page or app is connected.')
-    : h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, h('code', {}, one.id), dialect(one), one.address, time(one.connected_at)))));
+    : [h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, h('code', {}, one.id), dialect(one), one.address, time(one.connected_at)))),
+      next && h('a', { href: withQuery(page.url('/connections'), all) }, 'All connections')]);
   const push = part(page, url('/push-endpoints'), ({ push_endpoints: endpoints }) => endpoints.length === 0
     ? h('p', { class: 'muted' }, 'No device is registered for push messages.')
     : h('ul', { class: 'rows-of' }, endpoints.map((one) => h('li', {}, h('b', {}, one.kind), id(one.id), time(one.created_at),
@@ -81,15 +83,16 @@ function devices(page, key, tenant, url) {
   return [connected, push];
 }
 
-function topics(page, key, url) {
+function topics(page, key) {
   const place = h('div');
   const topicUrl = (topic) => withQuery(path`/v1/topics/${topic}/subscriptions/${key}`, tenantOf(page));
-  const show = () => load(place, page.signal, (signal) => get(url('/subscriptions'), signal), ({ subscriptions, next }) => [
-    subscriptions.length === 0
+  const read = (after, signal) => get(withQuery(path`/v1/recipients/${key}/subscriptions`, { ...tenantOf(page), after }), signal);
+  const row = (one) => h('li', {}, h('a', { href: inTenant(page, path`/topics/${one.topic}`) }, one.topic), time(one.created_at),
+    page.may(BUILDERS) && !one.topic.startsWith('role.') && remove(page, `Unsubscribe from ${one.topic}`, 'Unsubscribe', topicUrl(one.topic), show));
+  const show = () => load(place, page.signal, (signal) => read('', signal), (answer) => [
+    answer.subscriptions.length === 0
       ? h('p', { class: 'muted' }, 'The recipient subscribes to no topic.')
-      : h('ul', { class: 'rows-of' }, subscriptions.map((one) => h('li', {}, h('a', { href: inTenant(page, path`/topics/${one.topic}`) }, one.topic), time(one.created_at),
-        page.may(BUILDERS) && !one.topic.startsWith('role.') && remove(page, `Unsubscribe from ${one.topic}`, 'Unsubscribe', topicUrl(one.topic), show)))),
-    next && h('p', { class: 'muted' }, 'And more.'),
+      : pagedList(page, h('ul', { class: 'rows-of' }), answer, (after) => read(after, page.signal), ({ subscriptions }) => subscriptions.map(row)),
     page.may(BUILDERS) && inline(form([field('Subscribe to', { name: 'topic', required: true, maxlength: 164, autocomplete: 'off' })], 'Subscribe', async ({ topic }) => {
       await request('PUT', topicUrl(topic.trim()), {});
       await show();

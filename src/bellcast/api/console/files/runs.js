@@ -2,7 +2,7 @@
  * Runs of workflows, and one as a waterfall of its steps with their inputs and outputs.
  */
 import { confirmed, duration, fill, h, id, moment, state, time } from './dom.js';
-import { RANGE, empty, facts, heading, json, listPage } from './list.js';
+import { CHANNEL, PROVIDER, RANGE, RECIPIENT, WORKFLOW, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
@@ -16,10 +16,11 @@ const MIN_WIDTH = 0.8;
 
 export const runs = (page) => listPage(page, {
   title: 'Workflow runs', path: '/v1/runs', rows: 'runs',
-  filters: [{ name: 'workflow', label: 'Workflow' }, { name: 'recipient', label: 'Recipient' }, { name: 'state', label: 'State', options: RUN_STATES }, RANGE],
+  filters: [WORKFLOW, RECIPIENT, ...(page.query.get('trigger') ? [{ name: 'trigger', label: 'Trigger' }] : []), CHANNEL, PROVIDER, { name: 'state', label: 'State', options: RUN_STATES }, RANGE],
   columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason], ['Tenant', (one) => one.tenant]],
   link: (one) => inTenant(page, path`/runs/${one.id}`, one),
-  anyTenant: true, single: ['recipient'],
+  anyTenant: true, single: ['recipient', 'trigger'],
+  note: 'The channel and the provider are those of one of the messages of a run.',
   none: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice',
 });
 

@@ -1,11 +1,11 @@
 /**
- * Settings: values with their source, the history, the Pusher apps and the test of their connection.
+ * Settings: values with their source, the history, the Pusher apps, and the tests of the connections.
  */
 import { confirmed, field, h, time } from './dom.js';
-import { empty, heading, load } from './list.js';
+import { empty, heading, load, pagedList } from './list.js';
 import { OWNERS, card } from './page.js';
-import { pusherApps, pusherTest } from './pusher-apps.js';
-import { get, request } from './server.js';
+import { mailTest, pusherApps, pusherTest } from './pusher-apps.js';
+import { get, request, withQuery } from './server.js';
 
 const GROUPS = { access: 'Access', pusher: 'Pusher', server: 'Calls and log', store: 'Retention', channels: 'Messages', limits: 'Limits' };
 const SOURCES = { option: 'command line', environment: 'environment', file: 'file', database: 'set here', default: 'default' };
@@ -16,8 +16,8 @@ export function settings(page) {
   load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => form(page, document, () => {
     page.reload();
   }));
-  load(past, page.signal, (signal) => get('/v1/settings/history', signal), ({ revisions }) => history(page, revisions));
-  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place, pusherApps(page), pusherTest(page), card('History', past)];
+  load(past, page.signal, (signal) => readHistory('', signal), (answer) => history(page, answer));
+  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place, pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
 }
 
 function form(page, { revision, settings: all }, done) {
@@ -82,10 +82,12 @@ function expected({ expects }) {
 /** A text with its code. */
 const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
 
-function history(page, revisions) {
-  if (revisions.length === 0) return empty('Nothing has been changed yet: the servers use their options, the environment and the defaults.');
-  const newest = revisions[0].revision;
-  return h('ol', { class: 'timeline' }, revisions.map((one) => h('li', {},
+const readHistory = (after, signal) => get(withQuery('/v1/settings/history', { after }), signal);
+
+function history(page, answer) {
+  if (answer.revisions.length === 0) return empty('Nothing has been changed yet: the servers use their options, the environment and the defaults.');
+  const newest = answer.revisions[0].revision;
+  return pagedList(page, h('ol', { class: 'timeline' }), answer, (after) => readHistory(after, page.signal), ({ revisions }) => revisions.map((one) => h('li', {},
     h('div', {}, h('b', {}, `Revision ${one.revision}`), ` by ${one.by} `, time(one.at), ' ',
       one.revision !== newest && confirmed(`Restore revision ${one.revision}`, 'Restore', async () => {
         await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });

@@ -157,7 +157,7 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
       return setting.value === 'on' ? `pusher_enabled is on (${setting.source}).` : null;
     } },
     { title: 'All Pusher credentials filled in', hint: ['Add an app under ', h('a', { href: page.url('/settings') }, 'Settings'), ', and copy its id, key and secret to your app.'], check: async (signal) => {
-      const { apps } = await get('/v1/pusher-apps', signal);
+      const { apps } = await get(withQuery('/v1/pusher-apps', { tenant }), signal);
       const app = apps.findLast((item) => item.state === 'active' && (item.tenant ?? '') === tenant);
       return app ? `App ${app.name || app.id} with the key ${app.key}.` : null;
     } },

@@ -4,7 +4,7 @@
 import { area, field, fill, form, h, id, state } from './dom.js';
 import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage } from './list.js';
-import { BUILDERS, card, detail, inTenant, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, detail, inTenant, remove, tenantOf } from './page.js';
 import { ROOT, path, request, withQuery } from './server.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
@@ -25,7 +25,7 @@ const KIND = {
 
 export const templates = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
   title: 'Templates', path: '/v1/templates', rows: 'templates', anyTenant: true,
-  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Tenant', (one) => one.tenant ?? 'all']],
+  columns: [['Template', (one) => one.key], ['Channels', (one) => PARTS.filter((part) => one[part]).join(', ')], page.may(CONTENT) && ['Languages', (one) => languages(one).join(', ')], ['Used by', (one) => one.uses.join(', ')], ['Tenant', (one) => one.tenant ?? 'all']].filter(Boolean),
   link: (one) => inTenant(page, path`/templates/${one.key}`, one),
   tools: editLink(page, KIND),
   none: 'No template is stored. A template has the texts of a notification, by channel and language.', command: 'bellcast template put booking.json',

@@ -36,7 +36,12 @@ export function tenant(page) {
 }
 
 function usage(page, one) {
-  return part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }));
+  const today = part(page, withQuery('/v1/tenants', { tenant: one.key }), ({ tenants: [listed] }) => {
+    const sent = listed?.sends_today ?? null;
+    const budget = one.settings.sends_per_day;
+    return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent === null ? 'not counted' : number(sent)), budget > 0 && ` of ${number(budget)}`);
+  });
+  return [today, part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }))];
 }
 
 /** Merge into the tenant's current settings, because the API replaces all settings. */
@@ -48,9 +53,11 @@ async function change(page, one, changed) {
 }
 
 function limits(page, one) {
-  // Operators that are restricted to tenants cannot change limits.
-  const disabled = page.me.tenants !== null;
-  return card('Limits and retention', form(h('div', { class: 'columns' }, LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '', disabled }, hint))), 'Save limits',
+  if (page.me.tenants !== null) {
+    const values = LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set']);
+    return card('Limits and retention', facts(values), h('p', { class: 'muted' }, 'Only operators that are not restricted to tenants can change them.'));
+  }
+  return card('Limits and retention', form(h('div', { class: 'columns' }, LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '' }, hint))), 'Save limits',
     (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));
 }
 

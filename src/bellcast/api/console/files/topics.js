@@ -2,13 +2,15 @@
  * Topics, and one with its presence, followers, subscribers and kept events; publishing to it.
  */
 import { area, confirmed, field, form, h, time } from './dom.js';
-import { empty, heading, json, listPage, load } from './list.js';
+import { empty, heading, json, listPage, load, pagedList, readAll } from './list.js';
 import { BUILDERS, card, dialect, inTenant, many, number, part, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Connections that the page of a topic shows. */
 const FEW = 20;
 const MANY = 50;
+/** Events in a response. */
+const MAX_EVENTS = 1000;
 
 export const topics = (page) => listPage(page, {
   title: 'Topics', path: '/v1/topics', rows: 'topics', filters: [{ name: 'prefix', label: 'Name begins with' }],
@@ -20,22 +22,28 @@ export const topics = (page) => listPage(page, {
 
 export function topic(page) {
   const tenant = tenantOf(page);
-  const url = (more) => withQuery(path`/v1/topics/${page.key}` + more, tenant);
+  const url = (more, query = {}) => withQuery(path`/v1/topics/${page.key}` + more, { ...tenant, ...query });
   const events = h('div');
-  const showEvents = () => load(events, page.signal, (signal) => get(url('/events'), signal), ({ events: kept }) => history(page, kept, url, showEvents));
+  const showEvents = () => load(events, page.signal, (signal) => readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal), (kept) => history(page, kept.reverse(), url, showEvents));
   showEvents();
   return [
     heading(page.key, h('a', { class: 'button', href: withQuery(page.url('/live'), { topic: page.key, ...tenant }) }, 'Trace in Live')),
     card('Present now', part(page, url('/presence'), ({ members }) => members.length === 0
       ? empty('No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.')
-      : [h('ul', { class: 'members' }, members.slice(0, MANY).map((one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`))), members.length > MANY && h('p', { class: 'muted' }, `And ${number(members.length - MANY)} more.`)])),
+      : inPages(page, h('ul', { class: 'members' }), members, (one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`)))),
     card('Connected', followers(page, tenant)),
-    card('Subscribers', part(page, url('/subscriptions'), ({ subscriptions, next }) => subscriptions.length === 0
+    card('Subscribers', part(page, url('/subscriptions'), (answer) => answer.subscriptions.length === 0
       ? empty('No recipient subscribes to this topic.', path`PUT /v1/topics/${page.key}/subscriptions/alice`)
-      : [h('ul', { class: 'members' }, subscriptions.map((one) => h('li', {}, recipientLink(page, one.recipient)))), next && h('p', { class: 'muted' }, 'And more.')])),
+      : pagedList(page, h('ul', { class: 'members' }), answer, (after) => get(url('/subscriptions', { after }), page.signal), ({ subscriptions }) => subscriptions.map((one) => h('li', {}, recipientLink(page, one.recipient)))))),
     page.may(BUILDERS) && publishing(page, tenant, showEvents),
     card('Event history', events),
   ];
+}
+
+/** Rows that are read already, some at a time. */
+function inPages(page, list, rows, show) {
+  const at = (start) => ({ rows: rows.slice(start, start + MANY), next: start + MANY < rows.length ? start + MANY : null });
+  return pagedList(page, list, at(0), async (start) => at(Number(start)), (some) => some.rows.map(show));
 }
 
 function followers(page, tenant) {
@@ -61,7 +69,7 @@ function publishing(page, tenant, done) {
 function history(page, kept, url, done) {
   if (kept.length === 0) return empty('The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.');
   return [
-    kept.toReversed().map((one) => h('details', {}, h('summary', {}, one.name, ' ', time(one.at)), json(one.data))),
+    inPages(page, h('div'), kept, (one) => h('details', {}, h('summary', {}, one.name, ' ', time(one.at)), json(one.data))),
     page.may(BUILDERS) && confirmed('Delete these events', 'Delete these events', async () => {
       await request('DELETE', url('/events'));
       await done();

@@ -30,9 +30,12 @@ export function windowed(table, signal) {
   }
 
   signal.addEventListener('abort', () => observer.disconnect());
+  const bodies = [];
   return (body) => {
     table.append(body);
-    observer.observe(body);
+    bodies.push(body);
+    // A single page of rows stays, also far down on a page with other parts.
+    if (bodies.length > 1) bodies.forEach((one) => observer.observe(one));
   };
 }
 

@@ -5,7 +5,7 @@ import { difference } from './difference.js';
 import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
 import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, card, count, detail, inTenant, number, part, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, count, detail, inTenant, number, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that summarize a step, the clearest first. */
@@ -23,7 +23,7 @@ const KIND = {
 
 export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
   title: 'Workflows', path: '/v1/workflows', rows: 'workflows', anyTenant: true,
-  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Tenant', (one) => one.tenant ?? 'all']],
+  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], page.may(CONTENT) && ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Tenant', (one) => one.tenant ?? 'all']].filter(Boolean),
   link: (one) => inTenant(page, path`/workflows/${one.key}`, one),
   tools: editLink(page, KIND),
   none: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml',
