@@ -1,16 +1,21 @@
 """A console in Chromium: set-up, and what its tests share."""
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import httpx
-from playwright.sync_api import Browser, Page, expect
-from tests.browser.shop import wait_until
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_everyone import violations
 from tests.servers import ServerProcess
 
 from bellcast.auth import totp
 
 PASSWORD = "correct horse battery"
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
+PHONE_SIZE: ViewportSize = {"width": PHONE["width"], "height": PHONE["height"]}
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
 PAGES = {
     "/": "Overview",
@@ -73,6 +78,19 @@ def create_owner(console: Console, chromium: Browser) -> None:
     context.close()
 
 
+def state_of_operator(
+    console: Console, chromium: Browser, name: str, role: str, tenants: list[str] | None = None
+) -> Any:
+    """Create an operator, and return the state of a browser that it is signed in with."""
+    console.send("POST", "/v1/operators", {"name": name, "role": role, "password": PASSWORD, "tenants": tenants})
+    context = chromium.new_context(base_url=console.server.url)
+    body = {"name": name, "password": PASSWORD}
+    assert context.request.post("/v1/session", data=body, headers={"origin": console.server.url}).ok
+    state = context.storage_state()
+    context.close()
+    return state
+
+
 def add_hostile_texts(console: Console) -> None:
     """Add hostile texts in every field."""
     console.send("PUT", "/v1/recipients/evil", {"name": HOSTILE, "email": "evil@example.com", "data": {"a": HOSTILE}})
@@ -114,6 +132,24 @@ def run_state(console: Console) -> str:
 def wait_loaded(page: Page) -> None:
     expect(page.locator("h1")).to_be_visible()  # nothing is busy before the page is drawn
     expect(page.locator("[aria-busy], .skeleton")).to_have_count(0)
+
+
+def looks(page: Page) -> Iterator[tuple[str, list[str]]]:
+    """Show the page at both widths in both themes, without loading it again. Yields the name of the look, and the rules of
+    axe that it needs, none for all: the second theme of a width differs in its colours only."""
+    for viewport in (DESKTOP, PHONE_SIZE):
+        page.set_viewport_size(viewport)
+        for number, theme in enumerate(THEMES):
+            page.emulate_media(color_scheme=theme)
+            yield f"{viewport['width']} px, {theme}", ["color-contrast"] if number else []
+
+
+def check_looks(page: Page, of: str) -> None:
+    """Check that the page is accessible and has no part outside of the window, at both widths in both themes."""
+    for look, rules in looks(page):
+        assert violations(page, rules) == [], f"{of}, {look}"
+        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert excess == 0, f"{of}, {look}"
 
 
 def code_now(secret: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import HOSTILE, PASSWORD, Console
+from tests.browser.console import HOSTILE, Console, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_everyone import violations
 
@@ -204,14 +204,7 @@ def test_template_is_created_for_a_tenant_on_a_phone(open_console: Callable[...,
 def test_support_reads_definitions_and_edits_none(
     open_console: Callable[..., Page], owner: Console, chromium: Browser
 ) -> None:
-    body = {"name": "sam", "role": "support", "password": PASSWORD}
-    httpx.post(f"{owner.server.url}/v1/operators", headers=owner.server.as_app(), json=body).raise_for_status()
-    context = chromium.new_context(base_url=owner.server.url)
-    context.request.post(
-        "/v1/session", data={"name": "sam", "password": PASSWORD}, headers={"origin": owner.server.url}
-    )
-    page = open_console("/workflows/evil", state=context.storage_state())
-    context.close()
+    page = open_console("/workflows/evil", state=state_of_operator(owner, chromium, "sam", "support"))
     expect(page.locator(".diagram")).to_be_visible()
     expect(page.get_by_role("link", name="Edit", exact=True)).to_have_count(0)
     page.goto("/console/workflows/evil?edit=yes")

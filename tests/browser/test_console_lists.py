@@ -133,6 +133,80 @@ def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[
     expect(page.locator(".feed tbody .row-link")).to_have_count(250)
 
 
+def test_pusher_apps_after_the_first_page_are_loaded_on_demand(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+
+    def answer_apps(route: Route) -> None:
+        start = int(parse_qs(urlsplit(route.request.url).query).get("after", ["0"])[0])
+        numbers = range(start, min(start + PAGE_ROWS, PAGE_ROWS + 10))
+        following = str(start + PAGE_ROWS) if start == 0 else None
+        route.fulfill(json={"apps": list(map(app_of, numbers)), "next": following})
+
+    page.route(re.compile(r"/v1/pusher-apps(\?|$)"), answer_apps)
+    page.goto("/console/settings")
+    apps = page.get_by_role("region", name="Pusher apps")
+    expect(apps.locator("tbody tr")).to_have_count(PAGE_ROWS)  # also below the settings, far from the screen
+    more = page.locator(".panel", has=apps).get_by_role("button", name="Load more")
+    more.click()
+    expect(apps.get_by_role("button", name=f"More actions of App {PAGE_ROWS + 9}", exact=True)).to_be_visible()
+    expect(more).to_be_hidden()
+
+
+def app_of(number: int) -> dict[str, Any]:
+    """A stored Pusher app, as the API returns it."""
+    credentials = {"id": f"{1_000_000 + number}", "key": f"key{number}", "name": f"App {number}", "tenant": None}
+    state = {"enabled": True, "source": "database", "state": "active", "previous_until": None}
+    return {**credentials, **state, "origins": [], "created_at": "2026-01-01T00:00:00Z"}
+
+
+def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[..., Page]) -> None:
+    """Subscribers come in pages of the server. Kept events come oldest first, so that all are read to show the newest."""
+    page = open_console("/account")
+
+    def answer_subscriptions(route: Route) -> None:
+        is_first = "after=" not in route.request.url
+        names = [f"alice{number}" for number in range(100)] if is_first else ["zoe"]
+        rows = [{"topic": "long", "recipient": name, "created_at": "2026-01-01T00:00:00Z"} for name in names]
+        route.fulfill(json={"subscriptions": rows, "next": names[-1] if is_first else None})
+
+    def answer_events(route: Route) -> None:
+        start = 40 if "after=" in route.request.url else 0
+        rows = [
+            {"id": f"1-{number}", "name": f"event {number}", "data": {}, "at": "2026-01-01T00:00:00Z"}
+            for number in range(start, start + 40)
+        ]
+        route.fulfill(json={"events": rows, "next": None if start else "1-39", "epoch": "1", "recovered": True})
+
+    page.route(re.compile("/v1/topics/long/subscriptions"), answer_subscriptions)
+    page.route(re.compile("/v1/topics/long/events"), answer_events)
+    page.goto("/console/topics/long")
+    subscribers = page.locator(".panel", has=page.get_by_role("heading", name="Subscribers"))
+    expect(subscribers.get_by_role("link")).to_have_count(100)
+    subscribers.get_by_role("button", name="Load more").click()
+    expect(subscribers.get_by_role("link")).to_have_count(101)
+    expect(subscribers.get_by_role("button", name="Load more")).to_be_hidden()
+    events = page.locator(".panel", has=page.get_by_role("heading", name="Event history"))
+    expect(events.locator("summary")).to_have_count(50)
+    expect(events.locator("summary").first).to_contain_text("event 79")
+    events.get_by_role("button", name="Load more").click()
+    expect(events.locator("summary")).to_have_count(80)
+    expect(events.locator("summary").last).to_contain_text("event 0")
+
+
+def test_history_of_the_settings_goes_on_after_the_first_page(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    first = int(owner.send("GET", "/v1/settings")["revision"])
+    for number in range(21):
+        owner.send("PATCH", "/v1/settings", {"revision": first + number, "set": {"limit_tags": str(21 + number % 2)}})
+    owner.send("PATCH", "/v1/settings", {"revision": first + 21, "reset": ["limit_tags"]})
+    page = open_console("/settings")
+    past = page.locator(".panel", has=page.get_by_role("heading", name="History"))
+    expect(past.get_by_role("listitem")).to_have_count(20)
+    past.get_by_role("button", name="Load more").click()
+    expect(past.get_by_text(f"Revision {first + 1} by")).to_be_visible()
+
+
 @pytest.fixture
 def pusher_app(owner: Console) -> Iterator[str]:
     app = owner.send("POST", "/v1/pusher-apps", {"name": "Lead market", "tenant": "leads"})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.console import PASSWORD, Console, code_now
+from tests.browser.console import PASSWORD, Console, code_now, state_of_operator
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_everyone import violations
 
@@ -39,6 +39,9 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
         "Failures",
         "Recipients",
         "Tenants",
+        "Workflows",
+        "Templates",
+        "Providers",
     ]
     expect(viewer.locator("#menu a")).to_have_text(["Overview", "Health", *lists, "Account"])
     for name in lists:
@@ -52,7 +55,7 @@ def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(
     expect(viewer.locator("td a")).to_have_count(0)
     expect(viewer.get_by_role("button", name="Replay")).to_have_count(0)
     viewer.goto(f"{owner.server.url}/console/recipients/evil")
-    expect(viewer.get_by_text("Your role, viewer, does not permit this.")).to_be_visible()
+    expect(viewer.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
     viewer.get_by_role("link", name="Overview").click()
     expect(viewer.get_by_role("heading", name="Stored")).to_be_visible()
 
@@ -68,12 +71,7 @@ def test_support_replays_one_failure_at_a_time(
     wait_until(
         lambda: len(owner.send("GET", "/v1/failures?workflow=tried")["failures"]) == 2, lambda: "the runs did not fail"
     )
-    owner.send("POST", "/v1/operators", {"name": "sue", "role": "support", "password": PASSWORD})
-    context = chromium.new_context(base_url=owner.server.url)
-    headers = {"origin": owner.server.url}
-    context.request.post("/v1/session", data={"name": "sue", "password": PASSWORD}, headers=headers)
-    page = open_console("/failures", state=context.storage_state())
-    context.close()
+    page = open_console("/failures", state=state_of_operator(owner, chromium, "sue", "support"))
     page.get_by_role("row", name="Run of tried").get_by_role("link").click()
     for recipient in ("evil", "eve"):
         page.get_by_role("checkbox", name=f"Select {recipient}").check()

@@ -269,6 +269,27 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(
     assert violations(page) == []
 
 
+def test_settings_test_the_mail_server(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/settings")
+    tested: list[Any] = []
+
+    def test(route: Route) -> None:
+        tested.append(route.request.post_data_json)
+        state = "failed" if len(tested) > 1 else "ok"
+        step = {"step": "auth", "state": state, "ms": 12, "detail": "Signed in.", "fix": None}
+        skipped = {"step": "send", "state": "skipped", "ms": 0, "detail": "", "fix": None}
+        route.fulfill(json={"state": state, "steps": [step, skipped]})
+
+    page.route("**/v1/settings/test", test)
+    button = page.get_by_role("button", name="Test the mail server")
+    button.click()
+    expect(page.get_by_text("The mail server is connected")).to_be_visible()
+    assert tested == [{"target": "smtp"}]
+    button.click()
+    expect(page.get_by_text("The mail server is not reachable")).to_be_visible()
+    assert violations(page) == []
+
+
 def test_owner_tests_a_provider_before_it_is_saved(open_console: Callable[..., Page], owner: Console) -> None:
     page = open_console("/providers")
     page.get_by_label("Key", exact=True).fill("mail")

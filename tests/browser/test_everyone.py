@@ -18,13 +18,19 @@ END_OF_MOTION = """Promise.all([document, ...Array.from(document.querySelectorAl
   .map(({ finished }) => finished.catch(() => {})))"""
 
 
-def violations(page):
-    """Return axe-core's violations with their elements, without frames, which show other pages. The tool is injected past
-    the page's policy. A panel that fades in has too little contrast for 0.2 s."""
+def violations(page, rules=()):
+    """Return axe-core's violations with their elements, without frames, which show other pages. `rules` are the ids of the
+    rules to check, by default all. The tool is injected past the page's policy, once into each document. A panel that fades
+    in has too little contrast for 0.2 s."""
     page.evaluate(END_OF_MOTION)
-    world = page.context.new_cdp_session(page)
-    world.send("Runtime.evaluate", {"expression": AXE.read_text()})
-    result = page.evaluate("axe.run({ resultTypes: ['violations'], iframes: false })")
+    if not page.evaluate("'axe' in window"):
+        world = page.context.new_cdp_session(page)
+        world.send("Runtime.evaluate", {"expression": AXE.read_text()})
+        world.detach()
+    options = {"resultTypes": ["violations"], "iframes": False}
+    if rules:
+        options["runOnly"] = {"type": "rule", "values": list(rules)}
+    result = page.evaluate("options => axe.run(options)", options)
     return [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in result["violations"]]
 
 

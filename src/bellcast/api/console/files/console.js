@@ -206,7 +206,7 @@ function content(page, signal) {
   return (isDetail ? page.detail : page.show)({
     me, signal, query: new URLSearchParams(location.search), path: location.pathname,
     key: isDetail ? decode(local().slice(page.path.length + 1)) : null,
-    root: ROOT, url: (target) => `${BASE}${target}`, go, reload, may: (roles) => roles.includes(me.role),
+    title: page.title, root: ROOT, url: (target) => `${BASE}${target}`, go, reload, may: (roles) => roles.includes(me.role),
     mayOpen: (target) => mine().some((one) => one.path === target),
   });
 }

@@ -35,13 +35,13 @@ function end(watch, problem) {
 /** The server was unreachable, failed or was busy: its previous response is still valid. */
 export const isTemporary = ({ status }) => !(status >= 400 && status < 500) || status === 429;
 
-/** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that cannot be read has
- * `title` as its heading. After a temporary error, an earlier result of the place stays, with a mark. */
+/** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that is not read yet, or cannot be
+ * read, has `title` as its heading. After a temporary error, an earlier result of the place stays, with a mark. */
 export async function load(place, signal, read, show, title) {
   const watch = watches.get(signal);
   if (watch) watch.open += 1;
   const since = shownAt.get(place);
-  const late = since === undefined && setTimeout(() => fill(place, skeleton()), SKELETON_MS);
+  const late = since === undefined && setTimeout(() => fill(place, title && heading(title), skeleton()), SKELETON_MS);
   place.setAttribute('aria-busy', 'true');
   let failed = null;
   try {

@@ -195,6 +195,6 @@ export function request(page) {
       fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
       facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', duration(one.ms)], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
       h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored: only small JSON bodies of servers are.') : json(one.body)),
-    ]);
+    ], 'Request');
   return place;
 }

@@ -10,7 +10,7 @@ import { ALL, BUILDERS, CONTENT, OWNERS, count } from './page.js';
 function lazy(module, name) {
   return (page) => {
     const place = h('div');
-    load(place, page.signal, () => import(module), (loaded) => loaded[name](page));
+    load(place, page.signal, () => import(module), (loaded) => loaded[name](page), page.title);
     return place;
   };
 }

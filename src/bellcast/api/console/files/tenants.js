@@ -37,8 +37,8 @@ export function tenant(page) {
 
 function usage(page, one) {
   const today = part(page, withQuery('/v1/tenants', { tenant: one.key }), ({ tenants: [listed] }) => {
-    const sent = listed?.sends_today ?? null;
     const budget = one.settings.sends_per_day;
+    const sent = listed?.sends_today ?? (budget > 0 ? 0 : null);
     return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent === null ? 'not counted' : number(sent)), budget > 0 && ` of ${number(budget)}`);
   });
   return [today, part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }))];

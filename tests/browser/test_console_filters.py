@@ -1,0 +1,85 @@
+"""The filters of lists, in the URL."""
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+from tests.browser.console import Console, wait_loaded
+from tests.browser.shop import wait_until
+
+
+@pytest.fixture(scope="module")
+def run(owner: Console) -> str:
+    """A run of a workflow with an e-mail through a provider, and one of another workflow without."""
+    owner.send("PUT", "/v1/recipients/fay", {"email": "fay@example.com"})
+    steps = {"mailing": {"key": "mail", "type": "email", "subject": "Hello", "text": "Hello"}}
+    steps["ringing"] = {"key": "bell", "type": "inbox", "title": "Hello"}
+    runs = {}
+    for name, step in steps.items():
+        owner.send("PUT", f"/v1/workflows/{name}", {"steps": [step]})
+        runs[name] = owner.send("POST", f"/v1/workflows/{name}/trigger", {"to": "fay", "data": {}})["run"]
+
+    def messages() -> list[str]:
+        return [one["state"] for one in owner.send("GET", "/v1/messages?workflow=mailing")["messages"]]
+
+    wait_until(lambda: messages() == ["simulated"], lambda: f"the message is {messages()}")
+    wait_until(
+        lambda: owner.send("GET", f"/v1/runs/{runs['ringing']}")["state"] == "completed", lambda: "the run did not end"
+    )
+    return str(runs["mailing"])
+
+
+def test_messages_are_filtered_by_the_workflow_of_their_run(open_console: Callable[..., Page], run: str) -> None:
+    page = open_console("/messages")
+    page.get_by_label("Workflow").fill("mailing")
+    page.get_by_label("Workflow").press("Enter")
+    expect(page).to_have_url(re.compile("workflow=mailing"))
+    expect(page.locator(".row-link")).to_have_text(["fay@example.com"])
+    page.get_by_label("Workflow").fill("ringing")
+    page.get_by_label("Workflow").press("Enter")
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+    page.goto("/console/mail?workflow=mailing")
+    expect(page.get_by_label("Workflow")).to_have_value("mailing")
+    expect(page.locator(".row-link")).to_have_text(["Hello"])
+    page.goto(f"/console/messages?run={run}")
+    expect(page.get_by_label("Run", exact=True)).to_have_value(run)
+    expect(page.locator(".row-link")).to_have_text(["fay@example.com"])
+
+
+def test_runs_are_filtered_by_the_channel_and_the_provider_of_their_messages(
+    open_console: Callable[..., Page], run: str
+) -> None:
+    page = open_console("/runs?recipient=fay")
+    rows = page.locator(".row-link")
+    expect(rows).to_have_text(["ringing for fay", "mailing for fay"])
+    page.get_by_label("Channel").select_option("email")
+    expect(page).to_have_url(re.compile("recipient=fay&channel=email"))
+    expect(rows).to_have_text(["mailing for fay"])
+    page.get_by_label("Provider").fill("no-provider")
+    page.get_by_label("Provider").press("Enter")
+    expect(page).to_have_url(re.compile("channel=email&provider=no-provider"))
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()
+    page.goto(f"/console/runs?trigger={run}")
+    expect(page.get_by_label("Trigger")).to_have_value(run)
+    expect(rows).to_have_text(["mailing for fay"])
+
+
+def test_announcements_of_a_recipient_are_filtered_by_their_state(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    owner.send("PUT", "/v1/topics/filtered/subscriptions/fay", {})
+    owner.send("POST", "/v1/notifications", {"to": {"topic": "filtered"}, "title": "To all", "type": "filtered"})
+    # An inbox has the rows since it was opened.
+    httpx.get(f"{owner.server.url}/v1/inbox", headers=owner.server.as_recipient("fay")).raise_for_status()
+    page = open_console("/announcements?type=filtered")
+    wait_loaded(page)
+    expect(page.get_by_label("State")).to_have_count(0)
+    page.get_by_label("Recipient").fill("fay")
+    page.get_by_label("Recipient").press("Enter")
+    page.get_by_label("State").select_option("unread")
+    expect(page).to_have_url(re.compile("recipient=fay.*state=unread"))
+    expect(page.locator(".row-link")).to_have_text(["To all"])
+    page.get_by_label("State").select_option("archived")
+    expect(page.get_by_text("Nothing matches these filters.")).to_be_visible()

@@ -1,0 +1,116 @@
+"""The pages that each role sees, also if the operator is restricted to tenants."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import Console, state_of_operator, wait_loaded
+from tests.browser.test_everyone import violations
+
+TENANTS = ["evil", "acme"]
+LISTS = ["Connections", "Topics", "Notifications", "Announcements", "Messages", "Workflow runs", "Failures"]
+OBJECTS = ["Recipients", "Tenants", "Workflows", "Templates", "Providers"]
+# Without Health, Setup and Settings, which are about the server.
+MENUS = {
+    "developer": ["Overview", "Live", "Requests", *LISTS[:5], "Mail", *LISTS[5:], *OBJECTS, "API keys", "Account"],
+    "support": ["Overview", "Live", "Requests", *LISTS[:5], "Mail", *LISTS[5:], *OBJECTS, "Account"],
+    "viewer": ["Overview", *LISTS, *OBJECTS, "Account"],
+}
+OF_THE_SERVER = {"Health": "/health", "Setup": "/setup", "Settings": "/settings"}
+
+
+def press(page: Page, letters: str) -> None:
+    """Press the keys of letters in one task: the second must follow the first within a second."""
+    code = (
+        "for (const key of letters) document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    page.evaluate(f"(letters) => {{ {code} }}", letters)
+
+
+@pytest.fixture(scope="module")
+def acme(owner: Console) -> None:
+    owner.send("PUT", "/v1/tenants/acme", {"name": "Acme"})
+    owner.send("POST", "/v1/notifications?tenant=acme", {"to": "alice", "title": "For Alice"})
+
+
+@pytest.mark.parametrize("role", MENUS)
+def test_menu_of_a_restricted_operator_has_the_pages_that_the_server_permits(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None, role: str
+) -> None:
+    state = state_of_operator(owner, chromium, f"bound-{role}", role, TENANTS)
+    page = open_console("/account", state=state)
+    menu = page.locator("#menu a")
+    expect(menu).to_have_text(MENUS[role])
+    for number, title in enumerate(MENUS[role]):
+        menu.nth(number).click()
+        expect(page.locator("h1"), title).to_have_text(title)
+        wait_loaded(page)
+        expect(page.locator(".failure"), title).to_have_count(0)
+    expect(page.locator("h1")).to_have_text("Account")
+    press(page, "gi")
+    expect(page.locator("h1")).to_have_text("Account")
+    page.keyboard.press("?")
+    shortcuts = page.get_by_role("dialog", name="Shortcuts")
+    expect(shortcuts).to_contain_text("Notifications")
+    expect(shortcuts).not_to_contain_text("Settings")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("set")
+    expect(page.get_by_role("dialog", name="Go to").get_by_role("link", name="Settings")).to_have_count(0)
+    page.keyboard.press("Escape")
+    for title, path in OF_THE_SERVER.items():
+        page.goto(f"/console{path}")
+        expect(page.locator("h1")).to_have_text(title)
+        is_permitted = role == "developer" or title == "Health"
+        reason = "Your account is restricted to 2 tenants: evil, acme." if is_permitted else f"Your role, {role}, does"
+        expect(page.locator("#main")).to_contain_text(reason)
+        assert violations(page) == []
+
+
+def test_restricted_developer_reads_limits_and_cannot_change_them(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser, acme: None
+) -> None:
+    owner.send("PUT", "/v1/tenants/acme", {"name": "Acme", "settings": {"sends_per_day": 5000}})
+    state = state_of_operator(owner, chromium, "bound-to-acme", "developer", ["acme"])
+    page = open_console("/tenants/acme", state=state)
+    expect(page.locator(".panel").filter(has_text="Limits and retention")).to_contain_text("5,000")
+    expect(page.get_by_text("Sent today, since midnight UTC")).to_contain_text("of 5,000")
+    expect(page.get_by_role("button", name="Save brand")).to_be_visible()
+    expect(page.get_by_role("button", name="Save limits")).to_have_count(0)
+
+
+def test_viewer_reads_workflows_templates_and_providers_only(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    url = "smtp://user:hunter2@mail.example.com:587?from=bells@example.com"
+    owner.send("PUT", "/v1/providers/viewed", {"channel": "email", "url": url})
+    page = open_console("/account", state=state_of_operator(owner, chromium, "viola", "viewer"))
+    wait_loaded(page)
+    for letter, title, row in (("w", "Workflows", "evil"), ("d", "Templates", "evil"), ("p", "Providers", "viewed")):
+        press(page, f"g{letter}")
+        expect(page.locator("h1")).to_have_text(title)
+        expect(page.get_by_role("cell", name=row, exact=True).first).to_be_visible()
+        expect(page.locator("#main td :is(a, button)")).to_have_count(0)
+        expect(page.locator("#main .heading :is(a, button)")).to_have_count(0)
+        expect(page.get_by_role("columnheader", name=re.compile("Actions|Steps|Languages"))).to_have_count(0)
+        assert violations(page) == []
+    expect(page.get_by_text("Owners and developers add, change and test providers.")).to_be_visible()
+    expect(page.get_by_role("button", name="Save provider")).to_have_count(0)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("evil")
+    dialog = page.get_by_role("dialog", name="Go to")
+    expect(dialog.get_by_role("link")).to_have_text(["Recipients that begin with evil", "Connections of evil"])
+    page.goto("/console/workflows/evil")
+    expect(page.get_by_text("Your role, viewer, does not permit this page.")).to_be_visible()
+    owner.send("DELETE", "/v1/providers/viewed")
+
+
+def test_palette_opens_the_live_events_of_a_connection(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("some-connection")
+    page.get_by_role("link", name="Live events of the connection some-connection").click()
+    expect(page).to_have_url(re.compile(r"/live\?connection=some-connection"))
+    expect(page.get_by_label("Connection", exact=True)).to_have_value("some-connection")
