@@ -2,7 +2,7 @@
  * Access: API keys, operators, the audit log and the operator's own account.
  */
 import { choices, field, fill, form, h, id, state, time } from './dom.js';
-import { RANGE, facts, heading, listPage } from './list.js';
+import { CREATED, RANGE, facts, heading, listPage } from './list.js';
 import { ALL, OWNERS, card, count, number, remove } from './page.js';
 import { get, path, request } from './server.js';
 import { passkeys } from './passkeys.js';
@@ -41,7 +41,7 @@ function listed(text) {
 }
 
 export const operators = (page) => [listPage(page, {
-  title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false,
+  title: 'Operators', path: '/v1/operators', rows: 'operators', tenant: false, filters: [CREATED],
   columns: [['Name', (one) => one.name], ['Role', (one) => roleOf(page, one)], ['Tenants', (one) => tenantsOf(one)], ['Second factor', (one) => secondFactorOf(page, one)], ['Created', (one) => time(one.created_at)], ['Last sign-in', (one) => time(one.seen_at)], ['Sessions', (one) => sessionsOf(page, one)],
     ['', (one) => one.name !== page.me.name && remove(page, `Delete ${one.name}`, 'Delete', path`/v1/operators/${one.id}`)]],
   none: 'There is no operator.',

@@ -3,7 +3,7 @@
  */
 import { confirmed, h, time } from './dom.js';
 import { RANGE, RECIPIENT, listPage } from './list.js';
-import { BUILDERS, CONTENT, dialect, recipientLink, tenantOf } from './page.js';
+import { CONTENT, dialect, recipientLink, tenantOf } from './page.js';
 import { path, request, withQuery } from './server.js';
 
 export const connections = (page) => {
