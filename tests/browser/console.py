@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import httpx
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, expect
 from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_everyone import violations
 from tests.servers import ServerProcess
@@ -13,8 +13,7 @@ from tests.servers import ServerProcess
 from bellcast.auth import totp
 
 PASSWORD = "correct horse battery"
-DESKTOP: ViewportSize = {"width": 1440, "height": 900}
-PHONE_SIZE: ViewportSize = {"width": PHONE["width"], "height": PHONE["height"]}
+DESKTOP = {"width": 1440, "height": 900}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 HOSTILE = "<img src=x onerror=\"alert('XSS')\">'\"><script>alert('XSS')</script>${alert(1)}{{7*7}}"
 PAGES = {
@@ -137,7 +136,7 @@ def wait_loaded(page: Page) -> None:
 def looks(page: Page) -> Iterator[tuple[str, list[str]]]:
     """Show the page at both widths in both themes, without loading it again. Yields the name of the look, and the rules of
     axe that it needs, none for all: the second theme of a width differs in its colours only."""
-    for viewport in (DESKTOP, PHONE_SIZE):
+    for viewport in (DESKTOP, PHONE):
         page.set_viewport_size(viewport)
         for number, theme in enumerate(THEMES):
             page.emulate_media(color_scheme=theme)
