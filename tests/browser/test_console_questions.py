@@ -120,7 +120,7 @@ def test_are_smtp_and_pusher_set_up_right(operator: Operator) -> None:
     expect(operator.page.get_by_role("button", name="Test these values")).to_be_visible()
     operator.open("Settings")
     operator.click(operator.page.get_by_role("button", name="Test connection"))
-    # Another test may have used the server's one test in six seconds.
+    # Another test may have used the one connection test that the server allows in six seconds.
     outcome = operator.page.get_by_text("Pusher connected").or_(
         operator.page.get_by_text("A test may run every 6 seconds.")
     )

@@ -38,7 +38,7 @@ def block(shop, *, streams=False):
 def wait_prepared(page):
     """Wait until the page is live and has loaded the module it needs after a disconnect."""
     wait_live(page)
-    wait_page(  # Playwright's own wait evaluates text in the page, which its policy refuses
+    wait_page(  # Playwright's own wait evaluates text in the page, which the page's policy refuses
         page,
         "performance.getEntriesByType('resource').some(({ name, responseEnd }) => name.endsWith('/resilience.js') && responseEnd)",
     )

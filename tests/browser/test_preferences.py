@@ -1,4 +1,4 @@
-"""The preferences of a person, in a page and in the panel."""
+"""The preferences of a recipient, in a page and in the panel."""
 
 import json
 
@@ -130,7 +130,7 @@ def test_defaults_that_cannot_be_read_can_be_tried_again(shop):
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-# Chromium subscribes at a push service on the internet: this one is of the page.
+# Chromium subscribes to a push service on the internet; the test page uses this substitute.
 PUSH_SERVICE = """(subscription) => {
   if (!globalThis.ServiceWorkerContainer) return; // about:blank
   let current = null;

@@ -63,7 +63,7 @@ def test_a_snoozed_row_returns_first_and_unread(app, person, inbox):
     page = inbox()
     expect(rows(page)).to_have_count(2)
     in_page(page, "bell.session.snooze(bell.session.state.notifications[1].id, { for: 1 })", "bellcast-inbox")
-    expect(rows(page).first).to_contain_text("Order 0")  # second before, absent for a second
+    expect(rows(page).first).to_contain_text("Order 0")  # the time before, absent for a second
     wait_state(page, "state.unread === 2", "bellcast-inbox")
     expect(page.get_by_role("heading", level=3)).to_have_text(["Today"])
 
@@ -106,7 +106,7 @@ def test_an_action_is_pending_until_the_answer_and_then_taken(app, person, inbox
     page = inbox()
     held = []
 
-    def hold(route):  # Playwright does not take a method of a list
+    def hold(route):  # Playwright does not accept a bound method of a list
         held.append(route)
 
     page.route("**/actions/decline", hold)

@@ -74,7 +74,7 @@ def test_rows_that_arrive_while_one_reads_further_down_move_nothing(app, person,
     page = inbox(40)
     in_page(page, f"{{ {SCROLL}.scrollTop = 700 }}", "bellcast-inbox")
     expect(title(page, 27)).to_be_visible()
-    page.wait_for_timeout(200)  # heights that were estimated are measured
+    page.wait_for_timeout(200)  # estimated heights have been replaced by measured ones
     before = top_of(page, 27)
     app.notify(person, title="Above", body="Two lines\nof text")
     app.notify(person, title="Above too")
@@ -192,7 +192,7 @@ def test_mark_all_as_read_is_undone_for_exactly_those(inbox, count):
     page = inbox(count)
     in_page(page, "bell.session.read(bell.session.state.notifications[1].id)", "bellcast-inbox")
     wait_state(page, f"state.unread === {count - 1}", "bellcast-inbox")
-    # With all rows loaded the action is sent at once; its undo follows the response, so a reload before that would lose it.
+    # With all rows loaded, the action is sent immediately; its undo follows the response, so an earlier reload would lose it.
     with page.expect_response("**/v1/inbox/read") if count == 5 else nullcontext():
         page.get_by_role("button", name="Mark all as read").click()
     wait_state(page, "state.unread === 0", "bellcast-inbox")
@@ -243,7 +243,7 @@ def phone(app, person, open_shop, bellcast_server):
 
 
 def settle(page):
-    """Wait until no row and no panel moves."""
+    """Wait until rows and panel have stopped moving."""
     in_page(page, "Promise.all(bell.shadowRoot.getAnimations().map((each) => each.finished.catch(() => {})))")
 
 
