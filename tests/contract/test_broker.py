@@ -297,7 +297,7 @@ async def test_stream_that_is_unfollowed_before_its_subscription_can_be_followed
     first, second = nodes
     first.broker.follow(ROOM)
     first.broker.unfollow(ROOM)
-    await follow_and_wait(first, topic_stream("", "other"))  # the round of subscriptions is over
+    await follow_and_wait(first, topic_stream("", "other"))  # the batch of subscriptions is complete
     await follow_and_wait(first, ROOM)
     event = LiveEvent("", "n", 1, topic="room")
     await second.broker.publish(event)

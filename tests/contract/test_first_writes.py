@@ -24,7 +24,7 @@ async def test_object_is_created_once(store: Store) -> None:
 
 
 async def test_of_two_nodes_that_change_the_settings_first_one_is_refused(store: Store, clock: FakeClock) -> None:
-    """The refused change leaves no revision, and no entry in the audit."""
+    """The refused change leaves no revision and no entry in the audit log."""
 
     async def announce(revision: int) -> None:
         pass

@@ -103,7 +103,7 @@ class TestWaits:
 
 
 def live_topics(world: WorkflowWorld) -> list[str | None]:
-    """The topics of the live events that were published, in order."""
+    """The topics of the published live events, in order."""
     return [event.topic for event in world.published if isinstance(event, LiveEvent)]
 
 

@@ -1,4 +1,4 @@
-"""Outbox rows that are delivered again, or late, on every store."""
+"""Outbox rows that are delivered repeatedly or late, on every store."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Digests of runs on every store: which run closes one, and with what, when runs are cancelled, fail or commit late."""
+"""Digests of runs on every store: which run closes a digest, and with which items, when runs are cancelled, fail or commit late."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
 
 
 async def comment(world: WorkflowWorld, n: int, actor: str | None = None, **fields: Any) -> str:
-    """Trigger with an own cancel key, and let the run reach its digest."""
+    """Trigger with a separate cancel key, and let the run reach its digest."""
     id = await world.trigger("comments", **{"data": {"n": n}, "actor": actor, "cancel_key": f"c{n}", **fields})
     await world.settle()
     return id
@@ -242,7 +242,7 @@ async def test_digest_whose_listed_runs_are_gone_is_deleted(
 async def test_commit_for_an_earlier_digest_joins_the_present_one(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a slow process adds a run to a digest, that one is closed and another run opens the next one."""
+    """While a slow process adds a run to a digest, that digest is closed and another run opens the next one."""
     await comment(world, 1)
     late = await world.trigger("comments", data={"n": 2})
     (job,) = [job for job in await app.lease(app.now, app.now + 10 * HOUR * 1000, 10) if job.id == late]
@@ -262,7 +262,7 @@ async def test_commit_for_an_earlier_digest_joins_the_present_one(
 
 
 async def test_digest_of_an_ended_run_is_opened_anew(world: WorkflowWorld, app: App) -> None:
-    """As earlier builds left them."""
+    """Digests as earlier builds left them."""
     ended = await comment(world, 1)
     await world.advance(HOUR)
     other = await world.trigger("comments", "bob")

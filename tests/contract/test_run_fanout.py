@@ -123,7 +123,7 @@ async def test_repeated_fanout_job_adds_nothing(world: WorkflowWorld, app: App) 
 
 
 class LosingRuns:
-    """ports.Runs whose commits of pages get lost, or whose answers do."""
+    """ports.Runs that loses commits of pages, or the responses to them."""
 
     def __init__(self, runs: Any, *, is_committed: bool) -> None:
         self._runs = runs

@@ -295,7 +295,7 @@ async def test_passkeys_are_found_by_operator_and_by_credential(store: Store) ->
     operators = store.operators
     await operators.create(operator("1"), "hash")
     added = await asyncio.gather(*(operators.add_passkey(passkey(id), 2) for id in ("a", "b")))
-    assert sorted(map(bool, added)) == [False, True]  # of one credential, one
+    assert sorted(map(bool, added)) == [False, True]  # one per credential
     assert await operators.add_passkey(passkey("c", credential=b"d"), 2)
     assert await operators.add_passkey(passkey("d", credential=b"e"), 2) is None
     first, second = await operators.passkeys("1")

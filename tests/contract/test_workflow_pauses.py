@@ -1,4 +1,4 @@
-"""Runs of workflows that are switched off and on again, on every store."""
+"""Runs of workflows that are disabled and enabled again, on every store."""
 
 from typing import Any
 
