@@ -65,7 +65,7 @@ def test_installed_program_is_the_same_as_the_module():
 
 
 def test_help_imports_no_server_modules():
-    """These imports would make it slow."""
+    """These imports would slow it down."""
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bellcast", "--help"], capture_output=True, text=True, env=environ()
     )

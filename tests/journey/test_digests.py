@@ -1,4 +1,4 @@
-"""Alice gets one e-mail with all that is due, not one for each notification."""
+"""Alice gets one e-mail with all due notifications, not one for each."""
 
 from email import message_from_bytes
 from email.policy import default

@@ -1,4 +1,4 @@
-"""The parameter `after` of lists: a text that is no cursor of the list is refused."""
+"""The parameter `after` of lists: a text that is not a cursor of the list is refused."""
 
 import re
 
@@ -29,7 +29,7 @@ BY_KEY = {
     "/v1/webhooks",
     "/v1/workflows",
 }
-# The mailbox has a page for people; the verification counts entries.
+# The mailbox is a page for people; the verification counts entries.
 OTHERS = {"/mailbox/{token:str}", "/v1/audit/verification"}
 LISTS = [
     endpoint.path

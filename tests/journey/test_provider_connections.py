@@ -114,7 +114,7 @@ async def test_tls_is_a_step_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
         assert states(found) == ["ok", "ok", "ok", "failed", "skipped", "skipped"]
         assert "certificate verify failed" in found["error"]
         assert vendor.requests == []
-        monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the location of the operator's authorities
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the path of the operator's certificate authorities
         found = await result_of_values(client, url, to=NUMBER)
         assert states(found)[:5] == ["ok", "ok", "ok", "ok", "skipped"]
 

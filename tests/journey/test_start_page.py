@@ -41,7 +41,7 @@ async def test_start_page_links_to_the_five_apps_and_loads_nothing_from_the_web(
     assert len(own) == 4
     for source in own:
         assert (await page.get(source)).status_code == 200, source
-    # The others are those of the server and of the two apps with stock clients.
+    # The other files are those of the server and of the two apps with stock clients.
     assert all(source.startswith("http://127.0.0.1:") for source in sources if source not in own)
 
 

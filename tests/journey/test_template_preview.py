@@ -103,7 +103,7 @@ async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:
         for answer in (as_json, as_form):
             assert "<h1>Ann &amp; Co</h1>" in answer.text
         assert "sandbox" in as_form.headers["content-security-policy"]
-        # A tenant's values replace the parts that they have.
+        # A tenant's values replace the parts that they define.
         own = await post(client, "/v1/templates/booking/preview?tenant=acme", {"values": values, "data": DATA})
         assert own["email"]["subject"].startswith("Draft")
         assert own["sms"] == {"text": "Ann & Co booked"}
