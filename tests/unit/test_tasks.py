@@ -1,4 +1,4 @@
-"""Background tasks: loops that fail start again, and `close` leaves nothing running."""
+"""Background tasks: failed loops are restarted, and `close` leaves nothing running."""
 
 import asyncio
 

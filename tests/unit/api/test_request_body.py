@@ -193,7 +193,7 @@ def test_tenant_that_cannot_exist_is_refused_in_every_query(tenant, is_possible)
 
 
 def test_shape_with_rules_has_stand_ins_for_its_required_fields():
-    """Without them a wrong type of such a field would end the check of the other fields with an exception."""
+    """Without them, a wrong type in such a field would end the check of the other fields with an exception."""
     modules = [import_module(f"bellcast.api.{one.name}") for one in pkgutil.iter_modules(bellcast.api.__path__)]
     shapes = [one for module in modules for one in vars(module).values() if isinstance(one, request_body.Shape)]
     missing = {

@@ -1,4 +1,4 @@
-"""Reports of mail servers that are made to break the parser."""
+"""Reports of mail servers that are designed to break the parser."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows of import files, and the notifications made of them."""
+"""Rows of import files, and the notifications created from them."""
 
 import io
 import json

@@ -21,7 +21,7 @@ from bellcast.ports import Job
 
 
 class AwayStore:
-    """Keeps jobs once it is back."""
+    """Stores jobs once it is available again."""
 
     def __init__(self) -> None:
         self.is_away = True
@@ -101,7 +101,7 @@ async def test_what_was_gathered_is_kept_at_the_end_of_the_server() -> None:
     assert world.store.told() == ["channel_occupied"]
     world.store.is_away = True
     world.webhooks.occupied("b")
-    await world.webhooks.close()  # and does not wait for a store that is away
+    await world.webhooks.close()  # and does not wait for an unavailable store
 
 
 async def test_a_move_that_is_undone_in_the_same_moment_is_told_of_once_or_not_at_all() -> None:

@@ -13,7 +13,7 @@ from bellcast.storage.script import Script
 
 
 class Shout(ListCommand[str, str]):
-    """Upper case of each item; an item has as many rows as characters, and "alone" needs a script to itself."""
+    """Return each item in upper case. An item has as many rows as characters, and "alone" needs a separate script."""
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset(("acme", item) for item in self.items)
@@ -30,7 +30,7 @@ class Shout(ListCommand[str, str]):
 
 
 class FastShout(Shout):
-    """One statement does the same."""
+    """The same, by one statement."""
 
     def single_statement(self) -> Command[list[str] | None]:
         return ScriptCommand(self.script, None)

@@ -124,7 +124,7 @@ def test_a_header_cannot_smuggle_a_second_one(value):
 
 
 class CountedName(bytes):
-    """A header's name that counts how often names are compared."""
+    """A header name that counts how often names are compared."""
 
     comparisons = 0
 

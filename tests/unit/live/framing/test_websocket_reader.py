@@ -35,7 +35,7 @@ def events_of(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
 
 
 def verdict(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
-    """The same, with the code alone of a failure."""
+    """The same, with only the code of a failure."""
     return [item.code if isinstance(item, ProtocolViolation) else item for item in events_of(stream, size, limit)]
 
 

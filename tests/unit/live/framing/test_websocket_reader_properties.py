@@ -116,21 +116,21 @@ def test_the_websockets_library_hears_the_same(stream):
 
 
 def is_known_difference(ours, theirs) -> bool:
-    """Where we are stricter, or the RFC leaves a choice."""
+    """Cases in which Bellcast is stricter, or the RFC leaves a choice."""
     match ours:
         case CloseReceived():
-            return theirs == 1002  # they forbid a close inside a message; the RFC and Autobahn 7.1.5 do not
+            return theirs == 1002  # the library forbids a close inside a message; the RFC and Autobahn 7.1.5 do not
         case ProtocolViolation(1002, "a close frame has no valid code"):
             return theirs == 1007  # when its reason is wrong too
         case ProtocolViolation(1002, "a length is not encoded in the shortest form"):
             return True
         case ProtocolViolation(1002):
-            return theirs == 1009  # a header with two faults: they look at the length first
+            return theirs == 1009  # a header with two faults: the library checks the length first
     return False
 
 
 def heard_by_websockets(stream: bytes) -> list:
-    """Their frames as our messages, and a failure as its code. Characters are left to their caller, so to us."""
+    """Convert their frames to our messages, and a failure to its code. The library leaves the UTF-8 check to its caller."""
     protocol = ServerProtocol(state=State.OPEN, max_size=LIMIT)
     protocol.receive_data(stream)
     received, content, characters = [], None, None
@@ -219,7 +219,7 @@ def kept_by_reader() -> int:
 
 
 def peak_of(call, piece: bytes) -> int:
-    """How much more than before is in use at the worst moment of a call."""
+    """Return the peak increase of the memory in use during a call."""
     before = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
     call(piece)

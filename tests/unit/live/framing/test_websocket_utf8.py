@@ -112,8 +112,8 @@ def test_the_beginning_of_a_character_is_refused_exactly_if_nothing_can_complete
 
 
 def every_character():
-    """One of each 64 characters is enough: the last byte takes all 64 values after any bytes before it. Every pair
-    of ASCII and anything else that may begin a second character is there too."""
+    """One of every 64 characters suffices: the last byte takes all 64 values after any preceding bytes. Every pair of
+    ASCII and any other start of a second character is included too."""
     characters = [chr(point).encode() for point in range(0, 0x110000, 64) if not 0xD800 <= point < 0xE000]
     ascii_characters = [bytes((byte,)) for byte in range(128)]
     two_byte_ones = [bytes(pair) for pair in product(range(0xC2, 0xE0), range(0x80, 0xC0))]

@@ -30,7 +30,7 @@ def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> No
         ({"a": 1}, True, '42["news",{"a":1}]'),
         (None, True, '42["news",null]'),
         ("text", False, '42["news","text"]'),
-        ("text", True, '42["news","text",null]'),  # a text in the last place could be taken for an offset
+        ("text", True, '42["news","text",null]'),  # a string as the last argument could be mistaken for an offset
         (["text"], True, '42["news",["text"]]'),
     ],
 )
