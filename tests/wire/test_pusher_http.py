@@ -30,13 +30,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def python(server: ServerProcess) -> Any:
-    """The package `pusher` of PyPI."""
+    """The package `pusher` from PyPI."""
     return pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
 
 
 @pytest.fixture
 def node(server: ServerProcess) -> Iterator[Any]:
-    """The package `pusher` of npm."""
+    """The package `pusher` from npm."""
     options = {"appId": server.project, "key": server.key, "secret": server.secret}
     options |= {"host": "127.0.0.1", "port": server.port, "useTLS": False}
     process = subprocess.Popen(

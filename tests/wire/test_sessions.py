@@ -218,7 +218,7 @@ def test_cookie_counts_only_from_allowed_origins(
     headers = cookie("of-alice") | {name: value for name, value in packet_headers.items() if value is not None}
     read = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (read.status_code == 200) is may_read
-    may_know = origin == SHOP or (not may_read and origin is not None)  # the response, or the reason for its absence
+    may_know = origin == SHOP or (not may_read and origin is not None)  # the response, or the reason why there is none
     assert read.headers.get("access-control-allow-origin") == (origin if may_know else None)
     assert ("access-control-allow-credentials" in read.headers) is may_know
     changed = httpx.post(f"{server.url}/v1/inbox/read", json={"all": True}, headers=headers)
@@ -455,5 +455,5 @@ def test_anonymous_client_follows_public_topics_where_allowed(
         assert client.get("/v1/inbox").status_code == 401
         assert client.get("/v1/inbox/counts").status_code == 401
         with websocket(public_server, None, token="forged") as refused:
-            assert refused.next()["code"] == 4401  # a client that sends a token is judged by it
+            assert refused.next()["code"] == 4401  # a client that sends a token is authenticated by it alone
     assert unharmed(public_server)

@@ -1,6 +1,5 @@
-"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and further ones.
-
-Pings are answered here, so that no test passes because a ping timeout closed the connection.
+"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and further ones. The tests answer pings,
+so that no test passes because a ping timeout closed the connection.
 """
 
 import base64
