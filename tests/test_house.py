@@ -52,7 +52,7 @@ def test_every_command_is_documented() -> None:
 
 
 def commands(path: str, command: object) -> list[str]:
-    """Every command by its whole name."""
+    """Return every command by its full name."""
     inner = getattr(command, "commands", {})
     return [name for key, one in inner.items() for name in (f"{path} {key}", *commands(f"{path} {key}", one))]
 
@@ -150,7 +150,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def leads(page: Path, link: str) -> bool:
-    """Whether the file of a relative link exists and has that heading. External links are not checked."""
+    """Return True if the file of a relative link exists and has that heading. External links are not checked."""
     if re.match(r"[a-z]+:", link):
         return True
     path, _, anchor = unquote(link).partition("#")
@@ -258,7 +258,7 @@ def test_a_word_has_one_entry_in_the_glossary() -> None:
     assert len(set(words)) == len(words)
 
 
-# Every entry is a name of two modules, with the reason.
+# Every entry is a name defined in two modules, with the reason.
 SHARED_TYPE_NAMES = {
     "Presence": "a schema of the REST API; in `live`, the members of all topics",
     "Result": "a schema of the REST API; in `storage`, what a script returns or raises",

@@ -55,7 +55,7 @@ def test_key_that_waits_adds_no_row(connection):
 
 def test_subclass_of_a_connection_is_one_of_its_driver():
     class AppConnection(sqlite3.Connection):
-        """Of the app's own module."""
+        """Exceptions of the app's own module."""
 
     with closing(sqlite3.connect(":memory:", factory=AppConnection)) as connection:
         connection.executescript(outbox.table_sql("sqlite"))

@@ -1,4 +1,4 @@
-"""The relay of the outbox table keeps the order of the rows through failures, and beside other relays."""
+"""The relay of the outbox table preserves the order of the rows despite failures and other relays."""
 
 import json
 import sqlite3
@@ -56,7 +56,7 @@ class Shop:
         return rows, Relay(rows, self.bell)
 
     def run(self, seconds: float = 0) -> float | None:
-        """Run one round of a relay after so many seconds, and return its wait."""
+        """Run one round of a relay after this many seconds, and return its wait."""
         self.time += timedelta(seconds=seconds)
         rows, relay = self.relay()
         wait = relay.run().wait
@@ -97,7 +97,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_rows_behind_one_that_failed_wait_for_it(shop: Shop, status: int) -> None:
     shop.refused["b"] = status
     shop.write("b", "c")
-    shop.refused["c"] = status  # the server refuses what is behind a row that it could not store
+    shop.refused["c"] = status  # the server refuses rows after one that it could not store
     assert shop.run() == 1
     shop.refused = {}
     shop.write("d")
@@ -151,7 +151,7 @@ def test_rows_that_another_relay_sends_hold_those_behind_them(shop: Shop) -> Non
         waits.append(shop.run())
 
     shop.meanwhile = run_another
-    assert shop.run() == 0  # looks for rows that the other relay did not take
+    assert shop.run() == 0  # checks for rows that the other relay has not taken
     assert (waits, shop.sent) == ([HELD_POLL], ["a"])
     shop.run()
     assert shop.sent == ["a", "b"]
