@@ -111,7 +111,9 @@ def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., P
     expect(page.locator(".row-link:focus")).to_have_attribute("href", re.compile(f"/n{2 * PAGE_ROWS - 6}[?]"))
 
 
-def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[..., Page], owner: Console) -> None:
+def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
     page = open_console("/live?recipient=nell")
     status = page.get_by_role("status").first
     expect(status).to_have_text("Live")

@@ -241,7 +241,7 @@ def test_failed_module_is_loaded_again_and_the_offline_action_is_sent(app, perso
     wait_until(advance_until(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
 
 
-def test_page_reconnects_although_a_module_cannot_be_loaded(app, person, shop):
+def test_page_reconnects_even_if_a_module_cannot_be_loaded(app, person, shop):
     lines = []
 
     def route(socket):

@@ -22,7 +22,7 @@ RECORD = """() => {
 }"""
 
 
-def test_service_worker_shows_a_push_and_ignores_those_of_others(
+def test_service_worker_shows_a_push_and_ignores_pushes_of_others(
     full_chromium: Browser, bellcast_server: ServerProcess
 ) -> None:
     context = full_chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])

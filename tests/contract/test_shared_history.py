@@ -142,7 +142,7 @@ async def test_readers_receive_each_event_once_and_in_order_while_others_publish
     assert seen == list(range(count))
 
 
-async def test_node_that_was_cut_off_fills_the_hole_from_the_log(start: Start) -> None:
+async def test_disconnected_node_fills_the_gap_from_the_log(start: Start) -> None:
     first, second = await start(), await start()
     await first.follow(A, B)
     await second.follow(A, B)
@@ -155,7 +155,7 @@ async def test_node_that_was_cut_off_fills_the_hole_from_the_log(start: Start) -
     assert second.lost == []
 
 
-async def test_hole_that_the_log_no_longer_covers_is_reported_by_stream(start: Start) -> None:
+async def test_gap_that_the_log_no_longer_covers_is_reported_by_stream(start: Start) -> None:
     first, second = await start(None, "a=1m/2", "*=1m"), await start(None, "a=1m/2", "*=1m")
     await first.follow(A, B)
     await second.follow(A, B)

@@ -61,7 +61,7 @@ async def test_setup_code_is_refused_when_wrong_or_expired(store: Store) -> None
     assert not await store.operators.has_owner()
 
 
-async def test_of_concurrent_setups_one_succeeds(store: Store) -> None:
+async def test_only_one_of_concurrent_setups_succeeds(store: Store) -> None:
     codes = [b"a", b"b", b"c"]
     for code in codes:
         await store.operators.add_setup_code(code, NOW + 1, NOW - 1)

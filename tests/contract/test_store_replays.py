@@ -275,7 +275,7 @@ async def test_replay_of_a_killed_worker_continues_and_retries_each_failure_once
     assert (replay.state, replay.examined, replay.retried) == ("done", 5, 5)
 
 
-async def test_cancelled_replay_retries_nothing_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_replay_retries_nothing_further(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_batches, "REPLAY_BATCH_ROWS", 1)
     failed = await add_failed(app, 1, 2)
     id = await start(app, None, failed)

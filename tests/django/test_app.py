@@ -25,7 +25,7 @@ def run(*command):
 # --- models
 
 
-def test_queries_on_an_inbox(shop, relay):
+def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     from django.utils import timezone
 
     from bellcast.contrib.django.models import Notification
@@ -71,7 +71,7 @@ def test_query_that_the_inbox_cannot_answer_is_refused(shop):
             query()
 
 
-def test_preferences_are_no_rows_of_the_outbox(shop):
+def test_preferences_are_not_rows_of_the_outbox(shop):
     from bellcast.contrib.django.models import NotificationPreference
 
     send(shop.nadia)
@@ -226,7 +226,7 @@ def test_admin_needs_the_permission(shop, admin):
 # --- commands
 
 
-def test_commands(shop, configured, unreachable):
+def test_commands_send_and_write_users(shop, configured, unreachable):
     from django.core.management import CommandError
 
     assert run("bellcast_notify", shop.nadia.username, "Now").strip() == shop.nadia.notifications[0].id

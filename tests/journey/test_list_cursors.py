@@ -42,7 +42,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_text_that_is_no_cursor_is_refused(rest: Rest, path: str) -> None:
+async def test_text_that_is_not_a_cursor_is_refused(rest: Rest, path: str) -> None:
     response = await rest.app.get(re.sub(r"\{.*?\}", "x", path), params={"after": "junk"})
     if path in BY_KEY:
         assert response.status_code in (200, 404), response.text

@@ -223,7 +223,7 @@ async def test_sign_in_replaces_the_session_of_the_browser(rest: Rest) -> None:
         *("/consolex", "/console/\r\nset-cookie: a=b", "javascript:alert(1)", "", "/console/" + "x" * 1_000),
     ],
 )
-async def test_return_path_leads_nowhere_but_to_the_console(rest: Rest, path: str) -> None:
+async def test_return_path_leads_only_to_the_console(rest: Rest, path: str) -> None:
     response = await browser(rest).post("/v1/session/oidc", json={"return_path": path})
     assert refused(response, 422, "invalid")
 
@@ -245,7 +245,7 @@ async def test_sign_in_needs_https(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "[x]", "a[b]"])
-async def test_host_that_is_no_address_is_refused(rest: Rest, host: str) -> None:
+async def test_host_that_is_not_an_address_is_refused(rest: Rest, host: str) -> None:
     response = await rest.client.get("/v1/session/oidc/callback", headers={"host": host})
     assert refused(response, 400, "bad_request")
 
@@ -381,7 +381,7 @@ async def test_discovery_document_of_another_issuer_is_refused(
 
 
 @pytest.mark.parametrize("url", ["https://[", "javascript:alert(1)"])
-async def test_authorization_endpoint_that_is_no_url_is_refused(
+async def test_authorization_endpoint_that_is_not_a_url_is_refused(
     rest: Rest, provider: IdentityProvider, url: str
 ) -> None:
     document = provider.discovery | {"authorization_endpoint": url}

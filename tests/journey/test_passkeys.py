@@ -189,7 +189,7 @@ async def test_ceremony_ends_after_five_minutes(rest: Rest) -> None:
     assert fields(response).keys() == {"ceremony"}
 
 
-async def test_ceremony_of_a_creation_is_none_of_a_sign_in(rest: Rest) -> None:
+async def test_ceremony_of_a_creation_is_invalid_for_a_sign_in(rest: Rest) -> None:
     owner = await set_up(rest)
     authenticator, begun = await add(owner), await begin_creation(owner)
     options = {"challenge": begun["options"]["challenge"], "rpId": "bell.test"}

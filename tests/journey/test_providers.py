@@ -204,7 +204,7 @@ async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected
         assert stored.due_at >= sent_at + 7_200_000
 
 
-async def test_messages_over_the_rate_wait_for_times_of_their_own(tmp_path: Path) -> None:
+async def test_messages_over_the_rate_wait_for_separate_times(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
         vendor.default = answer(201, {"sid": "SM1"})
         await put(client, "slow", twilio_url(vendor), rate=0.001)

@@ -65,7 +65,7 @@ async def test_reset_is_requested_once_by_this_page_only(page: httpx.AsyncClient
     assert resets == [True]
 
 
-async def test_ring_is_requested_by_this_page_only_and_names_an_app_that_is_away(page: httpx.AsyncClient) -> None:
+async def test_ring_is_requested_by_this_page_only_and_names_an_unavailable_app(page: httpx.AsyncClient) -> None:
     foreign = await page.post("/api/apps/oriel/ring", headers={"origin": "https://evil.example"})
     assert foreign.status_code == 403
     assert (await page.post("/api/apps/ghost/ring")).status_code == 404

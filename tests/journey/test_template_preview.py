@@ -74,7 +74,7 @@ async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tm
         assert [one["field"] for one in refused["errors"]] == ["data.client"]
 
 
-async def test_template_that_fails_has_a_code_of_its_own(tmp_path: Path) -> None:
+async def test_failing_template_has_its_own_error_code(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await put(client, "/v1/templates/long", {"inbox": {"title": "{{ 'x' * data.size }}"}})
         refusals = [

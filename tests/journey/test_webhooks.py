@@ -366,7 +366,7 @@ def test_every_state_of_a_run_is_a_type() -> None:
     assert {f"run.{state}" for state in get_args(RunStatus)} <= set(webhooks.TYPES)
 
 
-async def test_webhook_that_only_fails_for_five_days_is_switched_off(tmp_path: Path) -> None:
+async def test_webhook_that_only_fails_for_five_days_is_disabled(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
         vendor.answers += [answer(500, {}), answer(200, {}), answer(500, {})]
         vendor.default = answer(500, {})
@@ -389,7 +389,7 @@ async def test_webhook_that_only_fails_for_five_days_is_switched_off(tmp_path: P
         assert len(vendor.requests) == requests
 
 
-async def test_webhook_that_was_switched_off_by_hand_leaves_no_failures(tmp_path: Path) -> None:
+async def test_webhook_that_was_disabled_manually_leaves_no_failures(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
         job = await one.job()
         await one.webhooks.change("", one.id, active=False)

@@ -87,7 +87,7 @@ async def test_late_samples_belong_to_the_interval_before_them() -> None:
     assert recorded.stored == [(NOW, StatsPoint(connections=10, requests=5, queue_age=5))]
 
 
-async def test_timer_that_fires_early_is_no_second_sample() -> None:
+async def test_timer_that_fires_early_adds_no_second_sample() -> None:
     recorded = Recorded()
     await recorded.sample(1, seconds=9.999)
     await recorded.sample(1, seconds=0.001)

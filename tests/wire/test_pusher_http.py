@@ -317,7 +317,7 @@ def test_batch_with_one_invalid_event_is_refused_entirely(server: ServerProcess)
         assert len(client.frames_until_pong()) == 10
 
 
-def test_repeated_channel_receives_once_and_an_unknown_socket_excludes_none(server: ServerProcess) -> None:
+def test_repeated_channel_receives_once_and_an_unknown_socket_id_excludes_no_connection(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-once")
         client.frames_until_pong()

@@ -157,7 +157,7 @@ def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, s
 
 
 @pytest.mark.parametrize("session", ["broken", "nonsense", "nobody"])
-def test_invalid_response_of_the_app_is_an_outage_not_a_refusal(server: ServerProcess, session: str) -> None:
+def test_invalid_response_of_the_app_is_an_outage_and_not_a_refusal(server: ServerProcess, session: str) -> None:
     headers = {**cookie(session), "origin": SHOP}
     response = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (response.status_code, response.json()["code"]) == (503, "unavailable")

@@ -85,7 +85,7 @@ def test_event_stream_resumes_its_topics_by_the_last_event_id_alone(
         assert bell.next()["data"] == 5
 
 
-def test_frames_of_a_kept_event_are_equal_for_all_readers_live_replayed_and_in_rest(
+def test_frames_of_a_stored_event_are_equal_for_live_replayed_and_rest_readers(
     bellcast_server: ServerProcess, http: httpx.Client
 ) -> None:
     name = next(names)

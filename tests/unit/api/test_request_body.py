@@ -93,7 +93,7 @@ class TestBody:
         with pytest.raises(TooLarge):
             await request_body.raw(request(headers=[(b"content-length", length)]), 3)
 
-    async def test_declared_length_that_is_no_ascii_number_is_ignored(self):
+    async def test_declared_length_that_is_not_an_ascii_number_is_ignored(self):
         superscript = request(headers=[(b"content-length", "²".encode("latin-1"))], messages=[part(b"ab")])
         assert await request_body.raw(superscript, 3) == b"ab"
 
@@ -173,7 +173,7 @@ def test_text_null_of_a_filter_is_refused_and_does_not_widen_the_request():
         request_body.query(request(query=b"limit=null"), Filtered)
 
 
-def test_number_is_no_time_of_a_filter():
+def test_number_is_not_a_time_of_a_filter():
     class Filtered(Struct, frozen=True):
         since: Moment | None = None
 

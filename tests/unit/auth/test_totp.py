@@ -24,7 +24,7 @@ def test_code_is_accepted_one_period_early_and_late(periods: int, is_accepted: b
 
 
 @pytest.mark.parametrize("code", ["", "0", "abcdef", "\udcff", "１２３４５６", "0" * 7])
-def test_text_that_is_no_code_is_wrong(code: str) -> None:
+def test_text_that_is_not_a_code_is_wrong(code: str) -> None:
     assert totp.matching_step(RFC_SECRET, code, NOW) is None
 
 
