@@ -254,9 +254,9 @@ async def test_sign_in_of_another_browser_is_refused(rest: Rest, provider: Ident
     """Login CSRF: the attacker's code in the victim's browser, which started no sign-in or a different one."""
     attacker, victim = browser(rest), browser(rest)
     url = await visit(await begin(attacker))
-    assert "not begun in this browser" in reason(await come_back(victim, url), 401)
+    assert "not started in this browser" in reason(await come_back(victim, url), 401)
     await begin(victim)
-    assert "not begun in this browser" in reason(await come_back(victim, url), 401)
+    assert "not started in this browser" in reason(await come_back(victim, url), 401)
     assert "/token" not in provider.requests
     assert await audited(rest) == []
 
@@ -267,7 +267,7 @@ async def test_sign_in_is_used_once_and_for_ten_minutes(rest: Rest, provider: Id
     url = await visit(await begin(client))
     pending = client.cookies[PENDING]
     assert (await come_back(client, url)).status_code == 303
-    assert "not begun in this browser" in reason(await come_back(client, url), 401)
+    assert "not started in this browser" in reason(await come_back(client, url), 401)
     client.cookies.set(PENDING, pending, domain="bell.test", path="/")
     assert "already used" in reason(await come_back(client, url), 401)
     assert provider.requests.count("/token") == 1

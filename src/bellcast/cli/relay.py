@@ -59,7 +59,7 @@ def _send_once(rows: "OutboxRows", bell: "Bellcast") -> None:
         done = Relay(rows, bell).run()
     _print(done)
     if done.failure is not None:
-        raise CommandError(f"rows are still due: {done.failure}", "they are sent by the next run")
+        raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
 
 
 def _connect(database: str) -> "OutboxRows":
