@@ -21,7 +21,7 @@ EPILOG = """\
   bellcast relay postgresql://shop@db/shop
   bellcast relay sqlite:///shop.db --once
 
-[dim]Run it beside an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
+[dim]Run it next to an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
 reason in[/] error[dim].[/]
 """
 app = typer.Typer()
