@@ -7,9 +7,9 @@ INSTALLED := $(VENV)/.installed
 CLIENT := client/node_modules/.installed
 # Client libraries under test. npm writes this file when the installation is complete.
 TESTED := $(patsubst %,%/node_modules/.package-lock.json,$(addprefix tests/wire/,node socketio_node openapi_node) client/test/react18)
-# Django 4.2 with django-notifications-hq, which the importer is tested with, beside the newer Django of the other tests.
+# Django 4.2 with django-notifications-hq, to test the importer. The other tests use a newer Django.
 HQ := $(VENV)/hq/.installed
-# Write .pyc files even if the environment disables them: a server then starts in a third of the time.
+# Write .pyc files even if the environment disables them: a server then starts three times as fast.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test ready check lint types layers audit compiled client format bench package docs pictures lock site system engines clean

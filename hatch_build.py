@@ -20,7 +20,7 @@ class BrowserFilesHook(BuildHookInterface):  # type: ignore[misc]  # hatchling s
     """Maps each file of SOURCES to its path in the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the files to a standard wheel; an editable install finds them through the links."""
+        """Add the files to a standard wheel; an editable install finds them through symbolic links."""
         if version == "editable":
             return
         root = Path(self.root)

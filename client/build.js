@@ -1,4 +1,4 @@
-/** Builds `dist/`, which is served and published: one file per entry, and the files that are loaded on use. */
+/** Builds `dist/`, which is served and published: one file per entry, and the files that are loaded on demand. */
 
 import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -14,15 +14,15 @@ const SRC = new URL('src/', import.meta.url);
 const DIST = new URL('dist/', import.meta.url);
 const LANGUAGES = readdirSync(new URL('bellcast/elements/lang/', SRC)).map((name) => `bellcast/elements/lang/${name}`);
 
-/** Fetched late, or shared by who imports them. */
+/** Modules that are loaded on demand or shared by several entries. */
 const APART = new Set(['bellcast.js', 'bellcast/cache-invalidation.js', 'bellcast/debug.js', 'bellcast/live-topics.js', 'bellcast/push.js', 'bellcast/resilience.js', 'bellcast/tab-coordinator.js', 'bellcast/warnings.js', 'bellcast/transports/http.js', 'bellcast/elements/desktop-notifications.js', 'bellcast/elements/panel.js', 'bellcast/elements/keys-help.js', 'bellcast/elements/row-menu.js', 'bellcast/elements/touch.js', 'bellcast/elements/preferences-form.js', ...LANGUAGES]);
-/** Files of their own, by the path they have under `dist/`: what an entry imports of them, it finds there. */
+/** The files in `dist/`, by path. Entries import the shared ones from there. */
 const ENTRIES = [...APART, 'bellcast-push.js', 'bellcast/session.js', 'bellcast/react.js', 'bellcast/touches.js'];
 
-/** Fixed, so that all files agree; a trailing `_` or `$` keeps them apart from the properties of browsers. */
+/** Fixed, so that all files use the same names; the trailing `_` distinguishes them from browser properties. */
 const SHORT_NAMES = Object.fromEntries(INTERNAL_NAMES.map((name, index) => [name, String.fromCharCode(97 + (index % 26)) + '_'.repeat(Math.ceil((index + 1) / 26))]));
 
-/** Imports of files that stay apart are left as imports, with the way from where the bundle lies. @param {string} entry */
+/** Keep imports of separate files as imports, with paths relative to the bundle. @param {string} entry */
 const apart = (entry) => ({
   name: 'apart',
   /** @param {import('esbuild').PluginBuild} building */
@@ -37,7 +37,7 @@ const apart = (entry) => ({
   },
 });
 
-/** Styles are text to a bundler: their spaces and line ends go here. */
+/** Minify style sheets, which are strings to the bundler. */
 const tight = {
   name: 'tight',
   /** @param {import('esbuild').PluginBuild} building */
@@ -46,13 +46,13 @@ const tight = {
       const text = await readFile(path, 'utf8');
       const [, css = ''] = /CSS = `([^`]*)`/.exec(text) ?? [];
       const { code } = await transform(css, { loader: 'css', minify: true });
-      // What a custom property is given is kept to the letter, though a space behind a colon or a comma says nothing.
+      // esbuild keeps the values of custom properties unchanged, although spaces after colons and commas are insignificant.
       return { contents: text.replace(css, () => code.trim().replace(/(--\w+:|,) /g, '$1')), loader: 'js' };
     });
   },
 };
 
-/** One file, joined, then made small by who is best at it. @param {string} entry */
+/** Bundle one file with esbuild, then minify it with terser, which produces the smaller code. @param {string} entry */
 async function bundle(entry) {
   const { outputFiles: [joined] } = await build({
     entryPoints: [new URL(entry, SRC).pathname],
@@ -75,9 +75,9 @@ async function bundle(entry) {
   return content;
 }
 
-/** As the server sends it: better packed than it has the time for. Browsers take Brotli over HTTPS only. @param {string} entry @param {string} code */
+/** Write the compressed forms that the server sends; it would not have the time to compress so well. Browsers accept Brotli over HTTPS only. @param {string} entry @param {string} code */
 async function pack(entry, code) {
-  const { default: zopfli } = await import('@gfx/zopfli'); // not sooner: it answers every failure, anybody's, with all of its own text
+  const { default: zopfli } = await import('@gfx/zopfli'); // imported here, because it handles every later error of the process by printing its own source
   await writeFile(new URL(`${entry}.gz`, DIST), await promisify(zopfli.gzip)(code, { numiterations: 30 }));
   const params = { [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT, [constants.BROTLI_PARAM_SIZE_HINT]: code.length };
   await writeFile(new URL(`${entry}.br`, DIST), brotliCompressSync(code, { params }));
@@ -91,7 +91,7 @@ await Promise.all(codes.map((code, at) => pack(ENTRIES[at] ?? '', code)));
 execFileSync('npx', ['tsc', '-p', 'tsconfig.types.json'], { cwd: new URL('.', import.meta.url), stdio: 'inherit' });
 await cp(new URL('types/', DIST), DIST, { recursive: true });
 await rm(new URL('types/', DIST), { recursive: true });
-// For servers the sources are the build: readable in stack traces, and small enough for edge runtimes.
+// The client for servers is published unminified: readable in stack traces, and small enough for edge runtimes.
 await cp(new URL('server/', SRC), SERVER, { recursive: true });
 await cp(new URL('server/', DIST), SERVER, { recursive: true });
 await rm(new URL('server/', DIST), { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Builds what the pages of the examples need: those written in React with the package as it is built here, and copies of the
- * stock libraries (MIT) that others show Bellcast with, so that no page loads anything from elsewhere.
+ * Builds the files that the pages of the examples need: the React page with the package as it is built here, and copies of the
+ * stock libraries (MIT) that other examples use, so that no page loads anything from the web.
  */
 
 import { cpSync, existsSync, rmSync } from 'node:fs';
@@ -16,7 +16,7 @@ const LIBRARIES = {
   celebrity_booking: ['socket.io-client/dist/socket.io.min.js', 'socket.io-client/LICENSE'],
 };
 
-/** The page's plain scripts are there already, beside what is made. */
+/** The page's plain scripts already exist next to the built file. */
 const beside = {
   name: 'beside',
   setup({ onResolve }) {
@@ -24,7 +24,7 @@ const beside = {
   },
 };
 
-if (existsSync(SITE)) { // a client that was copied out of its checkout has no examples to build
+if (existsSync(SITE)) { // a copy of the client outside its checkout has no examples to build
   for (const [example, files] of Object.entries(LIBRARIES)) {
     const folder = here(`../examples/${example}/libraries/`);
     rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 /**
- * Bundles the stock libraries (MIT) that the console loads on use into its folder, with their licences, so that no page loads anything
- * from elsewhere.
+ * Bundles the stock libraries (MIT) that the console loads on demand into its folder, with their licences, so that no page loads anything
+ * from the web.
  */
 
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const CONSOLE = here('../src/bellcast/api/console/files/');
 const VENDOR = join(CONSOLE, 'vendor');
 
-/** What the console imports, by the name of its file. */
+/** The imports of the console, by file name. */
 const LIBRARIES = {
   'pusher-js': "export { default } from 'pusher-js';",
   'socket.io-client': "export { io } from 'socket.io-client';",
@@ -31,7 +31,7 @@ function licenceOf(folder) {
   return `${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
 }
 
-if (existsSync(CONSOLE)) { // a client that was copied out of its checkout has no console to build for
+if (existsSync(CONSOLE)) { // a copy of the client outside its checkout has no console to build for
   rmSync(VENDOR, { recursive: true, force: true });
   const { metafile } = await build({
     entryPoints: Object.keys(LIBRARIES).map((name) => ({ in: `vendored:${name}`, out: name })),
@@ -41,7 +41,7 @@ if (existsSync(CONSOLE)) { // a client that was copied out of its checkout has n
     minify: true,
     format: 'esm',
     target: 'es2022',
-    legalComments: 'none', // the licences are in a file of their own
+    legalComments: 'none', // the licences are in a separate file
     metafile: true,
     plugins: [{
       name: 'vendored',

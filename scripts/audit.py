@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pip_audit  # noqa: F401 - run below; when it is not installed that must not pass for an unreachable service
+import pip_audit  # noqa: F401 - run below; a missing package must not look like an unreachable service
 
 ROOT = Path(__file__).parent.parent
 LOCK = "requirements.lock"
@@ -24,7 +24,7 @@ FOLDERS = (
     "tests/wire/openapi_node",
     "benchmarks/peers",
 )
-TIMEOUT = 120  # seconds for one tool; a service that answers takes about 30 for all packages
+TIMEOUT = 120  # seconds for one tool; a reachable service takes about 30 for all packages
 PIP_AUDIT = ("--requirement", LOCK, "--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off")
 
 Json = dict[str, Any]

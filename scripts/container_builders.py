@@ -10,7 +10,7 @@ from pathlib import Path
 
 # A build needs gigabytes, and /tmp may be in memory.
 LARGE_FILES = "/var/tmp"
-PORT = 8787  # of the server in a container with its own network
+PORT = 8787  # the port of the server in a container with its own network
 
 
 class Docker:
@@ -40,7 +40,7 @@ class Docker:
         run(*self.program, "load", "--input", str(archive))
 
     def command(self, tag: str, *arguments: str, port: int, environ: dict[str, str], entrypoint: str = "") -> list[str]:
-        """Return the command that runs a loaded image until it ends, with its server at this port of 127.0.0.1."""
+        """Return the command that runs a loaded image until it exits, with its server on this port of 127.0.0.1."""
         options = ["--rm", f"--publish=127.0.0.1:{port}:{PORT}", *_variables(environ)]
         if entrypoint:
             options.append(f"--entrypoint={entrypoint}")
@@ -76,7 +76,7 @@ class Buildah(Docker):
         run(*self.program, "from", "--name", "loaded", f"docker-archive:{archive}")
 
     def command(self, tag: str, *arguments: str, port: int, environ: dict[str, str], entrypoint: str = "") -> list[str]:
-        """Run it with the network of this machine."""
+        """Run the image with the network of this machine."""
         inspected = subprocess.run([*self.program, "inspect", "loaded"], check=True, capture_output=True)
         configured = json.loads(inspected.stdout)["Docker"]["config"]
         started = [entrypoint] if entrypoint else configured["Entrypoint"]
@@ -110,7 +110,7 @@ def run(*command: str) -> None:
 
 
 def succeeds(*command: str) -> bool:
-    """Return whether a program is installed and the command ends with 0."""
+    """Return True if the program is installed and the command exits with status 0."""
     if shutil.which(command[0]) is None:
         return False
     return subprocess.run(command, check=False, capture_output=True).returncode == 0

@@ -1,6 +1,6 @@
 """Builds the container image of deploy/Dockerfile into an archive.
 
-If its base images cannot be pulled, they are made of Debian packages, with the programs that the Dockerfile needs.
+If its base images cannot be pulled, they are built from Debian packages, with the programs that the Dockerfile needs.
 """
 
 import re
@@ -19,7 +19,7 @@ PACKAGES = {
     "PYTHON_IMAGE": ["python3", "python3-venv", "python-is-python3", "passwd", "ca-certificates"],
     "NODE_IMAGE": ["nodejs"],
 }
-NPM = "npm@10"  # Debian's depends on 400 packages
+NPM = "npm@10"  # Debian's npm depends on 400 packages
 
 
 def tag_of(version: str) -> str:
@@ -48,12 +48,12 @@ def base_options(builder: Docker, work: Path) -> list[str]:
 
 
 def make_base(builder: Docker, work: Path, name: str) -> str:
-    """Build an image of Debian packages. Return its tag."""
+    """Build an image from Debian packages. Return its tag."""
     run(str(ROOT / "scripts" / "install_system.sh"), "mmdebstrap")
     folder = work / name
     folder.mkdir()
     hooks = [
-        # They name addresses of this machine's network.
+        # The files name addresses in this machine's network.
         'rm -rf "$1"/etc/apt/sources.list* "$1"/etc/apt/apt.conf.d/99mmdebstrap "$1"/etc/resolv.conf "$1"/etc/hostname',
         *(npm_hooks(folder) if name == "NODE_IMAGE" else ()),
     ]
@@ -84,7 +84,7 @@ def npm_hooks(folder: Path) -> list[str]:
 
 
 def apt_sources() -> list[str]:
-    """Return the lines of sources.list for this machine's mirrors of Debian, none if it has none."""
+    """Return the lines of sources.list for this machine's Debian mirrors; none if it has no mirrors."""
     fields = "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(CODENAME)"
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"],

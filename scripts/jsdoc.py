@@ -82,7 +82,7 @@ def _tag(name: str, text: str) -> Tag:
 
 
 def closing(text: str) -> int:
-    """Return the place of the bracket that closes the first one."""
+    """Return the index of the bracket that closes the first one."""
     depth = 0
     for at, character in enumerate(text):
         depth += (character in "{[(") - (character in "}])")

@@ -1,8 +1,8 @@
-"""Compare a page, a send and a resume on PostgreSQL among many notifications with the same among a few.
+"""Compare the cost of a page, a send and a resume on PostgreSQL among many notifications with their cost among a few.
 
 `python scripts/large_store.py 50000000` fills a fresh PostgreSQL with so many rows, measures, and saves the result to
-`benchmarks/results`. A row takes about 470 bytes of disk with its indexes. A second small store, measured in the same way,
-tells the noise of the machine."""
+`benchmarks/results`. A row takes about 470 bytes of disk with its indexes. A second small store, measured in the same
+way, shows the noise of the machine."""
 
 import asyncio
 import contextlib
@@ -65,7 +65,7 @@ FROM (
   FROM recipients WHERE id > $2 AND id <= $3
 ) one
 """
-# The indexes and keys of a table, with the statements that make them again. A sort is several times faster than inserts.
+# The indexes and keys of a table, with the statements that recreate them. A sort is several times faster than inserts.
 CONSTRAINTS = """
 SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'p'
 """
@@ -113,7 +113,7 @@ def report(text: str) -> None:
 
 
 def measure(run: Run, rows: int) -> list[Figure]:
-    """Measure the stores alternately, so that changes of the machine's load affect all."""
+    """Measure the stores alternately, so that changes in the machine's load affect all of them."""
     with store(run, "small", SMALL) as small, store(run, "again", SMALL) as again, store(run, "large", rows) as large:
         size = asyncio.run(_query(large.postgres, "SELECT pg_database_size(current_database())"))
         costs: dict[str, Costs] = {name: {} for name in OPERATIONS}

@@ -57,7 +57,7 @@ COMMENT = {
     "data": {"image": IMAGE},
     "action_url": "/galleries/118",
 }
-# How long before the last time of the story, in minutes; the oldest first.
+# Minutes before the end of the story, oldest first.
 STORY: list[tuple[int, dict[str, Any]]] = [
     (57_000, {"title": "Welcome to the studio", "body": "Here is how to connect your calendar.", "icon": "👋"}),
     (4_400, {"title": "Storage is 90 % full", "body": "Older galleries can be archived.", "icon": "🗂️"}),
@@ -79,7 +79,7 @@ READ = 4  # of the story, from its beginning
 
 
 def send(bell: Bellcast, recipients: Sequence[str], content: dict[str, Any], count: int = 1) -> dict[str, list[str]]:
-    """Send the same to each; return the ids by recipient."""
+    """Send the same notification to each recipient; return the ids by recipient."""
     items: Any = [{"to": recipient, **content} for recipient in recipients for _ in range(count)]
     sent: dict[str, list[str]] = {}
     for item, result in zip(items, bell.bulk(items), strict=True):
@@ -102,7 +102,7 @@ def fill(bell: Bellcast, url: str, secret: str, recipients: Sequence[str]) -> No
 
 
 def define_types(url: str, secret: str) -> None:
-    """Define the types that preferences list. E-mails about payments cannot be switched off."""
+    """Define the types that preferences list. E-mails about payments cannot be turned off."""
     headers = {"authorization": f"Bearer {secret}"}
     for key in ("booking", "comment", "contract", "payment"):
         rules = {"required": ["email"]} if key == "payment" else {}
@@ -110,7 +110,7 @@ def define_types(url: str, secret: str) -> None:
 
 
 def advance(url: str, secret: str, minutes: int) -> None:
-    """Move the server's clock."""
+    """Set the server's test clock."""
     if not minutes:
         return
     headers = {"authorization": f"Bearer {secret}"}

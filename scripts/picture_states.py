@@ -19,7 +19,7 @@ class Stage(NamedTuple):
 
 
 class State(NamedTuple):
-    """A picture. `body` is the page's markup, `devices` are those on which the state exists."""
+    """A picture. `body` is the page's markup, `devices` lists the devices on which the state exists."""
 
     name: str
     caption: str
@@ -29,7 +29,7 @@ class State(NamedTuple):
     lang: str = "en"
     css: str = ""
     devices: tuple[Device, ...] = ("desktop", "phone")
-    options: dict[str, Any] = {}  # noqa: RUF012  a default that no state changes, only replaces
+    options: dict[str, Any] = {}  # noqa: RUF012 a default that states replace but never modify
 
 
 STATES: list[State] = []

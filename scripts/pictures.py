@@ -37,8 +37,8 @@ handlers = Handlers()
 async def answer(call):
     return None
 """
-SCALE = 2  # for screens of high density
-QUALITY = 75  # of WebP: text stays sharp, at a sixth of the bytes of PNG
+SCALE = 2  # pixel density of the pictures
+QUALITY = 75  # WebP quality: text stays sharp, at a sixth of the bytes of PNG
 COLUMNS = 6
 THEMES = "themes"
 PRESETS = ("Neutral", "Material", "Bootstrap", "Tailwind, shadcn/ui")
@@ -95,7 +95,7 @@ def main(names: Sequence[str]) -> None:
 
 
 def recipient_of(state: State, device: Device, scheme: str) -> str:
-    """Each picture has its own person, so that they do not change each other's inbox."""
+    """Each picture has its own recipient, so that pictures do not change each other's inbox."""
     return f"{state.name}-{device}-{scheme}"
 
 
@@ -108,7 +108,7 @@ class Studio:
         self._url = url
 
     def picture(self, state: State, device: Device, scheme: Any) -> bytes:
-        """The picture of a state, which is also written."""
+        """Take the picture of a state and write it to a file."""
         person = recipient_of(state, device, scheme)
         touch = {"has_touch": True, "is_mobile": True} if device == "phone" else {}
         with self._browser.new_context(
@@ -138,7 +138,7 @@ class Studio:
     def sheet(
         self, name: str, pictures: list[tuple[str, bytes]], width: int, scheme: str, columns: int = COLUMNS
     ) -> None:
-        """All pictures on one sheet."""
+        """Return all pictures on one sheet."""
         figures = "".join(
             f'<figure><img src="data:image/webp;base64,{base64.b64encode(image).decode()}"><figcaption>{caption}</figcaption></figure>'
             for caption, image in pictures
@@ -219,18 +219,18 @@ def write_gallery() -> None:
 
 
 def answer(body: str, media_type: str, route: Route) -> None:
-    """Answer a request of the page."""
+    """Respond to a request of the page."""
     route.fulfill(body=body, content_type=media_type)
 
 
 def finish_motion(page: Page) -> None:
-    """Wait until only animations without an end run."""
+    """Wait until only endless animations are running."""
     page.wait_for_function("""() => [document, ...[...document.querySelectorAll('*')].flatMap(({ shadowRoot }) => shadowRoot ?? [])]
       .every((root) => root.getAnimations().every((one) => one.effect.getComputedTiming().endTime === Infinity))""")
 
 
 def shot(page: Page, *, full: bool = False, part: str | None = None) -> bytes:
-    """The page as WebP, or a part of it."""
+    """Return the page, or a part of it, as WebP."""
     finish_motion(page)
     page.evaluate("document.fonts.ready.then(() => {})")
     protocol = page.context.new_cdp_session(page)

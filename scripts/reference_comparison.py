@@ -6,7 +6,7 @@ import reference_figures
 
 PAGE = Path(__file__).parent.parent / "docs" / "comparison.md"
 HEAD = "| | Bellcast | peers, same run |\n|---|---|---|\n"
-# A peer of this name is Bellcast itself, with its own protocol.
+# The peer with this name is Bellcast itself, with its own protocol.
 OWN = "native"
 
 

@@ -37,7 +37,7 @@ NAME = re.compile(r"'([a-z-]+)'")
 
 
 def page() -> str:
-    """Return the page: what all elements have, then each."""
+    """Return the page: what all elements share, then each element."""
     sources = {name: read(f"{FOLDER}/{file}") for _, name, file in ELEMENTS}
     comments = {name: before(source, source.index(f"export class {name} ")) for name, source in sources.items()}
     _check(sources, comments)
@@ -70,7 +70,7 @@ def _reflected(sources: dict[str, str]) -> set[str]:
 
 
 def _check(sources: dict[str, str], comments: dict[str, Comment]) -> None:
-    """Raise ValueError if a comment misses an attribute or an event of its class, or names one that it does not have."""
+    """Raise ValueError if a comment omits an attribute or an event of its class, or names one that does not exist."""
     for tag, used in (("attr", _attributes(sources)), ("fires", _events(sources))):
         documented = {one.split()[0] for comment in comments.values() for one in comment.all(tag)}
         if documented != used:

@@ -49,7 +49,7 @@ OTHERS = """
 |---|---|---|
 """
 
-# Meanings of the close reasons that share the code of an error. The others have pages of their own.
+# Meanings of the close reasons that share the code of an error. The others have their own pages.
 MEANINGS = {
     "BAD_REQUEST": "The request is invalid here.",
     "UNAUTHENTICATED": "The credentials are missing or wrong: get a token.",

@@ -15,7 +15,7 @@ Figure = dict[str, Any]
 
 
 class Selection(NamedTuple):
-    """The last whole run, and by benchmark the run that has its newest figures."""
+    """The last complete run, and for each benchmark the run with its newest figures."""
 
     last: Path
     newest: dict[str, Path]
@@ -26,7 +26,7 @@ class Selection(NamedTuple):
         return [one for name, run in self.newest.items() for one in self.results[run]["benchmarks"][name]["figures"]]
 
     def machine(self) -> str:
-        """The machine of the last whole run, in words."""
+        """The machine of the last complete run, in words."""
         machine = self.results[self.last]["machine"]
         return f"{machine['cores']} × {machine['cpu']}, Python {machine['python']}, {machine['disk']}"
 
@@ -59,7 +59,7 @@ def shown(file: Path) -> str:
 
 
 def select(runs: list[Path]) -> Selection:
-    """Select the last complete run, with the figures of benchmarks that were repeated since."""
+    """Select the last complete run, with the figures of benchmarks that have been repeated since."""
     results = {run: json.loads(run.read_bytes()) for run in runs}
     most = max(len(result["benchmarks"]) for result in results.values())
     *_, last = [run for run in runs if len(results[run]["benchmarks"]) == most]

@@ -6,7 +6,7 @@ import reference_figures
 from reference_figures import Figure
 
 PAGE = Path(__file__).parent.parent / "README.md"
-# Texts of the README, with the name of the figure.
+# Texts of the README, each with the name of its figure.
 HEADLINES = {
     "A live event, server CPU per connected client": "fan-out to 10,000 over WebSocket: server CPU per delivery",
     "Memory per idle connection": "memory per idle authenticated WebSocket connection",

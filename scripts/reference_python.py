@@ -58,7 +58,7 @@ def _sections() -> Iterator[str]:
 
 
 def _properties() -> Iterator[tuple[str, type]]:
-    """Yield the properties of a client that group more methods, such as `bell.recipients`, with their classes."""
+    """Yield the properties of a client that group further methods, such as `bell.recipients`, with their classes."""
     for name, value in vars(ServerApi).items():
         if isinstance(value, property):
             yield f"bell.{name}", get_origin(inspect.signature(value.fget).return_annotation)
@@ -108,7 +108,7 @@ def _type(annotation: Any) -> str:
     return text
 
 
-BAR = "\\|"  # within a table's cell
+BAR = "\\|"  # within a table cell
 NAMES = {
     inspect.formatannotation(arguments.Duration): "Duration",
     inspect.formatannotation(arguments.Text): "Text",

@@ -18,7 +18,7 @@ SENDS_PER_DAY = 5
 EVENTS_PER_DAY = 200
 RESUMES_PER_DAY = 24
 ANNOUNCEMENTS_PER_MONTH = 8
-PEAK = 4  # the busiest hour, as a multiple of the mean
+PEAK = 4  # load in the busiest hour, as a multiple of the mean
 DAY, MONTH = 86_400, 30 * 86_400
 
 # The assumed machines. Half of a core's time is left for peaks within a second, for maintenance, and for a lost machine.
@@ -28,9 +28,9 @@ REDIS_CORES = 1  # one thread executes commands
 CORES_PER_MACHINE = 16
 PROCESS_CONNECTIONS = 20_000
 PROCESS_COPIES_BYTES = 1e9
-WAVE_SECONDS = 60.0  # until all clients have reconnected, or have an announcement
+WAVE_SECONDS = 60.0  # seconds until all clients have reconnected, or have received an announcement
 
-# Not in the results: `docs/design/cluster.md` and `bellcast bench fanout`.
+# Not in the results, but in `docs/design/cluster.md` and from `bellcast bench fanout`.
 COPY_BYTES = 112  # a stream, on every other process
 EVENT_BYTES = 180
 HEARTBEAT_SECONDS = 25
@@ -131,7 +131,7 @@ def _units(costs: Costs) -> str:
         return [name, *(f"{number(part)} µs" if part else "–" for part in cost), _bytes(EVENT_BYTES + PACKET_BYTES)]
 
     beat = costs.idle * HEARTBEAT_SECONDS
-    ping = 2 * (len(websocket.PING) + PACKET_BYTES)  # and its pong, which clients mask
+    ping = 2 * (len(websocket.PING) + PACKET_BYTES)  # and its pong, which is masked
     rows = [
         [
             "idle connection, per second",

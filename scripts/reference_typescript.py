@@ -75,13 +75,13 @@ MODULES = (
         "server/index.js",
     ),
 )
-# The classes of the elements have a page of their own.
+# The classes of the elements have their own page.
 ELSEWHERE = {"bellcast": {"Bell", "Inbox", "Preferences", "Toasts"}}
 EXPORTED = re.compile(r"^export (?:class|function|const) (\w+)|^export \{([^}]*)\}", re.MULTILINE)
 DECLARATION = r"^(?:export )?(class|function|const) {name}\b(.*)$"
 MEMBER = re.compile(r"^  (async )?(get )?(\*)?(\[[\w.]+\]|[a-z]\w*)\((.*?)\) \{", re.MULTILINE)
 FIELD = re.compile(r"^ {2,4}(?:this\.)?([a-z]\w*) = (?:new (\w+)\()?", re.MULTILINE)
-# Longer declarations have a parameter per line.
+# Longer declarations have one parameter per line.
 MAX_LINE = 110
 
 

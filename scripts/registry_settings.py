@@ -1,4 +1,5 @@
-"""How pip and npm of this machine reach their registries, as build secrets: steps of the build read them, the image has none."""
+"""This machine's pip and npm settings for their registries, as build secrets: build steps can read them, and the image
+does not contain them."""
 
 import ast
 import os
@@ -8,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Where the Dockerfile's steps find the secret `certificates`.
+# The path at which the Dockerfile's steps find the secret `certificates`.
 CERTIFICATES = "/run/secrets/certificates"
 SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
-# The others name files of this machine or have nothing to do with the network.
+# The other settings name files of this machine or do not concern the network.
 PIP_SETTINGS = re.compile(r"(extra-)?index-url|find-links|trusted-host|proxy|(default-)?timeout|retries")
 NPM_SETTINGS = re.compile(
     r"(.+:)?registry|//.+|replace-registry-host|(https-)?proxy|noproxy|strict-ssl|fetch-.+|_auth.*"
@@ -22,7 +23,7 @@ def build_options(folder: Path) -> list[str]:
     """Write the secrets into a folder. Return the options of `docker build`, which Podman and Buildah share."""
     pip, npm = pip_settings(), npm_settings()
     certificates = trusted_certificates(pip.get("cert"), npm.get("cafile"))
-    # A folder of this machine is not in the build.
+    # A folder of this machine does not exist in the build.
     pip["find-links"] = "\n".join(link for link in pip.get("find-links", "").split() if "://" in link)
     pip = {key: value for key, value in pip.items() if PIP_SETTINGS.fullmatch(key) and value}
     npm = {key: value for key, value in npm.items() if NPM_SETTINGS.fullmatch(key)}
@@ -62,7 +63,7 @@ def npm_settings() -> dict[str, str]:
         if name.lower().startswith("npm_config_"):
             key = name[len("npm_config_") :]
             settings[key if key.startswith("//") else re.sub(r"(?<!^)_", "-", key.lower())] = value
-    # The variables that a value names are not in the build.
+    # The variables that a value names are not set in the build.
     return {key: re.sub(r"\$\{(\w+)\}", lambda m: os.environ.get(m[1], m[0]), settings[key]) for key in settings}
 
 

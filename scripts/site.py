@@ -1,7 +1,7 @@
 """Builds the documentation site: `python scripts/site.py FOLDER` writes it to FOLDER/html, without network access.
 
-The pages are written for the repository: their links lead to files of the repository, and comments before their code blocks have
-options for the tests. FOLDER/pages has copies for the site generator. A link that leads nowhere fails the build."""
+The pages are written for the repository: their links point to files of the repository, and comments before their code
+blocks contain options for the tests. FOLDER/pages has copies for the site generator. A broken link fails the build."""
 
 import os
 import re
@@ -14,22 +14,22 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 CONFIG = DOCS / "zensical.toml"
-# Pages and files outside of docs/ that pages link to.
+# Pages and files outside docs/ that pages link to.
 PROJECT = Path("project")
 FENCE = re.compile(r"(?:^<!-- run:((?: +[\w.=/-]+)*) -->\n)?^```(\w+)$", re.MULTILINE)
 BLOCK = re.compile(r"(?:^<!-- run:[^\n]*\n)?^```.*?^```$", re.MULTILINE | re.DOTALL)
-# A block that only the tests run.
+# A block that only the tests execute.
 HIDDEN = re.compile(r"^<!--\w+(?: +[\w.=/-]+)*\n.*?^-->\n?", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 
 def place(path: Path) -> Path:
-    """The path of a file of the repository within the site's pages."""
+    """Return the path of a repository file within the site's pages."""
     return path.relative_to(DOCS) if path.is_relative_to(DOCS) else PROJECT / path.relative_to(ROOT)
 
 
 class Stage:
-    """Copies pages, and what they link to, into a folder."""
+    """Copies pages, and the files they link to, into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -7,13 +7,13 @@ from pathlib import Path
 from tests import engines
 from tests.servers import ServerProcess
 
-LISTS = ("BELLCAST_ORIGINS",)  # settings to which every app of a server adds
+LISTS = ("BELLCAST_ORIGINS",)  # settings that the apps of a server extend
 _databases = count(1)
 
 
 def app_server(data: Path, environ: Mapping[str, str] | None = None, *, two_workers: bool) -> ServerProcess:
-    """Create a server that is not started. With two workers its database and its Redis, which no other server of the
-    run uses, survive its restarts."""
+    """Create a server that is not started. With two workers, its database and its Redis survive its restarts; no other
+    server of the run uses them."""
     if not two_workers:
         return ServerProcess(data, environ)
     redis = engines.RedisServer()

@@ -1,4 +1,4 @@
-"""An authenticator in software, which signs whatever a test asks for."""
+"""A software authenticator, which signs whatever a test requests."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ USER_PRESENT, USER_VERIFIED, HAS_KEY = 0x01, 0x04, 0x40
 
 
 class Authenticator:
-    """One passkey. `counter` is that of the next signature."""
+    """One passkey. `counter` is the signature counter of the next signature."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())

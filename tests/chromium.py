@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
-# Without a user interface of its own, and half the CPU time of Chromium for the same page.
+# It has no user interface, and takes half of Chromium's CPU time for the same page.
 HEADLESS_SHELL = "/usr/bin/chromium-headless-shell"
 FULL = "/usr/bin/chromium"
 FLAGS = [
@@ -16,7 +16,7 @@ FLAGS = [
     # a local server as an attack.
     "--disable-features=LocalNetworkAccessChecks",
 ]
-expect.set_options(timeout=40_000)  # ms; a step takes a tenth of a second, on a loaded machine up to ten
+expect.set_options(timeout=40_000)  # ms; a step takes 0.1 s, on a loaded machine up to 10 s
 
 
 @contextmanager

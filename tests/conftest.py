@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from tests.servers import ServerProcess
 
 MEMORY_DISK = "/dev/shm"
-REQUIRED_BYTES = 3 * 1024**3  # a run uses a fourth; Linux allots half the memory, a container often 64 MB
+REQUIRED_BYTES = 3 * 1024**3  # a run uses a quarter; Linux allots half of the memory, a container often 64 MB
 CERTIFICATES = "/etc/ssl/certs"
 TESTS = Path(__file__).parent
 # Seconds. The clients' defaults, 5 and 10 s, are too short for a loaded machine that starts a server and three browsers;
@@ -28,8 +28,8 @@ WORKING_FOLDERS = ("contract", "journey", "law")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Measured figures are always recorded, and compared with their bounds on request only: on a busy machine they mean
-    little."""
+    """Measured figures are always recorded, and compared with their limits only on request: on a busy machine they are
+    meaningless."""
     parser.addoption("--measure", action="store_true", help="hold measured figures to their bounds")
     parser.addoption(
         "--two-workers",
@@ -47,10 +47,10 @@ def pytest_configure() -> None:
     settings.load_profile("loaded")
     # A shell starts its background jobs with SIGINT ignored, and the commands under test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A commit waits 3 ms for a good disk, and no test cuts the power.
+    # A commit waits 3 ms for a good disk, and no test cuts the power, so temporary files are in memory.
     if "TMPDIR" not in os.environ and _has_space(MEMORY_DISK):
         os.environ["TMPDIR"], tempfile.tempdir = MEMORY_DISK, MEMORY_DISK
-    # A client reads the whole default bundle, 25 ms, but a directory only on demand.
+    # A client reads the whole default bundle, which takes 25 ms, but reads a directory only on demand.
     os.environ.pop("SSL_CERT_FILE", None)
     os.environ["SSL_CERT_DIR"] = CERTIFICATES
     _raise_client_timeouts()

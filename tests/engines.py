@@ -30,7 +30,7 @@ OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
 _databases = count(1)
 # The state after the migrations: no connections, no rows, and tables without gaps, so that new rows are in insertion
-# order. A connection may still commit until it has ended, so that is awaited. No triggers run: those of the outbox turn
+# order. A connection may commit until it has closed, so its end is awaited. No triggers run: those of the outbox turn
 # emptied notifications into tombstones, which would stay if their table was emptied before.
 EMPTY = f"""
 SET session_replication_role = replica;
@@ -118,7 +118,7 @@ class PostgresServer(Process):
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "max_connections": 200}
         # No test cuts the power; a kill loses nothing that reached the operating system.
         options |= {"fsync": "off", "shared_buffers": "64MB", "max_wal_size": "256MB"}
-        # Shared memory in its folder, which is deleted: a kill would leave the other kind behind, and a container has
+        # Shared memory in its folder, which is deleted: a kill would leak System V memory, of which a container has
         # little.
         options |= {"dynamic_shared_memory_type": "mmap"}
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -209,8 +209,9 @@ class RedisCluster:
 
 
 class FreshPostgresEngine(PostgresEngine):
-    """An engine on an empty database. Creating one with its tables takes 0.1 s, truncating it 0.01 s, so closed engines
-    leave theirs for reuse. One whose plans are compared is new: the statistics of deleted rows stay."""
+    """An engine on an empty database. Creating one with its tables takes 0.1 s, truncating it 0.01 s, so closed
+    engines leave their databases for reuse. An engine whose plans are compared gets a new database, because the
+    statistics of deleted rows remain."""
 
     reusable: ClassVar[list[str]] = []
 

@@ -1,8 +1,8 @@
 """Starts `bellcast` commands by fork from a process that has imported Bellcast, which takes a third of the CPU time of
 `python -m bellcast`. The tests start about a thousand servers.
 
-Each pytest process has one such parent. It imports, serves one request after another, and has no threads. Commands with
-a prefix or another program, and the tests of the command line itself, start Python as users do.
+Each pytest process has one such parent. It imports, serves one request after another, and has no threads. Commands
+with a prefix or another program, and the tests of the command line itself, start Python normally.
 """
 
 import atexit
@@ -147,7 +147,7 @@ def _report(statuses: dict[int, int]) -> None:
 
 
 def _prepare(request: dict, streams: list[int]) -> None:
-    """Set up a forked child as `python -m bellcast` would find itself."""
+    """Give a forked child the state in which `python -m bellcast` would start."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -170,7 +170,7 @@ def _import() -> None:
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), suppress(SystemExit):
         sys.argv = ["bellcast", "--version"]
         main()
-    gc.freeze()  # a collection in a child would copy the pages of all modules
+    gc.freeze()  # a garbage collection in a child would copy the pages of all modules
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real OpenID Connect provider on 127.0.0.1 that signs in anyone, and misbehaves as a test asks."""
+"""A real OpenID Connect provider on 127.0.0.1 that signs in anyone, and misbehaves on request."""
 
 import base64
 import hashlib
@@ -21,13 +21,13 @@ CLIENT_ID, CLIENT_SECRET = "bellcast-console", "a secret & more"
 
 @cache
 def key(name: str) -> rsa.RSAPrivateKey:
-    """Keys take 0.1 s each."""
+    """Generating a key takes 0.1 s."""
     return rsa.generate_private_key(65537, 2048)
 
 
 class IdentityProvider:
-    """Signs in `user` with its claims. `claims` override those of ID tokens; None removes one. `answers` replace the
-    response of a path: a status with a body, or an event that it waits for."""
+    """Signs in `user` with its claims. `claims` override those of ID tokens; None removes a claim. `answers` replace the
+    response of a path: a status with a body, or an event for which the response waits."""
 
     def __init__(self, port: int, now: Callable[[], float]) -> None:
         self.issuer = f"http://127.0.0.1:{port}/realm"
@@ -48,7 +48,7 @@ class IdentityProvider:
         return {"issuer": self.issuer} | {name: f"{self.issuer}/{path}" for name, path in endpoints.items()}
 
     def authorize(self, params: dict[str, str]) -> str:
-        """Return where the browser goes next."""
+        """Return the URL to which the browser is redirected."""
         assert params["response_type"] == "code"
         assert params["client_id"] == CLIENT_ID
         assert params["code_challenge_method"] == "S256"
@@ -133,14 +133,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Tests look at `requests`."""
+        """Log nothing: tests read `requests`."""
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """The client cuts what is too slow or too large."""
+        """The client closes responses that are too slow or too large."""
 
 
 @contextmanager

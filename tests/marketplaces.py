@@ -10,7 +10,7 @@ from tests.sites import Site
 
 
 class Marketplace(Site):
-    """Its server requests the owner of a session cookie from it. `session` is the lifetime of a sign-in in seconds."""
+    """Its server asks the site for the owner of a session cookie. `session` is the lifetime of a sign-in in seconds."""
 
     module = "examples.service_marketplace"
     database = "gable.db"

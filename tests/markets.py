@@ -18,6 +18,6 @@ class Market(Site):
         return ["--libraries", str(installed() / "node_modules")]
 
     def titles(self, person: str) -> list[str]:
-        """The inbox of a person."""
+        """Return the inbox of a person."""
         inbox = httpx.get(f"{self.server.url}/v1/inbox", headers=self.server.as_recipient(person), timeout=60)
         return [one["title"] for one in inbox.json()["notifications"]]

@@ -1,4 +1,4 @@
-"""The memory of a process, for tests of what it may not contain."""
+"""The memory of a process, for tests of what it must not contain."""
 
 from contextlib import suppress
 from pathlib import Path

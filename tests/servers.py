@@ -1,4 +1,4 @@
-"""A real Bellcast process for tests: started on a free port, killed, restarted on the same port, always ended."""
+"""A real Bellcast process for tests: started on a free port, killed, restarted on the same port, and always stopped."""
 
 import atexit
 import os
@@ -25,8 +25,8 @@ from tests.forks import Forked
 PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten
 PORTS = range(20_000, 32_000)  # outside the system's range for outgoing connections
-BLOCK = 400  # ports of a process; tests have far fewer servers at a time
-_rng = random.SystemRandom()  # Hypothesis seeds the default one equally in every process
+BLOCK = 400  # ports per process; tests run far fewer servers at a time
+_rng = random.SystemRandom()  # Hypothesis seeds the default generator equally in every process
 
 
 class ServerProcess:
@@ -50,7 +50,7 @@ class ServerProcess:
         """Start it and wait until it accepts connections."""
         self.data.mkdir(parents=True, exist_ok=True)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("BELLCAST_")}
-        # Tests that share a server do not receive each other's announcements.
+        # So that tests sharing a server do not receive each other's announcements.
         environ |= {"BELLCAST_PROJECT": ":".join(PROJECT), "BELLCAST_NEWCOMERS": "0"} | self.environ
         address = ["--port", str(self.port)] if self.command == "serve" else []
         args = [self.command, *address, "--data", str(self.data), *self.flags]
@@ -78,7 +78,7 @@ class ServerProcess:
 
     @contextmanager
     def killed(self) -> Iterator[None]:
-        """Kill it, and start it again at the end of the block, for the tests that share it."""
+        """Kill it, and restart it at the end of the block for the other tests that share it."""
         self.kill()
         try:
             yield

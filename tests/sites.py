@@ -54,7 +54,7 @@ class Site:
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Run the site only, beside a server of its test."""
+        """Run only the site, next to the test's own server."""
         try:
             self.start()
             yield self

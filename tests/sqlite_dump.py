@@ -8,8 +8,8 @@ from pathlib import Path
 def sqlite_dump(database: Path) -> str:
     """Return all rows as SQL text.
 
-    Its files must not be read directly: the journal or the write-ahead log is deleted
-    when the app closes its last connection.
+    Do not read its files directly: the journal or the write-ahead log is deleted when the app closes its last
+    connection.
     """
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
         return "\n".join(connection.iterdump())

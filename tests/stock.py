@@ -4,11 +4,11 @@ import fcntl
 import subprocess
 from pathlib import Path
 
-INSTALL_TIMEOUT = 240  # seconds; a slow line needs ten
+INSTALL_TIMEOUT = 240  # seconds; a slow network needs ten
 
 
 def installed(folder: Path) -> Path:
-    """Return a folder's `node_modules`, installing it if necessary. A lock lets only one of parallel tests install."""
+    """Return a folder's `node_modules`, installing it if necessary. A lock lets only one of several parallel tests install."""
     libraries = folder / "node_modules"
     with (folder / "package-lock.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -52,7 +52,7 @@ def test_every_command_is_documented() -> None:
 
 
 def commands(path: str, command: object) -> list[str]:
-    """Every command by its whole name."""
+    """Return every command by its full name."""
     inner = getattr(command, "commands", {})
     return [name for key, one in inner.items() for name in (f"{path} {key}", *commands(f"{path} {key}", one))]
 
@@ -69,7 +69,7 @@ def test_every_error_is_documented() -> None:
     assert [error.code for error in errors.every() if f"| `{error.code}` | {error.status} |" not in page] == []
 
 
-def test_every_end_of_a_connection_is_documented() -> None:
+def test_every_close_reason_is_documented() -> None:
     page = read("reference/errors.md")
     ends = [value for value in vars(close_reasons).values() if isinstance(value, close_reasons.CloseReason)]
     assert len(ends) > 10
@@ -137,20 +137,20 @@ def test_scale_tables_are_calculated_from_committed_runs() -> None:
     assert shown == scale.tables(runs), "run: python scripts/reference.py scale"
 
 
-def test_reference_pages_are_all_made() -> None:
+def test_all_reference_pages_are_generated() -> None:
     made = {path for path in reference.PAGES.values() if path.parent == reference.FOLDER}
     assert set(reference.FOLDER.glob("*.md")) == made
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     lost = [link for found in LINK.finditer(text) if not leads(page, link := found[1] or found[2])]
     assert lost == []
 
 
 def leads(page: Path, link: str) -> bool:
-    """Whether the file of a relative link exists and has that heading. External links are not checked."""
+    """Return True if the file of a relative link exists and has that heading. External links are not checked."""
     if re.match(r"[a-z]+:", link):
         return True
     path, _, anchor = unquote(link).partition("#")
@@ -204,7 +204,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert {page for page in listed if not page.startswith("project/")} == pages
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert versions[0] == bellcast.__version__
 
@@ -240,25 +240,25 @@ def words_after(beginning: str) -> list[str]:
     return [word.strip() for word in re.sub(r"\(.*?\)", "", sentence, flags=re.DOTALL).split(",")]
 
 
-def test_no_module_is_a_drawer() -> None:
+def test_no_module_has_a_forbidden_name() -> None:
     drawers = words_after("Names that no module may have")
     assert len(drawers) == 9
     assert sorted(modules() & set(drawers)) == []
 
 
-def test_modules_keep_the_words_of_the_glossary() -> None:
+def test_modules_use_the_words_of_the_glossary() -> None:
     others = {word for word in words_after("Words to avoid") if word.isalpha()}
     assert len(others) > 5
     assert sorted(modules() & (others | {f"{word}s" for word in others})) == []
 
 
-def test_a_word_has_one_entry_in_the_glossary() -> None:
+def test_each_word_has_one_entry_in_the_glossary() -> None:
     words = re.findall(r"^\| \*\*(.+?)\*\* \|", read("glossary.md"), re.MULTILINE)
     assert len(words) > 30
     assert len(set(words)) == len(words)
 
 
-# Every entry is a name of two modules, with the reason.
+# Every entry is a name defined in two modules, with the reason.
 SHARED_TYPE_NAMES = {
     "Presence": "a schema of the REST API; in `live`, the members of all topics",
     "Result": "a schema of the REST API; in `storage`, what a script returns or raises",

@@ -1,4 +1,4 @@
-"""A real HTTP server that replaces a vendor's: it records requests and sends scripted responses or failures."""
+"""A real HTTP server in place of a vendor's: it records requests and sends scripted responses or failures."""
 
 import asyncio
 import json

@@ -38,7 +38,7 @@ PROJECT = Project("42", "public-key", "the secret of the project, forty characte
 
 
 class FakeHttp:
-    """ports.Http with prepared answers; it keeps the requests."""
+    """ports.Http with prepared responses, which records the requests."""
 
     def __init__(self) -> None:
         self.answers: list[Response | Exception] = []
@@ -77,7 +77,7 @@ class WorkflowWorld:
         self.store, self.clock, self.http = store, clock, FakeHttp()
         self.published: list[Event] = []
         self.pace = Scheduler()
-        self.leaves_messages = False  # for their jobs to simulate
+        self.leaves_messages = False  # True: for their jobs to simulate
         broker, ids, config = MemoryBroker(), Ids(), ChannelConfig()
         broker.listen(self.published.append)
         self.runner = JobRunner(store.jobs, clock, ids.new)
@@ -137,7 +137,7 @@ class WorkflowWorld:
         return frozenset(one for one in channels if one != "inbox" and not self.leaves_messages)
 
     async def put(self, key: str, *steps: dict[str, Any], tenant: str = "", **fields: Any) -> None:
-        """Check and write a workflow."""
+        """Validate and store a workflow."""
         value = {**fields, "steps": list(steps)}
         await self.workflows.workflow_catalog.check(tenant, key, value)
         await self.workflows.workflow_catalog.put(tenant, key, value)
@@ -152,12 +152,12 @@ class WorkflowWorld:
         return id
 
     async def settle(self) -> None:
-        """Run the jobs that are due, and those that become due by them."""
+        """Run the due jobs, and those that become due as a result."""
         while await self.runner.run_due():
             pass
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock through everything that falls due."""
+        """Advance the clock, running jobs as they fall due."""
         await self.settle()
         end = self.clock.now() + round(seconds * 1000)
         while (due := await self._next_due()) is not None and due <= end:
@@ -166,7 +166,7 @@ class WorkflowWorld:
         self.clock.advance((end - self.clock.now()) / 1000)
 
     async def execute(self, *jobs: Job) -> list[int | None]:
-        """Execute a page of jobs to its end; return when each is due again. Raises what the handler raises."""
+        """Execute a page of jobs to completion; return the time at which each is due again. Raises what the handler raises."""
         return [await _ended(outcome) for outcome in await self.runner._kinds[jobs[0].kind].handler(jobs)]
 
     async def _next_due(self) -> int | None:

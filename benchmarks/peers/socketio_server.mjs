@@ -1,5 +1,5 @@
-// The peer "socket.io": the server of the authors, set up as their own advice on speed and memory says. POST /publish emits
-// its body to everybody in one room. An emit to a room is encoded and framed once.
+// The peer "socket.io": the authors' own server, configured by their advice on speed and memory. POST /publish emits
+// its body to all clients in one room. An emit to a room is encoded and framed once.
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
 
@@ -23,7 +23,7 @@ const io = new Server(server, {
   perMessageDeflate: false,
 });
 
-// The first request of a session is kept unless it is let go.
+// Release the first request of a session, which the server would retain.
 io.engine.on('connection', (session) => {
   session.request = null;
 });

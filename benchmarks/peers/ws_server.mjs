@@ -1,5 +1,5 @@
 // The peer "ws": the smallest fair broadcast server. POST /publish sends its body to every open WebSocket.
-// A message is framed once and the same bytes are written to every socket, which is the cheapest way the package has.
+// A message is framed once and the same bytes are written to every socket, which is the cheapest way that the package offers.
 import { createServer } from 'node:http';
 import { Sender, WebSocketServer } from 'ws';
 

@@ -71,7 +71,7 @@ for (const [what, getToken, token] of [
 }
 
 for (const [status, expected] of [[401, 401], [403, 403], [404, 503], [500, 503]]) {
-  test(`a response with status ${status} is no token, and is reported as ${expected}`, async () => {
+  test(`a response with status ${status} is not a token, and is reported as ${expected}`, async () => {
     const { api, requests } = createApi(() => ({ unread: 1 }), null, async () => json({ token: 'one' }, { status }));
     await assert.rejects(api.inbox({}), { name: 'Refused', status: expected, code: 'no_token', message: `getToken: HTTP ${status}` });
     assert.equal(requests.length, 0);

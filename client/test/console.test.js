@@ -1,4 +1,4 @@
-/** The console's modules, which are served as they are written: every name in them is defined or imported. */
+/** The console's modules, which are served unbuilt: every name in them is defined or imported. */
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

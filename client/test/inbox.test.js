@@ -54,7 +54,7 @@ test('a snoozed row leaves every view but its own, and wakes first', () => {
   assert.equal(inbox.apply(woken, { type: 'notification', notification: awake, ...counts }).rows.length, 3);
 });
 
-test('a woken row that was not loaded comes in above the loaded ones', () => {
+test('a woken row that was not loaded is inserted above the loaded ones', () => {
   const state = inbox.snapshot(page([notification(9), notification(5)], { next: notification(5).id }));
   const awake = notification(2, { woken_at: '2026-02-03T00:00:00.000Z' });
   assert.deepEqual(numbers(inbox.apply(state, { type: 'notification', notification: awake, ...counts })), [2, 9, 5]);

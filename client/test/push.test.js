@@ -57,7 +57,7 @@ test('disabling deletes the endpoint of this browser only, then ends the subscri
   assert.deepEqual(calls(), [['registration', BASE]]);
 });
 
-test('the subscription stays while the server is away', async () => {
+test('the subscription stays while the server is unavailable', async () => {
   const { api, subscription } = browser();
   await enablePush(api, BASE, {}, GRANTED);
   api.failure = new Error('away');

@@ -21,7 +21,7 @@ test('a new notification is shown and reported once, even if it arrives twice', 
   assert.deepEqual(events.map(({ type, detail }) => [type, detail.id]), [['notification', notification(4).id]]);
 });
 
-test('an action shows before the server responds', async () => {
+test('an action is shown before the server responds', async () => {
   const response = later();
   const { session } = await open({ 'POST read': () => response.promise });
   const acting = session.read(notification(2).id);
@@ -129,7 +129,7 @@ test('a reconnected session resumes without fetching again', async () => {
   assert.deepEqual(env.requests.map(({ url }) => url.pathname), ['/v1/inbox']);
 });
 
-test('a refused token ends the session and says why', async () => {
+test('a refused token ends the session and reports the reason', async () => {
   const { session } = await open({ 'GET inbox': () => ({ status: 401, code: 'unauthenticated' }) });
   const { status, error, loaded } = session.state;
   assert.deepEqual([status, error?.code, loaded], ['closed', 'unauthenticated', false]);
@@ -157,7 +157,7 @@ test('a session can be iterated until it closes', async () => {
   assert.deepEqual(events, [['notification', notification(4).id], ['event', 'lead.assigned']]);
 });
 
-test('a deferred action shows at once and is sent only on commit', async () => {
+test('a deferred action is shown at once and is sent only on commit', async () => {
   const { env, session } = await open();
   const first = session.hold('delete', notification(3).id);
   assert.deepEqual(numbers(session), [2, 1]);

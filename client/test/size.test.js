@@ -12,7 +12,7 @@ const weight = (name) => read(`${name}.gz`).length / 1000;
 
 assert.ok(existsSync(DIST), 'no build found: run npm run build');
 
-test('a page at rest with the bell downloads at most 20 kB', (t) => {
+test('an idle page with the bell downloads at most 20 kB', (t) => {
   const size = weight('bellcast.js') + weight('bellcast/resilience.js');
   t.diagnostic(`${size.toFixed(2)} kB`);
   assert.ok(size <= 20, `${size.toFixed(2)} kB`);

@@ -73,7 +73,7 @@ test('a new tab calls nothing if nothing awaits the return', () => {
   assert.equal(session.calls, 0);
 });
 
-test('a reload is no return, and one after a while is', () => {
+test('a reload is not a return, but one after a while is', () => {
   watch();
   assert.equal(watch().calls, 0);
   hide(14);

@@ -19,7 +19,7 @@ function place(fetch = async () => new Response('ok'), token = async () => 'one'
   return { base, environment: { ...fakeEnvironment(), fetch }, credential: { token } };
 }
 
-test('a session that ends warns why, once', async () => {
+test('an ended session warns once, with the reason', async () => {
   const env = fakeEnvironment(() => ({ status: 401, code: 'unauthenticated', detail: 'The token was signed by another project.' }));
   const session = new Session({ server: `https://bell-${++pages}.example`, token: 'one', environment: env });
   for (let turn = 0; turn < 2; turn++) {
@@ -71,7 +71,7 @@ test('another problem is another warning', async () => {
 });
 
 for (const status of [429, 502, 503, 504]) {
-  test(`a temporary ${status} is no warning`, async () => {
+  test(`a temporary ${status} causes no warning`, async () => {
     await warn(place(), new Refused(status, { code: 'unavailable' }));
     assert.deepEqual(texts(), []);
   });
@@ -97,7 +97,7 @@ test('a failing getToken is not reported as a server problem', async () => {
   assert.deepEqual(texts(), ['Bellcast: getToken failed: no app']);
 });
 
-test('being offline is no warning', async () => {
+test('being offline causes no warning', async () => {
   const here = place();
   here.environment.online = () => false;
   await warn(here, new TypeError('Failed to fetch'));

@@ -1,6 +1,6 @@
 """Users with hashed passwords, and their sessions, in the app's database.
 
-The cookie has a random secret, and the table its digest: a copy of the file does not contain valid cookies."""
+The cookie contains a random secret, the table only its digest: a copy of the file contains no valid cookies."""
 
 import hashlib
 import hmac
@@ -67,7 +67,7 @@ class Accounts:
             connection.executemany("INSERT INTO users VALUES (?, ?)", [(key, hashed) for key in new])
 
     def with_password(self, user_name: str, password: str) -> Person | None:
-        """Return the user if the password is right."""
+        """Return the user if the password is correct."""
         row = self._database.row("SELECT password_hash FROM users WHERE key = ?", user_name)
         # An unknown user name takes as long as a wrong password.
         stored = row["password_hash"] if row else hash_password("")

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 
 class Options(NamedTuple):
-    """`given` also has the options that the app adds."""
+    """`given` also contains the options that the app adds."""
 
     bellcast: str
     project: tuple[str, str, str]

@@ -1,7 +1,7 @@
 """The app's data in one SQLite file, with the outbox of its notifications.
 
-A change and its notifications commit in one transaction. The outbox thread sends them, each once, also after an outage of Bellcast
-or a restart of the app."""
+A change and its notifications commit in one transaction. The outbox thread sends each of them once, even after an
+outage of Bellcast or a restart of the app."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -88,7 +88,7 @@ class Outbox:
         self._thread = RelayThread(self._run)
 
     def stop(self) -> None:
-        """End after the current round. Rows that were not sent stay in the file."""
+        """Stop after the current round. Unsent rows stay in the file."""
         if self._thread is not None:
             self._thread.stop(STOP_TIMEOUT)
 

@@ -122,7 +122,7 @@ class Ledger:
             return celebrity
 
     def alert(self, admin: Person, message: str, request_id: str) -> None:
-        """Notify everyone of the agency and all clients."""
+        """Notify everyone in the agency and all clients."""
         with self._database.transaction() as connection:
             _log(connection, admin, "alert", message)
             data = {"title": message, "body": f"From {admin.name}", "priority": "high", "level": "warning"}

@@ -16,7 +16,7 @@ from . import portraits
 from .people import CAST, TENANT
 
 HERE = Path(__file__).parent
-# Each e-mail is read with its content.
+# Each e-mail is fetched with its content.
 MOST_MESSAGES = 20
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 

@@ -45,7 +45,7 @@ def create_app(
     key: str,
     libraries: Path = LIBRARIES,
 ) -> Starlette:
-    """Create the site; its database is `leadwell.db` in the folder. A new one gets the Pusher credentials given here."""
+    """Create the site; its database is `leadwell.db` in the folder. A new database gets the given Pusher credentials."""
     bell = Bellcast(bellcast_url, secret)
     database = Database(data / "leadwell.db", accounts.SCHEMA + leads_table.SCHEMA + settings.SCHEMA)
     with database.transaction() as connection:
@@ -243,7 +243,7 @@ async def _refused(request: Request, refusal: Exception) -> Response:
 
 
 async def _not_signed_in(request: Request, error: Exception) -> Response:
-    """Redirect pages to the login page; requests of scripts get 401."""
+    """Redirect pages to the login page; requests from scripts get 401."""
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         return await not_signed_in(request, error)
     return JSONResponse({"message": "Please sign in."}, 401)

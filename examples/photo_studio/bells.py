@@ -124,6 +124,6 @@ async def _send(bell: Bell, message: Message) -> Response:
 
 
 def _shown(notification: Notification) -> dict[str, Any]:
-    """Return Bellcast's JSON with the `isRead` flag that the older page uses, without the fields of servers."""
+    """Return Bellcast's JSON with the `isRead` flag that the older page uses, without the fields meant for servers."""
     fields = {name: value for name, value in msgspec.to_builtins(notification).items() if name not in SERVER_FIELDS}
     return {**fields, "isRead": notification.read_at is not None}

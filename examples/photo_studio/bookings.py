@@ -115,7 +115,7 @@ class Diary:
         return booking if booking and booking.concerns(person) else None
 
     def requested(self, request_id: str) -> Booking | None:
-        """Return the booking that this form made."""
+        """Return the booking that this form created."""
         row = self._connection.execute(f"{SELECT} WHERE request_id = ?", [request_id]).fetchone()
         return _booking(row) if row else None
 

@@ -1,4 +1,4 @@
-"""Dependencies of the endpoints: the database, the signed-in person, the booking in the path, the person’s token of Bellcast."""
+"""Dependencies of the endpoints: the database, the signed-in person, the booking in the path, the person's Bellcast token."""
 
 from sqlite3 import Connection
 from typing import Annotated, Any

@@ -19,7 +19,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Service:
-    """A service of a provider. Its name and description are texts of each language."""
+    """A service of a provider. Its name and description are texts in every language."""
 
     key: str
     provider: Person
@@ -132,7 +132,7 @@ class Bookings:
         return booking if booking and booking.concerns(person) else None
 
     def requested(self, request_id: str) -> Booking | None:
-        """Return the booking that this form made."""
+        """Return the booking that this form created."""
         row = self._connection.execute("SELECT * FROM bookings WHERE request_id = ?", [request_id]).fetchone()
         return self._read(row) if row else None
 

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS rings (  -- messages that may have to be notified
 );
 """
 
-# Devices per person that new messages are encrypted for; beyond it the oldest cannot read new messages.
+# Devices per person for which new messages are encrypted; older devices cannot read new messages.
 MOST_DEVICES = 12
 # Keys of signed-out devices are still needed to verify their messages; the oldest beyond this number are deleted.
 MOST_KEYS = 200

@@ -1,8 +1,8 @@
 """The site's languages: their texts, dates and money, and the language of each person.
 
-A text is in `static/texts/{language}.json` under its key, for the server and the scripts. One with a `count` has a form for
-each plural category of its language in CLDR. A person's language is the one they chose, or that of the browser of their first
-sign-in."""
+A text is in `static/texts/{language}.json` under its key, for the server and the scripts. A text with a `count` has a
+form for each CLDR plural category of its language. A person's language is the one they chose, or that of the browser
+in which they first signed in."""
 
 import re
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class Language:
         return numbers.format_decimal(Decimal(value), "0.0", locale=self._locale)
 
     def date(self, moment: datetime, pattern: str = "date.when") -> str:
-        """Return a time in the form of the text `pattern`, which is one of CLDR."""
+        """Format a time by the CLDR pattern in the text `pattern`."""
         return dates.format_datetime(moment, self.text(pattern), tzinfo=moment.tzinfo, locale=self._locale)
 
 
@@ -124,7 +124,7 @@ async def choose_language(request: Request) -> Response:
 
 
 class Locales:
-    """Writes the languages of the people to their recipient records, which have English at the start of the process."""
+    """Writes the languages of the people to their recipient records, which contain English when the process starts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -142,7 +142,7 @@ def _store(connection: Connection, person: Person, language: Language) -> None:
 
 
 def _cookie(request: HTTPConnection) -> str:
-    """Return the name of the cookie, which differs for each person of the page with two side by side."""
+    """Return the name of the cookie, which differs for each person on the side-by-side page."""
     root: str = request.scope["root_path"]
     return "gable_language" + root.replace("/", "_")
 

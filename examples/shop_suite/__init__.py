@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-# Settings that the server needs: none but the origin of the pages, which every demo app needs.
+# The server needs no settings except the origin of the pages, which every demo app needs.
 SERVER_SETTINGS: dict[str, str] = {}
 # The demo passes a folder for the database.
 KEEPS_DATA = True

@@ -1,4 +1,4 @@
-"""The start page of `bellcast demo`: a live bell of each of the five apps, buttons that ring them, the e-mails that the apps sent,
+"""The start page of `bellcast demo`: a live bell for each of the five apps, buttons that ring them, the e-mails that the apps sent,
 and Reset.
 
 `bellcast demo` passes the URLs of the apps and the function for Reset; the page stores nothing."""
@@ -25,7 +25,7 @@ from .tiles import Tile
 from .visitors import AppFailed
 
 HERE = Path(__file__).parent
-# E-mails shown of each tenant.
+# The number of e-mails shown for each tenant.
 MOST_EMAILS = 10
 # The stock clients of two apps, which these apps serve.
 LIBRARIES = {

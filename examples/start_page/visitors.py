@@ -1,4 +1,4 @@
-"""People of the apps whom the start page represents: each signs in with the password, as in a browser."""
+"""Users of the apps on whose behalf the start page acts: each signs in with the password, as in a browser."""
 
 import re
 from typing import Any
@@ -13,11 +13,11 @@ HIDDEN_FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
 
 
 class AppFailed(Exception):
-    """An app did not accept a request of the start page."""
+    """An app refused a request of the start page."""
 
 
 class Visitor:
-    """A signed-in person of an app. The sign-in is repeated after the session has ended."""
+    """A signed-in person of an app. It signs in again after the session has ended."""
 
     def __init__(self, url: str, person: str, *, has_forms: bool) -> None:
         self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT)

@@ -67,7 +67,7 @@ def open_shop(chromium: Browser) -> Iterator[Callable[..., Shop]]:
 
     yield open_shop
     for context in contexts:
-        context.unroute_all(behavior="ignoreErrors")  # a handler in progress fails when its page closes
+        context.unroute_all(behavior="ignoreErrors")  # a running handler fails when its page closes
         context.close()
     assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
 
@@ -94,7 +94,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def owner(console: Console, chromium: Browser) -> Console:
-    """The console after set-up in the browser, with hostile texts in every field."""
+    """The console after its setup in the browser, with hostile texts in every field."""
     create_owner(console, chromium)
     add_hostile_texts(console)
     return console
@@ -102,7 +102,7 @@ def owner(console: Console, chromium: Browser) -> Console:
 
 @pytest.fixture
 def open_console(chromium: Browser, owner: Console) -> Iterator[Callable[..., Page]]:
-    """Opens pages as the owner. No page may log an error, open a dialog of the browser, or break its policy."""
+    """Opens pages as the owner. No page may log an error, open a browser dialog, or violate its policy."""
     contexts, complaints = [], []
 
     def open_page(path: str = "/", *, state: Any = None, viewport: dict[str, int] = WIDE, **options: Any) -> Page:

@@ -1,4 +1,4 @@
-"""A console in Chromium: set-up, and what its tests share."""
+"""A console in Chromium: its setup, and the shared parts of its tests."""
 
 import time
 from collections.abc import Iterator
@@ -46,12 +46,12 @@ PAGES = {
 
 
 class Console:
-    """A server with a console, and what its tests share."""
+    """A server with a console, for the tests of the console."""
 
     def __init__(self, server: ServerProcess, setup_code: str) -> None:
         self.server = server
         self.setup_code = setup_code
-        self.state: Any = None  # of the owner's browser after set-up
+        self.state: Any = None  # cookies of the owner's browser after the setup
         self.notification = self.message = self.run = ""
 
     def send(self, method: str, path: str, body: Any = None) -> Any:
@@ -129,7 +129,7 @@ def run_state(console: Console) -> str:
 
 
 def wait_loaded(page: Page) -> None:
-    expect(page.locator("h1")).to_be_visible()  # nothing is busy before the page is drawn
+    expect(page.locator("h1")).to_be_visible()  # nothing is busy before the page is rendered
     expect(page.locator("[aria-busy], .skeleton")).to_have_count(0)
 
 

@@ -133,7 +133,7 @@ def test_ended_session_withdraws_the_offer_to_undo(app, person, open_page):
     bell(page, 1).click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("e")
-    page.get_by_role("button", name="Undo").hover()  # keeps the offer
+    page.get_by_role("button", name="Undo").hover()  # keeps offering it
     app.revoke(person)
     expect(page.get_by_text("Sign in again to see your notifications.")).to_be_visible()
     expect(page.get_by_role("button", name="Undo")).to_have_count(0)
@@ -203,7 +203,7 @@ def test_page_with_the_documented_rule_never_shifts(app, person, shop):
     )
     held = []
 
-    def hold(route):  # Playwright does not take a method of a list
+    def hold(route):  # Playwright does not accept a bound method of a list
         held.append(route)
 
     shop.context.route("**/bellcast.js", hold)

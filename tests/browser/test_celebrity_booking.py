@@ -71,9 +71,7 @@ def test_booking_request_reaches_the_agency_and_its_confirmation_the_client(page
     expect(noah.get_by_text("A wedding")).to_have_count(0)
 
     bell(iris).click()
-    iris.get_by_role("dialog").get_by_text(
-        "15 June 2090: confirmed"
-    ).click()  # not the text of the screen reader's status
+    iris.get_by_role("dialog").get_by_text("15 June 2090: confirmed").click()  # not the status text for screen readers
     # The link opens the client's page in its pane.
     expect(iris.get_by_role("heading", name="Who would you like at your party?")).to_be_visible()
     pane = page.frame("iris")  # it may have shown the same heading before

@@ -1,4 +1,4 @@
-"""Every page of the console on a new server: what will be there, and how to get the first one."""
+"""Every page of the console on a new server explains what it will show and how to create the first entry."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ TABLES_WITHOUT_ROWS = """
 
 @pytest.fixture(scope="module")
 def owner(console: Console, chromium: Browser) -> Console:
-    """The console of a new server: it has an owner and nothing else."""
+    """The console of a new server, which has only an owner."""
     create_owner(console, chromium)
     return console
 

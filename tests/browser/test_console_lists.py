@@ -1,4 +1,4 @@
-"""Long lists of the console: the document stays small, and nothing moves while it is read."""
+"""Long lists of the console: the document stays small, and rows do not move while the user reads them."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -111,7 +111,9 @@ def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., P
     expect(page.locator(".row-link:focus")).to_have_attribute("href", re.compile(f"/n{2 * PAGE_ROWS - 6}[?]"))
 
 
-def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[..., Page], owner: Console) -> None:
+def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
     page = open_console("/live?recipient=nell")
     status = page.get_by_role("status").first
     expect(status).to_have_text("Live")
@@ -123,7 +125,7 @@ def test_live_feed_is_bounded_and_stays_while_it_is_read(open_console: Callable[
         page.evaluate("scrollTo(0, 2000)")
         expect(status).to_have_text("Paused, 0 new")
         before = page.evaluate("[scrollY, document.querySelector('.feed').offsetHeight]")
-        page.wait_for_timeout(1_000)  # in one second, a watcher gets 200 events at most
+        page.wait_for_timeout(1_000)  # a watcher receives at most 200 events a second
         for body in notify[150:]:
             client.post("/v1/notifications", json=body)
         expect(status).to_have_text("Paused, 150 new")
@@ -325,6 +327,6 @@ def test_rows_with_buttons_have_two_lines_on_a_phone(open_console: Callable[...,
         (_, top, _, height), title_box, button_box = [tuple((box or {}).values()) for box in boxes]
         assert button_box[3] >= 44, path
         assert height < 90, path
-        # The button is beside the title, and the other values below them.
+        # The button is next to the title, and the other values are below both.
         assert button_box[1] < title_box[1] + title_box[3] < button_box[1] + button_box[3], path
         assert top <= button_box[1], path

@@ -90,7 +90,7 @@ def test_created_key_is_shown_once_and_revoked_after_a_second_click(
     page.get_by_role("button", name="Create key").click()
     key = page.locator(".panel code").inner_text()
     assert httpx.get(f"{owner.server.url}/v1/keys", headers={"authorization": f"Bearer {key}"}).status_code == 403
-    expect(page.get_by_role("button", name="Revoke shop")).to_be_visible()  # in the list, beside the key
+    expect(page.get_by_role("button", name="Revoke shop")).to_be_visible()  # in the list, next to the key
     expect(page.locator(".panel code")).to_have_text(key)
     page.reload()
     revoke = page.get_by_role("button", name="Revoke shop")

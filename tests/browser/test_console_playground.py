@@ -15,7 +15,7 @@ from tests.browser.test_everyone import violations
 
 CLIENT = Path(__file__).parents[2] / "client"
 LIBRARIES = ("pusher-js", "socket.io-client")
-# Each reads the code from standard input. Node finds `bellcast/server` from the folder of its package.
+# Each interpreter reads the code from standard input. Node finds `bellcast/server` from the folder of its package.
 PROGRAMS = {"curl": ["sh", "-e"], "Python": [sys.executable], "Node": ["node", "--input-type=module"], "PHP": ["php"]}
 SITE = "http://localhost:5999"  # the app's own origin
 TEXT = 'it\'s "quoted" \\ $HOME `id` <b>'
@@ -50,7 +50,7 @@ def test_playground_shows_a_notification_and_an_event_in_the_stock_clients_of_al
     expect(panes.filter(has_text="EventSource").locator("pre").first).to_contain_text('"lead": 7')
     assert violations(page) == []
     assert page.locator("img").count() == 0
-    page.get_by_role("button", name="Connect").click()  # the first connections end, silently
+    page.get_by_role("button", name="Connect").click()  # the first connections close without a message
     expect(panes.get_by_text("✓ connected")).to_have_count(4)
 
 

@@ -47,11 +47,11 @@ def connected(owner: Console, recipient: str) -> Iterator[None]:
         yield
 
 
-def test_is_it_working(operator: Operator) -> None:
+def test_overview_shows_that_the_server_works(operator: Operator) -> None:
     expect(operator.page.get_by_text("✓ ready")).to_be_visible()
 
 
-def test_why_did_alice_not_get_it(operator: Operator, owner: Console) -> None:
+def test_notification_page_explains_why_alice_did_not_get_it(operator: Operator, owner: Console) -> None:
     owner.send("PUT", "/v1/recipients/alice", {"email": "alice@example.com"})
     owner.send("PATCH", "/v1/recipients/alice/preferences", {"muted": {"*": True}})
     owner.send("POST", "/v1/notifications", {"to": "alice", "title": "For Alice", "channels": ["inbox", "email"]})
@@ -62,7 +62,7 @@ def test_why_did_alice_not_get_it(operator: Operator, owner: Console) -> None:
     expect(operator.page.locator("#main")).to_contain_text(re.compile("muted", re.IGNORECASE))
 
 
-def test_what_did_the_app_just_send_and_what_was_refused(operator: Operator, owner: Console) -> None:
+def test_live_page_shows_what_the_app_sent_and_what_was_refused(operator: Operator, owner: Console) -> None:
     owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Sent", "type": "just.sent"})
     httpx.post(f"{owner.server.url}/v1/notifications", headers=owner.server.as_app(), json={"to": "a", "titel": "x"})
     operator.open("Live")
@@ -71,7 +71,7 @@ def test_what_did_the_app_just_send_and_what_was_refused(operator: Operator, own
     expect(operator.page.locator(".details")).to_contain_text("did you mean")
 
 
-def test_why_does_this_page_not_connect(operator: Operator, owner: Console) -> None:
+def test_live_page_explains_why_a_page_does_not_connect(operator: Operator, owner: Console) -> None:
     httpx.get(f"{owner.server.url}/v1/stream", params={"token": "wrong"})
     operator.open("Live")
     operator.row("GET /v1/stream 401")
@@ -79,7 +79,7 @@ def test_why_does_this_page_not_connect(operator: Operator, owner: Console) -> N
     assert "/bellcast/check.js" in httpx.get(f"{owner.server.url}/check", headers={"accept": "text/html"}).text
 
 
-def test_who_is_connected_or_was_just_cut(operator: Operator, owner: Console) -> None:
+def test_connections_page_lists_open_and_closed_connections(operator: Operator, owner: Console) -> None:
     with connected(owner, "present"):
         operator.open("Connections")
         expect(operator.page.get_by_role("link", name="present", exact=True)).to_be_visible()
@@ -87,14 +87,14 @@ def test_who_is_connected_or_was_just_cut(operator: Operator, owner: Console) ->
     expect(operator.page.get_by_role("row").filter(has_text="present").first).to_contain_text("(10")
 
 
-def test_what_happened_to_this_notification(operator: Operator, owner: Console) -> None:
+def test_timeline_shows_what_happened_to_a_notification(operator: Operator, owner: Console) -> None:
     owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Followed", "channels": ["inbox", "email"]})
     operator.open("Notifications")
     operator.row("Followed")
     expect(operator.page.locator(".timeline").first).to_contain_text("created")
 
 
-def test_what_failed_is_replayed(operator: Operator, owner: Console) -> None:
+def test_failures_page_replays_a_failed_run(operator: Operator, owner: Console) -> None:
     step = {"key": "mail", "type": "email", "subject": "Hi {{ data.name }}", "text": "Hello"}
     owner.send("PUT", "/v1/workflows/failing", {"type": "failing", "steps": [step]})
     owner.send("POST", "/v1/workflows/failing/trigger", {"to": "evil", "data": {}})
@@ -109,18 +109,18 @@ def test_what_failed_is_replayed(operator: Operator, owner: Console) -> None:
     expect(operator.page.get_by_text("1 failure retried")).to_be_visible()
 
 
-def test_how_does_the_mail_look(operator: Operator) -> None:
+def test_mail_page_shows_an_email(operator: Operator) -> None:
     operator.open("Mail")
     operator.click(operator.page.locator(".row-link").first)
     expect(operator.page.locator("iframe[title='E-mail']")).to_be_visible()
 
 
-def test_are_smtp_and_pusher_set_up_right(operator: Operator) -> None:
+def test_settings_page_tests_smtp_and_pusher(operator: Operator) -> None:
     operator.open("Providers")
     expect(operator.page.get_by_role("button", name="Test these values")).to_be_visible()
     operator.open("Settings")
     operator.click(operator.page.get_by_role("button", name="Test connection"))
-    # Another test may have used the server's one test in six seconds.
+    # Another test may have used the one connection test that the server allows in six seconds.
     outcome = operator.page.get_by_text("Pusher connected").or_(
         operator.page.get_by_text("A test may run every 6 seconds.")
     )

@@ -102,7 +102,7 @@ def test_selected_range_of_a_chart_opens_what_happened(open_console: Callable[..
     expect(page).to_have_url(re.compile(r"from=.*type=mistake"))
     page.get_by_role("link", name="Show all times").click()
     expect(page).to_have_url(re.compile(r"/notifications\?[^f]*type=mistake[^f]*$"))
-    # The same with the keyboard: the last interval and the two before.
+    # The same with the keyboard: the last interval and the two before it.
     page.goto("/console/?range=24h")
     page.get_by_role("img", name="Refusals:").focus()
     for _ in range(2):
@@ -178,7 +178,7 @@ def test_refused_origin_is_allowed_from_the_live_page(open_console: Callable[...
     try:
         page = open_console("/live?kind=refused&text=inbox")
         expect(page.get_by_role("status").first).to_have_text("Live")
-        # Of a client that is no browser: both would be allowed.
+        # From a client that is not a browser: both would be allowed.
         assert status(f"{shop},https://evil.example.com") == 403
         page.get_by_role("button", name="GET /v1/inbox 403").first.click()
         expect(page.locator(".details").first).to_contain_text("evil.example.com")

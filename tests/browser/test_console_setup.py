@@ -1,4 +1,4 @@
-"""The console's page Setup in Chromium: the checklist of seed 001 line by line, with two dashboards over pusher-js."""
+"""The console's page Setup in Chromium: the checklist of docs/seeds.md (001) line by line, with two dashboards over pusher-js."""
 
 import json
 import re
@@ -29,7 +29,7 @@ for (const name of ['lead.assigned', 'lead.status.updated']) pusher.subscribe(ch
 
 
 class LeadApp:
-    """A lead app as seed 001 describes it: it fires two events at the dashboards of the admins and of one provider."""
+    """The lead app of docs/seeds.md (001): it sends two events to the dashboards of the admins and of one provider."""
 
     def __init__(self, server: ServerProcess, browser: Browser) -> None:
         self.leads: list[str] = []
@@ -86,7 +86,7 @@ def app(server: ServerProcess, chromium: Browser) -> Iterator[LeadApp]:
 
 @pytest.fixture
 def page(chromium: Browser, server: ServerProcess) -> Iterator[Page]:
-    """The console of the first owner, after the set-up by the printed link."""
+    """The console of the first owner, after the setup through the printed link."""
     context = chromium.new_context(base_url=server.url, viewport=WIDE)
     context.set_default_timeout(40_000)
     page = context.new_page()
@@ -162,10 +162,10 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
     # 9: the dashboards fetched their leads again by themselves
     for dashboard in (admin, provider):
         expect(dashboard.locator("li")).to_have_text(["Ada", "Grace", "Grace won"])
-    page.get_by_label("Only you can see this").click()  # it leaves with its tick
+    page.get_by_label("Only you can see this").click()  # the checkbox disappears once it is ticked
     expect_line(page, "Dashboards auto-refresh on events", "done", "Ticked by you.")
     expect(page.get_by_text("9 of 9 done")).to_be_visible()
-    # The first steps tick themselves too.
+    # The first steps are checked automatically too.
     sent = httpx.post(f"{server.url}/v1/notifications", headers=server.as_app(), json={"to": "ruth", "title": "Hello"})
     notification = sent.json()["notifications"][0]["id"]
     marked = httpx.post(
@@ -176,7 +176,7 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
     expect_line(page, "A recipient read a notification", "done", "ruth read “Hello”.")
     expect(page.get_by_text("3 of 3 done")).to_be_visible()
     assert violations(page) == []
-    # What the server keeps in memory only stays ticked after a reload, until Start over.
+    # Steps that the server keeps only in memory stay checked after a reload, until Start over.
     page.reload()
     expect(page.get_by_text("9 of 9 done")).to_be_visible()
     page.get_by_role("button", name="Start over").click()

@@ -156,7 +156,7 @@ def test_operator_adds_a_passkey_signs_in_with_it_and_deletes_it(on_localhost: P
     expect(page.get_by_text("This device already has a passkey here.")).to_be_visible()
 
     page.get_by_role("button", name="Sign out").click()
-    password_sign_in(page)  # is not enough any longer
+    password_sign_in(page)  # no longer sufficient
     expect(page.get_by_label("Code")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Sign in with a passkey").click()

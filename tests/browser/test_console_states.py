@@ -1,4 +1,4 @@
-"""Pages of the console that are loading, failing, refreshed without success, and used by keyboard."""
+"""Pages of the console that load, fail, cannot be refreshed, or are used by keyboard."""
 
 import re
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from tests.browser.test_everyone import violations
 
 API = re.compile(r"/v1/(?!me$|me\?|session)|/readyz")
 PROBLEM = {"title": "Temporarily unavailable", "detail": "The store is away.", "status": 503}
-# They read nothing before they are drawn: a feed, and lines that are checked again and again.
+# These pages fetch nothing before they are rendered: a feed, and a checklist that is polled.
 STATIC = {"/live", "/setup", "/playground", "/account"}
 
 
 class Server:
-    """The API as a page sees it: it answers, fails, or does not answer yet."""
+    """The API as a page sees it: it responds, fails, or has not responded yet."""
 
     def __init__(self, page: Page) -> None:
         self.fails = self.waits = False
@@ -108,7 +108,7 @@ def test_live_page_shows_why_its_feed_failed(open_console: Callable[..., Page], 
     expect(page.locator(".failure")).to_have_count(0)
 
 
-# The controls of the page that have no ring, or are not on the screen, when they have the focus.
+# The controls of the page that have no focus ring, or are not visible, while they have the focus.
 WITHOUT_RING = """() => {
   const controls = [...document.querySelectorAll('#main :is(a[href], button, input, select, textarea, summary, [tabindex="0"])')];
   return controls.filter((one) => one.checkVisibility() && !one.disabled).filter((one) => {
@@ -131,7 +131,7 @@ def test_controls_of_every_page_have_a_visible_ring_in_the_order_of_the_page(
         go(page, path)
         wait_loaded(page)
         expect(page.locator("#main")).to_be_focused()
-        page.keyboard.press("Tab")  # a ring is for the keyboard
+        page.keyboard.press("Tab")  # focus rings are shown for the keyboard only
         assert page.evaluate("document.getElementById('main').contains(document.activeElement)"), path
         for look, _ in looks(page):
             assert page.evaluate(WITHOUT_RING) == [], f"{path}, {look}"

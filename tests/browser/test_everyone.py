@@ -125,7 +125,7 @@ def test_axe_finds_nothing_in_toasts(app, person, shop):
     page = shop.open(BELL_AND_TOASTS)
     wait_live(page)
     send_some(app, person)
-    expect(page.get_by_text("+2 more")).to_be_visible()  # no other toast will move in
+    expect(page.get_by_text("+2 more")).to_be_visible()  # no other toast will slide in
     expect(toasts(page)).to_have_count(3)
     wait_page(page, "!document.querySelector('bellcast-toasts').shadowRoot.getAnimations().length")  # fully visible
     assert violations(page) == []

@@ -57,7 +57,7 @@ def pages() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def open_page(browser, pages, bellcast_server, person):
-    """Opens a page with an element of a person, who is a new one in each test."""
+    """Opens a page with an element for a recipient, which is a new one in each test."""
 
     def open_page(body=BELL, url=None, **claims):
         url = url or bellcast_server.url
@@ -118,7 +118,7 @@ def test_events_missed_while_the_server_was_unreachable_arrive(browser, app, per
 def test_preference_is_saved_at_once(browser, person, open_page, bellcast_server):
     open_page(PREFERENCES)
     form = "document.querySelector('bellcast-preferences').shadowRoot"
-    # Not the inbox: once a person has switched it off for something, the server records each decision.
+    # Not the inbox: once a recipient has turned it off for a type, the server records each decision.
     browser.click(f"{form}.querySelector('input[aria-label$=E-mail]')")
     url = f"{bellcast_server.url}/v1/recipients/{person}/preferences"
     assert eventually(lambda: "types" in httpx.get(url, headers=bellcast_server.as_app()).json())

@@ -161,7 +161,7 @@ def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):
     last = in_page(page, "bell.session.state.notifications.length", "bellcast-inbox")
     assert last < 40
     focused(page, 60 - last).to_be_focused()
-    page.keyboard.press("ArrowUp")  # takes one of the pending steps back
+    page.keyboard.press("ArrowUp")  # undoes one of the pending steps
     slow.clear()
     for route in held:
         route.continue_()

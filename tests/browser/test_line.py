@@ -38,7 +38,7 @@ def block(shop, *, streams=False):
 def wait_prepared(page):
     """Wait until the page is live and has loaded the module it needs after a disconnect."""
     wait_live(page)
-    wait_page(  # Playwright's own wait evaluates text in the page, which its policy refuses
+    wait_page(  # Playwright's own wait evaluates text in the page, which the page's policy refuses
         page,
         "performance.getEntriesByType('resource').some(({ name, responseEnd }) => name.endsWith('/resilience.js') && responseEnd)",
     )
@@ -241,7 +241,7 @@ def test_failed_module_is_loaded_again_and_the_offline_action_is_sent(app, perso
     wait_until(advance_until(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
 
 
-def test_page_reconnects_although_a_module_cannot_be_loaded(app, person, shop):
+def test_page_reconnects_even_if_a_module_cannot_be_loaded(app, person, shop):
     lines = []
 
     def route(socket):

@@ -21,7 +21,7 @@ AT_REST = 20_000  # bytes on the wire with this browser's encoding (Brotli; clie
 OF_SESSION = 8_000
 ENTRY = "/bellcast.js"
 RESILIENCE = "/bellcast/resilience.js"  # loaded after the badge is shown: the code needed after a disconnect
-PANEL = "/bellcast/elements/panel.js"  # loaded when the person is about to open it
+PANEL = "/bellcast/elements/panel.js"  # loaded when the user is about to open it
 TO_BADGE = 150  # ms
 FRAME = 34  # ms: every second frame of a 60 Hz screen
 LONG = 50  # ms: the limit of a noticeable delay
@@ -29,7 +29,7 @@ LONG = 50  # ms: the limit of a noticeable delay
 WATCH_BADGE = """(() => { const look = () => { const badge = document.querySelector('bellcast-bell')?.shadowRoot?.querySelector('.badge');
   if (badge && !badge.hidden && badge.textContent) globalThis.badgeAt = performance.now(); else requestAnimationFrame(look) }; look() })()"""
 TO_CONSOLE = 1_000
-# Records when the console's menu and its first page are drawn, in ms since the navigation.
+# Records when the console's menu and its first page are rendered, in ms since the navigation.
 WATCH_CONSOLE = """(() => { const look = () => { if (document.querySelector('#menu a') && document.querySelector('h1')) globalThis.drawnAt = performance.now();
   else requestAnimationFrame(look) }; look() })()"""
 WATCH_TASKS = """globalThis.long = []; new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration)))
@@ -60,7 +60,7 @@ def plain_site(bellcast_server, person):
 
 
 def _count_downloads(page):
-    """Return a function that counts the bytes of our files that the page has downloaded, with the cache disabled."""
+    """Return a function that counts the bytes of Bellcast's files that the page has downloaded, with the cache disabled."""
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
     devtools.send("Network.setCacheDisabled", {"cacheDisabled": True})
@@ -205,7 +205,7 @@ CHANGED_TEXTS = 10
 
 @pytest.fixture
 def left():
-    """A function that counts a page's nodes and listeners after a collection of garbage."""
+    """Return a function that counts a page's nodes and listeners after a garbage collection."""
 
     def count(page):
         devtools = page.context.new_cdp_session(page)
@@ -219,7 +219,7 @@ def left():
 
 
 def wait_collected(page, left, before):
-    """Wait until the garbage collector has freed the new nodes and listeners, except nodes of changed texts."""
+    """Wait until the garbage collector has freed the new nodes and listeners, except the nodes of changed texts."""
     nodes, listeners = before
     for _ in range(50):
         left_nodes, left_listeners = left(page)

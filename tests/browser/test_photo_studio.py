@@ -1,4 +1,4 @@
-"""The photo studio in Chromium: three persons in one browser notify each other."""
+"""The photo studio in Chromium: three users in one browser notify each other."""
 
 import re
 

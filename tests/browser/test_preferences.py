@@ -1,4 +1,4 @@
-"""The preferences of a person, in a page and in the panel."""
+"""The preferences of a recipient, in a page and in the panel."""
 
 import json
 
@@ -43,7 +43,7 @@ def test_every_change_is_saved_at_once_and_can_be_undone(types, shop):
     expect(page.get_by_label("Collected e-mails at")).to_have_value("17:30")
 
 
-def test_a_required_channel_is_locked_and_explained(types, shop):
+def test_required_channel_is_locked_and_explained(types, shop):
     page = shop.open(PAGE)
     box = page.get_by_role("checkbox", name="Bill, E-mail")
     expect(box).to_be_checked()
@@ -51,7 +51,7 @@ def test_a_required_channel_is_locked_and_explained(types, shop):
     expect(box).to_have_accessible_description("Always on: E-mail. You need these messages.")
 
 
-def test_a_change_on_another_device_shows_at_once(types, person, bellcast_server, shop):
+def test_change_on_another_device_is_shown_at_once(types, person, bellcast_server, shop):
     page = shop.open(PAGE)
     wait_live(page, "bellcast-preferences")
     box = page.get_by_role("checkbox", name="News, SMS")
@@ -62,7 +62,7 @@ def test_a_change_on_another_device_shows_at_once(types, person, bellcast_server
     expect(box).not_to_be_checked()
 
 
-def test_quiet_hours_and_a_pause(shop):
+def test_quiet_hours_and_a_pause_are_saved(shop):
     page = shop.open(PAGE)
     page.get_by_role("checkbox", name="Quiet hours").check()
     wait_saved(page, {"quiet_hours": {"start": "22:00", "end": "07:00"}})
@@ -84,7 +84,7 @@ def test_failed_change_is_reverted(shop):
     expect(box).to_be_checked()
 
 
-def test_the_panel_opens_the_preferences_inside(app, person, open_shop, bellcast_server):
+def test_panel_shows_the_preferences_inside(app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
     bell(page).tap()
     page.get_by_role("button", name="Preferences").tap()
@@ -123,14 +123,14 @@ def test_defaults_of_a_tenant_are_edited_through_the_apps_own_server(types, bell
     assert not page.evaluate("performance.getEntriesByType('resource').some(({ name }) => name.includes('/v1/'))")
 
 
-def test_defaults_that_cannot_be_read_can_be_tried_again(shop):
+def test_loading_of_defaults_can_be_retried(shop):
     shop.context.route("**/admin/defaults", lambda route: route.fulfill(status=403, json={}))
     page = shop.open("<bellcast-preferences session></bellcast-preferences>")
     in_page(page, DEFAULTS, "bellcast-preferences")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-# Chromium subscribes at a push service on the internet: this one is of the page.
+# Chromium subscribes to a push service on the internet; the test page uses this substitute.
 PUSH_SERVICE = """(subscription) => {
   if (!globalThis.ServiceWorkerContainer) return; // about:blank
   let current = null;
@@ -141,7 +141,7 @@ PUSH_SERVICE = """(subscription) => {
 }"""
 
 
-def test_push_messages_of_this_browser_are_switched_on_and_off(open_shop, full_chromium, bellcast_server, app, person):
+def test_push_messages_of_this_browser_are_turned_on_and_off(open_shop, full_chromium, bellcast_server, app, person):
     shop = open_shop(bellcast_server, person, browser=full_chromium, permissions=["notifications"])
     subscription = PushBrowser().to_json(f"https://push.example/{person}")
     shop.context.add_init_script(f"({PUSH_SERVICE})({json.dumps(subscription)})")

@@ -22,7 +22,7 @@ RECORD = """() => {
 }"""
 
 
-def test_service_worker_shows_a_push_and_ignores_those_of_others(
+def test_service_worker_shows_a_push_and_ignores_pushes_of_others(
     full_chromium: Browser, bellcast_server: ServerProcess
 ) -> None:
     context = full_chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
@@ -80,7 +80,7 @@ ENABLE = """async ({token, subscription}) => {
 def test_session_registers_the_subscription_of_the_browser(
     full_chromium: Browser, bellcast_server: ServerProcess, app: Bellcast, person: str
 ) -> None:
-    """The subscription itself is a stand-in: Chromium gets one from a push service on the internet."""
+    """The subscription itself is a stand-in: Chromium would get a real one from a push service on the internet."""
     context = full_chromium.new_context(base_url=bellcast_server.url, permissions=["notifications"])
     try:
         page = context.new_page()

@@ -107,7 +107,7 @@ def hydrated(site, chromium, bellcast_server, person):
     page.goto(f"{site}hydrated.html#server={bellcast_server.url}&token={bellcast_server.token(person)}")
     yield page
     context.close()
-    # React reports what differs from the server's page, and what StrictMode dislikes.
+    # React reports differences from the server's page, and what StrictMode rejects.
     assert [text for text in complaints if not text.startswith(BROWSER_MESSAGES)] == []
 
 

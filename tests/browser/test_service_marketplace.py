@@ -171,7 +171,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
         is_live(frame)
 
     nora.get_by_role("link", name="Find help").first.click()
-    # Else the click could reach a link of the page before, as the navigation begins.
+    # Otherwise the click could hit a link of the previous page while the navigation begins.
     expect(nora.get_by_role("heading", name="What does your home need?")).to_be_visible()
     nora.get_by_role("link", name="Boiler service").click()
     nora.get_by_label("Address").fill("Canal Row 18")
@@ -329,7 +329,7 @@ def test_tampered_message_is_not_shown(nora_and_ben):
     ben.reload()
     expect(ben.get_by_text("was altered in transit")).to_be_visible()
     assert bubble(ben, SECRET).count() == 0
-    ben.unroute_all(behavior="wait")  # the page fetches its chat again now and then; closing it would fail such a fetch
+    ben.unroute_all(behavior="wait")  # closing the page would fail a fetch in progress
 
 
 def test_new_device_reads_later_messages_only(nora_and_ben, sign_in):

@@ -57,13 +57,13 @@ def test_key_h_snoozes_a_row_and_undo_returns_it(app, person, inbox):
     expect(row(page, "Order 1")).to_be_visible()
 
 
-def test_a_snoozed_row_returns_first_and_unread(app, person, inbox):
+def test_snoozed_row_returns_first_and_unread(app, person, inbox):
     for number in range(2):
         app.notify(person, title=f"Order {number}")
     page = inbox()
     expect(rows(page)).to_have_count(2)
     in_page(page, "bell.session.snooze(bell.session.state.notifications[1].id, { for: 1 })", "bellcast-inbox")
-    expect(rows(page).first).to_contain_text("Order 0")  # second before, absent for a second
+    expect(rows(page).first).to_contain_text("Order 0")  # the time before, absent for a second
     wait_state(page, "state.unread === 2", "bellcast-inbox")
     expect(page.get_by_role("heading", level=3)).to_have_text(["Today"])
 
@@ -101,12 +101,12 @@ def test_until_i_am_back_ends_in_another_browser_too(app, person, inbox, open_sh
         wait_state(page, "state.unread === 1", "bellcast-inbox")
 
 
-def test_an_action_is_pending_until_the_answer_and_then_taken(app, person, inbox):
+def test_action_is_pending_until_the_response_and_then_taken(app, person, inbox):
     app.notify(person, title="Ann asks", actions=BUTTONS)
     page = inbox()
     held = []
 
-    def hold(route):  # Playwright does not take a method of a list
+    def hold(route):  # Playwright does not accept a bound method of a list
         held.append(route)
 
     page.route("**/actions/decline", hold)
@@ -123,7 +123,7 @@ def test_an_action_is_pending_until_the_answer_and_then_taken(app, person, inbox
     expect(row(page, "Ann asks")).not_to_have_attribute("data-unread", "")
 
 
-def test_a_failed_action_can_be_tried_again(app, person, inbox):
+def test_failed_action_can_be_retried(app, person, inbox):
     app.notify(person, title="Ann asks", actions=BUTTONS)  # the server has no handler for its call
     page = inbox()
     accept = page.get_by_role("button", name="Accept")
@@ -147,7 +147,7 @@ def test_all_read_rows_are_archived_and_undo_returns_them(app, person, inbox):
     expect(rows(page)).to_have_count(3)
 
 
-def test_a_type_is_muted_from_the_menu_and_undo_unmutes_it(app, person, open_shop, bellcast_server):
+def test_type_is_muted_from_the_menu_and_undo_unmutes_it(app, person, open_shop, bellcast_server):
     app.notify(person, title="Order 0", type="order")
     page = open_shop(bellcast_server, person, PHONE, has_touch=True, is_mobile=True).open()
     bell(page, 1).tap()
@@ -159,7 +159,7 @@ def test_a_type_is_muted_from_the_menu_and_undo_unmutes_it(app, person, open_sho
     wait_until(lambda: in_page(page, muted) == {}, lambda: str(in_page(page, muted)))
 
 
-def test_the_menu_shows_that_a_type_is_muted(app, person, inbox):
+def test_menu_shows_that_a_type_is_muted(app, person, inbox):
     app.notify(person, title="Order 0", type="order")
     page = inbox()
     muted = "bell.session.preferences({ muted: { order: true } }).then(({ muted }) => muted)"

@@ -1,4 +1,4 @@
-"""Alerts for new notifications: toasts, a sound, and desktop notifications, as far as the person allowed them."""
+"""Alerts for new notifications: toasts, a sound, and desktop notifications, if the user allowed them."""
 
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, toasts, wait_live, wait_page, wait_state, wait_until

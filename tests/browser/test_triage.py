@@ -70,11 +70,11 @@ def test_reading_moves_no_row_in_any_tab(inbox):
     expect(rows(page)).to_have_count(2)
 
 
-def test_rows_that_arrive_while_one_reads_further_down_move_nothing(app, person, inbox):
+def test_arriving_rows_do_not_move_a_scrolled_list(app, person, inbox):
     page = inbox(40)
     in_page(page, f"{{ {SCROLL}.scrollTop = 700 }}", "bellcast-inbox")
     expect(title(page, 27)).to_be_visible()
-    page.wait_for_timeout(200)  # heights that were estimated are measured
+    page.wait_for_timeout(200)  # estimated heights have been replaced by measured ones
     before = top_of(page, 27)
     app.notify(person, title="Above", body="Two lines\nof text")
     app.notify(person, title="Above too")
@@ -88,7 +88,7 @@ def test_rows_that_arrive_while_one_reads_further_down_move_nothing(app, person,
     wait_until(lambda: in_page(page, f"{SCROLL}.scrollTop", "bellcast-inbox") == 0, lambda: "not at the top")
 
 
-def test_a_line_divides_what_is_new(app, person, shop):
+def test_line_separates_new_rows(app, person, shop):
     app.notify(person, title="Old")
     page = shop.open()
     bell(page, 1).click()
@@ -102,7 +102,7 @@ def test_a_line_divides_what_is_new(app, person, shop):
     assert in_page(page, order) == ["Fresh", "New", "Old"]
 
 
-def test_the_open_panel_does_not_get_lower(app, person, shop):
+def test_open_panel_does_not_shrink(app, person, shop):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(12))
     page = shop.open()
     bell(page, 12).click()
@@ -115,7 +115,7 @@ def test_the_open_panel_does_not_get_lower(app, person, shop):
     assert dialog.bounding_box()["height"] == height
 
 
-def test_letters_move_archive_delete_and_mark(inbox):
+def test_letter_keys_move_archive_delete_and_mark(inbox):
     page = inbox(6)
     title(page, 5).focus()
     page.keyboard.press("j")
@@ -141,7 +141,7 @@ def test_letters_move_archive_delete_and_mark(inbox):
     expect(rows(page)).to_have_count(6)
 
 
-def test_the_list_is_one_tab_stop_even_when_its_row_is_scrolled_away(inbox):
+def test_list_is_one_tab_stop_even_if_its_row_is_scrolled_away(inbox):
     page = inbox(60)
     tab(page, "All").focus()
     page.keyboard.press("Tab")
@@ -174,7 +174,7 @@ def test_several_rows_are_selected_and_archived_as_one_step(inbox):
     expect(page.get_by_text("1 selected")).to_be_hidden()
 
 
-def test_a_click_on_avatars_selects_and_shift_selects_the_rows_between(inbox):
+def test_click_on_avatars_selects_and_shift_selects_the_rows_between(inbox):
     page = inbox(6)
     row(page, "Order 4").locator(".avatar").click()
     expect(page.get_by_text("1 selected")).to_be_visible()
@@ -188,11 +188,11 @@ def test_a_click_on_avatars_selects_and_shift_selects_the_rows_between(inbox):
 
 
 @pytest.mark.parametrize("count", [5, 60], ids=["all loaded", "some loaded"])
-def test_mark_all_as_read_is_undone_for_exactly_those(inbox, count):
+def test_undo_of_mark_all_as_read_restores_exactly_those_rows(inbox, count):
     page = inbox(count)
     in_page(page, "bell.session.read(bell.session.state.notifications[1].id)", "bellcast-inbox")
     wait_state(page, f"state.unread === {count - 1}", "bellcast-inbox")
-    # With all rows loaded the action is sent at once; its undo follows the response, so a reload before that would lose it.
+    # With all rows loaded, the action is sent immediately; its undo follows the response, so an earlier reload would lose it.
     with page.expect_response("**/v1/inbox/read") if count == 5 else nullcontext():
         page.get_by_role("button", name="Mark all as read").click()
     wait_state(page, "state.unread === 0", "bellcast-inbox")
@@ -203,7 +203,7 @@ def test_mark_all_as_read_is_undone_for_exactly_those(inbox, count):
     wait_state(page, f"state.unread === {count - 1}", "bellcast-inbox")
 
 
-def test_a_folded_group_names_its_actors_and_acts_as_one(app, person, shop):
+def test_folded_group_names_its_actors_and_acts_as_one(app, person, shop):
     for name in ["Cleo", "Bo", "Ann", "Nora", "Ben"]:
         app.notify(person, title="A comment", group="gallery", actor={"name": name})
     page = shop.open(INBOX)
@@ -220,7 +220,7 @@ def test_a_folded_group_names_its_actors_and_acts_as_one(app, person, shop):
     expect(page.get_by_role("button", name="4 more")).to_be_visible()
 
 
-def test_the_question_mark_shows_the_keys(inbox):
+def test_question_mark_shows_the_keys(inbox):
     page = inbox(1)
     title(page, 0).focus()
     page.keyboard.press("?")
@@ -243,7 +243,7 @@ def phone(app, person, open_shop, bellcast_server):
 
 
 def settle(page):
-    """Wait until no row and no panel moves."""
+    """Wait until rows and panel have stopped moving."""
     in_page(page, "Promise.all(bell.shadowRoot.getAnimations().map((each) => each.finished.catch(() => {})))")
 
 
@@ -257,7 +257,7 @@ def swipe(page, number, pixels):
     settle(page)
 
 
-def test_a_finger_swipes_both_ways(phone):
+def test_swipe_works_in_both_directions(phone):
     swipe(phone, 2, 160)
     expect(bell(phone, 2)).to_have_count(1)
     swipe(phone, 1, -160)
@@ -277,7 +277,7 @@ def drag_heading(page, pixels):
     touch.detach()
 
 
-def test_a_sheet_is_dragged_down_to_close_it(phone):
+def test_sheet_closes_when_dragged_down(phone):
     dialog = phone.get_by_role("dialog")
     drag_heading(phone, 40)  # too short
     settle(phone)
@@ -290,7 +290,7 @@ def test_a_sheet_is_dragged_down_to_close_it(phone):
     expect(title(phone, 2)).to_be_in_viewport()
 
 
-def test_a_long_press_opens_the_menu_and_lifting_keeps_it(phone):
+def test_long_press_opens_the_menu_and_lifting_keeps_it_open(phone):
     box = row(phone, "Order 0").bounding_box()
     touch = phone.context.new_cdp_session(phone)
     points = [{"x": box["x"] + 100, "y": box["y"] + 20}]
@@ -314,7 +314,7 @@ def test_progress_moves_in_place(app, person, shop):
     assert in_page(page, "element === bell.shadowRoot.querySelector('.row')", "bellcast-inbox")
 
 
-def test_a_session_that_ended_shows_nothing_old_and_a_way_in(app, person, shop):
+def test_ended_session_hides_old_rows_and_offers_to_sign_in(app, person, shop):
     app.notify(person, title="Secret")
     page = shop.open('<bellcast-bell token="{token}" sign-in-url="/login"></bellcast-bell>')
     bell(page, 1).click()
@@ -328,7 +328,7 @@ def test_a_session_that_ended_shows_nothing_old_and_a_way_in(app, person, shop):
     assert page.evaluate("ends") == ["revoked"]
 
 
-def test_an_urgent_toast_survives_a_flood_and_a_seen_one_closes(app, person, shop):
+def test_urgent_toast_survives_a_flood_and_a_seen_toast_closes(app, person, shop):
     page = shop.open(
         '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
     )
@@ -352,7 +352,7 @@ def test_elements_follow_the_color_scheme_of_the_page(person, open_shop, bellcas
     assert in_page(page, scheme) == "dark"
 
 
-def test_a_bell_leaves_the_pages_own_title_alone(app, person, shop):
+def test_bell_leaves_the_title_of_the_page_unchanged(app, person, shop):
     page = shop.open('<bellcast-bell token="{token}"></bellcast-bell>')
     page.evaluate("document.title = '(2) Drafts'")
     app.notify(person, title="Order")

@@ -12,7 +12,7 @@ NOT_FOR_PAGES = (
     "bellcast/react",
     "bellcast-push.js",
     "server/",
-)  # wrappers for frameworks, the worker, the server's client
+)  # framework wrappers, the worker, the client for servers
 TWO = (
     '<bellcast-bell token="{token}" topics="room, secret" lang="{lang}"></bellcast-bell>'
     '<bellcast-toasts token="{token}"></bellcast-toasts>'

@@ -11,7 +11,7 @@ RECORD_ENDS = "<script>globalThis.ends = 0; addEventListener('bellcast:sign-in',
 
 
 def warnings_of(context):
-    """Collect the warnings of our elements in the pages of a context, in order; the browser logs its own, too."""
+    """Collect the warnings of Bellcast's elements in the pages of a context, in order, without those of the browser."""
     texts = []
     context.on("console", lambda message: texts.append(message.text) if message.text.startswith("Bellcast: ") else None)
     return texts
@@ -92,7 +92,7 @@ def test_debug_logs_the_connection_and_what_arrives_once(app, person, shop):
     )
     wait_live(page)
     wait_until(lambda: page.evaluate("1") and "[bellcast] connected" in texts, lambda: str(texts))
-    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # answered after the first subscription
+    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # answered after the first one
     app.publish(topic, "moved", {"to": "done"})
     wait_until(lambda: page.evaluate("1") and "moved" in texts[-1], lambda: str(texts))
     app.notify(person, title="New order")

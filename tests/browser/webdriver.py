@@ -142,7 +142,7 @@ def webkit(folder: Path) -> WebDriver:
 
 
 MINI_BROWSER = next((str(path) for path in Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser")), "")
-# Debian's packages of the tests are optional: a machine may not have these.
+# The browser packages are optional: a machine may not have them.
 IS_INSTALLED = {
     firefox: shutil.which("firefox-esr") is not None,
     webkit: bool(MINI_BROWSER and shutil.which("WebKitWebDriver") and shutil.which("Xvfb")),

@@ -124,7 +124,7 @@ class App:
         return (await self.store.sends.announce(self.announce_request(title=title, **fields))).answer.decode()
 
     async def open(self, key: str, tenant: str = "", **fields: Any) -> OpenInbox:
-        """Open with a session issued after any revocation so far."""
+        """Open with a session issued after all revocations so far."""
         return await self.store.inboxes.open(tenant, key, self.now, **{"issued_at": self.now + 1, **fields})
 
     async def inbox(self, key: str, tenant: str = "") -> Inbox:

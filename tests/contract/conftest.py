@@ -1,4 +1,4 @@
-"""The real stores that every contract test runs on. A new engine adds a line to ENGINES."""
+"""The real stores on which every contract test runs. A new engine adds a line to ENGINES."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""Announcements to a recipient with devices at two nodes: each device receives each row once, whatever the nodes know of each
-other."""
+"""Announcements to a recipient with devices at two nodes: each device receives each row once, whatever the nodes know
+about each other."""
 
 import asyncio
 import json
@@ -86,7 +86,7 @@ async def test_devices_at_two_nodes_receive_each_row_once(app: App, is_known: bo
         work += [rng.choice(nodes).send(rng.choice(KEYS)) for _ in range(rng.randint(0, 3))]
         rng.shuffle(work)
         await asyncio.gather(*work)
-    await asyncio.sleep(0)  # what was published last
+    await asyncio.sleep(0)  # the last published event
     while tasks := [task for node in nodes for task in node.tasks]:
         await asyncio.gather(*tasks)
         await asyncio.sleep(0)

@@ -135,7 +135,7 @@ async def test_listener_receives_every_event_in_order(broker: Broker) -> None:
     assert received == [live_event(1), live_event(2), live_event(3)]
 
 
-async def test_publishing_without_listeners_is_no_error(broker: Broker) -> None:
+async def test_publishing_without_listeners_raises_no_error(broker: Broker) -> None:
     await broker.publish(live_event(1))
     received: list[Event] = []
     broker.listen(received.append)
@@ -297,7 +297,7 @@ async def test_stream_that_is_unfollowed_before_its_subscription_can_be_followed
     first, second = nodes
     first.broker.follow(ROOM)
     first.broker.unfollow(ROOM)
-    await follow_and_wait(first, topic_stream("", "other"))  # the round of subscriptions is over
+    await follow_and_wait(first, topic_stream("", "other"))  # the batch of subscriptions is complete
     await follow_and_wait(first, ROOM)
     event = LiveEvent("", "n", 1, topic="room")
     await second.broker.publish(event)

@@ -1,4 +1,4 @@
-"""A watcher of one node sees the events of all nodes, over every broker, and costs the others nothing once it left."""
+"""A watcher of one node sees the events of all nodes, over every broker, and costs the other nodes nothing after it has left."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -215,7 +215,7 @@ async def test_omitted_events_of_all_nodes_are_counted_together(linked: tuple[No
 
 
 async def skipped(watching: ClusterWatch) -> SkippedEvents:
-    """Return the sum of the omitted events of a watch, once it is that of this test."""
+    """Return the number of omitted events of a watch, once it reaches the number that this test omits."""
     by: dict[str, int] = {}
     async for batch in watching.batches():
         for one in batch:

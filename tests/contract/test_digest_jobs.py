@@ -42,7 +42,7 @@ async def test_digests_of_two_recipients_have_two_jobs(app: App) -> None:
 
 
 async def test_job_of_an_earlier_build_sends_no_second_digest(store: Store, app: App) -> None:
-    """It has another id: both jobs of the recipient look for what is due, and one finds it."""
+    """It has another id: both jobs of the recipient look for due members, and one of them finds these."""
     owner = ("", "alice")
     earlier = Job(
         id=f"{DIGEST_JOB_KIND}::alice:{DUE}",
@@ -59,6 +59,6 @@ async def test_job_of_an_earlier_build_sends_no_second_digest(store: Store, app:
     ids = [message.id for message in members]
     assert ids == [held(1, *owner).id, held(2, *owner).id]
     assert await store.messages.add_digest(digest, ids, [], DUE)
-    # The other job, whether it has read the members or begins now.
+    # The other job, whether or not it has already read the members.
     assert not await store.messages.add_digest(msgspec.structs.replace(digest, id="d2", digest="d2"), ids, [], DUE)
     assert await store.messages.digest_members(*owner, DUE, 10) == []

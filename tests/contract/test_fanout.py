@@ -1,4 +1,4 @@
-"""Announcements to other channels than the inbox, on every store."""
+"""Announcements to channels other than the inbox, on every store."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ async def test_pages_are_small_while_single_sends_arrive(
 async def test_process_that_dies_at_a_page_repeats_no_message(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer of the first page's commit is lost while the second page is prepared."""
+    """The response to the first page's commit is lost while the second page is prepared."""
     monkeypatch.setattr(fanout_pages, "PAGE", 2)
     keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
 
@@ -154,7 +154,7 @@ async def test_recall_stops_the_fanout(world: WorkflowWorld) -> None:
 
 @pytest.mark.parametrize("channels", [["inbox", "email"], ["email"]])
 async def test_recall_of_an_announcement_is_recorded_once(world: WorkflowWorld, channels: list[str]) -> None:
-    """With its fan-out done, one record stands for all recipients."""
+    """When its fan-out is complete, one record stands for all recipients."""
     await join(world, 2)
     id = await announce(world, channels=channels)
     await world.settle()

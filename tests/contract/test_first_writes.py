@@ -23,8 +23,8 @@ async def test_object_is_created_once(store: Store) -> None:
     assert (found.updated_at, found.body != b'{"a":9}') == (1, True)
 
 
-async def test_of_two_nodes_that_change_the_settings_first_one_is_refused(store: Store, clock: FakeClock) -> None:
-    """The refused change leaves no revision, and no entry in the audit."""
+async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store, clock: FakeClock) -> None:
+    """The refused change leaves no revision and no entry in the audit log."""
 
     async def announce(revision: int) -> None:
         pass

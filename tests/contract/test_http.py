@@ -222,7 +222,7 @@ REBINDING, ALLOWED, PRIVATE = "rebinding.test", "127.0.0.2", "127.0.0.1"
 async def test_name_that_changes_its_address_never_leads_to_a_refused_one(
     scheme: str, answers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each lookup of the name gets the next answer. Both addresses have a server on the same port."""
+    """Each lookup of the name returns the next address. Both addresses have a server on the same port."""
     connected, resolve, left = list[str](), socket.getaddrinfo, list(answers)
 
     def look_up(host: object, *args: Any, **options: Any) -> Any:
@@ -268,7 +268,7 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
     authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pem, context = authority
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the location of the operator's authorities
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the path of the operator's certificate authorities
     _trusted.cache_clear()
     server, client = Server(), HttpxClient()
     async with await start_server(server, context):

@@ -95,7 +95,7 @@ async def test_runs_are_those_with_a_message_of_the_channel_and_the_provider(
     assert await found() == [sent.silent, sent.spare, sent.both]
     assert await found(channel="email") == [sent.spare, sent.both]
     assert await found(channel="sms") == await found(provider="texts") == await found(provider="main") == [sent.both]
-    # One message must have both.
+    # One message must match both filters.
     assert await found(channel="sms", provider="main") == []
     assert (
         await found(channel="email", workflow="first") == await found(channel="sms", trigger=sent.both) == [sent.both]

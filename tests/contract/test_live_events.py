@@ -80,7 +80,7 @@ class TestWaits:
         await world.settle()
         assert await app.titles("alice") == ["Ann"]
 
-    async def test_cancelled_run_waits_no_more(self, world: WorkflowWorld) -> None:
+    async def test_cancelled_run_no_longer_waits(self, world: WorkflowWorld) -> None:
         await put_waiting(world)
         run = await world.trigger("booking")
         await world.settle()
@@ -103,7 +103,7 @@ class TestWaits:
 
 
 def live_topics(world: WorkflowWorld) -> list[str | None]:
-    """The topics of the live events that were published, in order."""
+    """The topics of the published live events, in order."""
     return [event.topic for event in world.published if isinstance(event, LiveEvent)]
 
 
@@ -170,7 +170,7 @@ class TestSources:
         assert await app.titles("alice", tenant="acme") == ["acme"]
         assert await app.titles("alice", tenant="globex") == ["project"]
 
-    async def test_store_that_is_away_refuses_matched_events_only(
+    async def test_unavailable_store_refuses_only_matched_events(
         self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await put_source(world, notification={"to": "alice", "title": "x"})
@@ -198,7 +198,7 @@ class TestSources:
         await publish(world, "lead.assigned", recipient="alice")
         assert await app.titles("alice") == ["x"]
 
-    async def test_matched_event_is_not_published_while_the_store_is_away(
+    async def test_matched_event_is_not_published_while_the_store_is_unavailable(
         self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await put_source(world, topic="leads", notification={"to": "alice", "title": "x"})
@@ -252,7 +252,7 @@ def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
         ("a", "a", {}),
     ],
 )
-def test_placeholders_of_topics(pattern: str, topic: str, names: dict[str, str] | None) -> None:
+def test_placeholders_match_topics(pattern: str, topic: str, names: dict[str, str] | None) -> None:
     source = EventSource(event="e", topic=pattern)
     found = sources.values_of(source, LiveEvent(tenant="", name="e", data=None, topic=topic))
     assert (None if found is None else found["topic"]) == names

@@ -1,4 +1,4 @@
-"""Outbox rows that are delivered again, or late, on every store."""
+"""Outbox rows that are delivered repeatedly or late, on every store."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ async def put_sources(world: WorkflowWorld) -> None:
 
 
 class TestSources:
-    async def test_row_repeated_while_the_broker_is_away_sends_and_triggers_once(
+    async def test_row_repeated_while_the_broker_is_unavailable_sends_and_triggers_once(
         self, world: WorkflowWorld, app: App
     ) -> None:
         history = AbsentHistory()

@@ -47,7 +47,7 @@ ORDERED = (
     "audit_page",
     "audit_page_of_tenant",
 )
-# Lists with a filter by rows of another table, and the index that finds these.
+# Lists filtered by rows of another table, and the index that finds those rows.
 COMPARED = {
     **dict.fromkeys(("messages_page", "messages_of_all", "messages_in_state", "messages_of_recipient"), "runs_pkey"),
     **dict.fromkeys(("runs_page", "runs_of_all", "runs_in_state"), "messages_run"),
@@ -62,7 +62,7 @@ GROUPED = (
     "job_causes",
     "job_causes_of_all",
 )
-# Without rows, every plan costs the same: what has an index uses it if the alternatives are off.
+# Without rows, every plan costs the same: with the alternatives disabled, a statement uses its index if it has one.
 PLANNER = (
     "SET plan_cache_mode = force_generic_plan",
     "SET enable_seqscan = off",

@@ -51,7 +51,7 @@ async def test_rate_used_on_one_node_is_deducted_on_the_other(make_broker: Calla
     while first.take("a", 10, 0) == 0:
         pass
     await first.publish_usage()
-    await wait_until(lambda: any("a" in spent.taken for spent in received))  # a hello may still be in flight
+    await wait_until(lambda: any("a" in spent.taken for spent in received))  # a first message may still be in transit
     assert second.take("a", 10, 0) > 0
     for broker in brokers:
         await broker.close()

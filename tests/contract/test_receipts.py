@@ -1,4 +1,4 @@
-"""Vendors' receipts and replies: early ones, and those of providers with the same key in several tenants, on every store."""
+"""Vendors' receipts and replies, including early ones and those of providers with the same key in several tenants, on every store."""
 
 from collections.abc import AsyncIterator
 
@@ -23,12 +23,12 @@ from tests.clock import FakeClock
 NUMBER, KEY = "+431", "texts"
 TEXTS = ProviderFields(channel="sms", url="twilio://AC1:token@default?from=1")
 MAIL = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
-# With their own provider of the project's key, without one, with one of another channel, with one that is not active.
+# Tenants with their own provider under the project's key, with none, with one for another channel, and with an inactive one.
 TENANTS = {"acme": TEXTS, "globex": None, "initech": MAIL, "umbrella": msgspec.structs.replace(TEXTS, active=False)}
 
 
 class Texts:
-    """Text messages by providers with one key, of the project and of tenants."""
+    """Text messages through providers of the project and of tenants that share one key."""
 
     def __init__(self, store: Store, clock: FakeClock, clients: HttpClients) -> None:
         self.store, self.clock, self.ids = store, clock, Ids()

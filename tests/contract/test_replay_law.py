@@ -89,7 +89,7 @@ class History:
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_client_that_deduplicates_nothing_is_told_each_row_once_under_any_cuts(app: App, seed: int) -> None:
+async def test_client_without_deduplication_receives_each_row_once_under_any_cuts(app: App, seed: int) -> None:
     for number in range(HISTORIES // 2):
         history = History(app, f"alice{number}", seed * HISTORIES + number)
         client = Client(await history.everything(), (await app.inbox(history.key)).state.position)

@@ -76,7 +76,7 @@ async def test_repetitions_in_a_bulk_request_count_once(sender: Sender) -> None:
     first = await sending.send_many(sender.engines, sender.limits, drafts)
     assert [isinstance(outcome, TooMany) for outcome in first] == [False, False, False, True, True]
     assert first[2] == first[0]
-    assert await sender.send_until_refused() == 1  # the third was a repetition
+    assert await sender.send_until_refused() == 1  # the third send was a repetition
     again = await sending.send_many(sender.engines, sender.limits, drafts)
     assert again[:3] == first[:3]
     assert [isinstance(outcome, TooMany) for outcome in again[3:]] == [True, True]
@@ -94,7 +94,7 @@ class RouterAfterOutage(InboxOnly):
     """Cannot reach the store for the draft "down"; the others are routed."""
 
     def is_inbox_only(self, draft: Draft, tenant: str) -> bool:
-        """Never: each draft is routed."""
+        """Never called: each draft is routed."""
         return False
 
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:

@@ -1,4 +1,4 @@
-"""Digests of runs on every store: which run closes one, and with what, when runs are cancelled, fail or commit late."""
+"""Digests of runs on every store: which run closes a digest, and with which items, when runs are cancelled, fail or commit late."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
 
 
 async def comment(world: WorkflowWorld, n: int, actor: str | None = None, **fields: Any) -> str:
-    """Trigger with an own cancel key, and let the run reach its digest."""
+    """Trigger with a separate cancel key, and let the run reach its digest."""
     id = await world.trigger("comments", **{"data": {"n": n}, "actor": actor, "cancel_key": f"c{n}", **fields})
     await world.settle()
     return id
@@ -136,7 +136,7 @@ async def test_next_run_keeps_the_group_of_the_digest(world: WorkflowWorld, app:
     assert await app.titles("alice") == ["2: 2 3 by "]
 
 
-async def test_repeating_digest_goes_on_after_a_cancelled_run(world: WorkflowWorld, app: App) -> None:
+async def test_repeating_digest_continues_after_a_cancelled_run(world: WorkflowWorld, app: App) -> None:
     await world.put("comments", {**DIGEST, "mode": "repeats"}, BELL)
     for n in (1, 2, 3):
         await comment(world, n)
@@ -213,7 +213,7 @@ async def test_lost_lease_of_an_opening_run_changes_no_digest(world: WorkflowWor
     assert await app.titles("alice") == ["2: 1 2 by "]
 
 
-async def test_job_is_set_aside_although_its_digest_cannot_be_read(world: WorkflowWorld, app: App) -> None:
+async def test_job_is_set_aside_even_if_its_digest_cannot_be_read(world: WorkflowWorld, app: App) -> None:
     key, id = CounterKey("", "comments", "all", "alice", ""), await comment(world, 1)
     counter = await world.store.runs.counter(key)
     assert counter is not None
@@ -239,10 +239,10 @@ async def test_digest_whose_listed_runs_are_gone_is_deleted(
     assert await app.titles("alice") == ["1: 4 by "]
 
 
-async def test_commit_for_an_earlier_digest_joins_the_present_one(
+async def test_commit_for_an_earlier_digest_joins_the_current_one(
     world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While a slow process adds a run to a digest, that one is closed and another run opens the next one."""
+    """While a slow process adds a run to a digest, that digest is closed and another run opens the next one."""
     await comment(world, 1)
     late = await world.trigger("comments", data={"n": 2})
     (job,) = [job for job in await app.lease(app.now, app.now + 10 * HOUR * 1000, 10) if job.id == late]
@@ -261,8 +261,8 @@ async def test_commit_for_an_earlier_digest_joins_the_present_one(
     assert await app.titles("alice") == ["3: 3 2 4 by ", "1: 1 by "]
 
 
-async def test_digest_of_an_ended_run_is_opened_anew(world: WorkflowWorld, app: App) -> None:
-    """As earlier builds left them."""
+async def test_digest_of_an_ended_run_is_reopened(world: WorkflowWorld, app: App) -> None:
+    """Digests as earlier builds left them."""
     ended = await comment(world, 1)
     await world.advance(HOUR)
     other = await world.trigger("comments", "bob")

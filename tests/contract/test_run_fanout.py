@@ -71,7 +71,7 @@ async def test_rows_of_a_page_are_published_once(world: WorkflowWorld) -> None:
     assert len(world.published) == RECIPIENTS
 
 
-async def test_waiting_runs_of_a_page_go_on_with_their_jobs(world: WorkflowWorld, app: App) -> None:
+async def test_waiting_runs_of_a_page_continue_by_their_jobs(world: WorkflowWorld, app: App) -> None:
     looked = {"key": "looked", "type": "wait_for", "step": "bell", "event": "seen", "timeout": "1h"}
     await world.put("booking", BELL, looked, {**BELL, "key": "again", "title": "Again"})
     id = await world.trigger("booking", ROOM, data={"client": "Ann"})
@@ -123,7 +123,7 @@ async def test_repeated_fanout_job_adds_nothing(world: WorkflowWorld, app: App) 
 
 
 class LosingRuns:
-    """ports.Runs whose commits of pages get lost, or whose answers do."""
+    """ports.Runs that loses commits of pages, or the responses to them."""
 
     def __init__(self, runs: Any, *, is_committed: bool) -> None:
         self._runs = runs

@@ -192,7 +192,7 @@ async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once
 # --- sends and triggers with `send_at`
 
 
-async def test_send_waits_for_its_time_and_its_schedule_goes(world: WorkflowWorld, app: App) -> None:
+async def test_send_waits_for_its_time_and_its_schedule_is_deleted(world: WorkflowWorld, app: App) -> None:
     draft = Draft(
         to="alice", title="Later", send_at="2025-03-29T20:00:00", timezone="Europe/Vienna", idempotency_key="k"
     )
@@ -351,7 +351,9 @@ async def test_object_is_changed_only_as_it_was_read(store: Store) -> None:
 
 
 @pytest.mark.usefixtures("hello")
-async def test_send_and_trigger_repeated_after_their_time_get_the_first_answer(world: WorkflowWorld, app: App) -> None:
+async def test_send_and_trigger_repeated_after_their_time_get_the_first_response(
+    world: WorkflowWorld, app: App
+) -> None:
     at = times.to_rfc3339(START + 30_000).isoformat()
     draft = Draft(to="alice", title="Reminder", send_at=at, idempotency_key="send")
     trigger = TriggerDraft(to="bob", send_at=at, idempotency_key="trigger")

@@ -1,4 +1,4 @@
-"""The history of live events between processes: one order for all, and no hole that a client would not learn of."""
+"""The history of live events between processes: one order for all, and no gap that stays undetected."""
 
 import asyncio
 import itertools
@@ -114,7 +114,7 @@ async def test_events_that_are_not_kept_are_delivered_too(start: Start) -> None:
 
 
 async def test_readers_receive_each_event_once_and_in_order_while_others_publish(start: Start) -> None:
-    """Readers come and go while events are published: what a read returns and what is delivered after it are all events."""
+    """Readers start and stop while events are published: a read and the deliveries after it contain all events."""
     publisher, reader = await start(), await start()
     await publisher.follow(A)
     count, choice = 400, random.Random(1)
@@ -142,7 +142,7 @@ async def test_readers_receive_each_event_once_and_in_order_while_others_publish
     assert seen == list(range(count))
 
 
-async def test_node_that_was_cut_off_fills_the_hole_from_the_log(start: Start) -> None:
+async def test_disconnected_node_fills_the_gap_from_the_log(start: Start) -> None:
     first, second = await start(), await start()
     await first.follow(A, B)
     await second.follow(A, B)
@@ -155,7 +155,7 @@ async def test_node_that_was_cut_off_fills_the_hole_from_the_log(start: Start) -
     assert second.lost == []
 
 
-async def test_hole_that_the_log_no_longer_covers_is_reported_by_stream(start: Start) -> None:
+async def test_gap_that_the_log_no_longer_covers_is_reported_by_stream(start: Start) -> None:
     first, second = await start(None, "a=1m/2", "*=1m"), await start(None, "a=1m/2", "*=1m")
     await first.follow(A, B)
     await second.follow(A, B)
@@ -245,7 +245,7 @@ def redis_cli(server: engines.RedisServer, *command: str) -> str:
 
 @on_redis
 async def test_redis_that_restarts_with_its_data_begins_a_new_log(start: Start, own_redis: engines.RedisServer) -> None:
-    """A Redis may forget the last second: ids of before could be those of other events."""
+    """A Redis may lose the last second: earlier ids could then belong to other events."""
     node = await start(own_redis)
     await node.follow(A)
     before = await node.publish("a", 1)
@@ -318,7 +318,7 @@ async def test_log_survives_a_restart_of_postgres_and_not_its_loss(
     assert node.lost == []
     past = await node.history.missed("", [A], before.id or "")
     assert ([event.data for event in past.events], past.recovered) == ([2], True)
-    # As after a restore of a backup, and after a failover to a replica: the identity of the data is another one.
+    # As after restoring a backup or failing over to a replica, the data has another identity.
     await own_postgres.execute("UPDATE bellcast_live.logs SET server = 'restored'")
     assert (await node.history.missed("", [A], after.id or "")).recovered is False
     await own_postgres.execute("DROP SCHEMA bellcast_live CASCADE")

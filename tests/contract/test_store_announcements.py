@@ -230,7 +230,7 @@ async def test_announcements_to_others_leave_an_inbox_unchanged(app: App, number
     ids=str,
 )
 async def test_materialize_equals_opening_for_every_audience(app: App, sent: dict[str, Any]) -> None:
-    """Connected inboxes may receive an announcement by another statement than opened ones; the results must not differ."""
+    """Connected inboxes may receive an announcement by a different statement than opened ones; the results must not differ."""
     keys = ["plain", "subscribed", "admin", "later member", "earlier member", "behind"]
     for twin in ("opened", "connected"):
         for key in keys:

@@ -24,7 +24,7 @@ KEYS = st.sampled_from(["alice", "bob"])
 TYPES = st.sampled_from(["booking", "general"])
 ACTIONS = st.sampled_from(["seen", "read", "unread", "archive", "unarchive", "delete"])
 VIEWS = st.sampled_from([None, None, None, "all", "unread", "read", "archived", "snoozed"])
-ALL_VIEWS: tuple[View, ...] = ("all", "archived", "snoozed")  # together: every row
+ALL_VIEWS: tuple[View, ...] = ("all", "archived", "snoozed")  # together they list every row
 LIFETIMES = st.sampled_from([None, None, 5, 20])
 PICKS = st.lists(st.integers(0, 30), min_size=1, max_size=4)
 

@@ -108,7 +108,7 @@ async def test_finish_stores_the_attempt_and_suppresses_the_address(app: App) ->
 
 @pytest.mark.parametrize("has_row", [True, False])
 async def test_recall_is_recorded_once(app: App, has_row: bool) -> None:
-    """Also that of a send that was not for the inbox, which has no row."""
+    """A send that does not include the inbox has no row; its recall is recorded too."""
     request = app.send_request("alice")
     (id,) = request.ids
     decision = NewDecision(
@@ -307,7 +307,7 @@ async def test_digest_takes_its_messages_in_one_transaction(app: App) -> None:
 
 
 class ReportedChanges:
-    """Reports the changes of messages, and keeps them."""
+    """Reports changes of messages as events, and records the changes."""
 
     def __init__(self) -> None:
         self.changes: list[tuple[str, str]] = []
@@ -341,7 +341,7 @@ async def test_events_of_a_digest_are_those_of_its_messages_too(app: App) -> Non
 
 @pytest.mark.parametrize("state", ["queued", "sending", "sent"])
 async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App, state: str) -> None:
-    """Its content shows the recalled notification. Its other messages wait for a new one."""
+    """The digest's content shows the recalled notification, so its other messages wait for a new digest."""
     store, report = app.store.messages, ReportedChanges()
     await add(app, waiting(1, notification="n1"), waiting(2, notification="n2"))
     first, second = await store.digest_members("", "alice", NOW + 1000, 10)

@@ -61,7 +61,7 @@ async def test_setup_code_is_refused_when_wrong_or_expired(store: Store) -> None
     assert not await store.operators.has_owner()
 
 
-async def test_of_concurrent_setups_one_succeeds(store: Store) -> None:
+async def test_only_one_of_concurrent_setups_succeeds(store: Store) -> None:
     codes = [b"a", b"b", b"c"]
     for code in codes:
         await store.operators.add_setup_code(code, NOW + 1, NOW - 1)
@@ -295,7 +295,7 @@ async def test_passkeys_are_found_by_operator_and_by_credential(store: Store) ->
     operators = store.operators
     await operators.create(operator("1"), "hash")
     added = await asyncio.gather(*(operators.add_passkey(passkey(id), 2) for id in ("a", "b")))
-    assert sorted(map(bool, added)) == [False, True]  # of one credential, one
+    assert sorted(map(bool, added)) == [False, True]  # one per credential
     assert await operators.add_passkey(passkey("c", credential=b"d"), 2)
     assert await operators.add_passkey(passkey("d", credential=b"e"), 2) is None
     first, second = await operators.passkeys("1")

@@ -108,7 +108,7 @@ async def test_receipt_changes_a_sent_message_once_and_adds_its_event_then(app: 
 
 
 class Report:
-    """An EventReport: numbers the events, and records what they are about."""
+    """An EventReport that numbers the events and records their subjects."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.changes: list[tuple[str, dict[str, Any]]] = []
@@ -132,7 +132,7 @@ async def test_actions_of_recipients_commit_with_the_events_of_their_rows(app: A
     await inboxes.mark(inbox.number, Marking(actions=("unarchive",)), app.now, report)
     await inboxes.mark(inbox.number, Marking(actions=("seen",)), app.now, report)
     await inboxes.mark(inbox.number, Marking(actions=("read",)), app.now, report)
-    # A row that was read already is in no event, and other actions have none. What is read for the first time is seen.
+    # Rows that were already read are in no event, and other actions have none. A row that is read for the first time counts as seen.
     assert report.changes == [
         ("notification.seen", {"recipient": "alice", "id": ids[0]}),
         ("notification.read", {"recipient": "alice", "id": ids[0]}),
@@ -204,6 +204,6 @@ async def test_preferences_and_announcements_commit_with_their_events(app: App) 
     request = replace(app.announce_request(key="k"), events=(event(4),))
     await app.store.sends.announce(request)
     again = replace(request, events=(event(5),))
-    await app.store.sends.announce(again)  # the stored answer to a repeated request
+    await app.store.sends.announce(again)  # the stored response to a repeated request
     stored = await app.store.webhook_events.page(None, "", 10)
     assert [one.id for one in stored] == [event(1).id, event(2).id, event(4).id]

@@ -26,7 +26,7 @@ DIGITS = f"{NOW:012x}"
 
 
 def id_of(number: int) -> str:
-    """An id of the present, as UUIDv7 are."""
+    """Return an id with the current time, like a UUIDv7."""
     return f"{DIGITS[:8]}-{DIGITS[8:]}-7000-8000-{number:012}"
 
 
@@ -48,7 +48,7 @@ def message(number: int, **fields: Any) -> NewMessage:
 
 
 async def fail(app: App, *ids: str, state: str = "failed", reason: str | None = "HTTP 500", **fields: Any) -> None:
-    """Let attempts of messages fail."""
+    """Make delivery attempts fail."""
     begun = await app.store.messages.begin(ids, NOW)
     updates = [MessageUpdate(message=replace(one, state=state, reason=reason, **fields)) for one in begun]
     await app.store.messages.finish(updates, NOW)
@@ -84,7 +84,7 @@ async def add_run(app: App, number: int, **fields: Any) -> StoredRun:
 
 
 async def set_dead_delivery(app: App, id: str, webhook: str) -> None:
-    """Let the delivery of an event to a webhook be a dead job."""
+    """Add the delivery of an event to a webhook as a dead job."""
     payload = msgspec.json.encode(WebhookDelivery("", webhook, f"event-{id}"))
     await set_dead(app, id, kind=JOB_KIND, payload=payload)
 
@@ -104,7 +104,7 @@ async def states(app: App, ids: Sequence[str]) -> dict[str, str]:
 
 
 def replays(app: App) -> tuple[ReplayRunner, JobRunner]:
-    """Replays as a new process has them."""
+    """Return the runners of a new process."""
     runner = JobRunner(app.store.jobs, app.clock, lambda _: app.new_id())
     return ReplayRunner(app.store, app.clock, lambda _: app.new_id(), runner), runner
 
@@ -275,7 +275,7 @@ async def test_replay_of_a_killed_worker_continues_and_retries_each_failure_once
     assert (replay.state, replay.examined, replay.retried) == ("done", 5, 5)
 
 
-async def test_cancelled_replay_retries_nothing_more(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancelled_replay_retries_nothing_further(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay_batches, "REPLAY_BATCH_ROWS", 1)
     failed = await add_failed(app, 1, 2)
     id = await start(app, None, failed)

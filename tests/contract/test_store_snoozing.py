@@ -1,4 +1,4 @@
-"""Snoozed rows are in no count and in one view only; they wake unread, unseen and first. Actions are taken once."""
+"""Snoozed rows are not counted and in one view only; they return unread, unseen and first. Action buttons work once."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Numbers of the nodes over time, on every engine."""
+"""Statistics of the nodes over time, on every engine."""
 
 from bellcast.model.stats import (
     HOUR_MS,

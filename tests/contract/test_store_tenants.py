@@ -1,4 +1,4 @@
-"""Tenants: rules, exports with everything of one tenant, and erasure of everything of one tenant."""
+"""Tenants: rules, and the export and erasure of all data of one tenant."""
 
 import sqlite3
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What this process keeps of each tenant's providers, webhooks and workflows, on every store."""
+"""A process's caches of each tenant's providers, webhooks and workflows, on every store."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -76,7 +76,7 @@ async def test_tenants_without_webhooks_do_not_fill_memory(
 
 
 async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, clock: FakeClock) -> None:
-    """Its versions begin at 1 again: another node must not run the erased definition."""
+    """Its versions start at 1 again: another node must not run the erased definition."""
     here, there = WorkflowCatalog(store, clock), WorkflowCatalog(store, clock)
 
     async def put(time: str) -> None:

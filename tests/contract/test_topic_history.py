@@ -35,7 +35,7 @@ def shared_history(
     limit: int,
     server: engines.RedisServer | engines.PostgresServer | None = None,
 ) -> tuple[RemoteBroker, TopicHistory]:
-    """Return the broker and the history of one process; `server` is the engine's server of this run by default."""
+    """Return the broker and the history of one process. By default, `server` is the shared engine of this test run."""
     log: TopicLog
     if engine == "postgres":
         database = server if isinstance(server, engines.PostgresServer) else engines.postgres()

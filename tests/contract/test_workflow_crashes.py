@@ -1,5 +1,5 @@
-"""Law of runs: whatever commit a process dies at, every run ends once, and its inbox rows, messages, counts and triggers are
-those of a process that never dies."""
+"""The law of runs: at whichever commit a process dies, every run ends once, with the inbox rows, messages, counts and
+triggers of a process that never dies."""
 
 import random
 from collections import Counter
@@ -21,7 +21,7 @@ from tests.workflows import WorkflowWorld
 RECIPIENTS = ["alice", "bob", "mia"]
 RUNS = 12
 LEASE_MS = 30_000
-# Jobs that die together, so that a page of others is not affected.
+# Jobs that die together, so that pages of other jobs are not affected.
 MAX_PAGE = 3
 # Which runs pass a throttle depends on their order; how many pass does not.
 THROTTLED: list[dict[str, Any]] = [
@@ -59,7 +59,7 @@ class DyingRuns:
 
 
 class Effects(NamedTuple):
-    """What recipients got, and how the runs of each workflow ended."""
+    """What recipients received, and how the runs of each workflow ended."""
 
     titles: dict[str, Counter[str]]
     messages: Counter[tuple[str, str, str]]
@@ -97,7 +97,7 @@ async def effects_of(world: WorkflowWorld, app: App, tenant: str) -> Effects:
 
 
 async def drive(world: WorkflowWorld, app: App) -> None:
-    """Run all jobs to their end; the lease of one whose process dies ends by itself."""
+    """Run all jobs to completion; the lease of a job whose process dies expires."""
     while (due := await world._next_due()) is not None:
         world.clock.advance(max(due - app.now, 0) / 1000)
         leased = await app.lease(app.now, app.now + LEASE_MS, 100)

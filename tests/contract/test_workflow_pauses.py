@@ -1,4 +1,4 @@
-"""Runs of workflows that are switched off and on again, on every store."""
+"""Runs of workflows that are disabled and enabled again, on every store."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ async def test_paused_runs_of_a_deleted_workflow_finish(world: WorkflowWorld) ->
     assert await world.status(id) == "completed"
 
 
-async def test_paused_runs_go_on_when_code_defines_their_workflow(world: WorkflowWorld) -> None:
+async def test_paused_runs_continue_when_code_defines_their_workflow(world: WorkflowWorld) -> None:
     await world.put("booking", BELL)
     id = await world.trigger("booking")
     await switch(world, active=False)

@@ -67,7 +67,7 @@ async def test_published_inbox_row_has_the_new_state(world: WorkflowWorld) -> No
     assert [type(event).__name__ for event in world.published] == ["NotificationAdded"]
 
 
-async def test_step_without_address_is_skipped_and_the_run_goes_on(world: WorkflowWorld, app: App) -> None:
+async def test_step_without_address_is_skipped_and_the_run_continues(world: WorkflowWorld, app: App) -> None:
     await world.put("booking", MAIL, BELL)
     id = await world.trigger("booking", "bob", data={"client": "x"})
     await world.settle()
@@ -120,7 +120,7 @@ async def test_wait_for_seen_completes_the_run(world: WorkflowWorld, app: App) -
     assert (await world.status(id), await world.messages()) == ("completed", [])
 
 
-async def test_wait_goes_on_after_its_timeout(world: WorkflowWorld) -> None:
+async def test_run_continues_after_the_timeout_of_its_wait(world: WorkflowWorld) -> None:
     wait = {"key": "looked", "type": "wait_for", "event": "seen", "step": "bell", "timeout": "30m"}
     await world.put("booking", BELL, wait, MAIL)
     id = await world.trigger("booking", data={"client": "Bob"})

@@ -42,7 +42,7 @@ AROUND = """
 import {folder}/site
 """
 NODES = ("127.0.0.2", "127.0.0.3")
-STREAMS = 8  # two more than a browser opens with HTTP/1.1
+STREAMS = 8  # two more connections than a browser opens with HTTP/1.1
 
 
 class Names(threading.Thread):
@@ -240,7 +240,7 @@ def test_plain_http_is_redirected_to_https(caddy):
 
 
 def test_doctor_finds_no_problem_with_caddy(caddy, server):
-    # Caddy may answer one request with 502 after the cut upload of the test before.
+    # Caddy may respond to one request with 502 after the interrupted upload of the previous test.
     ready = ["curl", "--silent", "--fail", "--retry", "5", "--retry-all-errors", "--cacert", caddy.chain]
     subprocess.run([*ready, caddy.url + "/readyz"], check=True, capture_output=True, timeout=WAIT)
     result = bellcast(

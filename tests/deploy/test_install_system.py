@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "install_system.sh"
 
 
 def install(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
-    """Run it with only these programs, each given as a shell script, and those of every system."""
+    """Run the script with only these programs, each a shell script, and the system's basic programs."""
     for name in ("bash", "env", "sed", "chmod", "rm"):
         found = shutil.which(name)
         assert found

@@ -1,4 +1,4 @@
-"""The build of the image gets the settings with which pip and npm of this machine reach their registries, as secrets."""
+"""The image build receives this machine's pip and npm settings for their registries as secrets."""
 
 import os
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_build_trusts_the_certificate_authorities_of_the_machine(secrets: dict[s
 
 
 class Registry(Docker):
-    """Registry that has these images only."""
+    """A registry with only these images."""
 
     def __init__(self, *images: str) -> None:
         super().__init__("docker")

@@ -40,7 +40,7 @@ def db(project: None) -> Iterator[None]:
 
 @pytest.fixture
 def shop(db: None, bellcast_server: ServerProcess) -> Iterator[SimpleNamespace]:
-    """The project on the shared server: `users` by name, of tenants that only this test has."""
+    """The project on the shared server: `users` by name, in tenants that only this test uses."""
     from django.contrib.auth import get_user_model
     from django.test import override_settings
 

@@ -1,5 +1,6 @@
-"""A program on Django 4.2 with django-notifications-hq: makes notifications with the package, imports them, prints the inboxes as JSON.
-Run as `python hq_project.py FOLDER`, in a process of its own: this Django is older than that of the other tests."""
+"""A program on Django 4.2 with django-notifications-hq: creates notifications with the package, imports them, prints
+the inboxes as JSON. Run as `python hq_project.py FOLDER`, in a separate process, because this Django is older than
+that of the other tests."""
 
 import io
 import json
@@ -26,7 +27,7 @@ def configure(folder: Path) -> None:
         ],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
-        SILENCED_SYSTEM_CHECKS=["bellcast.W003"],  # `user.notifications` is that of the package
+        SILENCED_SYSTEM_CHECKS=["bellcast.W003"],  # `user.notifications` belongs to the package
         DJANGO_NOTIFICATIONS_CONFIG={"USE_JSONFIELD": True},
     )
     django.setup()
@@ -42,7 +43,7 @@ def main(folder: Path, mark: str) -> None:
     from bellcast.contrib.django import identity
 
     call_command("migrate", verbosity=0)
-    # Ids that no other user of the server has.
+    # Ids that no other user on the server has.
     first = int(mark, 16) % 10**9
     ann, ben, gone = (
         User.objects.create(id=first + n, username=f"{name}-{mark}") for n, name in enumerate(("ann", "ben", "gone"))

@@ -25,7 +25,7 @@ def run(*command):
 # --- models
 
 
-def test_queries_on_an_inbox(shop, relay):
+def test_queries_on_an_inbox_return_its_notifications(shop, relay):
     from django.utils import timezone
 
     from bellcast.contrib.django.models import Notification
@@ -71,7 +71,7 @@ def test_query_that_the_inbox_cannot_answer_is_refused(shop):
             query()
 
 
-def test_preferences_are_no_rows_of_the_outbox(shop):
+def test_preferences_are_not_rows_of_the_outbox(shop):
     from bellcast.contrib.django.models import NotificationPreference
 
     send(shop.nadia)
@@ -150,7 +150,7 @@ def test_page_waits_a_second_for_a_server_that_does_not_respond(shop, configured
         configured(URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
         started = time.monotonic()
         assert render("{% bellcast_unread_count %}", shop.nadia) == ""
-    assert time.monotonic() - started < 3  # one try; the other clients have three, and 8 seconds
+    assert time.monotonic() - started < 3  # one attempt; the other clients have three, within 8 seconds
 
 
 # --- admin
@@ -226,7 +226,7 @@ def test_admin_needs_the_permission(shop, admin):
 # --- commands
 
 
-def test_commands(shop, configured, unreachable):
+def test_commands_send_and_write_users(shop, configured, unreachable):
     from django.core.management import CommandError
 
     assert run("bellcast_notify", shop.nadia.username, "Now").strip() == shop.nadia.notifications[0].id

@@ -277,7 +277,7 @@ def test_thread_sends_after_the_commit(shop, configured):
 
     configured(RELAY="thread")
     sent = send(shop.nadia)
-    relaying._process.finish()  # as at the exit of the process
+    relaying._process.finish()  # as at process exit
     assert sent.id is not None
     assert titles(shop.nadia) == ["New sale"]
 

@@ -14,7 +14,7 @@ from tests.servers import ServerProcess
 
 # Readers of these pages have not set credentials yet: commands and the client read them from the server's data folder.
 FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "backup.md", "upgrade.md")
-# Every element is defined, and those that can get a token are live.
+# Every element is defined, and those with a token source are live.
 ELEMENTS_WORK = """[...document.querySelectorAll(':not(:defined)')].length === 0 &&
     [...document.querySelectorAll('[server]')].every((element) => !(element.getToken || element.getAttribute('token-url'))
     || element.session?.state.status === 'live')"""

@@ -151,7 +151,7 @@ class PageRunner:
         page, site = self.page(), f"http://127.0.0.1:{free_port()}"
         server = self.localized("http://127.0.0.1:8787")
         body = "<!doctype html>" + re.sub(r'https://bell\.example\.com|(?<=")/bell(?=["/])', server, html)
-        if "bellcast.js" not in body:  # the page says where else the script is
+        if "bellcast.js" not in body:  # the page names another location of the script
             body += f'<script type="module" src="{server}/bellcast.js"></script>'
         page.route(f"{site}/**", lambda route: route.fulfill(json={"token": self._token()}))
         page.route(f"{site}/", lambda route: route.fulfill(content_type="text/html", body=body))

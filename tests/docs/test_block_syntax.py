@@ -1,4 +1,4 @@
-"""Blocks that are only for reading are checked by the parser of their language."""
+"""Blocks that are not run are checked by the parser of their language."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ SCRIPT = re.compile(r"<script\b([^>]*)>(.*?)</script>", re.DOTALL)
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 TAG = re.compile(r"<(bellcast-[a-z]+)\b")
 ELEMENTS = {"bellcast-bell", "bellcast-inbox", "bellcast-toasts", "bellcast-preferences"}
-# What a template engine replaces.
+# Placeholders of template engines.
 FIELD = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|<%.*?%>", re.DOTALL)
 
 

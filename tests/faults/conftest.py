@@ -11,7 +11,7 @@ from tests.servers import ServerProcess
 
 @pytest.fixture(scope="module")
 def sturdy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with the default limits, shared by the tests of a file."""
+    """A server with the default limits, shared by the tests in a file."""
     with ServerProcess(tmp_path_factory.mktemp("sturdy") / "data") as server:
         yield server
 

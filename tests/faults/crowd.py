@@ -139,7 +139,7 @@ class World:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["World"]:
-        """Let every device follow and the app send until the block ends."""
+        """Let every device follow its inbox and the app send until the block ends."""
         self._following = [asyncio.ensure_future(follower.run()) for follower in self.followers]
         await self.until(lambda: all(follower.connected.is_set() for follower in self.followers), 120)
         self._sending = [asyncio.ensure_future(self._send_steadily()) for _ in range(SENDERS)]
@@ -197,7 +197,7 @@ class World:
             await asyncio.sleep(0.1)
 
     async def _act(self) -> None:
-        """Mark and archive for random recipients; ignore failures."""
+        """Mark and archive notifications of random recipients; ignore failures."""
         while not self._over.is_set():
             follower = random.choice(self.followers)
             ids = list(follower.device.notifications)[:3] if follower.device is not None else []
@@ -276,7 +276,7 @@ class World:
                 return {name: snapshot[name] for name in ("notifications", "unread", "unseen", "position")}
 
     async def _page(self, node: ServerProcess, recipient: str, parameters: dict[str, str]) -> dict[str, Any]:
-        """Without a client library: its pool takes seconds over two thousand concurrent requests."""
+        """Sent without a client library, whose pool takes seconds for two thousand concurrent requests."""
         query = urlencode({**parameters, "token": self.token(recipient)})
         async with self._snapshot_slots, asyncio.timeout(30):
             reader, writer = await asyncio.open_connection("127.0.0.1", node.port)

@@ -29,7 +29,7 @@ def mangled(rng: random.Random, seeds: list[str]) -> str | bytes:
 
 
 def growth_of(server: ServerProcess, attack: Callable[[], None]) -> int:
-    """Return by how many KiB the server's memory grows in the second half of the attacks."""
+    """Return the growth of the server's memory during the second half of the attacks, in KiB."""
     for _ in range(WARM_UP):
         attack()
     sizes = []

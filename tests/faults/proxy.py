@@ -60,7 +60,7 @@ class Proxy:
 
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
-        """Carry nothing, without closing any connection."""
+        """Forward nothing, without closing any connection."""
         self._call(self._open.clear)
         try:
             yield

@@ -59,7 +59,7 @@ class Raw:
         return sent
 
     def read(self, count: int) -> bytes:
-        """Return exactly `count` bytes. Raises EOFError if the server hangs up before."""
+        """Return exactly `count` bytes. Raises EOFError if the server hangs up first."""
         while len(self._buffer) < count:
             self._receive()
         chunk, self._buffer = self._buffer[:count], self._buffer[count:]
@@ -85,7 +85,7 @@ class Raw:
         return self.read(int(self.read_head()[1]["content-length"]))
 
     def read_to_end(self) -> bytes:
-        """Return everything until the server hangs up."""
+        """Read until the server hangs up, and return the bytes."""
         try:
             while True:
                 self._receive()
@@ -101,7 +101,7 @@ class Raw:
         return True
 
     def half_close(self) -> None:
-        """Send no more, and keep reading."""
+        """Shut down the sending side, and keep reading."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
@@ -139,7 +139,7 @@ class RawSocket(Raw):
         return first & 0x0F, self.read(size)
 
     def next(self) -> dict[str, Any]:
-        """Return the next frame as JSON, but no ping or heartbeat: a loaded machine may take longer for a step."""
+        """Return the next frame as JSON, skipping pings and heartbeats: a loaded machine may take longer than their interval."""
         while True:
             opcode, payload = self.frame()
             if opcode == PING:
@@ -240,7 +240,7 @@ def memory(server: ServerProcess) -> int:
 
 
 def cpu_seconds(server: ServerProcess) -> float:
-    """Return the processor time that the server has used: a measure of delay that other load does not change."""
+    """Return the processor time that the server has used, a measure that other load does not change."""
     fields = (_process(server) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,6 +1,6 @@
 """Runs of a workflow with every kind of wait, while their processes are killed at random.
 
-`python -m tests.faults.run_load postgres 10000 --kills 60` does so with many runs and prints what was repeated."""
+`python -m tests.faults.run_load postgres 10000 --kills 60` runs it with many runs and prints the repeated calls."""
 
 import argparse
 import asyncio
@@ -33,14 +33,14 @@ from tests.vendor_server import VendorServer, vendor_server
 
 ENGINES = ("sqlite", "postgres")
 # A lease of 30 s ends after one second, and the steps below wait for one or two. A process that has to share its core renews
-# no lease in time: then a lower speed is needed.
+# no lease in time, and needs a lower speed.
 SPEED = 30
 RUNS_PER_RECIPIENT = 20
 TRIGGERING_THREADS = 4
 SECONDS_BETWEEN_KILLS = (0.2, 1.0)
 SECONDS_TO_SETTLE = 1_800
 PAGE = 1000
-# Of runs and messages that have not ended.
+# States of runs and messages that have not ended.
 OPEN_STATES = (("runs", "running"), ("runs", "waiting"), ("messages", "queued"), ("messages", "sending"))
 STEPS: list[dict[str, Any]] = [
     {"key": "bell", "type": "inbox", "title": "{{ data.n }}"},
@@ -59,7 +59,7 @@ STEPS: list[dict[str, Any]] = [
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What a load saw. `mails` and `hooks` are calls of which some repeat an earlier one; `interrupted` is how many calls
+    """What a load observed. `mails` and `hooks` are calls, some of which repeat an earlier call; `interrupted` is how many calls
     the kills can have interrupted at most, `set_aside` how many jobs were interrupted so often that an operator had to retry
     them."""
 
@@ -112,7 +112,7 @@ class Nodes:
 
 
 class Vendors:
-    """The servers of the providers, in a thread: they outlive every kill."""
+    """The servers of the providers, in a thread, so that they outlive every kill."""
 
     def __init__(self) -> None:
         self.mails: Mailbox
@@ -205,7 +205,7 @@ class RunLoad:
         return None
 
     def _see(self) -> None:
-        """See the inboxes of some recipients, whose runs wait for that."""
+        """Mark the inboxes of some recipients as seen, because their runs wait for that."""
         chance = random.Random(1)
         with self._nodes.client() as client:
             while not self._is_over.wait(0.05):
@@ -214,7 +214,7 @@ class RunLoad:
                     client.post("/v1/inbox/seen", json={"all": True}, headers=headers)
 
     def _kill(self, kills: int, most: float, work: Sequence[Future[None]]) -> int:
-        """Kill a random process again and again. Returns how often."""
+        """Kill random processes repeatedly. Return the number of kills."""
         chance = random.Random()
         killed = 0
         while killed < kills or (killed < most and not all(one.done() for one in work)):

@@ -1,5 +1,5 @@
-"""The five example apps on one Bellcast with two workers, PostgreSQL and Redis: each person is notified once of each step,
-also if Bellcast is killed in the middle of the flows."""
+"""The five example apps on one Bellcast with two workers, PostgreSQL and Redis: each person is notified once of each
+step, even if Bellcast is killed in the middle of the flows."""
 
 import re
 import sqlite3
@@ -34,8 +34,8 @@ DAY = datetime.now(UTC) + timedelta(days=9)
 
 @dataclass
 class App:
-    """An example app. `flow` acts as its people and yields between the steps. By it each person receives the `expected`
-    titles, and clients the `emails`."""
+    """An example app. `flow` acts on behalf of its users and yields between the steps. As a result, each person
+    receives the `expected` titles, and clients receive the `emails`."""
 
     tenant: str | None
     outbox: Path
@@ -51,7 +51,7 @@ class App:
 
 
 def created(response: httpx.Response) -> int:
-    """The id of what the request created."""
+    """Return the id of the object that the request created."""
     assert response.status_code == 201, response.text
     id: int = response.json()["id"]
     return id
@@ -247,8 +247,8 @@ def apps(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @contextmanager
 def expecting(server: ServerProcess, apps: list[App], disconnects: int) -> Iterator[None]:
-    """Require of the block that each person's inbox and bell receive the expected titles, in order and each once, and
-    that each bell resumes after so many disconnects."""
+    """Check that during the block each person's inbox and bell receive the expected titles, each once and in order,
+    and that each bell resumes after the given number of disconnects."""
     bells = [Bell(server, person, app.tenant, titles) for app in apps for person, titles in app.expected.items()]
     emails = [subjects(server, app) for app in apps]
     with ThreadPoolExecutor(len(bells)) as threads:

@@ -1,8 +1,9 @@
 """A tenant that sends to thousands does not delay single sends of another tenant.
 
 The documented figure, p99 at most three times its idle value during a send to 600,000, needs an idle machine:
-`bellcast bench fairness` measures it. This test checks what holds on any machine: a single send waits for one
-batch of the large send. Before large sends were isolated from each other, half of the single sends took six times
+`bellcast bench fairness` measures it. This test checks a property that holds on any machine: a single send waits for
+at most one batch of the large send. Before large sends were isolated from each other, half of the single sends took
+six times
 their idle value.
 """
 
@@ -22,7 +23,7 @@ from bellcast.bench.server_under_test import BenchServer
 
 RECIPIENTS = 6_000
 QUIET_SECONDS = 1.5
-# Of the median, which other load on the machine moves little: three times, and the delay of a loaded scheduler.
+# For the median, which other load on the machine changes little: three times, plus the delay of a loaded scheduler.
 TIMES, SLACK = 3, 0.01
 ROUNDS = 3
 

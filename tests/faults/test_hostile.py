@@ -1,4 +1,4 @@
-"""Clients that send malformed, endless or no HTTP harm only themselves."""
+"""Clients that send malformed HTTP, endless HTTP or no HTTP harm only themselves."""
 
 import asyncio
 import random
@@ -256,7 +256,7 @@ def test_flood_of_pipelined_requests_is_cut_off(sturdy: ServerProcess) -> None:
 
 
 def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
-    """As Java's client sends it with its first request, including a body."""
+    """As sent by Java's HTTP client with its first request, including a body."""
     upgrade_headers = {
         "Connection": "Upgrade, HTTP2-Settings",
         "Upgrade": "h2c",

@@ -209,7 +209,7 @@ def test_frames_are_handled_in_order_at_any_rate(slow_app: ServerProcess) -> Non
 
 
 def test_client_that_sends_faster_than_frames_are_handled_is_not_read(slow_app: ServerProcess) -> None:
-    """While one call takes three seconds, the frames behind it wait in the buffers of the sender's machine."""
+    """While one call takes three seconds, later frames wait in the buffers of the sender's machine."""
     before = memory(slow_app)
     body = json.dumps({"type": "call", "name": "slow", "data": {"for": 0, "more": "x" * 60_000}}).encode()
     large = header(TEXT, len(body)) + NO_MASK + body
@@ -290,7 +290,7 @@ def test_concurrent_handshakes_count_towards_the_limit(slow_app: ServerProcess) 
 def test_frames_before_a_disconnect_are_handled_unless_the_server_closes(
     slow_app: ServerProcess, last_frame: bytes, unread: int
 ) -> None:
-    """A page marks something as read and closes, or it violates the protocol first."""
+    """A page marks a notification as read and then closes, or violates the protocol first."""
     recipient = f"leaving{len(last_frame)}"
     commands = [{"type": "call", "name": "slow", "data": {"for": 0.2}}, {"type": "read", "all": True}]
     with httpx.Client(base_url=slow_app.url, headers=slow_app.as_app()) as app:

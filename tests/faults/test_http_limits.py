@@ -20,7 +20,7 @@ PATHS = ["/healthz", "/v1/stream", "/v1/ws", "/app/key", "/socket.io/?EIO=4&tran
 
 
 def send_in(pieces: int, client: Raw, data: bytes) -> None:
-    """Send bytes so that the server reads them in one piece, or in at least two."""
+    """Send bytes so that the server reads them in one piece, or in two or more."""
     if pieces == 2:
         client.send(data[:9])
         httpx.get(
@@ -69,7 +69,7 @@ def test_request_without_exactly_one_host_is_refused(
         send_in(pieces, client, request(path, **HANDSHAKE).replace(b"Host: bell.example\r\n", hosts))
         status, headers = client.read_head()
         assert status == 400
-        assert headers["access-control-allow-origin"] == "*"  # so that a page sees the status
+        assert headers["access-control-allow-origin"] == "*"  # so that a page can read the status
         assert b"Host" in client.read(int(headers["content-length"]))
         assert client.hangs_up()
 
@@ -255,7 +255,7 @@ async def test_client_that_does_not_read_its_response_is_cut_off(
 ) -> None:
     monkeypatch.setattr(closing, "READ_TIMEOUT", 0.2)
     async with running_app(App()) as server, connecting(server) as (reader, writer):
-        reader._transport.pause_reading()  # type: ignore[attr-defined]  # a reader by itself takes 128 KiB
+        reader._transport.pause_reading()  # type: ignore[attr-defined] # by default a reader buffers 128 KiB
         writer.write(request("/large", Connection=connection) * 3)
         while not server.server_state.connections:  # noqa: ASYNC110 - a poll in a thread may miss it
             await asyncio.sleep(0)
@@ -263,7 +263,9 @@ async def test_client_that_does_not_read_its_response_is_cut_off(
 
 
 async def test_client_that_reads_slowly_gets_its_whole_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "READ_TIMEOUT", 2)  # reading takes longer, and a pause of a loaded machine less
+    monkeypatch.setattr(
+        closing, "READ_TIMEOUT", 2
+    )  # longer than a pause of a loaded machine, shorter than reading takes
     async with running_app(App()) as server, connecting(server) as (reader, writer):
         writer.write(request("/large", Connection="close"))
         received = 0
@@ -299,7 +301,7 @@ async def test_unreadable_pipelined_request_does_not_corrupt_the_response_before
 
 
 async def test_client_that_hangs_up_ends_its_running_request() -> None:
-    """Also when it has pipelined a newer one."""
+    """Even if the client has pipelined another request."""
     reached = asyncio.Event()
     messages = list[str]()
 
@@ -308,7 +310,7 @@ async def test_client_that_hangs_up_ends_its_running_request() -> None:
         reached.set()
         messages.append((await receive())["type"])
 
-    async with running_app(app) as server:  # type: ignore[arg-type]  # an app all the same
+    async with running_app(app) as server:  # type: ignore[arg-type] # a valid ASGI app
         async with connecting(server) as (_, writer):
             writer.write(request("/first") + request("/second"))
             await reached.wait()

@@ -25,7 +25,7 @@ from tests.wire.clients import Socket, Stream, stream, websocket
 RECIPIENTS = ["alice", "bob", "carol"]
 TENANT = "acme"
 ROUNDS = 5
-SECONDS = (0.05, 0.8)  # of load before the next kill
+SECONDS = (0.05, 0.8)  # seconds of load before the next kill
 PAUSE = 0.005  # seconds between two requests of a writer, since clients run on the same machine
 # Errors that a client of a killed server may see.
 DISCONNECT_ERRORS = (OSError, EOFError, ValueError, IndexError, StopIteration, WebSocketException, RuntimeError)
@@ -171,7 +171,7 @@ class Follower:
     def disconnect(self) -> None:
         self._is_over = True
         if isinstance(self._live, Stream):
-            with suppress(OSError):  # it is between two connections
+            with suppress(OSError):  # the device is between two connections
                 self._live._socket.shutdown(socket.SHUT_RDWR)
         elif self._live is not None:
             self._live.raw.close()
@@ -238,7 +238,7 @@ def _check_inbox(load: Load, recipient: str, fresh: dict[str, Any]) -> None:
 
 
 def _check_repeated_keys(load: Load) -> None:
-    """Check that a repeated key and body return the first response, also after a restart."""
+    """Check that a repeated key and body return the first response, even after a restart."""
     with load.client() as app:
         for body, key, response in random.sample(load.responses, min(50, len(load.responses))):
             repeated = app.post("/v1/notifications", json=body, headers={"Idempotency-Key": key})

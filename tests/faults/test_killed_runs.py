@@ -17,8 +17,8 @@ from tests.servers import START_TIMEOUT, child_processes, wait_until_ended
 
 RUNS = 60
 KILLS = 2
-# On a loaded machine a start takes longer than a kill waits: a job that every kill interrupts must not be taken for one
-# that ends its process.
+# On a loaded machine a start takes longer than a kill waits: a job that every kill interrupts must not look like one
+# that crashes its process.
 MOST_KILLS = MAX_CRASHES - 1
 
 

@@ -23,7 +23,7 @@ names = (f"waiting{number}" for number in itertools.count())
 
 @contextmanager
 def locked(server: ServerProcess) -> Iterator[sqlite3.Connection]:
-    """Lock the database like another program that writes."""
+    """Lock the database as another writing program does."""
     (database,) = server.data.glob("*.db")
     with closing(sqlite3.connect(database, isolation_level=None)) as database_lock:
         database_lock.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""A killed node: its connections disappear everywhere after its lease, are reported once, and count again after a
+"""A killed node: its connections disappear from all nodes after its lease, are reported once, and count again after a
 restart.
 """
 

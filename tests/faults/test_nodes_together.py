@@ -118,7 +118,7 @@ def test_lists_and_counts_cover_all_nodes(three: Cluster) -> None:
                 claims = {"tenant": "lists"}
                 opened.enter_context(websocket(node, name, claims=claims)).until("ready")
         for node in three.nodes:
-            # A node that takes seconds for its reply is left out.
+            # A node that takes seconds to reply is omitted.
             assert eventually(lambda node=node: listed(node) == ["carol"] * 3 + ["dave"] * 3)
             assert eventually(lambda node=node: get(node, "/v1/stats", tenant="lists")["connections"] == expected)
             assert get(node, "/v1/connections", tenant="elsewhere")["connections"] == []
@@ -252,7 +252,7 @@ def test_subscription_counts_cover_all_nodes(three: Cluster) -> None:
         for follower in followers:
             follower.subscribe(channel)
         for follower in followers:
-            assert eventually(lambda: counted(follower) == 3)  # noqa: B023  asked at once
+            assert eventually(lambda: counted(follower) == 3)  # noqa: B023 called within this iteration
         for node in three.nodes:
             info = sdk(node).channel_info(channel, ["subscription_count"])
             assert (info["occupied"], info["subscription_count"]) == (True, 3)
@@ -288,7 +288,7 @@ def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> N
 
 
 def webhooks_until(app: Receiver, channel: str, until: list[str]) -> list[str]:
-    """Return the names of the webhooks of a channel up to all of `until`, and of those that follow within three seconds."""
+    """Return the names of a channel's webhooks until all of `until` have arrived, and of those that follow within three seconds."""
     names: list[str] = []
     while Counter(until) - Counter(names):
         names += [one["name"] for one in json.loads(app.next()[1])["events"] if one["channel"] == channel]

@@ -1,4 +1,4 @@
-"""Backup of a PostgreSQL store under load, and its restore: a consistent copy of one moment."""
+"""Backup of a PostgreSQL store under load, and its restore: a consistent copy of one point in time."""
 
 import asyncio
 import json
@@ -70,7 +70,9 @@ def test_backup_under_load_restores_a_consistent_copy(tmp_path: Path, databases:
     with ServerProcess(tmp_path / "other", {"BELLCAST_STORE": second}) as other:
         assert {who: snapshot(other, who) for who in ("alice", "bob")} == before
         chatter = titles(other, "chatter")
-        assert chatter == [f"{number}" for number in reversed(range(len(chatter)))]  # no gap: a copy of one moment
+        assert chatter == [
+            f"{number}" for number in reversed(range(len(chatter)))
+        ]  # no gap: the copy is of one point in time
         assert send(other, "dave", "after").status_code == 201
         assert titles(other, "dave") == ["after"]
 

@@ -88,7 +88,7 @@ def test_sighup_replaces_workers_without_an_outage(server: ServerProcess) -> Non
         with httpx.Client(transport=httpx.HTTPTransport(retries=3)) as client:
             body = {"to": "alice", "title": f"{sent}"}
             headers = server.as_app() | {"Idempotency-Key": f"{sent}"}
-            for _ in range(3):  # a connection that was accepted by a worker that exits is opened again
+            for _ in range(3):  # the client reopens a connection that an exiting worker had accepted
                 try:
                     response = client.post(f"{server.url}/v1/notifications", json=body, headers=headers)
                     break

@@ -186,7 +186,7 @@ def test_client_beyond_the_rate_limit_is_closed_for_a_second(
         flood.raw.socket.sendall(client * 1_000)
         assert 4100 <= close_code(flood) < 4200  # pusher-js waits a second
         received = [event["event"] for event in calm.frames_until_pong()]
-        assert received.count("client-x") <= 20  # ten a second, and the burst may span two seconds
+        assert received.count("client-x") <= 20  # the limit is ten a second, and the burst may span two seconds
         with bare(server) as polite:
             polite.subscribe("private-flood")
             polite.send_frame("client-y", "heard", channel="private-flood")
@@ -221,7 +221,7 @@ def close_code(client: Bare) -> int:
 
 
 def test_flood_of_presence_changes_is_reported_correctly(server: ServerProcess) -> None:
-    """With more than a hundred members changes are batched; ten other members join and leave as fast as they can."""
+    """With more than a hundred members, changes are batched; ten other members join and leave as fast as they can."""
     channel, unsubscribe = "presence-flood", '{"event":"pusher:unsubscribe","data":{"channel":"presence-flood"}}'
     with ExitStack() as stack:
         watcher = Watcher(stack.enter_context(bare(server)), channel, 0)
@@ -251,7 +251,7 @@ def test_flood_of_presence_changes_is_reported_correctly(server: ServerProcess) 
 
 
 def join_channel(server: ServerProcess, client: RawSocket, channel: str, number: int) -> None:
-    """Join a presence channel, and read nothing more."""
+    """Join a presence channel, and stop reading."""
     client.send(HANDSHAKE_BYTES)
     assert client.read_head()[0] == 101
     socket_id = json.loads(json.loads(client.frame()[1])["data"])["socket_id"]

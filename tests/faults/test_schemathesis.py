@@ -32,7 +32,7 @@ SERVER = ServerProcess(Path())
 CONFIG = schemathesis.Config.from_dict({"generation": {"allow-extra-parameters": False}})
 # A new operator's password is hashed in 0.1 s: only invalid ones are sent.
 ONLY_INVALID = {"POST /v1/operators"}
-# Valid by the document, and yet refused, by a rule that JSON Schema cannot express.
+# Valid according to the document, but refused by a rule that JSON Schema cannot express.
 UNEXPRESSED = {
     "POST /v1/notifications": "its template exists, channels are different, `unless` needs the inbox",
     "PATCH /v1/notifications/{id}": "the keys of actions are different",
@@ -68,8 +68,8 @@ UNEXPRESSED = {
     "PUT /v1/types/{key}": "a template that exists, different channels",
     "PUT /v1/workflows/{key}": "the fields of each type of step",
 }
-# Invalid by the document, and yet accepted. Items of a list are refused one by one, in a 200. A change of preferences is merged
-# into the document before, in which one of the two quiet hours is enough.
+# Invalid according to the document, but accepted. Items of a list are refused one by one, in a 200. A change of preferences is
+# merged into the stored document, so that one of the two quiet hours suffices.
 ACCEPTED = {
     *("POST /v1/import", "POST /v1/notifications/bulk", "POST /v1/recipients/bulk"),
     *("PATCH /v1/preferences", "PATCH /v1/preference-defaults", "PATCH /v1/recipients/{key}/preferences"),
@@ -113,8 +113,8 @@ class Credentials:
 
 
 def _as_clients_send(case):
-    """Write numbers as clients do, send no cursor but those of pages, and name a tenant or a key in one place: different ones are
-    refused."""
+    """Write numbers as clients do, send only cursors from pages, and name a tenant or a key in one place only:
+    contradictory ones are refused."""
     case.body = _as_json_of_clients(case.body)
     if not case.meta.generation.mode.is_positive:
         return case
@@ -157,7 +157,7 @@ def test_operation_matches_the_openapi_document(label, bellcast_server):
         if label in ONLY_INVALID and case.meta.generation.mode.is_positive:
             return
         response = _answer(_as_clients_send(case), bellcast_server, is_endless=label in STREAMS)
-        # A body that is left out counts as invalid there, also where it is optional.
+        # The library considers a missing body invalid, even where it is optional.
         is_without_body = has_optional_body and isinstance(case.body, NotSet)
         unchecked = [*excluded, negative_data_rejection] if is_without_body else excluded
         case.validate_response(response, excluded_checks=unchecked)

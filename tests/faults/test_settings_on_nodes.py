@@ -1,5 +1,5 @@
-"""Settings that one of three nodes changes apply on the others within 2 s, without a restart. One that cannot use a value warns and
-keeps the old."""
+"""Settings that one of three nodes changes apply on the others within 2 s, without a restart. A node that cannot use a
+value logs a warning and keeps the old value."""
 
 import json
 import sys
@@ -98,7 +98,7 @@ def lines_of(node: ServerProcess) -> int:
 
 
 def kept_events(node: ServerProcess) -> int:
-    """Publish an event, and count those of its topic that are kept. Redis keeps the events of other tests too."""
+    """Publish an event, and count the stored events of its topic. Redis stores the events of other tests too."""
     event = {"topic": "settings-news", "name": "moved", "data": {}}
     httpx.post(f"{node.url}/v1/events", headers=node.as_app(), json=event)
     return len(

@@ -170,7 +170,7 @@ def test_live_events_during_an_unread_replay_are_bounded(tight: ServerProcess, a
 
 
 def test_unread_responses_are_bounded(tight: ServerProcess, app: httpx.Client) -> None:
-    """A client that sends requests and does not read the responses, also during a replay."""
+    """A client that sends requests and does not read the responses, even during a replay."""
     recipient = next(names)
     position = snapshot(tight, recipient)["position"]
     notify(app, recipient, 1_000, 9_500)

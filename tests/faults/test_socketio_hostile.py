@@ -27,7 +27,7 @@ SETTINGS = {
     "BELLCAST_SOCKETIO_PING_INTERVAL": "500ms",
     "BELLCAST_SOCKETIO_PING_TIMEOUT": "2s",
 }
-# For clients that answer no ping: a step of a loaded machine may take seconds.
+# For clients that do not answer pings: on a loaded machine a step may take seconds.
 PATIENT = SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "5m"}
 SEEDS = [
     "2", "3", "40", '40{"token":"x"}', "40/custom,", "41", '42["message",1]', '427["message-with-ack",{"a":[1,2]}]', "430[]",

@@ -21,7 +21,7 @@ from tests.wire.socketio_client import Agent, agent, open_client
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 SETTINGS = {"BELLCAST_DRAIN": "1", "BELLCAST_HANDLERS": "tests.wire.socketio_app:handlers"}
-# All of this many sessions or requests reach the same of three workers with a probability of 1 in 3^11.
+# The probability that all of these sessions or requests reach the same of three workers is 1 in 3^11.
 MANY = 12
 
 

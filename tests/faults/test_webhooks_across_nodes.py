@@ -82,7 +82,7 @@ def test_client_that_moves_to_another_node_is_not_reported(nodes: Nodes, app: Re
             client.subscribe(channel)
             webhooks.until("channel_occupied")
             left_at = time.monotonic()
-        time.sleep(0.5)  # until the end of the channel is saved
+        time.sleep(0.5)  # until the end of the channel's occupancy is saved
         with bare(with_jobs) as client:
             client.subscribe(channel)
             was_quick = time.monotonic() - left_at < ENDS_AFTER_SECONDS / 2

@@ -1,4 +1,4 @@
-"""`/metrics` of several workers on one port: any worker reports all workers, also after one was killed."""
+"""`/metrics` of several workers on one port: any worker reports all workers, even after one was killed."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.faults.test_postgres_workers import parent
 from tests.servers import ServerProcess, child_processes
 from tests.wire.clients import websocket
 
-# All of this many connections reach the same of two workers with a probability of one in a million.
+# The probability that all of these connections reach the same of two workers is one in a million.
 MANY = 20
 
 

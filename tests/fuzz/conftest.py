@@ -1,4 +1,4 @@
-"""The REST interface for targets that use a store: requests by a synchronous call, in this process."""
+"""The REST API for targets that use a store: synchronous requests in this process."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator

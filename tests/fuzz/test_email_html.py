@@ -27,7 +27,7 @@ SEEDS = [
 
 
 def check(document: str) -> None:
-    """Every document has a text, and text that is escaped stays as it is."""
+    """Every document has a text version, and escaped text is preserved."""
     text = html.to_text(document)
     assert text == text.strip()
     assert "\n\n\n" not in text

@@ -132,7 +132,7 @@ class App:
             if message["type"] == "http.disconnect":
                 return
             body, more = body + message["body"], message["more_body"]
-        # An Upgrade to another protocol than WebSocket is ignored, and so is the body of a live connection's request.
+        # An Upgrade to a protocol other than WebSocket is ignored, as is the body of a live connection's request.
         headers = [field for field in scope["headers"] if field[0] != b"upgrade" or field[1] == b"websocket"]
         body = b"" if self.begins_live(scope["path"], upgrade=True) else body
         self.requests.append((scope["method"], scope["path"], scope["http_version"], headers, body))

@@ -75,7 +75,7 @@ def signed_for_vonage(form: dict[str, str]) -> ReceiptRequest:
 
 
 def check(subject: Any) -> None:
-    """A receipt is understood or refused, whether its signature is right or wrong."""
+    """A receipt is accepted or refused, whether or not its signature is valid."""
     if isinstance(subject, bytes):
         with suppress(ValueError):
             delivery_status.parse(subject)

@@ -22,7 +22,7 @@ SEEDS = [
 
 
 def check(input_: tuple[str, ZoneInfo, int]) -> None:
-    """An expression is refused, or fires after every moment."""
+    """An expression is refused, or has a next time after every time."""
     expression, zone, moment = input_
     if cron.is_cron(expression):
         assert cron.next_after(expression, zone, moment) > moment

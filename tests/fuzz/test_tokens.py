@@ -73,7 +73,7 @@ def signed(header: str, payload: str) -> str:
 
 
 def check(token: str) -> None:
-    """A token is refused, or names one recipient within the bounds and times that a store can hold."""
+    """A token is refused, or names one recipient, with values that a store can hold."""
     for verify in (
         lambda: tokens.verify(PROJECT, token, NOW, Limits()),
         lambda: app_tokens.verify(PROJECT.secret, app_tokens.mapping(("recipient=userId",)), token, NOW, Limits()),

@@ -26,7 +26,7 @@ def changed(position: int, character: str) -> str:
 
 
 def check(token: str) -> None:
-    """A token is refused or means what was signed."""
+    """A token is refused or yields the signed content."""
     found = unsubscribe.read(PROJECT, token)
     assert found is None or unsubscribe.read(PROJECT, unsubscribe.token(PROJECT, found)) == found
 

@@ -51,7 +51,7 @@ SEEDS: list[Any] = [
 
 
 def check(subject: Any) -> None:
-    """A definition is read, and is the same after it was stored, or is refused."""
+    """A definition is refused, or is read and survives storing unchanged."""
     with suppress(Invalid, BadRequest):
         value = YamlText(subject).value if isinstance(subject, bytes) else subject
         parsed = definitions.parse(value)

@@ -1,4 +1,4 @@
-"""A server in this process with a clock that tests advance through all that is due."""
+"""A server in this process with a clock that tests advance, running the due jobs on the way."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ class World:
         self.store = app.store
 
     async def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:
-        """The decoded answer of a successful request."""
+        """Return the decoded response of a successful request."""
         response = await self.client.request(method, path, json=body, params=params or None)
         assert response.is_success, f"{method} {path}: {response.text}"
         return response.json() if response.content else None
@@ -42,7 +42,7 @@ class World:
         return id
 
     async def messages(self, **params: str) -> list[dict[str, Any]]:
-        """Messages, the oldest first."""
+        """Return the messages, oldest first."""
         found: list[dict[str, Any]] = (await self.get("/v1/messages", **params))["messages"]
         return found[::-1]
 
@@ -51,7 +51,7 @@ class World:
         await self.advance("1ms")
 
     async def advance(self, duration: str) -> None:
-        """Advance the clock through all that falls due."""
+        """Advance the clock, running jobs as they fall due."""
         await self.request("POST", "/v1/test-clock", {"advance": duration})
 
     async def advance_to(self, moment: str) -> None:
@@ -61,7 +61,7 @@ class World:
 
 @asynccontextmanager
 async def opened(folder: Path, now: str = "2026-06-10T12:00:00Z", **channels: Any) -> AsyncIterator[World]:
-    """Open a world at this time (a Wednesday) with these settings of the channels."""
+    """Start a server at this time (a Wednesday) with these settings of the channels."""
     clock = TestClock(times.milliseconds(datetime.fromisoformat(now)))
     settings = load({"data": str(folder)}, {"BELLCAST_PROJECT": "p:key:secret"})
     changed = replace(settings.channels, **{"public_url": "https://bell.example", **channels})

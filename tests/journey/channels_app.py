@@ -1,4 +1,4 @@
-"""The whole server in this process, as the journeys of channels need it."""
+"""The whole server in this process, for the journeys of channels."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,14 +36,14 @@ async def app(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.A
 
 
 def session_of(server: App, recipient: str, tenant: str = "") -> dict[str, str]:
-    """The headers of a recipient's own requests."""
+    """Return the headers of a recipient's own requests."""
     now = server.context.clock.now()
     token = tokens.sign(PROJECT, recipient, now=now, expires_at=now + DAY_MS, tenant=tenant)
     return {"authorization": f"Bearer {token}"}
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any], bool]) -> Any:
-    """Call `read` until its result is right; the server works in the background."""
+    """Call `read` until its result is as expected; the server works in the background."""
     async with asyncio.timeout(60):
         while not is_right(found := await read()):  # noqa: ASYNC110  another component changes it
             await asyncio.sleep(0.01)
@@ -51,7 +51,7 @@ async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any
 
 
 async def ended(client: httpx.AsyncClient, count: int = 1, **filters: str) -> list[dict[str, Any]]:
-    """The messages, once there are that many and none is waiting."""
+    """Return the messages, once there are that many and none is pending."""
 
     async def read() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await client.get("/v1/messages", params=filters)).json()["messages"]

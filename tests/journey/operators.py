@@ -35,6 +35,6 @@ async def signed_in(rest: Rest, name: str, role: str, tenants: list[str] | None 
 
 
 async def keyed(rest: Rest, *scopes: str) -> Caller:
-    """A caller with a new key of these scopes."""
+    """Return a caller with a new key that has these scopes."""
     created = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": scopes})).json()
     return Caller(rest.client, {"authorization": f"Bearer {created['key']}"})

@@ -77,7 +77,7 @@ async def no_test(wanted: PusherTestRequest) -> TestReport:
 
 
 async def no_numbers() -> StatsPoint:
-    """Tests write the numbers over time to the store."""
+    """Tests write statistics over time to the store."""
     return StatsPoint()
 
 
@@ -148,7 +148,7 @@ class Rest:
 
 
 async def nothing_simulated(tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
-    """No process delivers messages: those that are due stay queued."""
+    """No process delivers messages: due messages stay queued."""
     return frozenset()
 
 

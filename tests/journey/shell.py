@@ -1,4 +1,4 @@
-"""Runs the command line in a real process, as a user or a script does."""
+"""Runs the command line in a real process, like a user or a script."""
 
 import fcntl
 import json

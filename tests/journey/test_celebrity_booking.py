@@ -108,7 +108,7 @@ def test_confirmed_booking_has_a_reminder_until_it_is_cancelled(dana: Visitor, i
     assert eventually(lambda: f"reminder-{id}" not in dana.http.get("/schedules").text)
 
 
-def test_schedule_starts_the_workflow_of_the_day(dana: Visitor):
+def test_schedule_starts_the_daily_workflow(dana: Visitor):
     assert eventually(lambda: "0 8 * * 1-5" in dana.http.get("/schedules").text)
     assert dana.http.post("/schedules/day-plan").status_code == 303
     assert eventually(lambda: "Good morning, Dana Whitfield" in dana.titles())
@@ -139,7 +139,7 @@ def test_form_that_is_sent_twice_is_one_booking(iris: Visitor):
     assert eventually(lambda: [one["body"] for one in iris.inbox()].count("Twice") == 1)
 
 
-def test_outage_of_starlight_loses_and_doubles_nothing(tmp_path: Path, two_workers: bool):
+def test_outage_of_starlight_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with (
         Agency(tmp_path, two_workers=two_workers) as agency,
         agency.visitor("iris") as iris,

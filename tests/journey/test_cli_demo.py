@@ -1,4 +1,4 @@
-"""`bellcast demo`: one command starts two servers that work, and leaves nothing behind."""
+"""`bellcast demo`: one command starts two working servers, and leaves nothing behind."""
 
 import re
 import signal

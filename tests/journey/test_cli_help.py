@@ -65,7 +65,7 @@ def test_installed_program_is_the_same_as_the_module():
 
 
 def test_help_imports_no_server_modules():
-    """These imports would make it slow."""
+    """These imports would slow it down."""
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bellcast", "--help"], capture_output=True, text=True, env=environ()
     )
@@ -113,7 +113,7 @@ def test_benchmarks_are_listed():
     assert {line.split()[0] for line in shown.out.splitlines()} >= {"fanout", "storm", "ingest", "inbox", "memory"}
 
 
-def test_closed_output_pipe_is_no_error():
+def test_closed_output_pipe_causes_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     result = subprocess.run(command("config"), env=environ(), stdout=writing, stderr=subprocess.PIPE, text=True)

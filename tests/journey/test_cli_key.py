@@ -5,7 +5,7 @@ import pytest
 
 from tests.journey.shell import bellcast
 
-PAGE = 200  # keys that one response has
+PAGE = 200  # keys in one response
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_unreachable_server_is_reported():
 
 
 def test_other_web_server_is_reported(bellcast_server):
-    # This path of the server is not the API: the response is a page, as from any web server.
+    # This path of the server is not part of the API: the response is a page, as from any web server.
     url = f"{bellcast_server.url}/docs"
     refused = bellcast("notify", "alice", "Hello", "--url", url, BELLCAST_SECRET="any")
     assert refused.status == 1

@@ -49,7 +49,7 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     assert bellcast("template", "delete", "cli-hello", **project).status == 0
 
 
-def test_preferences_and_suppressions(project, tmp_path):
+def test_preferences_and_suppressions_are_written_and_deleted(project, tmp_path):
     file = written(tmp_path, "cli-bob", {"channels": {"sms": False}})
     assert bellcast("preference", "put", file, "--json", **project).json["channels"] == {"sms": False}
     assert bellcast("preference", "show", "cli-bob", **project).json["channels"] == {"sms": False}
@@ -88,7 +88,7 @@ def test_webhook_is_added_changed_replayed_and_removed(project):
     assert bellcast("webhook", "create", "http://10.0.0.1/x", "--event", "*", **project).status == 1
 
 
-def test_file_that_is_no_object_is_refused(project, tmp_path):
+def test_file_without_an_object_is_refused(project, tmp_path):
     broken = tmp_path / "t.json"
     broken.write_text("[]")
     assert bellcast("template", "put", str(broken), **project).status == 1

@@ -1,4 +1,4 @@
-"""`bellcast serve`: first start, graceful exit, and every reason for a failed start."""
+"""`bellcast serve`: first start, graceful shutdown, and every reason for a failed start."""
 
 import json
 import re

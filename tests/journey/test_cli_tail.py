@@ -1,4 +1,4 @@
-"""`bellcast tail`: an inbox followed live, also across restarts of the server."""
+"""`bellcast tail`: an inbox followed live, even across restarts of the server."""
 
 import json
 import signal
@@ -86,7 +86,7 @@ def test_tail_highlights_urgent_notifications_at_a_terminal(bellcast_server, pro
 
 
 def test_notification_cannot_control_the_terminal(bellcast_server, project):
-    # The first sequence would rename the window, the second hide the text after it.
+    # The first sequence would rename the window, the second would hide the text after it.
     send(bellcast_server, to="tail-eve", title="\x1b]0;owned\x07 title", body="\x9b8m body", type="t\x1b[8m")
     with Terminal("tail", "tail-eve", **project) as screen:
         shown = screen.read_until(r"(.|\n)*1 unread")[0]

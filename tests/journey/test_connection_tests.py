@@ -1,4 +1,4 @@
-"""Tests of connections with values of the request are limited for each caller."""
+"""Connection tests with values from the request are limited for each caller."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Operators of the console: set-up, sign-in, sessions, roles, forged requests and guessed passwords."""
+"""Operators of the console: setup, sign-in, sessions, roles, forged requests and guessed passwords."""
 
 from pathlib import Path
 from typing import cast
@@ -16,7 +16,7 @@ from tests.journey.rest import Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
-# Seconds.
+# seconds
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -190,7 +190,7 @@ async def test_operators_session_has_no_cors(tmp_path: Path) -> None:
                 assert await allowed("GET", path, {"origin": origin}) == set()
                 preflight = {"origin": origin, "access-control-request-method": "GET"}
                 assert "access-control-allow-origin" not in await allowed("OPTIONS", path, preflight)
-        # Sessions of recipients and tokens are those of apps, also where an operator is signed in.
+        # Sessions and tokens of recipients belong to apps, even if an operator is signed in.
         page = cookie | {"origin": declared}
         assert "access-control-allow-origin" in await allowed("GET", "/v1/inbox", page)
         assert "access-control-allow-origin" in await allowed("GET", "/v1/notifications", page | rest.app.headers)
@@ -260,7 +260,7 @@ async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None
 
 
 async def test_role_limits_every_operation(rest: Rest) -> None:
-    """Each operation of servers answers each role as the table of roles says, and 403 never means another reason."""
+    """Each server operation responds to each role as the table of roles defines, and 403 never has another reason."""
     await set_up(rest)
     browsers = {role: await signed_in(rest, f"the-{role}", role) for role in ROLES}
     for endpoint in HANDLERS:
@@ -408,7 +408,7 @@ def as_cookie(cookies: dict[str, str]) -> dict[str, str]:
 
 
 async def test_text_of_a_request_adds_no_header_to_a_response(rest: Rest) -> None:
-    """Keys, ids and tenants with line breaks reach names of files, locations and the id of the request."""
+    """Keys, ids and tenants with line breaks appear in file names, Location headers and the request id."""
     owner = await set_up(rest)
     evil = "x%0d%0aset-cookie:%20evil=1"
     for path in (

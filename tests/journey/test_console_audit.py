@@ -1,4 +1,4 @@
-"""The audit: what it names, what it hides, and how a change of it is found."""
+"""The audit log: what it names, what it hides, and how tampering is detected."""
 
 import contextlib
 import re
@@ -11,7 +11,7 @@ from tests.journey.rest import Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
-# Seconds.
+# seconds
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -95,7 +95,7 @@ async def test_writing_a_secret_needs_a_recent_password(rest: Rest) -> None:
 
 
 async def test_settings_for_owners_need_a_recent_password(rest: Rest) -> None:
-    """Keys of another issuer sign in as any recipient."""
+    """With another issuer's keys, one can sign in as any recipient."""
     owner = await set_up(rest)
     rest.clock.advance(10 * MINUTE)
     wanted = {"jwks_url": "https://evil.example/keys"}

@@ -1,4 +1,4 @@
-"""Operators and keys that are bound to tenants reach no other tenant."""
+"""Operators and keys that are bound to tenants cannot access other tenants."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ from tests.journey.rest import Caller, Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
-# Seconds.
+# seconds
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -43,7 +43,7 @@ async def test_bound_operator_reads_its_tenants_only(rest: Rest) -> None:
     assert counts == [1, 2]
     assert {item["tenant"] for item in (await two.get("/v1/requests")).json()["requests"]} <= {"acme", "globex"}
     assert (await one.get("/v1/recipients/alice")).status_code == 200
-    # It has to name one of several.
+    # A caller with several tenants must name one.
     assert refused(await two.get("/v1/recipients/alice"), 403, "forbidden")
     assert (await two.get("/v1/recipients/alice?tenant=globex")).status_code == 200
 
@@ -134,7 +134,7 @@ async def test_event_reaches_no_default_tenant_through_a_source(rest: Rest) -> N
     key = await bound_key(rest)
     source = {"event": "moved", "topic": "t", "notification": {"to": "alice", "title": "x", "tenant": ""}}
     assert refused(await key.put("/v1/sources/s", json=source), 403, "forbidden")
-    # Stored before such a body was refused.
+    # Stored before such bodies were refused.
     await rest.store.documents.put("sources", "acme", "s", json.dumps(source).encode(), rest.clock.now())
     assert (await key.post("/v1/events", json={"topic": "t", "name": "moved", "data": {}})).status_code == 202
     sent = (await rest.app.get("/v1/notifications?tenant=*")).json()["notifications"]

@@ -1,4 +1,4 @@
-"""The second factor of operators: enrolment, sign-in, replay, guesses, recovery, reset; and passwords that are typed again."""
+"""The second factor of operators: enrolment, sign-in, replay, guesses, recovery, reset; and reentering passwords."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.journey.rest import Rest, refused
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
-# Seconds.
+# seconds
 MINUTE = 60
 PERIOD = 30
 
@@ -64,7 +64,9 @@ async def test_sign_in_needs_the_code_after_enrolment(rest: Rest) -> None:
 async def test_code_is_accepted_once(rest: Rest) -> None:
     owner = await set_up(rest)
     secret, _ = await enrol(rest, owner)
-    assert refused(await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated")  # the one that confirmed it
+    assert refused(
+        await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated"
+    )  # the code that confirmed the enrolment
     rest.clock.advance(PERIOD)
     older = code(rest, secret)
     rest.clock.advance(PERIOD)

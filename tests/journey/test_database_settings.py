@@ -1,4 +1,4 @@
-"""Settings of the database: they apply without a restart, keep a history, and give way to the environment."""
+"""Settings in the database: they apply without a restart, keep a history, and yield to the environment."""
 
 import asyncio
 from types import SimpleNamespace
@@ -109,7 +109,7 @@ def test_value_that_could_not_be_changed_back_or_has_a_password_is_refused(serve
 
 
 def test_settings_of_sign_in_and_urls_are_for_owners(server: ServerProcess) -> None:
-    """A key with all scopes is no owner, also for a rollback that would bring such a value back."""
+    """A key with all scopes is not an owner, not even for a rollback that would restore such a value."""
     scopes = ["send", "read", "manage", "observe", "configure", "admin"]
     key = httpx.post(f"{server.url}/v1/keys", headers=server.as_app(), json={"name": "all", "scopes": scopes}).json()
     headers = {"authorization": f"Bearer {key['key']}"}
@@ -132,7 +132,7 @@ def test_settings_of_sign_in_and_urls_are_for_owners(server: ServerProcess) -> N
 
 
 def test_every_setting_that_can_be_changed_is_applied_and_reset(server: ServerProcess) -> None:
-    """Each of them is set to another value of its kind, and shown as it was set."""
+    """Each setting is set to another value of its type, and shown as it was set."""
     every = {name: one for name, one in values(server).items() if not one["locked"]}
     assert len(every) > 45
     wanted = {name: other(one) for name, one in every.items()}
@@ -187,7 +187,7 @@ def test_limit_applies_to_the_next_request(server: ServerProcess) -> None:
 
 
 def kept(server: ServerProcess, topic: str) -> int:
-    """Publish an event, and count those of its topic that are kept."""
+    """Publish an event, and count the stored events of its topic."""
     event = {"topic": topic, "name": "moved", "data": {}}
     httpx.post(f"{server.url}/v1/events", headers=server.as_app(), json=event)
     return len(httpx.get(f"{server.url}/v1/topics/{topic}/events", headers=server.as_app()).json()["events"])

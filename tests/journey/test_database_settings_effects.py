@@ -1,4 +1,4 @@
-"""Settings of messages and Pusher that an operator changes apply to what is sent next."""
+"""Changed settings of messages and Pusher apply to the next message and event."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The pages of the demo apps load everything from this machine, and name a bundle that was not built."""
+"""The pages of the demo apps load everything from this machine, and report a bundle that was not built."""
 
 import re
 from collections.abc import Callable

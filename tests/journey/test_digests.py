@@ -1,4 +1,4 @@
-"""Alice gets one e-mail with all that is due, not one for each notification."""
+"""Alice gets one e-mail with all due notifications, not one for each."""
 
 from email import message_from_bytes
 from email.policy import default
@@ -30,7 +30,7 @@ async def send(world: World, title: str, **fields: Any) -> str:
         ("weekly", "2026-06-15T07:30:00Z"),  # Monday
     ],
 )
-async def test_digest_is_one_mail_with_all_that_is_due(tmp_path: Path, frequency: str, due_at: str) -> None:
+async def test_digest_is_one_mail_with_all_due_notifications(tmp_path: Path, frequency: str, due_at: str) -> None:
     async with opened(tmp_path) as world:
         await prepare(world, {"digest": {"news": frequency, "offer": frequency}, "digest_at": "09:30"})
         first = await send(world, "First", body="One & only", action_url="https://shop.example/1")
@@ -83,7 +83,7 @@ async def test_digest_is_sent_once_and_its_messages_take_its_state(tmp_path: Pat
             assert types == {"news": {"email": False}, "offer": {"email": False}}
 
 
-async def test_digest_leaves_out_what_is_not_wanted_any_more(tmp_path: Path) -> None:
+async def test_digest_omits_notifications_that_are_no_longer_wanted(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         await prepare(world, {"digest": {"news": "hourly", "offer": "hourly"}})
         recalled = await send(world, "Recalled")

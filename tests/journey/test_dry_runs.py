@@ -1,4 +1,4 @@
-"""Dry runs answer as the real request would, with status 200, and change nothing."""
+"""Dry runs return the response of the real request with status 200, and change nothing."""
 
 import pytest
 

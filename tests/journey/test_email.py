@@ -40,7 +40,7 @@ async def app(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.A
 
 
 async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any], bool]) -> Any:
-    """Call `read` until its result is right; the server works in the background."""
+    """Call `read` until its result is as expected; the server works in the background."""
     async with asyncio.timeout(60):
         while not is_right(found := await read()):  # noqa: ASYNC110  another component changes it
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The generated encryption key: secrets survive its rotation, and browsers' subscriptions do."""
+"""The generated encryption key: secrets and browsers' subscriptions survive its rotation."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.vendor_server import VendorServer, answer, vendor_server
 
 @asynccontextmanager
 async def generated(folder: Path, **settings: str) -> AsyncIterator[tuple[App, httpx.AsyncClient]]:
-    """A server with generated credentials and keys, unless a setting has the keys."""
+    """A server with generated credentials, and with generated keys unless a setting provides them."""
     server = create_app(load({"data": str(folder), **settings}, {"BELLCAST_HTTP_ALLOW": "127.0.0.1"}))
     await server.start(is_mounted=False)
     headers = {"authorization": f"Bearer {server.project.secret}"}
@@ -87,7 +87,7 @@ async def test_rotated_key_encrypts_what_is_stored_at_the_next_start(tmp_path: P
 
 
 async def test_store_of_a_server_without_a_key_file_is_taken_over(tmp_path: Path) -> None:
-    """Before the file existed, the project secret was the key of everything."""
+    """Before the file existed, everything was encrypted with the project secret."""
     async with vendor_server() as vendor:
         async with generated(tmp_path) as (server, client):
             public, secret = await push_key(client), server.project.secret
@@ -115,7 +115,7 @@ async def usage(client: httpx.AsyncClient) -> dict[str, int]:
 
 
 async def test_keys_of_a_ring_are_replaced_one_by_one(tmp_path: Path) -> None:
-    # Without jobs, no start encrypts anything again.
+    # A server without jobs does not re-encrypt anything when it starts.
     async with generated(tmp_path, encryption_key="k" * 40, no_jobs="on") as (_, client):
         for number in range(3):
             body = {"channel": "sms", "url": "twilio://AC1:token@default?from=%2B12025550123"}

@@ -1,4 +1,4 @@
-"""A support person finds out why a recipient got no mail: timeline, explanation, dry run, suppressions."""
+"""A support agent finds out why a recipient got no e-mail: timeline, explanation, dry run, suppressions."""
 
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ async def test_timeline_and_explanation_name_the_rule(tmp_path: Path) -> None:
         )
         now = await explain(client, type="booking", channel="email")
         assert [(one["outcome"], one["rule"], one["by"]) for one in now["channels"]] == [("skip", "type", "recipient")]
-        # What was decided then does not change with the preferences.
+        # Stored decisions do not change with the preferences.
         await client.put("/v1/recipients/alice/preferences", json={})
         assert await explain(client, notification=id) == sent
         assert (await explain(client, type="booking", channel="email"))["channels"][0]["outcome"] == "send"

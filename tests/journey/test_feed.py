@@ -34,7 +34,7 @@ KEY = "feed-alice"
 
 @contextlib.contextmanager
 def watching(server: ServerProcess, **params: Any) -> Iterator[Iterator[dict[str, Any]]]:
-    """The following events of the feed, each with its name."""
+    """Yield the next events of the feed, each with its name."""
     with httpx.stream("GET", f"{server.url}/v1/feed", headers=server.as_app(), params=params, timeout=60) as response:
         assert response.status_code == 200
         assert response.headers["content-type"] == "text/event-stream"

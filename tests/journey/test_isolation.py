@@ -23,7 +23,7 @@ from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import bare
 
-# Contained in all data of Acme; found anywhere else, it proves a leak.
+# Contained in all of Acme's data; anywhere else, it proves a leak.
 MARK = "TOPSECRETOFACME"
 TOPICS = ["presence-vault", "private-vault"]
 # Paths of the project and its server; a tenant is named in its own path.
@@ -175,8 +175,8 @@ def test_no_path_returns_anything_of_another_tenant(acme: Acme, method: str, pat
 
 
 def test_bound_key_reaches_no_other_tenant(acme: Acme) -> None:
-    """Each operation limits a key of Globex, with all scopes, to Globex, or refuses it. Lists of all tenants of a key of two
-    have nothing of a third."""
+    """Each operation limits a Globex key with all scopes to Globex, or refuses it. With a key of two tenants, lists of
+    all tenants contain nothing of a third."""
     server, before = acme.server, acme.snapshot()
     with keyed(server, "globex") as globex, keyed(server, "globex", "initech") as two:
         for method, template, operation in operations_of_servers():

@@ -16,7 +16,7 @@ from tests.servers import PROJECT, ServerProcess
 
 
 async def set_dead(rest: Rest, id: str, tenant: str = "") -> None:
-    """Add a job, and set it aside as the runner does."""
+    """Add a job, and mark it as dead as the runner does."""
     now = rest.clock.now()
     jobs = rest.store.jobs
     await jobs.add([Job(id=id, kind="message", payload=b"", run_at=now, created_at=now, tenant=tenant)])

@@ -18,7 +18,7 @@ FORM = "Title</label>"
 
 
 async def send(rest: Rest, body: object = None, **headers: str) -> httpx.Response:
-    """Send the form like the page; None omits a header."""
+    """Send the form as the page does; None omits a header."""
     return await rest.anonymous.post(
         "/", json={"title": "Hi"} if body is None else body, headers=LOCAL_HEADERS | headers
     )

@@ -50,7 +50,7 @@ async def test_list_of_all_tenants_has_those_of_the_caller(filled: Rest, name: s
 
 
 @pytest.mark.parametrize("name", ["suppressions", "providers"])
-async def test_cursor_of_one_tenant_is_none_of_all(filled: Rest, name: str) -> None:
+async def test_cursor_of_one_tenant_is_invalid_for_all_tenants(filled: Rest, name: str) -> None:
     cursor = (await filled.app.get(f"/v1/{name}", params={"limit": 1})).json()["next"]
     response = await filled.app.get(f"/v1/{name}", params={"tenant": "*", "after": cursor})
     assert refused(response, 400, "bad_request")

@@ -1,4 +1,4 @@
-"""The parameter `after` of lists: a text that is no cursor of the list is refused."""
+"""The parameter `after` of lists: a text that is not a cursor of the list is refused."""
 
 import re
 
@@ -29,7 +29,7 @@ BY_KEY = {
     "/v1/webhooks",
     "/v1/workflows",
 }
-# The mailbox has a page for people; the verification counts entries.
+# The mailbox is a page for people; the verification counts entries.
 OTHERS = {"/mailbox/{token:str}", "/v1/audit/verification"}
 LISTS = [
     endpoint.path
@@ -42,7 +42,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("path", LISTS)
-async def test_text_that_is_no_cursor_is_refused(rest: Rest, path: str) -> None:
+async def test_text_that_is_not_a_cursor_is_refused(rest: Rest, path: str) -> None:
     response = await rest.app.get(re.sub(r"\{.*?\}", "x", path), params={"after": "junk"})
     if path in BY_KEY:
         assert response.status_code in (200, 404), response.text

@@ -17,7 +17,7 @@ from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Rest, refused
 
 CSV, NDJSON = {"accept": "text/csv"}, {"accept": "application/x-ndjson"}
-# Lists that grow with each request, or whose numbers change by themselves.
+# Lists that grow with each request, or whose numbers change continuously.
 CHANGING = {"/v1/audit", "/v1/nodes", "/v1/requests"}
 EXPORTED = [endpoint.path for endpoint in HANDLERS if endpoint.operation.is_exported]
 

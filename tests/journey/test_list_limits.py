@@ -8,7 +8,7 @@ from bellcast.api.app import HANDLERS
 from bellcast.model.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 from tests.journey.rest import Rest, fields, refused
 
-# The inbox is one person's; the events of a topic are read to catch up; the verification reads a chain.
+# The inbox belongs to one person; the events of a topic are read to catch up; the verification reads a chain.
 OTHERS = {
     "/v1/inbox": 100,
     "/v1/inbox/changes": 100,

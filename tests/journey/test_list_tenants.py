@@ -1,4 +1,4 @@
-"""The parameters `tenant`, `from` and `to` of lists, also of those whose items belong to no tenant."""
+"""The parameters `tenant`, `from` and `to` of lists, including lists whose items belong to no tenant."""
 
 import re
 from typing import Any
@@ -73,7 +73,7 @@ async def test_tenants_operators_and_apps_are_those_of_the_tenant(rest: Rest) ->
 
 
 async def test_sends_of_today_are_counted_by_the_budget_or_by_the_statistics(rest: Rest) -> None:
-    # Noon, so that no hour below is of another day.
+    # Noon, so that all hours below are on the same day.
     rest.clock.advance((DAY_MS * 3 // 2 - rest.clock.now() % DAY_MS) / 1000)
     now, nothing = rest.clock.now(), StatsPoint()
     await rest.send("alice", tenant="acme")
@@ -83,7 +83,7 @@ async def test_sends_of_today_are_counted_by_the_budget_or_by_the_statistics(res
     await rest.send("alice", tenant="zoo")
     await rest.store.recipients.add_usage(now // DAY_MS, {"zoo": 7})
     for node, at, sends in (
-        ("node", now, 1),  # of this process, which has counted more since
+        ("node", now, 1),  # from this process, which has counted more since
         ("node", now - HOUR_MS, 10),
         ("other", now, 100),
         ("other", now - DAY_MS, 1_000),

@@ -1,4 +1,4 @@
-"""A developer looks at what would have been sent."""
+"""A developer reads the messages that would have been sent."""
 
 from pathlib import Path
 

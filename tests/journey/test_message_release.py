@@ -1,4 +1,4 @@
-"""A simulated message is released as any message that waited: only if it is still wanted."""
+"""A simulated message is released under the same conditions as any delayed message."""
 
 from pathlib import Path
 

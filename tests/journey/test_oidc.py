@@ -1,4 +1,4 @@
-"""Sign-in of operators by an identity provider, which misbehaves in every way that matters."""
+"""Sign-in of operators through an identity provider that misbehaves in every relevant way."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ COOKIE, PENDING = "__Host-bellcast", "__Host-bellcast-sign-in"
 
 
 class Clock:
-    """The clock of the provider: that of the API, once it has begun."""
+    """The clock of the provider, which is the API's once the API runs."""
 
     rest: Rest | None = None
 
@@ -59,7 +59,7 @@ async def rest(tmp_path: Path, clock: Clock, provider: IdentityProvider) -> Asyn
 
 
 async def begin(client: httpx.AsyncClient, **body: Any) -> str:
-    """Begin a sign-in; return the URL at the provider."""
+    """Start a sign-in; return the URL at the provider."""
     response = await client.post("/v1/session/oidc", json=body)
     assert response.status_code == 200, response.text
     url: str = response.json()["url"]
@@ -67,7 +67,7 @@ async def begin(client: httpx.AsyncClient, **body: Any) -> str:
 
 
 async def visit(url: str) -> str:
-    """Sign in at the provider; return where it sends the browser."""
+    """Sign in at the provider; return the URL to which it redirects the browser."""
     async with httpx.AsyncClient() as outside:
         response = await outside.get(url)
     assert response.status_code == 302, response.text
@@ -223,7 +223,7 @@ async def test_sign_in_replaces_the_session_of_the_browser(rest: Rest) -> None:
         *("/consolex", "/console/\r\nset-cookie: a=b", "javascript:alert(1)", "", "/console/" + "x" * 1_000),
     ],
 )
-async def test_return_path_leads_nowhere_but_to_the_console(rest: Rest, path: str) -> None:
+async def test_return_path_leads_only_to_the_console(rest: Rest, path: str) -> None:
     response = await browser(rest).post("/v1/session/oidc", json={"return_path": path})
     assert refused(response, 422, "invalid")
 
@@ -245,18 +245,18 @@ async def test_sign_in_needs_https(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "[x]", "a[b]"])
-async def test_host_that_is_no_address_is_refused(rest: Rest, host: str) -> None:
+async def test_host_that_is_not_an_address_is_refused(rest: Rest, host: str) -> None:
     response = await rest.client.get("/v1/session/oidc/callback", headers={"host": host})
     assert refused(response, 400, "bad_request")
 
 
 async def test_sign_in_of_another_browser_is_refused(rest: Rest, provider: IdentityProvider) -> None:
-    """Login CSRF: the attacker's code in the victim's browser, which began no sign-in or a different one."""
+    """Login CSRF: the attacker's code in the victim's browser, which started no sign-in or a different one."""
     attacker, victim = browser(rest), browser(rest)
     url = await visit(await begin(attacker))
-    assert "not begun in this browser" in reason(await come_back(victim, url), 401)
+    assert "not started in this browser" in reason(await come_back(victim, url), 401)
     await begin(victim)
-    assert "not begun in this browser" in reason(await come_back(victim, url), 401)
+    assert "not started in this browser" in reason(await come_back(victim, url), 401)
     assert "/token" not in provider.requests
     assert await audited(rest) == []
 
@@ -267,7 +267,7 @@ async def test_sign_in_is_used_once_and_for_ten_minutes(rest: Rest, provider: Id
     url = await visit(await begin(client))
     pending = client.cookies[PENDING]
     assert (await come_back(client, url)).status_code == 303
-    assert "not begun in this browser" in reason(await come_back(client, url), 401)
+    assert "not started in this browser" in reason(await come_back(client, url), 401)
     client.cookies.set(PENDING, pending, domain="bell.test", path="/")
     assert "already used" in reason(await come_back(client, url), 401)
     assert provider.requests.count("/token") == 1
@@ -381,7 +381,7 @@ async def test_discovery_document_of_another_issuer_is_refused(
 
 
 @pytest.mark.parametrize("url", ["https://[", "javascript:alert(1)"])
-async def test_authorization_endpoint_that_is_no_url_is_refused(
+async def test_authorization_endpoint_that_is_not_a_url_is_refused(
     rest: Rest, provider: IdentityProvider, url: str
 ) -> None:
     document = provider.discovery | {"authorization_endpoint": url}
@@ -421,7 +421,7 @@ async def test_failed_sign_ins_of_an_address_are_limited_before_the_provider_is_
     "wrong", [{"code": "x" * (oidc_sign_in.MAX_CODE + 1)}, {"code": "x", "iss": "https://evil.example"}]
 )
 async def test_refused_responses_are_limited_and_fill_no_audit(rest: Rest, wrong: dict[str, str]) -> None:
-    """The cookie of one begun sign-in serves for all."""
+    """The cookie of one started sign-in is used for all."""
     client = browser(rest)
     state = parse_qs(urlsplit(await begin(client)).query)["state"][0]
     kept = dict(client.cookies)

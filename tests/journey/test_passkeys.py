@@ -189,7 +189,7 @@ async def test_ceremony_ends_after_five_minutes(rest: Rest) -> None:
     assert fields(response).keys() == {"ceremony"}
 
 
-async def test_ceremony_of_a_creation_is_none_of_a_sign_in(rest: Rest) -> None:
+async def test_ceremony_of_a_creation_is_invalid_for_a_sign_in(rest: Rest) -> None:
     owner = await set_up(rest)
     authenticator, begun = await add(owner), await begin_creation(owner)
     options = {"challenge": begun["options"]["challenge"], "rpId": "bell.test"}
@@ -240,7 +240,7 @@ async def test_failed_sign_ins_of_an_address_are_limited(rest: Rest) -> None:
 
 
 async def test_unreadable_sign_ins_are_limited_and_fill_no_audit(rest: Rest) -> None:
-    """Anybody can send them: no cookie, no challenge, a forged Origin."""
+    """Requests that anybody can send: no cookie, no challenge, a forged Origin."""
     await set_up(rest)
     body = {"ceremony": "x", "credential": {}}
     statuses = [(await browser(rest).post("/v1/session/passkey", json=body)).status_code for _ in range(30)]

@@ -366,7 +366,7 @@ def test_form_that_is_sent_twice_is_one_session(browsers, studio):
     assert unread_and_titles(browsers["mira"])[0] == 1
 
 
-def test_outage_of_oriel_loses_and_doubles_nothing(browsers, server, studio):
+def test_outage_of_oriel_loses_and_duplicates_nothing(browsers, server, studio):
     clara, mira = browsers["clara"], browsers["mira"]
     with server.killed():
         booking = booked(clara)

@@ -1,4 +1,4 @@
-"""Alice opens the preferences link of an e-mail and switches something off, without a login."""
+"""Alice opens the preferences link of an e-mail and turns a type off, without a login."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ async def link(world: World) -> str:
 
 
 def ticked(page: str) -> list[tuple[str, str]]:
-    """The fields of the form, as a browser sends it unchanged."""
+    """Return the fields that a browser sends for the unchanged form."""
     boxes = re.findall(r'name=on value="([^"]*)"[^>]* checked>', page)
     shown = re.findall(r'name=was value="([^"]*)">', page)
     return [("on", box) for box in boxes] + [("was", box) for box in shown] + [("start", "22:00"), ("end", "07:00")]

@@ -99,7 +99,7 @@ async def test_private_address_fails_the_step_of_the_name(tmp_path: Path) -> Non
         assert vendor.requests == []
 
 
-async def test_tls_is_a_step_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_is_a_separate_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pem, context = self_signed(tmp_path)
     async with (
         plain_server() as plain,
@@ -114,7 +114,7 @@ async def test_tls_is_a_step_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
         assert states(found) == ["ok", "ok", "ok", "failed", "skipped", "skipped"]
         assert "certificate verify failed" in found["error"]
         assert vendor.requests == []
-        monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the location of the operator's authorities
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the path of the operator's certificate authorities
         found = await result_of_values(client, url, to=NUMBER)
         assert states(found)[:5] == ["ok", "ok", "ok", "ok", "skipped"]
 

@@ -1,4 +1,4 @@
-"""Providers as objects: written, tested, failed over and limited."""
+"""Providers as objects: created, tested, failed over and limited."""
 
 import base64
 import json
@@ -97,7 +97,7 @@ def private_key(curve: ec.EllipticCurve) -> bytes:
 
 
 async def test_provider_cannot_name_a_file_of_the_server(tmp_path: Path) -> None:
-    """A pipe would block the server, and another answer for a file that exists would reveal it."""
+    """A pipe would block the server, and a different response for an existing file would reveal its existence."""
     file, pipe = tmp_path / "AuthKey.p8", tmp_path / "pipe"
     file.write_bytes(private_key(P256))
     os.mkfifo(pipe)
@@ -204,7 +204,7 @@ async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected
         assert stored.due_at >= sent_at + 7_200_000
 
 
-async def test_messages_over_the_rate_wait_for_times_of_their_own(tmp_path: Path) -> None:
+async def test_messages_over_the_rate_wait_for_separate_times(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
         vendor.default = answer(201, {"sid": "SM1"})
         await put(client, "slow", twilio_url(vendor), rate=0.001)
@@ -245,7 +245,7 @@ async def test_tenants_own_provider_replaces_the_projects(tmp_path: Path) -> Non
 
 
 def works(tested: httpx.Response) -> bool:
-    """Whether the response to a test is that of a provider that works."""
+    """Return True if a test reports a working provider."""
     result = tested.json()
     return (result["ok"], result["error"], result["state"]) == (True, None, "ok")
 
@@ -342,7 +342,7 @@ async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatc
             assert works(await tested(url))
             assert vendor.requests[-1].headers["authorization"] == token
         sent = len(vendor.requests), len(other.requests)
-        # To another server, without TLS, through another vendor, without stored credentials.
+        # To another server, without TLS, through another vendor, or without stored credentials.
         await put(client, "secure", f"twilio://AC1:token@{vendor.host}?from=%2B12025550123")
         for key, url in (
             ("texts", f"twilio://…@{other.host}?from=%2B12025550123&tls=off"),

@@ -125,7 +125,7 @@ async def test_changes_are_audited_without_secrets_and_not_for_support(rest: Res
 
 
 async def test_secrets_are_for_owners_and_keys_that_may_act_for_any_recipient(rest: Rest) -> None:
-    """With an app's secret one can sign in as any user: `configure` alone does not suffice."""
+    """With an app's secret, one can sign in as any user, so `configure` alone does not suffice."""
     await set_up(rest)
     await rest.app.post(APPS, json=MOVED)
     one = f"{APPS}/{MOVED['id']}"
@@ -256,7 +256,7 @@ def test_values_that_are_not_saved_can_be_tested(bellcast_server: ServerProcess)
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "169.254.169.254", "[::1]:6379", "10.0.0.1"])
 async def test_key_cannot_reach_private_addresses_by_a_test(rest: Rest, host: str) -> None:
-    """Only an owner may test a server of the private network."""
+    """Only an owner may test a server in the private network."""
     caller = await keyed(rest, "configure", "manage")
     values = VALUES | {"url": f"http://{host}"}
     response = await caller.post(TEST, json={"target": "pusher", "values": values})

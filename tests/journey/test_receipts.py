@@ -37,7 +37,7 @@ async def test_receipts_move_the_state_forward_and_stop_suppresses(tmp_path: Pat
             assert (await client.post(**by_twilio({"MessageSid": "SM1", "MessageStatus": status}))).status_code == 204
             assert (await client.get(f"/v1/messages/{message['id']}")).json()["state"] == state
         unknown = by_twilio({"MessageSid": "SM2", "MessageStatus": "delivered"})
-        assert (await client.post(**unknown)).status_code == 204  # its message may be committed a moment later
+        assert (await client.post(**unknown)).status_code == 204  # the message may be committed a moment later
         await client.post(**by_twilio({"From": NUMBER, "Body": " stop ", "SmsStatus": "received"}))
         (suppressed,) = (await client.get("/v1/suppressions")).json()["suppressions"]
         assert (suppressed["address"], suppressed["reason"]) == (NUMBER, "stop")
@@ -85,7 +85,7 @@ async def test_stop_to_vonage_suppresses_the_number_until_start(tmp_path: Path) 
         assert (await client.post(**forged)).status_code == 401
         assert (await client.post(**by_vonage(reply("Please stop calling")))).status_code == 204
         assert await suppressed() == []
-        # The project's provider has sent for both tenants, and a carrier means the number.
+        # The project's provider has sent for both tenants, and a carrier's report applies to the number.
         assert (await client.post(**by_vonage(reply(" Stop ")))).status_code == 204
         assert await suppressed() == [("sms", NUMBER, "stop")] * 2
         await send(client)

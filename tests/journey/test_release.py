@@ -1,4 +1,4 @@
-"""A message that waited is sent only if it is still wanted when it is due."""
+"""A delayed message is sent only if the recipient still wants and needs it when it is due."""
 
 from pathlib import Path
 from typing import Any

@@ -298,7 +298,7 @@ class TestOrigins:
 
 
 class TestCookies:
-    """The app's session cookie, which the app resolves (BELLCAST_SESSION_URL)."""
+    """The app's session cookie, which the app itself resolves (BELLCAST_SESSION_URL)."""
 
     @pytest.fixture
     async def app(self):

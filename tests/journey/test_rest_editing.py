@@ -51,7 +51,9 @@ class TestConditions:
         ]
         assert sorted(statuses) == [200, 412, 412, 412, 412]
 
-    async def test_new_object_replaces_none(self, rest: Rest, plural: str, first: Any, second: Any) -> None:
+    async def test_if_none_match_creates_an_object_but_replaces_none(
+        self, rest: Rest, plural: str, first: Any, second: Any
+    ) -> None:
         path, new = f"/v1/{plural}/booking", {"if-none-match": "*"}
         assert refused(await rest.app.put(path, json=first, headers={"if-match": "*"}), 412, "precondition_failed")
         assert (await rest.app.put(path, json=first, headers=new)).status_code == 201

@@ -1,4 +1,4 @@
-"""Notifications of another system, over REST."""
+"""Importing notifications of another system, over REST."""
 
 import json
 

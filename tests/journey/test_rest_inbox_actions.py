@@ -63,7 +63,7 @@ async def test_action_without_its_handler_records_nothing(rest):
 
 
 class Answers:
-    """Handlers that record their calls; the handler of `answer` fails as often as a test wants it to."""
+    """Handlers that record their calls; the handler of `answer` fails the requested number of times."""
 
     def __init__(self):
         self.handlers = Handlers()

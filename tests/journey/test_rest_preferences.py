@@ -1,4 +1,4 @@
-"""Preferences over REST: the time of their last change, and the entries that are refused."""
+"""Preferences over REST: the time of the last change, and refused entries."""
 
 import json
 from typing import Any
@@ -69,7 +69,7 @@ async def test_unknown_workflow_is_named(rest: Rest, path: str) -> None:
             refused = await caller.request(method, path + query, json=wrong)
             assert (refused.status_code, list(fields(refused))) == (422, ["workflows.odrer"])
         assert (await caller.request(method, path, json=document)).status_code == 200
-    # The switches of a deleted workflow may stay and be removed, and not return.
+    # The preferences for a deleted workflow may stay or be removed, but not added again.
     assert (await rest.app.delete("/v1/workflows/order")).status_code == 204
     stored = (await caller.get(path)).json()
     assert stored["workflows"] == document["workflows"]

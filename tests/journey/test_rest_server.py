@@ -72,7 +72,7 @@ class TestEveryPath:
         response = await client.request(endpoint.method, path, params=query, **body)
         if (
             operation.any_query
-        ):  # files of the browser client, with a version; receipts and the identity provider, with fields of their own
+        ):  # files of the browser client, with a version; receipts and the identity provider, with their own fields
             assert operation.tag == "Server" or path.endswith(("/receipts", "/oidc/callback"))
             assert response.status_code != 422
             return

@@ -1,4 +1,4 @@
-"""Unusual credentials and paths: those that are accepted, and how others are refused."""
+"""Unusual credentials and paths: which are accepted, and how the others are refused."""
 
 import http.client
 import json
@@ -55,7 +55,7 @@ def test_escaped_percent_sign_is_decoded(bellcast_server, raw_request):
     ids=["none", "ours", "another", "empty"],
 )
 def test_session_token_may_omit_its_kid_but_not_use_another_one(bellcast_server, header, status):
-    # A recipient of this test only: without `iat`, a token ends with any revocation.
+    # A recipient that only this test uses: any revocation rejects a token without `iat`.
     claims = {"sub": "kid", "exp": int(time.time()) + 60}
     for secret, expected in ((bellcast_server.secret, status), ("somebody else's secret, of enough characters", 401)):
         token = jwt.encode(claims, secret, "HS256", headers=header)

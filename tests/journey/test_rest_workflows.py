@@ -29,7 +29,7 @@ async def put(rest: Rest, key: str = "booking", **options):
 
 
 class TestDefinitions:
-    async def test_new_content_is_a_new_version_and_equal_content_none(self, rest):
+    async def test_changed_content_is_a_new_version_and_equal_content_is_not(self, rest):
         created = await put(rest)
         assert (created.status_code, created.json()["version"], created.json()["active"]) == (201, 1, True)
         same = await put(rest, json=created.json())

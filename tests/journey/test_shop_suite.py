@@ -50,7 +50,7 @@ def test_passwords_are_stored_as_scrypt_hashes(suite):
     assert "scrypt$" in stored
 
 
-def test_sale_reaches_everyone_of_the_shop_also_who_never_signed_in_and_nobody_else(suite):
+def test_sale_reaches_exactly_the_people_of_the_shop_even_before_their_first_sign_in(suite):
     with suite.visitor("nadia") as nadia:
         nadia.submit("/sales/", product=product(nadia, "Hand grinder"), quantity=1)
         assert eventually(lambda: "New Sale" in nadia.titles())
@@ -91,7 +91,7 @@ def test_form_sent_twice_is_one_sale(suite):
         assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
 
 
-def test_outage_loses_and_doubles_nothing(tmp_path: Path, two_workers: bool):
+def test_outage_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with Suite(tmp_path, two_workers=two_workers) as suite, suite.visitor("omar") as omar:
         papers = product(omar, "Filter papers")
         omar.submit("/sales/", product=papers, quantity=1)

@@ -41,7 +41,7 @@ async def test_start_page_links_to_the_five_apps_and_loads_nothing_from_the_web(
     assert len(own) == 4
     for source in own:
         assert (await page.get(source)).status_code == 200, source
-    # The others are those of the server and of the two apps with stock clients.
+    # The other files are those of the server and of the two apps with stock clients.
     assert all(source.startswith("http://127.0.0.1:") for source in sources if source not in own)
 
 
@@ -65,7 +65,7 @@ async def test_reset_is_requested_once_by_this_page_only(page: httpx.AsyncClient
     assert resets == [True]
 
 
-async def test_ring_is_requested_by_this_page_only_and_names_an_app_that_is_away(page: httpx.AsyncClient) -> None:
+async def test_ring_is_requested_by_this_page_only_and_names_an_unavailable_app(page: httpx.AsyncClient) -> None:
     foreign = await page.post("/api/apps/oriel/ring", headers={"origin": "https://evil.example"})
     assert foreign.status_code == 403
     assert (await page.post("/api/apps/ghost/ring")).status_code == 404

@@ -74,7 +74,7 @@ async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tm
         assert [one["field"] for one in refused["errors"]] == ["data.client"]
 
 
-async def test_template_that_fails_has_a_code_of_its_own(tmp_path: Path) -> None:
+async def test_failing_template_has_its_own_error_code(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await put(client, "/v1/templates/long", {"inbox": {"title": "{{ 'x' * data.size }}"}})
         refusals = [
@@ -103,7 +103,7 @@ async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:
         for answer in (as_json, as_form):
             assert "<h1>Ann &amp; Co</h1>" in answer.text
         assert "sandbox" in as_form.headers["content-security-policy"]
-        # A tenant's values replace the parts that they have.
+        # A tenant's values replace the parts that they define.
         own = await post(client, "/v1/templates/booking/preview?tenant=acme", {"values": values, "data": DATA})
         assert own["email"]["subject"].startswith("Draft")
         assert own["sms"] == {"text": "Ann & Co booked"}

@@ -83,7 +83,7 @@ async def test_signatures_keep_the_system_time(tmp_path: Path) -> None:
                 await app.post("/v1/notifications", json={"to": "alice", "title": "T", "channels": ["inbox", "push"]})
                 await app.post("/v1/workflows/w/trigger", json={"to": "alice"})
                 await app.post("/v1/test-clock", json={"advance": "1s"})
-            # The receivers reject what is five minutes off their own clocks, push services also what lasts over a day.
+            # Receivers reject requests that are five minutes off their own clocks; push services also reject tokens valid for over a day.
             received = {one.path: one.headers for one in vendor.requests}
             for path in ("/", "/step"):
                 assert abs(int(received[path]["webhook-timestamp"]) - time.time()) < 300

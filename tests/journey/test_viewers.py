@@ -1,4 +1,4 @@
-"""Operators with the role viewer list what there is and in which state, and read no content and no addresses."""
+"""Operators with the role viewer list objects and their states, but read no content and no addresses."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ LISTS = [
 
 @pytest.fixture
 async def filled(rest: Rest, cheap_hashes: None) -> Rest:
-    """A tenant with one of each, with the mark in all content."""
+    """A tenant with one object of each kind, with the mark in all content."""
     of = {"tenant": "acme"}
     person = {"name": MARK, "email": f"{MARK}@example.com", "phone": "+436601234567", "data": {"a": MARK}}
     await rest.app.put("/v1/recipients/alice", json=person, params=of)

@@ -1,4 +1,4 @@
-"""Webhooks: what happened, signed, delivered at least once."""
+"""Webhooks: events, signed and delivered at least once."""
 
 import asyncio
 import base64
@@ -189,7 +189,7 @@ async def test_unusable_webhook_is_refused(tmp_path: Path, body: dict[str, Any],
 
 
 async def test_events_of_a_server_that_dies_after_the_commit_are_delivered_by_the_next(tmp_path: Path) -> None:
-    """The crash point is right behind the commit: publishing to the broker never ends."""
+    """The crash point is directly after the commit: publishing to the broker never finishes."""
     async with vendor_server() as vendor:
         async with app(tmp_path, HTTP_ALLOW="127.0.0.1", NO_JOBS="true") as (server, client):
             await create(client, vendor, "notification.*", "preferences.changed")
@@ -231,7 +231,7 @@ async def test_events_of_a_server_that_dies_after_the_commit_are_delivered_by_th
 
 
 class CommittedEvents:
-    """A broker that never ends for one request: the request stops behind its commit."""
+    """A broker that never finishes for one request: the request stops after its commit."""
 
     def __init__(self, server: App) -> None:
         self._broker = server.context.broker
@@ -307,7 +307,7 @@ async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: P
 
 
 class ChangingEndpoint:
-    """An endpoint that fails, and whose webhook is changed while it answers."""
+    """An endpoint that fails, and whose webhook is changed while it responds."""
 
     def __init__(self, change: Callable[[], Awaitable[Any]]) -> None:
         self._change = change
@@ -366,7 +366,7 @@ def test_every_state_of_a_run_is_a_type() -> None:
     assert {f"run.{state}" for state in get_args(RunStatus)} <= set(webhooks.TYPES)
 
 
-async def test_webhook_that_only_fails_for_five_days_is_switched_off(tmp_path: Path) -> None:
+async def test_webhook_that_only_fails_for_five_days_is_disabled(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
         vendor.answers += [answer(500, {}), answer(200, {}), answer(500, {})]
         vendor.default = answer(500, {})
@@ -384,12 +384,12 @@ async def test_webhook_that_only_fails_for_five_days_is_switched_off(tmp_path: P
         assert found is not None
         assert not found.active
         requests = len(vendor.requests)
-        with pytest.raises(SetAside, match="HTTP 500"):  # what waited for the webhook failed too
+        with pytest.raises(SetAside, match="HTTP 500"):  # deliveries that waited for the webhook failed too
             await one.webhooks.deliver(job)
         assert len(vendor.requests) == requests
 
 
-async def test_webhook_that_was_switched_off_by_hand_leaves_no_failures(tmp_path: Path) -> None:
+async def test_webhook_that_was_disabled_manually_leaves_no_failures(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
         job = await one.job()
         await one.webhooks.change("", one.id, active=False)
@@ -407,7 +407,7 @@ async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retri
             impatient.setattr(webhooks, "TIMEOUT_SECONDS", 1.0)
             assert await one.webhooks.deliver(job) is not None
         vendor.answers += [answer(302, b"", location="http://127.0.0.1/"), answer(410, {})]
-        assert await one.webhooks.deliver(job) is not None  # a redirect is no success, and is not followed
+        assert await one.webhooks.deliver(job) is not None  # a redirect is not a success, and is not followed
         with pytest.raises(SetAside, match="HTTP 410"):
             await one.webhooks.deliver(job)
         found = await one.webhooks.get("", one.id)

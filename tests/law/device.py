@@ -1,7 +1,7 @@
 """A device that maintains its inbox from events alone: the Python twin of the rules in the browser's
 `inbox-reducer.js`.
 
-It serves the law (*snapshot + events == fresh snapshot*) only: plain dicts, everything in memory."""
+It exists only for the law (*snapshot + events == fresh snapshot*): plain dicts, everything in memory."""
 
 from datetime import datetime
 from typing import Any

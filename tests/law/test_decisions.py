@@ -1,6 +1,5 @@
-"""What is sent equals the pure decision, and `explain` and the timeline name the same rule.
-
-Random preferences of recipients, tenants and the project, random types, addresses, quiet hours, digests and workflows."""
+"""Sends match the pure decision, and `explain` and the timeline name the same rule. Random preferences of recipients,
+tenants and the project, random types, addresses, quiet hours, digests and workflows."""
 
 import random
 from pathlib import Path
@@ -66,7 +65,7 @@ class Choices:
 
 
 def drop_required(document: dict[str, Any], types: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The document without switches against required channels, which the API refuses."""
+    """Return the document without disabled required channels, which the API refuses."""
     for type, switches in document["types"].items():
         rules = msgspec.convert(types[type], TypeRules)
         for channel in [name for name, on in switches.items() if not on and rules.requires(name)]:

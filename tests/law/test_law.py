@@ -1,7 +1,7 @@
-"""Snapshot + events == fresh snapshot, after random histories, on every device, over every disconnect.
+"""Snapshot + events == fresh snapshot, after random histories, on every device, across every disconnect.
 
-The same histories are stored as fixtures in `tests/fixtures/law`, where the browser's `inbox-reducer.js` must reach the
-same end. `python -m tests.law.test_law` writes them again."""
+The same histories are stored as fixtures in `tests/fixtures/law`, where the browser's `inbox-reducer.js` must reach
+the same state. `python -m tests.law.test_law` writes them again."""
 
 import json
 import random
@@ -28,7 +28,7 @@ TYPES = ["booking", "payment"]
 MAX_SLOW_CLOSES = 10  # small buffers close a test that writes megabytes before it reads once or twice
 BULK_COUNT = 210  # above 200 rows an event names the filter instead of the ids
 ACTIONS = ["seen", "read", "unread", "archive", "unarchive", "delete"]
-SHORT, LONG = 0.05, 3600  # seconds of a snooze: over within the history, or not
+SHORT, LONG = 0.05, 3600  # seconds of a snooze: within the history, and longer
 
 
 class Scenario:

@@ -55,7 +55,7 @@ class LiveDevice:
         self.recoveries = self.resets = 0
 
     async def fetch(self) -> None:
-        """Begin with a fresh snapshot. `shown` has every row of the inbox, also those that the device does not list."""
+        """Begin with a fresh snapshot. `shown` has every row of the inbox, including those that the device does not list."""
         while True:
             fresh = await self.law.snapshot()
             views = [await self.law.snapshot(view) for view in ("archived", "snoozed")]
@@ -81,10 +81,10 @@ class LiveDevice:
                     self.frames.append(frame)
                 opened.set()
         except (ConnectionClosed, OSError, asyncio.IncompleteReadError):
-            opened.set()  # as slow: it resumes
+            opened.set()  # closed as slow: it resumes
 
     async def cut(self) -> None:
-        """Lose the connection, and with it some of the frames that arrived."""
+        """Lose the connection and some of the frames that have arrived."""
         self.apply(self.law.rng.randint(0, len(self.frames)))
         self.frames = []
         if self.reading is not None:
@@ -136,22 +136,22 @@ class LiveDevice:
         self.event_id = event["id"]
 
     def has(self, number: EventNumber) -> bool:
-        """Return whether it received this event, or began behind it."""
+        """Return True if the device received this event, or started after it."""
         return self.base is not None and max([self.base, *self.received]) >= number
 
     def end_segment(self) -> None:
-        """Remember what was received between two `recovered: false`, to be compared with the whole log at the end."""
+        """Store the events received between two `recovered: false`, to compare them with the whole log at the end."""
         if self.base is not None and self.event_id is not None:
             self.law.segments.append((self.base, _number(self.event_id), self.received))
 
 
 class LiveLaw:
-    """A random history of Alice in a tenant of her own: her devices, her app and the nodes."""
+    """A random history of Alice in a separate tenant: her devices, her app and the nodes."""
 
     def __init__(self, nodes: Sequence[ServerProcess], seed: int) -> None:
         self.nodes, self.rng = nodes, random.Random(seed)
         self.tenant = next(tenants)
-        # On a loaded machine a request may meet the server's close of an idle connection.
+        # On a loaded machine, the server may close an idle connection while the request is sent.
         self.http = httpx.AsyncClient(timeout=WAIT, limits=httpx.Limits(max_keepalive_connections=0))
         self.devices = [LiveDevice(self, is_sse=number == 1) for number in range(DEVICES)]
         self.ids: list[str] = []

@@ -1,4 +1,4 @@
-"""Subscriptions of a slow reader: whatever is replayed at the same time, each row is received once and in order, and each kept
+"""Subscriptions of a slow reader: whatever else is being replayed, each row is received once and in order, and each kept
 event of a topic once and in order from the position of its `subscribe`, or its ack has `recovered: false`.
 
 `python -m tests.law.test_subscribe_law 1000` checks as many seeds on every engine."""
@@ -35,7 +35,7 @@ from tests.unit.live.fakes import FakeConnection, FakeTransport, connect, notifi
 
 STEPS = 60
 LIMITS = Limits()
-# Replays of more bytes are paced; while they wait, so much other output closes the connection.
+# Larger replays are paced; while they wait, this much other output closes the connection.
 MAX_UNSENT = 3_000
 # Bytes that the network accepts from a replay before it waits for the reader.
 NETWORK_BYTES = 1_000
@@ -158,7 +158,7 @@ class SlowReader:
         assert id is not None
         if is_replayed:
             assert segment.base is None or segment.base < id
-            segment.base = id  # later ones are expected
+            segment.base = id  # later events are expected
             return
         assert not segment.received or segment.received[-1][0] != id[0] or segment.received[-1] < id, (segment, id)
         segment.received.append(id)
@@ -263,7 +263,7 @@ class Subscriptions:
         try:
             published = await node.publish(*[LiveEvent(self.tenant, "n", data, topic=topic) for _ in range(count)])
         except Unavailable:
-            return  # it may have been appended all the same
+            return  # it may have been appended nevertheless
         self.log |= {cast(Offset, offset(event.id)): topic for event in published}
 
     async def settle(self) -> None:

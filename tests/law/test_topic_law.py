@@ -42,7 +42,7 @@ ENGINES = ["memory", "redis", "postgres"]
 RULES = model.parse_rules(["short=1m/4", "*=1m"])
 TOPICS = ["short", "long", "quiet"]
 STEPS = 40
-# Small enough that some replays are paced, and that busy seeds reach it.
+# Small enough that some replays are paced and that busy seeds reach the limit.
 LIMIT_BYTES = 20_000
 Offset = tuple[int, int]  # epoch and offset
 
@@ -101,7 +101,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
 
 
 class LawClient:
-    """A client over one transport. It handles frames in order and remembers no ids but the last."""
+    """A client over one transport. It handles frames in order and remembers only the last id."""
 
     def __init__(self, law: "TopicHistories", name: str) -> None:
         self.law, self.rng, self.name = law, law.rng, name
@@ -157,7 +157,7 @@ class LawClient:
             node.hub.unfollow(connection, (topic,))
 
     def cut(self) -> None:
-        """Lose the connection, and with it some of the frames that were sent."""
+        """Lose the connection and some of the frames that were sent."""
         if self.connection is not None:
             waiting = len(self.connection.fake.written) - self.handled
             self.handle(self.rng.randint(0, waiting))
@@ -196,7 +196,7 @@ class LawClient:
                     last = self.received[-1]
                     assert event_id[0] != last[0] or event_id > last, f"{self.name}: {event_id} after {last}"
                 assert frame["topic"] in TOPICS
-                if self.base is None:  # it connected while the log could not be reached
+                if self.base is None:  # it connected while the log was unavailable
                     self.base = event_id
                 self.received.append(event_id)
                 self.position = id
@@ -225,7 +225,7 @@ class LawClient:
 
 
 class TopicHistories:
-    """A random history: clients that come and go, publishers, interruptions, and the time."""
+    """A random history: clients that connect and disconnect, publishers, interruptions, and the time."""
 
     def __init__(self, nodes: list[LawNode], clock: FakeClock, seed: int) -> None:
         self.nodes, self.clock, self.rng = nodes, clock, random.Random(seed)
@@ -274,7 +274,7 @@ class TopicHistories:
         try:
             published = await node.publish(*events)
         except Unavailable:
-            return  # it may have been appended all the same
+            return  # it may have been appended nevertheless
         for event in published:
             id = _offset(event.id)
             assert id is not None
@@ -315,7 +315,7 @@ class TopicHistories:
 
 
 async def until_reachable(node: LawNode) -> None:
-    """Wait until a node is connected, and has filled its holes."""
+    """Wait until a node is connected and has filled its gaps."""
 
     async def is_readable() -> bool:
         try:

@@ -1,7 +1,7 @@
 """Two releases on one store: the older release's statements work on the newer tables, and its writes are readable.
 
-`tests/fixtures/statements/postgres-N.json` are the statements of the release with tables of version N. A step that a
-released version does not know adds that release's statements there."""
+`tests/fixtures/statements/postgres-N.json` are the statements of the release with tables of version N. When a
+migration is added after a release, add that release's statements there."""
 
 import json
 from collections.abc import AsyncIterator

@@ -45,7 +45,7 @@ def test_rows_are_written_in_the_transaction_of_the_app(connection):
     ]
 
 
-def test_key_that_waits_adds_no_row(connection):
+def test_pending_key_adds_no_row(connection):
     for _ in range(2):
         dbapi.notify(connection, "alice", title="Booked", idempotency_key="booking-7")
     (key,) = connection.execute("SELECT key FROM bellcast_outbox").fetchone()
@@ -55,7 +55,7 @@ def test_key_that_waits_adds_no_row(connection):
 
 def test_subclass_of_a_connection_is_one_of_its_driver():
     class AppConnection(sqlite3.Connection):
-        """Of the app's own module."""
+        """Exceptions of the app's own module."""
 
     with closing(sqlite3.connect(":memory:", factory=AppConnection)) as connection:
         connection.executescript(outbox.table_sql("sqlite"))
@@ -85,7 +85,7 @@ def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
 
 
 @pytest.mark.parametrize("dialect", [mysql.dialect(), mysql.dialect(is_mariadb=True)], ids=["mysql", "mariadb"])
-def test_sqlalchemy_statement_of_mysql_ignores_a_key_that_waits(dialect):
+def test_sqlalchemy_statement_of_mysql_ignores_a_pending_key(dialect):
     statement = sqlalchemy.notify("alice", title="Booked").compile(dialect=dialect)
     assert str(statement) == "INSERT IGNORE INTO bellcast_outbox (`key`, kind, payload) VALUES (%s, %s, %s)"
 

@@ -1,4 +1,4 @@
-"""Outbox rows are delivered once and in order although nodes die, lose connections or run in parallel."""
+"""Outbox rows are delivered once and in order even if nodes die, lose connections or run in parallel."""
 
 import json
 import threading
@@ -33,7 +33,7 @@ def write(app, first_number: int = 0) -> list[str]:
 def test_node_killed_between_sending_and_removing_delivers_once(app, serve):
     app.run(NOTIFY, payload("Booked"))
     with app.connect() as blocking:
-        blocking.execute("LOCK TABLE bellcast.outbox IN SHARE MODE")  # rows can be read and not be removed
+        blocking.execute("LOCK TABLE bellcast.outbox IN SHARE MODE")  # rows can be read but not removed
         server = serve()
         assert eventually(lambda: titles(server, "alice") == ["Booked"])
         server.kill()

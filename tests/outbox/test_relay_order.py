@@ -1,4 +1,4 @@
-"""The relay of the outbox table keeps the order of the rows through failures, and beside other relays."""
+"""The relay of the outbox table preserves the order of the rows despite failures and other relays."""
 
 import json
 import sqlite3
@@ -56,7 +56,7 @@ class Shop:
         return rows, Relay(rows, self.bell)
 
     def run(self, seconds: float = 0) -> float | None:
-        """Run one round of a relay after so many seconds, and return its wait."""
+        """Run one round of a relay after this many seconds, and return its wait."""
         self.time += timedelta(seconds=seconds)
         rows, relay = self.relay()
         wait = relay.run().wait
@@ -94,10 +94,10 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_rows_behind_one_that_failed_wait_for_it(shop: Shop, status: int) -> None:
+def test_rows_after_a_failed_one_wait_for_it(shop: Shop, status: int) -> None:
     shop.refused["b"] = status
     shop.write("b", "c")
-    shop.refused["c"] = status  # the server refuses what is behind a row that it could not store
+    shop.refused["c"] = status  # the server refuses rows after one that it could not store
     assert shop.run() == 1
     shop.refused = {}
     shop.write("d")
@@ -141,7 +141,7 @@ def test_row_over_a_daily_budget_waits_alone_until_the_next_day(shop: Shop) -> N
     assert shop.sent == ["other", "later", "over"]
 
 
-def test_rows_that_another_relay_sends_hold_those_behind_them(shop: Shop) -> None:
+def test_rows_that_another_relay_sends_hold_later_rows(shop: Shop) -> None:
     shop.write("a")
     waits = []
 
@@ -151,7 +151,7 @@ def test_rows_that_another_relay_sends_hold_those_behind_them(shop: Shop) -> Non
         waits.append(shop.run())
 
     shop.meanwhile = run_another
-    assert shop.run() == 0  # looks for rows that the other relay did not take
+    assert shop.run() == 0  # checks for rows that the other relay has not taken
     assert (waits, shop.sent) == ([HELD_POLL], ["a"])
     shop.run()
     assert shop.sent == ["a", "b"]
@@ -168,7 +168,7 @@ def test_rows_of_a_relay_that_died_are_sent_after_its_lease(shop: Shop) -> None:
     assert shop.sent == ["a", "b"]
 
 
-def test_relay_gives_back_rows_behind_those_that_another_leased_at_once(shop: Shop) -> None:
+def test_relay_releases_rows_after_those_that_another_leased_at_the_same_time(shop: Shop) -> None:
     shop.write("a")
     (first, _), (second, _) = shop.relay(), shop.relay()
     held = second._held
@@ -191,7 +191,7 @@ def test_relay_gives_back_rows_behind_those_that_another_leased_at_once(shop: Sh
 @pytest.mark.parametrize(
     "payload", ["5", "[1]", '"x"', "null", '{"addresses": 5}', '{"addresses": {"a": 5}}', "[" * 900 + "]" * 900]
 )
-def test_row_whose_payload_is_no_object_is_refused_and_holds_no_other(shop: Shop, payload: str) -> None:
+def test_row_whose_payload_is_not_an_object_is_refused_and_holds_no_other(shop: Shop, payload: str) -> None:
     shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES ('k', 'notify', ?)", (payload,))
     shop.write("b")
     shop.run()

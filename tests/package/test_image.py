@@ -1,4 +1,4 @@
-"""The image of the archive runs: its server rings a bell as an unprivileged user, and holds nothing of the build."""
+"""The image of the archive runs: its server rings a bell as an unprivileged user, and contains nothing from the build."""
 
 import json
 import os
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 TAG = image.tag_of(bellcast.__version__)
 USER = 10001
 BUILD_TOOLS = {"cc", "gcc", "g++", "c++", "cpp", "ld", "as", "make", "git", "node", "nodejs", "npm", "uv"}
-# Files with addresses or passwords of registries, and the secrets of the build.
+# Files with registry addresses or passwords, and the build secrets.
 REGISTRY_FILES = re.compile(
     r"(.+/)?(\.?pip\.conf|\.?npmrc|\.netrc|uv\.toml|auth\.conf(\.d/.+)?)|run/secrets/.+|.+/\.docker/.+"
 )
@@ -39,7 +39,7 @@ def archive(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module")
 def builder(archive: Path) -> Iterator[Docker]:
-    """Program that has loaded the archive."""
+    """The program that has loaded the archive."""
     with container_builders.open_builder() as builder:
         builder.load(archive)
         yield builder
@@ -55,7 +55,7 @@ def configuration(archive: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def files(archive: Path) -> dict[str, tarfile.TarInfo]:
-    """Files of all layers by path."""
+    """Return the files of all layers by path."""
     found = {}
     with tarfile.open(archive) as outer:
         (manifest,) = json.load(member(outer, "manifest.json"))

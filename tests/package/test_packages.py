@@ -85,7 +85,7 @@ def install(folder: Path, file: Path) -> list[str]:
     """Install a Python package into an empty environment. Return the command prefix."""
     python = folder / "bin" / "python"
     run(UV, "venv", "--quiet", "--python", sys.executable, str(folder))
-    pins = ["--constraint", str(ROOT / "requirements.lock")]  # the locked dependencies, not today's
+    pins = ["--constraint", str(ROOT / "requirements.lock")]  # the locked dependencies, not the newest
     # Links to uv's cache, which may be on another disk, instead of copies of every dependency.
     run(UV, "pip", "install", "--quiet", "--link-mode", "symlink", "--python", str(python), *pins, str(file))
     return [str(folder / "bin" / "bellcast")]
@@ -184,5 +184,5 @@ def test_npm_package_contains_its_licence_and_every_export(packages: dict[str, P
     assert (folder / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     exports = json.loads((folder / "package.json").read_text())["exports"]
     files = [file for name, export in exports.items() if name != "./package.json" for file in export.values()]
-    assert len(files) == 19  # the one of servers has a condition per runtime
+    assert len(files) == 19  # the entry for servers has one condition per runtime
     assert [file for file in files if not (folder / file).is_file()] == []

@@ -1,4 +1,4 @@
-"""Objects that are made from a setting which may change."""
+"""Objects created from a setting that may change."""
 
 from bellcast.model.configured import Configured
 

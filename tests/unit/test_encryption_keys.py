@@ -32,7 +32,7 @@ def test_key_is_generated_once_and_only_its_owner_can_read_it(tmp_path: Path) ->
 def test_key_of_a_setting_is_used_and_no_file_is_written(tmp_path: Path) -> None:
     configured = encryption_keys(settings(tmp_path, ENCRYPTION_KEY=KEY), PROJECT)
     assert configured == EncryptionKeys(KEY, ("secret",), ("setting", "project secret"), KEY)
-    # Nodes of a project in a setting may have data folders of their own.
+    # Nodes whose project comes from a setting may have separate data folders.
     assert encryption_keys(settings(tmp_path, PROJECT="p:key:secret"), PROJECT) == EncryptionKeys(
         "secret", (), ("project secret",), "secret"
     )

@@ -1,4 +1,4 @@
-"""The live feed: filters, rings, sampling, redaction, and the bound of its memory."""
+"""The live feed: filters, ring buffers, sampling, redaction, and bounded memory."""
 
 import sys
 from typing import Any
@@ -132,7 +132,7 @@ async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clo
 
 
 async def test_events_that_do_not_pass_are_not_made(feed: LiveFeed, clock: FakeClock) -> None:
-    """Thousands of events a second with ten watchers must cost little more than without one."""
+    """Thousands of events a second must cost little more with ten watchers than without any."""
     made: list[str] = []
 
     def emit(number: int) -> None:
@@ -147,7 +147,7 @@ async def test_events_that_do_not_pass_are_not_made(feed: LiveFeed, clock: FakeC
     found = feed.watch(filter_of([], "299"))
     for number in range(500):
         emit(number)
-    # Once for the ten watchers, and once for the one that searches.
+    # Encoded once for the ten watchers, and once for the watcher with a search filter.
     assert len(made) == EVENTS_PER_SECOND + 500
     passed = [await pending(watcher) for watcher in watchers]
     assert all(batch == passed[0] for batch in passed)

@@ -21,7 +21,7 @@ IS_BOUND = re.compile(r"MAX_\w+|MIN_\w+|\w+_(LIMIT|TIMEOUT|RATE)")
 
 
 def actual_value(name: str) -> float:
-    """The default of a setting, or the value of a constant."""
+    """Return the default of a setting, or the value of a constant."""
     for setting in table.TABLE:
         if setting.variable == name:
             return float(attrgetter(setting.place)(Settings()))

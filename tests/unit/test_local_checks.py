@@ -45,7 +45,7 @@ def test_general_public_topics_are_ok(public):
         (AccessConfig(session_url="https://app.example.com/s", origins=("https://app.example.com",)), "ok"),
     ],
 )
-def test_origins_check(access, state):
+def test_origins_are_checked(access, state):
     assert states(local_checks._origins(Settings(access=access))) == [("origins", state)]
 
 
@@ -59,7 +59,7 @@ def test_origins_check(access, state):
         (ServerSettings(trusted_proxies=("10.0.0.0/8", "::/0")), "problem"),
     ],
 )
-def test_proxies_check(server, state):
+def test_proxies_are_checked(server, state):
     assert states(local_checks._proxies(Settings(server=server))) == [("proxies", state)]
 
 
@@ -89,13 +89,13 @@ def test_data_readable_by_others_is_reported(settings_with_data):
     )
 
 
-def test_missing_data_folder_is_no_problem(tmp_path):
+def test_missing_data_folder_is_not_a_problem(tmp_path):
     missing = Settings(store=StoreSettings(data=tmp_path / "deep" / "data"))
     assert {finding.state for finding in local_checks.check(missing)} <= {"ok", "warning"}
 
 
 @pytest.mark.parametrize(("free", "state"), [(10_000_000, "problem"), (1_000_000_000, "warning"), (10**11, "ok")])
-def test_disk_space_check(settings_with_data, monkeypatch, free, state):
+def test_disk_space_is_checked(settings_with_data, monkeypatch, free, state):
     usage = shutil.disk_usage(settings_with_data.store.data)._replace(free=free)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert states(local_checks._disk(settings_with_data)) == [("disk", state)]
@@ -104,7 +104,7 @@ def test_disk_space_check(settings_with_data, monkeypatch, free, state):
 @pytest.mark.parametrize(
     ("hard", "state"), [(1024, "warning"), (20_000, "ok"), (resource.RLIM_INFINITY, "ok")], ids=["few", "many", "all"]
 )
-def test_open_files_check(monkeypatch, hard, state):
+def test_open_file_limit_is_checked(monkeypatch, hard, state):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, hard))
     assert states(local_checks._files()) == [("open files", state)]
 
@@ -117,7 +117,7 @@ def test_clock_behind_the_store_is_a_problem(settings_with_data):
     assert states(local_checks._clock(settings_with_data)) == [("clock", "problem")]
 
 
-def test_file_that_is_no_store_is_a_problem(settings_with_data):
+def test_file_that_is_not_a_store_is_a_problem(settings_with_data):
     settings_with_data.store.path.write_bytes(b"a letter to my landlord" * 100)
     ((finding),) = local_checks._store(settings_with_data.store.path)
     assert finding.state == "problem"

@@ -1,4 +1,4 @@
-"""The texts of the service marketplace: complete in each language, and no others in its templates and scripts."""
+"""The texts of the service marketplace: complete in each language, with no other texts in its templates and scripts."""
 
 import re
 from html.parser import HTMLParser
@@ -19,7 +19,7 @@ SCRIPTS = [path for path in SOURCES if path.suffix in (".js", ".jsx") and path.n
 SECTIONS = "|".join({key.split(".")[0] for key in ENGLISH.texts})
 # Of a text, or the first part of one that ends with a value, such as `status.`.
 KEY = re.compile(rf"""["'`]((?:{SECTIONS})\.[\w.]*)""")
-# Names of files and of style classes.
+# Names of files and style classes.
 BLOCKS_WITHOUT_TEXT = re.compile(r"{% block (script|width) %}.*?{% endblock %}")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 NAMES = re.compile("Gable")
@@ -70,7 +70,7 @@ def test_script_has_no_text_of_its_own(path):
 
 
 class LiteralTexts(HTMLParser):
-    """Collects the texts with letters of a page without its expressions."""
+    """Collects the texts of a page that contain letters, without its expressions."""
 
     def __init__(self):
         super().__init__()

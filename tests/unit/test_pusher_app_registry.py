@@ -1,4 +1,4 @@
-"""The Pusher apps in memory: the order of reloads, the tenant of an app's connections, and apps that are only tested."""
+"""The Pusher apps in memory: the order of reloads, the tenant of an app's connections, and apps that are only being tested."""
 
 import asyncio
 from pathlib import Path
@@ -26,7 +26,7 @@ TESTED = PusherApp(credentials=Project("777", "tested-key", "the secret of a tes
 
 
 class Documents:
-    """The stored apps. The next reader gets the rows at once, and returns them when `gate` is set."""
+    """The stored apps. The next reader reads the rows immediately, and returns them when `gate` is set."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, Document]] = []

@@ -1,4 +1,4 @@
-"""The test of the Pusher app against servers that are none."""
+"""The test of the Pusher app against servers that are not Pusher servers."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
 
 def text(payload: bytes) -> bytes:
-    """An upgrade and the frame of a text."""
+    """Return a WebSocket upgrade and a text frame."""
     return UPGRADED + struct.pack("!BBH", 0x81, 126, len(payload)) + payload
 
 

@@ -54,7 +54,7 @@ async def test_open_after_a_failed_start_waits_for_the_connection() -> None:
     await broker.close()
 
 
-async def test_a_closed_broker_is_not_connected() -> None:
+async def test_closed_broker_is_not_connected() -> None:
     transport = Transport()
     transport.gate.set()
     broker = RemoteBroker(transport, SystemClock())

@@ -18,7 +18,7 @@ NOW = 20_000 * DAY
 
 
 class Recorded:
-    """A recorder and the minutes that it stored. Each reading of its counters has one request more."""
+    """A recorder and the minutes that it stored. Each reading of its counters returns one request more."""
 
     def __init__(self, now: int = NOW) -> None:
         self.clock = FakeClock(now)
@@ -87,7 +87,7 @@ async def test_late_samples_belong_to_the_interval_before_them() -> None:
     assert recorded.stored == [(NOW, StatsPoint(connections=10, requests=5, queue_age=5))]
 
 
-async def test_timer_that_fires_early_is_no_second_sample() -> None:
+async def test_timer_that_fires_early_adds_no_second_sample() -> None:
     recorded = Recorded()
     await recorded.sample(1, seconds=9.999)
     await recorded.sample(1, seconds=0.001)
@@ -110,7 +110,7 @@ async def test_minute_that_cannot_be_stored_is_lost_and_the_next_one_is_stored()
         (SAMPLE_MS, 5_000, 1),
         (MINUTE_MS, 10 * MINUTE_MS, 6),
         (15 * MINUTE_MS, 15 * MINUTE_MS, 90),
-        # Running.
+        # the last interval is in progress
         (15 * MINUTE_MS, 2 * MINUTE_MS + 59_999, 12),
         (DAY, 0, 6),
     ],
@@ -193,7 +193,7 @@ async def test_sends_of_today_have_those_that_are_not_stored_yet() -> None:
     recorded = Recorded()
     recorded.tenants.count_simple("send", "acme", 8)
     recorded.tenants.count_simple("send", "zoo", 1)
-    # Of each tenant, 5 sends are stored, all of them by this node in this hour; of `zoo`, it has begun to count again.
+    # 5 sends of each tenant are stored, all of them by this node in this hour; for `zoo`, it has started counting again.
     assert await recorded.recorder.sends_today(["acme", "zoo", "idle"]) == {"acme": 8, "zoo": 5, "idle": 5}
     recorded.is_available = False
     assert await recorded.recorder.sends_today(["acme"]) == {}

@@ -1,4 +1,4 @@
-"""Background tasks: loops that fail start again, and `close` leaves nothing running."""
+"""Background tasks: failed loops are restarted, and `close` leaves nothing running."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from bellcast.server.tasks import Tasks
 LIMIT_SECONDS = 60
 
 
-async def test_a_loop_that_raises_is_logged_and_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_loop_that_raises_is_logged_and_restarted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "RESTART_DELAY_SECONDS", 0)
     starts, running = 0, asyncio.Event()
 
@@ -55,7 +55,7 @@ async def test_close_ends_tasks_that_start_while_others_end() -> None:
     assert sorted(ended) == ["first", "second"]
 
 
-async def test_a_task_that_is_closed_before_it_starts_leaves_no_warning() -> None:
+async def test_task_that_is_closed_before_it_starts_leaves_no_warning() -> None:
     background = Tasks()
     background.spawn(asyncio.sleep(3600))
     await background.close()

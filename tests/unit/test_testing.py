@@ -8,7 +8,7 @@ from bellcast import AsyncBellcast, Bellcast
 from bellcast.client import RequestRefused, Unavailable
 from bellcast.testing import pytest_plugin
 
-bellcast_server = pytest_plugin.bellcast_server  # of the plugin: our own tests have another of this name
+bellcast_server = pytest_plugin.bellcast_server  # the plugin's fixture: our own tests have another of this name
 
 
 def test_fake_records_what_the_code_under_test_sends(bellcast_fake):

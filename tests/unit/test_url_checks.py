@@ -1,4 +1,4 @@
-"""`bellcast doctor` probes the configured URLs of the app."""
+"""`bellcast doctor` probes the app's configured URLs."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,4 +1,4 @@
-"""App with handlers that fail."""
+"""An app with handlers that fail."""
 
 import bellcast
 

@@ -64,7 +64,7 @@ class Stream:
         return {"type": block["event"], "sse_id": block.get("id"), **json.loads(block["data"])}
 
     def next(self) -> Event:
-        """Return the next event but heartbeats: a loaded machine may take longer than their interval for a step."""
+        """Return the next event, skipping heartbeats: on a loaded machine a step may take longer than their interval."""
         while (event := self.receive())["type"] == "heartbeat":
             pass
         return event
@@ -116,7 +116,7 @@ class Socket:
         return event
 
     def next(self) -> Event:
-        """Return the next frame but heartbeats: a loaded machine may take longer than their interval for a step."""
+        """Return the next frame, skipping heartbeats: on a loaded machine a step may take longer than their interval."""
         while (event := self.receive())["type"] == "heartbeat":
             pass
         return event

@@ -1,5 +1,5 @@
-"""`python -m tests.wire.engineio_echo PORT`: our Engine.IO with an echo, as the conformance suite of its authors
-expects.
+"""`python -m tests.wire.engineio_echo PORT`: Bellcast's Engine.IO with an echo, as the conformance suite of its
+authors expects.
 """
 
 import asyncio

@@ -61,7 +61,7 @@ class Node:
         assert done["what"] == "done"
 
     def until(self, what: str, **fields: Any) -> Report:
-        """Return the next report of that kind with those fields; keep the others."""
+        """Return the next report of that kind with those fields; keep other reports."""
         for number, report in enumerate(self._skipped):
             if matches(report, what, fields):
                 return self._skipped.pop(number)
@@ -91,7 +91,7 @@ class Node:
         self.run("connect", name, key or self.server.key, self.options(**options))
 
     def options(self, **more: Any) -> dict[str, Any]:
-        """Options of the guide for clients of this server."""
+        """Return the guide's client options for this server."""
         options = {
             "cluster": "",
             "wsHost": "127.0.0.1",

@@ -1,5 +1,5 @@
-"""New clients of an app that cannot respond, because its handler fails or its URL is down: the session decides, in
-every dialect.
+"""New clients of an app that cannot respond because its handler fails or its URL is down: in every dialect, the
+session decides.
 """
 
 import json

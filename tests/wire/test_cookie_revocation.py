@@ -1,6 +1,4 @@
-"""Revoked cookie sessions: a user the app still recognises is admitted again by every endpoint, any other user is
-not.
-"""
+"""Revoked cookie sessions: every endpoint readmits a user whom the app still recognizes, and no other."""
 
 from collections.abc import Iterator
 

@@ -76,7 +76,7 @@ def test_request_in_one_piece_gets_the_same_response_as_in_two(responses: dict[s
 def test_response_has_one_request_id(responses: dict[str, list[bytes]], name: str) -> None:
     for response in responses[name]:
         head = response.partition(b"\r\n\r\n")[0].lower()
-        is_readable = PLAIN_TEXT not in head  # else the HTTP parser has refused it
+        is_readable = PLAIN_TEXT not in head  # otherwise the HTTP parser has refused it
         assert head.count(b"\r\nx-request-id: ") == is_readable
 
 

@@ -1,5 +1,5 @@
-"""One inbox in all four dialects, by stock clients in Chromium: every badge follows every other, also across a
-killed server.
+"""One inbox in all four dialects, by stock clients in Chromium: every badge follows every other, even after the server
+is killed.
 """
 
 import sqlite3
@@ -67,7 +67,7 @@ class Recipient:
         return values
 
     def all_reconnected_since(self, opened: dict[str, int]) -> bool:
-        """Return True if every client has connected again since then."""
+        """Return True if every client has reconnected since then."""
         return eventually(lambda: all(now > opened[client] for client, now in self.of_each("opened").items()), TIMEOUT)
 
     def is_acknowledged(self, server: ServerProcess) -> bool:

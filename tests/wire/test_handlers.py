@@ -405,7 +405,7 @@ class App:
                 return 500, b'{"reply":"no"}'
 
     def _verify(self, request: AppRequest) -> None:
-        """By the Standard Webhooks specification, with the bytes of the project secret as the key."""
+        """Signed according to the Standard Webhooks specification, with the bytes of the project secret as the key."""
         id, timestamp = request.headers["webhook-id"], request.headers["webhook-timestamp"]
         assert abs(time.time() - int(timestamp)) < 60
         signed = f"{id}.{timestamp}.".encode() + request.body

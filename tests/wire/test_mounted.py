@@ -1,5 +1,5 @@
-"""Bellcast mounted in another Starlette app under another server, where it cannot take over sockets, behaves the
-same.
+"""Bellcast behaves the same when mounted in another Starlette app under another server, where it cannot take over
+sockets.
 """
 
 import itertools

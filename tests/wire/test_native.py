@@ -115,7 +115,7 @@ def test_replay_cut_a_second_time_keeps_new_notifications_new(
     first = notify(http, alice, "first")
     second = notify(http, alice, "second")
     http.patch(f"/v1/inbox/{first}", json={"seen": True}, headers=bellcast_server.as_recipient(alice))
-    # Rows created since are replayed in the order of creation, also one that was seen since.
+    # Rows created since then are replayed in the order of creation, even one that has been seen since.
     with websocket(bellcast_server, alice, position=position) as bell:
         assert bell.next()["type"] == "ready"
         interrupted = bell.next()
@@ -127,7 +127,7 @@ def test_replay_cut_a_second_time_keeps_new_notifications_new(
 
 
 BEYOND_64_BITS = "f" * 20
-# The release before wrote `1-3-2` within a replay.
+# The previous release wrote `1-3-2` within a replay.
 UNKNOWN = ["nonsense", "ffffffffffff-1", "", "1-3-2", "0-0-0-0", f"{BEYOND_64_BITS}-1", f"1-{BEYOND_64_BITS}"]
 
 

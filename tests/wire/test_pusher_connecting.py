@@ -30,7 +30,7 @@ class Silence(NamedTuple):
 
 @pytest.fixture(scope="module", autouse=True)
 def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
-    """The protocol gives a client half a minute to answer a ping, which passes during the other tests."""
+    """The protocol gives a client half a minute to respond to a ping; it passes during the other tests."""
     environ = {"BELLCAST_PUSHER_ACTIVITY_TIMEOUT": "1", "BELLCAST_HEARTBEAT": "5"}
     data = tmp_path_factory.mktemp("silence") / "data"
     with ThreadPoolExecutor(1) as threads, ServerProcess(data, environ) as server, bare(server) as responsive:

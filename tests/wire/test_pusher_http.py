@@ -30,13 +30,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def python(server: ServerProcess) -> Any:
-    """The package `pusher` of PyPI."""
+    """The package `pusher` from PyPI."""
     return pusher.Pusher(server.project, server.key, server.secret, host="127.0.0.1", port=server.port, ssl=False)
 
 
 @pytest.fixture
 def node(server: ServerProcess) -> Iterator[Any]:
-    """The package `pusher` of npm."""
+    """The package `pusher` from npm."""
     options = {"appId": server.project, "key": server.key, "secret": server.secret}
     options |= {"host": "127.0.0.1", "port": server.port, "useTLS": False}
     process = subprocess.Popen(
@@ -317,7 +317,7 @@ def test_batch_with_one_invalid_event_is_refused_entirely(server: ServerProcess)
         assert len(client.frames_until_pong()) == 10
 
 
-def test_repeated_channel_receives_once_and_an_unknown_socket_excludes_none(server: ServerProcess) -> None:
+def test_repeated_channel_receives_once_and_an_unknown_socket_id_excludes_no_connection(server: ServerProcess) -> None:
     with bare(server) as client:
         client.subscribe("private-once")
         client.frames_until_pong()

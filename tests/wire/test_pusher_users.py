@@ -232,7 +232,7 @@ def test_unacknowledged_change_is_sent_again(server: ServerProcess) -> None:
             client.raw.socket.close()
         assert eventually(lambda: live(server) == 0)
         if not is_saved(server, client.socket_id):
-            break  # else a ping was answered in the moment before, which says nothing about the replay
+            break  # otherwise a ping was answered just before, which proves nothing about the replay
     with bare(server) as client:
         (received,) = signed_in(client, user, device="phone")
         assert json.loads(received["data"])["notification"]["id"] == id

@@ -19,7 +19,7 @@ from tests.servers import ServerProcess
 from tests.wire.pusher_clients import bare, sign
 
 ENDS_AFTER_SECONDS = VACATED_DELAY_MS / 1000
-# On a loaded machine a client may reconnect later than that: the end is then reported rightly, and another client tries.
+# On a loaded machine a client may reconnect later than that: its disconnect is then reported correctly, and another client tries.
 ATTEMPTS = 20
 WAIT = 60  # seconds; a response takes milliseconds unless something is broken
 

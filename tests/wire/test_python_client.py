@@ -315,7 +315,7 @@ def test_item_refused_by_the_client_stops_no_other(bell, alice):
 def test_live_state_can_be_queried(bell):
     assert bell.publish("lobby", "doorbell", {"by": "Bob"}) is None
     assert bell.publish({"recipient": "alice"}, "doorbell") is None
-    assert eventually(lambda: bell.connections(limit=5).connections == [])  # also those of earlier tests
+    assert eventually(lambda: bell.connections(limit=5).connections == [])  # including those of earlier tests
     assert isinstance(bell.stats(), dict)
 
 

@@ -1,6 +1,4 @@
-"""The request log: a line per request and per start and end of a live connection, for every transport, without
-secrets.
-"""
+"""The request log: one line per request and per opened or closed live connection, for every transport, without secrets."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ TESTS = Path(__file__).with_name("server_sdk.test.js")
 ROOT = Path(__file__).parents[2]
 
 
-def test_server_sdk(bellcast_server: ServerProcess, tmp_path: Path) -> None:
+def test_server_sdk_works_against_a_real_server(bellcast_server: ServerProcess, tmp_path: Path) -> None:
     environ = {
         **os.environ,
         "BELLCAST_URL": bellcast_server.url,

@@ -157,7 +157,7 @@ def test_session_ends_live_at_the_expiry_set_by_the_app(server: ServerProcess, s
 
 
 @pytest.mark.parametrize("session", ["broken", "nonsense", "nobody"])
-def test_invalid_response_of_the_app_is_an_outage_not_a_refusal(server: ServerProcess, session: str) -> None:
+def test_invalid_response_of_the_app_is_an_outage_and_not_a_refusal(server: ServerProcess, session: str) -> None:
     headers = {**cookie(session), "origin": SHOP}
     response = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (response.status_code, response.json()["code"]) == (503, "unavailable")
@@ -218,7 +218,7 @@ def test_cookie_counts_only_from_allowed_origins(
     headers = cookie("of-alice") | {name: value for name, value in packet_headers.items() if value is not None}
     read = httpx.get(f"{server.url}/v1/inbox", headers=headers)
     assert (read.status_code == 200) is may_read
-    may_know = origin == SHOP or (not may_read and origin is not None)  # the response, or the reason for its absence
+    may_know = origin == SHOP or (not may_read and origin is not None)  # the response, or the reason why there is none
     assert read.headers.get("access-control-allow-origin") == (origin if may_know else None)
     assert ("access-control-allow-credentials" in read.headers) is may_know
     changed = httpx.post(f"{server.url}/v1/inbox/read", json={"all": True}, headers=headers)
@@ -455,5 +455,5 @@ def test_anonymous_client_follows_public_topics_where_allowed(
         assert client.get("/v1/inbox").status_code == 401
         assert client.get("/v1/inbox/counts").status_code == 401
         with websocket(public_server, None, token="forged") as refused:
-            assert refused.next()["code"] == 4401  # a client that sends a token is judged by it
+            assert refused.next()["code"] == 4401  # a client that sends a token is authenticated by it alone
     assert unharmed(public_server)

@@ -1,4 +1,4 @@
-"""The stock client against Bellcast mounted in another app under another server, which does not hand over its sockets."""
+"""The stock client against Bellcast mounted in another app under another server, which cannot hand over its sockets."""
 
 import os
 import signal

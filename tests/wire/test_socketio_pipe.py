@@ -1,6 +1,5 @@
-"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and further ones.
-
-Pings are answered here, so that no test passes because a ping timeout closed the connection.
+"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and further ones. The tests answer pings,
+so that no test passes because a ping timeout closed the connection.
 """
 
 import base64
@@ -427,7 +426,7 @@ def test_namespace_can_be_left_and_joined_again(server: ServerProcess) -> None:
         assert str(one.recv()).startswith('40{"sid":')
 
 
-def test_pings_are_on_time_and_traffic_is_no_pong(start_server: Callable[..., ServerProcess]) -> None:
+def test_pings_are_on_time_and_traffic_does_not_replace_pongs(start_server: Callable[..., ServerProcess]) -> None:
     server = start_server(**ECHOES, BELLCAST_SOCKETIO_PING_INTERVAL="300ms", BELLCAST_SOCKETIO_PING_TIMEOUT="5s")
     with joined_websocket(server) as one:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Recovery of a Socket.IO connection: `recovered` is true exactly if no event is missing."""
+"""Recovery of a Socket.IO connection: `recovered` is true if and only if no event is missing."""
 
 import itertools
 import json
@@ -33,7 +33,7 @@ def alice() -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    # Without a history of live events, which a restart ends: then only the inbox counts.
+    # Without a history of live events, which a restart would end: only the inbox counts.
     settings = SETTINGS | {"BELLCAST_TOPIC_HISTORY": "*=off"}
     with ServerProcess(tmp_path_factory.mktemp("recovery") / "data", settings) as server:
         yield server

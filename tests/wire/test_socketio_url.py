@@ -17,7 +17,7 @@ from tests.wire.socketio_client import Agent, agent, open_client
 
 
 class Site:
-    """The app: its namespace /lodge is open to members, others do not exist."""
+    """The app: its namespace /lodge is open to members, and other namespaces do not exist."""
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []

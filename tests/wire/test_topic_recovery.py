@@ -85,7 +85,7 @@ def test_event_stream_resumes_its_topics_by_the_last_event_id_alone(
         assert bell.next()["data"] == 5
 
 
-def test_frames_of_a_kept_event_are_equal_for_all_readers_live_replayed_and_in_rest(
+def test_frames_of_a_stored_event_are_equal_for_live_replayed_and_rest_readers(
     bellcast_server: ServerProcess, http: httpx.Client
 ) -> None:
     name = next(names)
@@ -267,7 +267,7 @@ def test_events_that_left_the_history_are_never_recovered(start_server: Callable
     server = start_server("--test-clock", **rules)
 
     def missed(topic: str, id: str, count: int) -> list[Any] | None:
-        """Resume behind an event; return the data of the next `count` events, or None if `ready` says not recovered."""
+        """Resume after an event; return the data of the next `count` events, or None if `ready` has `recovered: false`."""
         with websocket(server, "alice", topics=topic, position=f"~{id}", claims=CLAIMS) as bell:
             return [event["data"] for event in events(bell, count)] if bell.next()["recovered"] else None
 
@@ -288,7 +288,7 @@ def test_events_that_left_the_history_are_never_recovered(start_server: Callable
         publish(http, "large", 0)
         (zero,) = [event["id"] for event in kept("large")]
         for _ in range(30):
-            publish(http, "other", "x" * 1_000)  # beyond the bytes of a tenant
+            publish(http, "other", "x" * 1_000)  # beyond the tenant's limit of bytes
         publish(http, "large", 1)
         assert missed("few", three, 2) is None
         assert missed("large", zero, 1) == [1]

@@ -1,4 +1,4 @@
-/** A React app as a team would write it, on the packed package: every hook once. */
+/** A typical React app that uses the packed package and every hook once. */
 
 import { QueryClient, QueryClientProvider, useQuery } from '@tanstack/react-query';
 import { invalidateQueries, revalidate } from 'bellcast/touches';

@@ -8,7 +8,7 @@ import { build } from 'vite';
 
 const CLIENT = fileURLToPath(new URL('../../', import.meta.url));
 const APP = fileURLToPath(new URL('./', import.meta.url));
-/** Where React is from, by its version; its companions are of the current one. */
+/** The folder from which React is installed, by version; the companion packages come from the current one. */
 const REACT = { 18: join(CLIENT, 'test/react18/node_modules'), 19: join(CLIENT, 'node_modules') };
 const REACT_PACKAGES = ['react', 'react-dom', 'scheduler', 'loose-envify', 'js-tokens', '@types', 'csstype'];
 const COMPANIONS = ['swr', '@tanstack', 'dequal', 'use-sync-external-store'];

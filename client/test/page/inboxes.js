@@ -1,4 +1,4 @@
-/** Inboxes to look at. */
+/** Example inboxes for manual inspection. */
 
 const MINUTE = 60_000;
 let made = 0;

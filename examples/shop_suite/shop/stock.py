@@ -12,7 +12,7 @@ class OutOfStock(Exception):
 
 @transaction.atomic
 def sell(product_id: int, quantity: int, customer: Customer | None, seller: User, token: str) -> Sale:
-    """Record a sale and take its pieces from the stock. A token that was used returns its sale."""
+    """Record a sale and take its pieces from the stock. A token that was already used returns its sale."""
     product = Product.objects.select_for_update().get(pk=product_id, tenant=seller.tenant)
     known = Sale.objects.filter(token=token, tenant=seller.tenant).first()
     if known is not None:

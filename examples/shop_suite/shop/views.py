@@ -137,7 +137,7 @@ def security(request: HttpRequest) -> HttpResponse:
 
 @user_passes_test(lambda user: user.is_authenticated and user.is_manager)
 def system(request: HttpRequest) -> HttpResponse:
-    """Announce maintenance to everyone of the shop."""
+    """Announce maintenance to everyone in the shop."""
     form = NoticeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         with transaction.atomic():
@@ -156,5 +156,5 @@ def preferences(request: HttpRequest) -> HttpResponse:
 @login_required
 @ensure_csrf_cookie
 def classic(request: HttpRequest) -> HttpResponse:
-    """The front end that the suite had before: its own bell on the REST API and the WebSocket."""
+    """The suite's former front end: its own bell on the REST API and the WebSocket."""
     return render(request, "shop/classic.html")

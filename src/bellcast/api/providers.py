@@ -373,7 +373,7 @@ def _outside(provider: ConfiguredProvider) -> ProviderObject:
 
 
 def _seconds(duration: float | str) -> float:
-    """0 for a text that is no duration."""
+    """0 for a string that is not a duration."""
     try:
         return times.seconds(duration)
     except ValueError:

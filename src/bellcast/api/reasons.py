@@ -1,4 +1,4 @@
-"""Codes that are no HTTP errors: close reasons of live connections, and codes reported by clients and templates.
+"""Codes that are not HTTP errors: close reasons of live connections, and codes reported by clients and templates.
 Pure."""
 
 from msgspec import Struct
@@ -157,7 +157,7 @@ REASONS = (
         title="Not a response of Bellcast",
         meaning="A client received an error without a code. Bellcast servers send no such errors.",
         origin="The clients report it; the server does not send it.",
-        causes=("The address is that of another server.", "A proxy responded with a page of its own."),
+        causes=("The address belongs to another server.", "A proxy responded with its own page."),
         remedies=("Check the address, and run `bellcast doctor --url` with it.",),
     ),
 )

@@ -39,7 +39,7 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
     facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
     presence = _presence(connections)
     if not items:
-        text = f"Nothing was sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
+        text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
         return Explanation(verdict="nothing_sent", text=text, facts=_ordered(facts, start))
     last = await of_notification(ctx, tenant, recipient, items[0])
     sent_at = f"{items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
@@ -111,9 +111,7 @@ def _presence(connections: Sequence[ConnectionInfo]) -> str:
     ended = max((one for one in connections if one.closed_at), key=lambda one: one.closed_at or 0, default=None)
     if ended is None or ended.closed_at is None:
         return "The recipient is not connected."
-    return (
-        f"The recipient is not connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
-    )
+    return f"The recipient has not been connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
 
 
 def _ordered(facts: Sequence[Fact], start: int) -> list[Fact]:

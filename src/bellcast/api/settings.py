@@ -240,7 +240,7 @@ def _check_test(body: SettingsTest, ctx: ApiContext) -> None:
     for name in ("app", "values"):
         if body.target == "smtp" and getattr(body, name) is not None:
             raise Invalid.of(
-                name, "is of Pusher: POST /v1/providers/{key}/test tests other values of an e-mail provider"
+                name, "is for Pusher only: test other values of an e-mail provider with POST /v1/providers/{key}/test"
             )
     if body.values is not None and body.values.url is not None and not _is_url(body.values.url):
         raise Invalid.of("values.url", "must be an HTTP URL with a valid host and port")

@@ -132,7 +132,7 @@ async def _points(
         return found
     points = await reader.series(STEPS[wanted.step], wanted.since, wanted.until, node, MAX_ROWS + 1)
     if len(points) > MAX_ROWS:
-        many = f"must be closer to to: the range has more than {MAX_ROWS} points of nodes. Or use a larger step"
+        many = f"must be closer to `to`, or `step` larger: the range has more than {MAX_ROWS} points of nodes"
         raise Invalid.of("from", many)
     return points
 

@@ -140,7 +140,7 @@ class ConsoleSessions:
         code = secrets.token_urlsafe(CODE_BYTES)
         now = self._clock.now()
         if not await self._operators.add_setup_code(_digest(code), now + CODE_MS, now):
-            raise Conflict("The console is set up: its owners create further operators.")
+            raise Conflict("The console is already set up: ask an owner to add you as an operator.")
         return code
 
     async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:

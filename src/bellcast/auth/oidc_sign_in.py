@@ -35,7 +35,7 @@ MAX_WAITING = 16
 # Keeps a provider with a broad role map from filling the store.
 MAX_EXTERNAL_OPERATORS = 1_000
 
-STALE = "This sign-in was not begun in this browser, was already used, or took longer than 10 minutes. Sign in again."
+STALE = "This sign-in was not started in this browser, was already used, or took longer than 10 minutes. Sign in again."
 NO_ROLE = "Your account has no role here: none of your groups is in BELLCAST_OIDC_ROLE_MAP. Ask an owner."
 NO_MFA = (
     "Operators need a second factor here (BELLCAST_REQUIRE_MFA), and your identity provider did not confirm one: it must "

@@ -37,7 +37,7 @@ UNREADABLE = (
 PLACE = "passkey"
 NAME = "Bellcast"
 WRONG = "This passkey does not sign in here: it is unknown, was deleted, or the attempt took longer than 5 minutes."
-TAKEN = "This authenticator has a passkey here already."
+TAKEN = "This authenticator already has a passkey here."
 EXTERNAL = "This operator signs in with the identity provider."
 NO_HOST = "Passkeys need a host name: open the console as https://… or http://localhost, without an IP address."
 
@@ -103,7 +103,7 @@ class Passkeys:
         self._sessions.check_page(request)
         opened = self._opened(ceremony, "create")
         if opened is None or opened.operator != operator.id:
-            raise Invalid.of("ceremony", "does not belong to this operator, or took longer than 5 minutes: begin again")
+            raise Invalid.of("ceremony", "does not belong to this operator, or took longer than 5 minutes: start again")
         server = _server(request)
         try:
             data = server.register_complete(_state(opened), credential)

@@ -9,7 +9,7 @@ from bellcast.model.identities import EVERY_TENANT
 # Fields with free data of the app; `tenant` in them has no meaning to Bellcast.
 FREE_FIELDS = frozenset({"data", "settings"})
 NAME_ONE = "You may use several tenants: name one, as in ?tenant={first}."
-NONE_LEFT = "You may use no tenant."
+NONE_LEFT = "You may not use any tenant: ask an owner to assign one."
 NOT_OPEN = "Only callers that are not restricted to tenants may do this."
 
 

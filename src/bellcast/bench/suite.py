@@ -119,9 +119,7 @@ ALL = [
         workflows.WORKERS_NAME, "triggers and 3-step runs of two workers on PostgreSQL", 300, workflows.measure_workers
     ),
     Benchmark(large_run.NAME, "memory during one trigger to 1,000,000 recipients", 3600, large_run.measure),
-    Benchmark(
-        urgency.NAME, "urgent e-mails of a tenant while another tenant's large run goes on", 600, urgency.measure
-    ),
+    Benchmark(urgency.NAME, "urgent e-mails of a tenant during another tenant's large run", 600, urgency.measure),
     Benchmark(emails.NAME, "e-mails handed to a local SMTP server, and the memory meanwhile", 900, emails.measure),
     Benchmark(decisions.NAME, "the CPU time of a preference decision", 60, decisions.measure),
     Benchmark(

@@ -1,4 +1,4 @@
-"""`bellcast api`: a request to the REST API, for what has no command of its own."""
+"""`bellcast api`: a request to the REST API, for operations without a separate command."""
 
 import sys
 from pathlib import Path
@@ -42,7 +42,7 @@ def api(
     ] = None,
     accept: Annotated[str, typer.Option(metavar="TYPE", help="The format of the response.")] = JSON,
 ) -> None:
-    """Send a request to the REST API, for what has no command of its own."""
+    """Send a request to the REST API, for operations without a separate command."""
     from bellcast.cli import remote
     from bellcast.client.request import HttpRequest
 

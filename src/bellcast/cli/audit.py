@@ -60,7 +60,7 @@ def verify(
             raise CommandError(
                 f"the audit log was changed: entry {part['broken']['number']} of {part['broken']['at']} is not genuine, or "
                 "the entries before it were removed",
-                "restore a backup from before, and compare",
+                "restore an earlier backup, and compare",
             )
         last = part["last"] or last
         if number is not None and found is None and last is not None and last["number"] >= number:

@@ -102,7 +102,9 @@ def retry(
     with remote.server(options.settings(ctx)) as client:
         if id is not None:
             if of:
-                raise console.CommandError("--channel and --since are for all messages", "leave out ID, or both", 2)
+                raise console.CommandError(
+                    "--channel and --since select among all messages", "leave out ID, or both options", 2
+                )
             done = client.messages.retry(id, tenant=tenant, dry_run=dry_run)
         else:
             done = client.messages.retry_all(tenant=tenant, dry_run=dry_run, **of)

@@ -21,7 +21,7 @@ EPILOG = """\
   bellcast relay postgresql://shop@db/shop
   bellcast relay sqlite:///shop.db --once
 
-[dim]Run it beside an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
+[dim]Run it next to an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
 reason in[/] error[dim].[/]
 """
 app = typer.Typer()
@@ -59,7 +59,7 @@ def _send_once(rows: "OutboxRows", bell: "Bellcast") -> None:
         done = Relay(rows, bell).run()
     _print(done)
     if done.failure is not None:
-        raise CommandError(f"rows are still due: {done.failure}", "they are sent by the next run")
+        raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
 
 
 def _connect(database: str) -> "OutboxRows":

@@ -45,7 +45,7 @@ def text(argument: str, value: object) -> str:
         return int.__repr__(value)
     if isinstance(value, UUID) or _is_lazy(value):
         return _encodable(argument, str.__str__(str(value)))
-    raise InvalidArgument(argument, f"expected a text, an int or a UUID, got {_kind(value)}")
+    raise InvalidArgument(argument, f"expected a string, an int or a UUID, got {_kind(value)}")
 
 
 def _encodable(argument: str, value: str) -> str:
@@ -68,7 +68,7 @@ def names(argument: str, value: object) -> list[str]:
     """Return several ids as plain strings. A single string is refused, because each of its characters would become an
     id."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable) or _is_lazy(value):
-        raise InvalidArgument(argument, f"expected a list of texts, got {_kind(value)}")
+        raise InvalidArgument(argument, f"expected a list of strings, got {_kind(value)}")
     return [name(f"{argument}[{number}]", one) for number, one in enumerate(value)]
 
 

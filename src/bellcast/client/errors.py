@@ -145,7 +145,7 @@ class Unreadable(BellcastError):
     def __str__(self) -> str:
         return (
             f"{_at(self.url)}answered {self.status}, but not with {self.expected}; "
-            "is the address that of a Bellcast server?"
+            "is this the address of a Bellcast server?"
         )
 
 

@@ -174,7 +174,7 @@ async def _announcement(engines: Context, draft: Draft, request: AnnounceRequest
     is_inbox_only = all(channel == "inbox" for channel in channels)
     if request.tenant == EVERY_TENANT and not is_inbox_only:
         if draft.channels is not None:
-            raise Invalid.of("channels", "must be inbox alone for all tenants: send to each tenant")
+            raise Invalid.of("channels", "must be only inbox for all tenants: for other channels, send to each tenant")
         is_inbox_only = True
     request = msgspec.structs.replace(request, has_row=is_inbox_only or "inbox" in channels)
     request = msgspec.structs.replace(request, content=await engines.router.announced(draft, request))

@@ -75,7 +75,7 @@ class Jobs(Protocol):
         ...
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
-        """Set jobs aside with their `error`: dead jobs are not leased. Another run goes on with what the run of a dead job
+        """Set jobs aside with their `error`: dead jobs are not leased. Another run continues with what the run of a dead job
         has collected."""
         ...
 

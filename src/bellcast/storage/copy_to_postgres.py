@@ -151,7 +151,7 @@ async def _check_empty(target: asyncpg.Connection, tables: list[str]) -> None:
     await target.execute("DELETE FROM counters WHERE value = 0")
     for table in tables:
         if await target.fetchval(f"SELECT EXISTS (SELECT 1 FROM {table})"):  # noqa: S608  our own tables
-            raise Conflict(f"The database already contains rows (in {table}): name an empty one.")
+            raise Conflict(f"The database already contains rows (in {table}): use an empty database.")
 
 
 async def _verify(target: asyncpg.Connection, counts: dict[str, int]) -> None:

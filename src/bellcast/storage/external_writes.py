@@ -50,7 +50,7 @@ class ExternalWrites:
                 TimeoutError,
             ) as error:
                 log.warning(
-                    "external_writes_disconnected", reason=str(error), effect="the reconciler repairs what is missed"
+                    "external_writes_disconnected", reason=str(error), effect="the reconciler repairs missed changes"
                 )
             await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
             self._wait = min(self._wait * 2, MAX_RETRY_DELAY)

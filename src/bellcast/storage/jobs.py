@@ -91,7 +91,7 @@ def _inboxes_of(runs: Sequence[Job]) -> Script[frozenset[RecipientKey]]:
 def _set_dead(params: Sequence[Params], runs: Sequence[Job]) -> Script[None]:
     yield Statement("job_set_dead", many=params)
     for job in runs:
-        # Not dead: its lease was lost, and the run goes on elsewhere.
+        # Not dead: its lease was lost, and another process continues the run.
         if (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
             yield from _leave_digests(job.id)
 

@@ -319,7 +319,7 @@ def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
 
 def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
     """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
-    runs that have this cancel key. The first of the other runs goes on with each digest; one without others is deleted."""
+    runs that have this cancel key. The first of the other runs continues each digest; one without others is deleted."""
     for row in (yield Statement("counters_of_runs", {"ids": rows.to_json(ids)})):
         id, *names, body, revision, expires_at = row
         key, counter = CounterKey(*names), step_counters.decode(body)

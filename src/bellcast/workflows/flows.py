@@ -48,7 +48,7 @@ class FlowCondition:
 
     def __bool__(self) -> bool:
         raise TypeError(
-            "a condition is decided when the workflow runs: use flow.when, &, | and ~ instead of if, and, or, not"
+            "a condition is evaluated when the workflow runs: use flow.when, &, | and ~ instead of if, and, or, not"
         )
 
 

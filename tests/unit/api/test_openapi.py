@@ -31,7 +31,7 @@ def test_every_bound_belongs_to_an_existing_field(document):
 
 
 def named_fields(part):
-    """The fields that a condition names, on every level."""
+    """Return the fields that a condition names, at every level."""
     if not isinstance(part, dict):
         return {name for item in part for name in named_fields(item)} if isinstance(part, list) else set()
     return part.get("properties", {}).keys() | {name for item in part.values() for name in named_fields(item)}

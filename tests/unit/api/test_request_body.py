@@ -93,7 +93,7 @@ class TestBody:
         with pytest.raises(TooLarge):
             await request_body.raw(request(headers=[(b"content-length", length)]), 3)
 
-    async def test_declared_length_that_is_no_ascii_number_is_ignored(self):
+    async def test_declared_length_that_is_not_an_ascii_number_is_ignored(self):
         superscript = request(headers=[(b"content-length", "²".encode("latin-1"))], messages=[part(b"ab")])
         assert await request_body.raw(superscript, 3) == b"ab"
 
@@ -173,7 +173,7 @@ def test_text_null_of_a_filter_is_refused_and_does_not_widen_the_request():
         request_body.query(request(query=b"limit=null"), Filtered)
 
 
-def test_number_is_no_time_of_a_filter():
+def test_number_is_not_a_time_of_a_filter():
     class Filtered(Struct, frozen=True):
         since: Moment | None = None
 
@@ -193,7 +193,7 @@ def test_tenant_that_cannot_exist_is_refused_in_every_query(tenant, is_possible)
 
 
 def test_shape_with_rules_has_stand_ins_for_its_required_fields():
-    """Without them a wrong type of such a field would end the check of the other fields with an exception."""
+    """Without them, a wrong type in such a field would end the check of the other fields with an exception."""
     modules = [import_module(f"bellcast.api.{one.name}") for one in pkgutil.iter_modules(bellcast.api.__path__)]
     shapes = [one for module in modules for one in vars(module).values() if isinstance(one, request_body.Shape)]
     missing = {

@@ -118,7 +118,7 @@ async def test_unexpected_error_is_500_without_details():
 
 
 async def test_error_after_the_head_ends_the_connection():
-    """A second head would be a part of the first response's body."""
+    """A second head would become part of the first response's body."""
 
     async def broken(scope, receive, send):
         scope["state"][HAS_STARTED] = True

@@ -1,4 +1,4 @@
-"""Paths in logs, without the tokens that some contain."""
+"""Paths in logs, without the tokens that they may contain."""
 
 import pytest
 

@@ -71,7 +71,7 @@ def test_each_bad_field_is_named_with_the_expected_form(value, expected):
 @pytest.mark.parametrize(
     ("value", "kind"), [([], "a list"), ("x", "text"), (None, "null"), (5, "a number"), (True, "true or false")]
 )
-def test_value_that_is_no_object_is_one_error_without_a_field(value, kind):
+def test_value_that_is_not_an_object_is_one_error_without_a_field(value, kind):
     assert messages_by_field(value) == {"": f"must be an object, got {kind}"}
 
 
@@ -101,17 +101,17 @@ def conversions(monkeypatch):
 class TestHugeBodies:
     """Refusing a body of a mebibyte costs as little as refusing a small one."""
 
-    def test_a_list_of_bad_elements_names_the_first_hundred(self, conversions):
+    def test_list_of_bad_elements_names_the_first_hundred(self, conversions):
         errors = validation_errors.validation_errors({"title": "x", "words": [1] * 500_000}, Outer)
         assert [error.field for error in errors] == [f"words.{number}" for number in range(100)]
         assert len(conversions) < 200
 
-    def test_a_bad_element_after_thousands_of_good_ones_is_reported_on_its_list(self, conversions):
+    def test_bad_element_after_thousands_of_good_ones_is_reported_on_its_list(self, conversions):
         errors = validation_errors.validation_errors({"title": "x", "words": ["a"] * 500_000 + [1]}, Outer)
         assert errors == [FieldError("words", "must be text, got an integer")]
         assert len(conversions) <= 2 + validation_errors.MAX_CHECKED_ELEMENTS
 
-    def test_a_list_of_bad_objects_names_the_first_hundred_fields(self, conversions):
+    def test_list_of_bad_objects_names_the_first_hundred_fields(self, conversions):
         errors = validation_errors.validation_errors({"title": "x", "many": [{"a": 1, "b": 2}] * 100_000}, Outer)
         assert len(errors) == 100
         assert len(conversions) < 200
@@ -119,7 +119,7 @@ class TestHugeBodies:
     def test_unknown_fields_name_the_first_hundred(self):
         assert len(validation_errors.validation_errors({f"field{number}": 1 for number in range(60_000)}, Outer)) == 100
 
-    def test_the_name_of_an_unknown_field_is_cut(self):
+    def test_name_of_an_unknown_field_is_cut(self):
         (error,) = validation_errors.validation_errors({"title": "x", "é" * 1_000_000: 1}, Outer)
         assert error == FieldError("é" * 100 + "…", "is not a known field")
 

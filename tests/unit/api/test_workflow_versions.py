@@ -1,4 +1,4 @@
-"""Versions of workflows in requests: numbers that no store can keep are refused."""
+"""Workflow versions in requests: numbers that no store can hold are refused."""
 
 import msgspec
 import pytest

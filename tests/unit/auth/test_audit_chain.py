@@ -57,20 +57,20 @@ def test_written_chain_is_genuine_and_may_begin_after_swept_entries() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_changed_field_is_found(change: dict[str, object]) -> None:
+def test_changed_field_is_detected(change: dict[str, object]) -> None:
     entries = chain()
     entries[1] = msgspec.structs.replace(entries[1], **change)
     assert broken(entries) == entries[1].number
 
 
-def test_removed_swapped_and_repeated_entries_are_found() -> None:
+def test_removed_swapped_and_repeated_entries_are_detected() -> None:
     first, second, third, fourth = chain()
     assert broken([first, third, fourth]) == 3
     assert broken([first, third, second, fourth]) == 3
     assert broken([first, second, second, third]) == 2
 
 
-def test_entry_signed_with_another_secret_is_found() -> None:
+def test_entry_signed_with_another_secret_is_detected() -> None:
     first, second, *_ = chain()
     forged = msgspec.structs.replace(second, actor="eve")
     forged = msgspec.structs.replace(forged, mac=audit_chain.signer(RIVAL)(forged))

@@ -1,4 +1,4 @@
-"""The client of an OpenID Connect provider that cannot be reached. The rest is in tests/journey/test_oidc.py."""
+"""The client of an unreachable OpenID Connect provider. tests/journey/test_oidc.py has the other tests."""
 
 import asyncio
 from typing import Any

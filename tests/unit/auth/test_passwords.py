@@ -1,4 +1,4 @@
-"""Hashes of operators' passwords, and which of their cookies leave the server."""
+"""Password hashes of operators, and which of their cookies leave the server."""
 
 import pytest
 

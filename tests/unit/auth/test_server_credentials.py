@@ -8,7 +8,7 @@ from bellcast.model import times
 from bellcast.model.identities import Caller
 
 
-async def test_the_project_secret_has_every_scope() -> None:
+async def test_project_secret_has_every_scope() -> None:
     caller = await server_credentials.authenticate(PROJECT, Keyring(), PROJECT.secret, NOW)
     assert caller == Caller(scopes=("send", "read", "manage", "observe", "configure", "admin"))
 
@@ -18,7 +18,7 @@ async def test_another_secret_authenticates_no_caller(credential: str) -> None:
     assert await server_credentials.authenticate(PROJECT, Keyring(), credential, NOW) is None
 
 
-async def test_an_api_key_has_its_own_scopes() -> None:
+async def test_api_key_has_its_own_scopes() -> None:
     keyring = Keyring()
     new = keys.make("booking service", ["read"], NOW)
     await keyring.create(new.key, new.digest)

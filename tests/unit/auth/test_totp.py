@@ -24,7 +24,7 @@ def test_code_is_accepted_one_period_early_and_late(periods: int, is_accepted: b
 
 
 @pytest.mark.parametrize("code", ["", "0", "abcdef", "\udcff", "１２３４５６", "0" * 7])
-def test_text_that_is_no_code_is_wrong(code: str) -> None:
+def test_text_that_is_not_a_code_is_wrong(code: str) -> None:
     assert totp.matching_step(RFC_SECRET, code, NOW) is None
 
 
@@ -42,7 +42,7 @@ def test_uri_escapes_the_name() -> None:
 
 
 def test_qr_code_is_an_image_without_text_or_scripts() -> None:
-    uri = totp.uri(totp.make_secret(), "x" * 100, "Bellcast")  # the longest name of an operator
+    uri = totp.uri(totp.make_secret(), "x" * 100, "Bellcast")  # the longest operator name
     head, _, image = totp.qr_code(uri).partition(",")
     assert head == "data:image/svg+xml;charset=utf-8"
     svg = ElementTree.fromstring(unquote(image))

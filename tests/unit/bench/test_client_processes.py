@@ -1,4 +1,4 @@
-"""Client processes obey orders, count events, and end with their parent."""
+"""Client processes follow commands, count events, and exit with their parent."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""CPU and memory of a server include its threads and children, and its process ends with the block."""
+"""CPU and memory of a server include its threads and children, and its process exits with the block."""
 
 import sys
 

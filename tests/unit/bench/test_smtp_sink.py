@@ -1,4 +1,4 @@
-"""The SMTP server of the benchmarks, with the provider that it measures."""
+"""The SMTP server of the benchmarks, with the measured provider."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Bellcast's clients and its peers' receive the same JSON."""
+"""Bellcast's clients and those of its peers receive the same JSON."""
 
 import msgspec
 import pytest

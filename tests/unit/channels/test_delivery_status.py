@@ -1,4 +1,4 @@
-"""Reports of mail servers that are made to break the parser."""
+"""Reports of mail servers that are designed to break the parser."""
 
 import pytest
 
@@ -37,11 +37,11 @@ def test_report_of_a_missing_address_is_a_bounce(mail: bytes) -> None:
 @pytest.mark.parametrize(
     "message_id", ["<@", "<a@[", "=?x?q?a?=", "(" * 2000, '"', "<" + "a." * 9000 + "@x>", "\u00e9", ""]
 )
-def test_malformed_message_id_is_of_no_message(message_id: str) -> None:
+def test_malformed_message_id_matches_no_message(message_id: str) -> None:
     assert delivery_status.parse(report(message_id)) is None
 
 
-def test_status_that_is_no_list_of_fields_is_of_no_message() -> None:
+def test_status_without_a_list_of_fields_matches_no_message() -> None:
     mail = report(f"<{ID}@x>").replace(
         b"delivery-status\r\n", b"delivery-status\r\nContent-Transfer-Encoding: base64\r\n"
     )

@@ -1,4 +1,4 @@
-"""The past of the busy demo: what a server finds is as it would have written it."""
+"""The generated past of the busy demo: its rows are as a server would have written them."""
 
 import sqlite3
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The mail server of the busy demo, with the client that Bellcast sends with."""
+"""The mail server of the busy demo, with Bellcast's own SMTP client."""
 
 import aiosmtplib
 import pytest

@@ -1,4 +1,4 @@
-"""Rows of import files, and the notifications made of them."""
+"""Rows of import files, and the notifications created from them."""
 
 import io
 import json
@@ -63,7 +63,7 @@ def test_json_array_is_read_in_blocks(monkeypatch, block):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[", '[{"to":"a"}', '[{"to":"a"} {"to":"b"}]', "[1,]", '[{"to":]'])
-def test_json_that_is_no_array_ends_the_file(text):
+def test_json_that_is_not_an_array_ends_the_file(text):
     with pytest.raises(BrokenFile, match="is not a JSON array"):
         rows(text, "json")
 
@@ -125,7 +125,7 @@ def test_key_of_the_row_is_kept_and_numbers_become_texts():
         ({"data": "{"}, "data: expected JSON"),
     ],
 )
-def test_row_that_is_no_notification_is_refused(value, problem):
+def test_row_that_is_not_a_notification_is_refused(value, problem):
     with pytest.raises(InvalidRow) as error:
         notification(value, Mapped())
     assert str(error.value).startswith(problem)

@@ -31,7 +31,7 @@ def test_every_group_of_settings_has_a_title():
     assert options.PANELS.keys() == table.GROUPS.keys()
 
 
-def test_secrets_are_no_command_line_options():
+def test_secrets_are_not_command_line_options():
     secret = {setting.flag for setting in table.TABLE if setting.is_secret}
     channels = {"--email", "--sms", "--push", "--chat"}
     assert secret == {*channels, "--encryption-key", "--jwt-secret", "--oidc-client-secret", "--project", "--secret"}

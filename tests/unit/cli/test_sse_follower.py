@@ -1,4 +1,4 @@
-"""The SSE parser reassembles frames from chunks cut anywhere."""
+"""The SSE parser reassembles frames from chunks cut at any position."""
 
 from itertools import pairwise
 

@@ -214,5 +214,5 @@ def test_unknown_response_fields_are_ignored():
 
 @pytest.mark.parametrize("content", [b"<html>Welcome to nginx</html>", b"", b"[]", b"\xff"])
 def test_response_of_another_server_is_unreadable(content):
-    with pytest.raises(Unreadable, match="is the address that of a Bellcast server"):
+    with pytest.raises(Unreadable, match="is this the address of a Bellcast server"):
         inbox.counts().decode(HttpResponse(200, content))

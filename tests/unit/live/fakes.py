@@ -1,4 +1,4 @@
-"""A fake transport, connections on it and a hub without a server."""
+"""A fake transport, connections on it, and a hub without a server."""
 
 import json
 from collections.abc import Sequence

@@ -24,7 +24,7 @@ from bellcast.storage.store import SQLStore
 
 
 class Renewed:
-    """Knows the principal of the fresh token."""
+    """Accepts the fresh token and returns its principal."""
 
     def __init__(self, principal: Principal) -> None:
         self._principal = principal

@@ -19,21 +19,21 @@ def net(*moves: PresenceChanged) -> tuple[list[str], list[str]]:
     return [member.recipient for member in told.joined], [member.recipient for member in told.left]
 
 
-def test_several_moves_come_to_one() -> None:
+def test_several_moves_are_merged() -> None:
     assert net(came("a"), went("b"), came("c")) == (["a", "c"], ["b"])
 
 
-def test_who_came_and_went_again_is_not_told_of() -> None:
+def test_join_and_leave_of_one_member_cancel_out() -> None:
     assert net(came("a"), went("a")) == ([], [])
     assert net(went("a"), came("a")) == ([], [])
     assert net(came("a"), went("a"), came("a")) == (["a"], [])
 
 
-async def test_few_followers_hear_at_once() -> None:
+async def test_moves_for_few_followers_are_sent_at_once() -> None:
     assert PresenceBatcher(lambda stream, moves: None).add(came("a"), DIRECT_FOLLOWERS) is False
 
 
-async def test_a_crowd_hears_later_and_at_the_latest_after_so_many_moves() -> None:
+async def test_moves_for_many_followers_are_batched_up_to_a_limit() -> None:
     told: list[int] = []
     crowds = PresenceBatcher(lambda stream, moves: told.append(len(moves)))
     for number in range(MAX_BATCH_MOVES + 1):
@@ -41,7 +41,7 @@ async def test_a_crowd_hears_later_and_at_the_latest_after_so_many_moves() -> No
     assert told == [MAX_BATCH_MOVES]
 
 
-async def test_what_follows_a_waiting_move_waits_too_however_few_are_left() -> None:
+async def test_moves_after_a_pending_one_wait_even_for_few_followers() -> None:
     crowds = PresenceBatcher(lambda stream, moves: None)
     crowds.add(came("a"), DIRECT_FOLLOWERS + 1)
     assert crowds.add(went("a"), 1) is True

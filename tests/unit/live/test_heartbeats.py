@@ -46,7 +46,7 @@ def wheel() -> Wheel:
 
 
 def answering(connection: FakeConnection) -> FakeConnection:
-    """Answer every ping in its tick."""
+    """Respond to every ping in its tick."""
     connection.ping = lambda: _answer(connection)  # type: ignore[method-assign]
     return connection
 

@@ -90,7 +90,7 @@ def test_hub_counts_connections_by_id_address_and_recipient() -> None:
     assert (list(hub), hub.at_address("10.0.0.1"), hub.connections_of("", "alice")) == ([second], 1, 1)
 
 
-def test_hub_forgets_everything_about_a_disconnected_connection() -> None:
+def test_hub_discards_everything_about_a_disconnected_connection() -> None:
     hub = new_hub()
     connection = connect(hub, address="10.0.0.1")
     hub.follow(connection, {"room": Grant.PUBLIC})

@@ -1,4 +1,4 @@
-"""Announcements in the inboxes of connected recipients: what is published, and what another process added."""
+"""Announcements in the inboxes of connected recipients: what is published, and what another process has added."""
 
 import json
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -71,7 +71,7 @@ class Process:
 
 
 def peer(process: Process, **counts: int) -> None:
-    """Let the hub know of another process with these followers."""
+    """Tell the hub about another process with these followers."""
     process.hub.cluster.receive(PeerUpdate("other", 1, 1, counts, piece=0, pieces=1))
 
 

@@ -113,7 +113,7 @@ async def test_event_that_is_not_cached_does_not_replace_the_stored_one(last: st
     assert subscriber.missed == ([CHANNEL] if last is None else [])
 
 
-async def test_first_event_of_a_channel_is_no_cache_miss() -> None:
+async def test_first_event_of_a_channel_is_not_a_cache_miss() -> None:
     subscriber = Subscriber(None)
     await subscriber.query(1)
     subscriber.publish("E1")

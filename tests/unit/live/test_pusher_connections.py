@@ -1,4 +1,4 @@
-"""Which connections the Pusher dialect keeps, and when a channel's subscription count is sent."""
+"""Which connections the Pusher dialect retains, and when a channel's subscription count is sent."""
 
 import asyncio
 from types import SimpleNamespace

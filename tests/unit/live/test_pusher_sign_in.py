@@ -1,4 +1,4 @@
-"""When a Pusher user's sign-in is confirmed, and what an app may do that is only tested."""
+"""When a Pusher user's sign-in is confirmed, and what an app may do that is only being tested."""
 
 import asyncio
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ USER_DATA = '{"id":"alice"}'
 
 
 class SlowDevices:
-    """A store that has not answered yet."""
+    """A store that has not responded yet."""
 
     def __init__(self) -> None:
         self.has_answered = asyncio.Event()

@@ -21,7 +21,7 @@ from bellcast.ports import Job
 
 
 class AwayStore:
-    """Keeps jobs once it is back."""
+    """Stores jobs once it is available again."""
 
     def __init__(self) -> None:
         self.is_away = True
@@ -66,7 +66,7 @@ class World:
             await asyncio.sleep(0)
 
 
-async def test_what_happens_while_the_store_is_away_is_told_once_it_is_back() -> None:
+async def test_events_during_an_outage_of_the_store_are_sent_after_it() -> None:
     world = World()
     world.webhooks.occupied("a")
     await world.after(0)
@@ -79,7 +79,7 @@ async def test_what_happens_while_the_store_is_away_is_told_once_it_is_back() ->
     assert world.store.told() == ["channel_occupied", "member_added"]
 
 
-async def test_an_end_that_could_not_be_kept_swallows_no_later_begin() -> None:
+async def test_end_that_could_not_be_stored_suppresses_no_later_start() -> None:
     world = World()
     world.webhooks.vacated("a")
     await world.after(0)
@@ -93,7 +93,7 @@ async def test_an_end_that_could_not_be_kept_swallows_no_later_begin() -> None:
     assert world.store.told() == ["channel_occupied"]
 
 
-async def test_what_was_gathered_is_kept_at_the_end_of_the_server() -> None:
+async def test_pending_events_are_stored_when_the_server_stops() -> None:
     world = World()
     world.store.is_away = False
     world.webhooks.occupied("a")
@@ -101,10 +101,10 @@ async def test_what_was_gathered_is_kept_at_the_end_of_the_server() -> None:
     assert world.store.told() == ["channel_occupied"]
     world.store.is_away = True
     world.webhooks.occupied("b")
-    await world.webhooks.close()  # and does not wait for a store that is away
+    await world.webhooks.close()  # and does not wait for an unavailable store
 
 
-async def test_a_move_that_is_undone_in_the_same_moment_is_told_of_once_or_not_at_all() -> None:
+async def test_immediately_undone_move_is_reported_once_or_not_at_all() -> None:
     world = World()
     world.store.is_away = False
     world.webhooks.occupied("a")

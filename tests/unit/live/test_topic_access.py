@@ -1,4 +1,4 @@
-"""Which topics a connection may follow, and when the store is read for it."""
+"""Which topics a connection may follow, and when this requires reading the store."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ ALICE = Principal(recipient="alice", topics=("room-1", "team-*"), roles=("admin"
 
 
 class Subscriptions:
-    """A store in which every recipient is subscribed to one topic. `read` has the topics of each read."""
+    """A store in which every recipient is subscribed to one topic. `read` contains the topics of each read."""
 
     def __init__(self) -> None:
         self.read: list[Sequence[str]] = []

@@ -1,4 +1,4 @@
-"""Topics that are replayed while other things happen: each row and event is received once and in order."""
+"""Topics replayed while other changes happen: each row and event is received once and in order."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ ROWS = tuple(
 
 
 class SlowHistory(MemoryHistory):
-    """Calls `during_read` once before a read returns, as a log between processes would be read. Records what is confirmed."""
+    """Calls `during_read` once before a read returns, like a log shared by processes. Records the confirmed streams."""
 
     def __init__(self) -> None:
         super().__init__(FakeClock(), lambda: RULES, lambda: 2**30)
@@ -131,7 +131,7 @@ async def turns(number: int = 20) -> None:
 
 
 async def read_all(connection: "FakeConnection | FakeNamespaceConnection", *tasks: "asyncio.Future[Any]") -> None:
-    """Read like a slow client until these are done."""
+    """Read like a slow client until these tasks are done."""
     for _ in range(1_000):
         if all(task.done() for task in tasks):
             return
@@ -179,7 +179,7 @@ async def test_subscribing_during_an_inbox_replay_does_not_begin_another(server:
     await turns()
     subscribing = server.subscribe(connection, "room", position=f"~{start}" if position else None)
     await turns()
-    assert subscribing.done() is not position  # without missed events there is nothing to wait for
+    assert subscribing.done() is not position  # without missed events, it does not wait
     await read_all(connection, inbox, subscribing)
     assert (rows(connection), numbers(connection, "room")) == (ALL_ROWS, [1] if position else [])
 

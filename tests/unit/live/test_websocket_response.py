@@ -1,4 +1,4 @@
-"""The WebSocket of an HTTP operation: slow readers, dead clients, and what clients may not send."""
+"""The WebSocket of an HTTP operation: slow readers, dead clients, and what clients must not send."""
 
 import asyncio
 from typing import Any
@@ -60,7 +60,7 @@ async def test_slow_reader_pauses_the_sender(taken: TakenWebSocket, socket: Fake
     sending = asyncio.ensure_future(taken.send({"type": "websocket.send", "text": "a"}))
     await asyncio.sleep(0)
     assert socket.written == b""
-    taken.data_received(frame(PING, b"p"))  # its pong would wait too
+    taken.data_received(frame(PING, b"p"))  # its pong would be delayed too
     taken.resume_writing()
     await sending
     assert socket.written == websocket.text_frame(b"a")

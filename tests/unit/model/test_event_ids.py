@@ -1,4 +1,4 @@
-"""Event ids of clients: numbers that no store can keep are no ids."""
+"""Event ids of clients: numbers that no store can hold are not ids."""
 
 import pytest
 

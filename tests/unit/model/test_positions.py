@@ -17,7 +17,7 @@ def test_position_round_trips_through_text(position: Position) -> None:
 
 
 @pytest.mark.parametrize("index", range(5))
-def test_number_beyond_the_stores_integers_is_no_position(index: int) -> None:
+def test_number_beyond_the_stores_integers_is_not_a_position(index: int) -> None:
     numbers = [1, 1, 1, 1, 1]
     numbers[index] = MAX + 1
     assert parse_position("{:x}-{:x}-{:x}.{:x}.{:x}".format(*numbers)) is None
@@ -56,5 +56,5 @@ def test_oldest_of_many_interrupted_replays_are_merged() -> None:
         "1-1\n",
     ],
 )
-def test_malformed_text_is_no_position(text: str) -> None:
+def test_malformed_text_is_not_a_position(text: str) -> None:
     assert parse_position(text) is None

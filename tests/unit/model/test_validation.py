@@ -73,7 +73,7 @@ def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: st
         (validation.check_edit, Edit(expires_at=moment)),
     ):
         with pytest.raises(Invalid) as refused:
-            check(subject, LIMITS, NOW)  # type: ignore[operator]  # each with its own type
+            check(subject, LIMITS, NOW)  # type: ignore[operator] # each validator has its own type
         assert [error.field for error in refused.value.errors] == ["expires_at"]
 
 

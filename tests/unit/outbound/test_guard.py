@@ -53,7 +53,7 @@ SPECIAL = [
 @pytest.mark.parametrize("address", SPECIAL)
 def test_special_address_is_refused_by_every_version_of_python(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (ipaddress.IPv4Address, ipaddress.IPv6Address):
-        monkeypatch.setattr(kind, "is_global", True)  # of a version that does not know the range
+        monkeypatch.setattr(kind, "is_global", True)  # from a version that does not know the range
     host = f"[{address}]" if ":" in address else address
     assert AddressGuard().problem(f"https://{host}/") is not None
     network = str(_effective(ipaddress.ip_address(address)))

@@ -24,7 +24,7 @@ SECONDS = 10
 
 
 class NameServer:
-    """Answers no question about a name below slow.test, until it is released."""
+    """Resolves no name below slow.test until it is released."""
 
     def __init__(self) -> None:
         self.questions: list[str] = []
@@ -59,7 +59,9 @@ async def test_slow_names_of_users_delay_no_other_name(name_server: NameServer) 
     client = HttpxClient(guard)
     await time_out(client, *(f"{number}.slow.test" for number in range(40)))
     async with asyncio.timeout(SECONDS):
-        assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)  # as of the store or an SMTP server
+        assert await asyncio.get_running_loop().getaddrinfo(
+            "localhost", 80
+        )  # like the names of the store or an SMTP server
         assert await guard.addresses("localhost")
     await client.close()
 
@@ -96,7 +98,7 @@ async def test_slow_names_of_users_refuse_no_sign_in_by_the_identity_provider(
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 1)
     clients = HttpClients(LOOPBACK)
     await time_out(clients.guarded(), "1.slow.test")
-    with pytest.raises(Unavailable, match="cannot be reached"):  # the name is resolved, and nothing listens there
+    with pytest.raises(Unavailable, match="cannot be reached"):  # the name is resolved, but nothing listens there
         await clients.identity_provider().request("GET", "https://localhost:1/", headers={})
     await clients.close()
 

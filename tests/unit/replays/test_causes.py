@@ -1,4 +1,4 @@
-"""Causes have no addresses, ids and long numbers of the failures, and keep statuses."""
+"""Causes omit the addresses, ids and long numbers of failures, and keep statuses."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A SQLite engine on a new folder."""
+"""A SQLite engine in a new folder."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -13,7 +13,7 @@ from bellcast.storage.script import Script
 
 
 class Shout(ListCommand[str, str]):
-    """Upper case of each item; an item has as many rows as characters, and "alone" needs a script to itself."""
+    """Return each item in upper case. An item has as many rows as characters, and "alone" needs a separate script."""
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset(("acme", item) for item in self.items)
@@ -30,7 +30,7 @@ class Shout(ListCommand[str, str]):
 
 
 class FastShout(Shout):
-    """One statement does the same."""
+    """The same, by one statement."""
 
     def single_statement(self) -> Command[list[str] | None]:
         return ScriptCommand(self.script, None)
@@ -124,7 +124,7 @@ async def test_one_statement_takes_a_limited_number_of_rows() -> None:
     assert before.lock_keys() == {("acme", key) for key in "abcd"}
 
 
-async def test_rows_behind_a_failed_command_of_their_caller_do_not_overtake_it() -> None:
+async def test_rows_after_a_failed_command_of_their_caller_do_not_overtake_it() -> None:
     first, second = await entries(shout("a"), shout("b"))
     second = second._replace(previous=first)
     assert second.is_pending
@@ -141,14 +141,14 @@ async def test_other_results_of_a_command_do_not_affect_the_next(result: object)
     assert second._replace(previous=first).is_pending
 
 
-async def test_a_command_of_a_cancelled_caller_does_not_affect_the_next() -> None:
+async def test_command_of_a_cancelled_caller_does_not_affect_the_next() -> None:
     first, second = await entries(shout("a"), shout("b"))
     first.result.cancel()
     assert not first.is_pending
     assert second._replace(previous=first).is_pending
 
 
-async def test_an_entry_larger_than_a_statement_is_not_divided() -> None:
+async def test_entry_larger_than_a_statement_is_not_divided() -> None:
     waiting = await entries(FastShout(["abc"]), FastShout(["d"]))
     assert batch.next_statement(waiting, 2) == waiting[:1]
 

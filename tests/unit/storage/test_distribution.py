@@ -1,5 +1,5 @@
-"""Every statement of the hot path names the recipient or the tenant as its distribution key, so that tables can be divided by
-it: PostgreSQL reads one partition, or one server."""
+"""Every statement of the hot path names the recipient or the tenant as its distribution key, so that tables can be
+divided by it and PostgreSQL reads one partition, or one server."""
 
 import re
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def names_in(file: str) -> list[str]:
 def unkeyed(text: str) -> list[str]:
     """Return the tables of a statement that it does not search by a distribution key.
 
-    A table is searched by its key if the columns are compared with values, or with columns of a table that is."""
+    A table is searched by its key if the columns are compared with values, or with columns of a table that is searched by its key."""
     own = set(WITH.findall(text))
     tables: dict[str, tuple[str, dict[str, set[str]]]] = {}
     missing = []
@@ -123,7 +123,7 @@ def unresolved(tables: dict[str, tuple[str, dict[str, set[str]]]]) -> list[str]:
 
 
 def queries(text: str) -> list[str]:
-    """Return a statement and its subqueries, each with the text SUBQUERY in the place of its own."""
+    """Return a statement and its subqueries, each with the text SUBQUERY in place of its own subqueries."""
     found: list[str] = []
     stack = [""]
     for character in text:

@@ -146,7 +146,7 @@ def test_clear_returns_all_work() -> None:
 
 
 def test_next_takes_logarithmic_steps_in_waiting_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scan would compare every waiting tenant for each work: 10,000 comparisons."""
+    """A scan would compare every waiting tenant for each item: 10,000 comparisons."""
     number = 10_000
     queue = FairQueue[Work]()
     queue.weights = {f"tenant{at}": 1.0 + at % 7 for at in range(number)}

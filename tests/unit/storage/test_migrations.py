@@ -20,7 +20,7 @@ from bellcast.storage.store import SQLStore
 
 @pytest.mark.parametrize("package", [migrations, postgres_migrations])
 def test_migrations_are_numbered_without_gaps(package: ModuleType) -> None:
-    """Two with one number would run in another order in a store that has one of them."""
+    """Two migrations with one number would run in a different order in a store that already has one of them."""
     names = sorted(file.name for file in resources.files(package).iterdir() if file.name.endswith(".sql"))
     assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
 

@@ -15,7 +15,7 @@ from bellcast.ports.messages import NEWEST
 from bellcast.storage import statements
 from bellcast.storage.sqlite import SqliteEngine
 
-# Statements that read a whole table: a small one, or outside of requests.
+# Statements that read a whole table: a small table, or outside of requests.
 WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count", "tenants_of_address"}
 # Operators of the console: a handful.
 WHOLE |= {"operator_all", "operator_sessions_count", "setup_codes_end", "setup_codes_expire"}
@@ -198,7 +198,7 @@ async def test_waiting_jobs_of_one_tenant_cost_no_steps(app: App, engine: Sqlite
 
 
 async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:
-    """How many steps SQLite's machine took for something."""
+    """Count the steps of SQLite's virtual machine."""
     taken = 0
 
     def step() -> int:

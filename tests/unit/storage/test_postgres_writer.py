@@ -31,7 +31,7 @@ def _no_script() -> Script[None]:
 
 
 async def test_command_queued_while_all_tasks_end_is_run(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
-    """Tasks that end in one iteration of the event loop are removed after the callers that they woke have continued."""
+    """Tasks that finish in one iteration of the event loop are removed after the callers they woke have continued."""
     writer = PostgresWriter(None, {}, clock)  # type: ignore[arg-type]  # no batch reaches the pool
     gate = asyncio.Event()
 

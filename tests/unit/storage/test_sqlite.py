@@ -235,7 +235,7 @@ def trigger_request(app: App, tenant: str, *recipients: str, **fields: Any) -> T
 
 
 async def test_triggers_are_charged_to_their_tenant(app: App, engine: SqliteEngine) -> None:
-    """After the first large trigger it is the turn of the other tenant."""
+    """After the first large trigger, the other tenant is served."""
     commit = HeldCommit(engine)
     first = asyncio.create_task(app.send("alice"))
     await commit.reached()
@@ -261,7 +261,7 @@ async def test_concurrent_triggers_share_their_insertions(app: App, engine: Sqli
     commit.release()
     await asyncio.gather(first, *rest)
     inserted = [table for text in commit.statements for table in ("runs", "jobs") if f"INSERT INTO {table} " in text]
-    assert inserted == ["runs", "runs", "jobs", "jobs", "runs", "jobs"]  # those with a key have a script each
+    assert inserted == ["runs", "runs", "jobs", "jobs", "runs", "jobs"]  # sends with a key have one script each
     runs = [run for request in (*plain, keyed) for run in request.runs]
     assert sorted(await app.store.runs.find([run.id for run in runs]), key=lambda run: run.id) == runs
     (group,) = await app.store.jobs.due(app.now)

@@ -55,7 +55,7 @@ def small_disk(folder: Path) -> Iterator[tuple[Path, Callable[[SqliteEngine], No
 
 
 def may_mount() -> bool:
-    """Whether this process may mount a file system, which a small disk needs."""
+    """Return True if this process may mount a file system, which a small disk requires."""
     if os.geteuid() != 0:
         return False
     tried = subprocess.run(

@@ -47,7 +47,7 @@ def nothing() -> Script[None]:
     ],
 )
 async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: Command[None], is_small: bool) -> None:
-    """Small commands go first, and as contention they make the next pages small too."""
+    """Small commands go first, and count as contention, which makes the next pages small too."""
     writer = QueueingWriter()
     for _ in range(CONTENTION_SENDS):
         writer.write_without_waiting(command)

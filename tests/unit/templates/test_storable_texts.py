@@ -1,4 +1,4 @@
-"""Rendered texts that no store can keep are errors of their template."""
+"""Rendered texts that no store can hold are errors of their template."""
 
 import pytest
 

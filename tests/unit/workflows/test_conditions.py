@@ -69,7 +69,7 @@ def test_comparison_follows_json(variable: str, operator: str, value: Any, expec
         ("data.tags", True, False),
     ],
 )
-def test_existence_and_emptiness(variable: str, exists: bool, empty: bool) -> None:
+def test_existence_and_emptiness_are_compared(variable: str, exists: bool, empty: bool) -> None:
     assert is_true({"var": variable, "op": "exists"}) is exists
     assert is_true({"var": variable, "op": "empty"}) is empty
 

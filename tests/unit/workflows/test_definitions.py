@@ -1,4 +1,4 @@
-"""Wrong workflow definitions are refused with the path of each wrong part."""
+"""Invalid workflow definitions are refused with the path of each invalid part."""
 
 from typing import Any
 

@@ -49,7 +49,7 @@ def test_conditions_combine_and_nest() -> None:
     definitions.parse({"steps": flow.steps})
 
 
-def test_conditions_are_no_python_truth() -> None:
+def test_conditions_have_no_truth_value_in_python() -> None:
     flow = Flow()
     with pytest.raises(TypeError, match=r"flow\.when"):
         bool(flow.data.total == 1)

@@ -1,4 +1,4 @@
-"""Functions of the app run in threads of their own pool, with the caller's context."""
+"""Functions of the app run in threads of a separate pool, with the caller's context."""
 
 import contextvars
 import threading

@@ -1,4 +1,4 @@
-"""A server of HTTP/2 without TLS (prior knowledge) that sends scripted responses or failures, as APNs might."""
+"""An HTTP/2 server without TLS (prior knowledge) that sends scripted responses or failures, as APNs might."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class HTTP2Server:
         self.answers: deque[Answer | str] = deque()
         self.default: Answer | str = Answer(200)
         self.connections = 0
-        self.hanging = asyncio.Event()  # a request gets no answer
+        self.hanging = asyncio.Event()  # a request gets no response
         self.holding = asyncio.Event()  # a request waits for `release`
         self._held: list[Callable[[], None]] = []
         self.port = 0
@@ -56,13 +56,13 @@ class HTTP2Server:
             writer.close()
 
     def release(self) -> None:
-        """Answer the requests that were held."""
+        """Respond to the held requests."""
         for answer in self._held:
             answer()
         self._held.clear()
 
     def hold(self, answer: Callable[[], None]) -> None:
-        """Keep an answer until `release`."""
+        """Hold a response until `release`."""
         self._held.append(answer)
         self.holding.set()
 

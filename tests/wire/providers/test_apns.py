@@ -1,4 +1,4 @@
-"""APNs with a server of HTTP/2 that speaks its documented protocol."""
+"""APNs with an HTTP/2 server that speaks its documented protocol."""
 
 import asyncio
 import json
@@ -100,7 +100,7 @@ async def provider_at(
     apple: AppleServer | HTTP2Server | VendorServer,
     file: Path,
     clock: FakeClock,
-    timeout: float = 10,  # noqa: ASYNC109  of the provider
+    timeout: float = 10,  # noqa: ASYNC109 - the provider's parameter
     option: str = "tls=off&",
 ) -> AsyncIterator[apns.APNsProvider]:
     http = HttpxClient(http2=True)
@@ -181,7 +181,7 @@ async def test_failing_connection_is_temporary_and_the_alert_is_sent_once(
         assert (caught.value.is_temporary, caught.value.is_bounce) == (True, False)
         assert len(apple.requests) == 2
         assert isinstance(await provider.send(alert()), AcceptedMessage)
-        # A stream ends alone; with a connection, the next alert has a new one.
+        # A reset stream affects only itself; after a closed connection, the next alert opens a new one.
         assert apple.connections == (1 if fault == RESET_STREAM else 2)
 
 

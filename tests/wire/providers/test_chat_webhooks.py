@@ -16,7 +16,7 @@ TEAMS = "https://shop.webhook.office.com/webhookb2/x"
 
 
 class OneResponse:
-    """Http that records the request: the vendors' hosts are fixed, so no server of a test can take their place."""
+    """ports.Http that records the request: the vendors' hosts are fixed, so a test server cannot take their place."""
 
     def __init__(self, response: Response | None) -> None:
         self.response = response

@@ -1,5 +1,5 @@
-"""Every vendor's server fails in every way: each attempt ends as a DeliveryError that says whether to try again, the request
-is sent once, and the next message is not affected."""
+"""Every vendor's server fails in every way: each attempt ends with a DeliveryError that states whether to retry, the
+request is sent once, and the next message is not affected."""
 
 import asyncio
 import json
@@ -23,14 +23,14 @@ from tests.clock import FakeClock
 from tests.push_browser import Browser
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, plain_server, vendor_server
 
-TIMEOUT = 60.0  # of an answer that arrives
-PATIENCE = 0.2  # for one that does not
+TIMEOUT = 60.0  # seconds for a response that arrives
+PATIENCE = 0.2  # seconds for one that does not arrive
 GRANT = answer(200, {"access_token": "A1", "expires_in": 3600})
 PAGE = answer(200, b"<html>Sign in to this network</html>")
 
 
 class Vendor(Struct, frozen=True):
-    """A vendor: its provider at a host, a message for it there, its success, and what precedes the first message."""
+    """A vendor: its provider at a host, a message for it, its success response, and the requests before the first message."""
 
     create: Callable[..., Provider]
     accepted: bytes
@@ -68,7 +68,7 @@ def vonage_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout:
 
 
 class Rerouted:
-    """ports.Http that sends the requests to a vendor's fixed host to another one."""
+    """ports.Http that redirects requests to a vendor's fixed host to another host."""
 
     def __init__(self, http: HttpxClient, origin: str) -> None:
         self._http = http
@@ -104,7 +104,7 @@ VENDORS = {
     "teams": Vendor(chat_webhook_at, answer(202, b""), to=webhook("https://shop.webhook.office.com/webhookb2/x")),
     "twilio": Vendor(twilio_at, answer(201, {"sid": "SM1", "status": "queued"})),
 }
-# A failure, and the Retry-After that the error has (seconds).
+# A failure, and the error's Retry-After in seconds.
 FAULTS = {
     "reset after the request": (CUT, None),
     "half an answer": (HALF, None),
@@ -190,7 +190,7 @@ async def test_vendor_with_an_untrusted_certificate_gets_nothing(
         assert vendor.requests == []
 
 
-# Answers that no vendor documents: a proxy's page, JSON of other types, JSON that is too deep or no UTF-8.
+# Responses that no vendor documents: a proxy's page, JSON of other types, JSON that is too deep or not UTF-8.
 GARBAGE: tuple[Any, ...] = (
     b"",
     b"<html>",
@@ -276,7 +276,7 @@ async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
 
 
 async def test_device_of_another_sender_is_a_bounce(vendor: VendorServer, http: HttpxClient, tmp_path: Path) -> None:
-    """FCM refuses it with 403, which is temporary for everything else."""
+    """FCM refuses it with 403, a status that is temporary in all other cases."""
     error = {"code": 403, "message": "Not yours.", "details": [{"errorCode": "SENDER_ID_MISMATCH"}]}
     vendor.answers += [GRANT, answer(403, {"error": error})]
     refused = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))

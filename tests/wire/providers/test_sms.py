@@ -51,7 +51,7 @@ async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServe
     [
         (400, 21211, False, True),  # invalid number
         (400, 21610, False, True),  # STOP
-        (400, 21606, False, False),  # the sender is not the account's
+        (400, 21606, False, False),  # the sender does not belong to the account
         (401, 20003, True, False),
         (429, 20429, True, False),
         (500, 20500, True, False),

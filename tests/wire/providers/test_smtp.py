@@ -120,7 +120,7 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
         mailbox.replies[command] = [reply]
         error = await failure(smtp)
         assert (error.is_temporary, error.is_bounce) == (is_temporary, is_bounce)
-        await smtp.send(mail(2))  # and the next one is not affected
+        await smtp.send(mail(2))  # and the next message is not affected
         await smtp.close()
 
 

@@ -223,7 +223,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         hosts = [name for name, _ in self.headers].count(b"host")
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             self.send_400_response("Send exactly one Host header.")  # RFC 9112, 3.2
-            raise ValueError("no Host header, or several")
+            raise ValueError("expected exactly one Host header")
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = -self._chunk_size  # the rest of this chunk is counted with it

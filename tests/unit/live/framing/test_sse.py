@@ -7,25 +7,25 @@ from hypothesis import strategies as st
 from bellcast.live.framing import sse
 
 
-def test_a_stream_for_http_1_1_is_chunked_and_kept_from_caches_and_buffers():
+def test_stream_for_http_1_1_is_chunked_uncached_and_unbuffered():
     assert sse.response_head("1.1", [(b"Vary", b"Origin")]) == (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store, no-transform\r\n"
         b"X-Accel-Buffering: no\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nVary: Origin\r\n\r\n"
     )
 
 
-def test_a_stream_has_headers_of_its_own_after_the_shared_ones():
+def test_own_headers_of_a_stream_follow_the_shared_ones():
     shared, own = sse.response_head("1.1"), sse.response_head("1.1", (), [(b"X-Request-Id", b"a")])
     assert own == shared[:-2] + b"X-Request-Id: a\r\n\r\n"
 
 
-def test_a_stream_for_http_1_0_ends_by_closing():
+def test_stream_for_http_1_0_ends_by_closing():
     head = sse.response_head("1.0")
     assert b"Transfer-Encoding" not in head
     assert b"\r\nConnection: close\r\n" in head
 
 
-def test_an_origin_header_cannot_smuggle_a_second_one():
+def test_header_value_cannot_add_another_header():
     with pytest.raises(ValueError, match="CR, LF or NUL"):
         sse.response_head("1.1", [(b"Access-Control-Allow-Origin", b"https://a\r\nSet-Cookie: evil=1")])
 
@@ -51,7 +51,7 @@ def test_an_origin_header_cannot_smuggle_a_second_one():
         pytest.param(sse.LAST_CHUNK, b"0\r\n\r\n", id="the last chunk"),
     ],
 )
-def test_what_is_written(written, expected):
+def test_stream_parts_have_the_expected_bytes(written, expected):
     assert written == expected
 
 
@@ -61,18 +61,18 @@ def test_what_is_written(written, expected):
     [lambda text: sse.event(text, b""), sse.id_field],
     ids=["name", "id"],
 )
-def test_a_field_that_would_begin_another_is_a_mistake_of_ours(write, end):
+def test_field_with_a_line_break_is_an_internal_error(write, end):
     with pytest.raises(ValueError, match="CR, LF or NUL"):
         write(f"a{end}data: forged")
 
 
-def test_time_does_not_run_backwards():
+def test_negative_retry_time_is_an_internal_error():
     with pytest.raises(ValueError, match="negative: -1"):
         sse.retry(-1)
 
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"data: x", b"id: 1", b"", "é".encode()])).map(b"".join))
-def test_whatever_the_data_is_it_is_one_event_with_the_same_lines(data):
+def test_any_data_is_one_event_with_the_same_lines(data):
     [(fields, received)] = dispatched(sse.id_field("7") + sse.event("note", data))
     assert fields == {"event": "note", "id": "7"}
     assert received == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").decode()

@@ -15,7 +15,7 @@ from bellcast.live.framing import websocket
         (65536, "81 7f 00 00 00 00 00 01 00 00"),
     ],
 )
-def test_the_length_is_written_the_shortest_way(size, header):
+def test_length_is_written_in_the_shortest_form(size, header):
     assert websocket.text_frame(b"x" * size) == bytes.fromhex(header) + b"x" * size
 
 
@@ -32,12 +32,12 @@ def test_the_length_is_written_the_shortest_way(size, header):
         pytest.param(websocket.close_frame(websocket.NO_CODE), b"\x88\x00", id="close without a code"),
     ],
 )
-def test_each_kind_of_frame(frame, written):
+def test_frame_of_each_kind_has_the_expected_bytes(frame, written):
     assert frame == written
 
 
 @pytest.mark.parametrize("build", [websocket.ping_frame, websocket.pong_frame])
-def test_a_control_frame_holds_125_bytes_and_not_one_more(build):
+def test_control_frame_holds_at_most_125_bytes(build):
     assert build(b"x" * 125)[1] == 125
     with pytest.raises(ValueError, match="at most 125 bytes, not 126"):
         build(b"x" * 126)
@@ -54,11 +54,11 @@ def test_a_control_frame_holds_125_bytes_and_not_one_more(build):
         ("\ud800", "?"),
     ],
 )
-def test_a_reason_is_cut_to_123_bytes_between_two_characters(reason, fitting):
+def test_close_reason_is_cut_to_123_bytes_between_two_characters(reason, fitting):
     assert websocket.close_frame(1000, reason)[4:].decode() == fitting
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1006, 1015, 2999, 5000, 65536])
-def test_a_code_that_may_not_be_sent_is_a_mistake_of_ours(code):
+def test_forbidden_close_code_is_an_internal_error(code):
     with pytest.raises(ValueError, match=f"{code} may not be sent"):
         websocket.close_frame(code)

@@ -22,11 +22,11 @@ def request_with(method="GET", http_version="1.1", more=(), **changed):
     return websocket.check_upgrade(method, http_version, [*lines, *more])
 
 
-def test_the_accept_key_is_the_one_in_the_rfc():
+def test_accept_key_is_that_of_the_rfc():
     assert websocket.accept_key(KEY) == ACCEPT
 
 
-def test_a_good_handshake_is_answered_with_the_whole_101():
+def test_valid_handshake_gets_a_complete_101():
     assert websocket.response(request_with()) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + ACCEPT + b"\r\n\r\n"
@@ -45,7 +45,7 @@ def test_a_good_handshake_is_answered_with_the_whole_101():
         pytest.param({"sec_websocket_extensions": b"permessage-deflate"}, id="an extension is offered"),
     ],
 )
-def test_a_handshake_is_accepted_with(changed):
+def test_unusual_but_valid_handshake_is_accepted(changed):
     assert request_with(**changed) == websocket.Upgrade(KEY, ())
 
 
@@ -59,7 +59,7 @@ def test_a_handshake_is_accepted_with(changed):
         pytest.param({"sec_websocket_version": b"13, 8"}, "must be 13", id="a choice of versions"),
     ],
 )
-def test_upgrading_is_required_of(changed, told):
+def test_request_without_a_supported_upgrade_gets_426(changed, told):
     refusal = request_with(**changed)
     assert refusal.status == 426
     assert refusal.headers == (
@@ -93,7 +93,7 @@ def test_upgrading_is_required_of(changed, told):
         pytest.param({"sec_websocket_protocol": b"caf\xe9"}, "Protocol", id="a subprotocol beyond ASCII"),
     ],
 )
-def test_a_bad_request_is(changed, told):
+def test_malformed_handshake_gets_400(changed, told):
     refusal = request_with(**changed)
     assert (refusal.status, refusal.headers) == (400, ())
     assert told in refusal.detail
@@ -106,7 +106,7 @@ def test_subprotocols_are_listed_in_the_order_offered_over_all_lines():
     assert upgrade.subprotocols == ("bellcast.v2", "bellcast.v1", "graphql")
 
 
-def test_the_101_names_the_subprotocol_chosen_and_carries_further_headers():
+def test_response_names_the_chosen_subprotocol_and_has_further_headers():
     upgrade = request_with(sec_websocket_protocol=b"a, b")
     answer = websocket.response(upgrade, "b", [(b"Set-Cookie", b"io=1")])
     assert answer.endswith(b"\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: io=1\r\n\r\n")
@@ -118,13 +118,13 @@ def test_subprotocol_that_was_not_offered_is_an_internal_error():
 
 
 @pytest.mark.parametrize("value", [b"1\r\nSet-Cookie: evil=1", b"1\n", b"1\0"])
-def test_a_header_cannot_smuggle_a_second_one(value):
+def test_header_value_cannot_add_another_header(value):
     with pytest.raises(ValueError, match="CR, LF or NUL"):
         websocket.response(request_with(), extra=[(b"X-Trace", value)])
 
 
 class CountedName(bytes):
-    """A header's name that counts how often names are compared."""
+    """A header name that counts how often names are compared."""
 
     comparisons = 0
 
@@ -138,7 +138,7 @@ class CountedName(bytes):
     __hash__ = bytes.__hash__
 
 
-def test_a_handshake_of_many_header_lines_is_read_in_one_pass():
+def test_handshake_with_many_header_lines_is_read_in_one_pass():
     lines = 2_000
     distinct = [(CountedName(b"x-%d" % number), b"x") for number in range(lines)]
     answer = request_with(more=[*distinct, *((CountedName(b"x-1"), b"y") for _ in range(lines))])

@@ -35,13 +35,13 @@ def events_of(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
 
 
 def verdict(stream: bytes, size: int = WHOLE, limit: int = LIMIT) -> list:
-    """The same, with the code alone of a failure."""
+    """The same, with only the code of a failure."""
     return [item.code if isinstance(item, ProtocolViolation) else item for item in events_of(stream, size, limit)]
 
 
 @pieces
 @pytest.mark.parametrize("length", [0, 125, 126, 127, 128, 65535, 65536])
-def test_1_messages_of_every_kind_of_length_arrive(length, size):
+def test_1_messages_with_every_form_of_length_are_received(length, size):
     if size == BY_1 and length > 128:
         size = 4096  # a big frame byte by byte has its own test
     assert events_of(frame(TEXT, b"*" * length), size) == [TextMessage("*" * length)]
@@ -50,7 +50,7 @@ def test_1_messages_of_every_kind_of_length_arrive(length, size):
 
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
 @pytest.mark.parametrize("length", [100, 126, 200, 65536])
-def test_1_a_message_may_be_cut_anywhere_near_its_beginning(length, opcode):
+def test_1_message_may_be_cut_anywhere_near_its_start(length, opcode):
     stream = frame(opcode, b"*" * length)
     whole = events_of(stream)
     for cut in range(1, 140):
@@ -59,7 +59,7 @@ def test_1_a_message_may_be_cut_anywhere_near_its_beginning(length, opcode):
 
 
 @pytest.mark.parametrize(("opcode", "kind"), [(BINARY, BinaryMessage), (PING, PingReceived)])
-def test_what_looks_like_a_frame_inside_a_payload_is_payload(opcode, kind):
+def test_payload_that_looks_like_a_frame_is_payload(opcode, kind):
     reader, unmasking = FrameReader(LIMIT), bytes(4)
     stream = frame(opcode, HELLO, key=unmasking)
     assert reader.receive(stream[:6]) == []
@@ -90,14 +90,14 @@ def test_what_looks_like_a_frame_inside_a_payload_is_payload(opcode, kind):
         ),
     ],
 )
-def test_2_pings_and_pongs(stream, expected, size):
+def test_2_pings_and_pongs_are_received(stream, expected, size):
     assert verdict(stream, size) == expected
 
 
 @pieces
 @pytest.mark.parametrize("reserved", [1, 2, 3, 4, 5, 6, 7])
 @pytest.mark.parametrize(("opcode", "payload"), [(TEXT, b"Hello"), (BINARY, NOT_UTF8), (PING, b"Hello"), (CLOSE, b"")])
-def test_3_reserved_bits_end_the_connection_after_what_came_before(opcode, payload, reserved, size):
+def test_3_reserved_bits_are_a_violation_after_earlier_messages(opcode, payload, reserved, size):
     stream = HELLO + frame(opcode, payload, reserved=reserved) + frame(PING)
     assert verdict(stream, size) == [TextMessage("Hello, world!"), 1002]
 
@@ -105,7 +105,7 @@ def test_3_reserved_bits_end_the_connection_after_what_came_before(opcode, paylo
 @pieces
 @pytest.mark.parametrize("payload", [b"", b"reserved opcode payload"])
 @pytest.mark.parametrize("opcode", [3, 4, 5, 6, 7, 11, 12, 13, 14, 15])
-def test_4_unknown_opcodes_end_the_connection_after_what_came_before(opcode, payload, size):
+def test_4_unknown_opcodes_are_a_violation_after_earlier_messages(opcode, payload, size):
     assert verdict(frame(opcode, payload), size) == [1002]
     assert verdict(HELLO + frame(opcode, payload) + frame(PING), size) == [TextMessage("Hello, world!"), 1002]
 
@@ -142,11 +142,11 @@ BOTH = TextMessage("fragment1fragment2")
         ),
     ],
 )
-def test_5_fragments(stream, expected, size):
+def test_5_fragments_are_joined_or_refused(stream, expected, size):
     assert verdict(stream, size) == expected
 
 
-def test_5_19_and_5_20_a_ping_inside_a_message_is_heard_at_once():
+def test_5_19_and_5_20_ping_within_a_message_is_received_at_once():
     parts = client.fragments(TEXT, b"1", b"2", b"3", b"4", b"5")
     reader = FrameReader(LIMIT)
     assert reader.receive(parts[0] + parts[1] + frame(PING, b"first")) == [PingReceived(b"first")]
@@ -185,19 +185,19 @@ def test_5_19_and_5_20_a_ping_inside_a_message_is_heard_at_once():
         pytest.param(client.close(1000, b"\xce"), [1007], id="a reason that ends inside a character"),
     ],
 )
-def test_7_closing(stream, expected, size):
+def test_7_close_frames_are_received_or_refused(stream, expected, size):
     if size == BY_1 and len(stream) > 60_000:
         size = 4096
     assert verdict(stream, size) == expected
 
 
 @pytest.mark.parametrize("code", [*range(1000, 1004), *range(1007, 1015), 3000, 3999, 4000, 4401, 4999])
-def test_7_7_a_valid_close_code_is_heard(code):
+def test_7_7_valid_close_code_is_received(code):
     assert events_of(client.close(code)) == [CloseReceived(code, "")]
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535])
-def test_7_9_and_7_13_any_other_close_code_is_a_fault(code):
+def test_7_9_and_7_13_other_close_codes_are_a_violation(code):
     assert events_of(client.close(code)) == [ProtocolViolation(1002, "a close frame has no valid code")]
 
 
@@ -213,7 +213,7 @@ def test_7_9_and_7_13_any_other_close_code_is_a_fault(code):
         pytest.param(b"\x89\xfe\x00\x05" + client.KEY, id="a ping with a long length"),
     ],
 )
-def test_a_frame_that_is_not_as_the_rfc_writes_it_is_a_fault(stream, size):
+def test_frame_that_does_not_follow_the_rfc_is_a_violation(stream, size):
     assert verdict(stream, size) == [1002]
 
 
@@ -229,7 +229,7 @@ def test_a_frame_that_is_not_as_the_rfc_writes_it_is_a_fault(stream, size):
         pytest.param(client.header(TEXT, LIMIT + 1), 1009, id="a message that is too large: its header"),
     ],
 )
-def test_a_fault_is_found_with_the_first_byte_that_makes_it_certain(beginning, code):
+def test_violation_is_reported_at_the_first_decisive_byte(beginning, code):
     reader = FrameReader(LIMIT)
     assert [item for byte in beginning[:-1] for item in reader.receive(bytes((byte,)))] == []
     [failed] = reader.receive(beginning[-1:])
@@ -238,7 +238,7 @@ def test_a_fault_is_found_with_the_first_byte_that_makes_it_certain(beginning, c
 
 @pieces
 @pytest.mark.parametrize("opcode", [TEXT, BINARY])
-def test_a_message_may_have_the_largest_size_and_not_a_byte_more(opcode, size):
+def test_message_may_have_at_most_the_largest_size(opcode, size):
     [whole] = events_of(frame(opcode, b"x" * 300), size, limit=300)
     assert len(whole.text if opcode == TEXT else whole.data) == 300
     assert events_of(frame(opcode, b"x" * 301), size, limit=300) == [
@@ -246,12 +246,12 @@ def test_a_message_may_have_the_largest_size_and_not_a_byte_more(opcode, size):
     ]
 
 
-def test_even_a_short_text_is_measured_against_the_largest_size():
+def test_short_text_is_limited_to_the_largest_size_too():
     assert verdict(frame(TEXT, b"abcd"), limit=3) == [1009]
 
 
 @pieces
-def test_fragments_are_measured_together(size):
+def test_fragments_are_limited_in_total_size(size):
     head = b"".join(client.fragments(TEXT, b"x" * 200, b"y" * 100, b"")[:2])
     assert verdict(head + frame(CONTINUATION), size, limit=300) == [TextMessage("x" * 200 + "y" * 100)]
     assert verdict(head + frame(CONTINUATION, b"z"), size, limit=300) == [1009]
@@ -265,11 +265,11 @@ def test_pings_do_not_count_as_part_of_a_message():
     ]
 
 
-def test_without_a_bound_a_message_may_have_any_size():
+def test_message_without_a_limit_may_have_any_size():
     assert events_of(frame(BINARY, bytes(200_000)), limit=0) == [BinaryMessage(bytes(200_000))]
 
 
-def test_a_message_may_have_so_many_fragments_and_not_one_more():
+def test_message_has_a_maximum_number_of_fragments():
     parts = client.fragments(TEXT, *[b""] * MAX_FRAGMENTS)
     assert events_of(b"".join(parts)) == [TextMessage("")]
     endless = frame(TEXT, final=False) + frame(CONTINUATION, final=False) * MAX_FRAGMENTS
@@ -279,12 +279,12 @@ def test_a_message_may_have_so_many_fragments_and_not_one_more():
 
 @pieces
 @pytest.mark.parametrize("last", [client.close(1000), b"\xff\xff"], ids=["Closed", "Failed"])
-def test_after_the_end_nothing_is_heard(last, size):
+def test_input_after_the_end_is_ignored(last, size):
     reader = FrameReader(LIMIT)
     assert len(reader.receive(ONE + last)) == 1
     for stream in (HELLO, TWO, frame(PING), client.close(1001), b"\xff\xff", b""):
         assert [item for at in range(0, len(stream), size) for item in reader.receive(stream[at : at + size])] == []
 
 
-def test_no_bytes_are_no_news():
+def test_empty_input_yields_no_events():
     assert FrameReader(LIMIT).receive(b"") == []

@@ -75,7 +75,7 @@ def events_of(*pieces: bytes, limit: int = LIMIT) -> list:
 
 @settings(max_examples=100, deadline=None)
 @given(mutated_streams(), st.lists(st.integers(0, 400), max_size=6))
-def test_however_a_stream_is_cut_the_same_is_heard(stream, cuts):
+def test_reader_returns_the_same_events_for_any_chunks(stream, cuts):
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     at_once = events_of(stream)
     assert events_of(*(stream[a:b] for a, b in pairwise(edges))) == at_once
@@ -84,14 +84,14 @@ def test_however_a_stream_is_cut_the_same_is_heard(stream, cuts):
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=300), st.binary(max_size=300), keys)
-def test_what_a_client_masks_comes_back(text, data, key):
+def test_masked_payload_is_unmasked(text, data, key):
     stream = client.frame(client.TEXT, text.encode(), key=key) + client.frame(client.BINARY, data, key=key)
     assert events_of(stream) == [TextMessage(text), BinaryMessage(data)]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["text_frame", "binary_frame", "ping_frame", "pong_frame"]), payloads, keys)
-def test_frames_of_the_server_are_those_of_a_client_but_for_the_mask(name, payload, key):
+def test_server_frames_equal_client_frames_except_for_the_mask(name, payload, key):
     payload = payload[:125]
     ours = getattr(websocket, name)(payload)
     opcode = {"text": client.TEXT, "binary": client.BINARY, "ping": client.PING, "pong": client.PONG}[name[:-6]]
@@ -103,7 +103,7 @@ def test_frames_of_the_server_are_those_of_a_client_but_for_the_mask(name, paylo
 @settings(max_examples=200, deadline=None)
 @given(mutated_streams())
 @example(client.frame(client.TEXT, b"half", final=False) + client.close(1000))
-def test_the_websockets_library_hears_the_same(stream):
+def test_reader_agrees_with_the_websockets_library(stream):
     # Appended to the input: it completes every frame and then violates the protocol, so both must judge the whole input.
     stream += bytes(LIMIT + 200)
     ours, theirs = events_of(stream), heard_by_websockets(stream)
@@ -116,21 +116,21 @@ def test_the_websockets_library_hears_the_same(stream):
 
 
 def is_known_difference(ours, theirs) -> bool:
-    """Where we are stricter, or the RFC leaves a choice."""
+    """Cases in which Bellcast is stricter, or the RFC leaves a choice."""
     match ours:
         case CloseReceived():
-            return theirs == 1002  # they forbid a close inside a message; the RFC and Autobahn 7.1.5 do not
+            return theirs == 1002  # the library forbids a close inside a message; the RFC and Autobahn 7.1.5 do not
         case ProtocolViolation(1002, "a close frame has no valid code"):
             return theirs == 1007  # when its reason is wrong too
         case ProtocolViolation(1002, "a length is not encoded in the shortest form"):
             return True
         case ProtocolViolation(1002):
-            return theirs == 1009  # a header with two faults: they look at the length first
+            return theirs == 1009  # a header with two faults: the library checks the length first
     return False
 
 
 def heard_by_websockets(stream: bytes) -> list:
-    """Their frames as our messages, and a failure as its code. Characters are left to their caller, so to us."""
+    """Convert their frames to our messages, and a failure to its code. The library leaves the UTF-8 check to its caller."""
     protocol = ServerProtocol(state=State.OPEN, max_size=LIMIT)
     protocol.receive_data(stream)
     received, content, characters = [], None, None
@@ -155,7 +155,7 @@ def heard_by_websockets(stream: bytes) -> list:
     return [*received, protocol.close_sent.code]
 
 
-def test_an_idle_reader_is_small():
+def test_idle_reader_is_small():
     assert sys.getsizeof(FrameReader(LIMIT)) <= 100
 
 
@@ -171,7 +171,7 @@ def test_an_idle_reader_is_small():
         ),
     ],
 )
-def test_a_reader_is_as_small_again_after(rest, end):
+def test_reader_frees_its_memory_after_a_message(rest, end):
     reader, begun = FrameReader(1 << 17), client.header(client.TEXT, 100_000) + client.KEY
     begun += client.masked(b"x" * 50_000)
     tracemalloc.start()
@@ -184,7 +184,7 @@ def test_a_reader_is_as_small_again_after(rest, end):
         tracemalloc.stop()
 
 
-def test_a_big_message_in_tiny_pieces_is_kept_in_little_more_than_its_size_and_never_copied_for_a_piece():
+def test_large_message_in_tiny_chunks_takes_little_more_memory_than_its_size():
     reader, message = FrameReader(1 << 17), client.frame(client.TEXT, "é".encode() * 8_000)
     tracemalloc.start()
     try:
@@ -200,7 +200,7 @@ def test_a_big_message_in_tiny_pieces_is_kept_in_little_more_than_its_size_and_n
     assert copies <= 1  # when the buffer grows
 
 
-def test_tiny_fragments_are_kept_in_little_more_than_their_size():
+def test_tiny_fragments_take_little_more_memory_than_their_size():
     reader = FrameReader(1 << 17)
     parts = client.fragments(client.TEXT, *["é".encode()] * 1000)
     tracemalloc.start()
@@ -219,7 +219,7 @@ def kept_by_reader() -> int:
 
 
 def peak_of(call, piece: bytes) -> int:
-    """How much more than before is in use at the worst moment of a call."""
+    """Return the peak increase of the memory in use during a call."""
     before = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
     call(piece)

@@ -65,13 +65,13 @@ def in_one_byte_fragments(text):
 
 
 @pytest.mark.parametrize("text", rows(VALID))
-def test_it_is_text(text):
+def test_valid_utf8_is_accepted(text):
     assert FrameReader(1000).receive(frame(TEXT, text)) == [TextMessage(text.decode())]
     assert FrameReader(1000).receive(in_one_byte_fragments(text)) == [TextMessage(text.decode())]
 
 
 @pytest.mark.parametrize("text", rows(INVALID))
-def test_it_is_not_text(text):
+def test_invalid_utf8_is_refused(text):
     assert FrameReader(1000).receive(frame(TEXT, text)) == REFUSED
     assert FrameReader(1000).receive(in_one_byte_fragments(text)) == REFUSED
 
@@ -89,14 +89,14 @@ def test_6_2_fragments_may_end_inside_a_character(at):
 
 
 @pytest.mark.parametrize("text", [SURROGATE, TOO_HIGH])
-def test_6_3_and_6_4_a_fragment_with_the_byte_that_decides_ends_it(text):
+def test_6_3_and_6_4_fragment_with_the_decisive_byte_is_refused(text):
     reader = FrameReader(100)
     assert reader.receive(frame(TEXT, text[:12], final=False)) == []
     assert reader.receive(frame(client.CONTINUATION, text[12:13], final=False)) == REFUSED
 
 
 @pytest.mark.parametrize("text", [SURROGATE, TOO_HIGH])
-def test_6_4_so_does_that_byte_in_the_middle_of_a_frame(text):
+def test_6_4_decisive_byte_in_the_middle_of_a_frame_is_refused(text):
     reader = FrameReader(100)
     whole = frame(TEXT, text)
     decisive = len(whole) - len(text) + 12
@@ -104,7 +104,7 @@ def test_6_4_so_does_that_byte_in_the_middle_of_a_frame(text):
     assert reader.receive(whole[decisive : decisive + 1]) == REFUSED
 
 
-def test_the_beginning_of_a_character_is_refused_exactly_if_nothing_can_complete_it():
+def test_start_of_a_character_is_refused_only_if_nothing_can_complete_it():
     beginnings = {character[:length] for character in every_character() for length in (1, 2, 3)}
     for beginning in map(bytes, [*((a,) for a in range(256)), *product(range(0xC0, 256), range(256))]):
         outcome = FrameReader(100).receive(frame(TEXT, beginning, final=False))
@@ -112,15 +112,15 @@ def test_the_beginning_of_a_character_is_refused_exactly_if_nothing_can_complete
 
 
 def every_character():
-    """One of each 64 characters is enough: the last byte takes all 64 values after any bytes before it. Every pair
-    of ASCII and anything else that may begin a second character is there too."""
+    """One of every 64 characters suffices: the last byte takes all 64 values after any preceding bytes. Every pair of
+    ASCII and any other start of a second character is included too."""
     characters = [chr(point).encode() for point in range(0, 0x110000, 64) if not 0xD800 <= point < 0xE000]
     ascii_characters = [bytes((byte,)) for byte in range(128)]
     two_byte_ones = [bytes(pair) for pair in product(range(0xC2, 0xE0), range(0x80, 0xC0))]
     return characters + ascii_characters + two_byte_ones
 
 
-def test_text_is_forgotten_once_it_is_delivered():
+def test_utf8_state_is_reset_after_each_message():
     reader = FrameReader(100)
     assert reader.receive(frame(TEXT, KOSME)) == [TextMessage(KOSME.decode())]
     assert reader.receive(frame(TEXT, KOSME[1:])) == REFUSED

@@ -1,4 +1,4 @@
-"""Resume positions in frames: a frame completed from parts equals one that was marked as a whole."""
+"""Resume positions in frames: a frame completed from parts equals a frame that was marked as a whole."""
 
 import pytest
 

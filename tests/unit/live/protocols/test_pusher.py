@@ -41,12 +41,12 @@ def frame_of(event: Any) -> dict[str, Any] | None:
         ({"event": "client-x", "channel": "a"}, protocol.ClientEvent("client-x", "a", None)),
     ],
 )
-def test_what_clients_say(frame: dict[str, Any], command: object) -> None:
+def test_client_frame_becomes_a_command(frame: dict[str, Any], command: object) -> None:
     assert protocol.receive(json.dumps(frame)) == command
 
 
 @given(st.text() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps))
-def test_no_text_does_harm(text: str) -> None:
+def test_arbitrary_text_is_an_invalid_frame(text: str) -> None:
     assert isinstance(protocol.receive(text), protocol.InvalidPusherFrame)
 
 
@@ -57,7 +57,7 @@ def test_no_text_does_harm(text: str) -> None:
         st.none() | st.text() | st.integers() | st.lists(st.text()),
     ),
 )
-def test_no_fields_do_harm(event: str, data: dict[str, Any]) -> None:
+def test_arbitrary_fields_raise_nothing(event: str, data: dict[str, Any]) -> None:
     command = protocol.receive(json.dumps({"event": event, "channel": data.get("channel"), "data": data}))
     if isinstance(command, protocol.PusherSubscribe):
         assert isinstance(command.channel, str)
@@ -71,26 +71,26 @@ def test_data_is_always_a_string(data: object, expected: str) -> None:
     assert frame == {"event": "e", "channel": "a", "data": expected}
 
 
-def test_data_as_its_publisher_wrote_it_stays_so() -> None:
+def test_data_keeps_the_text_of_its_publisher() -> None:
     frame = frame_of(LiveEvent("", "e", {"a": 1}, topic="a", text='{ "a" : 1 }'))
     assert frame is not None
     assert frame["data"] == '{ "a" : 1 }'
 
 
-def test_the_sender_on_a_presence_channel_is_named() -> None:
+def test_client_event_on_a_presence_channel_names_its_sender() -> None:
     frame = frame_of(LiveEvent("", "client-x", 1, topic="presence-a", member="u"))
     assert frame is not None
     assert frame["user_id"] == "u"
 
 
-def test_an_event_to_a_recipient_is_on_its_own_channel() -> None:
+def test_event_to_a_recipient_is_on_its_user_channel() -> None:
     frame = frame_of(LiveEvent("", "e", 1, recipient="ann"))
     assert frame is not None
     assert frame["channel"] == "#server-to-user-ann"
 
 
 @pytest.mark.parametrize("name", ["pusher:error", "pusher_internal:member_added"])
-def test_nobody_speaks_for_the_server(name: str) -> None:
+def test_event_with_a_reserved_name_is_not_sent(name: str) -> None:
     assert frame_of(LiveEvent("", name, {}, topic="a")) is None
 
 
@@ -104,7 +104,7 @@ def test_inbox_changes_keep_their_names() -> None:
     assert json.loads(counted["data"])["ids"] == "all"
 
 
-def test_members_come_and_go() -> None:
+def test_joins_and_leaves_are_member_events() -> None:
     came = frame_of(PresenceChanged("", "presence-a", joined=(Member("u", info=True),)))
     assert came is not None
     assert json.loads(came["data"]) == {"user_id": "u", "user_info": True}
@@ -113,12 +113,12 @@ def test_members_come_and_go() -> None:
     assert (went["event"], went["data"]) == ("pusher_internal:member_removed", '{"user_id":"u"}')
 
 
-def test_what_has_no_word_here_is_not_told() -> None:
+def test_events_without_a_pusher_equivalent_are_not_sent() -> None:
     assert frame_of(Typing("", "a", "u", on=True)) is None
     assert frame_of(PresenceChanged("", "lobby", joined=(Member("u"),))) is None
 
 
-def test_a_roster_is_the_one_clients_read() -> None:
+def test_presence_snapshot_has_the_documented_form() -> None:
     pieces = [
         frames.presence_entry(Member('a"b', info={"n": 1})),
         frames.presence_entry(Member("c", name="C")),
@@ -152,11 +152,11 @@ def test_a_roster_is_the_one_clients_read() -> None:
         (close_codes.UNKNOWN_VERSION, 4007),
     ],
 )
-def test_every_end_has_a_code_by_which_clients_do_right(end: CloseReason, code: int) -> None:
+def test_close_reason_has_the_documented_code(end: CloseReason, code: int) -> None:
     assert protocol.WEBSOCKET.close_event(end).code == code
 
 
-def test_every_reason_of_ours_has_a_code_of_theirs() -> None:
+def test_code_of_every_close_reason_matches_its_reconnect_rule() -> None:
     for end in (value for value in vars(close_reasons).values() if isinstance(value, CloseReason)):
         code = close_codes.close_frame_of(end).code
         gives_up = 4000 <= code < 4100
@@ -171,7 +171,7 @@ def test_every_reason_of_ours_has_a_code_of_theirs() -> None:
         ("8", close_codes.UNKNOWN_VERSION), ("0000000000007", close_codes.UNKNOWN_VERSION),
     ],
 )  # fmt: skip
-def test_versions(said: str | None, end: CloseReason | None) -> None:
+def test_unsupported_version_has_a_close_reason(said: str | None, end: CloseReason | None) -> None:
     assert protocol.unsupported_version(said) == end
 
 
@@ -183,10 +183,10 @@ def test_versions(said: str | None, end: CloseReason | None) -> None:
         ('{"user_id":"a","user_info":null,"more":1}', protocol.ChannelMember("a", {})),
     ],
 )
-def test_members_as_apps_sign_them(text: str, member: protocol.ChannelMember) -> None:
+def test_signed_member_is_read(text: str, member: protocol.ChannelMember) -> None:
     assert protocol.read_member(text) == member
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"user_id":null}', '{"user_id":1.5}', '{"user_id":""}', "[" * 9_999])
-def test_what_is_no_member(text: str) -> None:
+def test_invalid_member_is_refused(text: str) -> None:
     assert isinstance(protocol.read_member(text), str)

@@ -13,7 +13,7 @@ from bellcast.model.inboxes import InboxState
 STATE = InboxState("", "alice", 1, 2, 3, 4)
 
 
-def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> None:
+def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
     spoken = dialect.dialect_for("/room-1", FRAMES, resumable=True)
     assert dialect.dialect_for("/room-1", FRAMES, resumable=True) is spoken
     others = [
@@ -30,18 +30,18 @@ def test_a_namespace_in_one_form_is_one_dialect_while_somebody_speaks_it() -> No
         ({"a": 1}, True, '42["news",{"a":1}]'),
         (None, True, '42["news",null]'),
         ("text", False, '42["news","text"]'),
-        ("text", True, '42["news","text",null]'),  # a text in the last place could be taken for an offset
+        ("text", True, '42["news","text",null]'),  # a string as the last argument could be mistaken for an offset
         (["text"], True, '42["news",["text"]]'),
     ],
 )
-def test_a_live_event_goes_by_its_own_name(data: object, resumable: bool, told: str) -> None:
+def test_live_event_keeps_its_name(data: object, resumable: bool, told: str) -> None:
     event = LiveEvent(tenant="", name="news", data=data, topic="t")
     assert dialect.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == told.encode()
     named = dialect.dialect_for("/a", ASGI_MESSAGES, resumable=resumable).encode(event)
     assert named == told.replace("42", "42/a,", 1).encode()
 
 
-def test_a_change_ends_in_the_resume_position_where_that_can_be_resumed() -> None:
+def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:
     resumable = dialect.dialect_for("/", POLLING_BODY, resumable=True)
     assert resumable.mark is not None
     name, fields, offset = json.loads(resumable.mark(resumable.reset(STATE), "1-2~3.4")[2:])
@@ -52,7 +52,7 @@ def test_a_change_ends_in_the_resume_position_where_that_can_be_resumed() -> Non
 
 
 @pytest.mark.parametrize("encoding", [FRAMES, POLLING_BODY, ASGI_MESSAGES], ids=["frames", "polling", "messages"])
-def test_a_kept_event_is_completed_by_its_mark(encoding: Any) -> None:
+def test_stored_event_is_completed_by_its_mark(encoding: Any) -> None:
     event = LiveEvent(tenant="", name="news", data="text", topic="t", id="3.4")
     resumable = dialect.dialect_for("/a", encoding, resumable=True)
     assert resumable.mark is not None
@@ -63,7 +63,7 @@ def test_a_kept_event_is_completed_by_its_mark(encoding: Any) -> None:
     assert plain.encode(event) == encoding.text(b'42/a,["news","text"]')
 
 
-def test_what_is_between_servers_only_is_told_to_nobody() -> None:
+def test_internal_event_is_not_sent_to_clients() -> None:
     spoken = dialect.dialect_for("/", FRAMES, resumable=True)
     assert spoken.encode(SessionsRevoked("", "alice", 1)) is None
     assert spoken.heartbeat(0) == b""

@@ -16,17 +16,17 @@ from bellcast.live.socketio.protocol.engineio import (
 
 
 @pytest.mark.parametrize(("text", "packet"), [("2probe", ("2", "probe")), ("4", ("4", "")), ("4é\n", ("4", "é\n"))])
-def test_a_text_is_a_digit_and_its_data(text: str, packet: tuple[str, str]) -> None:
+def test_text_packet_is_a_digit_and_its_data(text: str, packet: tuple[str, str]) -> None:
     assert engineio.read(text) == packet
 
 
 @pytest.mark.parametrize("text", ["", "7", "a", "²", " 4"])
-def test_a_text_without_its_digit_is_broken(text: str) -> None:
+def test_text_packet_without_a_digit_is_invalid(text: str) -> None:
     with pytest.raises(InvalidPacket):
         engineio.read(text)
 
 
-def test_a_body_holds_any_number_of_packets() -> None:
+def test_body_holds_any_number_of_packets() -> None:
     assert list(engineio.read_body(b"4a\x1e3\x1ebAQIDBA==\x1e4")) == [
         EnginePacket("4", "a"), EnginePacket("3", ""), EnginePacket("4", b"\x01\x02\x03\x04"), EnginePacket("4", ""),
     ]  # fmt: skip
@@ -34,25 +34,25 @@ def test_a_body_holds_any_number_of_packets() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\x1e", b"4a\x1e", b"abc", b"4\xff", b"b!!!", b"bAQ", b"4a\x1e\x1e4b"])
-def test_a_body_with_one_unreadable_packet_is_broken(body: bytes) -> None:
+def test_body_with_one_unreadable_packet_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidPacket):
         list(engineio.read_body(body))
 
 
-def test_the_handshake_has_exactly_five_keys_in_whole_milliseconds() -> None:
+def test_handshake_has_exactly_five_keys_in_whole_milliseconds() -> None:
     told = engineio.open_packet(OpenPayload("s", ("websocket",), 300, 200, 1000000))
     assert told == b'0{"sid":"s","upgrades":["websocket"],"pingInterval":300,"pingTimeout":200,"maxPayload":1000000}'
 
 
 @pytest.mark.parametrize("form", [FRAMES, ASGI_MESSAGES])
-def test_what_waited_for_a_poll_moves_to_a_websocket_as_it_is(form: engineio.Encoding) -> None:
+def test_packet_pending_for_a_poll_moves_to_a_websocket_unchanged(form: engineio.Encoding) -> None:
     assert engineio.reencode(POLLING_BODY.text(b'42["a"]'), form) == form.text(b'42["a"]')
     data = bytes(range(256))
     assert POLLING_BODY.binary(data) == b"b" + base64.b64encode(data)
     assert engineio.reencode(POLLING_BODY.binary(data), form) == form.binary(data)
 
 
-def test_a_refusal_is_an_object_with_a_code_and_a_message() -> None:
+def test_refusal_is_an_object_with_a_code_and_a_message() -> None:
     assert engineio.UNKNOWN_SESSION.body == b'{"code":1,"message":"Session ID unknown"}'
     codes = [
         engineio.UNKNOWN_TRANSPORT, engineio.UNKNOWN_SESSION, engineio.BAD_METHOD,

@@ -53,12 +53,12 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("text", "packet"), READ, ids=[text for text, _ in READ])
-def test_a_packet_is_read(text: str, packet: Packet) -> None:
+def test_packet_is_read(text: str, packet: Packet) -> None:
     assert PacketReader(1000).read(text) == packet
 
 
 @pytest.mark.parametrize("text", BROKEN, ids=[text[:30] for text in BROKEN])
-def test_what_breaks_the_rules_is_broken(text: str) -> None:
+def test_malformed_packet_is_invalid(text: str) -> None:
     with pytest.raises(InvalidPacket):
         PacketReader(1000).read(text)
 
@@ -74,21 +74,21 @@ def test_attachments_fill_their_placeholders_in_any_order_and_depth() -> None:
 
 
 @pytest.mark.parametrize("number", ["-1", "1", "0.5", '"0"', "null", "true"])
-def test_a_placeholder_that_stands_for_nothing_is_broken(number: str) -> None:
+def test_placeholder_without_an_attachment_is_invalid(number: str) -> None:
     reader = PacketReader(1000)
     reader.read(f'51-["a",{{"_placeholder":true,"num":{number}}}]')
     with pytest.raises(InvalidPacket):
         reader.read(b"x")
 
 
-def test_placeholders_that_name_one_attachment_twice_are_broken() -> None:
+def test_two_placeholders_for_one_attachment_are_invalid() -> None:
     reader = PacketReader(1000)
     reader.read('51-["a",[{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]]')
     with pytest.raises(InvalidPacket, match="another placeholder"):
         reader.read(b"x")
 
 
-def test_an_attachment_without_a_placeholder_is_broken() -> None:
+def test_attachment_without_a_placeholder_is_invalid() -> None:
     reader = PacketReader(1000)
     reader.read('52-["a",{"_placeholder":true,"num":1}]')
     reader.read(b"zero")
@@ -96,7 +96,7 @@ def test_an_attachment_without_a_placeholder_is_broken() -> None:
         reader.read(b"one")
 
 
-def test_attachments_come_when_they_are_due_and_only_then() -> None:
+def test_attachments_are_accepted_only_after_their_packet() -> None:
     with pytest.raises(InvalidPacket):
         PacketReader(1000).read(b"unannounced")
     reader = PacketReader(1000)
@@ -105,7 +105,7 @@ def test_attachments_come_when_they_are_due_and_only_then() -> None:
         reader.read('2["text instead"]')
 
 
-def test_attachments_are_bounded_together() -> None:
+def test_attachments_are_limited_in_total_size() -> None:
     reader = PacketReader(10)
     reader.read('52-["a"]')
     assert reader.read(b"123456") is None
@@ -113,7 +113,7 @@ def test_attachments_are_bounded_together() -> None:
         reader.read(b"12345")
 
 
-def test_bytes_may_not_name_an_event() -> None:
+def test_event_name_cannot_be_binary() -> None:
     reader = PacketReader(100)
     reader.read('51-[{"_placeholder":true,"num":0}]')
     with pytest.raises(InvalidPacket):
@@ -137,7 +137,7 @@ WRITTEN: list[tuple[Packet, str, list[bytes]]] = [
 
 
 @pytest.mark.parametrize(("packet", "text", "attachments"), WRITTEN, ids=[text for _, text, _ in WRITTEN])
-def test_a_packet_is_written(packet: Packet, text: str, attachments: list[bytes]) -> None:
+def test_packet_is_encoded(packet: Packet, text: str, attachments: list[bytes]) -> None:
     assert packets.encode(packet) == (text.encode(), attachments)
 
 
@@ -156,7 +156,7 @@ VALUES = st.recursive(
 
 
 @given(st.lists(VALUES, max_size=4), st.sampled_from(["/", "/a", "/deep/er"]), st.none() | st.integers(0, 10**15))
-def test_what_is_written_is_read_the_same(args: list[Any], namespace: str, id: int | None) -> None:
+def test_encoded_packet_is_read_unchanged(args: list[Any], namespace: str, id: int | None) -> None:
     packet = Packet(EVENT, namespace, ["name", *args], id)
     try:
         head, attachments = packets.encode(packet)
@@ -170,12 +170,12 @@ def test_what_is_written_is_read_the_same(args: list[Any], namespace: str, id: i
 
 
 @given(st.text(max_size=60) | st.binary(max_size=20))
-def test_nothing_a_client_may_send_is_more_than_broken(message: str | bytes) -> None:
+def test_arbitrary_input_is_read_or_invalid(message: str | bytes) -> None:
     with contextlib.suppress(InvalidPacket):
         PacketReader(100).read(message)
 
 
-def test_every_cut_of_a_packet_is_a_packet_or_broken() -> None:
+def test_truncated_packet_is_read_or_invalid() -> None:
     whole = "2/a,12" + json.dumps(["name", {"key": ["\ud800é", 1.5e3, None]}])
     for end in range(len(whole)):
         try:

@@ -30,7 +30,7 @@ export function run(page) {
     heading(`${one.workflow} for ${one.recipient}`, actions(page, one, tenant)),
     facts([['Id', id(one.id)], ['State', state(one.state)], ['Reason', one.reason], ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
       ['Workflow', h('a', { href: inTenant(page, path`/workflows/${one.workflow}`) }, `${one.workflow}, version ${one.version}`)],
-      ['Started', moment(one.created_at)], ['Ended', moment(one.ended_at)], one.wakes_at && ['Goes on', moment(one.wakes_at)]].filter(Boolean)),
+      ['Started', moment(one.created_at)], ['Ended', moment(one.ended_at)], one.wakes_at && ['Continues', moment(one.wakes_at)]].filter(Boolean)),
     card('Steps', waterfall(page, one, tenant)),
     card('Data', Object.keys(one.data).length === 0 ? empty('The trigger had no data.') : json(one.data)),
   ]);
@@ -138,7 +138,7 @@ function stepDetails(page, step, definition) {
   const input = h('div');
   definition().then(({ steps }) => fill(input, json(find(steps, step.key) ?? null)), (problem) => fill(input, h('p', { class: 'muted' }, problem.message)));
   return [
-    facts([['Started', moment(step.started_at)], ['Ended', moment(step.ended_at)], step.due_at && ['Goes on', moment(step.due_at)], step.attempts > 0 && ['Calls', step.attempts], ['Reason', step.reason],
+    facts([['Started', moment(step.started_at)], ['Ended', moment(step.ended_at)], step.due_at && ['Continues', moment(step.due_at)], step.attempts > 0 && ['Calls', step.attempts], ['Reason', step.reason],
       step.notification && ['Notification', h('a', { href: inTenant(page, path`/notifications/${step.notification}`) }, step.notification)],
       ...step.messages.map((message) => ['Message', h('a', { href: inTenant(page, path`/messages/${message}`) }, message)])].filter(Boolean)),
     h('h3', {}, 'Input'), input, h('h3', {}, 'Output'), step.result === null ? h('p', { class: 'muted' }, 'No output.') : json(step.result),

@@ -119,7 +119,7 @@ def _json(text: str) -> Any:
         raise InvalidPacket("Nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeError):
         if "\\u" not in text:
-            raise InvalidPacket("This is no JSON.") from None
+            raise InvalidPacket("This is not JSON.") from None
         return _repair_surrogates(text)
 
 
@@ -130,7 +130,7 @@ def _repair_surrogates(text: str) -> Any:
         repaired = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return json.loads(repaired)
     except (ValueError, RecursionError):
-        raise InvalidPacket("This is no JSON.") from None
+        raise InvalidPacket("This is not JSON.") from None
 
 
 def _refuse(name: str) -> Any:

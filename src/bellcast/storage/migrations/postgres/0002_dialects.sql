@@ -1,4 +1,4 @@
--- What the foreign dialects need kept: last events, how far devices were told, durable work.
+-- Stored state of the foreign dialects: last events and positions of devices; and durable jobs.
 
 CREATE TABLE last_events (
   tenant TEXT COLLATE "C" NOT NULL,
@@ -11,7 +11,7 @@ CREATE TABLE last_events (
 
 CREATE INDEX last_events_told ON last_events (told_at);
 
--- `device` is a digest. One row a connection: those of a device that are away are told from the lowest of them on.
+-- `device` is a digest. One row per connection: a device that returns is replayed from the lowest of its rows that are offline.
 CREATE TABLE devices (
   inbox BIGINT NOT NULL,
   device BYTEA NOT NULL,

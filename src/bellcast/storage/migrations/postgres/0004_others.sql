@@ -1,8 +1,8 @@
--- What other programs write to notifications becomes a change of its inbox like any other: one more revision, the counters
--- with it, a tombstone for what is gone; then nodes are told whose inbox it is. Bellcast's own connections say who they
--- are by their name, as every version of it has, and keep these rules themselves.
+-- Rows of notifications written by other programs become changes of their inbox like any other: a new revision, adjusted
+-- counters, a tombstone for a deletion; then a notification names the inbox to the nodes. The triggers skip Bellcast's own
+-- connections, which follow these rules themselves and are recognized by their application_name in every version.
 
--- An id of that time (RFC 9562 §5.7).
+-- Return an id with this time (RFC 9562 §5.7).
 CREATE FUNCTION new_id(at BIGINT) RETURNS TEXT LANGUAGE sql VOLATILE AS $$
   SELECT substr(t, 1, 8) || '-' || substr(t, 9, 4) || '-7' || substr(r, 16)
   FROM lpad(to_hex(at), 12, '0') t, CAST(gen_random_uuid() AS TEXT) r
@@ -37,7 +37,7 @@ BEGIN
   END IF;
 END $$;
 
--- One more revision of an inbox, and nodes told of it at the commit; the revision, none if there is no such inbox.
+-- Increment the revision of an inbox, and notify the nodes at the commit. Returns the revision, or null if the inbox does not exist.
 CREATE FUNCTION others_revise(inbox BIGINT, more_unread INT, more_unseen INT) RETURNS BIGINT LANGUAGE plpgsql AS $$
 DECLARE
   stands RECORD;
@@ -62,7 +62,7 @@ CREATE FUNCTION others_untag(n notifications) RETURNS VOID LANGUAGE sql AS $$
     AND tag IN (SELECT tag FROM json_array_elements_text(n.tags::json) tag)
 $$;
 
--- 1 for a row that counts as unread (or unseen), 0 for one that does not.
+-- Return 1 for a row that counts as unread (or unseen), otherwise 0.
 CREATE FUNCTION others_counts(done_at BIGINT, archived_at BIGINT) RETURNS INT LANGUAGE sql IMMUTABLE AS $$
   SELECT CAST(done_at IS NULL AND archived_at IS NULL AS INT)
 $$;

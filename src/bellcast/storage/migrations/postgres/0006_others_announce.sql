@@ -1,7 +1,7 @@
--- What other programs write to announcements, as 0004_others.sql does for notifications; and tables that they empty. Whom it
--- concerns is found by each inbox as it is looked at, so nodes are told no more than that everybody look.
+-- Announcements written by other programs, as in 0004_others.sql for notifications; and tables that they truncate. Each inbox
+-- determines for itself whether an announcement concerns it, so nodes are only notified to check all open inboxes.
 
--- The next number of a change of an announcement. Whoever has it keeps it from all others until the end of its transaction.
+-- Return the next number of a change of an announcement. It locks the counter until the end of the transaction.
 CREATE FUNCTION others_number() RETURNS BIGINT LANGUAGE sql VOLATILE AS $$
   UPDATE counters SET value = value + 1 WHERE name = 'announcements' RETURNING value
 $$;
@@ -54,7 +54,7 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- It is recalled: its row goes, by Bellcast's own upkeep, when no inbox holds it any more.
+-- A deletion becomes a recall: maintenance deletes the row when no inbox has it any longer.
 CREATE FUNCTION others_recalled() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
 BEGIN
@@ -65,8 +65,8 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Who had rows there begins another life, as after a restore: positions of before are answered by `reset`. What goes with the
--- announcements leaves the inboxes row by row, like any deletion; without tombstones no deletion before now can be told.
+-- Inboxes that had rows get a new epoch, as after a restore: earlier positions lead to a `reset`. Rows of truncated
+-- announcements are removed from inboxes one by one, like any deletion; without tombstones, earlier deletions cannot be replayed.
 CREATE FUNCTION others_emptied() RETURNS TRIGGER
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = bellcast, pg_temp AS $$
 BEGIN

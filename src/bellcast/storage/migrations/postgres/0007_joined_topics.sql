@@ -1,4 +1,4 @@
--- Topics that live connections joined, for connection state recovery. Until now they stood among the last events of topics,
+-- Topics that live connections joined, for connection state recovery. They used to be stored with the last events of topics,
 -- under "#rooms " and the id of the connection.
 CREATE TABLE joined_topics (
   inbox BIGINT NOT NULL,

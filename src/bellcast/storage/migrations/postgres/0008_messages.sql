@@ -1,6 +1,6 @@
 -- Messages: notifications rendered for an address outside the inbox. `attempts` and `content` are JSON; `rounds` counts
--- failed rounds of attempts. `unless` drops a
--- message when its inbox item was `seen` or `read` before it was due.
+-- failed rounds of attempts. `unless` drops a message
+-- if its inbox item was `seen` or `read` before it was due.
 CREATE TABLE messages (
   id TEXT COLLATE "C" PRIMARY KEY,
   tenant TEXT COLLATE "C" NOT NULL,
@@ -30,8 +30,8 @@ CREATE INDEX messages_run ON messages (tenant, run) WHERE run IS NOT NULL;
 CREATE INDEX messages_state ON messages (tenant, state, id);
 CREATE INDEX messages_reference ON messages (reference) WHERE reference IS NOT NULL;
 
--- What was decided for one channel of one notification, and by which rule; the release of a held message decides again. `due_at` is
--- set for what waits.
+-- The decision for one channel of one notification, and its rule; the release of a held message adds another decision. `due_at` is
+-- set for held messages.
 CREATE TABLE decisions (
   tenant TEXT COLLATE "C" NOT NULL,
   notification TEXT COLLATE "C" NOT NULL,
@@ -48,7 +48,7 @@ CREATE TABLE decisions (
 CREATE INDEX decisions_recipient ON decisions (tenant, recipient);
 CREATE INDEX decisions_age ON decisions (decided_at);
 
--- Addresses that must not be used: hard bounces, complaints, STOP, or by hand. E-mail addresses are in lower case.
+-- Addresses that must not be used: hard bounces, complaints, STOP, or added manually. E-mail addresses are in lower case.
 CREATE TABLE suppressions (
   tenant TEXT COLLATE "C" NOT NULL,
   channel TEXT COLLATE "C" NOT NULL,
@@ -70,7 +70,7 @@ CREATE TABLE documents (
   PRIMARY KEY (kind, tenant, key)
 );
 
--- A recipient's own preferences as JSON; null: none. `switches_inbox` is 1 where they switch off the inbox for something:
+-- A recipient's own preferences as JSON; null: none. `switches_inbox` is 1 if they turn off the inbox for any type:
 -- sends to a tenant without such a recipient read no preferences.
 ALTER TABLE recipients ADD COLUMN preferences TEXT;
 ALTER TABLE recipients ADD COLUMN switches_inbox BIGINT NOT NULL DEFAULT 0;

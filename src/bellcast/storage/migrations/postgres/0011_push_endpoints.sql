@@ -1,5 +1,5 @@
 -- Where browsers and apps get push messages. `kind` is web, fcm or apns; `address` the endpoint's URL or the device's token.
--- `p256dh` and `auth` are a browser's keys. `registered_at` is of the last registration: the oldest endpoint makes room.
+-- `p256dh` and `auth` are a browser's keys. `registered_at` is the time of the last registration: the oldest endpoint is replaced first.
 CREATE TABLE push_endpoints (
   id TEXT COLLATE "C" PRIMARY KEY,
   tenant TEXT COLLATE "C" NOT NULL,

@@ -1,4 +1,4 @@
--- What operators did, as a chain: `mac` authenticates the entry and `previous`, the `mac` of the entry with the number
+-- The audit log of operators, as a chain: `mac` authenticates the entry and `previous`, the `mac` of the entry with the number
 -- before. Replaces the table `audit`, which no release wrote.
 CREATE TABLE audit_entries (
   id TEXT COLLATE "C" PRIMARY KEY,

@@ -1,6 +1,6 @@
 -- Everything the embedded store keeps. Times are UTC milliseconds; JSON is compact text.
 
--- Numbers that only grow. `announcements` numbers every change of any announcement.
+-- Counters that only increase. `announcements` numbers every change of any announcement.
 CREATE TABLE counters (
   name TEXT PRIMARY KEY,
   value INTEGER NOT NULL
@@ -38,7 +38,7 @@ CREATE TABLE recipients (
   UNIQUE (tenant, key)
 ) STRICT;
 
--- `seq` is the counter when it was sent, `changed` when it was sent, edited or recalled last. Tenant '*' is every tenant.
+-- `seq` is the counter's value at the send, `changed` at the last send, edit or recall. Tenant '*' is every tenant.
 CREATE TABLE announcements (
   seq INTEGER PRIMARY KEY,
   changed INTEGER NOT NULL,
@@ -65,7 +65,7 @@ CREATE INDEX announcements_changed ON announcements (tenant, changed);
 CREATE INDEX announcements_expiry ON announcements (expires_at) WHERE expires_at IS NOT NULL AND recalled_at IS NULL;
 CREATE INDEX announcements_recalled ON announcements (recalled_at) WHERE recalled_at IS NOT NULL;
 
--- A row of an inbox. One taken in from an announcement keeps what cannot change and reads the rest through `entries`.
+-- A row of an inbox. A row of an announcement copies the immutable fields; the others are read through `entries`.
 -- `part`: 0 unread, 1 read, 2 archived; the view all is the parts 0 and 1. It is checked rather than generated: an index
 -- on a generated column never covers a query.
 CREATE TABLE notifications (
@@ -95,14 +95,14 @@ CREATE TABLE notifications (
   PRIMARY KEY (recipient, id),
   CHECK (part = CASE WHEN archived_at IS NOT NULL THEN 2 WHEN read_at IS NOT NULL THEN 1 ELSE 0 END)
 ) STRICT, WITHOUT ROWID;
--- Every view, its counts and its types from one index: each index more is one more page to write for every send.
+-- One index for every view, its counts and its types: each further index costs one more page write per send.
 CREATE INDEX notifications_part ON notifications (recipient, part, id, type);
 CREATE INDEX notifications_revision ON notifications (recipient, revision);
 CREATE INDEX notifications_direct ON notifications (id) WHERE announcement IS NULL;
 CREATE INDEX notifications_announced ON notifications (announcement) WHERE announcement IS NOT NULL;
 CREATE INDEX notifications_expiry ON notifications (expires_at) WHERE expires_at IS NOT NULL;
 
--- Notifications as clients see them, then what the store knows about each.
+-- Notifications as clients see them, followed by the internal columns.
 CREATE VIEW entries AS
 SELECT
   n.id, n.type, coalesce(n.title, a.title) AS title, coalesce(n.body, a.body) AS body,
@@ -120,7 +120,7 @@ CREATE TABLE notification_tags (
   PRIMARY KEY (recipient, tag, id)
 ) STRICT, WITHOUT ROWID;
 
--- What a deleted row leaves for those who resume: that it is gone, nothing of what it said.
+-- Deletions, for clients that resume. A tombstone contains no content.
 CREATE TABLE tombstones (
   recipient INTEGER NOT NULL,
   revision INTEGER NOT NULL,
@@ -131,7 +131,7 @@ CREATE TABLE tombstones (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tombstones_deleted ON tombstones (deleted_at);
 
--- `joined` is the announcement counter at joining: what was announced up to it is not for this recipient.
+-- `joined` is the announcement counter at the time of joining: earlier announcements do not reach this recipient.
 CREATE TABLE subscriptions (
   tenant TEXT NOT NULL,
   topic TEXT NOT NULL,
@@ -162,8 +162,8 @@ CREATE TABLE api_keys (
   revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- What inboxes have to do to catch up with the announcements: each row that is to come, to change or to go.
--- One that was recalled or has expired before it came is left out or passed over; a row it already has goes.
+-- The changes that inboxes need to catch up with the announcements: rows to add, to change or to remove.
+-- An announcement that was recalled or expired before it was added is skipped; an existing row is removed.
 CREATE VIEW pending AS
 SELECT
   r.id AS inbox, r.tenant, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, a.changed, n.first_revision,
@@ -177,9 +177,9 @@ WHERE n.id IS NOT NULL OR (
   ))
 );
 
--- What the planner is to believe of the tables, instead of guessing while they are empty: how many rows there are, then
--- how many share the first column of an index, the first two, and so on. It never learns otherwise (no ANALYZE runs), so
--- every store has the plans that were tested.
+-- Fixed statistics for the planner, which would otherwise guess while the tables are empty: the number of rows, then the number
+-- that share the first column of an index, the first two, and so on. ANALYZE never runs, so every store has the plans that
+-- were tested.
 ANALYZE sqlite_schema;
 DELETE FROM sqlite_stat1;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES

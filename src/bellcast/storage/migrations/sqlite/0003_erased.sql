@@ -1,4 +1,4 @@
--- Whom sessions still speak of after they were erased: a digest, and since when older sessions are refused.
+-- Erased recipients that valid sessions may still name: a digest, and the time before which sessions are refused.
 CREATE TABLE erased (
   digest TEXT PRIMARY KEY,
   sessions_before INTEGER NOT NULL

@@ -1,4 +1,4 @@
--- What tenants sent, by day (days since 1970, UTC): the daily budgets. Which tenants have rules of their own.
+-- Numbers of sends by tenant and day (days since 1970, UTC), for the daily budgets; and the tenants with their own rules.
 CREATE TABLE budgets (
   tenant TEXT NOT NULL,
   day INTEGER NOT NULL,

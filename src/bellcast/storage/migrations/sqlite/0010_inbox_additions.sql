@@ -1,4 +1,4 @@
--- The format of bodies, buttons with actions, and snoozing. A snoozed row also has `archived_at`: it belongs to no count, and
+-- The format of bodies, buttons with actions, and snoozing. A snoozed row also has `archived_at`: it is not counted, and
 -- an older release shows it in the archive. `place` is set when a row wakes: it sorts there instead of at its id.
 ALTER TABLE announcements ADD COLUMN body_format TEXT;
 ALTER TABLE announcements ADD COLUMN actions TEXT;

@@ -43,7 +43,7 @@ CREATE TABLE fanouts (
 CREATE INDEX fanouts_tenant ON fanouts (tenant);
 CREATE INDEX fanouts_cancel ON fanouts (tenant, workflow, cancel_key) WHERE cancel_key IS NOT NULL AND state = 'running';
 
--- What throttles and digests count for a recipient and a key, as JSON. `run` collects in a digest.
+-- Counters of throttles and digests for a recipient and a key, as JSON. `run` is the run that closes a digest.
 CREATE TABLE step_counters (
   tenant TEXT NOT NULL,
   workflow TEXT NOT NULL,
@@ -60,7 +60,7 @@ CREATE INDEX step_counters_run ON step_counters (run) WHERE run IS NOT NULL;
 CREATE INDEX step_counters_recipient ON step_counters (tenant, recipient);
 CREATE INDEX step_counters_age ON step_counters (expires_at);
 
--- Definitions as JSON; runs keep theirs after the workflow was changed or deleted.
+-- Definitions as JSON; runs keep their version after the workflow is changed or deleted.
 CREATE TABLE workflow_versions (
   owner TEXT NOT NULL,
   workflow TEXT NOT NULL,
@@ -70,7 +70,7 @@ CREATE TABLE workflow_versions (
   PRIMARY KEY (owner, workflow, version)
 ) STRICT, WITHOUT ROWID;
 
--- The run that changes of an inbox item wake.
+-- The run that is woken by changes of an inbox item.
 ALTER TABLE notifications ADD COLUMN run TEXT;
 CREATE TRIGGER notifications_watched AFTER UPDATE OF seen_at, read_at, archived_at, acted_at ON notifications
 WHEN NEW.run IS NOT NULL BEGIN

@@ -1,4 +1,4 @@
--- Events that webhooks were interested in when they happened, for delivery and replay. `body` is the request's body.
+-- Events to which a webhook was subscribed when they occurred, for delivery and replay. `body` is the request's body.
 CREATE TABLE webhook_events (
   id TEXT PRIMARY KEY,
   tenant TEXT NOT NULL,

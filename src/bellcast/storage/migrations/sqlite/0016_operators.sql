@@ -19,13 +19,13 @@ CREATE TABLE operator_sessions (
 CREATE INDEX operator_sessions_operator ON operator_sessions (operator);
 CREATE INDEX operator_sessions_created ON operator_sessions (created_at);
 
--- Codes for the first set-up, by their SHA-256 digest.
+-- Codes for the first setup, by their SHA-256 digest.
 CREATE TABLE setup_codes (
   digest BLOB PRIMARY KEY,
   expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Failed sign-ins and set-ups by account and by address.
+-- Failed sign-ins and setups by account and by address.
 CREATE TABLE sign_in_failures (
   id TEXT PRIMARY KEY,
   subject TEXT NOT NULL,
@@ -34,7 +34,7 @@ CREATE TABLE sign_in_failures (
 CREATE INDEX sign_in_failures_subject ON sign_in_failures (subject, at);
 CREATE INDEX sign_in_failures_at ON sign_in_failures (at, id);
 
--- What operators did. Ids are in the order of time.
+-- The audit log of operators. Ids are in chronological order.
 CREATE TABLE audit (
   id TEXT PRIMARY KEY,
   at INTEGER NOT NULL,

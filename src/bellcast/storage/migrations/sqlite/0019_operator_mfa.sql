@@ -4,7 +4,7 @@ ALTER TABLE operators ADD COLUMN mfa_secret TEXT;
 ALTER TABLE operators ADD COLUMN mfa_pending TEXT;
 ALTER TABLE operators ADD COLUMN mfa_step INTEGER;
 
--- When the operator last typed its password in a session.
+-- When the operator last entered the password in a session.
 ALTER TABLE operator_sessions ADD COLUMN verified_at INTEGER NOT NULL DEFAULT 0;
 
 -- Recovery codes, by their SHA-256 digest.

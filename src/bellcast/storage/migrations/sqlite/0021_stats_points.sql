@@ -1,4 +1,4 @@
--- Numbers of the nodes in intervals of `step` milliseconds that begin `at`, as JSON.
+-- Statistics of the nodes, as JSON, in intervals of `step` milliseconds that begin at `at`.
 CREATE TABLE stats_points (
   step INTEGER NOT NULL,
   at INTEGER NOT NULL,
