@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from bellcast.api import browser_files, context, request_body, responses, served_file
@@ -18,7 +19,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.served_file import ServedFile
 from bellcast.auth import origins
 from bellcast.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
-from bellcast.model import times
+from bellcast.model import diagnoses, times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.events import SEPARATOR
 
@@ -28,6 +29,7 @@ MAX_TOKEN_BYTES = 16_384
 CHECKS_PER_SECOND = 5
 RATE = "check" + SEPARATOR
 _FOLDER = Path(__file__).parent
+SCRIPT = "check.js"
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -52,7 +54,9 @@ class CheckResult(Struct, frozen=True, kw_only=True):
 
 @cache
 def _files() -> dict[str, ServedFile]:
-    return served_file.read_all(_FOLDER)
+    texts = {one.code: (one.what, one.fix) for one in (*diagnoses.PAGE, *diagnoses.PATH)}
+    appended = b"\nconst DIAGNOSES = %b;\n" % msgspec.json.encode(texts)
+    return {**served_file.read_all(_FOLDER), SCRIPT: served_file.read(_FOLDER / SCRIPT, appended)}
 
 
 @cache
@@ -101,7 +105,7 @@ async def script(request: ApiRequest) -> ASGIApp:
 
     An ES module for pages of every origin: `(await import('…/bellcast/check.js')).check()` on the page that does not
     connect."""
-    return _file(request, "check.js", browser_files.HEADERS)
+    return _file(request, SCRIPT, browser_files.HEADERS)
 
 
 @operation(
