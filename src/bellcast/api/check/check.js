@@ -16,8 +16,8 @@ const IDLE_MS = 30_000;
 const HERE = new URL('..', import.meta.url).href;
 
 /**
- * @param {{server?: string, token?: string | null, topics?: string[], idle?: boolean, show?: boolean}} [options] by default those
- *   of the page's bell; `idle` also waits for half a minute, as proxies that cut idle connections do
+ * @param {{server?: string, token?: string | null | (() => unknown), topics?: string[], idle?: boolean, show?: boolean}} [options]
+ *   by default those of the page's bell; `idle` also waits for half a minute, as proxies that cut idle connections do
  * @returns {Promise<{state: 'ok' | 'failed', steps: {step: string, state: 'ok' | 'failed' | 'skipped', ms: number, detail: string, fix: string}[], text: string}>}
  */
 export async function check(options = {}) {
@@ -150,6 +150,7 @@ async function checkCors(context, options, bell) {
 
 /** The token in the options, or as the bell gets it. */
 async function tokenOf(options, bell) {
+  if (typeof options.token === 'function') return tokenIn('getToken', options.token);
   if (options.token !== undefined) return options.token;
   const { getToken } = bell ?? {};
   if (getToken) return tokenIn('getToken', getToken);
