@@ -110,6 +110,13 @@ PAGE = (
         what="{topic}: {reason}",
         fix="subscribe the recipient, put the topic into the token's `topics`, or declare it in BELLCAST_PUBLIC_TOPICS",
     ),
+    Diagnosis(code="test_refused", check="ring", what="the test event was refused ({status})", fix=REQUEST_LOG),
+    Diagnosis(
+        code="test_lost",
+        check="ring",
+        what="the test event did not arrive within {seconds} s",
+        fix="run `bellcast doctor`: several processes need a broker other than memory:, which they all reach",
+    ),
     Diagnosis(
         code="alerts_blocked",
         check="alerts",

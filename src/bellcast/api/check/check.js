@@ -103,6 +103,7 @@ const STEPS = [
   ['event stream', checkStream, ['origin', 'token']],
   ['websocket', checkSocket, ['origin', 'token']],
   ['topics', checkTopics, ['websocket']],
+  ['ring', checkRing, ['websocket']],
   ['alerts', checkAlerts, []],
 ];
 
@@ -267,6 +268,38 @@ function checkTopics({ ready }) {
   const [refused] = ready.refused;
   if (refused) throw new Failed('topic_refused', { topic: refused.topic, reason: refused.message ?? refused.reason ?? 'refused' });
   return ready.topics.length === 0 ? 'No topic was requested.' : ready.topics.join(', ');
+}
+
+/** Sends a test event to this recipient, and waits for it on a connection. It is not stored. */
+async function checkRing(context) {
+  const socket = new WebSocket(`${context.server.replace(/^http/, 'ws')}v1/ws?${withToken({ ...context, topics: [] })}`);
+  try {
+    await frame(socket, context);
+    const started = performance.now();
+    const ids = new Set(); // the event may arrive before the response
+    let onArrival = () => {};
+    socket.onmessage = ({ data }) => {
+      const { type, name, data: content } = JSON.parse(data);
+      if (type === 'event' && name === 'bellcast.test') ids.add(content.id);
+      onArrival();
+    };
+    const response = await fetch(`${context.server}v1/inbox/test?${withToken({ ...context, topics: [] })}`, { method: 'POST', signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (response.status === 429) throw new Failed('too_many_checks');
+    if (!response.ok) throw new Failed('test_refused', response);
+    const { id } = await response.json();
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Failed('test_lost', { seconds: TIMEOUT_MS / 1000 })), TIMEOUT_MS);
+      onArrival = () => {
+        if (!ids.has(id)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      onArrival();
+    });
+    return `A test event arrived after ${Math.round(performance.now() - started)} ms.`;
+  } finally {
+    socket.close();
+  }
 }
 
 function checkAlerts() {
