@@ -88,10 +88,17 @@ def test_who_is_connected_or_was_just_cut(operator: Operator, owner: Console) ->
 
 
 def test_what_happened_to_this_notification(operator: Operator, owner: Console) -> None:
-    owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Followed", "channels": ["inbox", "email"]})
+    with websocket(owner.server, "questions") as client:
+        client.until("ready")
+        owner.send(
+            "POST", "/v1/notifications", {"to": "questions", "title": "Followed", "channels": ["inbox", "email"]}
+        )
+        client.until("notification")
     operator.open("Notifications")
     operator.row("Followed")
     expect(operator.page.locator(".timeline").first).to_contain_text("created")
+    written = operator.page.locator(".timeline li").filter(has_text="written")
+    expect(written).to_contain_text("to 1 connection on node")
 
 
 def test_what_failed_is_replayed(operator: Operator, owner: Console) -> None:

@@ -21,6 +21,7 @@ from bellcast.live.connection.connection import Connection, Dialect, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.presence import Presence
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
+from bellcast.live.hub.write_log import WriteLog
 from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import (
     SEPARATOR,
@@ -70,6 +71,7 @@ class Hub:
         self.callbacks = callbacks
         self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
         self.history = history
+        self.writes = WriteLog(clock)
         self._broker = broker
         self._log = log
         self._observers: tuple[HubObserver, ...] = ()
@@ -479,6 +481,7 @@ class Hub:
     def _send_change(self, connections: Iterable[Connection], event: InboxEvent, *, is_single: bool) -> None:
         state = event.inbox
         encoded: dict[object, bytes | None] = {}
+        written = 0
         for connection in tuple(connections):
             if connection.phase is not Phase.LIVE:
                 connection.is_stale = True
@@ -490,8 +493,14 @@ class Hub:
                 if data is not None:
                     connection.last_sent_tick = self.tick
                     (connection.write_directly if is_single else connection.write)(connection.marked(data))
+                    written += 1
             elif connection.epoch != state.epoch or state.revision > connection.revision:
                 self.callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
+        if written and isinstance(event, NotificationAdded):
+            self.writes.record(event, written)
+
+    def on_notification_replayed(self, event: NotificationAdded) -> None:
+        self.writes.record(event, 1)
 
     def _encode(self, event: Event, dialect: Dialect) -> bytes | None:
         self.encoded_total[dialect.protocol, dialect.transport] += 1
