@@ -97,6 +97,7 @@ def test_what_happened_to_this_notification(operator: Operator, owner: Console) 
     operator.open("Notifications")
     operator.row("Followed")
     expect(operator.page.locator(".timeline").first).to_contain_text("created")
+    expect(operator.page.get_by_text("No node remembers")).to_have_count(0)
     written = operator.page.locator(".timeline li").filter(has_text="written")
     expect(written).to_contain_text("to 1 connection on node")
 

@@ -183,19 +183,33 @@ function checkOrigin({ answer }) {
   return `${location.origin} is allowed.`;
 }
 
-function checkToken({ answer, token, tokenFailure }) {
+async function checkToken(context) {
+  const { answer, token, tokenFailure } = context;
   if (tokenFailure) throw tokenFailure;
   const drift = Math.abs(Date.parse(answer.time) - Date.now()) / 1000;
   const clocks = drift > 60 ? ` The clocks of server and browser differ by ${Math.round(drift)} s.` : '';
-  if (token === null) throw new Failed('no_token');
+  if (token === null) {
+    const response = await request(context, 'v1/inbox/counts').catch(() => null);
+    if (!response?.ok) throw new Failed('no_token');
+    return `The server accepts the cookie of your app.${clocks}`;
+  }
   if (answer.token !== 'ok') throw new Failed('token_refused', { reason: `${answer.reason}${clocks}`, key: answer.key });
   return `For ${answer.recipient}${answer.tenant ? ` of ${answer.tenant}` : ''}.${clocks}`;
 }
 
-const withToken = ({ token, topics }) => new URLSearchParams([['token', token], ...topics.map((topic) => ['topic', topic])]);
+/** The address of a path with the token. Without a token, the app's cookie is the credential. */
+function address({ server, token }, path, topics = []) {
+  const query = new URLSearchParams(topics.map((topic) => ['topic', topic]));
+  if (token !== null) query.set('token', token);
+  return `${server}${path}?${query}`;
+}
+
+const request = (context, path, options) => fetch(address(context, path), { credentials: context.token === null ? 'include' : 'omit', signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+
+const openSocket = (context, topics) => new WebSocket(address(context, 'v1/ws', topics).replace(/^http/, 'ws'));
 
 async function checkPolling(context) {
-  const response = await fetch(`${context.server}v1/inbox/counts?${withToken({ ...context, topics: [] })}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await request(context, 'v1/inbox/counts');
   if (!response.ok) throw new Failed('polling_status', response);
   return `${(await response.json()).unread} unread.`;
 }
@@ -205,7 +219,7 @@ async function checkStream(context) {
   const ending = new AbortController();
   const timer = setTimeout(() => ending.abort(), TIMEOUT_MS);
   try {
-    const response = await fetch(`${context.server}v1/stream?${withToken(context)}`, { headers: { accept: 'text/event-stream' }, signal: ending.signal });
+    const response = await request(context, 'v1/stream', { headers: { accept: 'text/event-stream' }, signal: ending.signal });
     if (!response.ok) throw new Failed('stream_status', response);
     await response.body.getReader().read();
   } catch (failure) {
@@ -220,7 +234,7 @@ async function checkStream(context) {
 }
 
 async function checkSocket(context) {
-  const socket = new WebSocket(`${context.server.replace(/^http/, 'ws')}v1/ws?${withToken(context)}`);
+  const socket = openSocket(context, context.topics);
   try {
     const ready = await frame(socket, context);
     context.ready = ready;
@@ -272,7 +286,7 @@ function checkTopics({ ready }) {
 
 /** Sends a test event to this recipient, and waits for it on a connection. It is not stored. */
 async function checkRing(context) {
-  const socket = new WebSocket(`${context.server.replace(/^http/, 'ws')}v1/ws?${withToken({ ...context, topics: [] })}`);
+  const socket = openSocket(context);
   try {
     await frame(socket, context);
     const started = performance.now();
@@ -283,7 +297,7 @@ async function checkRing(context) {
       if (type === 'event' && name === 'bellcast.test') ids.add(content.id);
       onArrival();
     };
-    const response = await fetch(`${context.server}v1/inbox/test?${withToken({ ...context, topics: [] })}`, { method: 'POST', signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const response = await request(context, 'v1/inbox/test', { method: 'POST' });
     if (response.status === 429) throw new Failed('too_many_checks');
     if (!response.ok) throw new Failed('test_refused', response);
     const { id } = await response.json();
