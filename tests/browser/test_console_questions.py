@@ -88,18 +88,23 @@ def test_who_is_connected_or_was_just_cut(operator: Operator, owner: Console) ->
 
 
 def test_what_happened_to_this_notification(operator: Operator, owner: Console) -> None:
-    with websocket(owner.server, "questions") as client:
-        client.until("ready")
-        owner.send(
-            "POST", "/v1/notifications", {"to": "questions", "title": "Followed", "channels": ["inbox", "email"]}
-        )
-        client.until("notification")
+    owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Followed", "channels": ["inbox", "email"]})
     operator.open("Notifications")
     operator.row("Followed")
     expect(operator.page.locator(".timeline").first).to_contain_text("created")
-    expect(operator.page.get_by_text("No node remembers")).to_have_count(0)
+    expect(operator.page.get_by_text("No node remembers that it wrote this")).to_be_visible()
+
+
+def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner: Console) -> None:
+    with websocket(owner.server, "questions") as client:
+        client.until("ready")
+        owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Written at once"})
+        client.until("notification")
+    operator.open("Notifications")
+    operator.row("Written at once")
     written = operator.page.locator(".timeline li").filter(has_text="written")
     expect(written).to_contain_text("to 1 connection on node")
+    expect(operator.page.get_by_text("No node remembers")).to_have_count(0)
 
 
 def test_what_failed_is_replayed(operator: Operator, owner: Console) -> None:
