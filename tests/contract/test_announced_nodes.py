@@ -46,7 +46,7 @@ class Node:
         sync = InboxSync(cast(Any, engines), cast(Any, SimpleNamespace(limits=Limits())), self._spawn)
         callbacks = HubCallbacks(fill_gap=sync.fill_gap, materialize=sync.materialize)
         self.hub = Hub(Presence(tuple), self.broker, app.clock, callbacks)
-        self.broker.listen(self.hub.dispatch)
+        self.broker.listen(self.hub.dispatcher.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

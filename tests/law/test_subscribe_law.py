@@ -191,7 +191,7 @@ class Subscriptions:
             node: Commands(engines, node.hub, config, cast(Any, None), cast(Any, self.spawn)) for node in nodes
         }
         for node in nodes:
-            node.hub.callbacks = HubCallbacks(fill_gap=self.fill_gap)
+            node.hub.dispatcher._callbacks = HubCallbacks(fill_gap=self.fill_gap)
         self.reader = SlowReader(self)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -224,7 +224,7 @@ class Subscriptions:
         for node in self.nodes:
             last = self.rows[-1].notification
             assert last is not None
-            node.hub.dispatch(NotificationAdded(inbox=self.state, notification=last))
+            node.hub.dispatcher.dispatch(NotificationAdded(inbox=self.state, notification=last))
 
     # --- steps
 

@@ -59,10 +59,10 @@ class LawNode:
         history.listen(self.close_followers)
 
     def dispatch(self, event: Event) -> None:
-        self.hub.dispatch(event)
+        self.hub.dispatcher.dispatch(event)
 
     def close_followers(self, streams: Collection[Stream]) -> None:
-        for connection in self.hub.hold_followers(streams):
+        for connection in self.hub.history_holds.hold_followers(streams):
             self.hub.end(connection, close_reasons.RESTARTING)
 
     async def publish(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
@@ -132,7 +132,7 @@ class LawClient:
         replay = await topic_replay.read(node.hub, connection, self.topics, self.position, 0, joined=joined)
         if connection.phase is Phase.CLOSED:
             return
-        node.hub.follow(connection, dict.fromkeys((*self.topics, *joined), Grant.APP))
+        node.hub.subscriptions.follow(connection, dict.fromkeys((*self.topics, *joined), Grant.APP))
         fields = {"id": replay.start, "recovered": replay.recovered}
         ready = dialect.encode_frame(protocol.Frame("ready", fields))
         connection.write(ready if replay.recovered else connection.marked(ready))
@@ -146,7 +146,7 @@ class LawClient:
             return
         topic = self.rng.choice(others)
         await topic_replay.confirm(node.hub, connection, (topic,))
-        node.hub.follow(connection, {topic: Grant.APP})
+        node.hub.subscriptions.follow(connection, {topic: Grant.APP})
         try:
             end = _offset((await node.history.newest(self.law.tenant, [], 0)).end)
         except Unavailable:
@@ -154,7 +154,7 @@ class LawClient:
         if connection is self.connection and connection.phase is not Phase.CLOSED and end is not None:
             self.joined[topic] = end
         else:
-            node.hub.unfollow(connection, (topic,))
+            node.hub.subscriptions.unfollow(connection, (topic,))
 
     def cut(self) -> None:
         """Lose the connection, and with it some of the frames that were sent."""
@@ -286,7 +286,7 @@ class TopicHistories:
             revision = client.connection.revision + 1
             state = InboxState(self.tenant, client.name, 1, revision, 0, 0)
             for node in self.nodes:
-                node.hub.dispatch(NotificationAdded(inbox=state, notification=notification()))
+                node.hub.dispatcher.dispatch(NotificationAdded(inbox=state, notification=notification()))
 
     async def clear(self, node: LawNode) -> None:
         try:

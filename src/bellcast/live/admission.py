@@ -126,7 +126,7 @@ class Admission:
         self._check_recipient(principal)
         connection.transition(Phase.OPENING)
         connection.principal = principal
-        self._hub.follow_own_inbox(connection)
+        self._hub.subscriptions.follow_own_inbox(connection)
         inbox = (await self._open_inbox(connection, None)).inbox
         if connection.phase is Phase.CLOSED:
             raise Unavailable("The connection was closed during sign-in.")
@@ -153,7 +153,7 @@ class Admission:
         limits = self._limits
         if principal.recipient is None:
             return
-        here = self._hub.connections_of(principal.tenant, principal.recipient)
+        here = self._hub.subscriptions.connections_of(principal.tenant, principal.recipient)
         if limits.connections_per_recipient and here >= limits.connections_per_recipient:
             raise TooMany(f"This recipient already has {here} connections.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
 

@@ -125,7 +125,7 @@ class App:
 
     def _count_followers(self, stream: Stream) -> int:
         """Count a stream's followers. The hub does not exist yet when the engines are created."""
-        return self.hub.total(stream)
+        return self.hub.subscriptions.total(stream)
 
     def _wire(self, handlers: calls.Handlers | None) -> None:
         settings, engines = self.settings, self._engines
@@ -285,9 +285,9 @@ class App:
         if type(event) in SERVER_EVENTS:
             self._receive_for_server(event)
         elif self._engines.tracing is not None:
-            self._engines.tracing.deliver(event, self.hub.dispatch, self.hub.count)
+            self._engines.tracing.deliver(event, self.hub.dispatcher.dispatch, self.hub.subscriptions.count)
         else:
-            self.hub.dispatch(event)
+            self.hub.dispatcher.dispatch(event)
 
     def _receive_for_server(self, event: Event) -> None:
         match event:

@@ -101,7 +101,7 @@ class LiveEdge:
 
     def on_events_lost(self, streams: Collection[Stream]) -> None:
         """Close the connections that may have missed kept events; their clients detect the loss when they resume."""
-        lost = self.hub.hold_followers(streams)
+        lost = self.hub.history_holds.hold_followers(streams)
         self._spawn(drain(self.hub, self._clock, self._drain_window, lost))
 
     def loops(self) -> dict[str, Loop]:

@@ -49,7 +49,7 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     )
     connection = Connection("1", protocol.MESSAGE, before, hub, 0, None)
     connection.transition(Phase.LIVE)
-    hub.follow(connection, {"role.admin": Grant.ROLE})
+    hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
     with pytest.raises(BellcastError):
         await commands.perform(connection, protocol.AuthCommand(token="t"))
     assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})

@@ -85,18 +85,18 @@ def frame_names(connection: FakeConnection) -> list[str]:
 def test_hub_counts_connections_by_id_address_and_recipient() -> None:
     hub = new_hub()
     first, second = connect(hub, "1", address="10.0.0.1"), connect(hub, "2", address="10.0.0.1")
-    assert (len(hub), hub.at_address("10.0.0.1"), hub.connections_of("", "alice")) == (2, 2, 2)
+    assert (len(hub), hub.at_address("10.0.0.1"), hub.subscriptions.connections_of("", "alice")) == (2, 2, 2)
     hub.on_disconnected(first)
-    assert (list(hub), hub.at_address("10.0.0.1"), hub.connections_of("", "alice")) == ([second], 1, 1)
+    assert (list(hub), hub.at_address("10.0.0.1"), hub.subscriptions.connections_of("", "alice")) == ([second], 1, 1)
 
 
 def test_hub_forgets_everything_about_a_disconnected_connection() -> None:
     hub = new_hub()
     connection = connect(hub, address="10.0.0.1")
-    hub.follow(connection, {"room": Grant.PUBLIC})
+    hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     hub.on_disconnected(connection)
     hub.on_disconnected(connection)
-    assert (len(hub), hub.counts_here(), hub.followed_topics("")) == (0, {}, {})
+    assert (len(hub), hub.counts_here(), hub.subscriptions.followed_topics("")) == (0, {}, {})
 
 
 def test_failed_recovery_leaves_the_connection_that_owns_the_id() -> None:
@@ -122,34 +122,34 @@ def test_callbacks_receive_additions_and_disconnections() -> None:
 async def test_follow_is_idempotent_and_the_later_grant_wins() -> None:
     hub = new_hub()
     connection = connect(hub)
-    hub.follow(connection, {"room": Grant.PUBLIC})
-    hub.follow(connection, {"room": Grant.APP})
-    assert (connection.grants, hub.total(ROOM)) == ({"room": Grant.APP}, 1)
+    hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    hub.subscriptions.follow(connection, {"room": Grant.APP})
+    assert (connection.grants, hub.subscriptions.total(ROOM)) == ({"room": Grant.APP}, 1)
 
 
 def test_closed_connection_follows_nothing() -> None:
     hub = new_hub()
     connection = connect(hub, phase=Phase.CLOSED)
-    hub.follow(connection, {"room": Grant.PUBLIC})
-    assert (hub.topics(connection), hub.count(ROOM)) == ((), 0)
+    hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    assert (hub.subscriptions.topics(connection), hub.subscriptions.count(ROOM)) == ((), 0)
 
 
 def test_unfollow_ignores_topics_that_are_not_followed() -> None:
     hub = new_hub()
     connection = connect(hub)
-    hub.follow(connection, {"room": Grant.PUBLIC})
-    hub.unfollow(connection, ["other", "room", "room"])
-    assert (hub.topics(connection), connection.streams) == ((), (inbox_stream("", "alice"),))
+    hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    hub.subscriptions.unfollow(connection, ["other", "room", "room"])
+    assert (hub.subscriptions.topics(connection), connection.streams) == ((), (inbox_stream("", "alice"),))
 
 
 def test_broker_is_followed_with_the_first_follower_and_unfollowed_with_the_last() -> None:
     hub, broker = new_hub(), Recorder()
-    hub._broker = cast(Any, broker)
+    hub.subscriptions._broker = cast(Any, broker)
     first, second = connect(hub, "1"), connect(hub, "2", BOB)
     for connection in (first, second):
-        hub.follow(connection, {"room": Grant.PUBLIC})
-    hub.unfollow(first, ["room"])
-    hub.unfollow(second, ["room"])
+        hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    hub.subscriptions.unfollow(first, ["room"])
+    hub.subscriptions.unfollow(second, ["room"])
     assert [call for call in broker.calls if call[1] == ROOM] == [("follow", ROOM), ("unfollow", ROOM)]
 
 
@@ -157,18 +157,18 @@ def test_topic_that_carries_an_inbox_follows_the_inbox_too() -> None:
     hub, broker = new_hub(), Recorder()
     hub.add_observer(Recorder())
     connection = connect(hub, principal=Principal())
-    hub._broker = cast(Any, broker)
-    hub.follow(connection, {"private-carol": Grant.APP})
+    hub.subscriptions._broker = cast(Any, broker)
+    hub.subscriptions.follow(connection, {"private-carol": Grant.APP})
     assert broker.calls == [("follow", topic_stream("", "private-carol")), ("follow", inbox_stream("", "carol"))]
-    assert hub.recipients("*") == [("", ["carol"])]
+    assert hub.subscriptions.recipients("*") == [("", ["carol"])]
 
 
 def test_observer_receives_the_count_of_a_stream() -> None:
     hub, observer = new_hub(), Recorder()
     connection = connect(hub, principal=Principal())
     hub.add_observer(observer)
-    hub.follow(connection, {"room": Grant.PUBLIC})
-    hub.unfollow(connection, ["room"])
+    hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    hub.subscriptions.unfollow(connection, ["room"])
     here = ChangeOrigin.HERE
     changes = [("subscription_count_changed", ROOM, 1, 1, here), ("subscription_count_changed", ROOM, 0, -1, here)]
     assert observer.calls == changes
@@ -187,9 +187,9 @@ def test_counts_of_other_nodes_are_reported_to_an_observer_with_receivers(receiv
 async def test_presence_is_sent_to_others_after_the_join() -> None:
     hub = new_hub(presence=("room",))
     first, second = connect(hub, "1"), connect(hub, "2", BOB)
-    hub.follow(first, {"room": Grant.PUBLIC})
+    hub.subscriptions.follow(first, {"room": Grant.PUBLIC})
     await asyncio.sleep(0)
-    hub.follow(second, {"room": Grant.PUBLIC})
+    hub.subscriptions.follow(second, {"room": Grant.PUBLIC})
     assert second.fake.written == []
     await asyncio.sleep(0)
     assert [frame["joined"] for frame in first.fake.frames] == [[{"recipient": "bob"}]]
@@ -199,7 +199,7 @@ async def test_presence_is_sent_to_others_after_the_join() -> None:
 async def test_presence_of_another_node_is_sent_once() -> None:
     hub = new_hub(presence=("room",))
     connection = connect(hub)
-    hub.follow(connection, {"room": Grant.PUBLIC})
+    hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
     await asyncio.sleep(0)
     carol = PeerPresence("", "room", Member("carol", connections=2))
     for _ in range(2):
@@ -214,12 +214,12 @@ async def test_presence_of_another_node_is_sent_once() -> None:
 async def test_new_token_keeps_what_it_grants_and_what_no_token_granted() -> None:
     hub = new_hub()
     connection = connect(hub, principal=Principal(recipient="alice", roles=("admin",)))
-    hub.follow(
+    hub.subscriptions.follow(
         connection,
         {"role.admin": Grant.ROLE, "news": Grant.SUBSCRIPTION, "old": Grant.SUBSCRIPTION, "app": Grant.APP},
     )
     fresh = Principal(recipient="alice", roles=())
-    await hub.reauthorize(connection, fresh, cast(Any, Granting("news")), LiveConfig(limits=Limits()))
+    await hub.subscriptions.reauthorize(connection, fresh, cast(Any, Granting("news")), LiveConfig(limits=Limits()))
     assert connection.grants == {"news": Grant.SUBSCRIPTION, "app": Grant.APP}
     assert connection.principal is fresh
 
@@ -228,25 +228,27 @@ async def test_failed_reauthorization_changes_nothing() -> None:
     hub = new_hub()
     before = Principal(recipient="alice", roles=("admin",))
     connection = connect(hub, principal=before)
-    hub.follow(connection, {"role.admin": Grant.ROLE})
+    hub.subscriptions.follow(connection, {"role.admin": Grant.ROLE})
     store = cast(Any, Granting(failure=Unavailable()))
     with pytest.raises(Unavailable):
-        await hub.reauthorize(connection, Principal(recipient="alice"), store, LiveConfig(limits=Limits()))
+        await hub.subscriptions.reauthorize(
+            connection, Principal(recipient="alice"), store, LiveConfig(limits=Limits())
+        )
     assert (connection.principal, connection.grants) == (before, {"role.admin": Grant.ROLE})
 
 
 async def test_topic_unfollowed_during_reauthorization_stays_unfollowed() -> None:
     hub = new_hub()
     connection = connect(hub)
-    hub.follow(connection, {"news": Grant.SUBSCRIPTION})
+    hub.subscriptions.follow(connection, {"news": Grant.SUBSCRIPTION})
 
     class Slow(Granting):
         async def subscribed(self, *query: Any) -> frozenset[str]:
-            hub.unfollow(connection, ["news"])
-            hub.follow(connection, {"app": Grant.APP})
+            hub.subscriptions.unfollow(connection, ["news"])
+            hub.subscriptions.follow(connection, {"app": Grant.APP})
             return frozenset({"news"})
 
-    await hub.reauthorize(connection, ALICE, cast(Any, Slow()), LiveConfig(limits=Limits()))
+    await hub.subscriptions.reauthorize(connection, ALICE, cast(Any, Slow()), LiveConfig(limits=Limits()))
     assert connection.grants == {"app": Grant.APP}
 
 
@@ -257,9 +259,9 @@ async def test_topic_unfollowed_during_reauthorization_stays_unfollowed() -> Non
 def test_ended_subscription_ends_only_what_it_granted(grant: Grant, recipient: str, is_followed: bool) -> None:
     hub = new_hub()
     connection = connect(hub)
-    hub.follow(connection, {"room": grant})
-    hub.dispatch(SubscriptionEnded("", recipient, "room"))
-    assert (connection in hub.connections_on(ROOM)) is is_followed
+    hub.subscriptions.follow(connection, {"room": grant})
+    hub.dispatcher.dispatch(SubscriptionEnded("", recipient, "room"))
+    assert (connection in hub.subscriptions.connections_on(ROOM)) is is_followed
 
 
 # --- dispatch of inbox changes
@@ -268,8 +270,8 @@ def test_ended_subscription_ends_only_what_it_granted(grant: Grant, recipient: s
 async def test_next_revision_is_written_and_advances_the_connection() -> None:
     hub = new_hub()
     connection = connect(hub)
-    hub.dispatch(added(1))
-    hub.dispatch(InboxBulkChanged(inbox=state(2), changed="read", at=0))
+    hub.dispatcher.dispatch(added(1))
+    hub.dispatcher.dispatch(InboxBulkChanged(inbox=state(2), changed="read", at=0))
     assert (connection.fake.types, connection.revision) == (["notification", "counts"], 2)
 
 
@@ -282,7 +284,7 @@ async def test_gap_is_filled_from_the_store(event: Any, is_gap: bool) -> None:
     recorder = Recorder()
     hub = new_hub(recorder.callbacks())
     connection = connect(hub)
-    hub.dispatch(event)
+    hub.dispatcher.dispatch(event)
     assert ("fill_gap" in recorder.names(), connection.fake.written) == (is_gap, [])
 
 
@@ -290,7 +292,7 @@ async def test_gap_is_filled_from_the_store(event: Any, is_gap: bool) -> None:
 async def test_change_before_the_connection_is_live_marks_it_stale(phase: Phase) -> None:
     hub = new_hub()
     connection = connect(hub, phase=phase)
-    hub.dispatch(added(1))
+    hub.dispatcher.dispatch(added(1))
     assert (connection.is_stale, connection.fake.written) == (True, [])
 
 
@@ -299,8 +301,8 @@ async def test_event_is_encoded_once_per_dialect() -> None:
     for number in range(3):
         connect(hub, f"message {number}")
     connect(hub, "stream", dialect=protocol.SSE_PLAIN)
-    hub.dispatch(added(1))
-    assert hub.encoded_total == {("native", "websocket"): 1, ("native", "sse"): 1}
+    hub.dispatcher.dispatch(added(1))
+    assert hub.dispatcher.encoded_total == {("native", "websocket"): 1, ("native", "sse"): 1}
 
 
 # --- dispatch of live events
@@ -310,9 +312,9 @@ async def test_live_event_skips_its_sender() -> None:
     hub = new_hub()
     sender, reader = connect(hub, "1"), connect(hub, "2", BOB)
     for connection in (sender, reader):
-        hub.follow(connection, {"room": Grant.PUBLIC})
-    hub.dispatch(live_event(topic="room", sender="1"))
-    hub.dispatch(Typing("", "room", "alice", on=True, sender="1"))
+        hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    hub.dispatcher.dispatch(live_event(topic="room", sender="1"))
+    hub.dispatcher.dispatch(Typing("", "room", "alice", on=True, sender="1"))
     assert (frame_names(sender), frame_names(reader)) == ([], ["e", "typing"])
 
 
@@ -320,7 +322,7 @@ async def test_live_event_skips_its_sender() -> None:
 async def test_event_for_a_recipient_is_sent_from_ready_on(phase: Phase, count: int) -> None:
     hub = new_hub()
     connection = connect(hub, phase=phase)
-    hub.dispatch(live_event(recipient="alice"))
+    hub.dispatcher.dispatch(live_event(recipient="alice"))
     assert len(connection.fake.written) == count
 
 
@@ -329,8 +331,8 @@ async def test_slow_reader_is_closed_and_the_others_receive_the_event() -> None:
     slow, fast = connect(hub, "1", max_unsent=10), connect(hub, "2", BOB)
     slow.fake.is_buffering = True
     for connection in (slow, fast):
-        hub.follow(connection, {"room": Grant.PUBLIC})
-    hub.dispatch(live_event(topic="room"))
+        hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    hub.dispatcher.dispatch(live_event(topic="room"))
     assert (slow.close_reason, list(hub), frame_names(fast)) == (TOO_SLOW, [fast], ["e"])
 
 
@@ -338,7 +340,7 @@ async def test_slow_reader_is_closed_and_the_others_receive_the_event() -> None:
 async def test_revocation_closes_sessions_issued_before(issued_at: int, is_open: bool) -> None:
     hub = new_hub()
     connection = connect(hub, principal=Principal(recipient="alice", issued_at=issued_at))
-    hub.dispatch(SessionsRevoked("", "alice", 100))
+    hub.dispatcher.dispatch(SessionsRevoked("", "alice", 100))
     assert (connection.close_reason is None, connection.close_reason is REVOKED) == (is_open, not is_open)
 
 
@@ -348,8 +350,8 @@ def test_announcement_is_materialized_with_the_hubs_recipients() -> None:
     connect(hub, "1")
     connect(hub, "2", Principal(tenant="acme", recipient="bob"))
     event = AnnouncementChanged("*")
-    hub.dispatch(event)
-    name, dispatched, inboxes = recorder.calls[-1]
+    hub.dispatcher.dispatch(event)
+    name, dispatched, inboxes, _send = recorder.calls[-1]
     assert (name, dispatched) == ("materialize", event)
     assert inboxes.recipients("*") == [("", ["alice"]), ("acme", ["bob"])]
     assert inboxes.recipients("acme") == [("acme", ["bob"])]

@@ -11,7 +11,7 @@ from tests.unit.live.fakes import FakeConnection, added, change, changes, connec
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.connection.connection import Phase
-from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.model.events import (
     AnnouncementChanged,
@@ -48,14 +48,14 @@ class Process:
         self._revision = revision
         self._started: list[Coroutine[Any, Any, None]] = []
         self.broker = RecordingBroker()
-        self.hub: Hub = new_hub()
-        self.broker.listen(self.hub.dispatch)
         engines = SimpleNamespace(store=self, broker=self.broker, clock=FakeClock())
         config = SimpleNamespace(limits=Limits())
         self._sync = InboxSync(cast(Any, engines), cast(Any, config), self._started.append)
+        self.hub = new_hub(HubCallbacks(materialize=self._sync.materialize))
+        self.broker.listen(self.hub.dispatcher.dispatch)
 
     async def announce(self) -> None:
-        self._sync.materialize(AnnouncementChanged(""), self.hub)
+        self.hub.dispatcher.dispatch(AnnouncementChanged(""))
         while self._started:
             await self._started.pop(0)
 
@@ -109,11 +109,11 @@ async def test_announcement_is_published_while_the_state_of_another_process_is_u
     process = Process(Materialized((added(1),)))
     connect(process.hub)
     process.hub.cluster.receive(PeerUpdate("other", 7, 1))
-    assert process.hub.followed_elsewhere("", ["alice"]) == {"alice"}
+    assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == {"alice"}
     await process.announce()
     assert process.broker.published == [added(1)]
     process.hub.cluster.receive(NodeLeft("other"))
-    assert process.hub.followed_elsewhere("", ["alice"]) == set()
+    assert process.hub.subscriptions.followed_elsewhere("", ["alice"]) == set()
 
 
 async def test_announcement_that_another_process_added_is_read_from_the_store() -> None:

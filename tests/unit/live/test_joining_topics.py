@@ -85,10 +85,10 @@ async def test_join_follows_once_the_subscription_is_confirmed(
     joining = asyncio.ensure_future(join(hub, connection))
     await asyncio.sleep(0)
     assert history.requested == [ROOM]
-    assert (hub.connections_on(ROOM), connection.fake.written) == ([], [])
+    assert (hub.subscriptions.connections_on(ROOM), connection.fake.written) == ([], [])
     history.confirmed.set()
     await joining
-    assert hub.connections_on(ROOM) == [connection]
+    assert hub.subscriptions.connections_on(ROOM) == [connection]
 
 
 @each_dialect
@@ -101,7 +101,7 @@ async def test_connection_that_closes_meanwhile_does_not_join(
     connection.connection_lost(None)
     history.confirmed.set()
     await joining
-    assert (hub.connections_on(ROOM), connection.fake.written) == ([], [])
+    assert (hub.subscriptions.connections_on(ROOM), connection.fake.written) == ([], [])
 
 
 @each_dialect
@@ -111,5 +111,5 @@ async def test_join_without_the_broker_is_incomplete_for_clients_that_recover(
     history.is_away = True
     connection = connect(hub, dialect=dialect)
     await join(hub, connection)
-    assert hub.connections_on(ROOM) == [connection]
-    assert hub.hold_followers(()) == ([] if dialect.protocol == "pusher" else [connection])
+    assert hub.subscriptions.connections_on(ROOM) == [connection]
+    assert hub.history_holds.hold_followers(()) == ([] if dialect.protocol == "pusher" else [connection])

@@ -83,7 +83,7 @@ class Channel:
 
     def join(self, id: str, spoken: Any) -> fakes.FakeConnection:
         connection = fakes.connect(self.hub, id, dialect=spoken)
-        self.hub.follow(connection, {CHANNEL: Grant.CLAIM})
+        self.hub.subscriptions.follow(connection, {CHANNEL: Grant.CLAIM})
         return connection
 
     async def settle(self) -> None:
@@ -100,7 +100,7 @@ async def test_count_reaches_pusher_clients_when_another_client_follows_their_ch
     channel = Channel()
     client = fakes.connect(channel.hub, "1.1", Principal(), dialect=dialect.MESSAGE)
     channel.apps.add(client, PusherApp(credentials=PROJECT))
-    channel.hub.follow(client, {CHANNEL: Grant.CLAIM})
+    channel.hub.subscriptions.follow(client, {CHANNEL: Grant.CLAIM})
     channel.join("2", fakes.protocol.MESSAGE)
     await channel.settle()
     assert counts(client) == ['{"subscription_count":2}']
@@ -108,7 +108,7 @@ async def test_count_reaches_pusher_clients_when_another_client_follows_their_ch
 
 async def test_count_is_not_made_without_pusher_clients_and_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     channel, fan_outs = Channel(), []
-    monkeypatch.setattr(channel.hub, "send_to_stream", lambda *sent: fan_outs.append(sent))
+    monkeypatch.setattr(channel.hub.dispatcher, "send_to_stream", lambda *sent: fan_outs.append(sent))
     channel.join("1", fakes.protocol.MESSAGE)
     await channel.settle()
     assert (fan_outs, channel.counted) == ([], [])

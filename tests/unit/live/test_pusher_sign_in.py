@@ -76,7 +76,7 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
         auth = signatures.sign(PROJECT, signatures.channel_string("1.1", channel))
         await channels.subscribe(connection, protocol.PusherSubscribe(channel, auth))
     assert [one["event"] for one in connection.fake.frames] == ["pusher:subscription_error", "pusher:error"] * 3
-    assert not hub.topics(connection)
+    assert not hub.subscriptions.topics(connection)
     auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
     await users.sign_in(connection, protocol.Signin(auth, USER_DATA))
     assert (connection.phase, connection.principal.recipient) == (Phase.CLOSED, None)

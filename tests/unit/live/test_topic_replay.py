@@ -84,7 +84,7 @@ class Server:
     def __init__(self) -> None:
         self.history, self.broker = SlowHistory(), MemoryBroker()
         self.hub = Hub(Presence(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
-        self.broker.listen(self.hub.dispatch)
+        self.broker.listen(self.hub.dispatcher.dispatch)
         self.store = cast(Any, SimpleNamespace(inboxes=Inboxes()))
         engines = cast(Any, SimpleNamespace(store=self.store))
         config = LiveConfig(limits=LIMITS)
@@ -223,7 +223,7 @@ async def test_topic_that_the_app_joins_in_the_meantime_is_not_replayed(server: 
     connection = server.connect()
 
     async def join() -> None:
-        server.hub.follow(connection, {"room": Grant.APP})
+        server.hub.subscriptions.follow(connection, {"room": Grant.APP})
         await server.publish("room", MANY + 1)
 
     server.history.during_read = join
@@ -276,7 +276,7 @@ async def test_topic_that_the_app_joins_during_the_last_read_of_a_replay_misses_
     connection = server.connect()
 
     async def join() -> None:
-        server.hub.follow(connection, {"late": Grant.APP})
+        server.hub.subscriptions.follow(connection, {"late": Grant.APP})
         await server.publish("late", 1)
 
     async def join_later() -> None:
@@ -317,7 +317,7 @@ async def check_joining(
     await turns()
     assert not starting.done()
     await context.join("late")
-    assert (server.history.confirmed, server.hub.connections_on(late)) == ([late], [connection])
+    assert (server.history.confirmed, server.hub.subscriptions.connections_on(late)) == ([late], [connection])
     await server.publish("late", 1)
     await read_all(connection, starting)
     starting.result()

@@ -65,6 +65,10 @@ export class List {
     return this.#indexes.get(id) ?? -1;
   }
 
+  get ids() {
+    return this.items.map(({ notification: { id } }) => id);
+  }
+
   /** Top of a row in the list. @param {number} index */
   offset(index) {
     return this.#offsets[index] ?? 0;

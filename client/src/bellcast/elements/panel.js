@@ -1,15 +1,15 @@
-/** An inbox panel: heading, tabs, list, empty states and keys. Used by the bell and the inbox element, and loaded with their first panel. */
+/** An inbox panel: heading, tabs, list and empty states. Used by the bell and the inbox element, and loaded with their first panel. */
 
 import { alertChoices } from './alert-choices.js';
 import { divide } from './days.js';
 import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
 import { fold } from './group-rows.js';
+import { keyHandler } from './keyboard.js';
 import { placeOf } from '../inbox-reducer.js';
 import { List } from './list.js';
 import { Notice } from './notice.js';
 import { isPageRefused } from './page-refused.js';
-import { isUnread } from './row.js';
 import { Overlays } from './overlays.js';
 import { RovingFocus } from './roving-focus.js';
 import { Selection } from './selection.js';
@@ -86,7 +86,7 @@ export class Panel {
     this.#context = context;
     this.#notice = new Notice(texts.undo);
     this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
-    this.#list = new List({ texts, clock, act: (verb, { members }) => this.#act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#overlays.openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
+    this.#list = new List({ texts, clock, act: (verb, { members }) => this.triage.act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#overlays.openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
     this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), draw);
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
     this.#readAll.title = texts.readAll;
@@ -103,7 +103,8 @@ export class Panel {
     this.#scroll = h('div', 'scroll', { ...(tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: draw },
       this.#list.element, this.#emptyState.element, this.#more);
     this.#focus = new RovingFocus({ list: this.#list, scroll: this.#scroll, now: context.now, loadMore: () => this.#loadMoreIfAny() });
-    this.#overlays = new Overlays(element, { ...context, list: this.#list, focus: this.#focus, selection: this.#selection, notice: this.#notice, triage: this.triage });
+    const parts = { ...context, list: this.#list, focus: this.#focus, selection: this.#selection, notice: this.#notice, triage: this.triage, targets: () => this.#targets(), escape: () => this.escape() };
+    this.#overlays = new Overlays(element, parts);
     this.#pill = button('pill', '', () => this.#toTop());
     this.#pill.hidden = true;
     const settings = button('choice settings', '', () => void this.#overlays.openPreferences());
@@ -119,7 +120,7 @@ export class Panel {
     element.dir = texts.dir;
     element.lang = texts.lang;
     element.setAttribute('aria-labelledby', 'heading');
-    element.addEventListener('keydown', (event) => this.#onKey(/** @type {KeyboardEvent} */ (event)));
+    element.addEventListener('keydown', keyHandler(this.#overlays, parts));
     element.addEventListener('focusin', () => (this.#focus.current = this.#list.focused ?? this.#focus.current));
     element.addEventListener('pointerdown', (event) => void this.#onPointerDown(/** @type {PointerEvent} */ (event)));
   }
@@ -332,11 +333,6 @@ export class Panel {
     return view === 'unread' && !type && !tag ? 'caughtUp' : 'none';
   }
 
-  /** @param {TriageVerb} verb @param {readonly Notification[]} notifications */
-  #act(verb, notifications) {
-    this.triage.act(verb, notifications);
-  }
-
   /** @param {Item} item @param {MouseEvent} event */
   #follow({ notification, members }, event) {
     this.#context.follow(notification, event, members.filter(({ read_at }) => !read_at));
@@ -375,7 +371,7 @@ export class Panel {
 
   /** A click on the avatar selects the row; with Shift, all rows from where the selection began. @param {Item} item @param {MouseEvent} event */
   #selectByMouse({ notification: { id } }, { shiftKey }) {
-    if (shiftKey) this.#selection.extend(this.#ids(), id, id);
+    if (shiftKey) this.#selection.extend(this.#list.ids, id, id);
     else this.#selection.toggle(id);
     this.#list.row(id)?.title.focus({ preventScroll: true });
   }
@@ -383,7 +379,7 @@ export class Panel {
   /** @param {TriageVerb} verb */
   #actOnSelection(verb) {
     const members = this.#targets().flatMap(({ members }) => members);
-    this.#act(verb === 'archive' && members.every(({ archived_at }) => archived_at) ? 'unarchive' : verb, members);
+    this.triage.act(verb === 'archive' && members.every(({ archived_at }) => archived_at) ? 'unarchive' : verb, members);
     if (verb !== 'read' && verb !== 'unread') this.element.focus(); // the bar disappears, the focus must not
     this.#selection.clear();
   }
@@ -393,72 +389,6 @@ export class Panel {
     if (!this.#list.items.length) return this.element.focus();
     const same = this.#list.indexOf(this.#focus.current);
     this.#focus.focus(same >= 0 ? same : index);
-  }
-
-  /** @param {KeyboardEvent} event */
-  #onKey(event) {
-    const { key, ctrlKey, metaKey, altKey } = event;
-    const [origin] = event.composedPath();
-    if (altKey || (key !== 'Escape' && origin instanceof HTMLElement && (origin.isContentEditable || /^(input|textarea|select)$/i.test(origin.tagName)))) return;
-    const name = (ctrlKey || metaKey ? 'ctrl ' : '') + nameOf(event);
-    const handled = key === 'Escape' ? this.escape() : this.#overlays.isOpen ? false : this.#handleKey(name, event.shiftKey);
-    if (handled) event.preventDefault();
-  }
-
-  /** @param {string} name @param {boolean} isShifted  @returns {boolean} whether the key means something here */
-  #handleKey(name, isShifted) {
-    const targets = this.#targets();
-    const members = targets.flatMap(({ members }) => members);
-    switch (name) {
-      case 'arrowdown': case 'j': return this.#step(1, isShifted);
-      case 'arrowup': case 'k': return this.#step(-1, isShifted);
-      case 'home': return this.#jump(0);
-      case 'end': return this.#jump(Infinity);
-      case 'arrowright': return this.#moveInRow(1);
-      case 'arrowleft': return this.#moveInRow(-1);
-      case '?': return void this.#overlays.openHelp(), true;
-      case 'ctrl z': return this.triage.undo();
-      case 'ctrl a': return this.#focus.focused >= 0 && (this.#selection.selectAll(this.#ids()), true);
-    }
-    if (!targets.length) return false;
-    switch (name) {
-      case 'h': return void this.#overlays.openSnooze(targets), true;
-      case 'e': return this.#act(members.every(({ archived_at }) => archived_at) ? 'unarchive' : 'archive', members), true;
-      case 'u': return this.#act(targets.every(isUnread) ? 'read' : 'unread', members), true;
-      case 'delete': case 'backspace': return this.#act('delete', members), true;
-      case 'x': return this.#focus.focused >= 0 && (this.#selection.toggle(this.#list.focused ?? ''), true);
-    }
-    return false;
-  }
-
-  #ids() {
-    return this.#list.items.map(({ notification: { id } }) => id);
-  }
-
-  /** @param {number} step @param {boolean} isExtending */
-  #step(step, isExtending) {
-    const from = this.#list.focused;
-    if (this.#focus.move(step) && isExtending && from) this.#selection.extend(this.#ids(), from, this.#focus.current);
-    return true;
-  }
-
-  /** @param {number} index */
-  #jump(index) {
-    this.#focus.cancel();
-    this.#focus.focus(index);
-    return true;
-  }
-
-  /** Move among the controls of the row with the focus. @param {number} step */
-  #moveInRow(step) {
-    const element = this.#list.row(this.#list.focused ?? '')?.element;
-    if (!element) return false;
-    const controls = [...element.querySelectorAll('a, button')].filter((each) => each instanceof HTMLElement && each.offsetParent);
-    const root = /** @type {ShadowRoot} */ (element.getRootNode());
-    const at = controls.findIndex((each) => each === root.activeElement);
-    const next = controls[at + (this.#context.texts.dir === 'rtl' ? -step : step)];
-    if (next instanceof HTMLElement) next.focus();
-    return true;
   }
 
   /** Close the innermost thing that is open, or drop the selection; false if neither exists. */
@@ -485,17 +415,11 @@ export class Panel {
     if (signal.aborted) return; // the finger was faster than the module
     lifted.abort();
     if (!element) return watchSheet(this.element, { pointerId, clientY }, this.#context.close);
-    watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.#act(verb, item.members), () => void this.#overlays.openMenu(item));
+    watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.triage.act(verb, item.members), () => void this.#overlays.openMenu(item));
   }
 }
 
 const loadTouch = () => import('./touch.js');
-
-/** A key by its letter; on a keyboard without Latin letters by its place. @param {KeyboardEvent} event */
-function nameOf({ key, code }) {
-  const isForeign = key.length === 1 && key > '\u007f' && code.startsWith('Key');
-  return isForeign ? code.slice(3).toLowerCase() : key.toLowerCase();
-}
 
 /** @param {string} name @param {string} text @param {() => void} onclick */
 const button = (name, text, onclick) => h('button', name, { onclick }, text);

@@ -12,7 +12,7 @@ from bellcast.model.nodes import NodeReport
 
 
 class FollowedInboxes(Protocol):
-    """The inboxes that connections follow: the hub."""
+    """The inboxes that connections follow: the hub's subscriptions."""
 
     def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
         """Return the recipients with followed inboxes of a tenant (`*`: all tenants), grouped by tenant."""
@@ -24,9 +24,9 @@ class FollowedInboxes(Protocol):
         """Return the recipients of inboxes that other nodes may follow."""
         ...
 
-    def dispatch_change(self, event: InboxEvent, *, is_single: bool = False) -> None:
-        """Send an inbox change to the recipient's devices of this process."""
-        ...
+
+# Sends an inbox change to the recipient's devices of this process.
+SendChange = Callable[[InboxEvent], None]
 
 
 def _ignore(*_: object) -> None: ...
@@ -44,7 +44,7 @@ class HubCallbacks(NamedTuple):
     followed: Callable[[Connection, Collection[str]], None] = _ignore
     topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore
-    materialize: Callable[[AnnouncementChanged, FollowedInboxes], None] = _ignore
+    materialize: Callable[[AnnouncementChanged, FollowedInboxes, SendChange], None] = _ignore
     report: Callable[[], NodeReport | None] = _no_report
 
 

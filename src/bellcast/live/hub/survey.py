@@ -174,13 +174,13 @@ class ConnectionSurvey:
         return self._hub.presence.members(tenant, topic)
 
     def followed_topics(self, tenant: str) -> Mapping[str, int]:
-        return self._hub.followed_topics(tenant)
+        return self._hub.subscriptions.followed_topics(tenant)
 
     def followed_topics_of_all(self) -> Mapping[tuple[str, str], int]:
-        return self._hub.followed_topics_of_all()
+        return self._hub.subscriptions.followed_topics_of_all()
 
     def followers(self, tenant: str, topic: str) -> int:
-        return self._hub.total(topic_stream(tenant, topic))
+        return self._hub.subscriptions.total(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:
         """Return this process's connections and encoded events by protocol and transport, the number of nodes and their
@@ -188,7 +188,8 @@ class ConnectionSurvey:
         _, counts = self._local_page(None, None, 0)
         cluster = self._hub.cluster
         rows = [_row(entry) for entry in counts]
-        encoded = [_row(ConnectionCount(*kind, count)) for kind, count in sorted(self._hub.encoded_total.items())]
+        encoded_total = self._hub.dispatcher.encoded_total
+        encoded = [_row(ConnectionCount(*kind, count)) for kind, count in sorted(encoded_total.items())]
         numbers = {"nodes": 1 + len(cluster.others), "connections_of_all_nodes": len(self._hub) + cluster.connections}
         return {"connections": rows, "encoded": encoded, **numbers}
 
@@ -223,7 +224,7 @@ class ConnectionSurvey:
             recipient=connection.principal.recipient,
             protocol=connection.dialect.protocol,
             transport=connection.dialect.transport,
-            topics=self._hub.topics(connection),
+            topics=self._hub.subscriptions.topics(connection),
             address=connection.address,
             origin=connection.origin,
             connected_at=connection.connected_at,

@@ -64,12 +64,12 @@ class NativeCallContext:
             self.pending_topics.append(topic)
         else:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
-            self._hub.follow(self._connection, {topic: Grant.APP})
+            self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
 
     async def leave(self, topic: str) -> None:
         if self.pending_topics is not None:
             self.pending_topics = [one for one in self.pending_topics if one != topic]
-        self._hub.unfollow(self._connection, (topic,))
+        self._hub.subscriptions.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
         await self.close(reconnect=False)

@@ -107,7 +107,7 @@ class Commands:
                 break
             # One replay of a connection runs at a time. A slow reader may take minutes: authorize and read again.
             await self._hub.wait_replayed(connection)
-        self._hub.follow(connection, topics.granted)
+        self._hub.subscriptions.follow(connection, topics.granted)
         if topics.past.events:
             await self._replay_topics(connection, topics.past)
         fields: dict[str, Any] = {"id": self._hub.newest_event(connection)}
@@ -150,7 +150,7 @@ class Commands:
         return {topic: presence.members(principal.tenant, topic) for topic in command if presence.tracks(topic)}
 
     async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> protocol.Frame:
-        self._hub.unfollow(connection, command.topics)
+        self._hub.subscriptions.unfollow(connection, command.topics)
         return protocol.ack(command.ref, topics=command.topics, refused=[])
 
     async def _publish(self, connection: Connection, command: protocol.PublishCommand) -> protocol.Frame:
@@ -174,7 +174,7 @@ class Commands:
 
     async def _typing(self, connection: Connection, command: protocol.TypingCommand) -> protocol.Frame:
         principal = connection.principal
-        if principal.recipient is None or command.topic not in self._hub.topics(connection):
+        if principal.recipient is None or command.topic not in self._hub.subscriptions.topics(connection):
             raise Forbidden("Typing is shown only on topics that this connection follows: subscribe first.")
         event = Typing(
             tenant=principal.tenant,
@@ -216,7 +216,7 @@ class Commands:
             raise Forbidden(
                 "A fresh token must be for the same recipient: open a new connection for another recipient."
             )
-        await self._hub.reauthorize(connection, fresh, self._engines.store, self._config)
+        await self._hub.subscriptions.reauthorize(connection, fresh, self._engines.store, self._config)
         ends = None if fresh.expires_at is None else times.to_rfc3339(fresh.expires_at)
         return protocol.ack(command.ref, expires_at=ends)
 

@@ -135,7 +135,7 @@ class NativeHandshake:
         topics, joined = await self._read_topics(connection, opened_inbox, granted)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
-        self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
+        self._hub.subscriptions.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
         if opened_inbox.context is not None:
             opened_inbox.context.pending_topics = None  # from now on, a task of the handler follows its topics itself
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed

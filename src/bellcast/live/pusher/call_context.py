@@ -44,12 +44,12 @@ class PusherCallContext:
         """Subscribe the connection to a topic and notify the client. The app's call authorizes it."""
         if self._connection.phase is not Phase.CLOSED:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
-            self._hub.follow(self._connection, {topic: Grant.APP})
+            self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
         if self._connection.phase is not Phase.CLOSED:
             self._connection.write_tracked(self._connection.dialect.encode_frame(frames.subscribed(topic)))
 
     async def leave(self, topic: str) -> None:
-        self._hub.unfollow(self._connection, (topic,))
+        self._hub.subscriptions.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:
         await self.close(reconnect=False)

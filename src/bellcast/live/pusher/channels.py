@@ -76,7 +76,7 @@ class PusherChannels:
             connection.send_frame(frames.subscribed(channel))
             return
         self._check_name(channel)
-        followed = self._hub.topics(connection)
+        followed = self._hub.subscriptions.topics(connection)
         if channel in followed:
             raise BadRequest(f"This connection already follows {channel}.")
         self._check_room(len(followed))
@@ -85,13 +85,13 @@ class PusherChannels:
         if member is not None:
             self._check_members(connection, channel)  # others may have joined in the meantime
         if connection.phase is not Phase.CLOSED:
-            self._hub.follow(connection, {channel: grant}, member)
+            self._hub.subscriptions.follow(connection, {channel: grant}, member)
             connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
             if topics.is_cache(channel):
                 await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
-        self._hub.unfollow(connection, (channel,))
+        self._hub.subscriptions.unfollow(connection, (channel,))
 
     async def _authorize(
         self, connection: Connection, command: protocol.PusherSubscribe, followed: int
@@ -165,7 +165,7 @@ class PusherChannels:
         engines, tenant = self._context.engines, connection.principal.tenant
         since = engines.clock.now() - int(self._config.cache_ttl * 1000)
         last: LastEvent | None = None
-        with self._hub.collecting(topic_stream(tenant, channel)) as delivered:
+        with self._hub.dispatcher.collecting(topic_stream(tenant, channel)) as delivered:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await engines.store.topics.get(tenant, channel, since)

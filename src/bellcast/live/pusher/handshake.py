@@ -141,7 +141,7 @@ class PusherHandshake:
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)
         is_authorized = connection.principal.recipient is not None or any(
-            map(topics.is_private, self._hub.topics(connection))
+            map(topics.is_private, self._hub.subscriptions.topics(connection))
         )
         if connection.phase is not Phase.CLOSED and not is_authorized:
             self._hub.end(connection, close_codes.UNAUTHORIZED)

@@ -63,7 +63,7 @@ class PusherObserver:
         if cause is ChangeOrigin.HERE:
             if count == change:
                 self._context.webhooks.occupied(channel)
-            elif self._hub.count(stream) == 0:
+            elif self._hub.subscriptions.count(stream) == 0:
                 self._context.webhooks.vacated(channel)
         elif cause is ChangeOrigin.DEATH and count == 0 and self._hub.cluster.is_leader:
             self._context.webhooks.vacated(channel)
@@ -97,7 +97,7 @@ class PusherObserver:
 
     def _count(self, stream: Stream, channel: str) -> None:
         is_ours = self._counting.pop(stream) and stream == topic_stream(DEFAULT_TENANT, channel)
-        count = self._hub.total(stream)
+        count = self._hub.subscriptions.total(stream)
         if count:
             self._send(stream, partial(frames.subscription_count, channel, count))
             if is_ours:
@@ -106,7 +106,7 @@ class PusherObserver:
     # --- inboxes
 
     def _note_alias(self, stream: Stream) -> None:
-        if self._hub.count(stream):
+        if self._hub.subscriptions.count(stream):
             self._followed_aliases.add(stream)
         else:
             self._followed_aliases.discard(stream)
@@ -126,7 +126,7 @@ class PusherObserver:
                         self._send(stream, partial(frames.laravel, channel, event.notification))
 
     def _record(self, event: NotificationAdded, channel: Stream) -> None:
-        followers = self._hub.connections_on(channel)
+        followers = self._hub.subscriptions.connections_on(channel)
         written = sum(isinstance(one.dialect, protocol.PusherDialect) for one in followers)
         if written:
             self._hub.writes.record(event, written)
@@ -150,4 +150,4 @@ class PusherObserver:
         def encode(dialect: Dialect) -> bytes | None:
             return dialect.encode_frame(frame()) if isinstance(dialect, protocol.PusherDialect) else None
 
-        self._hub.send_to_stream(stream, encode)
+        self._hub.dispatcher.send_to_stream(stream, encode)

@@ -118,7 +118,7 @@ class PusherUsers:
         live."""
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
-        connections = self._hub.connections_on(inbox_stream(state.tenant, state.recipient))
+        connections = self._hub.subscriptions.connections_on(inbox_stream(state.tenant, state.recipient))
         here = frozenset(one.id for one in connections if one is not connection)
         position = await engines.store.devices.register(new, here, engines.clock.now())
         missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
@@ -210,7 +210,7 @@ class PusherUsers:
             connection.send_frame(frames.error(message, WATCHLIST_TOO_LONG))
 
     def _is_online(self, tenant: str, user: str) -> bool:
-        return self._hub.total(inbox_stream(tenant, user)) > 0
+        return self._hub.subscriptions.total(inbox_stream(tenant, user)) > 0
 
     @property
     def has_watchers(self) -> bool:

@@ -198,7 +198,7 @@ class PusherWebhooks:
         if over.member:
             is_there = self._hub.presence.is_present(DEFAULT_TENANT, over.channel, over.member)
         else:
-            is_there = self._hub.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
+            is_there = self._hub.subscriptions.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
         return [] if is_there else [_webhook_event("member_removed" if over.member else "channel_vacated", over)]
 
     async def _send(self, job: Job) -> None:

@@ -99,13 +99,13 @@ class SocketIOCallContext:
             self.pending_topics.append(topic)
         elif self._connection.phase is not Phase.CLOSED:
             await topic_replay.confirm(self._hub, self._connection, (topic,))
-            self._hub.follow(self._connection, {topic: Grant.APP})
+            self._hub.subscriptions.follow(self._connection, {topic: Grant.APP})
             await self._joined_topics.follow(self._connection, (topic,), by_app=True)
 
     async def leave(self, topic: str) -> None:
         if self.pending_topics is not None:
             self.pending_topics = [one for one in self.pending_topics if one != topic]
-        self._hub.unfollow(self._connection, (topic,))
+        self._hub.subscriptions.unfollow(self._connection, (topic,))
         await self._joined_topics.unfollow(self._connection, (topic,))
 
     async def disconnect(self) -> None:

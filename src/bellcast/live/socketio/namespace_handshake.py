@@ -94,7 +94,7 @@ class NamespaceHandshake:
             raise Unavailable(CLOSED_DURING_START)
         connection.session.app_state.add(connection)
         connection.activate(self._config.limits.unsent, resumable=inbox is not None and self._socketio.recovery)
-        self._hub.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
+        self._hub.subscriptions.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
         context.pending_topics = None  # from now on, a task of the handler follows its topics itself
         recovered = _recovery(pid, point, missed, topics)
         if recovered is not None:

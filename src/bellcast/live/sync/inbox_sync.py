@@ -7,7 +7,7 @@ import structlog
 from bellcast.errors import BellcastError
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection, Phase
-from bellcast.live.hub.callbacks import FollowedInboxes
+from bellcast.live.hub.callbacks import FollowedInboxes, SendChange
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import CHECK_BATCH_ROWS, has_missed_changes
 from bellcast.model.events import AnnouncementChanged, InboxEvent, inbox_stream
@@ -26,43 +26,47 @@ class InboxSync:
     def fill_gap(self, connection: Connection) -> None:
         self._spawn(resume.catch_up(self._engines.store, connection, self._config.limits))
 
-    def materialize(self, event: AnnouncementChanged, inboxes: FollowedInboxes) -> None:
+    def materialize(self, event: AnnouncementChanged, inboxes: FollowedInboxes, send: SendChange) -> None:
         """Materialize announcements in every inbox followed here. One run per tenant, repeated if more arrived."""
         if event.tenant in self._materializing:
             self._materializing[event.tenant] = True
         else:
             self._materializing[event.tenant] = False
-            self._spawn(self._materialize_tenant(event.tenant, inboxes))
+            self._spawn(self._materialize_tenant(event.tenant, inboxes, send))
 
-    async def _materialize_tenant(self, tenant: str, inboxes: FollowedInboxes) -> None:
+    async def _materialize_tenant(self, tenant: str, inboxes: FollowedInboxes, send: SendChange) -> None:
         try:
             more = True
             while more:
                 self._materializing[tenant] = False
                 for owner, recipients in inboxes.recipients(tenant):
-                    await self._materialize(owner, recipients, inboxes)
+                    await self._materialize(owner, recipients, inboxes, send)
                 more = self._materializing[tenant]
         except BellcastError as failure:
             log.warning("announcement_materialize_failed", tenant=tenant, reason=failure.detail)
         finally:
             self._materializing.pop(tenant, None)
 
-    async def _materialize(self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes) -> None:
+    async def _materialize(
+        self, tenant: str, recipients: Sequence[str], inboxes: FollowedInboxes, send: SendChange
+    ) -> None:
         """Materialize announcements in some inboxes. Every process with connections of a recipient does this: the first
         adds the announcement, and the others compare their connections with the inbox. So an event is published only if
         another process follows the inbox."""
         async for batch in self._engines.store.sends.materialize(tenant, recipients, self._engines.clock.now()):
-            await self._send(tenant, batch.events, inboxes)
+            await self._send(tenant, batch.events, inboxes, send)
             await self._compare(tenant, batch.caught_up, inboxes)
 
-    async def _send(self, tenant: str, events: Sequence[InboxEvent], inboxes: FollowedInboxes) -> None:
+    async def _send(
+        self, tenant: str, events: Sequence[InboxEvent], inboxes: FollowedInboxes, send: SendChange
+    ) -> None:
         elsewhere = inboxes.followed_elsewhere(tenant, [event.inbox.recipient for event in events])
         for event in events:
             if event.inbox.recipient in elsewhere:
                 await self._engines.broker.publish(event)
                 continue
             try:
-                inboxes.dispatch_change(event, is_single=True)
+                send(event)
             except Exception:  # the other recipients must receive theirs
                 log.exception("announcement_dispatch_failed")
 

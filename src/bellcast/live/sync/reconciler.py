@@ -54,7 +54,7 @@ class Reconciler:
         if ANNOUNCEMENTS in streams:  # the subscription was interrupted
             checks = self._groups(set(self._hub), self._grants)
         else:
-            connections = {one for stream in streams for one in self._hub.connections_on(stream)}
+            connections = {one for stream in streams for one in self._hub.subscriptions.connections_on(stream)}
             checks = self._groups(connections, {grant for one in connections for grant in self._grants_of(one)})
         if checks:
             self._spawn(_interleaved(checks))
@@ -63,7 +63,7 @@ class Reconciler:
         principal = connection.principal
         grants = (
             SubscriptionGrant(principal.tenant, principal.recipient or "", topic)
-            for topic in self._hub.topics(connection)
+            for topic in self._hub.subscriptions.topics(connection)
         )
         return (grant for grant in grants if grant in self._grants)
 
@@ -115,12 +115,13 @@ class Reconciler:
             return
         for grant in used:
             if grant not in valid:
-                self._hub.dispatch(SubscriptionEnded(*grant))
+                self._hub.dispatcher.dispatch(SubscriptionEnded(*grant))
 
     def _is_followed(self, grant: SubscriptionGrant) -> bool:
         """True if a connection uses the grant. Discards a grant that two rounds found unused."""
         stream = topic_stream(grant.tenant, grant.topic)
-        if any(stream in one.streams for one in self._hub.connections_on(inbox_stream(grant.tenant, grant.recipient))):
+        connections = self._hub.subscriptions.connections_on(inbox_stream(grant.tenant, grant.recipient))
+        if any(stream in one.streams for one in connections):
             self._unused.discard(grant)
             return True
         if grant in self._unused:

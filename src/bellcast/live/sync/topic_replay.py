@@ -101,7 +101,7 @@ async def _read(
 def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None:
     """Keep the connection without kept events, since the history cannot be read. When it can be read again, the
     connection is closed, and the client reconnects and recovers what it can."""
-    hub.hold_unread(connection)
+    hub.history_holds.hold_unread(connection)
     log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)
 
 
@@ -123,11 +123,11 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
         for frame in frames:
             connection.write_replay(frame)
         return
-    hub.hold(connection)
+    hub.history_holds.hold(connection)
     try:
         await _send_paced(hub, connection, events, end, encoder)
     finally:
-        hub.release(connection)
+        hub.history_holds.release(connection)
 
 
 async def _send_paced(

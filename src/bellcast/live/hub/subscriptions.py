@@ -1,0 +1,205 @@
+"""The streams that the connections of this process follow, and why: its inbox, and topics with their grants.
+
+The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+
+from bellcast.auth.permissions import Grant
+from bellcast.live import topic_access
+from bellcast.live.cluster.peer import ChangeOrigin
+from bellcast.live.cluster.state import ClusterState
+from bellcast.live.config import LiveConfig
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
+from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.stream_index import StreamIndex
+from bellcast.model.events import SEPARATOR, Member, PresenceChanged, Stream, inbox_stream, topic_stream
+from bellcast.model.identities import Principal
+from bellcast.ports import Broker, Store
+
+
+class Subscriptions:
+    """Follows and unfollows streams, and reports the changes to the presence, the cluster state and the observers.
+
+    Totals include the other nodes' counts from the cluster state."""
+
+    def __init__(
+        self,
+        index: StreamIndex,
+        presence: Presence,
+        cluster: ClusterState,
+        broker: Broker,
+        callbacks: HubCallbacks,
+        observers: Sequence[HubObserver],
+        dispatch: Callable[[PresenceChanged], None],
+    ) -> None:
+        self._index = index
+        self._streams = index.by_stream
+        self._presence = presence
+        self._cluster = cluster
+        self._broker = broker
+        self._callbacks = callbacks
+        self._observers = observers
+        self._dispatch = dispatch
+
+    # --- changes
+
+    def follow_own_inbox(self, connection: Connection) -> None:
+        """Follow the inbox stream of the connection's recipient, if it has one."""
+        principal = connection.principal
+        if principal.recipient is not None:
+            self._follow(connection, inbox_stream(principal.tenant, principal.recipient))
+
+    def follow(self, connection: Connection, grants: Mapping[str, Grant], member: Member | None = None) -> None:
+        """Follow granted topics. Idempotent; a later grant replaces an earlier one. `member` is the presence member, if
+        it is not the connection's recipient."""
+        if not grants or connection.phase is Phase.CLOSED:  # closed during authorization
+            return
+        principal = connection.principal
+        connection.grants = {**(connection.grants or {}), **grants}
+        self._callbacks.followed(connection, grants)
+        for topic in grants:
+            if self._follow(connection, topic_stream(principal.tenant, topic)):
+                joined = self._presence.join(principal, topic, connection.id, member)
+                if joined is not None:
+                    key, change = joined
+                    self._cluster.presence_changed(key)
+                    self.presence_changed(change, ChangeOrigin.HERE)
+
+    def unfollow(self, connection: Connection, topics: Iterable[str]) -> None:
+        for topic in topics:
+            if connection.grants is not None and connection.grants.pop(topic, None) is not None:
+                stream = topic_stream(connection.principal.tenant, topic)
+                connection.streams = tuple(one for one in connection.streams if one != stream)
+                self._unfollow(connection, stream)
+
+    def unfollow_all(self, connection: Connection) -> None:
+        """Unfollow all streams of an unregistered connection. It keeps the list, for the log."""
+        for stream in connection.streams:
+            self._unfollow(connection, stream)
+
+    async def reauthorize(self, connection: Connection, principal: Principal, store: Store, config: LiveConfig) -> None:
+        """Apply a new session of the same recipient: unfollow topics that it does not grant. The grants are computed
+        first, so a failure of the store changes nothing. Topics followed or unfollowed during the query keep their
+        state."""
+        before = dict(connection.grants or {})
+        granted = await topic_access.regrant_topics(store, principal, before, config)
+        connection.principal = principal
+        self.unfollow(connection, [topic for topic in before if topic not in granted])
+        if connection.grants is not None:
+            connection.grants |= {topic: grant for topic, grant in granted.items() if topic in connection.grants}
+
+    def presence_changed(self, change: PresenceChanged | None, cause: ChangeOrigin) -> None:
+        """Report a change of the presence on any node to the observers and to the topic's followers here."""
+        if change is None:
+            return
+        for observer in self._observers:
+            observer.presence_changed(change, cause)
+        # Later in the loop, after the reply to the connection that joined or left. Other nodes derive the event from
+        # the cluster state.
+        asyncio.get_running_loop().call_soon(self._dispatch, change)
+
+    # --- queries
+
+    def topics(self, connection: Connection) -> tuple[str, ...]:
+        return tuple(connection.grants or ())
+
+    def connections_on(self, stream: Stream) -> list[Connection]:
+        return list(self._streams.get(stream, ()))
+
+    def count(self, stream: Stream) -> int:
+        return len(self._streams.get(stream, ()))
+
+    def total(self, stream: Stream) -> int:
+        """Return the number of connections that follow a stream on all nodes."""
+        return self.count(stream) + self._cluster.count_elsewhere(stream)
+
+    def connections_of(self, tenant: str, recipient: str) -> int:
+        return self.total(inbox_stream(tenant, recipient))
+
+    def followed_topics(self, tenant: str) -> dict[str, int]:
+        """Return a tenant's followed topics on all nodes with their connection counts."""
+        prefix = topic_stream(tenant, "")
+        return {stream.removeprefix(prefix): count for stream, count in self._followed(prefix).items()}
+
+    def followed_topics_of_all(self) -> dict[tuple[str, str], int]:
+        """Return the followed topics of all tenants, by tenant and topic."""
+        counts = self._followed(f"topic{SEPARATOR}")
+        return {(tenant, name): counts[key] for key in counts for _, tenant, name in [key.split(SEPARATOR, 2)]}
+
+    def _followed(self, prefix: str) -> Counter[Stream]:
+        counts = Counter({key: len(followers) for key, followers in self._streams.items() if key.startswith(prefix)})
+        for key, count in self._cluster.counts_by_prefix(prefix):
+            counts[Stream(key)] += count
+        return counts
+
+    def recipients(self, tenant: str) -> list[tuple[str, list[str]]]:
+        """Return the recipients with followed inboxes in this process, by tenant (`*`: all tenants)."""
+        return self._index.recipients(tenant, self._recipients_of)
+
+    def followed_elsewhere(self, tenant: str, recipients: Collection[str]) -> Set[str]:
+        """Return the recipients whose inbox another node follows, directly or through a topic that carries it.
+        Followers of the last 50 ms may be missing (`cluster.state.DELTA_INTERVAL_SECONDS`)."""
+        if not self._cluster.others:
+            return frozenset()
+        inboxes, topics = inbox_stream(tenant, ""), topic_stream(tenant, "")
+        owners: dict[str, str] = {inboxes + recipient: recipient for recipient in recipients}
+        for observer in self._observers:
+            for recipient in recipients:
+                for topic in observer.topics_of(recipient):
+                    owners[topics + topic] = recipient
+        return {owners[stream] for stream in self._cluster.followed_elsewhere(owners.keys())}
+
+    def _recipients_of(self, topic: str) -> list[str]:
+        """Return the recipients of the inboxes that a topic carries."""
+        recipients = [observer.recipient_of(topic) for observer in self._observers]
+        return [recipient for recipient in recipients if recipient is not None]
+
+    # --- one stream
+
+    def _follow(self, connection: Connection, stream: Stream) -> bool:
+        count = 0 if connection.phase is Phase.CLOSED else self._index.follow(connection, stream)
+        if not count:  # already followed, or the connection was closed during authorization
+            return False
+        if count == 1:
+            for carrier in self._broker_streams(stream):
+                self._broker.follow(carrier)
+        connection.streams += (stream,)
+        self._count_changed(stream, count, 1)
+        return True
+
+    def _unfollow(self, connection: Connection, stream: Stream) -> None:
+        count = self._index.unfollow(connection, stream)
+        if count is None:
+            return
+        if not count:
+            for carrier in self._broker_streams(stream):
+                self._broker.unfollow(carrier)
+        if stream.startswith("topic"):
+            self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
+        self._count_changed(stream, count, -1)
+
+    def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:
+        """Return the broker streams of a stream: itself, and the inboxes that its topic carries."""
+        if not stream.startswith("topic"):
+            return (stream,)
+        _, tenant, name = stream.split(SEPARATOR, 2)
+        return (stream, *(inbox_stream(tenant, recipient) for recipient in self._recipients_of(name)))
+
+    def _leave_presence(self, connection: Connection, topic: str) -> None:
+        departed = self._presence.leave(connection.principal, topic, connection.id)
+        if departed is None:
+            return
+        self._cluster.presence_changed(departed.where)
+        self.presence_changed(departed.change, ChangeOrigin.HERE)
+        if departed.here == 0:
+            for observer in self._observers:
+                observer.node_left(departed.where)
+
+    def _count_changed(self, stream: Stream, here: int, change: int) -> None:
+        self._cluster.count_changed(stream)
+        total = here + self._cluster.count_elsewhere(stream)
+        for observer in self._observers:
+            observer.subscription_count_changed(stream, total, change, ChangeOrigin.HERE)
