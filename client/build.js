@@ -67,7 +67,9 @@ async function bundle(entry) {
     mangleCache: SHORT_NAMES,
     plugins: [apart(entry), tight],
   });
-  const { code = '' } = await minify(joined?.text ?? '', { module: true, ecma: 2020, compress: { passes: 4, hoist_funs: true } });
+  // Bundlers of apps leave the import of the server's check alone for its comments.
+  const format = { comments: /webpackIgnore|@vite-ignore/ };
+  const { code = '' } = await minify(joined?.text ?? '', { module: true, ecma: 2020, compress: { passes: 4, hoist_funs: true }, format });
   const file = new URL(entry, DIST);
   const content = entry === 'bellcast/react.js' ? `'use client';${code}` : code; // minifiers drop the directive of React Server Components
   await mkdir(new URL('.', file), { recursive: true });

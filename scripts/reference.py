@@ -85,7 +85,8 @@ def _row(setting: table.Setting, default: str) -> str:
     return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.description} |"
 
 
-# Each other page has a module `reference_<page>.py`. In these three, only the text between the marks is generated.
+# Each other page has a module `reference_<page>.py`. In these and in the problems, only the text between the marks is
+# generated.
 FIGURES = {
     "figures": ROOT / "benchmarks" / "README.md",
     "headlines": ROOT / "README.md",
@@ -101,6 +102,7 @@ PAGES = {
     "python": FOLDER / "python.md",
     "typescript": FOLDER / "typescript.md",
     "elements": FOLDER / "elements.md",
+    "problems": ROOT / "docs" / "howto" / "troubleshoot.md",
     **FIGURES,
 }
 

@@ -111,7 +111,7 @@ def recorded() -> Iterator[dict[str, subprocess.Popen[str]]]:
         check.communicate()
 
 
-@pytest.mark.parametrize("page", ["settings", "cli", "errors", "python"])
+@pytest.mark.parametrize("page", ["settings", "cli", "errors", "problems", "python"])
 def test_reference_page_is_generated_from_the_code(page: str) -> None:
     assert reference.PAGES[page].read_text(encoding="utf-8") == reference.generate(page), "run: make docs"
 

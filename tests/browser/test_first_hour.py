@@ -67,6 +67,20 @@ def test_page_with_a_cookie_of_an_undeclared_origin_can_read_the_reason(
     assert not any("CORS" in text for text in messages)
 
 
+def test_check_of_a_page_uses_the_cookie_of_the_app(
+    start_server: Callable[..., ServerProcess], elsewhere: tuple[Page, list[str]]
+) -> None:
+    page, _ = elsewhere
+    with running_app(lambda request: (200, json.dumps({"recipient": "alice"}).encode())) as app:
+        server = start_server(BELLCAST_SESSION_URL=app.url)
+        page.context.add_cookies([{"name": "session", "value": "x", "url": server.url}])
+        page.goto(f"{server.url}/check")
+        check = "async () => (await (await import('/bellcast/check.js')).check({ token: null, show: false })).steps"
+        steps = {one["step"]: one for one in page.evaluate(check)}
+    assert steps["token"]["detail"] == "The server accepts the cookie of your app."
+    assert {steps[name]["state"] for name in ("polling", "event stream", "websocket", "ring")} == {"ok"}
+
+
 def test_page_with_a_token_of_an_undeclared_origin_can_read_the_reason(
     start_server: Callable[..., ServerProcess], elsewhere: tuple[Page, list[str]]
 ) -> None:

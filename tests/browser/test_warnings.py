@@ -129,6 +129,46 @@ def test_undeclared_origin_is_warned_of_with_the_reason(foreign, start_server, p
     assert page.evaluate("ends") == 0
 
 
+def test_failed_bell_shows_the_check_of_its_server(foreign, start_server, person):
+    server = start_server(BELLCAST_ORIGINS="https://shop.example")
+    page, _ = foreign(f'<bellcast-bell server="{server.url}" token="{server.token(person)}"></bellcast-bell>')
+    wait_state(page, "state.error?.code === 'forbidden'")
+    bell(page).click()
+    page.get_by_role("button", name="Why?").click()
+    report = page.get_by_role("dialog", name="Bellcast check")
+    expect(report).to_contain_text(f"✕ origin: The server does not accept pages of {FOREIGN.rstrip('/')}.")
+    expect(report).to_contain_text("✓ token: ")
+    report.get_by_role("button", name="Close").click()
+    expect(report).to_have_count(0)
+
+
+def test_failed_bell_names_the_server_whose_check_cannot_be_loaded(foreign):
+    page, _ = foreign('<bellcast-bell server="http://127.0.0.1:9" token="any"></bellcast-bell>')
+    bell(page).click()
+    page.get_by_role("button", name="Why?").click()
+    expect(page.locator(".hint").last).to_contain_text("http://127.0.0.1:9/bellcast/check.js")
+    expect(page.locator(".hint").last).to_be_focused()
+
+
+def test_ended_session_of_a_script_is_checked_with_its_token(foreign, bellcast_server):
+    page, _ = foreign("<bellcast-bell session></bellcast-bell>")
+    page.evaluate(
+        """async (server) => {
+            const { Session } = await import(`${server}/bellcast/session.js`);
+            const session = new Session({ server, token: 'forged' });
+            document.querySelector('bellcast-bell').session = session;
+            session.open();
+        }""",
+        bellcast_server.url,
+    )
+    wait_state(page, "state.error?.code === 'unauthenticated'")
+    bell(page).click()
+    page.get_by_role("button", name="Why?").click()
+    report = page.get_by_role("dialog", name="Bellcast check")
+    expect(report).to_contain_text("✕ token: ")
+    expect(report).to_contain_text(bellcast_server.key)
+
+
 def test_server_with_unreadable_responses_is_named(foreign):
     with running_app(lambda request: (200, b"{}")) as other:
         page, warnings = foreign(f'<bellcast-bell server="{other.url}" token="any"></bellcast-bell>')

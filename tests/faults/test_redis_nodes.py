@@ -57,6 +57,21 @@ def test_devices_on_different_nodes_stay_in_sync(one: ServerProcess, other: Serv
         assert first_device.until("notification-update")["unread"] == 0
 
 
+def test_timeline_shows_the_writes_of_all_nodes(one: ServerProcess, other: ServerProcess) -> None:
+    with websocket(one, "grace") as first_device, websocket(other, "grace") as second_device:
+        first_device.until("ready"), second_device.until("ready")
+        id = send(one, "grace", "Written").json()["notifications"][0]["id"]
+        first_device.until("notification"), second_device.until("notification")
+
+    def writes(node: ServerProcess) -> set[str]:
+        shown = httpx.get(f"{node.url}/v1/notifications/{id}", headers=node.as_app()).json()
+        return {entry["detail"] for entry in shown["timeline"] if entry["what"] == "written"}
+
+    assert eventually(lambda: len(writes(one)) == 2)
+    assert writes(one) == writes(other)
+    assert all(detail.startswith("to 1 connection on node ") for detail in writes(one))
+
+
 def test_announcement_reaches_recipients_on_another_node(one: ServerProcess, other: ServerProcess) -> None:
     with websocket(other, "carol") as bell:
         bell.until("ready")

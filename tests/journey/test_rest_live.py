@@ -7,6 +7,7 @@ from websockets.asyncio.client import connect
 
 from bellcast.model.events import LiveEvent
 from tests.journey.rest import fields, refused
+from tests.journey.test_rest_access import end_sessions
 
 
 class TestEvents:
@@ -55,6 +56,35 @@ class TestEvents:
         assert refused(response, 422, "invalid")
         assert fields(response).keys() == named
         assert rest.published == []
+
+
+class TestSelfTest:
+    async def test_recipient_sends_a_test_event_to_itself_only(self, rest):
+        response = await rest.recipient("alice", tenant="acme").post("/v1/inbox/test")
+        assert response.status_code == 202
+        (event,) = rest.published
+        assert event == LiveEvent(
+            tenant="acme", name="bellcast.test", data={"id": response.json()["id"]}, recipient="alice", keep=False
+        )
+        assert (await rest.recipient("alice", tenant="acme").get("/v1/inbox")).json()["notifications"] == []
+
+    async def test_test_events_are_limited_by_recipient(self, rest):
+        alice, bob = rest.recipient("alice"), rest.recipient("bob")
+        assert (await alice.post("/v1/inbox/test")).status_code == 202
+        assert refused(await alice.post("/v1/inbox/test"), 429, "too_many")
+        assert (await bob.post("/v1/inbox/test")).status_code == 202
+        assert (await rest.recipient("alice", tenant="acme").post("/v1/inbox/test")).status_code == 202
+        rest.clock.advance(1)
+        assert (await alice.post("/v1/inbox/test")).status_code == 202
+
+    async def test_test_event_needs_a_session_that_was_not_revoked(self, rest):
+        alice = rest.recipient("alice")
+        assert refused(await rest.anonymous.post("/v1/inbox/test"), 401, "unauthenticated")
+        assert refused(await rest.app.post("/v1/inbox/test"), 403, "forbidden")
+        rest.clock.advance(1)
+        await end_sessions(rest, "alice")
+        assert refused(await alice.post("/v1/inbox/test"), 401, "unauthenticated")
+        assert [event for event in rest.published if isinstance(event, LiveEvent)] == []
 
 
 class TestConnections:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.faults.raw import eventually
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 from tests.wire.test_native import notify
@@ -43,6 +44,29 @@ def test_revocation_closes_connections_and_refuses_older_tokens(
         assert refused.status == 204
     with websocket(bellcast_server, alice) as fresh:
         assert fresh.next()["type"] == "ready"
+
+
+def test_timeline_shows_when_a_notification_was_written_to_connections(
+    bellcast_server: ServerProcess, http: httpx.Client, alice: str
+) -> None:
+    def writes(id: str) -> list[str]:
+        entries = http.get(f"/v1/notifications/{id}").json()["timeline"]
+        return [entry["detail"].partition(" on node ")[0] for entry in entries if entry["what"] == "written"]
+
+    with websocket(bellcast_server, alice) as bell, stream(bellcast_server, alice) as page:
+        bell.until("ready"), page.until("ready")
+        first = notify(http, alice)
+        position = bell.until("notification")["position"]
+        page.until("notification")
+        assert writes(first) == ["to 2 connections"]
+    assert eventually(lambda: not http.get("/v1/connections", params={"recipient": alice}).json()["connections"])
+    missed = notify(http, alice)
+    assert writes(missed) == []
+    with websocket(bellcast_server, alice, position=position) as bell:
+        bell.until("notification")
+        assert writes(missed) == ["to 1 connection"]
+    facts = http.get("/v1/explain", params={"recipient": alice}).json()["facts"]
+    assert {fact["notification"] for fact in facts if fact["what"] == "written"} == {first, missed}
 
 
 def test_session_ends_with_its_token_unless_renewed(start_server: Callable[..., ServerProcess], alice: str) -> None:

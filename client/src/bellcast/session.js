@@ -246,6 +246,13 @@ export class Session extends EventTarget {
     return (await import('./push.js')).disablePush(this.#api, this.#options.base, options);
   }
 
+  /** Test the connection of this page with `/bellcast/check.js` of the server, and show the report. Rejects if the module cannot be loaded. @returns {Promise<unknown>} */
+  async check() {
+    const { base, credential } = this.#options;
+    const { check } = await import(/* webpackIgnore: true */ /* @vite-ignore */ new URL('bellcast/check.js', base).href);
+    return check({ server: base, token: () => credential.token(), topics: [...this.#topics] });
+  }
+
   /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
   async *[Symbol.asyncIterator]() {
     /** @type {CustomEvent[]} */

@@ -25,6 +25,7 @@ from bellcast.model.events import (
     ConnectionInfo,
     ConnectionPosition,
     Member,
+    NotificationWrite,
 )
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
@@ -63,6 +64,11 @@ class Connections(Protocol):
     async def close(self, tenant: str | None, id: str, *, reconnect: bool) -> bool:
         """Close a connection on any node; if `tenant` is not None, only one of this tenant. Return False if no node has
         it."""
+        ...
+
+    async def writes(self, tenant: str, notification: str, recipient: str | None) -> Sequence[NotificationWrite]:
+        """Return the writes of a notification to live connections that the nodes still know, the oldest first; without a
+        `recipient`, one for each node."""
         ...
 
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:

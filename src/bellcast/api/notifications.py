@@ -167,13 +167,14 @@ async def read(request: ApiRequest) -> ASGIApp:
     """Read a sent notification.
 
     A notification or an announcement, with its audience and its timeline. This includes sends that were not for the
-    inbox."""
+    inbox. The entries `written` are writes to live connections of the recipients in the notification's tenant: each node
+    keeps its last 10,000 in memory, so older ones and those before a restart are unknown."""
     ctx, id, tenant = context.of(request), request_body.path(request, "id"), tenants.single_tenant(request)
     try:
         item = await sent.find(ctx.engines, tenant, id)
     except NotFound:
         item = await sent.find_outside(ctx.engines, tenant, id)
-    return responses.json(await _sent_notification(ctx.engines, item))
+    return responses.json(await _sent_notification(ctx, item))
 
 
 @operation(
@@ -196,7 +197,7 @@ async def correct(request: ApiRequest) -> ASGIApp:
     tenant = tenants.single_tenant(request, params.tenant)
     edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
     item = await sent.edit(ctx.engines, ctx.limits, tenant, request_body.path(request, "id"), edit)
-    return responses.json(await _sent_notification(ctx.engines, item))
+    return responses.json(await _sent_notification(ctx, item))
 
 
 @operation(
@@ -237,8 +238,9 @@ def _fanout(state: str | None) -> str | None:
     return None if state is None else "running" if state == "running" else "done"
 
 
-async def _sent_notification(engines: Context, item: SentItem) -> SentNotification:
+async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotification:
     """Convert a stored notification or announcement for the server side, with its timeline."""
+    engines = ctx.engines
     decisions: Sequence[NewDecision] = ()
     messages: Sequence[StoredMessage] = ()
     actions: Sequence[RecordedAction] = ()
@@ -250,10 +252,11 @@ async def _sent_notification(engines: Context, item: SentItem) -> SentNotificati
         query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=MAX_MESSAGES)
         messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
         actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
+    writes = await ctx.connections.writes(item.tenant, id, item.recipient) if item.has_row else ()
     (shown,) = await listed(engines, [item])
     return SentNotification(
         **msgspec.structs.asdict(shown),
-        timeline=timeline(item, decisions, messages, actions, engines.clock.now()),
+        timeline=timeline(item, decisions, messages, actions, writes, engines.clock.now()),
     )
 
 

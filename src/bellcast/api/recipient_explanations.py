@@ -1,5 +1,6 @@
 """Explain what a recipient received recently and what not: notifications, messages, connections and refusals."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.timeline import timeline
 from bellcast.model import times
-from bellcast.model.events import ConnectionFilter, ConnectionInfo
+from bellcast.model.events import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.model.requests import RequestFilter
 from bellcast.ports import MessageQuery, NewDecision, SentItem
 from bellcast.ports.messages import MAX_DECISIONS, MAX_MESSAGES, NEWEST
@@ -35,13 +36,16 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
     query = SentQuery(tenant=tenant, recipient=recipient, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS)
     items = (await engines.store.sends.notifications(query)).rows
     connections = await _connections(ctx, tenant, recipient)
-    facts = [fact for item in items for fact in await _of_notification(ctx, item)]
+    # Together, because each asks the other nodes.
+    writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
+    explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
+    facts = [fact for one in explained for fact in one.facts]
     facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
     presence = _presence(connections)
     if not items:
         text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
         return Explanation(verdict="nothing_sent", text=text, facts=_ordered(facts, start))
-    last = await of_notification(ctx, tenant, recipient, items[0])
+    last = explained[0]
     sent_at = f"{items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
     text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
     return replace(last, text=text, facts=_ordered(facts, start))
@@ -49,6 +53,13 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
 
 async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
     """Explain one notification of a recipient, with its timeline as the facts."""
+    writes = await ctx.connections.writes(tenant, item.notification.id, recipient)
+    return await _explain(ctx, tenant, recipient, item, writes)
+
+
+async def _explain(
+    ctx: ApiContext, tenant: str, recipient: str, item: SentItem, writes: Sequence[NotificationWrite]
+) -> Explanation:
     store = ctx.engines.store
     id, type = item.notification.id, item.notification.type
     decisions = await store.messages.decisions(tenant, id, recipient, MAX_DECISIONS)
@@ -68,14 +79,10 @@ async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: Se
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
     actions = await store.messages.actions(tenant, id, recipient, MAX_DECISIONS)
-    entries = timeline(item, decisions, messages[::-1], actions, ctx.engines.clock.now())
+    entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
     facts = [Fact(**msgspec.structs.asdict(entry), notification=id) for entry in entries]
     return explanations.with_actions(replace(explained, facts=facts), recipient, type)
-
-
-async def _of_notification(ctx: ApiContext, item: SentItem) -> list[Fact]:
-    return (await of_notification(ctx, item.tenant, item.recipient or "", item)).facts
 
 
 async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:

@@ -44,9 +44,9 @@ class ServedFile(NamedTuple):
         return responses.complete(200, self.body, self.media_type, all_headers)
 
 
-def read(file: Path) -> ServedFile:
-    """Read a file of the package, and compress it unless the build did."""
-    body = file.read_bytes()
+def read(file: Path, appended: bytes = b"") -> ServedFile:
+    """Read a file of the package, append to it, and compress the result unless the build did."""
+    body = file.read_bytes() + appended
     etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
     return ServedFile(body, etag, TYPES[file.suffix], _built(file, body) or {"gzip": gzip.compress(body, 9, mtime=0)})
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from bellcast.model import times
+from bellcast.model.events import NotificationWrite
 from bellcast.model.messages import OPEN_STATES, Attempt
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import NewDecision, SentItem, StoredMessage
@@ -37,6 +38,7 @@ def timeline(
     decisions: Sequence[NewDecision],
     messages: Sequence[StoredMessage],
     actions: Sequence[RecordedAction],
+    writes: Sequence[NotificationWrite],
     now: int,
 ) -> list[TimelineEntry]:
     """Return every entry in order of time; entries of the same time are in order of cause."""
@@ -48,6 +50,7 @@ def timeline(
     entries = [
         *(_accepted(item) if decisions or item.announcement or not item.has_row else ()),
         *(_inbox_entries(item, now) if item.has_row else ()),
+        *map(_write_entry, writes),
         *(_decision_entry(decision) for decision in ordered if decision.message not in released or decision.due_at),
         *(entry for message in messages for entry in _message_entries(message, released.get(message.id))),
         *map(_action_entry, actions),
@@ -76,6 +79,17 @@ def _inbox_entries(item: SentItem, now: int) -> Iterator[TimelineEntry]:
             yield TimelineEntry(at=at, what=what, channel="inbox")
     if notification.acted is not None:
         yield TimelineEntry(at=notification.acted.at, what="acted", detail=notification.acted.key, channel="inbox")
+
+
+def _write_entry(write: NotificationWrite) -> TimelineEntry:
+    recipients = f" of {write.recipients:,} recipients" if write.recipients > 1 else ""
+    connections = "1 connection" if write.connections == 1 else f"{write.connections:,} connections"
+    return TimelineEntry(
+        at=times.to_rfc3339(write.at),
+        what="written",
+        detail=f"to {connections}{recipients} on node {write.node}",
+        channel="inbox",
+    )
 
 
 def _action_entry(action: RecordedAction) -> TimelineEntry:

@@ -55,13 +55,14 @@ def doctor(
 def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
     from bellcast.cli import server_checks
     from bellcast.errors import SettingsError
+    from bellcast.model import diagnoses
     from bellcast.model.findings import Finding
     from bellcast.server import local_checks, url_checks
 
     try:
         settings = options.settings(ctx)
     except SettingsError as error:
-        yield Finding("settings", "problem", error.detail, "correct it: `bellcast serve` does not start")
+        yield diagnoses.finding("settings_invalid", error=error.detail)
         return
     yield Finding("settings", "ok", "all settings are valid")
     for finding in local_checks.check(settings):

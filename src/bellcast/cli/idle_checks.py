@@ -9,16 +9,13 @@ import httpcore
 import httpx
 
 from bellcast.cli import sse_follower
+from bellcast.model import diagnoses
 from bellcast.model.findings import Finding
 
 # Tolerated delay of a heartbeat in seconds.
 LATE_S = 10.0
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HEARTBEAT = b'"type":"heartbeat"'
-FIX = (
-    "let your proxy keep idle connections open longer than BELLCAST_HEARTBEAT"
-    " (nginx: proxy_read_timeout 60s), or shorten BELLCAST_HEARTBEAT"
-)
 
 Hold = Callable[[httpx.Client, str, float], float | None]
 
@@ -38,8 +35,8 @@ def check(url: str, token: str, transports: Mapping[str, Hold], heartbeat: float
         futures = {name: threads.submit(hold, http, token, timeout) for name, hold in transports.items()}
         closed = {name: after for name, future in futures.items() if (after := future.result()) is not None}
     if closed:
-        what = " and ".join(f"{name} after {after:.1f} s" for name, after in closed.items())
-        yield Finding("idle", "problem", f"idle connections are closed: {what}", FIX)
+        connections = " and ".join(f"{name} after {after:.1f} s" for name, after in closed.items())
+        yield diagnoses.finding("idle_closed", connections=connections)
     elif transports:
         yield Finding("idle", "ok", f"{' and '.join(transports)} stay open until the server's heartbeat")
 

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bellcast import settings as effective
+from bellcast.model import diagnoses
 from bellcast.model.findings import Finding
 from bellcast.settings import Settings
 
@@ -27,7 +28,7 @@ def check(settings: Settings, http: httpx.Client, token: str, secret: str) -> It
         try:
             yield run()
         except httpx.TransportError as error:
-            yield Finding(name, "problem", f"no response: {error}", "read your proxy's log")
+            yield diagnoses.finding("proxy_no_response", check=name, error=error)
 
 
 def _own_pages(url: str, http: httpx.Client, token: str) -> Finding:
@@ -39,11 +40,7 @@ def _own_pages(url: str, http: httpx.Client, token: str) -> Finding:
     with http.stream("GET", "/v1/stream", headers={**own, "Cookie": "bellcast-doctor=1"}) as response:
         statuses.append(response.status_code)
     if 403 in statuses:
-        fix = (
-            "let your proxy pass Host and X-Forwarded-Proto (nginx: proxy_set_header Host $http_host;"
-            " proxy_set_header X-Forwarded-Proto $scheme), and name it in BELLCAST_TRUSTED_PROXIES"
-        )
-        return Finding("own pages", "problem", f"pages of {own['Origin']} itself are rejected as cross-origin", fix)
+        return diagnoses.finding("own_pages_refused", origin=own["Origin"])
     return Finding("own pages", "ok", f"pages of {own['Origin']} are accepted as same-origin")
 
 
@@ -53,12 +50,10 @@ def _cors(settings: Settings, http: httpx.Client) -> Finding:
     # With declared origins, the response varies by origin and never allows "*".
     contradicts = "*" in allowed and _varies(response)
     if len(allowed) > 1 or contradicts:
-        fix = "remove Access-Control headers from your proxy: the server sends them"
-        return Finding("CORS", "problem", f"the proxy adds its own header: {' and '.join(allowed)}", fix)
+        return diagnoses.finding("proxy_adds_cors", headers=" and ".join(allowed))
     unknown = [origin for origin in settings.access.origins if not _is_allowed(http, origin)]
     if unknown:
-        fix = "start the server with the BELLCAST_ORIGINS of this shell"
-        return Finding("CORS", "problem", f"the server does not allow {', '.join(unknown)}", fix)
+        return diagnoses.finding("origins_differ", origins=", ".join(unknown))
     return Finding("CORS", "ok", "the headers are the server's")
 
 
@@ -83,6 +78,5 @@ def _uploads(http: httpx.Client, secret: str) -> Finding:
     headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
     response = http.post("/v1/notifications/bulk", content=body, headers=headers)
     if response.status_code == 413 and "problem" not in response.headers.get("content-type", ""):
-        fix = "let your proxy pass larger bodies (nginx: client_max_body_size 16m)"
-        return Finding("uploads", "warning", f"a bulk send of {UPLOAD_BYTES / 1e6:.0f} MB is rejected by a proxy", fix)
+        return diagnoses.finding("upload_rejected", megabytes=f"{UPLOAD_BYTES / 1e6:.0f}")
     return Finding("uploads", "ok", f"{UPLOAD_BYTES / 1e6:.0f} MB are accepted")

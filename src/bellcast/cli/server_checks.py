@@ -11,6 +11,7 @@ from bellcast import settings as effective
 from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
 from bellcast.cli.console import CommandError
 from bellcast.client import Bellcast
+from bellcast.model import diagnoses
 from bellcast.model.findings import Finding
 from bellcast.settings import Settings
 
@@ -33,25 +34,22 @@ def check(settings: Settings, *, quick: bool, progress: Callable[[str], None]) -
             response = http.get("/readyz")
             yield from _health(response, url)
         except httpx.TransportError as error:
-            fix = "start `bellcast serve`, or pass the server with --url; --local checks this machine only"
-            yield Finding("server", "problem", f"{url} cannot be reached ({error})", fix)
+            yield diagnoses.finding("server_unreachable", url=url, error=error)
             return
         try:
             with remote.server(settings) as client:
                 waits_for_heartbeat = not quick and not idle_checks.is_direct(url, response)
                 yield from _live(client, http, settings, progress, waits_for_heartbeat=waits_for_heartbeat)
         except CommandError as error:
-            yield Finding("live path", "warning", f"not checked: {error.problem}", error.hint)
+            yield diagnoses.finding("live_not_checked", problem=error.problem, hint=error.hint)
 
 
 def _health(response: httpx.Response, url: str) -> Iterator[Finding]:
     body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
     if response.status_code != 200 or "version" not in body:
-        what = f"{url} is not ready: {body.get('detail') or response.status_code}"
-        yield Finding("server", "problem", what, "read the server's log, or check --url")
+        yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
     elif body["version"] != __version__:
-        what = f"{url} runs {body['version']}, this is {__version__}"
-        yield Finding("server", "warning", what, "use the same version on both sides")
+        yield diagnoses.finding("other_version", url=url, version=body["version"], own=__version__)
     else:
         yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
     yield from _skew(response)
@@ -62,9 +60,7 @@ def _skew(response: httpx.Response) -> Iterator[Finding]:
         return
     skew = time.time() - parsedate_to_datetime(response.headers["date"]).timestamp()  # noqa: TID251  the check is about this machine's clock
     if abs(skew) > SKEW_S:
-        yield Finding(
-            "server's clock", "problem", f"{abs(skew):.0f} s off this machine's clock", "synchronize both clocks by NTP"
-        )
+        yield diagnoses.finding("clock_differs", check="server's clock", seconds=f"{abs(skew):.0f}")
 
 
 def _live(
@@ -92,18 +88,17 @@ def _live(
 
 def _sse(http: httpx.Client, token: str) -> tuple[Finding, float]:
     """Check the event stream. Return the finding and the heartbeat interval in seconds."""
-    fix = "in your proxy, turn buffering off for /v1/stream (nginx: proxy_buffering off) and allow long responses"
     started = time.monotonic()
     try:
         with http.stream("GET", "/v1/stream", headers={"Authorization": f"Bearer {token}"}) as response:
             if response.status_code != 200:
-                return Finding("SSE", "problem", f"/v1/stream returns {response.status_code}", "check --url"), 0
+                return diagnoses.finding("stream_status", status=response.status_code), 0
             ready = next(sse_follower.frames(response.iter_raw()))
     except (httpx.TransportError, StopIteration):
-        return Finding("SSE", "problem", f"no event within {TIMEOUT.read:.0f} s", fix), 0
+        return diagnoses.finding("no_event", seconds=f"{TIMEOUT.read:.0f}"), 0
     delay = time.monotonic() - started
     if delay > BUFFERED_S:
-        return Finding("SSE", "problem", f"the first event takes {delay:.1f} s", fix), 0
+        return diagnoses.finding("late_event", seconds=f"{delay:.1f}"), 0
     return Finding("SSE", "ok", f"the first event takes {delay * 1000:.0f} ms"), ready.fields["heartbeat"]
 
 
@@ -112,8 +107,7 @@ def _websocket(http: httpx.Client, token: str) -> Finding:
         with http.stream("GET", "/v1/ws", headers=sse_follower.upgrade(token)) as response:
             status = response.status_code
     except httpx.TransportError as error:
-        return Finding("WebSocket", "problem", f"the upgrade fails ({error})", "let your proxy pass WebSocket upgrades")
+        return diagnoses.finding("upgrade_failed", error=error)
     if status == 101:
         return Finding("WebSocket", "ok", "the upgrade works")
-    fix = "let your proxy forward `Upgrade` and `Connection` with HTTP/1.1; until then, clients fall back to SSE"
-    return Finding("WebSocket", "problem", f"the upgrade returns {status}, expected 101", fix)
+    return diagnoses.finding("upgrade_refused", status=status)

@@ -322,7 +322,8 @@ EVERY_CONNECTION = ConnectionFilter()
 
 class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     """A node requests at most `limit` of the others' connections, newest first, before the position `before`, and the counts
-    of all. `tenant` None means every tenant."""
+    of all. `tenant` None means every tenant. With a `notification`, it requests only their writes of it to the recipient
+    in `wanted`."""
 
     node: str
     question: str
@@ -330,6 +331,7 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
     before: ConnectionPosition | None
     limit: int
     wanted: ConnectionFilter = ConnectionFilter()
+    notification: str | None = None
 
     @property
     def stream(self) -> Stream:
@@ -401,6 +403,16 @@ class ConnectionCount(Struct, frozen=True, array_like=True):
     count: int
 
 
+class NotificationWrite(Struct, frozen=True, array_like=True):
+    """A node wrote a notification to live connections, at `at` (UTC milliseconds): to those of one recipient, or of the
+    `recipients` of an announcement, then with the time of the first write."""
+
+    node: str
+    at: int
+    connections: int
+    recipients: int = 1
+
+
 class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
     """A node's reply to the survey of node `to`."""
 
@@ -409,6 +421,7 @@ class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
     question: str
     entries: tuple[ConnectionInfo, ...]
     kinds: tuple[ConnectionCount, ...]
+    writes: tuple[NotificationWrite, ...] = ()
 
     @property
     def stream(self) -> Stream:

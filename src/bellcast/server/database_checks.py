@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from bellcast.errors import BellcastError, Conflict, NotFound
+from bellcast.model import diagnoses
 from bellcast.model.findings import Finding
 from bellcast.server import adapters
 from bellcast.settings import Settings
@@ -15,7 +16,7 @@ from bellcast.settings.groups import POSTGRES, REDIS
 SKEW_S = 2.0
 # Outbox rows are pending for milliseconds while a server runs.
 LATE_S = 10.0
-NTP = "synchronize the clocks of all machines by NTP: session tokens, expiry and retention depend on them"
+POSTGRESQL = "PostgreSQL"
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -34,6 +35,10 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield from _outbox(store.outbox_url, named=store.database_url is not None)
 
 
+def _unavailable(check: str, engine: str, variable: str, error: str) -> Finding:
+    return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error)
+
+
 def _store(url: str) -> Iterator[Finding]:
     from bellcast.storage import copy_to_postgres
 
@@ -41,11 +46,10 @@ def _store(url: str) -> Iterator[Finding]:
         version, latest = asyncio.run(copy_to_postgres.version(url))
         engine_time = asyncio.run(_time(url))
     except BellcastError as error:
-        yield Finding("store", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_STORE")
+        yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error.detail)
         return
     if version < latest:
-        fix = "run `bellcast migrate`, or start the server"
-        yield Finding("store", "warning", f"the PostgreSQL store is at version {version} of {latest}", fix)
+        yield diagnoses.finding("store_old", store="the PostgreSQL store", version=version, latest=latest)
     else:
         yield Finding("store", "ok", f"PostgreSQL, version {version}")
     yield from _skew("store's clock", engine_time)
@@ -63,7 +67,7 @@ async def _time(url: str) -> float:
 def _skew(check: str, engine_time: float) -> Iterator[Finding]:
     skew = time.time() - engine_time  # noqa: TID251  the check is about this machine's clock
     if abs(skew) > SKEW_S:
-        yield Finding(check, "problem", f"{abs(skew):.0f} s off this machine's clock", NTP)
+        yield diagnoses.finding("clock_differs", check=check, seconds=f"{abs(skew):.0f}")
     else:
         yield Finding(check, "ok", "agrees with this machine's clock")
 
@@ -77,7 +81,7 @@ def _redis(url: str) -> Iterator[Finding]:
         with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as server:
             seconds, microseconds = server.time()
     except (RedisError, OSError) as error:
-        yield Finding("broker", "problem", f"Redis cannot be used: {error}", "start Redis, or correct BELLCAST_BROKER")
+        yield _unavailable("broker", "Redis", "BELLCAST_BROKER", f"Redis cannot be used: {error}")
         return
     yield Finding("broker", "ok", "Redis responds")
     yield from _skew("broker's clock", seconds + microseconds / 1e6)
@@ -87,7 +91,7 @@ def _postgres_broker(url: str) -> Iterator[Finding]:
     try:
         asyncio.run(_time(url))
     except BellcastError as error:
-        yield Finding("broker", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_BROKER")
+        yield _unavailable("broker", POSTGRESQL, "BELLCAST_BROKER", error.detail)
         return
     yield Finding("broker", "ok", "PostgreSQL responds")
 
@@ -104,24 +108,20 @@ def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
         outbox = asyncio.run(read_status())
     except NotFound:
         if named:
-            yield Finding(
-                "outbox", "warning", "no outbox is installed in BELLCAST_DATABASE_URL", "run `bellcast sql install`"
-            )
+            yield diagnoses.finding("no_outbox")
         return
     except Conflict as error:
-        yield Finding("outbox", "problem", error.detail, "run `bellcast sql install`")
+        yield diagnoses.finding("outbox_old", error=error.detail)
         return
     except BellcastError as error:
-        yield Finding("outbox", "problem", error.detail, "start PostgreSQL, or correct BELLCAST_DATABASE_URL")
+        yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error.detail)
         return
     yield _flow(outbox.waiting, outbox.oldest or 0, outbox.refused)
 
 
 def _flow(waiting: int, oldest: float, refused: int) -> Finding:
     if oldest > LATE_S:
-        fix = "start a server with this BELLCAST_DATABASE_URL, or read its log if it runs"
-        return Finding("outbox", "problem", f"{waiting} rows pending, the oldest for {oldest:.0f} s", fix)
+        return diagnoses.finding("outbox_late", rows=waiting, seconds=f"{oldest:.0f}")
     if refused:
-        fix = "read the reasons with `bellcast sql status`, then `bellcast sql retry` or `discard`"
-        return Finding("outbox", "warning", f"{refused} rows were refused", fix)
+        return diagnoses.finding("outbox_refused", rows=refused)
     return Finding("outbox", "ok", "no row is late or refused")

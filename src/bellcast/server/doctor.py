@@ -10,6 +10,7 @@ import structlog
 
 from bellcast import __version__
 from bellcast.errors import BellcastError, TooMany
+from bellcast.model import diagnoses
 from bellcast.model.findings import Finding
 from bellcast.model.identities import Project
 from bellcast.model.nodes import LiveNode, NodeReport
@@ -77,10 +78,9 @@ class Doctor:
             for error in ended.result():
                 if error is not None:
                     log.error("doctor_check_failed", exc_info=error)
-                    yield Finding("doctor", "problem", f"a check failed: {error}", "report it, with the server's log")
+                    yield diagnoses.finding("check_failed", error=error)
         except TimeoutError:
-            what = f"some checks did not end within {MAX_SECONDS:.0f} s"
-            yield Finding("doctor", "warning", what, "run `bellcast doctor` on the server's machine")
+            yield diagnoses.finding("checks_late", seconds=f"{MAX_SECONDS:.0f}")
         finally:
             ended.cancel()
 
@@ -97,23 +97,17 @@ class Doctor:
             for probe in self._probes:
                 await probe()
         except BellcastError as error:
-            return Finding("server", "problem", f"not ready: {error.detail}", "start the store or the broker again")
+            return diagnoses.finding("not_ready", error=error.detail)
         return Finding("server", "ok", f"ready, version {__version__}")
 
     async def _check_public_url(self, url: str) -> Finding:
-        fix = "correct BELLCAST_PUBLIC_URL, or let your proxy pass requests for it to this server"
         shown = url_checks.shown(url)
         try:
             response = await self._http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)
         except BellcastError as error:
-            return Finding("public URL", "problem", f"{shown} cannot be reached from here: {error.detail}", fix)
+            return diagnoses.finding("public_url_unreachable", url=shown, error=error.detail)
         if response.status != OK or _project_of(response.body) != self._project.key:
-            return Finding(
-                "public URL",
-                "problem",
-                f"{shown} returns {response.status}, but not from a server of this project",
-                fix,
-            )
+            return diagnoses.finding("public_url_elsewhere", url=shown, status=response.status)
         return Finding("public URL", "ok", f"{shown} reaches this project")
 
 
@@ -130,12 +124,9 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
     versions = sorted({report.version for report in reports})
     revisions = sorted({report.settings_revision for report in reports})
     if len(versions) > 1:
-        fix = "update the others; after a rolling update this disappears"
-        yield Finding("nodes", "warning", f"{len(nodes)} nodes run versions {', '.join(versions)}", fix)
+        yield diagnoses.finding("versions_differ", nodes=len(nodes), versions=", ".join(versions))
     elif len(revisions) > 1:
-        fix = "run it again in 10 s; if it remains, restart the nodes with the lower revision"
-        what = f"the nodes apply revisions {', '.join(map(str, revisions))} of the settings"
-        yield Finding("nodes", "warning", what, fix)
+        yield diagnoses.finding("revisions_differ", revisions=", ".join(map(str, revisions)))
     else:
         what = "this one only" if len(nodes) == 1 else f"{len(nodes)}, with equal versions and settings revisions"
         yield Finding("nodes", "ok", what)
@@ -144,10 +135,8 @@ def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
 
 def _check_queue(reports: Sequence[NodeReport]) -> Finding:
     if not any(report.runs_jobs for report in reports):
-        fix = "start `bellcast worker` with BELLCAST_BROKER, or a server without BELLCAST_NO_JOBS"
-        return Finding("queue", "warning", "no known node runs jobs", fix)
+        return diagnoses.finding("no_jobs")
     oldest = max((report.queue_age or 0 for report in reports), default=0)
     if oldest > MAX_QUEUE_AGE_MS:
-        fix = "look for failing providers under Messages, or start more workers"
-        return Finding("queue", "warning", f"the oldest due job has waited for {oldest / 1000:.0f} s", fix)
+        return diagnoses.finding("jobs_late", seconds=f"{oldest / 1000:.0f}")
     return Finding("queue", "ok", "no job is late")

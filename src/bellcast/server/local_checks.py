@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.errors import BellcastError
-from bellcast.model import patterns
-from bellcast.model.findings import Finding, FindingState
+from bellcast.model import diagnoses, patterns
+from bellcast.model.findings import Finding
 from bellcast.server import database_checks
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file
@@ -60,23 +60,19 @@ def _readable(check: str, findings: Iterator[Finding]) -> Iterator[Finding]:
     try:
         yield from findings
     except OSError as error:
-        what = f"{error.filename} cannot be read: {error.strerror}"
-        yield Finding(check, "problem", what, f"run this as the user that runs the server; this is {_current_user()}")
+        yield diagnoses.finding(
+            "file_unreadable", check=check, path=error.filename, error=error.strerror, user=_current_user()
+        )
 
 
 def _folder(settings: Settings) -> Iterator[Finding]:
     data = settings.store.data
     if not data.is_dir():
-        yield Finding("data folder", "warning", f"{data} does not exist", "the first `bellcast serve` creates it")
+        yield diagnoses.finding("no_folder", path=data)
     elif not os.access(data, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding(
-            "data folder",
-            "problem",
-            f"{data} cannot be written",
-            f"chown it to the user that runs this, {_current_user()}",
-        )
+        yield diagnoses.finding("folder_read_only", path=data, user=_current_user())
     elif stat.S_IMODE(data.stat().st_mode) & 0o007:
-        yield Finding("data folder", "warning", f"all users of this machine can read {data}", f"chmod 700 {data}")
+        yield diagnoses.finding("folder_readable", path=data)
     else:
         yield Finding("data folder", "ok", str(data))
 
@@ -88,21 +84,20 @@ def _current_user() -> str:
 def _credentials(settings: Settings) -> Iterator[Finding]:
     path = credentials_file(settings)
     if settings.project is not None and len(settings.project.secret) < MIN_SECRET_CHARACTERS:
-        what = f"the secret in BELLCAST_PROJECT has {len(settings.project.secret)} characters and can be guessed"
-        yield Finding("credentials", "warning", what, "use 32 or more: `openssl rand -base64 32`")
+        yield diagnoses.finding("weak_secret", length=len(settings.project.secret))
     elif settings.project is not None:
         yield Finding("credentials", "ok", "from BELLCAST_PROJECT")
     elif not path.exists():
-        yield Finding("credentials", "warning", "do not exist", "the first `bellcast serve` creates them")
+        yield diagnoses.finding("no_credentials")
     elif stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding("credentials", "problem", f"other users can read {path}", f"chmod 600 {path}")
+        yield diagnoses.finding("credentials_readable", path=path)
     else:
         yield Finding("credentials", "ok", f"{path}, readable by its owner only")
 
 
 def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
     if not path.exists():
-        yield Finding("store", "warning", f"{path} does not exist", "the first `bellcast serve` creates it")
+        yield diagnoses.finding("no_store", path=path)
         return
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
@@ -113,14 +108,12 @@ def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
             version, latest = migrations.version(connection), len(migrations.steps())
     except (BellcastError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
-            what = f"{path} is too large to read in {seconds:.0f} s; the part that was read is intact"
-            yield Finding("store", "warning", what, "run `bellcast doctor --local` to read all of it")
+            yield diagnoses.finding("store_large", path=path, seconds=f"{seconds:.0f}")
             return
-        yield Finding("store", "problem", f"{path}: {error}", "restore a backup with `bellcast restore`")
+        yield diagnoses.finding("store_damaged", path=path, error=error)
         return
     if version < latest:
-        fix = "run `bellcast migrate`, or start the server"
-        yield Finding("store", "warning", f"{path} is at version {version} of {latest}", fix)
+        yield diagnoses.finding("store_old", store=path, version=version, latest=latest)
     else:
         yield Finding("store", "ok", f"{path} is intact, version {version}")
 
@@ -129,12 +122,12 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     path = settings.store.path if settings.store.is_file else credentials_file(settings)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
-    what = f"{free / 1e9:.1f} GB free for {folder}"
+    gigabytes = f"{free / 1e9:.1f}"
     if free >= DISK_WARNING:
-        yield Finding("disk", "ok", what)
-        return
-    state: FindingState = "problem" if free < DISK_PROBLEM else "warning"
-    yield Finding("disk", state, what, "free space, or shorten BELLCAST_RETENTION: a full disk rejects every send")
+        yield Finding("disk", "ok", f"{gigabytes} GB free for {folder}")
+    else:
+        code = "disk_full" if free < DISK_PROBLEM else "disk_low"
+        yield diagnoses.finding(code, gigabytes=gigabytes, path=folder)
 
 
 def _files() -> Iterator[Finding]:
@@ -142,11 +135,11 @@ def _files() -> Iterator[Finding]:
     if hard == resource.RLIM_INFINITY:
         yield Finding("open files", "ok", "no limit")
         return
-    what = f"at most {hard:,}: enough for about {hard - OWN_FILES:,} live connections"
+    limit, connections = f"{hard:,}", f"{hard - OWN_FILES:,}"
     if hard < MIN_FILES:
-        yield Finding("open files", "warning", what, "raise the hard limit (ulimit -Hn, systemd's LimitNOFILE=)")
+        yield diagnoses.finding("few_files", limit=limit, connections=connections)
     else:
-        yield Finding("open files", "ok", what)
+        yield Finding("open files", "ok", f"at most {limit}: enough for about {connections} live connections")
 
 
 def _clock(settings: Settings) -> Iterator[Finding]:
@@ -154,13 +147,9 @@ def _clock(settings: Settings) -> Iterator[Finding]:
     path = settings.store.path if settings.store.is_file else credentials_file(settings)
     written = path.stat().st_mtime if path.exists() else 0
     if now < MIN_TIME:
-        yield Finding(
-            "clock", "problem", "it was never set", "synchronize it by NTP: the expiry of session tokens depends on it"
-        )
+        yield diagnoses.finding("clock_unset")
     elif written > now + CLOCK_LEEWAY_S:
-        yield Finding(
-            "clock", "problem", f"{path} was written in the future: the clock was set back", "synchronize it by NTP"
-        )
+        yield diagnoses.finding("clock_set_back", path=path)
     else:
         yield Finding("clock", "ok", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
@@ -169,8 +158,7 @@ def _public_topics(settings: Settings) -> Iterator[Finding]:
     public = settings.access.public_topics
     personal = [pattern for pattern in public if _is_personal(pattern)]
     if personal:
-        fix = "remove them from BELLCAST_PUBLIC_TOPICS; grant them by subscription or by the session token's `topics`"
-        yield Finding("public topics", "warning", f"every client may follow {', '.join(personal)}", fix)
+        yield diagnoses.finding("personal_topics", topics=", ".join(personal))
     else:
         yield Finding("public topics", "ok", (", ".join(public) or "none"))
 
@@ -185,11 +173,9 @@ def _origins(settings: Settings) -> Iterator[Finding]:
         origin for origin in declared if origin.startswith("http://") and urlsplit(origin).hostname not in LOCAL
     ]
     if without_tls:
-        what = f"{', '.join(without_tls)}: pages without TLS, whose tokens the network can read"
-        yield Finding("origins", "warning", what, "serve them with https://")
+        yield diagnoses.finding("origins_without_tls", origins=", ".join(without_tls))
     elif settings.access.session_url and not declared:
-        what = "cookies are accepted from this server's own pages only"
-        yield Finding("origins", "warning", what, "add your pages' origins to BELLCAST_ORIGINS")
+        yield diagnoses.finding("no_origins")
     else:
         yield Finding("origins", "ok", (", ".join(declared) or "any page with a session token"))
 
@@ -197,10 +183,8 @@ def _origins(settings: Settings) -> Iterator[Finding]:
 def _proxies(settings: Settings) -> Iterator[Finding]:
     trusted = settings.server.trusted_proxies
     if any(network.endswith("/0") for network in trusted):
-        fix = "set BELLCAST_TRUSTED_PROXIES to your proxy's address"
-        yield Finding("proxies", "problem", "X-Forwarded-For is trusted from every client", fix)
+        yield diagnoses.finding("all_trusted")
     elif settings.server.host not in LOCAL and not trusted:
-        what = f"listening on {settings.server.host} without a proxy"
-        yield Finding("proxies", "warning", what, "put a TLS proxy in front, and add it to BELLCAST_TRUSTED_PROXIES")
+        yield diagnoses.finding("no_proxy", host=settings.server.host)
     else:
         yield Finding("proxies", "ok", (", ".join(trusted) or "none"))

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
+from bellcast.model import diagnoses
 from bellcast.model.findings import Finding
 from bellcast.settings import Settings
 
@@ -29,9 +30,9 @@ def _check_url(check: str, url: str, variable: str, expected: tuple[int, ...]) -
     except httpx.HTTPError as error:
         return _unreachable(check, url, variable, error)
     if status >= 500:
-        return Finding(check, "problem", f"{shown(url)} returns {status}", "read your app's log")
+        return diagnoses.finding("url_fails", check=check, url=shown(url), status=status)
     if status not in expected:
-        return Finding(check, "warning", f"{shown(url)} returns {status}", f"correct {variable}")
+        return diagnoses.finding("url_unexpected", check=check, url=shown(url), status=status, variable=variable)
     return Finding(check, "ok", f"{shown(url)} returns {status}")
 
 
@@ -42,16 +43,14 @@ def _check_jwks(url: str) -> Finding:
     except httpx.HTTPError as error:
         return _unreachable("JWKS", url, "BELLCAST_JWKS_URL", error)
     except (msgspec.DecodeError, KeyError, TypeError):
-        return Finding("JWKS", "problem", f"{shown(url)} returns no key set", 'expected {"keys": […]}')
+        return diagnoses.finding("no_key_set", url=shown(url))
     if not keys:
-        what = f"{shown(url)} returns {response.status_code} with no keys"
-        return Finding("JWKS", "problem", what, "correct BELLCAST_JWKS_URL")
+        return diagnoses.finding("no_keys", url=shown(url), status=response.status_code)
     return Finding("JWKS", "ok", f"{shown(url)} has {keys} keys")
 
 
 def _unreachable(check: str, url: str, variable: str, error: httpx.HTTPError) -> Finding:
-    what = f"{shown(url)} cannot be reached ({error})"
-    return Finding(check, "problem", what, f"start your app, or correct {variable}")
+    return diagnoses.finding("url_unreachable", check=check, url=shown(url), error=error, variable=variable)
 
 
 def shown(url: str) -> str:

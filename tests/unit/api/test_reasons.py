@@ -17,8 +17,9 @@ LITERAL = re.compile(r"""\bcode["']?\s?[:=]\s?["']([a-z]+(?:_[a-z]+)*)["']|["'](
 
 def codes_in_source() -> set[str]:
     files = [*(ROOT / "src" / "bellcast").rglob("*.py"), *(ROOT / "client" / "src").rglob("*.js")]
-    pages = ROOT / "src" / "bellcast" / "api" / "reasons.py"
-    texts = (file.read_text(encoding="utf-8") for file in files if file != pages)
+    # The texts by code, which are not emitted. Codes of the doctor's problems are only names of texts.
+    texts_by_code = {ROOT / "src" / "bellcast" / path for path in ("api/reasons.py", "model/diagnoses.py")}
+    texts = (file.read_text(encoding="utf-8") for file in files if file not in texts_by_code)
     return {found for text in texts for match in LITERAL.findall(text) for found in match if found}
 
 

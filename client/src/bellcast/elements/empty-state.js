@@ -16,12 +16,14 @@ export class EmptyState {
   #texts;
   #retry;
   #signInUrl;
+  #check;
 
-  /** @param {Texts} texts @param {() => void} retry @param {() => string | null} signInUrl */
-  constructor(texts, retry, signInUrl) {
+  /** @param {Texts} texts @param {() => void} retry @param {() => string | null} signInUrl @param {() => Promise<unknown>} check */
+  constructor(texts, retry, signInUrl, check) {
     this.#texts = texts;
     this.#retry = retry;
     this.#signInUrl = signInUrl;
+    this.#check = check;
   }
 
   /** @param {EmptyStateKind} which */
@@ -39,7 +41,23 @@ export class EmptyState {
     const sign = h('span', 'sign', {}, icon(/** @type {'checks'} */ (ICONS[which])));
     const headline = h('b', 'headline', {}, texts[which === 'caughtUp' ? 'empty' : which === 'unavailable' ? 'failed' : which]);
     const hint = which === 'empty' || which === 'failed' || which === 'ended' ? [h('p', 'hint', {}, texts[`${which}More`])] : [];
-    return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which))];
+    const why = ICONS[which] === 'alert' ? [this.#why()] : [];
+    return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which), ...why)];
+  }
+
+  /** A button that shows the causes. Without the server's check, the browser's error has the address that does not respond. */
+  #why() {
+    const why = h('button', 'why', {}, this.#texts.why);
+    why.onclick = async () => {
+      why.disabled = true;
+      await this.#check().catch((error) => {
+        const reason = h('p', 'hint', { tabIndex: -1 }, error.message);
+        why.replaceWith(reason);
+        reason.focus();
+      });
+      why.disabled = false;
+    };
+    return why;
   }
 
   /** The action that is offered in this state. @param {EmptyStateKind} which */

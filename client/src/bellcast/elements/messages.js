@@ -76,6 +76,8 @@ export const en = {
   ended: 'Your session has ended',
   endedMore: 'Sign in again to see your notifications.',
   retry: 'Try again',
+  /** Shows the causes of a failure. */
+  why: 'Why?',
   signIn: 'Sign in',
   refused: 'That didn’t work. Please try again.',
   wasArchived: 'Archived',

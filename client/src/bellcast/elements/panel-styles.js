@@ -114,7 +114,8 @@ export const PANEL_CSS = `
 .sign { display: grid; place-items: center; width: 56px; height: 56px; margin-bottom: 10px; border-radius: 50%; background: var(--disc); color: var(--muted); }
 .hint { color: var(--muted); font-size: 13px; }
 .retry, .notice { padding: 8px 14px; border-radius: 8px; background: var(--text); color: var(--background); font-size: 13px; }
-.retry { margin-top: 14px; }
+.retry, .why { margin-top: 14px; }
+.why { color: var(--muted); font-size: 13px; text-decoration: underline; }
 .skeleton { display: grid; grid-template: 12px 12px / 36px 1fr; gap: 10px 12px; padding: 14px 0; animation: pulse 1s infinite alternate; }
 .skeleton * { border-radius: 18px; background: var(--border); }
 .skeleton i { grid-row: 1 / 3; height: 36px; }

@@ -98,7 +98,7 @@ export class Panel {
     leave.ariaLabel = texts.close;
     leave.append(icon('close'));
     this.tabBar = new TabBar(tabs, texts, context.shown, () => this.#onTabChange());
-    this.#emptyState = new EmptyState(texts, context.retry, context.signInUrl);
+    this.#emptyState = new EmptyState(texts, context.retry, context.signInUrl, () => session.check());
     this.#more = button('more', texts.more, () => void this.loadMore());
     this.#scroll = h('div', 'scroll', { ...(tabs.length > 1 && { role: 'tabpanel', ariaLabel: texts.title }), onscroll: draw },
       this.#list.element, this.#emptyState.element, this.#more);

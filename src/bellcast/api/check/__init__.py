@@ -8,26 +8,33 @@ from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
+from uuid import uuid4
 
+import msgspec
 from msgspec import Struct
 
-from bellcast.api import browser_files, context, request_body, responses, served_file
+from bellcast.api import browser_files, context, guards, request_body, responses, served_file
 from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.served_file import ServedFile
 from bellcast.auth import origins
 from bellcast.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
-from bellcast.model import times
+from bellcast.model import diagnoses, times
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.events import SEPARATOR
+from bellcast.model.events import SEPARATOR, LiveEvent
 
 # Tokens are far smaller.
 MAX_TOKEN_BYTES = 16_384
 # Per address: people repeat a check after each change.
 CHECKS_PER_SECOND = 5
 RATE = "check" + SEPARATOR
+# Per recipient: a check sends one.
+TESTS_PER_SECOND = 1
+TEST = "test"
+TEST_EVENT = "bellcast.test"
 _FOLDER = Path(__file__).parent
+SCRIPT = "check.js"
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -50,9 +57,17 @@ class CheckResult(Struct, frozen=True, kw_only=True):
     expires_at: datetime | None = None
 
 
+class SelfTest(Struct, frozen=True):
+    """A test event that was published: `id` is in its data."""
+
+    id: str
+
+
 @cache
 def _files() -> dict[str, ServedFile]:
-    return served_file.read_all(_FOLDER)
+    texts = {one.code: (one.what, one.fix) for one in (*diagnoses.PAGE, *diagnoses.PATH)}
+    appended = b"\nconst DIAGNOSES = %b;\n" % msgspec.json.encode(texts)
+    return {**served_file.read_all(_FOLDER), SCRIPT: served_file.read(_FOLDER / SCRIPT, appended)}
 
 
 @cache
@@ -101,7 +116,7 @@ async def script(request: ApiRequest) -> ASGIApp:
 
     An ES module for pages of every origin: `(await import('…/bellcast/check.js')).check()` on the page that does not
     connect."""
-    return _file(request, "check.js", browser_files.HEADERS)
+    return _file(request, SCRIPT, browser_files.HEADERS)
 
 
 @operation(
@@ -137,6 +152,32 @@ async def answer(request: ApiRequest) -> ASGIApp:
     return responses.json(result, 200, {"cache-control": "no-store"})
 
 
+@operation(
+    "POST",
+    "/v1/inbox/test",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={202: SelfTest},
+    refusals=(TooMany,),
+)
+async def ring(request: ApiRequest) -> ASGIApp:
+    """Send a test event to one's own connections.
+
+    The live event `bellcast.test` with the returned `id` goes to all connections of this recipient, over the way of
+    notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
+    recipient."""
+    engines = context.of(request).engines
+    tenant, recipient = await guards.recipient(request)
+    if engines.rates.take(SEPARATOR.join((TEST, tenant, recipient)), TESTS_PER_SECOND, engines.clock.now()):
+        raise TooMany("Too many test events of this recipient.", retry_after=1)
+    id = uuid4().hex
+    # Published without the app's reactions to live events: a browser must not start any.
+    await engines.broker.publish(
+        LiveEvent(tenant=tenant, name=TEST_EVENT, data={"id": id}, recipient=recipient, keep=False)
+    )
+    return responses.json(SelfTest(id=id), 202, {"cache-control": "no-store"})
+
+
 async def _token(request: ApiRequest, token: str) -> dict[str, Any]:
     if not token:
         return {"token": "absent"}
@@ -159,4 +200,4 @@ def _file(request: ApiRequest, name: str, headers: Mapping[str, str]) -> ASGIApp
     return file.answer(request, headers)
 
 
-HANDLERS = (show, asset, script, answer)
+HANDLERS = (show, asset, script, answer, ring)

@@ -3,7 +3,10 @@
  * of your app, because the page's origin, its policy and its token exist only there:
  *
  *   (await import('https://bell.example.com/bellcast/check.js')).check()
+ *
+ * The server appends `DIAGNOSES`, the causes and fixes by code, which it shares with `bellcast doctor`.
  */
+/* global DIAGNOSES */
 
 /** Steps that wait for the network end after this long. */
 const TIMEOUT_MS = 10_000;
@@ -13,8 +16,8 @@ const IDLE_MS = 30_000;
 const HERE = new URL('..', import.meta.url).href;
 
 /**
- * @param {{server?: string, token?: string | null, topics?: string[], idle?: boolean, show?: boolean}} [options] by default those
- *   of the page's bell; `idle` also waits for half a minute, as proxies that cut idle connections do
+ * @param {{server?: string, token?: string | null | (() => unknown), topics?: string[], idle?: boolean, show?: boolean}} [options]
+ *   by default those of the page's bell; `idle` also waits for half a minute, as proxies that cut idle connections do
  * @returns {Promise<{state: 'ok' | 'failed', steps: {step: string, state: 'ok' | 'failed' | 'skipped', ms: number, detail: string, fix: string}[], text: string}>}
  */
 export async function check(options = {}) {
@@ -47,11 +50,19 @@ export async function check(options = {}) {
 const originOf = (uri) => (URL.canParse(uri) ? new URL(uri).origin : uri);
 const withoutToken = (text, token) => (token ? text.replaceAll(token, '[token]').replaceAll(encodeURIComponent(token), '[token]') : text);
 
+/** A problem with the texts of its code. */
 class Failed extends Error {
-  constructor(detail, fix) {
-    super(detail);
-    this.fix = fix;
+  constructor(code, values = {}) {
+    const [what, fix] = DIAGNOSES[code];
+    super(sentence(what, values));
+    this.fix = sentence(fix, values);
   }
+}
+
+/** A sentence of a phrase, with its values in place of `{name}`. */
+function sentence(phrase, values) {
+  const text = phrase[0].toUpperCase() + phrase.slice(1);
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name]).replace(/\.*$/, '.');
 }
 
 async function outcome(step, run) {
@@ -62,9 +73,10 @@ async function outcome(step, run) {
   try {
     detail = await run();
   } catch (failure) {
+    const known = failure instanceof Failed ? failure : new Failed('unexpected', { error: failure.message });
     state = 'failed';
-    detail = failure.message;
-    fix = failure.fix ?? 'Look at the network panel of the browser for this request.';
+    detail = known.message;
+    fix = known.fix;
   }
   return { step, state, ms: Math.round(performance.now() - started), detail, fix };
 }
@@ -91,13 +103,14 @@ const STEPS = [
   ['event stream', checkStream, ['origin', 'token']],
   ['websocket', checkSocket, ['origin', 'token']],
   ['topics', checkTopics, ['websocket']],
+  ['ring', checkRing, ['websocket']],
   ['alerts', checkAlerts, []],
 ];
 
 function checkPage({ server }) {
   const isSecure = location.protocol === 'https:';
   const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
-  if (isSecure && server.startsWith('http:')) throw new Failed(`The page is loaded over HTTPS, the server ${server} is not: browsers block this as mixed content.`, 'Serve Bellcast over HTTPS, and set `server` to its https URL.');
+  if (isSecure && server.startsWith('http:')) throw new Failed('mixed_content', { server });
   if (!isSecure && !isLocal) return `${location.origin} is loaded over plain HTTP: tokens are readable on the way, and push messages do not work.`;
   return `${location.origin}, server ${server}`;
 }
@@ -106,7 +119,7 @@ async function checkReach(context) {
   try {
     await fetch(`${context.server}healthz`, { mode: 'no-cors', signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
-    throw (await blocked(context, 'connect-src')) ?? new Failed(`No response from ${context.server}.`, 'Check the server’s address, that it is running, and extensions that block requests.');
+    throw (await blocked(context, 'connect-src')) ?? new Failed('no_response', context);
   }
   return 'The server responds.';
 }
@@ -114,7 +127,7 @@ async function checkReach(context) {
 async function blocked({ blocked: all, server }, directive) {
   await new Promise((resolve) => setTimeout(resolve)); // the event of the violation follows the failure
   const found = [...all].find((one) => one.startsWith(directive));
-  return found && new Failed(`The page’s Content-Security-Policy blocks it (${found}).`, `Add ${server} and ${server.replace(/^http/, 'ws')} to connect-src.`);
+  return found && new Failed('policy', { directive: found, server, socket: server.replace(/^http/, 'ws') });
 }
 
 async function checkCors(context, options, bell) {
@@ -128,17 +141,17 @@ async function checkCors(context, options, bell) {
     // Text without a preflight: an undeclared origin may read the answer too.
     response = await fetch(`${context.server}v1/check`, { method: 'POST', body: context.token ?? '', signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
-    throw new Failed(`${location.origin} may not read responses of ${context.server}.`, 'Check that this is the server’s address, and that the proxy before it keeps its CORS headers.');
+    throw new Failed('unreadable', { origin: location.origin, server: context.server });
   }
-  if (response.status === 429) throw new Failed('Too many checks from this address.', 'Wait for a minute.');
-  if (!response.ok) throw new Failed(`The response has the status ${response.status}, which is not from Bellcast.`, 'Check the path: the proxy may pass another one.');
-  context.answer = await response.json().catch(() => null);
-  if (typeof context.answer?.origin_allowed !== 'boolean') throw new Failed('The response is not from Bellcast.', 'Check the server’s address.');
+  if (response.status === 429) throw new Failed('too_many_checks');
+  context.answer = response.ok ? await response.json().catch(() => null) : null;
+  if (typeof context.answer?.origin_allowed !== 'boolean') throw new Failed('other_server', response);
   return 'The page can read responses.';
 }
 
 /** The token in the options, or as the bell gets it. */
 async function tokenOf(options, bell) {
+  if (typeof options.token === 'function') return tokenIn('getToken', options.token);
   if (options.token !== undefined) return options.token;
   const { getToken } = bell ?? {};
   if (getToken) return tokenIn('getToken', getToken);
@@ -149,15 +162,14 @@ async function tokenOf(options, bell) {
 
 /** The token that `read` returns: as text, as `{token}`, or in a response with either. */
 async function tokenIn(name, read) {
-  const fix = `${name} must return a token, {"token": …}, or a response with either, for a signed-in user.`;
   let answer;
   try {
     answer = await read();
   } catch (failure) {
-    throw new Failed(`${name} failed: ${failure.message}`, fix);
+    throw new Failed('token_failed', { name, error: failure.message });
   }
   if (!(answer instanceof Response)) return typeof answer === 'string' ? answer : answer?.token ?? null;
-  if (!answer.ok) throw new Failed(`${name} did not return a token (${answer.status}).`, fix);
+  if (!answer.ok) throw new Failed('token_status', { name, status: answer.status });
   const text = (await answer.text()).trim();
   try {
     return JSON.parse(text).token ?? text;
@@ -167,24 +179,38 @@ async function tokenIn(name, read) {
 }
 
 function checkOrigin({ answer }) {
-  if (!answer.origin_allowed) throw new Failed(`The server does not accept pages of ${location.origin}.`, `Add it: bellcast settings set origins=…,${location.origin}, or BELLCAST_ORIGINS.`);
+  if (!answer.origin_allowed) throw new Failed('origin_refused', location);
   return `${location.origin} is allowed.`;
 }
 
-function checkToken({ answer, token, tokenFailure }) {
+async function checkToken(context) {
+  const { answer, token, tokenFailure } = context;
   if (tokenFailure) throw tokenFailure;
   const drift = Math.abs(Date.parse(answer.time) - Date.now()) / 1000;
   const clocks = drift > 60 ? ` The clocks of server and browser differ by ${Math.round(drift)} s.` : '';
-  if (token === null) throw new Failed('The page has no token that this check can find.', 'Pass it: check({ token }). A bell needs `token`, `token-url` or `getToken`.');
-  if (answer.token !== 'ok') throw new Failed(`${answer.reason}${clocks}`, `The server’s public key is ${answer.key}: sign with the secret of the same project, and check \`exp\` and both clocks.`);
+  if (token === null) {
+    const response = await request(context, 'v1/inbox/counts').catch(() => null);
+    if (!response?.ok) throw new Failed('no_token');
+    return `The server accepts the cookie of your app.${clocks}`;
+  }
+  if (answer.token !== 'ok') throw new Failed('token_refused', { reason: `${answer.reason}${clocks}`, key: answer.key });
   return `For ${answer.recipient}${answer.tenant ? ` of ${answer.tenant}` : ''}.${clocks}`;
 }
 
-const withToken = ({ token, topics }) => new URLSearchParams([['token', token], ...topics.map((topic) => ['topic', topic])]);
+/** The address of a path with the token. Without a token, the app's cookie is the credential. */
+function address({ server, token }, path, topics = []) {
+  const query = new URLSearchParams(topics.map((topic) => ['topic', topic]));
+  if (token !== null) query.set('token', token);
+  return `${server}${path}?${query}`;
+}
+
+const request = (context, path, options) => fetch(address(context, path), { credentials: context.token === null ? 'include' : 'omit', signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+
+const openSocket = (context, topics) => new WebSocket(address(context, 'v1/ws', topics).replace(/^http/, 'ws'));
 
 async function checkPolling(context) {
-  const response = await fetch(`${context.server}v1/inbox/counts?${withToken({ ...context, topics: [] })}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  if (!response.ok) throw new Failed(`The inbox answers ${response.status}.`, 'Read the server’s log for this request.');
+  const response = await request(context, 'v1/inbox/counts');
+  if (!response.ok) throw new Failed('polling_status', response);
   return `${(await response.json()).unread} unread.`;
 }
 
@@ -192,38 +218,36 @@ async function checkStream(context) {
   const started = performance.now();
   const ending = new AbortController();
   const timer = setTimeout(() => ending.abort(), TIMEOUT_MS);
-  const fix = 'The proxy buffers or cuts the stream: turn off buffering and compression for /v1/stream. See the guide to proxies.';
   try {
-    const response = await fetch(`${context.server}v1/stream?${withToken(context)}`, { headers: { accept: 'text/event-stream' }, signal: ending.signal });
-    if (!response.ok) throw new Failed(`The stream answers ${response.status}.`, 'The server’s log has the reason.');
+    const response = await request(context, 'v1/stream', { headers: { accept: 'text/event-stream' }, signal: ending.signal });
+    if (!response.ok) throw new Failed('stream_status', response);
     await response.body.getReader().read();
   } catch (failure) {
-    throw failure instanceof Failed ? failure : (await blocked(context, 'connect-src')) ?? new Failed(`No data within ${TIMEOUT_MS / 1000} s.`, fix);
+    throw failure instanceof Failed ? failure : (await blocked(context, 'connect-src')) ?? new Failed('no_event', { seconds: TIMEOUT_MS / 1000 });
   } finally {
     clearTimeout(timer);
     ending.abort();
   }
   const elapsed = Math.round(performance.now() - started);
-  if (elapsed > SLOW_MS) throw new Failed(`The first byte took ${elapsed} ms.`, fix);
+  if (elapsed > SLOW_MS) throw new Failed('late_event', { seconds: (elapsed / 1000).toFixed(1) });
   return `The first byte took ${elapsed} ms.`;
 }
 
 async function checkSocket(context) {
-  const fix = 'The proxy must pass `Upgrade` and `Connection` for /v1/ws, and wait longer than the heartbeat. See the guide to proxies.';
-  const socket = new WebSocket(`${context.server.replace(/^http/, 'ws')}v1/ws?${withToken(context)}`);
+  const socket = openSocket(context, context.topics);
   try {
-    const ready = await frame(socket, context, fix);
+    const ready = await frame(socket, context);
     context.ready = ready;
-    if (context.isIdle) await idle(socket, fix);
+    if (context.isIdle) await idle(socket);
     return context.isIdle ? `Connected, and still after ${IDLE_MS / 1000} s.` : `Connected as ${ready.recipient}.`;
   } finally {
     socket.close();
   }
 }
 
-function frame(socket, context, fix) {
+function frame(socket, context) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Failed(`No frame within ${TIMEOUT_MS / 1000} s.`, fix)), TIMEOUT_MS);
+    const timer = setTimeout(() => reject(new Failed('no_frame', { seconds: TIMEOUT_MS / 1000 })), TIMEOUT_MS);
     const end = (settle, value) => {
       clearTimeout(timer);
       settle(value);
@@ -233,7 +257,7 @@ function frame(socket, context, fix) {
       if (received.type === 'ready') end(resolve, received);
     };
     socket.onclose = async ({ code, reason }) => {
-      const closed = new Failed(`The WebSocket was closed (${code}${reason ? `, ${reason}` : ''}).`, fix);
+      const closed = reason ? new Failed('socket_closed', { code, reason, server: context.server }) : new Failed('upgrade_failed', { error: code });
       end(reject, (await blocked(context, 'connect-src')) ?? closed);
     };
     // In Chromium, a policy that blocks the WebSocket causes no close event.
@@ -244,25 +268,57 @@ function frame(socket, context, fix) {
   });
 }
 
-function idle(socket, fix) {
+function idle(socket) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, IDLE_MS);
     socket.onclose = ({ code }) => {
       clearTimeout(timer);
-      reject(new Failed(`The connection was cut while it was idle (${code}).`, fix));
+      reject(new Failed('idle_closed', { connections: `WebSocket (${code})` }));
     };
   });
 }
 
 function checkTopics({ ready }) {
   const [refused] = ready.refused;
-  if (refused) throw new Failed(`${refused.topic}: ${refused.message ?? refused.reason ?? 'refused'}`, 'Subscribe the recipient, put the topic into the token’s `topics`, or declare it in BELLCAST_PUBLIC_TOPICS.');
+  if (refused) throw new Failed('topic_refused', { topic: refused.topic, reason: refused.message ?? refused.reason ?? 'refused' });
   return ready.topics.length === 0 ? 'No topic was requested.' : ready.topics.join(', ');
+}
+
+/** Sends a test event to this recipient, and waits for it on a connection. It is not stored. */
+async function checkRing(context) {
+  const socket = openSocket(context);
+  try {
+    await frame(socket, context);
+    const started = performance.now();
+    const ids = new Set(); // the event may arrive before the response
+    let onArrival = () => {};
+    socket.onmessage = ({ data }) => {
+      const { type, name, data: content } = JSON.parse(data);
+      if (type === 'event' && name === 'bellcast.test') ids.add(content.id);
+      onArrival();
+    };
+    const response = await request(context, 'v1/inbox/test', { method: 'POST' });
+    if (response.status === 429) throw new Failed('too_many_checks');
+    if (!response.ok) throw new Failed('test_refused', response);
+    const { id } = await response.json();
+    await new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Failed('test_lost', { seconds: TIMEOUT_MS / 1000 })), TIMEOUT_MS);
+      onArrival = () => {
+        if (!ids.has(id)) return;
+        clearTimeout(timer);
+        resolve();
+      };
+      onArrival();
+    });
+    return `A test event arrived after ${Math.round(performance.now() - started)} ms.`;
+  } finally {
+    socket.close();
+  }
 }
 
 function checkAlerts() {
   if (!('Notification' in globalThis)) return 'This browser shows no desktop notifications.';
-  if (Notification.permission === 'denied') throw new Failed('Desktop notifications are blocked for this site.', 'Allow them in the browser’s settings of this site.');
+  if (Notification.permission === 'denied') throw new Failed('alerts_blocked');
   return Notification.permission === 'granted' ? 'Desktop notifications are allowed.' : 'Desktop notifications have not been requested.';
 }
 

@@ -13,7 +13,7 @@ from bellcast.auth.permissions import Grant
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.pending_messages import PendingMessages
-from bellcast.model.events import Event, InboxEvent, Stream
+from bellcast.model.events import Event, InboxEvent, NotificationAdded, Stream
 from bellcast.model.identities import Principal
 from bellcast.model.inboxes import InboxState
 from bellcast.model.limits import Limits
@@ -171,6 +171,10 @@ class ConnectionOwner(Protocol):
 
     def on_replayed(self, connection: "Connection") -> None:
         """Handle the end of a replay, complete or not."""
+        ...
+
+    def on_notification_replayed(self, event: NotificationAdded) -> None:
+        """Record that a replay wrote a notification to a connection."""
         ...
 
     def end(self, connection: "Connection", end: CloseReason) -> None:

@@ -17,6 +17,7 @@ from bellcast.live.connection.connection import Connection, ConnectionOwner, Dia
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
+from bellcast.live.hub.write_log import WriteLog
 from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import (
     AnnouncementChanged,
@@ -52,6 +53,7 @@ class Dispatcher:
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
         held_connections: Set[Connection],
+        writes: WriteLog,
     ) -> None:
         self.encoded_total: Counter[tuple[str, str]] = Counter()  # encoded events by protocol and transport
         self._owner = owner
@@ -61,6 +63,7 @@ class Dispatcher:
         self._callbacks = callbacks
         self._observers = observers
         self._held_connections = held_connections
+        self._writes = writes
         self._is_tick_busy = False
         self._collected = CollectedEvents()
         self._presence_batcher = PresenceBatcher(self._send_presence_batch)
@@ -213,6 +216,7 @@ class Dispatcher:
     def _send_change(self, connections: Iterable[Connection], event: InboxEvent, *, is_single: bool) -> None:
         state, tick = event.inbox, self._owner.tick
         encoded: dict[object, bytes | None] = {}
+        written = 0
         for connection in tuple(connections):
             if connection.phase is not Phase.LIVE:
                 connection.is_stale = True
@@ -224,8 +228,11 @@ class Dispatcher:
                 if data is not None:
                     connection.last_sent_tick = tick
                     (connection.write_directly if is_single else connection.write)(connection.marked(data))
+                    written += 1
             elif connection.epoch != state.epoch or state.revision > connection.revision:
                 self._callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
+        if written and isinstance(event, NotificationAdded):
+            self._writes.record(event, written)
 
     # --- lost access
 

@@ -13,7 +13,8 @@ from bellcast.live.hub.history_holds import HistoryHolds
 from bellcast.live.hub.presence import Presence
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
-from bellcast.model.events import PeerPresence, PresenceChanged, Stream
+from bellcast.live.hub.write_log import WriteLog
+from bellcast.model.events import NotificationAdded, PeerPresence, PresenceChanged, Stream
 from bellcast.ports import NO_HISTORY, Broker, Clock, TopicHistory
 
 
@@ -35,6 +36,7 @@ class Hub:
         self.presence = presence
         self.callbacks = callbacks
         self.history = history
+        self.writes = WriteLog(clock)
         self.cluster = ClusterState(broker, clock, self, callbacks.report)
         self._log = log
         self._index = index = StreamIndex()
@@ -46,7 +48,14 @@ class Hub:
             index, presence, self.cluster, broker, callbacks, self._observers, self._dispatch_presence
         )
         self.dispatcher = Dispatcher(
-            self, index, self.subscriptions, self.cluster, callbacks, self._observers, self._held_connections
+            self,
+            index,
+            self.subscriptions,
+            self.cluster,
+            callbacks,
+            self._observers,
+            self._held_connections,
+            self.writes,
         )
         # subscriptions that wait for the end of a replay
         self._replay_waiters: dict[Connection, asyncio.Future[None]] = {}
@@ -111,6 +120,9 @@ class Hub:
         waiter = self._replay_waiters.pop(connection, None)
         if waiter is not None:
             waiter.set_result(None)
+
+    def on_notification_replayed(self, event: NotificationAdded) -> None:
+        self.writes.record(event, 1)
 
     async def wait_replayed(self, connection: Connection) -> None:
         """Wait until the connection is no longer replaying: it is live or closed."""

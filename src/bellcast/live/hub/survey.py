@@ -6,11 +6,13 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
+from bellcast.errors import Unavailable
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
@@ -23,6 +25,7 @@ from bellcast.model.events import (
     ConnectionInfo,
     ConnectionPosition,
     Member,
+    NotificationWrite,
     SurveyReply,
     SurveyRequest,
     node_stream,
@@ -35,6 +38,8 @@ T = TypeVar("T")
 
 # A healthy node replies in milliseconds; a stuck or dying one is skipped.
 REPLY_TIMEOUT = 2.0
+# A timeline is shown without the writes of a stuck node.
+WRITES_TIMEOUT = 0.5
 SURVEY_ID_BYTES = 8
 # Number of recently closed connections that a node keeps: with their topics up to 1 KiB each.
 MAX_CLOSED = 1_000
@@ -86,6 +91,17 @@ class ConnectionSurvey:
         merged = heapq.merge(here, *(reply.entries for reply in replies), key=_info_position, reverse=True)
         return list(islice(merged, limit))
 
+    async def writes(self, tenant: str, notification: str, recipient: str | None) -> Sequence[NotificationWrite]:
+        """Return the writes of a notification to live connections, the oldest first: those that the nodes still know and
+        report within WRITES_TIMEOUT. Without a `recipient`, one for each node."""
+        here = self._hub.writes.find(self._hub.cluster.node, tenant, notification, recipient)
+        wanted = ConnectionFilter(recipient=recipient)
+        try:
+            replies = await self._query_peers(tenant, None, 0, wanted, notification)
+        except Unavailable:  # the store has the rest of the timeline
+            replies = []
+        return sorted([*here, *(write for reply in replies for write in reply.writes)], key=attrgetter("at"))
+
     async def counts_by_transport(self, tenant: str | None) -> Sequence[ConnectionCount]:
         _, here = self._local_page(tenant, None, 0)
         counts: Counter[tuple[str, str]] = Counter()
@@ -113,16 +129,19 @@ class ConnectionSurvey:
         before: ConnectionPosition | None,
         limit: int,
         wanted: ConnectionFilter = EVERY_CONNECTION,
+        notification: str | None = None,
     ) -> Sequence[SurveyReply]:
-        """Return the replies of the other nodes that arrive within REPLY_TIMEOUT."""
+        """Return the replies of the other nodes that arrive in time: about connections, or about the writes of a
+        notification."""
         cluster = self._hub.cluster
         if not cluster.others:
             return []
         name, survey = secrets.token_hex(SURVEY_ID_BYTES), PendingSurvey(cluster.others)
         self._pending[name] = survey
         try:
-            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, before, limit, wanted))
-            await asyncio.wait_for(survey.complete.wait(), REPLY_TIMEOUT)
+            await self._broker.publish(SurveyRequest(cluster.node, name, tenant, before, limit, wanted, notification))
+            seconds = REPLY_TIMEOUT if notification is None else WRITES_TIMEOUT
+            await asyncio.wait_for(survey.complete.wait(), seconds)
         except TimeoutError:
             log.warning("survey_incomplete", nodes=sorted(survey.waiting))
         finally:
@@ -139,9 +158,15 @@ class ConnectionSurvey:
             if survey is not None:
                 survey.add_reply(event)
         elif event.node != self._hub.cluster.node:
-            entries, counts = self._local_page(event.tenant, event.before, event.limit, event.wanted)
-            reply = SurveyReply(self._hub.cluster.node, event.node, event.question, tuple(entries), tuple(counts))
-            self._spawn(self._broker.publish(reply))
+            self._spawn(self._broker.publish(self._reply(event)))
+
+    def _reply(self, request: SurveyRequest) -> SurveyReply:
+        node, wanted = self._hub.cluster.node, request.wanted
+        if request.notification is not None:
+            writes = self._hub.writes.find(node, request.tenant or "", request.notification, wanted.recipient)
+            return SurveyReply(node, request.node, request.question, (), (), writes)
+        entries, counts = self._local_page(request.tenant, request.before, request.limit, wanted)
+        return SurveyReply(node, request.node, request.question, tuple(entries), tuple(counts))
 
     # --- local queries
 

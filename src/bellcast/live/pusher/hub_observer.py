@@ -120,8 +120,16 @@ class PusherObserver:
             if stream in self._followed_aliases:
                 payload = inbox_payloads.payload_of(event, event.inbox.position)
                 self._send(stream, partial(frames.inbox_change, channel, payload))
-                if LARAVEL in pattern and isinstance(event, NotificationAdded):
-                    self._send(stream, partial(frames.laravel, channel, event.notification))
+                if isinstance(event, NotificationAdded):
+                    self._record(event, stream)
+                    if LARAVEL in pattern:
+                        self._send(stream, partial(frames.laravel, channel, event.notification))
+
+    def _record(self, event: NotificationAdded, channel: Stream) -> None:
+        followers = self._hub.subscriptions.connections_on(channel)
+        written = sum(isinstance(one.dialect, protocol.PusherDialect) for one in followers)
+        if written:
+            self._hub.writes.record(event, written)
 
     def recipient_of(self, topic: str) -> str | None:
         for pattern in self._context.pusher.aliases:

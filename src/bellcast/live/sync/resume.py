@@ -81,30 +81,39 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
         return False
     pieces = list(_encoded_changes(connection, changes, start))
     limit = min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES)
-    if sum([len(piece) for piece, _ in pieces]) > limit:
+    if sum([len(piece) for piece, _, _ in pieces]) > limit:
         return False
-    for piece, connection.place in pieces:  # separately: long polling and ASGI `send` need one message each
-        connection.write_replay(connection.marked(piece))
+    for piece, connection.place, event in pieces:  # separately: long polling and ASGI `send` need one message each
+        _write(connection, piece, event)
     connection.place = None
     connection.revision = max(connection.revision, changes.state.revision)
     connection.go_live()
     return True
 
 
-def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterator[tuple[bytes, str]]:
-    """Encode the changes in order, each with the client's position after it. The last one completes the replay, so its position is that of the state."""
+def _write(connection: Connection, piece: bytes, event: InboxEvent) -> None:
+    connection.write_replay(connection.marked(piece))
+    if isinstance(event, NotificationAdded):
+        connection.owner.on_notification_replayed(event)
+
+
+def _encoded_changes(
+    connection: Connection, changes: Changes, start: Position
+) -> Iterator[tuple[bytes, str, InboxEvent]]:
+    """Encode the changes in order, each with the client's position after it and its event. The last one completes the replay, so its position is that of the state."""
     if len(changes.rows) == 1:  # the common case: no position within the replay is needed
         (row,), end = changes.rows, changes.state.position
         is_new = _is_new(row, start)
         if is_new or row.revision > start.known_revision(row.first_revision):
-            yield connection.dialect.replay(_event(row, changes.state, is_new=is_new), end), end
+            event = _event(row, changes.state, is_new=is_new)
+            yield connection.dialect.replay(event, end), end, event
         return
     steps = _positioned(changes, start)
     step = next(steps, None)
     while step is not None:
         (event, position), step = step, next(steps, None)
         end = changes.state.position if step is None else position.text
-        yield connection.dialect.replay(event, end), end
+        yield connection.dialect.replay(event, end), end, event
 
 
 async def _replay(store: Store, connection: Connection, first: Changes | None, start: Position, limits: Limits) -> None:
@@ -145,8 +154,8 @@ async def _encode_changes(connection: Connection, changes: Changes, start: Posit
         piece = next(pieces, None)
         if piece is None:
             break
-        data, connection.place = piece
-        connection.write_replay(connection.marked(data))
+        data, connection.place, event = piece
+        _write(connection, data, event)
     connection.place = None
     connection.revision = max(connection.revision, changes.state.revision)
 

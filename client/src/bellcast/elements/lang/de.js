@@ -67,6 +67,7 @@ export default {
   ended: 'Deine Sitzung ist abgelaufen',
   endedMore: 'Melde dich wieder an, um deine Mitteilungen zu sehen.',
   retry: 'Noch einmal versuchen',
+  why: 'Warum?',
   signIn: 'Anmelden',
   refused: 'Das hat nicht geklappt. Bitte versuche es noch einmal.',
   wasArchived: 'Archiviert',

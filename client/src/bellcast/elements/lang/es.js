@@ -69,6 +69,7 @@ export default {
   ended: 'Tu sesión ha terminado',
   endedMore: 'Vuelve a entrar para ver tus notificaciones.',
   retry: 'Reintentar',
+  why: '¿Por qué?',
   signIn: 'Iniciar sesión',
   refused: 'No ha funcionado. Inténtalo de nuevo.',
   wasArchived: 'Archivada',

@@ -69,6 +69,7 @@ export default {
   ended: 'Votre session est terminée',
   endedMore: 'Reconnectez-vous pour voir vos notifications.',
   retry: 'Réessayer',
+  why: 'Pourquoi ?',
   signIn: 'Se connecter',
   refused: 'Cela n’a pas marché. Veuillez réessayer.',
   wasArchived: 'Archivée',

@@ -56,7 +56,7 @@ export function notification(page) {
       ['Type', one.type], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
       ['Text', one.body],
     ]),
-    card('Timeline', timeline(page, one.timeline)),
+    card('Timeline', timeline(page, one.timeline), isUnwritten(one.timeline) && h('p', { class: 'muted' }, 'No node remembers that it wrote this to a live connection: the recipients were offline, or it was before the last 10,000 writes or the last start of a node.')),
     !one.audience && card('Messages', attempts(page, one, tenant)),
     page.may(BUILDERS) && correction(page, one, url),
     h('details', {}, h('summary', {}, 'JSON'), json(one)),
@@ -87,6 +87,9 @@ function correction(page, one, url) {
       page.reload();
     }));
 }
+
+/** True for a notification in an inbox that no node is known to have written to a live connection. */
+const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');
 
 function timeline(page, entries) {
   if (entries.length === 0) return empty('Nothing has been recorded yet.');
