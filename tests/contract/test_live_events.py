@@ -11,8 +11,8 @@ from bellcast.model.events import LiveEvent
 from bellcast.model.limits import Limits
 from bellcast.ports import Response, Store
 from bellcast.ports.history import NoHistory
-from bellcast.workflows import sources
-from bellcast.workflows.sources import EventSource
+from bellcast.workflows import event_source, sources
+from bellcast.workflows.event_source import EventSource
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -124,7 +124,7 @@ def _answer(body: Any) -> Response:
 
 async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **fields: Any) -> None:
     source = msgspec.convert({"event": "lead.assigned", **fields}, EventSource)
-    sources.check(source, Limits())
+    event_source.check(source, Limits())
     await world.store.documents.put(sources.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
     world.workflows.sources.forget()
 
@@ -237,7 +237,7 @@ class TestSources:
 )
 def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        sources.check(msgspec.convert({"event": "e", **fields}, EventSource), Limits())
+        event_source.check(msgspec.convert({"event": "e", **fields}, EventSource), Limits())
     assert field in [error.field for error in refused.value.errors]
 
 
@@ -254,5 +254,5 @@ def test_wrong_sources_are_refused(fields: dict[str, Any], field: str) -> None:
 )
 def test_placeholders_match_topics(pattern: str, topic: str, names: dict[str, str] | None) -> None:
     source = EventSource(event="e", topic=pattern)
-    found = sources.values_of(source, LiveEvent(tenant="", name="e", data=None, topic=topic))
+    found = event_source.values_of(source, LiveEvent(tenant="", name="e", data=None, topic=topic))
     assert (None if found is None else found["topic"]) == names

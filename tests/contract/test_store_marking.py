@@ -86,7 +86,7 @@ async def test_ten_thousand_rows_are_one_change_and_one_event(app: App) -> None:
     for _ in range(10):
         await app.add_all([app.send_request("alice", tags=("x",)) for _ in range(1000)])
     for action, view in (("read", None), ("archive", None), ("delete", "archived")):
-        marked = await app.mark("alice", action, view=view)  # type: ignore[arg-type]
+        marked = await app.mark("alice", action, view=view)
         assert (marked.changed, len(marked.events)) == (10_000, 1)
         assert await app.counts("alice") == (0, 0)
     assert (await app.inbox("alice")).state.revision == 10_003

@@ -38,4 +38,4 @@ async def failing_register(self: Any, reached: Any, *arguments: Any) -> Any:
 
 views.enter = failing_enter
 topic_access.authorize_topics = failing_authorize
-Devices.register = failing_register  # type: ignore[method-assign]
+Devices.register = failing_register

@@ -325,7 +325,7 @@ async def test_refused_body_is_discarded_up_to_a_limit(monkeypatch: pytest.Monke
         await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    async with running_app(app) as server, connecting(server) as (reader, writer):  # type: ignore[arg-type]
+    async with running_app(app) as server, connecting(server) as (reader, writer):
         writer.write(request("/", method="POST", Content_Length="1000000000"))
         assert b"413" in await reader.readuntil(b"\r\n\r\n")
         assert await pour(writer, limit=100 * MEBIBYTE) < 100 * MEBIBYTE

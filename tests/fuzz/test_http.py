@@ -162,7 +162,7 @@ async def run_connection(pieces: Sequence[bytes], log: ErrorLog) -> list[tuple[A
     """Send the pieces on one connection and close it; return the requests that reached the app."""
     app, state, transport = App(), ServerState(), FakeTransport()
     fast_path = FastPathFactory(app)
-    config = uvicorn.Config(app, http=fast_path, ws="none", lifespan="off", log_config=None, proxy_headers=False)  # type: ignore[arg-type]
+    config = uvicorn.Config(app, http=fast_path, ws="none", lifespan="off", log_config=None, proxy_headers=False)
     config.load()
     transport.protocol = fast_path(config, state, {})
     transport.protocol.connection_made(transport)

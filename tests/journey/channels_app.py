@@ -58,4 +58,4 @@ async def ended(client: httpx.AsyncClient, count: int = 1, **filters: str) -> li
         return found
 
     open_states = ("queued", "sending")
-    return await eventually(read, lambda f: len(f) == count and all(m["state"] not in open_states for m in f))  # type: ignore[no-any-return]
+    return await eventually(read, lambda f: len(f) == count and all(m["state"] not in open_states for m in f))

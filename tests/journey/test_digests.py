@@ -49,7 +49,7 @@ async def test_digest_is_one_mail_with_all_due_notifications(tmp_path: Path, fre
         assert (digest["state"], digest["notification"], digest["to"]) == ("simulated", None, "alice@example.com")
         raw = await world.client.get(f"/v1/messages/{digest['id']}/raw")
         mail = message_from_bytes(raw.content, policy=default)
-        text = str(mail.get_body(("plain",)).get_content())  # type: ignore[attr-defined]
+        text = str(mail.get_body(("plain",)).get_content())
         assert mail["Subject"] == "2 new notifications"
         assert (
             text.index("First") < text.index("One & only") < text.index("https://shop.example/1") < text.index("Second")

@@ -60,7 +60,7 @@ async def test_email_without_a_setting_is_stored_and_can_be_read(tmp_path: Path)
         raw = await client.get(f"/v1/messages/{message['id']}/raw")
         mail = message_from_bytes(raw.content, policy=default)
         assert mail["Subject"] == "New booking"
-        assert "Saturday, 14:00" in str(mail.get_body(("plain",)))  # type: ignore[attr-defined]
+        assert "Saturday, 14:00" in str(mail.get_body(("plain",)))
         assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         shown = await client.get(f"/v1/messages/{message['id']}/html")
         assert shown.headers["content-type"] == "text/html; charset=utf-8"

@@ -49,7 +49,7 @@ async def received(vendor: VendorServer, count: int) -> list[Request]:
     async def read() -> list[Request]:
         return vendor.requests
 
-    return await eventually(read, lambda requests: len(requests) >= count)  # type: ignore[no-any-return]
+    return await eventually(read, lambda requests: len(requests) >= count)
 
 
 async def test_events_of_a_notification_are_delivered_signed(tmp_path: Path) -> None:
@@ -246,13 +246,13 @@ class CommittedEvents:
     async def stopped_in(self, request: Coroutine[Any, Any, httpx.Response]) -> None:
         """Cancel a request once it has reached the broker."""
         self._stopped.clear()
-        self._broker.publish = self.stop  # type: ignore[method-assign]
+        self._broker.publish = self.stop
         task = asyncio.create_task(request)
         await asyncio.wait_for(self._stopped.wait(), 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        self._broker.publish = self._publish  # type: ignore[method-assign]
+        self._broker.publish = self._publish
 
 
 class Deliveries:

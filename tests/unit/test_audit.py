@@ -38,7 +38,7 @@ class AdvisoryService(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        vulnerable: bool = self.server.vulnerable  # type: ignore[attr-defined]
+        vulnerable: bool = self.server.vulnerable
         response: object = {}
         if self.path == "/osv":
             is_msgspec = json.loads(body)["package"]["name"] == "msgspec"
@@ -88,14 +88,14 @@ def audit(name: str, port: int, folder: Path) -> "subprocess.CompletedProcess[st
 def test_audit_fails_on_a_finding_and_names_it(
     advisories: ThreadingHTTPServer, tmp_path: Path, name: str, finding: str
 ) -> None:
-    advisories.vulnerable = True  # type: ignore[attr-defined]
+    advisories.vulnerable = True
     result = audit(name, advisories.server_port, tmp_path)
     assert (result.returncode, finding in result.stdout) == (1, True), result
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", NODE])
 def test_audit_without_findings_passes(advisories: ThreadingHTTPServer, tmp_path: Path, name: str) -> None:
-    advisories.vulnerable = False  # type: ignore[attr-defined]
+    advisories.vulnerable = False
     result = audit(name, advisories.server_port, tmp_path)
     assert (result.returncode, result.stdout) == (0, f"{name}: no known vulnerabilities\n"), result
 

@@ -6,12 +6,12 @@ from typing import Any
 from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
 from bellcast.errors import FieldError
-from bellcast.workflows import sources
-from bellcast.workflows.sources import EventSource
+from bellcast.workflows import event_source
+from bellcast.workflows.event_source import EventSource
 
 
 def _check(value: EventSource, ctx: ApiContext) -> None:
-    sources.check(value, ctx.limits)
+    event_source.check(value, ctx.limits)
 
 
 async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from bellcast.client import Bellcast, BellcastError, Problem, RequestRefused, arguments
 from bellcast.client.notifications import BULK_TIMEOUT, once
-from bellcast.client.request import HttpRequest, json, nothing
+from bellcast.client.request import Body, HttpRequest, json, nothing
 from bellcast.client.responses import BulkResult, BulkResults
 
 log = logging.getLogger("bellcast.relay")
@@ -177,9 +177,9 @@ class Relay:
         """Send the rows in one request. If the request is refused as a whole, send each row alone, so that one row does
         not block all."""
         lines = b"\n".join(arguments.json(_draft(row)) for row in batch)
-        body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
+        body: Body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
         try:
-            return self._bell.sender.send(once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)).results  # type: ignore[arg-type]
+            return self._bell.sender.send(once("/v1/notifications/bulk", body, None, BulkResults, BULK_TIMEOUT)).results
         except RequestRefused as refusal:
             if refusal.status not in PERMANENT:
                 raise

@@ -120,8 +120,7 @@ def _transport(guard: AddressGuard | None, *, http2: bool) -> httpx.AsyncHTTPTra
         limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
     )
     if guard is not None:
-        # httpx has no parameter for the network backend of its pool.
-        transport._pool._network_backend = GuardedNetwork(guard)  # noqa: SLF001
+        transport._pool._network_backend = GuardedNetwork(guard)  # noqa: SLF001  httpx has no parameter for it
     return transport
 
 

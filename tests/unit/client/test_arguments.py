@@ -90,7 +90,7 @@ def test_text_of_every_accepted_type_becomes_a_plain_string(value, text):
         (lambda: notifications.notify("alice", title="Hello", data={"x": object()}), "data"),
         (lambda: notifications.notify("alice", title="Hello", priority="very high"), "priority"),
         (lambda: notifications.notify("alice", title="Hello", expires_at="tomorrow"), "expires_at"),
-        (lambda: notifications.notify("alice", title="Hello", expires_at=datetime(2030, 1, 1)), "expires_at"),  # noqa: DTZ001
+        (lambda: notifications.notify("alice", title="Hello", expires_at=datetime(2030, 1, 1)), "expires_at"),  # noqa: DTZ001  the refused value
         (lambda: notifications.notify("alice", title="Hello", expires_at=90), "expires_at"),
         (lambda: notifications.notify("alice", title="Hello", idempotency_key="é"), "idempotency_key"),
         (lambda: notifications.edit("n1", title=None), "title"),

@@ -164,4 +164,4 @@ def test_write_tracked_records_the_tick() -> None:
 
 
 def test_connection_has_no_instance_dictionary() -> None:
-    assert not hasattr(Connection("1", None, None, new_hub(), 0, None), "__dict__")  # type: ignore[arg-type]
+    assert not hasattr(Connection("1", None, None, new_hub(), 0, None), "__dict__")

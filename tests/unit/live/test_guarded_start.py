@@ -41,7 +41,7 @@ async def test_failed_start_closes_and_unregisters(error: Exception, code: int, 
         await guarded_start(connection, failing(error), partial(close_refused, connection))
     closed = connection.fake.frames[-1]
     assert (closed["type"], closed["code"], closed["reconnect"]) == ("close", code, reconnect)
-    assert (connection.phase, list(connection.owner)) == (Phase.CLOSED, [])  # type: ignore[call-overload]
+    assert (connection.phase, list(connection.owner)) == (Phase.CLOSED, [])
 
 
 @pytest.mark.parametrize(("error", "count"), [(ZeroDivisionError(), 1), (Forbidden(), 0)])
@@ -56,14 +56,14 @@ async def test_cancelled_start_unregisters(error: BaseException) -> None:
     connection = opening()
     with pytest.raises(type(error)):
         await guarded_start(connection, failing(error), lambda _: None)
-    assert list(connection.owner) == []  # type: ignore[call-overload]
+    assert list(connection.owner) == []
 
 
 async def test_failing_refusal_unregisters_too() -> None:
     connection = opening()
     with pytest.raises(OSError, match="gone"):
         await guarded_start(connection, failing(Forbidden()), _raise_os_error)
-    assert list(connection.owner) == []  # type: ignore[call-overload]
+    assert list(connection.owner) == []
 
 
 def _raise_os_error(_: Any) -> None:
@@ -76,4 +76,4 @@ async def test_successful_start_returns_its_result_and_stays_registered() -> Non
 
     connection = opening()
     assert await guarded_start(connection, start(), partial(close_refused, connection)) == 7
-    assert list(connection.owner) == [connection]  # type: ignore[call-overload]
+    assert list(connection.owner) == [connection]

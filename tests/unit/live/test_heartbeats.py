@@ -47,7 +47,7 @@ def wheel() -> Wheel:
 
 def answering(connection: FakeConnection) -> FakeConnection:
     """Respond to every ping in its tick."""
-    connection.ping = lambda: _answer(connection)  # type: ignore[method-assign]
+    connection.ping = lambda: _answer(connection)
     return connection
 
 

@@ -103,8 +103,8 @@ class OpenPayload(Struct, frozen=True):
     sid: str
     upgrades: tuple[str, ...]
     pingInterval: int  # noqa: N815 - the protocol's names
-    pingTimeout: int  # noqa: N815
-    maxPayload: int  # noqa: N815
+    pingTimeout: int  # noqa: N815 - as above
+    maxPayload: int  # noqa: N815 - as above
 
 
 def open_packet(handshake: OpenPayload) -> bytes:

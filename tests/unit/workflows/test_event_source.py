@@ -5,8 +5,8 @@ import pytest
 from bellcast.errors import Invalid
 from bellcast.model.events import LiveEvent
 from bellcast.model.limits import Limits
-from bellcast.workflows import sources
-from bellcast.workflows.sources import EventSource
+from bellcast.workflows import event_source
+from bellcast.workflows.event_source import EventSource
 
 
 def source(topic: str) -> EventSource:
@@ -29,17 +29,17 @@ def test_placeholder_is_one_part_and_the_last_one_the_rest(
     pattern: str, topic: str, expected: dict[str, str] | None
 ) -> None:
     event = LiveEvent(tenant="", name="moved", topic=topic, data=None)
-    values = sources.values_of(source(pattern), event)
+    values = event_source.values_of(source(pattern), event)
     assert (None if values is None else values["topic"]) == expected
 
 
 def test_placeholders_without_text_between_are_refused() -> None:
-    sources.check(source("{a}-{b}"), Limits())
+    event_source.check(source("{a}-{b}"), Limits())
     with pytest.raises(Invalid, match="topic"):
-        sources.check(source("room.{a}{b}"), Limits())
+        event_source.check(source("room.{a}{b}"), Limits())
 
 
 def test_matching_takes_no_combinations() -> None:
     """A regular expression would try 164^4 combinations."""
     event = LiveEvent(tenant="", name="moved", topic="-" * 164, data=None)
-    assert sources.values_of(source("{a}-{b}-{c}-{d}-{e}-x"), event) is None
+    assert event_source.values_of(source("{a}-{b}-{c}-{d}-{e}-x"), event) is None

@@ -1,0 +1,168 @@
+"""An event source: which live events it matches, and their variables. Pure: no I/O, no clock."""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.errors import FieldError, Invalid
+from bellcast.model import validation
+from bellcast.model.events import LiveEvent
+from bellcast.model.limits import Limits
+from bellcast.model.notifications import Draft
+from bellcast.templates import TemplateError, check_template
+from bellcast.workflows import conditions, live_waits
+
+PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+ADJACENT = re.compile(r"\{[a-z_][a-z0-9_]*\}\{[a-z_][a-z0-9_]*\}")
+MAX_PLACEHOLDERS = 5
+# Topics whose parts are cached: as many as a read of the rules returns.
+MAX_CACHED_TOPICS = 1000
+ROOTS = frozenset({"event", "topic"})
+
+
+class EventSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Maps a live event of the app (`event`, on a `topic` or, with null, to a recipient) to a `notification` or the
+    trigger of a `workflow`. A placeholder such as `{provider}` in the topic is `topic.provider` in templates and in the
+    condition `if`."""
+
+    event: str
+    topic: str | None = None
+    condition: dict[str, Any] | None = msgspec.field(default=None, name="if")
+    notification: dict[str, Any] | None = None
+    workflow: str | None = None
+    to: Any = None
+    data: dict[str, Any] = {}
+
+
+def check(source: EventSource, limits: Limits) -> None:
+    """Raise Invalid with all errors, except those of references."""
+    errors = [
+        *validation.text("event", source.event, limits.event_name),
+        *_topic_errors(source, limits),
+        *_content_errors(source),
+    ]
+    if not source.event:
+        errors.append(FieldError("event", "must not be empty"))
+    if source.condition is not None:
+        errors += conditions.errors_of("if", source.condition, frozenset(), ROOTS)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _topic_errors(source: EventSource, limits: Limits) -> validation.FieldErrors:
+    if source.topic is None:
+        return
+    names = PLACEHOLDER.findall(source.topic)
+    if len(names) > MAX_PLACEHOLDERS or len(set(names)) != len(names):
+        yield FieldError("topic", f"must have at most {MAX_PLACEHOLDERS} placeholders with different names")
+    if ADJACENT.search(source.topic):
+        yield FieldError("topic", "must have text between two placeholders")
+    yield from validation.topic("topic", PLACEHOLDER.sub("x", source.topic), limits)
+
+
+def _content_errors(source: EventSource) -> validation.FieldErrors:
+    if (source.workflow is None) == (source.notification is None):
+        yield FieldError("workflow", "must have either workflow or notification")
+    if source.notification is not None:
+        if source.to is not None:
+            yield FieldError("to", "must be a field of the notification instead")
+        if source.data:
+            yield FieldError("data", "must be a field of the notification instead")
+        if "to" not in source.notification:
+            yield FieldError("notification.to", "is required")
+        known = Draft.__struct_fields__
+        for name in source.notification.keys() - set(known):
+            yield FieldError(f"notification.{name}", "is not known")
+        yield from _template_errors("notification", source.notification)
+    elif source.to is None:
+        yield FieldError("to", "is missing")
+    yield from _template_errors("to", source.to)
+    yield from _template_errors("data", source.data)
+
+
+def _template_errors(path: str, value: Any) -> validation.FieldErrors:
+    if isinstance(value, str):
+        try:
+            check_template(value, ROOTS)
+        except TemplateError as error:
+            yield FieldError(path, f"line {error.line}: {error.message}")
+    elif isinstance(value, Mapping):
+        if value.keys() == {"var"}:
+            yield from conditions.variable_errors(path, value["var"], frozenset(), ROOTS)
+            return
+        for name, inner in value.items():
+            yield from _template_errors(f"{path}.{name}", inner)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _template_errors(f"{path}.{number}", inner)
+
+
+@lru_cache(MAX_CACHED_TOPICS)
+def _parts(topic: str) -> tuple[str, ...]:
+    """Split a topic into text, name, text, name, …, text."""
+    return tuple(PLACEHOLDER.split(topic))
+
+
+def _placeholders(pattern: str, topic: str) -> dict[str, str] | None:
+    """Return the values of the placeholders; None if the topic does not match. A placeholder matches one part between
+    dots, as long as possible; at the end, it matches the rest. Takes linear time, whereas a regular expression would
+    try all combinations."""
+    first, *rest = _parts(pattern)
+    names, texts = rest[0::2], rest[1::2]
+    if not names:
+        return {} if topic == first else None
+    if not topic.startswith(first):
+        return None
+    # Computed from the end: for each placeholder, where it ends if it begins at a position, or None.
+    ends: list[list[int | None]] = []
+    for text in reversed(texts):
+        ends.insert(0, _ends(topic, text, ends[0] if ends else None))
+    position, values = len(first), {}
+    for name, text, of_positions in zip(names, texts, ends, strict=True):
+        end = of_positions[position]
+        if end is None:
+            return None
+        values[name] = topic[position:end]
+        position = end + len(text)
+    return values
+
+
+def _ends(topic: str, text: str, following: list[int | None] | None) -> list[int | None]:
+    """Return for each position the last end of a placeholder that begins there and is followed by `text` and the
+    rest."""
+    size = len(topic)
+    if following is None and not text:
+        return [size] * size + [None]
+    ends: list[int | None] = [None] * (size + 1)
+    best: int | None = None
+    for position in range(size, -1, -1):
+        is_dot = topic[position : position + 1] == "."
+        if not is_dot:
+            ends[position] = best
+        after = position + len(text)
+        fits = topic.startswith(text, position) and (
+            after == size if following is None else after <= size and following[after] is not None
+        )
+        if is_dot or best is None:
+            best = position if fits else None
+    return ends
+
+
+def values_of(source: EventSource, event: LiveEvent) -> dict[str, Any] | None:
+    """Return the variables of templates and conditions; None if the event does not match."""
+    names: dict[str, str] = {}
+    if (source.topic is None) != (event.topic is None):
+        return None
+    if source.topic is not None:
+        found = _placeholders(source.topic, event.topic or "")
+        if found is None:
+            return None
+        names = found
+    values = {"event": live_waits.values_of(event), "topic": names}
+    if source.condition is not None and not conditions.evaluate(source.condition, values):
+        return None
+    return values
