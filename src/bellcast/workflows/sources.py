@@ -38,7 +38,6 @@ PAGE = 1000
 READ_TIMEOUT_SECONDS = 1.0
 # Maximum runs that one transaction wakes: about 10 ms.
 WAKE_BATCH_ROWS = 250
-SERVER_ERROR = 500
 # Prefix of the idempotency keys of sends and triggers. Clients cannot send a control character.
 OWN_KEY = "\x1fsource "
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -321,7 +320,7 @@ class Sources:
         except TooMany as error:
             reason = error.detail
         except BellcastError as error:
-            if error.status >= SERVER_ERROR:
+            if error.is_server_error:
                 raise
             reason = triggers.refused(error)
         except (TemplateError, msgspec.ValidationError, RecursionError) as error:
