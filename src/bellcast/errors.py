@@ -61,6 +61,11 @@ class BellcastError(Exception):
         self.data = data  # data from the app's handler for the client
         super().__init__(self.detail)
 
+    @property
+    def is_server_error(self) -> bool:
+        """True if the server failed, and the same request may succeed later; False if it refused the request."""
+        return self.status >= 500
+
 
 class BadRequest(BellcastError):
     """The request could not be read."""

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bellcast.api.app import HANDLERS
-from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times
 from bellcast.model.stats import HOUR_MS, STORED_MS, StatsPoint
+from bellcast.model.times import DAY_MS
 from bellcast.ports import Document
 from tests.journey.operators import set_up
 from tests.journey.rest import Caller, Rest, refused

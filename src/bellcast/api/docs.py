@@ -14,7 +14,6 @@ from bellcast.errors import NotFound
 from bellcast.model import problems
 from bellcast.model.asgi import ASGIApp
 
-HTML = "text/html; charset=utf-8"
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
@@ -37,20 +36,27 @@ async def document(request: ApiRequest) -> ASGIApp:
     return responses.json(_document(request), headers={"cache-control": "no-cache"})
 
 
-@operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: HTML})
+@operation("GET", "/docs", tag="Server", required_scope=None, response_types={200: responses.HTML})
 async def reference(request: ApiRequest) -> ASGIApp:
     """The API reference as HTML."""
-    return responses.complete(200, docs_html.reference(_document(request), _base(request)), HTML, HEADERS)
+    return responses.complete(200, docs_html.reference(_document(request), _base(request)), responses.HTML, HEADERS)
 
 
-@operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: HTML})
+@operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: responses.HTML})
 async def all_errors(request: ApiRequest) -> ASGIApp:
     """All errors as HTML."""
-    return responses.complete(200, docs_html.errors(errors.every(), reasons.REASONS, _base(request)), HTML, HEADERS)
+    return responses.complete(
+        200, docs_html.errors(errors.every(), reasons.REASONS, _base(request)), responses.HTML, HEADERS
+    )
 
 
 @operation(
-    "GET", "/errors/{code:str}", tag="Server", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
+    "GET",
+    "/errors/{code:str}",
+    tag="Server",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
 )
 async def error(request: ApiRequest) -> ASGIApp:
     """Explain an error.
@@ -60,7 +66,7 @@ async def error(request: ApiRequest) -> ASGIApp:
     for one in errors.every():
         if one.code == code:
             example = msgspec.json.format(problems.body(one()), indent=2).decode()
-            return responses.complete(200, docs_html.error(one, example, _base(request)), HTML, HEADERS)
+            return responses.complete(200, docs_html.error(one, example, _base(request)), responses.HTML, HEADERS)
     if code in reasons.BY_CODE:
-        return responses.complete(200, docs_html.reason(reasons.BY_CODE[code], _base(request)), HTML, HEADERS)
+        return responses.complete(200, docs_html.reason(reasons.BY_CODE[code], _base(request)), responses.HTML, HEADERS)
     raise NotFound("No error has this code. All errors are listed at /errors")

@@ -22,7 +22,6 @@ from bellcast.model.identities import Project
 from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.messages import NEWEST
 
-HTML = "text/html; charset=utf-8"
 # The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
 # load images.
 HEADERS = {
@@ -92,7 +91,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     tag="Messages",
     required_scope=None,
     query=MailboxQuery,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(BadRequest, NotFound),
 )
 async def show(request: ApiRequest) -> ASGIApp:
@@ -120,7 +119,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     opened = chosen or next(iter(shown), None)
     body = EMPTY if opened is None else await _message(ctx, opened)
     page = _page(token, shown, opened, body, query, following, is_chosen=chosen is not None)
-    return responses.complete(200, page.encode(), HTML, HEADERS)
+    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
 
 
 def _read(project: Project, token: str, now: int) -> MailboxGrant:

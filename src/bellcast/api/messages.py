@@ -36,7 +36,6 @@ from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.replays import FailureFilter
 
-HTML = "text/html; charset=utf-8"
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
     "cache-control": "no-store",
@@ -219,7 +218,7 @@ async def attempts(request: ApiRequest) -> ASGIApp:
     tag="Messages",
     required_scope="read",
     query=TenantQuery,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(NotFound, Conflict),
 )
 async def html(request: ApiRequest) -> ASGIApp:
@@ -230,7 +229,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
     if not text:
         raise Conflict("Only e-mails with HTML are available in this form.")
-    return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
+    return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
 
 
 @operation(

@@ -17,7 +17,6 @@ from bellcast.errors import BellcastError, Conflict, Forbidden, NotFound, TooMan
 from bellcast.model.asgi import ASGIApp
 
 CALLBACK = "/v1/session/oidc/callback"
-HTML = "text/html; charset=utf-8"
 # The actor of a refused sign-in. Operators' names have no space.
 UNKNOWN = "unknown person"
 _PAGE = Path(console.__file__).parent / "files" / "refused.html"
@@ -121,7 +120,7 @@ def _refused(request: ApiRequest, refusal: BellcastError, cookie: str) -> ASGIAp
     page = _page().substitute(
         root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
     )
-    return responses.complete(refusal.status, page.encode(), HTML, HEADERS | {"set-cookie": cookie})
+    return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
 
 
 @cache

@@ -28,7 +28,6 @@ from bellcast.ports import RecipientOfLink
 from bellcast.preferences import Layers, Occasion
 from bellcast.preferences.decision import switch
 
-HTML = "text/html; charset=utf-8"
 # The page loads no resources and runs no scripts; its form posts to the page itself.
 HEADERS = {
     "cache-control": "no-store",
@@ -91,7 +90,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     "/preferences/{token:str}",
     tag="Preferences",
     required_scope=None,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(NotFound,),
 )
 async def show(request: ApiRequest) -> ASGIApp:
@@ -107,7 +106,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     "/preferences/{token:str}",
     tag="Preferences",
     required_scope=None,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(NotFound, Invalid),
 )
 async def save(request: ApiRequest) -> ASGIApp:
@@ -263,7 +262,7 @@ async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, i
 </main>
 </html>
 """
-    return responses.complete(200, page.encode(), HTML, HEADERS)
+    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
 
 
 def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> str:

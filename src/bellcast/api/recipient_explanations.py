@@ -20,13 +20,12 @@ from bellcast.ports.sends import SentQuery
 
 # Maximum notifications, connections and refused requests in an explanation, to keep it readable.
 MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
-DAY_MS = 86_400_000
 
 
 async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
     """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
-    start = now - DAY_MS if since is None else times.milliseconds(since)
+    start = now - times.DAY_MS if since is None else times.milliseconds(since)
     inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, "", [recipient], ())
     if recipient not in inputs.profiles:
         text = (

@@ -1,6 +1,8 @@
 """Responses as ASGI applications, which handlers return."""
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
@@ -10,8 +12,14 @@ from bellcast.model import problems
 from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 
 JSON = "application/json"
+HTML = "text/html; charset=utf-8"
 NO_STORE = (b"cache-control", b"no-store")
 _encode = msgspec.json.Encoder().encode
+
+
+def inline_source(text: str) -> str:
+    """Return the Content-Security-Policy source that allows exactly this inline script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:

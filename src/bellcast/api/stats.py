@@ -28,7 +28,6 @@ TENANT_STEP: StepName = "1h"
 MAX_POINTS = 3_000
 # Each node has a row per interval. Reading this many takes 0.2 s of a thread.
 MAX_ROWS = 20_000
-DAY_MS = 24 * 3_600_000
 
 
 class SeriesQuery(Struct, frozen=True, kw_only=True):
@@ -114,7 +113,7 @@ def _wanted(query: SeriesQuery, tenant: str | None, now: int) -> WantedSeries:
     if (step == TENANT_STEP) != (tenant is not None):
         raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all tenants")
     until = now if query.end is None else times.milliseconds(query.end)
-    kept = DAY_MS if tenant is not None else min(DAY_MS, stats.KEPT_MS[STEPS[step]])
+    kept = times.DAY_MS if tenant is not None else min(times.DAY_MS, stats.KEPT_MS[STEPS[step]])
     since = until - kept if query.start is None else times.milliseconds(query.start)
     wanted = WantedSeries(step, names, since, until, now)
     if (until - since) // wanted.step_ms > MAX_POINTS:

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.messages import HTML, HTML_HEADERS
+from bellcast.api.messages import HTML_HEADERS
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -269,7 +269,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
     tag="Objects",
     required_scope="read",
     query=HtmlQuery,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(NotFound, Conflict),
 )
 async def html(request: ApiRequest) -> ASGIApp:
@@ -290,7 +290,7 @@ async def html(request: ApiRequest) -> ASGIApp:
     query=DryRunQuery,
     body=PreviewRequest,
     body_types=("application/json", request_body.FORM),
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(NotFound, Conflict),
     example={
         "values": {"email": {"subject": "New booking", "html": "<p>Hello {{ data.client }}</p>"}},
@@ -338,7 +338,7 @@ async def _html(request: ApiRequest, subject: Subject) -> ASGIApp:
     text = parts.get("email", {}).get("html")
     if not text:
         raise Conflict("Only e-mail templates are available in this form.")
-    return responses.complete(200, text.encode(), HTML, HTML_HEADERS)
+    return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
 
 
 async def _subject(

@@ -15,7 +15,6 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import tenant_bounds
 from bellcast.errors import FieldError, Forbidden, Invalid, NotFound
 from bellcast.inbox import recipients
-from bellcast.inbox.quotas import DAY_MS
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Caller, Tenant
@@ -190,7 +189,7 @@ def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
 async def _sends_today(ctx: ApiContext, keys: Sequence[str]) -> Mapping[str, int]:
     """Return what was counted of tenants today: by their daily budgets, else by the statistics."""
     counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
-    return {**counted, **await ctx.engines.store.recipients.spent(ctx.engines.clock.now() // DAY_MS)}
+    return {**counted, **await ctx.engines.store.recipients.spent(ctx.engines.clock.now() // times.DAY_MS)}
 
 
 async def _count(store: Store, prefix: str, limit: int) -> ListTotal:

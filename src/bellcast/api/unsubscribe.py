@@ -15,7 +15,6 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import Preferences, merge_patch
 from bellcast.ports import RecipientOfLink
 
-HTML = "text/html; charset=utf-8"
 # The page loads no resources and runs no scripts; its form posts to the page itself.
 HEADERS = {
     "cache-control": "no-store",
@@ -25,7 +24,12 @@ HEADERS = {
 
 
 @operation(
-    "GET", "/u/{token:str}", tag="Preferences", required_scope=None, response_types={200: HTML}, refusals=(NotFound,)
+    "GET",
+    "/u/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
 )
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
@@ -41,7 +45,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     "/u/{token:str}",
     tag="Preferences",
     required_scope=None,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(NotFound,),
 )
 async def confirm(request: ApiRequest) -> ASGIApp:
@@ -94,7 +98,7 @@ button {{ font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem;
 {form}
 </html>
 """
-    return responses.complete(200, page.encode(), HTML, HEADERS)
+    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
 
 
 HANDLERS = [show, confirm]

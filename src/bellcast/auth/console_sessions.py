@@ -1,7 +1,6 @@
 """Sign-in of operators: the first set-up, passwords, session cookies, and limits for failed attempts."""
 
 import asyncio
-import hashlib
 import ipaddress
 import re
 import secrets
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast import ports
-from bellcast.auth import oidc_config, origins, passwords, totp
+from bellcast.auth import keys, oidc_config, origins, passwords, totp
 from bellcast.errors import (
     BellcastError,
     Conflict,
@@ -139,7 +138,7 @@ class ConsoleSessions:
         """Create a code for the first set-up, valid for a day. Raises Conflict if there is an owner."""
         code = secrets.token_urlsafe(CODE_BYTES)
         now = self._clock.now()
-        if not await self._operators.add_setup_code(_digest(code), now + CODE_MS, now):
+        if not await self._operators.add_setup_code(keys.digest(code), now + CODE_MS, now):
             raise Conflict("The console is already set up: ask an owner to add you as an operator.")
         return code
 
@@ -152,7 +151,7 @@ class ConsoleSessions:
         if failures >= SETUP_FAILURES:
             raise _too_many(latest + FAILURES_MS - now)
         owner = self.new_operator(name, "owner", None)
-        if not await self._operators.use_setup_code(_digest(code), owner, await self._hash(password), now):
+        if not await self._operators.use_setup_code(keys.digest(code), owner, await self._hash(password), now):
             await self._operators.add_failure([subject], now)
             raise Forbidden(WRONG_CODE)
         return await self.start(request, owner)
@@ -209,7 +208,7 @@ class ConsoleSessions:
     async def session(self, request: BrowserRequest) -> OperatorSession:
         """Return the request's session. Raises Unauthenticated."""
         token = _token(request)
-        session = None if token is None else await self._operators.session(_digest(token))
+        session = None if token is None else await self._operators.session(keys.digest(token))
         now = self._clock.now()
         if (
             session is None
@@ -268,7 +267,7 @@ class ConsoleSessions:
         if step is None:
             raise Invalid.of("code", "is wrong: enter the code that the app shows now, and check the phone's clock")
         codes = totp.make_recovery_codes()
-        digests = [_digest(totp.normalize(one)) for one in codes]
+        digests = [keys.digest(totp.normalize(one)) for one in codes]
         if not await self._operators.confirm_mfa(operator.id, pending, step, digests):
             raise Conflict("Another authenticator app was set up in the meantime: start again.")
         return codes
@@ -278,7 +277,7 @@ class ConsoleSessions:
         if not operator.has_mfa:
             raise Conflict("Set up an authenticator app or a passkey first.")
         codes = totp.make_recovery_codes()
-        await self._operators.replace_recovery_codes(operator.id, [_digest(totp.normalize(one)) for one in codes])
+        await self._operators.replace_recovery_codes(operator.id, [keys.digest(totp.normalize(one)) for one in codes])
         return codes
 
     async def end_mfa(self, id: str, *, with_passkeys: bool = False) -> bool:
@@ -334,7 +333,7 @@ class ConsoleSessions:
             step = totp.matching_step(self._cipher.decrypt(current, _place(operator)), code, now)
         if step is not None:
             return await self._operators.use_mfa_step(operator.id, step)
-        return await self._operators.use_recovery_code(operator.id, _digest(code))
+        return await self._operators.use_recovery_code(operator.id, keys.digest(code))
 
     async def _decoy_hash(self) -> str:
         if self._decoy is None:
@@ -383,14 +382,14 @@ class ConsoleSessions:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock.now()
         await self._operators.start_session(
-            _digest(token), operator.id, now, now if verified_at is None else min(verified_at, now)
+            keys.digest(token), operator.id, now, now if verified_at is None else min(verified_at, now)
         )
         return SignedIn(operator, make_cookie(request, cookie_name(request), token, SESSION_MS // 1000))
 
     async def _end(self, request: BrowserRequest) -> None:
         token = _token(request)
         if token is not None:
-            await self._operators.end_session(_digest(token))
+            await self._operators.end_session(keys.digest(token))
 
 
 def check_name(field: str, name: str) -> FieldErrors:
@@ -479,11 +478,6 @@ def has_session(request: BrowserRequest) -> bool:
 
 def _token(request: BrowserRequest) -> str | None:
     return cookie_of(request, cookie_name(request))
-
-
-def _digest(secret: str) -> bytes:
-    """Return the SHA-256 digest of a token or code. These are random, so a plain digest is safe to store."""
-    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def _too_many(milliseconds: int) -> BellcastError:

@@ -42,7 +42,7 @@ def parse(text: str) -> tuple[str, str] | None:
 
 
 def digest(secret: str) -> bytes:
-    """Return the digest for the store."""
+    """Return the digest for the store. Keys, tokens and codes are random, so a plain SHA-256 is safe to store."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 

@@ -5,7 +5,6 @@ Public-key signatures (published_keys.py) use PyJWT."""
 
 import binascii
 import hmac
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.auth import claims
 from bellcast.errors import Unauthenticated
+from bellcast.model import base64url
 from bellcast.model.identities import DEFAULT_TENANT, Principal, Project
 from bellcast.model.limits import Limits
 
@@ -71,7 +71,7 @@ def sign(
     if roles is not None:
         session_claims["roles"] = list(roles)
     signed = f"{_encode({'alg': 'HS256', 'typ': 'JWT', 'kid': project.key})}.{_encode(session_claims)}"
-    return f"{signed}.{_base64(_digest(project, signed.encode()))}"
+    return f"{signed}.{base64url.encode(_digest(project, signed.encode()))}"
 
 
 def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
@@ -121,11 +121,7 @@ def _digest(project: Project, signed: bytes) -> bytes:
 
 
 def _encode(value: dict[str, Any]) -> str:
-    return _base64(msgspec.json.encode(value))
-
-
-def _base64(raw: bytes) -> str:
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return base64url.encode(msgspec.json.encode(value))
 
 
 def _decode(part: bytes) -> bytes:

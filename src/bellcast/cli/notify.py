@@ -87,8 +87,8 @@ def notify(
         "action_url": action_url,
         "action_text": action_text,
         "icon": icon,
-        "actor": _json(actor, "--actor") if (actor or "").startswith("{") else actor,
-        "data": _json(payload, "--payload"),
+        "actor": console.parsed_json(actor, "--actor") if (actor or "").startswith("{") else actor,
+        "data": console.parsed_json(payload, "--payload"),
         "channels": channel,
         "template": template,
         "tags": tag,
@@ -123,15 +123,6 @@ def _audience(topic: str | None, role: str | None, all_: bool) -> dict[str, Any]
     if len(chosen) > 1:
         raise typer.BadParameter("expected only one of --to-topic, --to-role and --all")
     return chosen
-
-
-def _json(text: str | None, option: str) -> Any:
-    import msgspec
-
-    try:
-        return None if text is None else msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise typer.BadParameter(f"expected JSON: {error}", param_hint=option) from None
 
 
 def _expiry(expires: str | None) -> Any:

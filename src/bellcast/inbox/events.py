@@ -1,8 +1,10 @@
 """Live events are published to connected clients. Cache topics keep their last event for later subscribers."""
 
+from typing import Any
+
 import msgspec
 
-from bellcast.model import topics
+from bellcast.model import topics, validation
 from bellcast.model.events import LiveEvent
 from bellcast.ports import Context, LastEvent
 
@@ -26,6 +28,12 @@ async def publish(engines: Context, *events: LiveEvent, key: str | None = None) 
     if key is None:
         await engines.reactions.react(events, None)
     return published
+
+
+async def publish_from_handler(engines: Context, tenant: str, topic: str, name: str, data: Any) -> None:
+    """Publish an event of the app's handler. Raises, in the handler, if the broker cannot encode the data."""
+    validation.check(validation.data("data", data, 0))
+    await publish(engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
 
 
 def _last_event(event: LiveEvent, now: int) -> LastEvent:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.errors import BellcastError
+from bellcast.inbox import sending
 from bellcast.model import ids, times, validation
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import DEFAULT_TENANT
@@ -50,15 +51,7 @@ async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[b
         results += committed
         async for some in engines.pace.slices(committed):
             await engines.broker.publish(*(event for sent in some if isinstance(sent, Sent) for event in sent.events))
-    return [_answer(result) for result in results]
-
-
-def _answer(result: Sent | Exception) -> bytes | BellcastError:
-    if isinstance(result, Sent):
-        return result.answer
-    if isinstance(result, BellcastError):
-        return result
-    raise result
+    return [sending.answer_of(result) for result in results]
 
 
 def _prepare(

@@ -7,7 +7,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.errors import BellcastError
-from bellcast.model import operators
+from bellcast.model import operators, times
 from bellcast.model.events import Event
 from bellcast.ports import Context
 
@@ -22,8 +22,7 @@ SWEEP_SECONDS = 600
 # Interval of log lines with the audit head. Entries removed from the end of the log since the last line are not
 # detected.
 HEAD_SECONDS = 3600
-DAY_MS = 24 * 3600 * 1000
-IDEMPOTENCY_MS = 24 * 3600 * 1000
+IDEMPOTENCY_MS = times.DAY_MS
 
 MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
@@ -91,7 +90,9 @@ async def _retire(engines: Context, retention: Retention, now: int) -> None:
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
     for tenant, days in own.items():
         if days:
-            await _repeat(engines, partial(retire, now, now - days * DAY_MS, MAINTENANCE_BATCH_ROWS, tenant=tenant))
+            await _repeat(
+                engines, partial(retire, now, now - days * times.DAY_MS, MAINTENANCE_BATCH_ROWS, tenant=tenant)
+            )
     if retention.notifications:
         await _repeat(
             engines, partial(retire, now, now - retention.notifications, MAINTENANCE_BATCH_ROWS, but=tuple(own))

@@ -9,6 +9,7 @@ from collections import Counter
 import structlog
 
 from bellcast.errors import BellcastError, TooMany
+from bellcast.model import times
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import TenantRules
 from bellcast.model.limits import Limits
@@ -19,7 +20,6 @@ log = structlog.get_logger(__name__)
 SAVE_INTERVAL_SECONDS = 1.0
 # Rules are reloaded after this many saves: a changed rule applies on all nodes within that many seconds.
 RELOAD_EVERY_SAVES = 5
-DAY_MS = 24 * 3600 * 1000
 NO_RULES = TenantRules()
 
 
@@ -68,9 +68,9 @@ class Quotas:
         return per_second, per_day
 
     def _check_day(self, tenant: str, sends: int, per_day: int, now: int) -> None:
-        self._start_day(now // DAY_MS)
+        self._start_day(now // times.DAY_MS)
         if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
-            midnight = (self._day + 1) * DAY_MS
+            midnight = (self._day + 1) * times.DAY_MS
             raise TooMany(
                 f"This tenant may send {per_day} notifications per day (UTC).", retry_after=(midnight - now) // 1000 + 1
             )
@@ -82,7 +82,7 @@ class Quotas:
         self._store.set_weights(weights)
         await self.save()
         if self._limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
-            day = self._clock.now() // DAY_MS
+            day = self._clock.now() // times.DAY_MS
             sums = await self._store.recipients.spent(day)
             self._start_day(day)
             self._sums |= sums
@@ -91,7 +91,7 @@ class Quotas:
         """Save the sends of this node, and read the sums of all nodes."""
         if not self._unsaved:
             return
-        day, sends = self._clock.now() // DAY_MS, dict(self._unsaved)
+        day, sends = self._clock.now() // times.DAY_MS, dict(self._unsaved)
         sums = await self._store.recipients.add_usage(day, sends)
         self._unsaved.subtract(sends)  # refunds during the save leave a negative count
         self._unsaved = Counter({tenant: left for tenant, left in self._unsaved.items() if left})

@@ -225,7 +225,7 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
             written.append(request)
     _emit_batch(engines, written)
     engines.router.committed(written)
-    return [_answer(result) for result in results]
+    return [answer_of(result) for result in results]
 
 
 def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
@@ -311,7 +311,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     return sent.answer
 
 
-def _answer(result: Sent | Exception) -> bytes | BellcastError:
+def answer_of(result: Sent | Exception) -> bytes | BellcastError:
+    """Return the answer of a committed send, or its refusal. Raises other errors."""
     if isinstance(result, Sent):
         return result.answer
     if isinstance(result, BellcastError):

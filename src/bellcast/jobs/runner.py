@@ -14,7 +14,7 @@ from bellcast import ports
 from bellcast.errors import BellcastError, DiskFull, Unavailable
 from bellcast.jobs.job_slots import TenantShares
 from bellcast.ports import Job, JobGroup, JobShare
-from bellcast.ports.jobs import FANOUT, NORMAL, URGENT
+from bellcast.ports.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +41,6 @@ MAX_CRASHES = 5
 # Time for running jobs at shutdown before they are cancelled: half of what Docker waits before it kills.
 CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_ERROR_LENGTH = 1_000
-# Later than any due time.
-END_OF_TIME = 2**52
 
 # Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
 JobHandler = Callable[[Job], Awaitable[int | None]]

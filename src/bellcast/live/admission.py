@@ -209,4 +209,4 @@ def close_reason_for(error: BellcastError) -> CloseReason:
         case Invalid():
             return close_reasons.BAD_REQUEST.with_message(error.detail)
         case _:
-            return close_reasons.UNAVAILABLE if error.status >= 500 else close_reasons.BAD_REQUEST
+            return close_reasons.UNAVAILABLE if error.is_server_error else close_reasons.BAD_REQUEST

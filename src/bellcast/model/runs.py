@@ -23,11 +23,10 @@ MAX_DATA = 64 * 1024
 MAX_RUN = 256 * 1024
 
 
-class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The state of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
+class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step did. `notification` is its inbox item, `messages` are its messages; its decision is stored under
     `decided`. At `due_at` (UTC milliseconds) a waiting step continues without an event. `attempts` counts calls of an
-    http or python step. `by` is the group that a digest collects. `started_at` and `ended_at` (UTC milliseconds) are
-    the times of the commits that first stored it as started and as ended."""
+    http or python step. `by` is the group that a digest collects."""
 
     state: StepStatus = "pending"
     reason: str | None = None
@@ -38,6 +37,12 @@ class StepState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     due_at: int | None = None
     attempts: int = 0
     by: str | None = None
+
+
+class StepState(StepResult, frozen=True, kw_only=True, omit_defaults=True):
+    """The state of a step. `started_at` and `ended_at` (UTC milliseconds) are the times of the commits that first stored
+    it as started and as ended."""
+
     started_at: int | None = None
     ended_at: int | None = None
 

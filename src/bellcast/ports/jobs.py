@@ -6,6 +6,8 @@ from typing import Protocol
 from msgspec import Struct
 
 URGENT, NORMAL, FANOUT = 0, 1, 2
+# Later than any due time.
+END_OF_TIME = 2**52
 
 
 class Job(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import structlog
 
 from bellcast.errors import BellcastError
-from bellcast.model import stats
+from bellcast.model import stats, times
 from bellcast.model.stats import HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
 from bellcast.ports import Clock
 from bellcast.ports.stats import StatsPoints
@@ -17,7 +17,6 @@ log = structlog.get_logger(__name__)
 
 # Samples kept: one hour.
 MAX_SAMPLES = KEPT_MS[SAMPLE_MS] // SAMPLE_MS
-DAY_MS = 24 * HOUR_MS
 
 
 class StatsRecorder:
@@ -97,8 +96,8 @@ class StatsRecorder:
 
     async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
         now = self._clock.now()
-        day, hour = now - now % DAY_MS, now - now % HOUR_MS
-        sends = await self._points.tenant_sends(tenants, day, day + DAY_MS, None, stats.MAX_DAY_ROWS)
+        day, hour = now - now % times.DAY_MS, now - now % HOUR_MS
+        sends = await self._points.tenant_sends(tenants, day, day + times.DAY_MS, None, stats.MAX_DAY_ROWS)
         stored = await self._points.tenant_sends(tenants, hour, hour + HOUR_MS, self._node, 1)
         if sends is None or stored is None:
             return {}

@@ -5,33 +5,72 @@
 SELECT …
 
 -- name: of_ids @sqlite
+
+Text that several statements share is a fragment, of any file. `{{name}}` includes it, in statements and in fragments.
+
+-- fragment: run_columns
+-- The columns of a run, in the order of its row.
+id, tenant, …
+
+-- name: run_find
+-- One run.
+SELECT {{run_columns}} FROM runs WHERE id = :id
 """
 
 import re
 from importlib import resources
 
-HEAD = re.compile(r"^-- name: (\w+)(?: @(\w+))?$", re.MULTILINE)
+HEAD = re.compile(r"^-- (name|fragment): (\w+)(?: @(\w+))?$", re.MULTILINE)
+# Not a comment: a fragment that is not included must be an error of the database, never a condition that is left out.
+INCLUDE = re.compile(r"\{\{(.*?)\}\}")
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)")  # not a cast, `::`
 COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 
 
 def load(dialect: str) -> dict[str, str]:
-    """Load the texts of all statements by name; the dialect's text replaces the common one."""
-    found: dict[str, str] = {}
-    own: dict[str, str] = {}
+    """Load the texts of all statements by name, with their fragments; the dialect's text replaces the common one.
+
+    Raises `ValueError` for a name that is defined twice, and for a fragment that is unknown, unused or includes itself."""
+    found: dict[tuple[str, str], str] = {}
+    own: dict[tuple[str, str], str] = {}
     for file in sorted(resources.files("bellcast.storage").joinpath("sql").iterdir(), key=lambda file: file.name):
-        for name, only, text in _parse(file.read_text(encoding="utf-8")):
+        for kind, name, only, text in _parse(file.read_text(encoding="utf-8")):
             if only in ("", dialect):
                 target = own if only else found
-                if name in target:
-                    raise ValueError(f"{file.name}: the statement {name} is defined twice")
-                target[name] = text
-    return found | own
+                if (kind, name) in target:
+                    raise ValueError(f"{file.name}: the {kind} {name} is defined twice")
+                target[kind, name] = text
+    texts = found | own
+    fragments = {name: body(text) for (kind, name), text in texts.items() if kind == "fragment"}
+    return _include(fragments, {name: text for (kind, name), text in texts.items() if kind == "name"})
 
 
-def _parse(text: str) -> list[tuple[str, str, str]]:
+def _parse(text: str) -> list[tuple[str, str, str, str]]:
     _, *parts = HEAD.split(text)
-    return [(name, only or "", body.strip()) for name, only, body in zip(*[iter(parts)] * 3, strict=True)]
+    return [(kind, name, only or "", text.strip()) for kind, name, only, text in zip(*[iter(parts)] * 4, strict=True)]
+
+
+def _include(fragments: dict[str, str], texts: dict[str, str]) -> dict[str, str]:
+    used: set[str] = set()
+
+    def expand(text: str, place: str, outer: tuple[str, ...]) -> str:
+        def included(match: re.Match[str]) -> str:
+            name = match[1]
+            if name not in fragments:
+                raise ValueError(f"{place}: there is no fragment {name!r}; define `-- fragment: {name}`")
+            if name in outer:
+                raise ValueError(f"{place}: the fragment {name} includes itself")
+            used.add(name)
+            return expand(fragments[name], place, (*outer, name))
+
+        return INCLUDE.sub(included, text)
+
+    expanded = {name: expand(text, name, ()) for name, text in texts.items()}
+    if unused := fragments.keys() - used:
+        raise ValueError(
+            f"no statement includes the fragment {', '.join(sorted(unused))}: delete it or name its dialect"
+        )
+    return expanded
 
 
 def body(text: str) -> str:

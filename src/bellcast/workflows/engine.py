@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from bellcast.model import local_times, step_counters, times
 from bellcast.model.messages import State
-from bellcast.model.runs import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepStatus
+from bellcast.model.runs import ENDED, ENDED_STEPS, MAX_RUN, Digest, RunState, RunStatus, StepResult, StepStatus
 from bellcast.model.step_counters import StepCounter
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
@@ -69,18 +69,10 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     events: Mapping[str, Any] = {}
 
 
-class StepOutcome(Struct, frozen=True, kw_only=True):
+class StepOutcome(StepResult, frozen=True, kw_only=True):
     """The result of a step that the caller executed. If `ends_run` is set, the run ends with this status."""
 
     state: StepStatus = "done"
-    reason: str | None = None
-    result: Any = None
-    notification: str | None = None
-    messages: tuple[str, ...] = ()
-    decided: str | None = None
-    due_at: int | None = None
-    attempts: int = 0
-    by: str | None = None
     digest: Digest | None = None
     ends_run: RunStatus | None = None
 
@@ -313,18 +305,7 @@ def record(run: RunState, step: Step, outcome: StepOutcome) -> RunState:
         return fail(run.with_step(step.key, attempts=outcome.attempts), step, outcome.reason or "failed")
     if outcome.result is not None and len(msgspec.json.encode(outcome.result)) > MAX_RESULT:
         return fail(run, step, "too_large")
-    run = run.with_step(
-        step.key,
-        state=outcome.state,
-        reason=outcome.reason,
-        result=outcome.result,
-        notification=outcome.notification,
-        messages=outcome.messages,
-        decided=outcome.decided,
-        due_at=outcome.due_at,
-        attempts=outcome.attempts,
-        by=outcome.by,
-    )
+    run = run.with_step(step.key, **{field: getattr(outcome, field) for field in StepResult.__struct_fields__})
     if outcome.digest is not None:
         run = msgspec.structs.replace(run, digest=outcome.digest)
     if outcome.ends_run is not None:

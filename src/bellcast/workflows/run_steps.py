@@ -43,7 +43,6 @@ MAX_TRIGGER_DEPTH = 3
 DEFAULT_TYPE = "general"
 MAX_BY = 500
 COUNTER_GRACE_MS = 86_400_000
-SERVER_ERROR = 500
 
 
 class ExecutionPage(Struct):
@@ -122,7 +121,7 @@ class RunSteps:
         try:
             request = await self._router.route_step(send)
         except BellcastError as error:
-            if error.status >= SERVER_ERROR:
+            if error.is_server_error:
                 raise
             return StepOutcome(state="failed", reason=triggers.refused(error))
         execution.sends.append(request)
@@ -249,7 +248,7 @@ class RunSteps:
             origin = Origin(stored.tenant, state.depth + 1)
             request = await self._triggers.prepare(step.fields["workflow"], draft, origin)
         except BellcastError as error:
-            if error.status >= SERVER_ERROR:
+            if error.is_server_error:
                 raise
             return StepOutcome(state="failed", reason=triggers.refused(error))
         execution.triggers.append(request)
@@ -268,7 +267,7 @@ def _draft(execution: Execution) -> Draft:
 
 def failed(execution: Execution, step: Step, error: Exception) -> StepOutcome:
     """Return the outcome of a step that raised. Re-raises temporary errors of the store and the disk."""
-    if isinstance(error, BellcastError) and error.status >= SERVER_ERROR:
+    if isinstance(error, BellcastError) and error.is_server_error:
         raise error
     if isinstance(error, InvalidValue | TemplateError):
         return StepOutcome(state="failed", reason=str(error)[:MAX_REASON])

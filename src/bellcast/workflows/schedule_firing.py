@@ -27,7 +27,6 @@ from bellcast.workflows.triggers import TriggerDraft, Triggers
 
 # Prefix of the idempotency keys of firings. Clients cannot send a control character.
 OWN_KEY = "\x1fschedule "
-SERVER_ERROR = 500
 # Lifetime of claims. A local time lasts 26 hours around the world, and after downtime it may be made up for during
 # another day.
 CLAIM_MS = 3 * 86_400_000
@@ -115,7 +114,7 @@ class ScheduleFiring:
         except TooMany as error:
             raise Unavailable(error.detail) from error
         except BellcastError as error:
-            if error.status >= SERVER_ERROR:
+            if error.is_server_error:
                 raise
             return error.detail
         return None

@@ -37,7 +37,6 @@ PAGE = 1000
 READ_TIMEOUT_SECONDS = 1.0
 # Maximum runs that one transaction wakes: about 10 ms.
 WAKE_BATCH_ROWS = 250
-SERVER_ERROR = 500
 # Prefix of the idempotency keys of sends and triggers. Clients cannot send a control character.
 OWN_KEY = "\x1fsource "
 MAX_ERROR = 500
@@ -159,7 +158,7 @@ class Sources:
         except TooMany as error:
             reason = error.detail
         except BellcastError as error:
-            if error.status >= SERVER_ERROR:
+            if error.is_server_error:
                 raise
             reason = triggers.refused(error)
         except (TemplateError, msgspec.ValidationError, RecursionError) as error:

@@ -22,6 +22,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft
 from bellcast.ports import Context, Job
 from bellcast.ports.documents import PROJECT
+from bellcast.ports.jobs import END_OF_TIME
 from bellcast.workflows import function_threads, schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
@@ -29,8 +30,6 @@ from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 log = structlog.get_logger(__name__)
 
 PROGRESS = "task-progress"
-# Later than any due time.
-END_OF_TIME = 2**52
 
 T = TypeVar("T")
 

@@ -82,7 +82,7 @@ def hot_statements() -> list[tuple[str, str, str]]:
 
 def names_in(file: str) -> list[str]:
     text = statements.resources.files("bellcast.storage").joinpath(f"sql/{file}.sql").read_text(encoding="utf-8")
-    return [match[1] for match in statements.HEAD.finditer(text)]
+    return [match[2] for match in statements.HEAD.finditer(text)]
 
 
 def unkeyed(text: str) -> list[str]:

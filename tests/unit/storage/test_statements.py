@@ -38,6 +38,14 @@ def test_statement_has_a_sentence_and_no_second_statement(dialect: str) -> None:
         assert ";" not in re.sub(r"--.*", "", text), name
 
 
+def test_fragment_has_a_sentence_and_balanced_parentheses() -> None:
+    for file in (FOLDER / "sql").iterdir():
+        for head, text in zip(*[iter(re.split(r"(?m)^(-- \w+: .*)$", file.read_text())[1:])] * 2, strict=True):
+            if head.startswith("-- fragment:"):
+                assert re.match(r"\s*-- [A-Z].*[.;:]", text), head
+                assert text.count("(") == text.count(")"), head
+
+
 def test_text_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch, one="-- name: a\n-- Common.\nSELECT 1\n\n-- name: a @sqlite\n-- Own.\nSELECT 2\n")
     assert statements.load("sqlite")["a"].endswith("SELECT 2")
@@ -47,6 +55,49 @@ def test_text_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: 
 def test_duplicate_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch, one="-- name: a\n-- One.\nSELECT 1\n", two="-- name: a\n-- Two.\nSELECT 2\n")
     with pytest.raises(ValueError, match="twice"):
+        statements.load("sqlite")
+
+
+def test_fragment_is_included_in_statements_of_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fragments = "-- fragment: few\n-- Few.\nid <\n  :few\n\n-- fragment: own\n-- Own.\n{{few}} AND tenant = :tenant\n"
+    statement = "-- name: a\n-- A.\nSELECT id FROM a WHERE {{own}} OR {{few}}\n"
+    write(tmp_path, monkeypatch, one=statement, two=fragments)
+    assert statements.load("sqlite") == {
+        "a": "-- A.\nSELECT id FROM a WHERE id <\n  :few AND tenant = :tenant OR id <\n  :few"
+    }
+
+
+def test_fragment_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fragments = "-- fragment: f\n-- Common.\n1\n\n-- fragment: f @sqlite\n-- Own.\n2\n"
+    write(tmp_path, monkeypatch, one=f"{fragments}\n-- name: a\n-- A.\nSELECT {{{{f}}}}\n")
+    assert statements.load("sqlite")["a"].endswith("SELECT 2")
+    assert statements.load("postgres")["a"].endswith("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("-- name: a\n-- A.\nSELECT {{few}}", "a: there is no fragment 'few'"),
+        ("-- name: a\n-- A.\nSELECT {{no name}}", "a: there is no fragment 'no name'"),
+        ("-- name: a\n-- A.\nSELECT {{f}}\n-- fragment: f @postgres\n-- F.\n1", "a: there is no fragment 'f'"),
+        ("-- name: a\n-- A.\nSELECT 1\n-- fragment: f\n-- F.\n1", "no statement includes the fragment f"),
+        ("-- name: a\n-- A.\nSELECT {{f}}\n-- fragment: f\n-- F.\n({{f}})", "a: the fragment f includes itself"),
+        (
+            "-- name: a\n-- A.\nSELECT {{f}}\n-- fragment: f\n-- F.\n{{g}}\n-- fragment: g\n-- G.\n{{f}}",
+            "a: the fragment f includes itself",
+        ),
+        (
+            "-- name: a\n-- A.\nSELECT {{f}}\n-- fragment: f\n-- F.\n1\n-- fragment: f\n-- F.\n2",
+            "the fragment f is defined twice",
+        ),
+    ],
+    ids=["unknown", "misspelled", "of another dialect", "unused", "in itself", "in a circle", "twice"],
+)
+def test_fragment_that_cannot_be_included_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, error: str
+) -> None:
+    write(tmp_path, monkeypatch, one=text)
+    with pytest.raises(ValueError, match=error):
         statements.load("sqlite")
 
 

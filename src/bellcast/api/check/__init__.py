@@ -14,7 +14,6 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.api import browser_files, context, guards, request_body, responses, served_file
-from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.served_file import ServedFile
@@ -76,7 +75,13 @@ def _page() -> Template:
 
 
 @operation(
-    "GET", "/check", tag="Server", required_scope=None, any_query=True, response_types={200: HTML}, refusals=(NotFound,)
+    "GET",
+    "/check",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
 )
 async def show(request: ApiRequest) -> ASGIApp:
     """Show how to test a page's connection.
@@ -86,7 +91,7 @@ async def show(request: ApiRequest) -> ASGIApp:
         raise NotFound
     scope: Any = request.scope
     base = escape(scope["state"]["root_path"]) + "/"
-    return responses.complete(200, _page().substitute(base=base).encode(), HTML, HEADERS)
+    return responses.complete(200, _page().substitute(base=base).encode(), responses.HTML, HEADERS)
 
 
 @operation(

@@ -14,7 +14,6 @@ from bellcast.api.served_file import ServedFile
 from bellcast.errors import Forbidden, NotFound
 from bellcast.model.asgi import ASGIApp
 
-HTML = "text/html; charset=utf-8"
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "files"
 # Third-party libraries, bundled by npm. They are missing if Bellcast was installed from a checkout without Node.js.
@@ -61,7 +60,7 @@ def _page() -> Template:
     tag="Server",
     required_scope=None,
     any_query=True,
-    response_types={200: HTML},
+    response_types={200: responses.HTML},
     refusals=(Forbidden, NotFound),
 )
 async def show(request: ApiRequest) -> ASGIApp:
@@ -77,7 +76,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     tag="Server",
     required_scope=None,
     any_query=True,
-    response_types={200: HTML, 304: None},
+    response_types={200: responses.HTML, 304: None},
     refusals=(Forbidden, NotFound),
 )
 async def show_page(request: ApiRequest) -> ASGIApp:
@@ -98,7 +97,7 @@ def _shown(request: ApiRequest) -> ASGIApp:
     scope: Any = request.scope
     root = escape(scope["state"]["root_path"])
     return responses.complete(
-        200, _page().substitute(root=root).encode(), HTML, {**HEADERS, "content-security-policy": POLICY}
+        200, _page().substitute(root=root).encode(), responses.HTML, {**HEADERS, "content-security-policy": POLICY}
     )
 
 

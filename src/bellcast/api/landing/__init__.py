@@ -1,7 +1,5 @@
 """`GET /`: a landing page with the server's state and links. On the same machine it also sends a first notification."""
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -15,7 +13,6 @@ from msgspec import Struct
 from bellcast import __version__
 from bellcast.api import context, request_body, responses
 from bellcast.api.context import ApiContext
-from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins, tokens
@@ -49,13 +46,8 @@ CONSOLE_LINK = (
 SETUP_LINK = '<li><a href="{base}console/setup"><b>Set up the console</b><span>With the code that the server printed</span></a></li>\n'
 
 
-def _digest(inline: str) -> str:
-    """Return the Content-Security-Policy source that allows exactly this inline text."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
-
-
 HEADERS = {
-    "content-security-policy": f"default-src 'none'; script-src 'self' {_digest(_SCRIPT)}; style-src {_digest(_STYLE)}; "
+    "content-security-policy": f"default-src 'none'; script-src 'self' {responses.inline_source(_SCRIPT)}; style-src {responses.inline_source(_STYLE)}; "
     "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-store",
     "vary": "Accept",
@@ -98,7 +90,7 @@ class Trial(Struct, frozen=True):
     tag="Server",
     required_scope=None,
     any_query=True,
-    response_types={200: HTML, 302: None},
+    response_types={200: responses.HTML, 302: None},
     refusals=(NotFound,),
 )
 async def show(request: ApiRequest) -> ASGIApp:
@@ -118,7 +110,7 @@ async def show(request: ApiRequest) -> ASGIApp:
         return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
     is_trial = ctx.has_trial and _is_local(request.scope)
     page = _page(request, ctx, reason, await _console_link(ctx), is_trial=is_trial)
-    return responses.complete(200, page, HTML, HEADERS)
+    return responses.complete(200, page, responses.HTML, HEADERS)
 
 
 @operation(

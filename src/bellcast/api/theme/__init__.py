@@ -1,11 +1,8 @@
 """`GET /theme`: a page to change the colours and sizes of the bell and copy the CSS. It works without an inbox."""
 
-import base64
-import hashlib
 from pathlib import Path
 
 from bellcast.api import context, responses
-from bellcast.api.docs import HTML
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import NotFound
@@ -15,14 +12,9 @@ _FOLDER = Path(__file__).parent
 _PAGE, _STYLE, _SCRIPT = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
 
 
-def _digest(inline: str) -> str:
-    """Return the Content-Security-Policy source that allows exactly this inline text."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}'"
-
-
 PAGE = _PAGE.replace("$style", _STYLE).replace("$script", _SCRIPT).encode()
 HEADERS = {
-    "content-security-policy": f"default-src 'none'; script-src 'self' {_digest(_SCRIPT)}; style-src {_digest(_STYLE)}; "
+    "content-security-policy": f"default-src 'none'; script-src 'self' {responses.inline_source(_SCRIPT)}; style-src {responses.inline_source(_STYLE)}; "
     "connect-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
 }
@@ -35,4 +27,4 @@ async def show(request: ApiRequest) -> ASGIApp:
     It shows the bell with sample notifications, and the CSS of the chosen colours and sizes. `BELLCAST_LANDING=off` turns it off."""
     if not context.of(request).has_landing:
         raise NotFound("The theme page is turned off.")
-    return responses.complete(200, PAGE, HTML, HEADERS)
+    return responses.complete(200, PAGE, responses.HTML, HEADERS)

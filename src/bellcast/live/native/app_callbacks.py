@@ -17,8 +17,6 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
-from bellcast.model import validation
-from bellcast.model.events import LiveEvent
 from bellcast.model.identities import Principal
 from bellcast.ports import Context
 
@@ -51,9 +49,7 @@ class NativeCallContext:
             self._connection.write_tracked(encoded)
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        validation.check(validation.data("data", data, 0))  # raises in the handler if the broker cannot encode the data
-        tenant = self._connection.principal.tenant
-        await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+        await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         raise HandlerFailed("A native client cannot be called: emit an event, and let the client call.")

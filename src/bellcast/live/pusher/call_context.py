@@ -11,8 +11,6 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.sync import topic_replay
-from bellcast.model import validation
-from bellcast.model.events import LiveEvent
 from bellcast.ports import Context
 
 
@@ -33,9 +31,7 @@ class PusherCallContext:
             self._connection.write_tracked(self._connection.dialect.encode_frame(frame))
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
-        validation.check(validation.data("data", data, 0))  # raises in the handler if the broker cannot encode the data
-        tenant = self._connection.principal.tenant
-        await events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+        await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         raise HandlerFailed("A Pusher client cannot be called: emit an event instead.")

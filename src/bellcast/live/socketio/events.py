@@ -26,7 +26,6 @@ from bellcast.live.socketio.protocol.packets import Packet
 from bellcast.live.sync import topic_replay
 from bellcast.model import validation
 from bellcast.model.decode_errors import field_error
-from bellcast.model.events import LiveEvent
 from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
@@ -77,9 +76,7 @@ class SocketIOCallContext:
 
     async def publish(self, topic: str, name: str, data: Any) -> None:
         """Publish to the subscribers of a topic of the caller's tenant, in any dialect."""
-        validation.check(validation.data("data", data, 0))  # raises in the handler if the broker cannot encode the data
-        tenant = self._connection.principal.tenant
-        await live_events.publish(self._engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+        await live_events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         """Emit and wait for the ack. Return its only argument, a list of several, or None."""

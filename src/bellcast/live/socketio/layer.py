@@ -156,7 +156,7 @@ def _refuse(connection: NamespaceConnection, error: BellcastError) -> None:
     connection.disconnected()
     if isinstance(error, RejectedByApp):
         _send_connect_error(session, namespace, error.detail, error.data)
-    elif error.status >= 500 and error.status != HandlerFailed.status:
+    elif error.is_server_error and error.status != HandlerFailed.status:
         session.close(close_reasons.UNAVAILABLE)
     else:
         wait = {} if error.retry_after is None else {"retry_after": error.retry_after}

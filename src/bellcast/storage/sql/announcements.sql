@@ -12,78 +12,50 @@ INSERT INTO announcements (
   :tags, :group, :created_at, :expires_at, :body_format, :actions
 )
 
+-- fragment: announcement_columns
+-- The columns of an announcement, as those of an unseen notification.
+id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
+  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL
+
 -- name: announcement_find
 -- An announcement of one tenant, or to every tenant, as an unseen notification.
-SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
-FROM announcements
+SELECT {{announcement_columns}}, tenant, topic, edited_at FROM announcements
 WHERE id = :id AND (tenant = :tenant OR (:tenant = '' AND tenant = '*')) AND recalled_at IS NULL
 
 -- name: announced_last
 -- The last announcement that one page compares with its filters.
 SELECT id FROM announcements WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
--- name: announced_page @sqlite
--- Announcements, newest first; with a recipient, those in its inbox.
-SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
-FROM announcements
-WHERE id < :before AND id >= :since AND recalled_at IS NULL
+-- fragment: announced_has_tag @sqlite
+-- True if an announcement has a tag.
+EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag)
+
+-- fragment: announced_has_tag @postgres
+-- True if an announcement has a tag.
+jsonb_exists(CAST(tags AS JSONB), CAST(:tag AS TEXT))
+
+-- fragment: announced_filters
+-- The filters of a list of announcements. Null filters match everything.
+id < :before AND id >= :since AND recalled_at IS NULL
   AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
     OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
   AND (CAST(:type AS TEXT) IS NULL OR type = :type)
-  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))
+  AND (CAST(:tag AS TEXT) IS NULL OR {{announced_has_tag}})
   AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
     SELECT 1 FROM notifications n
     WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
       AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
   ))
+
+-- name: announced_page
+-- Announcements, newest first; with a recipient, those in its inbox.
+SELECT {{announcement_columns}}, tenant, topic, edited_at FROM announcements
+WHERE {{announced_filters}}
 ORDER BY id DESC LIMIT :limit
 
--- name: announced_page @postgres
--- Announcements, newest first; with a recipient, those in its inbox.
-SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, tenant, topic, edited_at
-FROM announcements
-WHERE id < :before AND id >= :since AND recalled_at IS NULL
-  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
-    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
-  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
-  AND (CAST(:tag AS TEXT) IS NULL OR jsonb_exists(CAST(tags AS JSONB), CAST(:tag AS TEXT)))
-  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
-    SELECT 1 FROM notifications n
-    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
-      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-  ))
-ORDER BY id DESC LIMIT :limit
-
--- name: announced_total @sqlite
+-- name: announced_total
 -- Number of announcements; with a recipient, of those in its inbox.
-SELECT count(*) FROM announcements
-WHERE id < :before AND id >= :since AND recalled_at IS NULL
-  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
-    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
-  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
-  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))
-  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
-    SELECT 1 FROM notifications n
-    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
-      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-  ))
-
--- name: announced_total @postgres
--- Number of announcements; with a recipient, of those in its inbox.
-SELECT count(*) FROM announcements
-WHERE id < :before AND id >= :since AND recalled_at IS NULL
-  AND (CAST(:tenant AS TEXT) = '*' OR tenant = :tenant OR (CAST(:tenant AS TEXT) = '' AND tenant = '*')
-    OR (CAST(:recipient AS TEXT) IS NOT NULL AND tenant = '*'))
-  AND (CAST(:type AS TEXT) IS NULL OR type = :type)
-  AND (CAST(:tag AS TEXT) IS NULL OR jsonb_exists(CAST(tags AS JSONB), CAST(:tag AS TEXT)))
-  AND (CAST(:recipient AS TEXT) IS NULL OR EXISTS (
-    SELECT 1 FROM notifications n
-    WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
-      AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-  ))
+SELECT count(*) FROM announcements WHERE {{announced_filters}}
 
 -- name: announcement_edit
 -- Edit an announcement.
@@ -100,15 +72,13 @@ UPDATE announcements SET recalled_at = :now, changed = :changed WHERE id = :id
 -- name: announcements_newest @postgres
 -- The newest changes of announcements to a tenant and to all tenants, two of each, and the number of the last change of any.
 SELECT * FROM (
-  SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-    expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq, changed, topic, recalled_at,
+  SELECT {{announcement_columns}}, seq, changed, topic, recalled_at,
     (SELECT value FROM counters WHERE name = 'announcements')
   FROM announcements WHERE tenant = :tenant ORDER BY changed DESC LIMIT 2
 ) own
 UNION ALL
 SELECT * FROM (
-  SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-    expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq, changed, topic, recalled_at,
+  SELECT {{announcement_columns}}, seq, changed, topic, recalled_at,
     (SELECT value FROM counters WHERE name = 'announcements')
   FROM announcements WHERE tenant = '*' ORDER BY changed DESC LIMIT 2
 ) shared
@@ -203,15 +173,13 @@ WHERE recipient = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:
 
 -- name: announcements_of_seqs @sqlite
 -- Announcements by number, as unseen notifications.
-SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
-FROM announcements WHERE seq IN (SELECT value FROM json_each(:seqs))
+SELECT {{announcement_columns}}, seq FROM announcements
+WHERE seq IN (SELECT value FROM json_each(:seqs))
 
 -- name: announcements_of_seqs @postgres
 -- Announcements by number, as unseen notifications.
-SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, seq
-FROM announcements WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
+SELECT {{announcement_columns}}, seq FROM announcements
+WHERE seq = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:seqs::json)))
 
 -- name: materialize_insert @sqlite
 -- Add an announcement to an inbox.

@@ -6,21 +6,25 @@ BEGIN
 -- The following reads of the script see one snapshot.
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 
+-- fragment: inbox_is_behind
+-- True if announcements changed that an inbox has not processed.
+(EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
+    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
+
+-- fragment: opened_columns
+-- The columns of an inbox that is opened, and whether it is behind.
+r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
+  r.opened,
+  {{inbox_is_behind}}
+
 -- name: inbox_open
 -- The inbox of a recipient, and whether announcements changed that it has not processed.
-SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
-  r.opened,
-  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
-    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
-FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
+SELECT {{opened_columns}} FROM recipients r WHERE r.tenant = :tenant AND r.key = :key
 
 -- name: inbox_resume
 -- As inbox_open for a client that resumes: also whether rows were deleted since its position, and the changed rows. One statement
 -- reads one snapshot. Without changes the result is one row whose second half is null.
-SELECT r.id, r.epoch, r.revision, r.unread, r.unseen, r.floor, r.revoked_before, r.name, r.roles, r.member_since,
-  r.opened,
-  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
-    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark)),
+SELECT {{opened_columns}},
   EXISTS (SELECT 1 FROM tombstones t WHERE t.recipient = r.id AND t.revision > :after),
   n.id, n.type, coalesce(n.title, a.title), coalesce(n.body, a.body), coalesce(n.priority, a.priority),
   coalesce(n.action_url, a.action_url), coalesce(n.action_text, a.action_text), coalesce(n.icon, a.icon),
@@ -45,16 +49,12 @@ FROM recipients r WHERE r.id = :inbox
 
 -- name: inbox_states @sqlite
 -- The states of inboxes.
-SELECT r.id, r.epoch, r.revision, r.revoked_before,
-  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
-    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
+SELECT r.id, r.epoch, r.revision, r.revoked_before, {{inbox_is_behind}}
 FROM json_each(:inboxes) k CROSS JOIN recipients r ON r.id = k.value
 
 -- name: inbox_states @postgres
 -- The states of inboxes.
-SELECT r.id, r.epoch, r.revision, r.revoked_before,
-  (EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = r.tenant AND a.changed > r.watermark)
-    OR EXISTS (SELECT 1 FROM announcements a WHERE a.tenant = '*' AND a.changed > r.watermark))
+SELECT r.id, r.epoch, r.revision, r.revoked_before, {{inbox_is_behind}}
 FROM recipients r WHERE r.id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes::json)))
 
 -- name: inboxes_receiving @sqlite
@@ -130,52 +130,34 @@ WHERE t.recipient = :inbox AND t.tag = :tag AND coalesce(e.place, t.id) < :befor
   AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
 ORDER BY coalesce(e.place, t.id) DESC LIMIT :limit
 
--- name: page_filtered @sqlite
--- The newest that a filter selects, of the parts from :first to :last; of the last part, the archived or the snoozed.
-SELECT e.* FROM inbox_entries e
-WHERE e.recipient = :inbox AND e.part BETWEEN :first AND :last AND coalesce(e.place, e.id) < :before
-  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1)) AND e.created_at >= :since
-  AND (:types IS NULL OR e.type IN (SELECT value FROM json_each(:types)))
+-- fragment: entry_filters @sqlite
+-- The types, priorities and tags of a view. Null filters match everything.
+(:types IS NULL OR e.type IN (SELECT value FROM json_each(:types)))
   AND (:priorities IS NULL OR e.priority IN (SELECT value FROM json_each(:priorities)))
   AND (:tags IS NULL OR e.id IN (
     SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_each(:tags))
   ))
-ORDER BY coalesce(e.place, e.id) DESC LIMIT :limit
 
--- name: page_filtered @postgres
+-- fragment: entry_filters @postgres
+-- The types, priorities and tags of a view. Null filters match everything.
+(:types::text IS NULL OR e.type IN (SELECT value FROM json_array_elements_text(:types::json)))
+  AND (:priorities::text IS NULL OR e.priority IN (SELECT value FROM json_array_elements_text(:priorities::json)))
+  AND (:tags::text IS NULL OR e.id IN (
+    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_array_elements_text(:tags::json))
+  ))
+
+-- name: page_filtered
 -- The newest that a filter selects, of the parts from :first to :last; of the last part, the archived or the snoozed.
 SELECT e.* FROM inbox_entries e
 WHERE e.recipient = :inbox AND e.part BETWEEN :first AND :last AND coalesce(e.place, e.id) < :before
-  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1)) AND e.created_at >= :since
-  AND (:types::text IS NULL OR e.type IN (SELECT value FROM json_array_elements_text(:types::json)))
-  AND (:priorities::text IS NULL OR e.priority IN (SELECT value FROM json_array_elements_text(:priorities::json)))
-  AND (:tags::text IS NULL OR e.id IN (
-    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_array_elements_text(:tags::json))
-  ))
+  AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1)) AND e.created_at >= :since AND {{entry_filters}}
 ORDER BY coalesce(e.place, e.id) DESC LIMIT :limit
 
--- name: counts_filtered @sqlite
+-- name: counts_filtered
 -- Unread and unseen by type, of what a filter selects.
 SELECT e.type, count(*) FILTER (WHERE e.read_at IS NULL), count(*) FILTER (WHERE e.seen_at IS NULL)
 FROM inbox_entries e
-WHERE e.recipient = :inbox AND e.part < 2
-  AND (:types IS NULL OR e.type IN (SELECT value FROM json_each(:types)))
-  AND (:priorities IS NULL OR e.priority IN (SELECT value FROM json_each(:priorities)))
-  AND (:tags IS NULL OR e.id IN (
-    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_each(:tags))
-  ))
-GROUP BY e.type
-
--- name: counts_filtered @postgres
--- Unread and unseen by type, of what a filter selects.
-SELECT e.type, count(*) FILTER (WHERE e.read_at IS NULL), count(*) FILTER (WHERE e.seen_at IS NULL)
-FROM inbox_entries e
-WHERE e.recipient = :inbox AND e.part < 2
-  AND (:types::text IS NULL OR e.type IN (SELECT value FROM json_array_elements_text(:types::json)))
-  AND (:priorities::text IS NULL OR e.priority IN (SELECT value FROM json_array_elements_text(:priorities::json)))
-  AND (:tags::text IS NULL OR e.id IN (
-    SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag IN (SELECT value FROM json_array_elements_text(:tags::json))
-  ))
+WHERE e.recipient = :inbox AND e.part < 2 AND {{entry_filters}}
 GROUP BY e.type
 
 -- name: unread_by_type

@@ -44,6 +44,10 @@ WITH RECURSIVE walk (priority, tenant, kind, run_at) AS (
 )
 SELECT priority, tenant, kind, run_at FROM walk w WHERE run_at <= :now ORDER BY priority, run_at
 
+-- fragment: job_columns
+-- The columns of a job.
+id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error
+
 -- name: job_lease @sqlite
 -- Lease the longest due jobs of one group. A lease that ended without an outcome counts as a crash.
 UPDATE jobs SET
@@ -54,7 +58,7 @@ WHERE id IN (
   WHERE state = 'ready' AND priority = :priority AND tenant = :tenant AND kind = :kind AND run_at <= :now
   ORDER BY run_at LIMIT :limit
 )
-RETURNING id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error
+RETURNING {{job_columns}}
 
 -- name: job_lease @postgres
 -- Lease the longest due jobs of one group that no other process is leasing. A lease that ended without an outcome counts
@@ -67,7 +71,7 @@ WHERE id = ANY(ARRAY(
   WHERE state = 'ready' AND priority = :priority AND tenant = :tenant AND kind = :kind AND run_at <= :now
   ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ))
-RETURNING id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error
+RETURNING {{job_columns}}
 
 -- name: job_renew
 -- Extend a lease, unless it was lost.
@@ -92,23 +96,18 @@ WHERE id = :id AND lease = :lease AND attempts > 0
 UPDATE jobs SET state = 'dead', error = :error, run_at = :never, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0
 
--- name: jobs_cancel @sqlite
+-- name: jobs_cancel
 -- Delete the jobs that were never leased.
-DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:ids)) AND attempts = 0 RETURNING id
-
--- name: jobs_cancel @postgres
--- Delete the jobs that were never leased.
-DELETE FROM jobs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND attempts = 0
-RETURNING id
+DELETE FROM jobs WHERE id {{in_ids}} AND attempts = 0 RETURNING id
 
 -- name: jobs_dead
 -- The dead jobs of a tenant, by id.
-SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
+SELECT {{job_columns}} FROM jobs
 WHERE state = 'dead' AND tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
 
 -- name: jobs_dead_of_all
 -- The dead jobs of all tenants, by id.
-SELECT id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error FROM jobs
+SELECT {{job_columns}} FROM jobs
 WHERE state = 'dead' AND id > :after ORDER BY id LIMIT :limit
 
 -- name: job_find_dead

@@ -1,20 +1,19 @@
--- name: marks_of_ids @sqlite
+-- name: marks_of_ids
 -- State of the existing rows among these ids.
 SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
-WHERE recipient = :inbox AND id IN (SELECT value FROM json_each(:ids))
+WHERE recipient = :inbox AND id {{in_ids}}
 
--- name: marks_of_ids @postgres
--- State of the existing rows among these ids.
-SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
-WHERE recipient = :inbox AND id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+-- fragment: in_parts
+-- The rows of the parts from :first to :last, with a type and a tag unless null; of the last part, the archived or the snoozed.
+recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
+  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
+  AND (CAST(:tag AS TEXT) IS NULL
+    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
 
 -- name: marks_of_parts
 -- State of the rows of the parts from :first to :last.
 SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
-  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
-  AND (CAST(:tag AS TEXT) IS NULL
-    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
+WHERE {{in_parts}}
 ORDER BY part, id LIMIT :limit
 
 -- name: mark_row @sqlite
@@ -33,6 +32,14 @@ UPDATE notifications SET
   part = CASE WHEN :archived_at::bigint IS NOT NULL THEN 2 WHEN :read_at::bigint IS NOT NULL THEN 1 ELSE 0 END
 WHERE recipient = :inbox AND id = :id
 
+-- fragment: marking_changes
+-- The rows that a marking of whole parts changes.
+{{in_parts}}
+  AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
+    OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
+    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0
+    OR (:archived <> 0 AND snoozed_until IS NOT NULL))
+
 -- name: marking_tally
 -- How many rows a marking of whole parts changes, and by how much the counters change.
 -- Each of :seen, :read and :archived is 1 to set it, -1 to clear it, 0 to leave it.
@@ -46,14 +53,7 @@ SELECT count(*),
     AND (CASE WHEN :archived = 0 THEN archived_at IS NULL ELSE :archived < 0 END)
   ) - count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
 FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
-  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
-  AND (CAST(:tag AS TEXT) IS NULL
-    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
-  AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR (:archived <> 0 AND snoozed_until IS NOT NULL))
+WHERE {{marking_changes}}
 
 -- name: mark_parts
 -- Mark whole parts: the rows that `marking_tally` counted.
@@ -72,14 +72,7 @@ UPDATE notifications SET
     ELSE 0
   END,
   revision = :revision
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
-  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
-  AND (CAST(:tag AS TEXT) IS NULL
-    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
-  AND (:seen * (CASE WHEN seen_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR :read * (CASE WHEN read_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR :archived * (CASE WHEN archived_at IS NULL THEN 1 ELSE -1 END) > 0
-    OR (:archived <> 0 AND snoozed_until IS NOT NULL))
+WHERE {{marking_changes}}
 
 -- name: deletion_tally
 -- How many rows a deletion of whole parts removes, and by how much the counters change.
@@ -87,19 +80,13 @@ SELECT count(*),
   -count(*) FILTER (WHERE read_at IS NULL AND archived_at IS NULL),
   -count(*) FILTER (WHERE seen_at IS NULL AND archived_at IS NULL)
 FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
-  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
-  AND (CAST(:tag AS TEXT) IS NULL
-    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
+WHERE {{in_parts}}
 
 -- name: tombstones_of_parts
 -- Insert a tombstone for each row of whole parts.
 INSERT INTO tombstones (recipient, revision, id, first_revision, deleted_at)
 SELECT recipient, :revision, id, first_revision, :now FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
-  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
-  AND (CAST(:tag AS TEXT) IS NULL
-    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
+WHERE {{in_parts}}
 
 -- name: untag_deleted
 -- Delete the tags of the rows deleted at one revision. IS TRUE keeps the subquery a hash table: without statistics
@@ -111,10 +98,7 @@ WHERE recipient = :inbox
 -- name: delete_parts
 -- Delete the rows of whole parts.
 DELETE FROM notifications
-WHERE recipient = :inbox AND part BETWEEN :first AND :last AND (type = :type OR :type IS NULL)
-  AND (part < 2 OR (snoozed_until IS NOT NULL) = (:snoozed = 1))
-  AND (CAST(:tag AS TEXT) IS NULL
-    OR id IN (SELECT t.id FROM notification_tags t WHERE t.recipient = :inbox AND t.tag = CAST(:tag AS TEXT)))
+WHERE {{in_parts}}
 
 -- name: tombstone_insert
 -- Insert a tombstone for one row.

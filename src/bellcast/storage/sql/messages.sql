@@ -40,7 +40,12 @@ SELECT * FROM unnest(
 )
 ON CONFLICT DO NOTHING
 
--- name: messages_find @sqlite
+-- fragment: message_columns
+-- The columns of a message.
+id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
+
+-- name: messages_find
 -- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read, one of an announcement
 -- that an inbox does not have yet was not.
 SELECT
@@ -52,42 +57,15 @@ FROM messages m
 LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
 LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
 LEFT JOIN announcements a ON a.id = m.notification
-WHERE m.id IN (SELECT value FROM json_each(:ids))
+WHERE m.id {{in_ids}}
 
--- name: messages_find @postgres
--- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read, one of an announcement
--- that an inbox does not have yet was not.
-SELECT
-  m.id, m.tenant, m.recipient, m.notification, m.run, m.channel, m.type, m.priority, m.address, m.state, m.reason,
-  m.unless, m.due_at, m.created_at, m.expires_at, m.provider, m.reference, m.content, m.attempts, m.rounds,
-  m.digest, CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.seen_at END,
-  CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.read_at END
-FROM messages m
-LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
-LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
-LEFT JOIN announcements a ON a.id = m.notification
-WHERE m.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
-
--- name: messages_begin @sqlite
+-- name: messages_begin
 -- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
 UPDATE messages SET state = 'sending'
-WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('held', 'queued', 'sending')
+WHERE id {{in_ids}} AND state IN ('held', 'queued', 'sending')
   AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
   AND (digest IS NULL OR digest = id)
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-
--- name: messages_begin @postgres
--- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
-UPDATE messages SET state = 'sending'
-WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
-  AND state IN ('held', 'queued', 'sending')
-  AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
-  AND (digest IS NULL OR digest = id)
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
 
 -- name: message_update @sqlite
 -- The outcome of an attempt or a decision.
@@ -115,22 +93,15 @@ ORDER BY id LIMIT :limit
 
 -- name: digest_lock @sqlite
 -- Those of the messages that still wait for a digest.
-SELECT id FROM messages WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'held' AND reason = 'digest'
+SELECT id FROM messages WHERE id {{in_ids}} AND state = 'held' AND reason = 'digest'
 
 -- name: digest_lock @postgres
 -- Those of the messages that still wait for a digest; they do not change before the commit.
-SELECT id FROM messages
-WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND state = 'held' AND reason = 'digest'
-ORDER BY id FOR UPDATE
+SELECT id FROM messages WHERE id {{in_ids}} AND state = 'held' AND reason = 'digest' ORDER BY id FOR UPDATE
 
--- name: digest_join @sqlite
+-- name: digest_join
 -- Messages become part of a digest.
-UPDATE messages SET state = 'queued', digest = :digest WHERE id IN (SELECT value FROM json_each(:ids))
-
--- name: digest_join @postgres
--- Messages become part of a digest.
-UPDATE messages SET state = 'queued', digest = :digest
-WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+UPDATE messages SET state = 'queued', digest = :digest WHERE id {{in_ids}}
 
 -- name: digest_decide
 -- Remove a message that waits for a digest from it.
@@ -141,36 +112,33 @@ UPDATE messages SET state = :state, reason = :reason, due_at = :due_at WHERE id 
 UPDATE messages SET
   state = :state, reason = :reason, provider = :provider, attempts = :attempts, rounds = :rounds, address = :address
 WHERE digest = :id AND id <> :id AND state NOT IN ('cancelled', 'suppressed', 'expired')
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
 
 -- name: digest_withdraw
 -- A digest with a message that was cancelled, unless an attempt is in progress or was the last.
 UPDATE messages SET state = 'cancelled', reason = 'recalled' WHERE id = :digest AND state = 'queued'
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
 
 -- name: digest_leave
 -- The other messages of a withdrawn digest wait for another one.
 UPDATE messages SET state = 'held', reason = 'digest', digest = NULL, due_at = :now, rounds = 0
 WHERE digest = :digest AND id <> :digest AND state = 'queued'
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
+
+-- fragment: message_origin_filters
+-- The filters of a list of messages by provider and workflow. Null filters match everything.
+(CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+
+-- fragment: message_filters
+-- The filters of a list of messages. Null filters match everything.
+(CAST(:channel AS TEXT) IS NULL OR channel = :channel)
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state) AND {{message_origin_filters}}
 
 -- name: messages_page
 -- Messages of a tenant, newest first. Null filters match everything.
-SELECT
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-FROM messages
-WHERE tenant = :tenant AND id < :before AND id >= :since
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+SELECT {{message_columns}} FROM messages
+WHERE tenant = :tenant AND id < :before AND id >= :since AND {{message_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_last
@@ -194,15 +162,8 @@ SELECT count(*) FROM (SELECT 1 FROM messages WHERE id < :before AND id >= :since
 
 -- name: messages_of_all
 -- Messages of all tenants, newest first. Null filters match everything.
-SELECT
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-FROM messages
-WHERE id < :before AND id >= :since
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+SELECT {{message_columns}} FROM messages
+WHERE id < :before AND id >= :since AND {{message_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_all_last
@@ -211,55 +172,29 @@ SELECT id FROM messages WHERE id < :before AND id >= :since ORDER BY id DESC LIM
 
 -- name: messages_of_recipient
 -- Messages of a recipient, newest first. Null filters match everything.
-SELECT
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-FROM messages
-WHERE tenant = :tenant AND id < :before AND id >= :since AND recipient = :recipient
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+SELECT {{message_columns}} FROM messages
+WHERE tenant = :tenant AND id < :before AND id >= :since AND recipient = :recipient AND {{message_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_notification
 -- Messages of a notification, newest first. Null filters match everything.
-SELECT
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-FROM messages
+SELECT {{message_columns}} FROM messages
 WHERE tenant = :tenant AND id < :before AND id >= :since AND notification = :notification
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND {{message_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_of_run
 -- Messages of a run, newest first. Null filters match everything.
-SELECT
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-FROM messages
+SELECT {{message_columns}} FROM messages
 WHERE tenant = :tenant AND id < :before AND id >= :since AND run = :run
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND {{message_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: messages_in_state
 -- Messages of a tenant in one state, newest first. Null filters match everything.
-SELECT
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
-FROM messages
+SELECT {{message_columns}} FROM messages
 WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel) AND {{message_origin_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: snooze_record
@@ -311,9 +246,7 @@ ORDER BY recipient, decided_at LIMIT :limit
 -- Messages of a recalled notification that no attempt was made for. Simulated ones keep their state, and cannot be released.
 UPDATE messages SET state = CASE state WHEN 'simulated' THEN state ELSE 'cancelled' END, reason = :reason
 WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'simulated')
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
 
 -- name: message_release
 -- Make a simulated message due that was not recalled.
@@ -321,30 +254,17 @@ UPDATE messages SET state = 'queued', reason = 'released', due_at = :now, rounds
 WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND reason IS NULL AND (digest IS NULL OR digest = id)
 RETURNING id, priority
 
--- name: messages_requeue @sqlite
+-- name: messages_requeue
 -- Make failed messages due again, with a fresh series of attempts.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
-WHERE id IN (SELECT value FROM json_each(:ids)) AND tenant = :tenant AND state IN ('failed', 'bounced')
+WHERE id {{in_ids}} AND tenant = :tenant AND state IN ('failed', 'bounced')
   AND (digest IS NULL OR digest = id)
 RETURNING id, priority
 
--- name: messages_requeue @postgres
--- Make failed messages due again, with a fresh series of attempts.
-UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
-WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND tenant = :tenant
-  AND state IN ('failed', 'bounced') AND (digest IS NULL OR digest = id)
-RETURNING id, priority
-
--- name: digests_requeue @sqlite
+-- name: digests_requeue
 -- Queue the messages of digests that are due again.
 UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
-WHERE digest IN (SELECT value FROM json_each(:ids)) AND id <> digest AND state IN ('failed', 'bounced')
-
--- name: digests_requeue @postgres
--- Queue the messages of digests that are due again.
-UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
-WHERE digest = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND id <> digest
-  AND state IN ('failed', 'bounced')
+WHERE digest {{in_ids}} AND id <> digest AND state IN ('failed', 'bounced')
 
 -- name: suppression_insert
 -- An address that must not be used.
@@ -501,9 +421,7 @@ WHERE reference = :reference AND provider = :provider AND (tenant = :tenant OR :
 -- back.
 UPDATE messages SET state = :state, reason = coalesce(:reason, reason)
 WHERE (id = :id OR digest = :id) AND state = 'sent'
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
 
 -- name: tenants_of_address
 -- Tenants whose provider with this key has sent to an address. Reads all messages: a reply with STOP is rare.

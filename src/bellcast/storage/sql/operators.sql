@@ -12,26 +12,26 @@ INSERT INTO operators (id, name, role, tenants, password, created_at, subject)
 VALUES (:id, :name, :role, :tenants, :password, :created_at, :subject)
 ON CONFLICT DO NOTHING RETURNING id
 
+-- fragment: operator_columns
+-- The columns of an operator.
+id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
+  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id)
+
 -- name: operator_all
 -- All operators, by name.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
-  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators ORDER BY name
+SELECT {{operator_columns}} FROM operators ORDER BY name
 
 -- name: operator_named
 -- An operator by its name, with the hash of its password.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
-  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id), password
-FROM operators WHERE name = :name
+SELECT {{operator_columns}}, password FROM operators WHERE name = :name
 
 -- name: operator_find
 -- An operator by its id.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
-  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators WHERE id = :id
+SELECT {{operator_columns}} FROM operators WHERE id = :id
 
 -- name: operator_of_subject
 -- The operator that an identity provider signs in.
-SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
-  (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators WHERE subject = :subject
+SELECT {{operator_columns}} FROM operators WHERE subject = :subject
 
 -- name: operator_role
 -- The role of an operator.
@@ -188,19 +188,23 @@ DELETE FROM sign_in_failures WHERE subject = :subject
 -- The newest entry of the chain.
 SELECT number, mac FROM audit_entries WHERE number > 0 ORDER BY number DESC LIMIT 1
 
+-- fragment: audit_columns
+-- The columns of an entry.
+id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac
+
 -- name: audit_insert
 -- The next entry of the chain.
-INSERT INTO audit_entries (id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac)
+INSERT INTO audit_entries ({{audit_columns}})
 VALUES (:id, :at, :actor, :action, :target, :tenant, :changes, :outcome, :address, :request_id, :number, :previous, :mac)
 
 -- name: audit_page
 -- Entries between two ids, newest first.
-SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
+SELECT {{audit_columns}} FROM audit_entries
 WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
 
 -- name: audit_page_of_tenant
 -- Entries about a tenant between two ids, newest first.
-SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
+SELECT {{audit_columns}} FROM audit_entries
 WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
 
 -- name: audit_total
@@ -215,7 +219,7 @@ SELECT count(*) FROM (
 
 -- name: audit_chain
 -- Entries after a number, in the order of the chain.
-SELECT id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac FROM audit_entries
+SELECT {{audit_columns}} FROM audit_entries
 WHERE number > :after ORDER BY number LIMIT :limit
 
 -- name: operator_sessions_sweep

@@ -21,16 +21,18 @@ ON CONFLICT (tenant, key) DO NOTHING
 -- The number of a recipient's inbox.
 SELECT id FROM recipients WHERE tenant = :tenant AND key = :key
 
+-- fragment: recipient_columns
+-- The columns of a recipient's record.
+tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
+
 -- name: recipient_find
 -- A recipient's record.
-SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
-FROM recipients WHERE tenant = :tenant AND key = :key
+SELECT {{recipient_columns}} FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_page
 -- Records by key, those from :first up to :last that were created in a range of time.
-SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
-FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last
-  AND created_at >= :since AND created_at < :until
+SELECT {{recipient_columns}} FROM recipients
+WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
 ORDER BY key LIMIT :limit
 
 -- name: recipient_scan_end
@@ -40,8 +42,8 @@ ORDER BY key LIMIT 2 OFFSET :skipped
 
 -- name: recipients_of_all
 -- Records of all tenants by tenant and key up to one of them, of the keys from :first up to :last, created in a range of time.
-SELECT tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since
-FROM recipients WHERE (tenant, key) > (:after_tenant, :after) AND (tenant, key) <= (:until_tenant, :until)
+SELECT {{recipient_columns}} FROM recipients
+WHERE (tenant, key) > (:after_tenant, :after) AND (tenant, key) <= (:until_tenant, :until)
   AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until_ms
 ORDER BY tenant, key LIMIT :limit
 

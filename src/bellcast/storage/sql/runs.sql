@@ -20,42 +20,38 @@ SELECT * FROM unnest(
   :ended_at::bigint[], :body::text[]
 )
 
+-- fragment: run_columns
+-- The columns of a run.
+id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
+  revision, woken, body
+
 -- name: run_find
 -- One run.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs WHERE id = :id
+SELECT {{run_columns}} FROM runs WHERE id = :id
 
--- name: runs_find @sqlite
+-- name: runs_find
 -- Runs by id, in any order.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs WHERE id IN (SELECT value FROM json_each(:ids))
+SELECT {{run_columns}} FROM runs WHERE id {{in_ids}}
 
--- name: runs_find @postgres
--- Runs by id, in any order.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
-
--- name: runs_page
--- Runs of a tenant, newest first. Null filters match everything. One with a channel or a provider has such a message: the
--- LIMIT makes PostgreSQL search the index for each run, and not hash all messages.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs
-WHERE tenant = :tenant AND id < :before AND id >= :since
-  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+-- fragment: run_has_message
+-- The filters of a list of runs by the channel and provider of a message. Null filters match everything. The LIMIT makes
+-- PostgreSQL search the index for each run, and not hash all messages.
+(COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
     SELECT 1 FROM messages m
     WHERE m.tenant = runs.tenant AND m.run = runs.id
       AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
       AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
     LIMIT 1
   ) = 1)
+
+-- fragment: run_filters
+-- The filters of a list of runs by state and messages. Null filters match everything.
+(CAST(:state AS TEXT) IS NULL OR state = :state) AND {{run_has_message}}
+
+-- name: runs_page
+-- Runs of a tenant, newest first. Null filters match everything.
+SELECT {{run_columns}} FROM runs
+WHERE tenant = :tenant AND id < :before AND id >= :since AND {{run_has_message}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_page_last
@@ -75,20 +71,9 @@ SELECT count(*) FROM (SELECT 1 FROM runs WHERE id < :before AND id >= :since LIM
 
 -- name: runs_of_all
 -- Runs of all tenants, newest first. Null filters match everything.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs
+SELECT {{run_columns}} FROM runs
 WHERE id < :before AND id >= :since
-  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
-    SELECT 1 FROM messages m
-    WHERE m.tenant = runs.tenant AND m.run = runs.id
-      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
-      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
-    LIMIT 1
-  ) = 1)
+  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow) AND {{run_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_of_all_last
@@ -97,18 +82,8 @@ SELECT id FROM runs WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1
 
 -- name: runs_in_state
 -- Runs of a tenant in one state, newest first. Null filters match everything.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs
-WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
-  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
-    SELECT 1 FROM messages m
-    WHERE m.tenant = runs.tenant AND m.run = runs.id
-      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
-      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
-    LIMIT 1
-  ) = 1)
+SELECT {{run_columns}} FROM runs
+WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since AND {{run_has_message}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_in_state_last
@@ -118,19 +93,8 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_of_workflow
 -- Runs of a workflow, newest first. Null filters match everything.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs
-WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
-    SELECT 1 FROM messages m
-    WHERE m.tenant = runs.tenant AND m.run = runs.id
-      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
-      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
-    LIMIT 1
-  ) = 1)
+SELECT {{run_columns}} FROM runs
+WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since AND {{run_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_of_workflow_last
@@ -140,20 +104,9 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_of_recipient
 -- Runs for a recipient, newest first. Null filters match everything.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs
+SELECT {{run_columns}} FROM runs
 WHERE tenant = :tenant AND recipient = :recipient AND id < :before AND id >= :since
-  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
-    SELECT 1 FROM messages m
-    WHERE m.tenant = runs.tenant AND m.run = runs.id
-      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
-      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
-    LIMIT 1
-  ) = 1)
+  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow) AND {{run_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_of_recipient_last
@@ -163,21 +116,10 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: runs_of_trigger
 -- Runs of a trigger, newest first. Null filters match everything.
-SELECT
-  id, "trigger", tenant, workflow, owner, version, recipient, state, reason, cancel_key, wakes_at, created_at, ended_at,
-  revision, woken, body
-FROM runs
+SELECT {{run_columns}} FROM runs
 WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before AND id >= :since
   AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
-  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
-    SELECT 1 FROM messages m
-    WHERE m.tenant = runs.tenant AND m.run = runs.id
-      AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
-      AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
-    LIMIT 1
-  ) = 1)
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND {{run_filters}}
 ORDER BY id DESC LIMIT :limit
 
 -- name: runs_of_trigger_last
@@ -194,12 +136,11 @@ RETURNING id
 
 -- name: runs_lock @sqlite
 -- Which commits and events runs have; nothing else changes them before the commit.
-SELECT id, revision, woken FROM runs WHERE id IN (SELECT value FROM json_each(:ids))
+SELECT id, revision, woken FROM runs WHERE id {{in_ids}}
 
 -- name: runs_lock @postgres
 -- Which commits and events runs have; nothing else changes them before the commit.
-SELECT id, revision, woken FROM runs WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
-ORDER BY id FOR UPDATE
+SELECT id, revision, woken FROM runs WHERE id {{in_ids}} ORDER BY id FOR UPDATE
 
 -- name: run_save @sqlite
 -- The new state of a locked run.
@@ -219,16 +160,14 @@ WHERE r.id = s.id
 
 -- name: runs_wake @sqlite
 -- An event that runs may wait for.
-UPDATE runs SET woken = woken + 1 WHERE id IN (SELECT value FROM json_each(:ids)) AND ended_at IS NULL
+UPDATE runs SET woken = woken + 1 WHERE id {{in_ids}} AND ended_at IS NULL
 RETURNING id, state
 
 -- name: runs_wake @postgres
 -- An event that runs may wait for. They are locked in the order of `runs_lock`.
 UPDATE runs SET woken = woken + 1
 WHERE id = ANY(ARRAY(
-  SELECT id FROM runs
-  WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND ended_at IS NULL
-  ORDER BY id FOR UPDATE
+  SELECT id FROM runs WHERE id {{in_ids}} AND ended_at IS NULL ORDER BY id FOR UPDATE
 ))
 RETURNING id, state
 
@@ -271,9 +210,7 @@ RETURNING id
 -- The messages of a run that no attempt was made for.
 UPDATE messages SET state = 'cancelled', reason = 'cancelled'
 WHERE tenant = :tenant AND run = :run AND state IN ('held', 'queued')
-RETURNING
-  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
-  expires_at, provider, reference, content, attempts, rounds, digest
+RETURNING {{message_columns}}
 
 -- name: run_job_delete
 -- The job of a run that has ended.
@@ -282,12 +219,12 @@ DELETE FROM jobs WHERE id = :run
 -- name: counters_of_runs @sqlite
 -- The digests in which runs collect.
 SELECT run, tenant, workflow, step, recipient, "by", body, revision, expires_at FROM step_counters
-WHERE run IN (SELECT value FROM json_each(:ids))
+WHERE run {{in_ids}}
 
 -- name: counters_of_runs @postgres
 -- The digests in which runs collect.
 SELECT run, tenant, workflow, step, recipient, "by", body, revision, expires_at FROM step_counters
-WHERE run IS NOT NULL AND run = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+WHERE run IS NOT NULL AND run {{in_ids}}
 
 -- name: run_counters_delete
 -- Delete the digests in which a run collects.
@@ -324,7 +261,7 @@ JOIN notifications n ON n.recipient = (SELECT id FROM recipients WHERE tenant = 
 -- What happened to inbox items.
 SELECT n.id, n.seen_at, n.read_at, CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, n.acted_at FROM notifications n
 WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
-  AND n.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+  AND n.id {{in_ids}}
 
 -- name: counter_find
 -- One counter of a throttle or digest, and whether the run that collects in it has ended.
@@ -420,13 +357,9 @@ VALUES (
 SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
 FROM fanouts WHERE id = :id
 
--- name: fanout_states @sqlite
+-- name: fanout_states
 -- The states of fan-outs, in any order.
-SELECT id, state FROM fanouts WHERE id IN (SELECT value FROM json_each(:ids))
-
--- name: fanout_states @postgres
--- The states of fan-outs, in any order.
-SELECT id, state FROM fanouts WHERE id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)))
+SELECT id, state FROM fanouts WHERE id {{in_ids}}
 
 -- name: fanout_hold @sqlite
 -- The recipients excluded from a fan-out.

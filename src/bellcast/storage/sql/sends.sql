@@ -11,22 +11,21 @@ SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = e
 WHERE idempotency.created_at <= :since
 RETURNING key
 
+-- fragment: sent_columns
+-- The columns of a notification that a send writes.
+recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
+  tags, "group", created_at, expires_at, body_format, actions
+
 -- name: notification_insert
 -- A notification sent to one recipient.
-INSERT INTO notifications (
-  recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
-  tags, "group", created_at, expires_at, body_format, actions
-) VALUES (
+INSERT INTO notifications ({{sent_columns}}) VALUES (
   :inbox, :id, :revision, :revision, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
   :tags, :group, :created_at, :expires_at, :body_format, :actions
 )
 
 -- name: notification_import
 -- A notification of another system, with its times. Its first revision is 0: it is new to no client.
-INSERT INTO notifications (
-  recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
-  tags, "group", created_at, expires_at, body_format, actions, seen_at, read_at, archived_at, part
-) VALUES (
+INSERT INTO notifications ({{sent_columns}}, seen_at, read_at, archived_at, part) VALUES (
   :inbox, :id, 0, :revision, :type, :title, :body, :priority, :action_url, :action_text, :icon, :actor, :data,
   :tags, :group, :created_at, :expires_at, :body_format, :actions, :seen_at, :read_at, :archived_at, :part
 )
@@ -64,10 +63,7 @@ WITH named AS MATERIALIZED (
   FROM unnest(:tag_places::bigint[], :tag_names::text[], :tag_ids::text[]) t (place, tag, id)
   WHERE EXISTS (SELECT FROM stands)
 ), made AS (
-  INSERT INTO notifications (
-    recipient, id, first_revision, revision, type, title, body, priority, action_url, action_text, icon, actor, data,
-    tags, "group", created_at, expires_at, body_format, actions
-  )
+  INSERT INTO notifications ({{sent_columns}})
   SELECT
     (ARRAY(SELECT inbox FROM stands))[n.place], n.id, (ARRAY(SELECT revision FROM stands))[n.place] + n.nth,
     (ARRAY(SELECT revision FROM stands))[n.place] + n.nth, n.type, n.title, n.body, n.priority, n.action_url,
@@ -101,20 +97,21 @@ WHERE n.id = :id AND n.announcement IS NULL
 SELECT id FROM notifications WHERE announcement IS NULL AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
+-- fragment: sent_filters
+-- The filters of a list of sends. Null filters match everything.
+(CAST(:type AS TEXT) IS NULL OR n.type = :type)
+  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
+    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
+  ))
+
 -- name: sent_page
 -- Notifications to named recipients, newest first. The inner query reads the index in order and stops at the limit.
-SELECT
-  e.*, n.key, n.tenant
-FROM (
+SELECT e.*, n.key, n.tenant FROM (
   SELECT n.recipient, n.id, r.key, r.tenant
   FROM notifications n JOIN recipients r ON r.id = n.recipient
   WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
-    AND (CAST(:tenant AS TEXT) = '*' OR r.tenant = :tenant)
-    AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
-    AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-    AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
-      SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
-    ))
+    AND (CAST(:tenant AS TEXT) = '*' OR r.tenant = :tenant) AND {{sent_filters}}
   ORDER BY n.id DESC LIMIT :limit
 ) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 ORDER BY n.id DESC
@@ -128,18 +125,11 @@ ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: sent_of_recipient_page
 -- Notifications to one recipient, newest first.
-SELECT
-  e.*, n.key, n.tenant
-FROM (
+SELECT e.*, n.key, n.tenant FROM (
   SELECT n.recipient, n.id, CAST(:recipient AS TEXT) AS key, CAST(:tenant AS TEXT) AS tenant
   FROM notifications n
   WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
-    AND n.announcement IS NULL AND n.id < :before AND n.id >= :since
-    AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
-    AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-    AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
-      SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
-    ))
+    AND n.announcement IS NULL AND n.id < :before AND n.id >= :since AND {{sent_filters}}
   ORDER BY n.id DESC LIMIT :limit
 ) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 ORDER BY n.id DESC
@@ -148,33 +138,18 @@ ORDER BY n.id DESC
 -- Number of notifications to named recipients of a tenant. The recipient of each is found by its number: a join might read all.
 SELECT count(*) FROM notifications n
 WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
-  AND (SELECT r.tenant FROM recipients r WHERE r.id = n.recipient) = :tenant
-  AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
-  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
-    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
-  ))
+  AND (SELECT r.tenant FROM recipients r WHERE r.id = n.recipient) = :tenant AND {{sent_filters}}
 
 -- name: sent_of_all_total
 -- Number of notifications to named recipients of all tenants.
 SELECT count(*) FROM notifications n
-WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since
-  AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
-  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
-    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
-  ))
+WHERE n.announcement IS NULL AND n.id < :before AND n.id >= :since AND {{sent_filters}}
 
 -- name: sent_of_recipient_total
 -- Number of notifications to one recipient.
 SELECT count(*) FROM notifications n
 WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
-  AND n.announcement IS NULL AND n.id < :before AND n.id >= :since
-  AND (CAST(:type AS TEXT) IS NULL OR n.type = :type)
-  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
-  AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
-    SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
-  ))
+  AND n.announcement IS NULL AND n.id < :before AND n.id >= :since AND {{sent_filters}}
 
 -- name: direct_edit
 -- Edit a notification sent to one recipient.

@@ -40,9 +40,8 @@ SELECT key, settings FROM tenants WHERE ruled = 1
 
 -- name: export_announcements
 -- The announcements of one tenant, oldest first, as unseen notifications.
-SELECT id, type, title, body, priority, action_url, action_text, icon, actor, data, tags, "group", created_at,
-  expires_at, NULL, NULL, NULL, body_format, actions, NULL, NULL, NULL, NULL, topic, seq
-FROM announcements WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
+SELECT {{announcement_columns}}, topic, seq FROM announcements
+WHERE tenant = :tenant AND seq > :after ORDER BY seq LIMIT :limit
 
 -- name: export_last_events
 -- The last events of one tenant's topics.
