@@ -34,8 +34,8 @@ SELECT id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, sub
   (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id) FROM operators WHERE subject = :subject
 
 -- name: operator_role
--- The role of an operator.
-SELECT role FROM operators WHERE id = :id
+-- The role of an operator, and the hash of its password.
+SELECT role, password FROM operators WHERE id = :id
 
 -- name: operator_change_role
 -- Change the role. An owner has all tenants.
