@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests.clock import FakeClock
 
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
@@ -12,7 +13,6 @@ from bellcast.model.identities import Principal
 from bellcast.model.live_feed import FeedEvent, FeedFilter
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.request_log import RequestLog
-from tests.clock import FakeClock
 
 
 class Refusals:

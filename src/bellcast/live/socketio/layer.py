@@ -205,10 +205,10 @@ def _send_connect_error(
         return
     state: SocketIOState = session.app_state
     state.connections.pop(namespace, None)
-    _log_refusal(session, namespace, message if code is None else code, principal)
-    if state.connect_timer is not None and state.refused > MAX_NAMESPACES:
+    if state.connect_timer is not None and state.refused >= MAX_NAMESPACES:
         session.close(close_reasons.TOO_FAST)
         return
+    _log_refusal(session, namespace, message if code is None else code, principal)
     payload = {"message": message} if data is None else {"message": message, "data": data}
     session.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload)))
 
