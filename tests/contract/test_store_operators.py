@@ -329,3 +329,35 @@ async def test_reset_of_the_second_factor_and_deletion_end_passkeys(store: Store
     assert await operators.end_mfa("1", with_passkeys=True)
     assert await operators.delete("2")
     assert await operators.passkeys("1") == await operators.passkeys("2") == []
+
+
+async def test_operator_changes_only_from_the_role_and_password_that_were_checked(store: Store) -> None:
+    operators = store.operators
+    await operators.create(operator("1", "viewer"), "x")
+    await operators.start_session(b"a", "1", NOW, NOW)
+    with pytest.raises(Conflict):
+        await operators.change("1", None, "y", role_before="developer")
+    with pytest.raises(Conflict):
+        await operators.change("1", "owner", "y", password_before="z")
+    assert await operators.session(b"a") is not None
+    assert await operators.change("1", "developer", "y", role_before="viewer", password_before="x")
+    assert [(one.role, (await operators.find("1") or ("", ""))[1]) for one in await operators.all()] == [
+        ("developer", "y")
+    ]
+
+
+async def test_session_starts_only_for_the_password_that_was_checked(store: Store) -> None:
+    operators = store.operators
+    await operators.create(operator("1"), "x")
+    assert not await operators.start_session(b"a", "1", NOW, NOW, "old")
+    assert not await operators.start_session(b"b", "2", NOW, NOW)
+    assert await operators.count_sessions(0) == {}
+    assert await operators.start_session(b"c", "1", NOW, NOW, "x")
+    assert await operators.count_sessions(0) == {"1": 1}
+
+
+async def test_operators_are_created_up_to_a_limit(store: Store) -> None:
+    operators = store.operators
+    created = await asyncio.gather(*(operators.create(operator(str(number)), "x", 3) for number in range(5)))
+    assert sorted(created, key=str) == [None, None, True, True, True]
+    assert await operators.create(operator("0"), "x", 9) is False

@@ -103,9 +103,26 @@ def test_anonymous_socket_is_closed(shop, connect):
     assert [socket.next(), socket.next()] == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 4401}]
 
 
-def test_socket_of_another_site_is_refused(signed_in, connect):
-    socket = connect(signed_in, origin="https://evil.example")
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "http://[", "http://[::1", "http://testserver@evil.example", ""]
+)
+def test_socket_of_another_site_is_refused(signed_in, connect, origin):
+    socket = connect(signed_in, origin=origin)
     assert socket.next() == {"type": "websocket.close", "code": 403}
+
+
+def test_socket_of_an_opaque_origin_is_refused_without_a_host(signed_in, connect):
+    socket = connect(signed_in, origin="null", host="")
+    assert socket.next() == {"type": "websocket.close", "code": 403}
+
+
+def test_socket_survives_deeply_nested_json(signed_in, connect):
+    socket = connect(signed_in)
+    assert socket.next()["type"] == "websocket.accept"
+    assert socket.next_json()["type"] == "notification_count"
+    socket.put("websocket.receive", text="[" * 500_000)
+    socket.put("websocket.receive", text="ping")
+    assert socket.next() == {"type": "websocket.send", "text": "pong"}
 
 
 def test_sign_out_closes_the_socket(signed_in, connect):

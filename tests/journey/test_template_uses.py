@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
+from bellcast.api import objects, templates
+from tests.journey.rest import Rest
 from tests.journey.test_email import app
 
 
@@ -45,3 +49,47 @@ async def test_template_of_a_workflow_stays(tmp_path: Path) -> None:
         assert (await client.delete("/v1/templates/hello")).status_code == 409
         await client.delete("/v1/workflows/greeting")
         assert (await client.delete("/v1/templates/hello")).status_code == 204
+
+
+async def put_types(rest: Rest, count: int, tenant: str = "") -> None:
+    for number in range(count):
+        await rest.store.documents.put("types", tenant, f"t{number:04}", b'{"template":"hello"}', 1)
+
+
+async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templates, "MAX_SEARCHED", 200)
+    await put_types(rest, 120)
+    await rest.store.documents.put("types", "acme", "own", b'{"template":"other"}', 1)
+    await put_types(rest, 200, "globex")
+    await rest.store.documents.put("types", "zeta", "last", b'{"template":"rare"}', 1)
+    for key in ("hello", "other", "rare"):
+        await rest.store.documents.put("templates", "", key, b'{"inbox":{"title":"Hello"}}', 1)
+    listed = (await rest.app.get("/v1/templates")).json()["templates"]
+    uses = {one["key"]: one["uses"] for one in listed}
+    assert len(uses["hello"]) == objects.MAX_USES
+    assert (uses["other"], uses["rare"]) == (["types/own?tenant=acme"], [])
+    refused = await rest.app.delete("/v1/templates/rare")  # a deletion searches all
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+
+
+async def test_read_of_a_tenants_template_searches_no_other_tenant(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rest.store.documents.put("templates", "", "hello", b'{"inbox":{"title":"Hello"}}', 1)
+    for tenant in ("", "acme", "globex"):
+        await put_types(rest, 1, tenant)
+    searched: list[str] = []
+    page = rest.store.documents.page
+
+    async def spied(kind: str, tenant: str, after: str, limit: int) -> object:
+        searched.append(tenant)
+        return await page(kind, tenant, after, limit)
+
+    async def unused(*args: object) -> object:
+        raise AssertionError(args)
+
+    monkeypatch.setattr(rest.store.documents, "page", spied)
+    monkeypatch.setattr(rest.store.documents, "of_all_tenants", unused)
+    read = (await rest.app.get("/v1/templates/hello?tenant=acme")).json()
+    assert read["uses"] == ["types/t0000"]
+    assert set(searched) == {"", "acme"}

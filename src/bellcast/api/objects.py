@@ -5,7 +5,7 @@ the object that applies to the tenant. A list with `?tenant=*` has the objects o
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -40,8 +40,9 @@ T = TypeVar("T", bound=Struct)
 
 KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
 MAX_KEY = 100
-# Maximum uses listed in the error of a refused DELETE.
+# Maximum uses listed in the error of a refused DELETE, and by a read.
 SHOWN_USES = 5
+MAX_USES = 100
 # Headers of a conditional write, which keep two editors from overwriting each other's changes.
 CONDITIONS = ("If-Match", "If-None-Match")
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
@@ -68,8 +69,15 @@ class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
 CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
 # Returns the fields that a read adds to the objects with these keys.
 Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
-# Returns the users of objects by tenant and key, as `types/booking`.
-FindUses = Callable[[ApiContext, Sequence[tuple[str, str]]], Awaitable[dict[tuple[str, str], list[str]]]]
+
+
+class FindUses(Protocol):
+    """Returns at most `limit` users of each object by its tenant and key, as `types/booking`. A search that is not exact
+    may end before it has found all."""
+
+    async def __call__(
+        self, ctx: ApiContext, named: Sequence[tuple[str, str]], limit: int, *, is_exact: bool
+    ) -> dict[tuple[str, str], list[str]]: ...
 
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
@@ -317,10 +325,11 @@ async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str)
     documents = ctx.engines.store.documents
     if tenant != PROJECT and await documents.get(kind.plural, PROJECT, key) is not None:
         return
-    users = (await kind.find_uses(ctx, [(tenant, key)]))[tenant, key] if kind.find_uses else []
+    if kind.find_uses is None:
+        return
+    users = (await kind.find_uses(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
     if users and await documents.get(kind.plural, tenant, key) is not None:
-        shown = ", ".join(users[:SHOWN_USES])
-        raise Conflict(f"This {kind.name} is used by {shown}: change these first.")
+        raise Conflict(f"This {kind.name} is used by {', '.join(users)}: change these first.")
 
 
 async def _added(
@@ -335,7 +344,8 @@ async def _added(
         return added
     if kind.find_uses is None:
         return {name: {} for name in named}
-    return {name: {"uses": users} for name, users in (await kind.find_uses(ctx, named)).items()}
+    uses = await kind.find_uses(ctx, named, MAX_USES, is_exact=False)
+    return {name: {"uses": users} for name, users in uses.items()}
 
 
 def without_added(text: bytes, *added: str) -> bytes:

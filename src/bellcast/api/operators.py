@@ -100,9 +100,12 @@ async def page(request: ApiRequest) -> ASGIApp:
 async def create(request: ApiRequest) -> ASGIApp:
     """Create an operator of the console."""
     params = await request_body.body(request, OPERATOR)
+    console = console_session.sessions(request)
+    console_session.check_grant(guards.caller(request), params.role)
+    hashed = await _hash(request, params.password)
     console_session.check_grant(guards.caller(request), params.role)
     bound = None if params.tenants is None else tuple(params.tenants)
-    operator = await console_session.sessions(request).create(params.name, params.role, params.password, bound)
+    operator = await console.create(params.name, params.role, hashed, bound)
     audit.note_changes(request, {}, {"name": params.name, "role": params.role, "tenants": bound})
     return responses.json(console_session.item(operator), 201)
 
@@ -120,18 +123,17 @@ async def change(request: ApiRequest) -> ASGIApp:
 
     A new password ends its sessions. The last owner stays an owner."""
     params = await request_body.body(request, CHANGE)
-    console = console_session.sessions(request)
-    operator = await _manageable(request)
-    if params.password is not None and operator.subject is not None:
-        raise Conflict(console_session.EXTERNAL)
-    if params.role is not None:
-        console_session.check_grant(guards.caller(request), params.role)
-    role = params.role or operator.role
+    operator, hashed = await _changeable(request, params), None
+    if params.password is not None:
+        hashed = await _hash(request, params.password)
+        operator = await _changeable(request, params)
     bound = tuple(params.tenants) if isinstance(params.tenants, list) else params.tenants
-    if role == "owner" and bound:
-        raise Invalid.of("tenants", "must be null: an owner has all tenants")
-    _check_changed(await console.change(operator.id, params.role, params.password, bound))
-    audit.note_change(request, "role", operator.role, role)
+    _check_changed(
+        await context.of(request).engines.store.operators.change(
+            operator.id, params.role, hashed, bound, role_before=operator.role
+        )
+    )
+    audit.note_change(request, "role", operator.role, params.role or operator.role)
     if bound is not UNSET:
         audit.note_change(request, "tenants", operator.tenants, bound)
     if params.password is not None:
@@ -194,6 +196,25 @@ async def verify_audit(request: ApiRequest) -> ASGIApp:
     Each entry has a MAC, made with the project secret, of itself and its predecessor. Verification begins with the
     oldest entry."""
     return responses.json(await audit.verification(request, request_body.query(request, AuditVerificationQuery)))
+
+
+async def _hash(request: ApiRequest, password: str) -> str:
+    """Return the hash of a new password. The caller may lose its rights meanwhile, so they are checked again."""
+    hashed = await console_session.sessions(request).hash(password)
+    await guards.authorize(request, "admin", is_sensitive=True)
+    return hashed
+
+
+async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
+    """Return the operator in the path. Raises Forbidden, Conflict or Invalid if the caller may not change it so."""
+    operator = await _manageable(request)
+    if params.password is not None and operator.subject is not None:
+        raise Conflict(console_session.EXTERNAL)
+    if params.role is not None:
+        console_session.check_grant(guards.caller(request), params.role)
+    if (params.role or operator.role) == "owner" and isinstance(params.tenants, list) and params.tenants:
+        raise Invalid.of("tenants", "must be null: an owner has all tenants")
+    return operator
 
 
 async def _manageable(request: ApiRequest) -> Operator:

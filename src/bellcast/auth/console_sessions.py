@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from bellcast import ports
 from bellcast.auth import keys, oidc_config, origins, passwords, totp
@@ -101,6 +101,13 @@ class Cipher(Protocol):
     def decrypt(self, encrypted: str, place: str) -> str: ...
 
 
+class Verified(NamedTuple):
+    """An operator whose password was right, and the hash that it was compared with."""
+
+    operator: Operator
+    hashed: str
+
+
 class SignedIn(NamedTuple):
     """A new session: its operator, and the header that sets its cookie."""
 
@@ -146,22 +153,14 @@ class ConsoleSessions:
         """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
         taken."""
         self.check_page(request)
-        subject, now = "setup", self._clock.now()
-        failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
-        if failures >= SETUP_FAILURES:
-            raise _too_many(latest + FAILURES_MS - now)
-        owner = self.new_operator(name, "owner", None)
-        if not await self._operators.use_setup_code(keys.digest(code), owner, await self._hash(password), now):
-            await self._operators.add_failure([subject], now)
-            raise Forbidden(WRONG_CODE)
-        return await self.start(request, owner)
+        return await self.start(request, await self._alone(lambda: self._create_owner(code, name, password)))
 
     async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
         """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
         of the operator's second factor is missing."""
         self.check_page(request)
-        operator = await self._alone(lambda: self._verify(name, password, request.address, second=code or ""))
-        return await self.start(request, operator)
+        found = await self._alone(lambda: self._verify(name, password, request.address, second=code or ""))
+        return await self.start(request, found.operator, hashed=found.hashed)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
         """Check the password of the request's operator and set `Caller.is_verified` for the session."""
@@ -223,32 +222,24 @@ class ConsoleSessions:
     def _lifetime(self, operator: Operator) -> int:
         return SESSION_MS if operator.subject is None else self._external_session_ms
 
-    async def create(self, name: str, role: Role, password: str, tenants: tuple[str, ...] | None = None) -> Operator:
+    async def create(self, name: str, role: Role, hashed: str, tenants: tuple[str, ...] | None = None) -> Operator:
         """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""
         operator = self.new_operator(name, role, tenants)
-        if not await self._operators.create(operator, await self._hash(password)):
+        if not await self._operators.create(operator, hashed):
             raise Conflict("An operator with this name already exists.")
         return operator
 
-    async def change(
-        self,
-        id: str,
-        role: Role | None = None,
-        password: str | None = None,
-        tenants: tuple[str, ...] | UnsetType | None = UNSET,
-    ) -> bool | None:
-        """Change role, password and tenants together. A new password ends all sessions of the operator. Return None for
-        an unknown operator, False if the last owner would lose the role."""
-        hashed = None if password is None else await self._hash(password)
-        return await self._operators.change(id, role, hashed, tenants)
-
     async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
-        """Change the password of the request's operator, end all its sessions and start a new one."""
+        """Change the password of the request's operator, end all its sessions and start a new one. Raises Conflict if
+        the password was changed in the meantime."""
         self.check_page(request)
+        name = (await self.session(request)).operator.name
+        found = await self._alone(lambda: self._verify(name, current, request.address))
+        hashed = await self.hash(password)
+        # An owner may have ended the session while this request waited.
         operator = (await self.session(request)).operator
-        await self._alone(lambda: self._verify(operator.name, current, request.address))
-        await self.change(operator.id, password=password)
-        return await self.start(request, operator)
+        await self._operators.change(operator.id, None, hashed, password_before=found.hashed)
+        return await self.start(request, operator, hashed=hashed)
 
     async def begin_mfa(self, operator: Operator) -> str:
         """Create a secret for an authenticator app. It applies once a code confirms it."""
@@ -302,11 +293,24 @@ class ConsoleSessions:
         now = self._clock.now()
         return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
 
-    async def create_external(self, operator: Operator) -> bool:
-        """Store an operator without a usable password; return False if its name or subject is taken."""
-        return await self._operators.create(operator, await self._hash(secrets.token_urlsafe(TOKEN_BYTES)))
+    async def create_external(self, operator: Operator, limit: int) -> bool | None:
+        """Store an operator without a usable password; return False if its name or subject is taken, None if there are
+        `limit` operators."""
+        return await self._operators.create(operator, await self.hash(secrets.token_urlsafe(TOKEN_BYTES)), limit)
 
-    async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Operator:
+    async def _create_owner(self, code: str, name: str, password: str) -> Operator:
+        subject, now = "setup", self._clock.now()
+        failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
+        if failures >= SETUP_FAILURES:
+            raise _too_many(latest + FAILURES_MS - now)
+        owner = self.new_operator(name, "owner", None)
+        hashed = await asyncio.to_thread(passwords.hash_password, password)
+        if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
+            await self._operators.add_failure([subject], now)
+            raise Forbidden(WRONG_CODE)
+        return owner
+
+    async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Verified:
         """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
         account, place = f"account:{name}", f"address:{_network(address)}"
         now = self._clock.now()
@@ -324,7 +328,7 @@ class ConsoleSessions:
                 await self._operators.add_failure([account, place], now)
                 raise Unauthenticated(WRONG_SECOND)
         await self._operators.clear_failures(account)
-        return found[0]
+        return Verified(*found)
 
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
         current = (await self._operators.mfa_secrets(operator.id)).current
@@ -361,7 +365,9 @@ class ConsoleSessions:
             if now < latest + delay:
                 raise _too_many(latest + delay - now)
 
-    async def _hash(self, password: str) -> str:
+    async def hash(self, password: str) -> str:
+        """Return the hash of a new password. It may wait for 16 others: check again afterwards what was checked before.
+        Raises TooMany."""
         return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password))
 
     async def _alone(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -375,15 +381,18 @@ class ConsoleSessions:
         finally:
             self._waiting -= 1
 
-    async def start(self, request: BrowserRequest, operator: Operator, verified_at: int | None = None) -> SignedIn:
+    async def start(
+        self, request: BrowserRequest, operator: Operator, verified_at: int | None = None, *, hashed: str | None = None
+    ) -> SignedIn:
         """Start a session with a new token, so that a token planted before the sign-in is worthless. The operator proved its
-        identity at `verified_at`, by default now."""
+        identity at `verified_at`, by default now. Raises Unauthenticated if the operator was deleted in the meantime, or
+        the hash of its password is no longer `hashed`."""
         await self._end(request)
         token = secrets.token_urlsafe(TOKEN_BYTES)
         now = self._clock.now()
-        await self._operators.start_session(
-            keys.digest(token), operator.id, now, now if verified_at is None else min(verified_at, now)
-        )
+        at = now if verified_at is None else min(verified_at, now)
+        if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed):
+            raise Unauthenticated(WRONG)
         return SignedIn(operator, make_cookie(request, cookie_name(request), token, SESSION_MS // 1000))
 
     async def _end(self, request: BrowserRequest) -> None:

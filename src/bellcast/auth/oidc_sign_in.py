@@ -176,10 +176,11 @@ class OidcSignIn:
         name = _name_of((claims.preferred_username, claims.email, claims.sub))
         if name is None:
             raise Forbidden("Your account has no valid operator name: set a user name or an e-mail address.")
-        if len(await self._operators.all()) >= MAX_EXTERNAL_OPERATORS:
-            raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
         operator = self._sessions.new_operator(name, role, subject=subject)
-        if not await self._sessions.create_external(operator):
+        created = await self._sessions.create_external(operator, MAX_EXTERNAL_OPERATORS)
+        if created is None:
+            raise Forbidden(f"There are {MAX_EXTERNAL_OPERATORS} operators: an owner must delete some first.")
+        if not created:
             # Do not use the existing operator: an equal name does not prove that it is the same person.
             raise Conflict(f"Another operator has the name {name}: an owner must delete that one first.")
         return operator

@@ -14,7 +14,7 @@ from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
 from bellcast.model.asgi import Receive, Scope, Send
-from bellcast.model.identities import Project
+from bellcast.model.identities import Principal, Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context, Http
 from bellcast.ports.pusher_apps import PusherApps
@@ -27,7 +27,12 @@ class SessionLog(Protocol):
 
     def session_opened(self, session: Any) -> None: ...
     def session_closed(self, session: Any) -> None: ...
-    def namespace_refused(self, session: Any, namespace: str, reason: str) -> None: ...
+
+    def namespace_refused(
+        self, session: Any, namespace: str, reason: str, principal: Principal, *, is_fed: bool
+    ) -> None:
+        """Log a rejected connection to a namespace. With `is_fed`, it is an event of the live feed too."""
+        ...
 
 
 class SiblingProcesses(Protocol):

@@ -24,8 +24,8 @@ class Operators(Protocol):
         calls at most one succeeds. Raises Conflict if the name is taken; then the codes stay valid."""
         ...
 
-    async def create(self, operator: Operator, password: str) -> bool:
-        """Store an operator; return False if the name or the subject is taken."""
+    async def create(self, operator: Operator, password: str, limit: int | None = None) -> bool | None:
+        """Store an operator; return False if the name or the subject is taken, None if there are `limit` operators."""
         ...
 
     async def all(self) -> list[Operator]:
@@ -52,18 +52,25 @@ class Operators(Protocol):
         role: Role | None,
         password: str | None,
         tenants: tuple[str, ...] | UnsetType | None = UNSET,
+        *,
+        role_before: Role | None = None,
+        password_before: str | None = None,
     ) -> bool | None:
         """Change role, password hash and tenants together. A new password ends all sessions of the operator. An owner
         always has all tenants. Return None for an unknown operator, False if the last owner would lose the role; then
-        nothing changes."""
+        nothing changes. Raises Conflict if the stored role or password hash differs from the one given: the caller's
+        checks were made for another state."""
         ...
 
     async def delete(self, id: str) -> bool | None:
         """Delete an operator and its sessions. None for an unknown operator, False for the last owner."""
         ...
 
-    async def start_session(self, digest: bytes, operator: str, now: int, verified_at: int) -> None:
-        """Store a session, and record the sign-in of its operator, who last authenticated at `verified_at`."""
+    async def start_session(
+        self, digest: bytes, operator: str, now: int, verified_at: int, password: str | None = None
+    ) -> bool:
+        """Store a session, and record the sign-in of its operator, who last authenticated at `verified_at`. Return False
+        if the operator was deleted, or its password hash is no longer `password`: a new password ends all sessions."""
         ...
 
     async def count_sessions(self, since: int) -> dict[str, int]:

@@ -54,8 +54,7 @@ def base_url(url: ProviderURL, vendor: str) -> str:
     """Return the vendor's own server for the host `default`, else the host of the URL."""
     if url.host == VENDOR_HOST:
         return vendor
-    port = "" if url.port is None else f":{url.port}"
-    return f"{'https' if url.uses_tls else 'http'}://{url.host}{port}"
+    return f"{'https' if url.uses_tls else 'http'}://{url.address}"
 
 
 def error_of(response: Response, detail: object = None, *, is_bounce: bool = False) -> DeliveryError:

@@ -32,8 +32,13 @@ class ProviderURL(Struct, frozen=True, kw_only=True):
     def masked(self) -> str:
         """The URL for display: without credentials, and without options, which may contain file names."""
         credentials = MASKED if self.user or self.password else ""
-        port = "" if self.port is None else f":{self.port}"
-        return f"{self.scheme}://{credentials}{self.host}{port}"
+        return f"{self.scheme}://{credentials}{self.address}"
+
+    @property
+    def address(self) -> str:
+        """Host and port as in a URL: an IPv6 address has brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port is None else f"{host}:{self.port}"
 
     @property
     def uses_tls(self) -> bool:

@@ -12,6 +12,7 @@ from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Dialect
 from bellcast.live.topic_access import TopicRefused
+from bellcast.model.identities import Principal
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
 from bellcast.model.requests import ServedRequest, problem_fields
 from bellcast.ports import Clock
@@ -91,6 +92,21 @@ class RequestFeed:
         fields = why(end) | _from(source, connection.origin)
         text = f"connection refused: {end.reason}"
         self._feed.emit(_connection_event("refused", self._context_of(connection), connection.dialect, text, fields))
+
+    def namespace_refused(self, principal: Principal, fields: Mapping[str, str], origin: str | None) -> None:
+        """Emit the refusal of a connection to a namespace of Socket.IO, which has no id."""
+        at = self._clock.now()
+        reason = cut(fields["reason"], MAX_LISTED)
+        shown = _from({**fields, "reason": reason}, None if origin is None else cut(origin, MAX_LISTED))
+        event = FeedEvent(
+            kind="refused",
+            at=at,
+            text=f"connection to {fields['namespace']} refused: {reason}",
+            tenant=principal.tenant,
+            recipient=principal.recipient,
+            fields=shown,
+        )
+        self._feed.emit(event)
 
     def _context_of(self, connection: Connection) -> "_ConnectionContext":
         principal = connection.principal

@@ -17,6 +17,7 @@ from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
 from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.model.identities import Principal
 from bellcast.model.requests import STATE, AccessLog, is_refusal
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
@@ -146,15 +147,21 @@ class RequestLog:
         """Log the end of a session."""
         self._write("session_closed", lambda: _session_of(session) | why(session.close_reason or CONNECTION_LOST))
 
-    def namespace_refused(self, session: EngineSession, namespace: str, reason: str) -> None:
-        """Log a rejected connection to a namespace."""
-        who = {
+    def namespace_refused(
+        self, session: EngineSession, namespace: str, reason: str, principal: Principal, *, is_fed: bool
+    ) -> None:
+        """Log a rejected connection to a namespace, and with `is_fed` feed it."""
+        fields = {
             "protocol": "socketio",
             "transport": session.transport_name,
-            "namespace": namespace,
-            "session": _session(session),
+            # without a query, which may have a token: no namespace of an app has one
+            "namespace": namespace.partition("?")[0],
+            "reason": reason,
         }
-        self._write("connection_refused", lambda: who | {"reason": reason}, is_error=True)
+        if is_fed:
+            request = session.request
+            self._feed.namespace_refused(principal, fields | {"path": request.path}, request.header(b"origin"))
+        self._write("connection_refused", lambda: fields | {"session": _session(session)}, is_error=True)
 
     def _write(self, event: str, fields: Callable[[], dict[str, Any]], *, is_error: bool = False) -> None:
         if self._logged() == "all" or (is_error and self._logged() == "errors"):

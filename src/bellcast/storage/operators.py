@@ -3,6 +3,7 @@
 import itertools
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -40,8 +41,8 @@ class Operators:
     async def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> bool:
         return await self._engine.write(ScriptCommand(lambda: _use_setup_code(digest, owner, password, now), LOCK))
 
-    async def create(self, operator: Operator, password: str) -> bool:
-        return bool(await self._write(_insert(operator, password)))
+    async def create(self, operator: Operator, password: str, limit: int | None = None) -> bool | None:
+        return await self._engine.write(ScriptCommand(lambda: _create(operator, password, limit), LOCK))
 
     async def all(self) -> list[Operator]:
         return [_operator(row) for row in await self._engine.read(fetch, Statement("operator_all"))]
@@ -67,14 +68,21 @@ class Operators:
         role: Role | None,
         password: str | None,
         tenants: tuple[str, ...] | UnsetType | None = UNSET,
+        *,
+        role_before: Role | None = None,
+        password_before: str | None = None,
     ) -> bool | None:
-        return await self._engine.write(ScriptCommand(lambda: _change(id, role, password, tenants), LOCK))
+        before = (role_before, password_before)
+        return await self._engine.write(ScriptCommand(lambda: _change(id, role, password, tenants, before), LOCK))
 
     async def delete(self, id: str) -> bool | None:
         return await self._engine.write(ScriptCommand(lambda: _delete(id), LOCK))
 
-    async def start_session(self, digest: bytes, operator: str, now: int, verified_at: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: _start_session(digest, operator, now, verified_at), []))
+    async def start_session(
+        self, digest: bytes, operator: str, now: int, verified_at: int, password: str | None = None
+    ) -> bool:
+        session = {"digest": digest, "operator": operator, "now": now, "verified_at": verified_at}
+        return await self._engine.write(ScriptCommand(lambda: _start_session(session, password), LOCK))
 
     async def count_sessions(self, since: int) -> dict[str, int]:
         return dict(await self._engine.read(fetch, Statement("operator_sessions_count", {"since": since})))
@@ -202,6 +210,12 @@ def _insert(operator: Operator, password: str) -> Statement:
     return Statement("operator_insert", params)
 
 
+def _create(operator: Operator, password: str, limit: int | None) -> Script[bool | None]:
+    if limit is not None and len((yield Statement("operator_all"))) >= limit:
+        return None
+    return bool((yield _insert(operator, password)))
+
+
 def _add_setup_code(digest: bytes, expires_at: int, now: int) -> Script[bool]:
     if (yield Statement("operator_owner")):
         return False
@@ -225,11 +239,17 @@ def _tenants(tenants: tuple[str, ...] | None) -> str | None:
 
 
 def _change(
-    id: str, role: Role | None, password: str | None, tenants: tuple[str, ...] | UnsetType | None
+    id: str,
+    role: Role | None,
+    password: str | None,
+    tenants: tuple[str, ...] | UnsetType | None,
+    before: tuple[Role | None, str | None],
 ) -> Script[bool | None]:
     current = yield Statement("operator_role", {"id": id})
     if not current:
         return None
+    if any(expected not in (None, stored) for expected, stored in zip(before, current[0], strict=True)):
+        raise Conflict("The operator was changed in the meantime: try again.")
     if role is not None and not (yield from _may_have_role(current[0][0], role)):
         return False
     if role is not None:
@@ -294,10 +314,13 @@ def _use_sign_in(digest: bytes, expires_at: int, now: int) -> Script[bool]:
     return bool((yield Statement("sign_in_use", {"digest": digest, "expires_at": expires_at})))
 
 
-def _start_session(digest: bytes, operator: str, now: int, verified_at: int) -> Script[None]:
-    session = {"digest": digest, "operator": operator, "now": now, "verified_at": verified_at}
+def _start_session(session: dict[str, Any], password: str | None) -> Script[bool]:
+    current = yield Statement("operator_role", {"id": session["operator"]})
+    if not current or password not in (None, current[0][1]):
+        return False
     yield Statement("operator_session_insert", session)
-    yield Statement("operator_signed_in", {"id": operator, "now": now})
+    yield Statement("operator_signed_in", {"id": session["operator"], "now": session["now"]})
+    return True
 
 
 def _operator(row: Row) -> Operator:

@@ -159,7 +159,11 @@ async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
 async def test_namespaces_that_were_left_count_while_their_handlers_run() -> None:
     session = new_session(FakeTransport())
     slow, sent = SlowHandler(100), list[bytes]()
-    session.is_closed, session.send, session.log_refusal = False, lambda head, _: sent.append(head), lambda *_: None
+    session.is_closed, session.send, session.log_refusal = (
+        False,
+        lambda head, _: sent.append(head),
+        lambda *_, **__: None,
+    )
     connections = [join(session, f"/{number}") for number in range(MAX_NAMESPACES)]
     for connection in connections:
         slow.queue.enqueue(connection, "short", 1)
@@ -172,3 +176,35 @@ async def test_namespaces_that_were_left_count_while_their_handlers_run() -> Non
     assert [b"too_many" in head for head in sent] == [True]
     await slow.step(MAX_NAMESPACES)
     assert session.app_state.leaving == set()
+
+
+async def test_credentials_of_namespaces_that_are_joining_count() -> None:
+    transport, permits = FakeTransport(), asyncio.Semaphore(0)
+    session = new_session(transport)
+    app = SimpleNamespace(has_namespace=lambda _: True)
+
+    async def wait(connection: NamespaceConnection, auth: Any) -> None:
+        await permits.acquire()
+        session.app_state.connections[connection.namespace] = connection
+
+    handshake = SimpleNamespace(
+        create_connection=lambda session, name: NamespaceConnection(
+            name, protocol.MESSAGE, ALICE, new_hub(), 0, None, session=session, namespace=name
+        ),
+        join=wait,
+    )
+    layer = SocketIOLayer(
+        SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
+    )
+    auth = '{"token":"' + "x" * 80 + '"}'
+    for name in ("/1", "/2", "/3"):  # each has about 95 bytes, and the session may hold 200
+        assert transport.calls == []
+        layer.on_message(session, f"0{name},{auth}")
+    assert transport.calls == ["pause_reading"]
+    permits.release()
+    await settle()
+    assert transport.calls == ["pause_reading", "resume_reading"]
+    permits.release()
+    permits.release()
+    await settle()
+    assert (session.app_state.joining_bytes, session.app_state.is_full) == (0, False)

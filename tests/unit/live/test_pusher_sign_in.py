@@ -9,6 +9,7 @@ from tests.unit.live import fakes
 
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.live.connection.connection import Phase
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import dialect
@@ -80,3 +81,30 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
     auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
     await users.sign_in(connection, protocol.Signin(auth, USER_DATA))
     assert (connection.phase, connection.principal.recipient) == (Phase.CLOSED, None)
+
+
+async def test_refusals_are_told_without_the_data_of_users() -> None:
+    refused: list[Any] = []
+    hub = fakes.new_hub(HubCallbacks(topics_refused=lambda _, topics: refused.extend(topics)))
+    apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
+    context = SimpleNamespace(
+        hub=hub, config=SimpleNamespace(limits=Limits()), pusher=PusherConfig(), project=PROJECT, apps=apps
+    )
+    users = PusherUsers(cast(Any, context), cast(Any, Admission()))
+    channels = PusherChannels(cast(Any, context), users, cast(Any, None))
+    connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
+    data = '{"user_id":"alice","user_info":{"email":"alice@example.com"}}'
+    await channels.subscribe(connection, protocol.PusherSubscribe("presence-room", "wrong", data))
+    assert "alice@example.com" in str(connection.fake.frames[0])
+    (one,) = refused
+    assert (one.topic, one.code, one.message) == (
+        "presence-room",
+        "AuthError",
+        "presence-room: the signature is invalid.",
+    )
+    await users.sign_in(
+        connection, protocol.Signin("wrong", '{"id":"alice","user_info":{"email":"alice@example.com"}}')
+    )
+    assert "alice@example.com" in str(connection.fake.frames[-1])
+    assert connection.close_reason is not None
+    assert (connection.close_reason.code, connection.close_reason.reason) == (4009, "The sign-in is invalid.")

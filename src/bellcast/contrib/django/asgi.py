@@ -152,7 +152,7 @@ class _Connection:
 def _type_of(text: str) -> Any:
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message.get("type") if isinstance(message, dict) else message
 
@@ -167,7 +167,11 @@ def _is_same_origin(scope: Scope) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    return urlsplit(origin).netloc == headers.get("host") or origin in settings.CSRF_TRUSTED_ORIGINS
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:  # a wrong IPv6 address
+        return False
+    return bool(host) and (host == headers.get("host") or origin in settings.CSRF_TRUSTED_ORIGINS)
 
 
 async def _session_user(scope: Scope) -> Any:

@@ -32,14 +32,18 @@ TOO_FAST = 4301
 # Maximum queries for the last event of a channel, which are repeated while events arrive. On a channel this busy, the
 # next event corrects an outdated one.
 MAX_CACHE_QUERIES = 5
+# Characters of a refused channel's name, without a limit of names.
+MAX_LOGGED_CHANNEL = 200
 
 
 class SubscriptionRefused(Exception):
-    """A refused subscription, with the error fields that pusher-js receives."""
+    """A refused subscription, with the error fields that pusher-js receives. `reason` is the message for the log and the
+    live feed, which must not contain the data of users."""
 
-    def __init__(self, kind: str, message: str, status: int) -> None:
+    def __init__(self, kind: str, message: str, status: int, reason: str | None = None) -> None:
         super().__init__(message)
         self.kind, self.message, self.status = kind, message, status
+        self.reason = message if reason is None else reason
 
 
 class PusherChannels:
@@ -59,8 +63,11 @@ class PusherChannels:
         try:
             await self._subscribe(connection, command)
         except SubscriptionRefused as refused:
-            log.info("subscription_refused", channel=command.channel[:200], reason=refused.message)
-            channel = command.channel
+            channel, shown = command.channel, command.channel[: self._limits.topic or MAX_LOGGED_CHANNEL]
+            log.info("subscription_refused", channel=shown, reason=refused.reason)
+            self._hub.callbacks.topics_refused(
+                connection, (following.TopicRefused(shown, refused.kind, refused.reason),)
+            )
             connection.send_frame(frames.subscription_error(channel, refused.kind, refused.message, refused.status))
             connection.send_frame(frames.error(refused.message))
 
@@ -130,8 +137,9 @@ class PusherChannels:
         signed = signatures.channel_string(connection.id, command.channel, channel_data)
         if not signatures.is_valid_for_any(apps.credentials(connection), command.auth or "", signed):
             key = apps.key(connection)
-            message = f"{command.channel}: the signature is invalid. It must be {key}:<hex HMAC-SHA256> of "
-            raise SubscriptionRefused("AuthError", f"{message}{signed[:1000]!r} under the secret of that key.", 401)
+            reason = f"{command.channel}: the signature is invalid."
+            message = f"{reason} It must be {key}:<hex HMAC-SHA256> of {signed[:1000]!r} under the secret of that key."
+            raise SubscriptionRefused("AuthError", message, 401, reason)
 
     def _check_members(self, connection: Connection, channel: str) -> None:
         limit = self._config.presence_members

@@ -236,7 +236,8 @@ class PusherUsers:
 
 
 def _refused(message: str) -> CloseReason:
-    return CloseReason(close_codes.BAD_SIGNIN.code, message, reconnect=False)
+    # The text may quote data of the user, which is not for the log and the lists of connections.
+    return close_codes.BAD_SIGNIN.with_message(message)
 
 
 def _digest(text: str) -> bytes:

@@ -19,6 +19,7 @@ from bellcast.live.socketio import session_ids
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, EnginePacket, OpenPayload
 from bellcast.live.wiring import SessionLog
+from bellcast.model.identities import Principal
 from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -178,9 +179,9 @@ class EngineSession:
             # Break the reference cycle: thousands of pairs would otherwise wait for the garbage collector.
             self.transport = CLOSED_TRANSPORT
 
-    def log_refusal(self, namespace: str, reason: str) -> None:
+    def log_refusal(self, namespace: str, reason: str, principal: Principal, *, is_fed: bool) -> None:
         if self._sessions.log is not None:
-            self._sessions.log.namespace_refused(self, namespace, reason)
+            self._sessions.log.namespace_refused(self, namespace, reason, principal, is_fed=is_fed)
 
     def check_timeout(self, now: float) -> None:
         """Send a ping if due; close if no pong arrived."""

@@ -17,26 +17,32 @@ from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
+from bellcast.model.identities import Principal
 
 # Maximum namespaces per session; apps have a handful. Before it has joined one, a session may be refused as often.
 MAX_NAMESPACES = 100
 # Bytes of a session's packets that wait or are handled, as a multiple of the payload's limit: one packet of a namespace that
 # is handled and its full queue.
 MAX_HELD_PAYLOADS = 2
+# Refusals of one session in the live feed: a client that repeats them would take the places of others' refusals.
+MAX_REFUSED_EVENTS = 10
+ANONYMOUS = Principal()
 
 
 class SocketIOState:
     """State of one session: its connection per namespace (None while joining). `leaving` are those that the client has
-    left while a handler runs, which holds the packet."""
+    left while a handler runs, which holds the packet. `joining_bytes` are those of CONNECT packets, which are held until
+    the namespace is joined or refused."""
 
-    __slots__ = ("_max_held_bytes", "connect_timer", "connections", "leaving", "reader", "refused")
+    __slots__ = ("_max_held_bytes", "connect_timer", "connections", "joining_bytes", "leaving", "reader", "refused")
 
     def __init__(self, max_payload: int, timer: asyncio.TimerHandle) -> None:
         self.reader = PacketReader(max_payload)
         self.connections: dict[str, NamespaceConnection | None] = {}
         self.leaving: set[NamespaceConnection] = set()
         self.connect_timer: asyncio.TimerHandle | None = timer  # not None until the session has joined
-        self.refused = 0  # namespaces, until then
+        self.joining_bytes = 0
+        self.refused = 0  # namespaces
         self._max_held_bytes = MAX_HELD_PAYLOADS * max_payload  # 0: unlimited
 
     def add(self, connection: NamespaceConnection) -> None:
@@ -48,11 +54,12 @@ class SocketIOState:
     @property
     def is_full(self) -> bool:
         """True if the queue of a namespace is full, or if the packets of all namespaces that wait or are handled have too many
-        bytes."""
+        bytes, those of namespaces that are being joined included."""
         connections = [one for one in (*self.connections.values(), *self.leaving) if one is not None]
         queues = [one.pending for one in connections if one.pending is not None]
         is_any_full = any(queue.is_full for queue in queues)
-        return is_any_full or 0 < self._max_held_bytes < sum(queue.held_bytes for queue in queues)
+        held_bytes = self.joining_bytes + sum(queue.held_bytes for queue in queues)
+        return is_any_full or 0 < self._max_held_bytes < held_bytes
 
     def cancel_timer(self) -> None:
         if self.connect_timer is not None:
@@ -143,24 +150,42 @@ class SocketIOLayer:
             _send_connect_error(session, packet.namespace, "Too many namespaces", {"code": "too_many"}, "too_many")
         else:
             connections[packet.namespace] = None
-            self._spawn(self._start(self._handshake.create_connection(session, packet.namespace), packet.data or {}))
+            connection, size = (
+                self._handshake.create_connection(session, packet.namespace),
+                session.app_state.reader.size,
+            )
+            session.app_state.joining_bytes += size
+            if session.app_state.is_full:
+                session.transport.transport.pause_reading()
+            self._spawn(self._start(connection, packet.data or {}, size))
 
-    async def _start(self, connection: NamespaceConnection, auth: dict[str, Any]) -> None:
-        await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
+    async def _start(self, connection: NamespaceConnection, auth: dict[str, Any], size: int) -> None:
+        """Join a namespace. `size` is that of the CONNECT, which counts as held until then."""
+        state: SocketIOState = connection.session.app_state
+        try:
+            await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
+        finally:
+            was_full = state.is_full
+            state.joining_bytes -= size
+            if was_full:
+                connection.resume_reading()
 
 
 def _refuse(connection: NamespaceConnection, error: BellcastError) -> None:
     """Send CONNECT_ERROR, after which clients wait for their app; a temporary error closes the session instead, after
     which clients reconnect automatically."""
-    session, namespace = connection.session, connection.namespace
+    session, namespace, principal = connection.session, connection.namespace, connection.principal
     connection.disconnected()
     if isinstance(error, RejectedByApp):
-        _send_connect_error(session, namespace, error.detail, error.data)
+        _send_connect_error(session, namespace, error.detail, error.data, principal=principal)
     elif error.is_server_error and error.status != HandlerFailed.status:
+        if not session.is_closed:
+            _log_refusal(session, namespace, error.code, principal)
         session.close(close_reasons.UNAVAILABLE)
     else:
         wait = {} if error.retry_after is None else {"retry_after": error.retry_after}
-        _send_connect_error(session, namespace, error.detail, {"code": error.code, **wait}, error.code)
+        data = {"code": error.code, **wait}
+        _send_connect_error(session, namespace, error.detail, data, error.code, principal)
 
 
 def _connections(session: EngineSession) -> list[NamespaceConnection]:
@@ -168,17 +193,27 @@ def _connections(session: EngineSession) -> list[NamespaceConnection]:
 
 
 def _send_connect_error(
-    session: EngineSession, namespace: str, message: str, data: Any = None, code: str | None = None
+    session: EngineSession,
+    namespace: str,
+    message: str,
+    data: Any = None,
+    code: str | None = None,
+    principal: Principal = ANONYMOUS,
 ) -> None:
     """Send CONNECT_ERROR with an object: JavaScript clients do not show a plain string."""
     if session.is_closed:
         return
     state: SocketIOState = session.app_state
     state.connections.pop(namespace, None)
-    state.refused += state.connect_timer is not None
-    if state.refused > MAX_NAMESPACES:
+    if state.connect_timer is not None and state.refused >= MAX_NAMESPACES:
         session.close(close_reasons.TOO_FAST)
         return
-    session.log_refusal(namespace, message if code is None else code)
+    _log_refusal(session, namespace, message if code is None else code, principal)
     payload = {"message": message} if data is None else {"message": message, "data": data}
     session.send(*packets.encode(Packet(packets.CONNECT_ERROR, namespace, payload)))
+
+
+def _log_refusal(session: EngineSession, namespace: str, reason: str, principal: Principal) -> None:
+    state: SocketIOState = session.app_state
+    state.refused += 1
+    session.log_refusal(namespace, reason, principal, is_fed=state.refused <= MAX_REFUSED_EVENTS)

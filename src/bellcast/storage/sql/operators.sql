@@ -34,8 +34,8 @@ SELECT {{operator_columns}} FROM operators WHERE id = :id
 SELECT {{operator_columns}} FROM operators WHERE subject = :subject
 
 -- name: operator_role
--- The role of an operator.
-SELECT role FROM operators WHERE id = :id
+-- The role of an operator, and the hash of its password.
+SELECT role, password FROM operators WHERE id = :id
 
 -- name: operator_change_role
 -- Change the role. An owner has all tenants.

@@ -76,7 +76,8 @@ class PusherDialect(Struct, frozen=True, eq=False):
 
     def close(self, end: CloseReason) -> bytes:
         """Encode an error event before the close, because clients below protocol 6 do not know close codes."""
-        return self.encode_frame(frames.error(end.reason, end.code)) if 4000 <= end.code < QUIET_CODES else b""
+        is_quiet = not 4000 <= end.code < QUIET_CODES
+        return b"" if is_quiet else self.encode_frame(frames.error(end.message or end.reason, end.code))
 
 
 def _live(event: LiveEvent) -> bytes | None:

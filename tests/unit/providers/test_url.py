@@ -1,0 +1,23 @@
+"""Hosts of providers' URLs."""
+
+import pytest
+
+from bellcast.providers import exchange, url
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "masked"),
+    [
+        ("twilio://sid:token@[::1]:9000?tls=off", "http://[::1]:9000", "twilio://…@[::1]:9000"),
+        ("twilio://sid:token@[2001:db8::1]", "https://[2001:db8::1]", "twilio://…@[2001:db8::1]"),
+        ("twilio://sid:token@gateway.test:9000", "https://gateway.test:9000", "twilio://…@gateway.test:9000"),
+        ("twilio://sid:token@default", "https://api.vendor.test", "twilio://…@default"),
+    ],
+)
+def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: str, masked: str) -> None:
+    parsed = url.parse(text)
+    assert exchange.base_url(parsed, "https://api.vendor.test") == base
+    assert parsed.masked == masked
+    server = exchange.VendorAPI(base, None, 1).server  # type: ignore[arg-type]  # no request
+    assert server.port in (443, 9000)
+    assert server.host in ("::1", "2001:db8::1", "gateway.test", "api.vendor.test")
