@@ -166,7 +166,7 @@ def inbox_frame(event: InboxEvent, position: str) -> Frame:
     """Return the frame of an inbox change with the client's position after it."""
     change = inbox_payloads.payload_of(event, position)
     if isinstance(event, NotificationAdded):
-        return Frame(change.name, {**change.fields, "notification": _encode_notification(event.notification)})
+        change.fields["notification"] = _encode_notification(event.notification)
     return Frame(change.name, change.fields)
 
 
