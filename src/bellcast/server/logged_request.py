@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bellcast.api.middleware import REQUEST_ID, path_as_sent, request_id
+from bellcast.api.middleware import REQUEST_ID, path_as_sent
 from bellcast.model.asgi import AsgiMessage, Scope
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import is_refusal
@@ -57,20 +57,12 @@ class LoggedRequest(Struct, eq=False):
     scope: Scope
     adds_id: bool
     started: float  # seconds of the performance counter
-    method: str
-    path: str
     state: dict[str, Any]
     status: int | None = None
     reason: str | None = None
     has_connection: bool = False
     body: bytes | None = None
     problem: bytes | None = None
-
-    @classmethod
-    def begin(cls, scope: Scope, *, adds_id: bool) -> "LoggedRequest":
-        """Return a request that is about to be served."""
-        path, state = path_as_sent(scope)[:MAX_PATH], {"request_id": request_id(scope)}
-        return cls(scope, adds_id, time.perf_counter(), scope.get("method", "GET"), path, state)
 
     def read_body(self, message: AsgiMessage) -> None:
         """Keep a small body that arrived in one piece."""
@@ -111,14 +103,10 @@ class LoggedRequest(Struct, eq=False):
         return None
 
     @property
-    def source(self) -> dict[str, str]:
-        """The fields that link a connection to its request."""
-        return {"path": self._logged_path, "request_id": self.state["request_id"]}
-
-    @property
-    def _logged_path(self) -> str:
-        path: str = self.state.get("logged_path", self.path)
-        return path[:MAX_PATH]
+    def path(self) -> str:
+        """The path for the log, truncated. Of REST requests, it is the one without tokens."""
+        path: str | None = self.state.get("logged_path")
+        return (path_as_sent(self.scope) if path is None else path)[:MAX_PATH]
 
     def end(self, now: int) -> EndedRequest:
         """Return the data to keep about the request, without its head."""
@@ -128,8 +116,8 @@ class LoggedRequest(Struct, eq=False):
             state["request_id"],
             now,
             time.perf_counter() - self.started,
-            self.method,
-            self._logged_path,
+            self.scope.get("method", "GET"),
+            self.path,
             state.get("route"),
             self.status or 0,
             self.reason or state.get("reason"),

@@ -169,8 +169,7 @@ class FastPathProtocol(asyncio.Protocol):
         HTTP server handles them."""
         if not data.startswith(METHOD) or len(data) > MAX_HEAD_BYTES:
             return None
-        target = data[len(METHOD) : data.find(b" ", len(METHOD))]
-        raw_path, _, query = target.partition(b"?")
+        raw_path, _, query = data.split(b" ", 2)[1].partition(b"?")
         path = raw_path.decode("latin-1")
         if "%" in path or not self._factory.begins_live(path, upgrade=True):
             return None

@@ -136,7 +136,20 @@ class NativeHandshake:
             connection.revision, connection.place = resumed.revision, resumed.text
         elif inbox is not None:
             connection.revision = inbox.state.revision
-        ready = self._ready_frame(connection, inbox, resumed, topics, granted, refused)
+        state = None if inbox is None else inbox.state
+        ready = protocol.ready(
+            connection=connection.id,
+            recipient=connection.principal.recipient,
+            state=state,
+            position=connection.place if state is None or resumed is not None else state.position,
+            heartbeat=self._heartbeat,
+            resumed=resumed is not None,
+            event_id=topics.start,
+            recovered=topics.recovered,
+            topics=tuple(granted),
+            refused=refused,
+            presence=self.listener.members(connection.principal, granted) if granted else {},
+        )
         # Sent before a replay without a position, so that a disconnect loses nothing.
         if resumed is None and not topics.recovered and not topics.is_rewind:
             ready = replace(ready, position=connection.resume_position())
@@ -162,30 +175,6 @@ class NativeHandshake:
             if joined.keys() == set(context.pending_topics or ()):
                 context.pending_topics = None  # from now on, a task of the handler follows its topics itself
                 return topics, {**granted, **joined}
-
-    def _ready_frame(
-        self,
-        connection: Connection,
-        inbox: Inbox | None,
-        resumed: Position | None,
-        topics: topic_replay.TopicReplay,
-        granted: Mapping[str, Grant],
-        refused: tuple[topic_access.TopicRefused, ...],
-    ) -> protocol.Frame:
-        state = None if inbox is None else inbox.state
-        return protocol.ready(
-            connection=connection.id,
-            recipient=connection.principal.recipient,
-            state=state,
-            position=connection.place if state is None or resumed is not None else state.position,
-            heartbeat=self._heartbeat,
-            resumed=resumed is not None,
-            event_id=topics.start,
-            recovered=topics.recovered,
-            topics=tuple(granted),
-            refused=refused,
-            presence=self.listener.members(connection.principal, granted) if granted else {},
-        )
 
 
 def _send_pending(connection: Connection, context: NativeCallContext) -> None:
