@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from bellcast.api.middleware import REQUEST_ID, path_as_sent
-from bellcast.model.asgi import AsgiMessage, Scope
+from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import is_refusal
 
@@ -55,6 +55,8 @@ class LoggedRequest(Struct, eq=False):
     """The fields of one request's log line, collected while it is served."""
 
     scope: Scope
+    receive: Receive
+    send: Send
     adds_id: bool
     started: float  # seconds of the performance counter
     state: dict[str, Any]
@@ -64,13 +66,25 @@ class LoggedRequest(Struct, eq=False):
     body: bytes | None = None
     problem: bytes | None = None
 
-    def read_body(self, message: AsgiMessage) -> None:
+    async def receive_and_keep(self) -> AsgiMessage:
+        """Receive a message, and keep a body that it contains."""
+        message = await self.receive()
+        if message["type"] == "http.request":
+            self._keep_body(message)
+        return message
+
+    async def read_and_send(self, message: AsgiMessage) -> None:
+        """Record the outcome in a message, and send it."""
+        self._read(message)
+        await self.send(message)
+
+    def _keep_body(self, message: AsgiMessage) -> None:
         """Keep a small body that arrived in one piece."""
         body = message.get("body", b"")
         if body and not message.get("more_body") and len(body) <= MAX_REFUSED_BODY:
             self.body = body
 
-    def read(self, message: AsgiMessage) -> None:
+    def _read(self, message: AsgiMessage) -> None:
         """Record the status and the reason from an ASGI message, and add the request's id to the head of its response."""
         match message["type"]:
             case "http.response.start":

@@ -18,7 +18,7 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.requests import STATE, AccessLog, is_refusal
 from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
@@ -59,21 +59,11 @@ class RequestLog:
     ) -> None:
         """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
         X-Request-Id to the response, for applications that do not."""
-        request = LoggedRequest(scope, adds_id, time.perf_counter(), {"request_id": request_id(scope)})
-
-        async def read_and_send(message: AsgiMessage) -> None:
-            request.read(message)
-            await send(message)
-
-        async def receive_and_keep() -> AsgiMessage:
-            message = await receive()
-            if message["type"] == "http.request":
-                request.read_body(message)
-            return message
-
+        state = {"request_id": request_id(scope)}
+        request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
         token = _current.set(request)
         try:
-            await app({**scope, STATE: request.state}, receive_and_keep, read_and_send)
+            await app({**scope, STATE: state}, request.receive_and_keep, request.read_and_send)
         finally:
             _current.reset(token)
             if request.status is None and not request.has_connection and _is_upgrade(scope):

@@ -152,8 +152,9 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     pending, or the first opening is not recorded yet."""
     position, limit = since.position, since.limit
     tenant, key = wanted.tenant, wanted.key
-    place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
-    found = yield Statement("inbox_resume", {"tenant": tenant, "key": key, **place})
+    after, epoch = position.revision, position.epoch
+    params = {"tenant": tenant, "key": key, "after": after, "epoch": epoch, "limit": limit + 1}
+    found = yield Statement("inbox_resume", params)
     if not found:
         yield from _check_erased(wanted)
         return None

@@ -1,6 +1,6 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -119,15 +119,13 @@ class NativeHandshake:
     ) -> tuple[Changes | None, Position]:
         """Send `ready`. Return the changes to replay and where the replay begins; None if the connection is already
         live."""
-        requested = request.topics
-        granted, refused = NOTHING
-        if requested:
-            granted, refused = await topic_access.authorize_topics(
-                self._store, connection.principal, requested, 0, self._config
-            )
-            if refused:
-                self._hub.callbacks.topics_refused(connection, refused)
-        topics, followed = await self._read_topics(connection, opened_inbox, granted)
+        requested, context, event_id = request.topics, opened_inbox.context, opened_inbox.event_id
+        granted, refused = await self._authorize(connection, requested) if requested else NOTHING
+        if context is None:
+            topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
+            followed: Mapping[str, Grant] = granted
+        else:
+            topics, followed = await self._read_joined(connection, opened_inbox, context, granted)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
         self._hub.follow(connection, followed)
@@ -161,14 +159,24 @@ class NativeHandshake:
         _go_live(connection, inbox, lost=opened_inbox.came_back)
         return None, Position(connection.epoch, connection.revision)
 
-    async def _read_topics(
-        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
+    async def _authorize(self, connection: Connection, requested: Sequence[str]) -> topic_access.Authorized:
+        granted, refused = await topic_access.authorize_topics(
+            self._store, connection.principal, requested, 0, self._config
+        )
+        if refused:
+            self._hub.callbacks.topics_refused(connection, refused)
+        return granted, refused
+
+    async def _read_joined(
+        self,
+        connection: Connection,
+        opened_inbox: OpenedInbox,
+        context: NativeCallContext,
+        granted: Mapping[str, Grant],
     ) -> tuple[topic_replay.TopicReplay, Mapping[str, Grant]]:
-        """Read what the client missed; return it with the topics to follow: those granted, and those that the app joined.
-        The handler may have started a task that joins more of them during the read."""
-        event_id, rewind, context = opened_inbox.event_id, opened_inbox.rewind, opened_inbox.context
-        if context is None:
-            return await topic_replay.read(self._hub, connection, granted, event_id, rewind), granted
+        """Read what the client missed; return it with the topics to follow: those granted, and those that the `connect`
+        handler joined. The handler may have started a task that joins more of them during the read."""
+        event_id, rewind = opened_inbox.event_id, opened_inbox.rewind
         while True:
             joined = dict.fromkeys(context.pending_topics or (), Grant.APP)
             topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind, joined)

@@ -51,8 +51,7 @@ async def read(
     """Read the client's own events and those of these topics since its resume position. If the position is missing or
     unknown, read the newest events of the topics. `joined` topics, which the app chose, are not rewound. The caller
     must follow all topics before it awaits anything else."""
-    principal = connection.principal
-    tenant, recipient = principal.tenant, principal.recipient
+    tenant, recipient = connection.principal.tenant, connection.principal.recipient
     own = [] if recipient is None else [inbox_stream(tenant, recipient)]
     if joined:
         own += [topic_stream(tenant, topic) for topic in joined]
