@@ -86,7 +86,7 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
     issued_at, expires_at = _milliseconds(claims.iat), _milliseconds(claims.exp)
     if now > expires_at + LEEWAY:
         raise Unauthenticated("The session token has expired: get a fresh one.")
-    if now < _milliseconds(claims.nbf) - LEEWAY:
+    if claims.nbf and now < _milliseconds(claims.nbf) - LEEWAY:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
     if now < issued_at - LEEWAY:  # otherwise a revocation would not affect it
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")

@@ -114,7 +114,10 @@ class Admission:
     async def admit(self, connection: Connection, position: Position | None = None) -> OpenInbox | None:
         """Register the connection, then open its recipient's inbox with the changes since `position`. Returns None for an
         anonymous connection."""
-        self._check_room(connection)
+        if connection.address is not None:
+            self.check_address(connection.address)  # repeated, because authentication took time
+        self._check_process()
+        self._check_recipient(connection.principal)
         self._hub.add(connection)
         opened = None if connection.principal.recipient is None else await self._open_inbox(connection, position)
         if connection.phase is Phase.CLOSED:
@@ -132,11 +135,6 @@ class Admission:
             raise Unavailable("The connection was closed during sign-in.")
         return inbox
 
-    def _check_room(self, connection: Connection) -> None:
-        self.check_address(connection.address)  # repeated, because authentication took time
-        self._check_process()
-        self._check_recipient(connection.principal)
-
     def _check_process(self) -> None:
         limit = self._config.max_connections
         if limit and len(self._hub) + self._waiting_for_app >= limit:
@@ -150,11 +148,11 @@ class Admission:
             log.warning("connection_limit_reached", limit=self._config.max_connections, remedy=REMEDY)
 
     def _check_recipient(self, principal: Principal) -> None:
-        limits = self._limits
-        if principal.recipient is None:
+        limit = self._limits.connections_per_recipient
+        if principal.recipient is None or not limit:
             return
         here = self._hub.subscriptions.connections_of(principal.tenant, principal.recipient)
-        if limits.connections_per_recipient and here >= limits.connections_per_recipient:
+        if here >= limit:
             raise TooMany(f"This recipient already has {here} connections.", retry_after=RECIPIENT_FULL_RETRY_SECONDS)
 
     async def _open_inbox(self, connection: Connection, position: Position | None) -> OpenInbox:

@@ -21,7 +21,7 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.socketio.socket_handoff import SocketHandoff
-from bellcast.model.asgi import Receive, Scope, Send
+from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.model.events import (
     CloseRequest,
     Event,
@@ -311,10 +311,13 @@ class App:
             scope = hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.paths.find(path)
-        endpoint = live or self._serve_api
-        if live is None and path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
+        if live is not None:
+            await self._log.serve(live, scope, receive, send, adds_id=True)
+            return
+        endpoint: ASGIApp = self._serve_api
+        if path.rstrip("/") == FEED_PATH and websocket_response.is_handshake(scope):
             endpoint = partial(websocket_response.serve, self._serve_api)
-        await self._log.serve(endpoint, scope, receive, send, adds_id=live is not None)
+        await self._log.serve(endpoint, scope, receive, send, adds_id=False)
 
     def head_refused(self, status: int, address: str | None) -> None:
         """Log a request that was refused before this application saw it."""

@@ -224,7 +224,8 @@ class LiveFeed:
 
     def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
         self._rings[kind].append(make)
-        self.count(kind, tenant, 1)
+        self.emitted[kind] += 1
+        self.tenants.count_simple(kind, tenant, 1)
         for group in self._groups.values():
             group.offer_later(kind, tenant, trace, make)
 

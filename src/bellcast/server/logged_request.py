@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from bellcast.api.middleware import REQUEST_ID, path_as_sent, request_id
-from bellcast.model.asgi import AsgiMessage, Scope
+from bellcast.api.middleware import REQUEST_ID, path_as_sent
+from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import is_refusal
 
@@ -55,10 +55,10 @@ class LoggedRequest(Struct, eq=False):
     """The fields of one request's log line, collected while it is served."""
 
     scope: Scope
+    receive: Receive
+    send: Send
     adds_id: bool
     started: float  # seconds of the performance counter
-    method: str
-    path: str
     state: dict[str, Any]
     status: int | None = None
     reason: str | None = None
@@ -66,19 +66,25 @@ class LoggedRequest(Struct, eq=False):
     body: bytes | None = None
     problem: bytes | None = None
 
-    @classmethod
-    def begin(cls, scope: Scope, *, adds_id: bool) -> "LoggedRequest":
-        """Return a request that is about to be served."""
-        path, state = path_as_sent(scope)[:MAX_PATH], {"request_id": request_id(scope)}
-        return cls(scope, adds_id, time.perf_counter(), scope.get("method", "GET"), path, state)
+    async def receive_and_keep(self) -> AsgiMessage:
+        """Receive a message, and keep a body that it contains."""
+        message = await self.receive()
+        if message["type"] == "http.request":
+            self._keep_body(message)
+        return message
 
-    def read_body(self, message: AsgiMessage) -> None:
+    async def read_and_send(self, message: AsgiMessage) -> None:
+        """Record the outcome in a message, and send it."""
+        self._read(message)
+        await self.send(message)
+
+    def _keep_body(self, message: AsgiMessage) -> None:
         """Keep a small body that arrived in one piece."""
         body = message.get("body", b"")
         if body and not message.get("more_body") and len(body) <= MAX_REFUSED_BODY:
             self.body = body
 
-    def read(self, message: AsgiMessage) -> None:
+    def _read(self, message: AsgiMessage) -> None:
         """Record the status and the reason from an ASGI message, and add the request's id to the head of its response."""
         match message["type"]:
             case "http.response.start":
@@ -111,14 +117,10 @@ class LoggedRequest(Struct, eq=False):
         return None
 
     @property
-    def source(self) -> dict[str, str]:
-        """The fields that link a connection to its request."""
-        return {"path": self._logged_path, "request_id": self.state["request_id"]}
-
-    @property
-    def _logged_path(self) -> str:
-        path: str = self.state.get("logged_path", self.path)
-        return path[:MAX_PATH]
+    def path(self) -> str:
+        """The path for the log, truncated. Of REST requests, it is the one without tokens."""
+        path: str | None = self.state.get("logged_path")
+        return (path_as_sent(self.scope) if path is None else path)[:MAX_PATH]
 
     def end(self, now: int) -> EndedRequest:
         """Return the data to keep about the request, without its head."""
@@ -128,8 +130,8 @@ class LoggedRequest(Struct, eq=False):
             state["request_id"],
             now,
             time.perf_counter() - self.started,
-            self.method,
-            self._logged_path,
+            self.scope.get("method", "GET"),
+            self.path,
             state.get("route"),
             self.status or 0,
             self.reason or state.get("reason"),

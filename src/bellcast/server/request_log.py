@@ -5,18 +5,20 @@ A line has the path without its query and without tokens in the path, because qu
 ids (`sid=`) and signatures (`auth_signature=`). Events are not logged."""
 
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import structlog
 
+from bellcast.api.middleware import request_id
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.model.asgi import Receive, Scope, Send
 from bellcast.model.identities import Principal
 from bellcast.model.requests import STATE, AccessLog, is_refusal
 from bellcast.ports import Clock
@@ -58,21 +60,11 @@ class RequestLog:
     ) -> None:
         """Serve a request and log it, unless it became a live connection, which is logged separately. `adds_id` adds
         X-Request-Id to the response, for applications that do not."""
-        request = LoggedRequest.begin(scope, adds_id=adds_id)
-
-        async def read_and_send(message: AsgiMessage) -> None:
-            request.read(message)
-            await send(message)
-
-        async def receive_and_keep() -> AsgiMessage:
-            message = await receive()
-            if message["type"] == "http.request":
-                request.read_body(message)
-            return message
-
+        state = {"request_id": request_id(scope)}
+        request = LoggedRequest(scope, receive, send, adds_id, time.perf_counter(), state)
         token = _current.set(request)
         try:
-            await app({**scope, STATE: request.state}, receive_and_keep, read_and_send)
+            await app({**scope, STATE: state}, request.receive_and_keep, request.read_and_send)
         finally:
             _current.reset(token)
             if request.status is None and not request.has_connection and _is_upgrade(scope):
@@ -103,8 +95,7 @@ class RequestLog:
         else:
             request = _becoming_connection()
             self._feed.opened(connection, _source(request))
-            is_websocket = connection.dialect.transport == "websocket"
-            self._write("connection_opened", lambda: _fields(request, is_websocket=is_websocket) | _who(connection))
+            self._write("connection_opened", lambda: _fields(request, connection.dialect.transport) | _who(connection))
 
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""
@@ -132,7 +123,7 @@ class RequestLog:
         self._feed.refused(connection, end, _source(request))
 
         def fields() -> dict[str, Any]:
-            return _fields(request, is_websocket=True) | _who(connection) | why(connection.dialect.close_event(end))
+            return _fields(request, "websocket") | _who(connection) | why(connection.dialect.close_event(end))
 
         self._write("connection_refused", fields, is_error=True)
 
@@ -140,8 +131,8 @@ class RequestLog:
 
     def session_opened(self, session: EngineSession) -> None:
         """Log the start of a session."""
-        request, is_websocket = _becoming_connection(), session.transport_name == "websocket"
-        self._write("session_opened", lambda: _fields(request, is_websocket=is_websocket) | _session_of(session))
+        request = _becoming_connection()
+        self._write("session_opened", lambda: _fields(request, session.transport_name) | _session_of(session))
 
     def session_closed(self, session: EngineSession) -> None:
         """Log the end of a session."""
@@ -177,16 +168,17 @@ def _becoming_connection() -> LoggedRequest | None:
 
 
 def _source(request: LoggedRequest | None) -> dict[str, str]:
-    return {} if request is None else request.source
+    """Return the fields that link a connection to its request."""
+    return {} if request is None else {"path": request.path, "request_id": request.state["request_id"]}
 
 
-def _fields(request: LoggedRequest | None, *, is_websocket: bool) -> dict[str, Any]:
+def _fields(request: LoggedRequest | None, transport: str) -> dict[str, Any]:
     if request is None:
         return {}
     return (
         request.fields
         | {"origin": request.origin}
-        | {"status": SWITCHING_PROTOCOLS if is_websocket else OK, "ms": None}
+        | {"status": SWITCHING_PROTOCOLS if transport == "websocket" else OK, "ms": None}
     )
 
 

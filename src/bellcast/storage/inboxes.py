@@ -151,14 +151,16 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted, announcements are
     pending, or the first opening is not recorded yet."""
     position, limit = since.position, since.limit
-    recipient = {"tenant": wanted.tenant, "key": wanted.key}
-    place = {"after": position.revision, "epoch": position.epoch, "limit": limit + 1}
-    found = yield Statement("inbox_resume", recipient | place)
+    tenant, key = wanted.tenant, wanted.key
+    after, epoch = position.revision, position.epoch
+    params = {"tenant": tenant, "key": key, "after": after, "epoch": epoch, "limit": limit + 1}
+    found = yield Statement("inbox_resume", params)
     if not found:
         yield from _check_erased(wanted)
         return None
-    behind, gone = found[0][INBOX_COLUMNS:RETURN_COLUMNS]
-    inbox = rows.inbox(wanted.tenant, wanted.key, found[0][:INBOX_COLUMNS])
+    first = found[0]
+    behind, gone = first[INBOX_COLUMNS:RETURN_COLUMNS]
+    inbox = rows.inbox(tenant, key, first[:INBOX_COLUMNS])
     if behind or gone or not inbox.opened:
         yield Statement("snapshot")
         return (yield from _open_existing(wanted))
@@ -323,5 +325,5 @@ def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Scri
 
 def _changed(inbox: int, entries: list[Row]) -> Script[list[Change]]:
     notifications = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in entries])
-    revisions = [row[rows.ENTRY_COLUMNS : rows.ENTRY_COLUMNS + 2] for row in entries]
-    return [Change(one.id, made, revision, one) for one, (made, revision) in zip(notifications, revisions, strict=True)]
+    made, revision = rows.ENTRY_COLUMNS, rows.ENTRY_COLUMNS + 1
+    return [Change(one.id, row[made], row[revision], one) for one, row in zip(notifications, entries, strict=True)]

@@ -329,7 +329,7 @@ async def test_topic_joined_during_the_replay_of_a_resume_is_confirmed_first(ser
     connection = server.connect(phase=Phase.OPENING)
     connection.fake.is_buffering = True
     context = NativeCallContext(cast(Any, None), server.hub, connection)
-    opened = OpenedInbox(None, None, None, False, lambda: None, context, start, 0)
+    opened = OpenedInbox(None, None, None, False, context, start, 0)
     unused = cast(Any, None)
     config = LiveConfig(limits=LIMITS)
     handshake = NativeHandshake(server.store, server.hub, config, unused, unused, server.commands, unused)

@@ -259,8 +259,7 @@ class Connection(asyncio.Protocol):
         self.mark_revision = NO_MARK
         self.phase = Phase.OPENING
         self.is_stale = False  # an inbox change was skipped while the connection was not live
-        self.last_sent_tick = owner.tick
-        self.last_received_tick = owner.tick
+        self.last_sent_tick = self.last_received_tick = owner.tick
         self.ping_tick = 0  # the tick of the last ping
         self.writable_waiter: asyncio.Future[None] | None = None  # not None while a replay waits for the reader
         self.bytes_during_replay = 0  # bytes of other output, written while the replay waits

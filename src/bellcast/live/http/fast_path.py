@@ -169,8 +169,7 @@ class FastPathProtocol(asyncio.Protocol):
         HTTP server handles them."""
         if not data.startswith(METHOD) or len(data) > MAX_HEAD_BYTES:
             return None
-        target = data[len(METHOD) : data.find(b" ", len(METHOD))]
-        raw_path, _, query = target.partition(b"?")
+        raw_path, _, query = data.split(b" ", 2)[1].partition(b"?")
         path = raw_path.decode("latin-1")
         if "%" in path or not self._factory.begins_live(path, upgrade=True):
             return None
@@ -193,9 +192,6 @@ class FastPathProtocol(asyncio.Protocol):
         if len(request.headers) > MAX_HEADER_LINES:
             return None
         self._early = early
-        return self._scope(path, raw_path, query, request.headers)
-
-    def _scope(self, path: str, raw_path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]) -> Scope:
         peer = self._transport.get_extra_info("peername")
         return {
             "type": "http",
@@ -206,7 +202,7 @@ class FastPathProtocol(asyncio.Protocol):
             "raw_path": raw_path,
             "root_path": "",
             "query_string": query,
-            "headers": headers,
+            "headers": request.headers,
             "client": peer[:2] if isinstance(peer, tuple) else None,
             "extensions": {EXTENSION: self._take_over},
         }

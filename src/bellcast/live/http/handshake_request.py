@@ -96,7 +96,8 @@ def _parameters(query: bytes) -> list[tuple[str, str]]:
     if not query:
         return []
     text = query.decode("latin-1")
-    parameters = [parameter.partition("=") for parameter in text.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]]
+    parameters = text.split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]
+    pairs = [parameter.partition("=")[::2] for parameter in parameters]  # without the separator
     if "%" in text or "+" in text:
-        return [(unquote_plus(name), unquote_plus(value)) for name, _, value in parameters]
-    return [(name, value) for name, _, value in parameters]
+        return [(unquote_plus(name), unquote_plus(value)) for name, value in pairs]
+    return pairs

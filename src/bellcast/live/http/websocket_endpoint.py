@@ -77,17 +77,6 @@ class WebSocketEndpoint:
             request.header(b"origin"),
             listener=self._handshake.listener,
         )
-        await self._serve_direct(scope, connection, request, upgrade, authentication_error)
-
-    async def _serve_direct(
-        self,
-        scope: Scope,
-        connection: WebSocketConnection,
-        request: HandshakeRequest,
-        upgrade: websocket.Upgrade,
-        authentication_error: BellcastError | None,
-    ) -> None:
-        """Serve on the taken-over socket."""
         if (taken := responses.take_over(scope, connection)) is None:
             return
         transport, early = taken

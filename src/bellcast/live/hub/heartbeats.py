@@ -19,6 +19,7 @@ class HeartbeatWheel:
     def __init__(self, clock: Clock, heartbeat: float, pusher: PusherConfig) -> None:
         self._clock = clock
         self._tick = heartbeat / TICKS_PER_SECOND
+        self._tick_ms = self._tick * 1000
         self._pusher = pusher
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_SECOND + 1)]
 
@@ -49,7 +50,7 @@ class HeartbeatWheel:
             ticks = min(ticks, *self._silence_limit(connection))
         ends = connection.principal.expires_at
         if ends is not None:
-            ticks = min(ticks, int((ends - self._clock.now()) / 1000 / self._tick) + 1)
+            ticks = min(ticks, int((ends - self._clock.now()) / self._tick_ms) + 1)
         self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
 
     def _silence_limit(self, connection: Connection) -> tuple[int, int]:

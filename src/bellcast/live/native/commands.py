@@ -1,6 +1,6 @@
 """Client commands over a WebSocket, executed in order per connection. The reply to each is an `ack` or `error`."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -144,10 +144,10 @@ class Commands:
         else:
             connection.go_live()
 
-    def members(self, principal: Principal, command: list[str] | tuple[str, ...]) -> dict[str, list[Member]]:
+    def members(self, principal: Principal, topics: Iterable[str]) -> dict[str, list[Member]]:
         """Return the present members of those topics that have presence tracking."""
         presence = self._hub.presence
-        return {topic: presence.members(principal.tenant, topic) for topic in command if presence.tracks(topic)}
+        return {topic: presence.members(principal.tenant, topic) for topic in topics if presence.tracks(topic)}
 
     async def _unsubscribe(self, connection: Connection, command: protocol.UnsubscribeCommand) -> protocol.Frame:
         self._hub.subscriptions.unfollow(connection, command.topics)

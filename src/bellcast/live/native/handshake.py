@@ -1,7 +1,6 @@
 """The native handshake: `ready`, then the replay of missed changes, then live events."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,21 +29,15 @@ NOTHING: topic_access.Authorized = ({}, ())
 
 
 class OpenedInbox(Struct, frozen=True):
-    """An admitted connection's inbox and its resume position. `on_ready` applies the effects of the `connect` handler."""
+    """An admitted connection's inbox and its resume position."""
 
     inbox: Inbox | None  # None: anonymous
     missed: Changes | None
     resumed: Position | None  # None if it cannot resume
     came_back: bool  # the client sent an inbox position, valid or not
-    on_ready: OnReady
-    context: NativeCallContext | None  # result of the `connect` handler
+    context: NativeCallContext | None  # result of the `connect` handler; None if the app has none
     event_id: str | None  # the last live event that the client received
     rewind: int  # past events requested of each topic
-
-    @property
-    def joined(self) -> tuple[str, ...]:
-        """Return the topics that the `connect` handler has joined so far."""
-        return () if self.context is None else tuple(dict.fromkeys(self.context.pending_topics or ()))
 
 
 class NativeHandshake:
@@ -66,6 +59,8 @@ class NativeHandshake:
         self._store = store
         self._hub = hub
         self._config = config
+        heartbeat = config.heartbeat
+        self._heartbeat = int(heartbeat) if heartbeat == int(heartbeat) else heartbeat
         self._authenticator = authenticator
         self._admission = admission
         self._app = app
@@ -102,8 +97,7 @@ class NativeHandshake:
         opened = await self._admission.admit(connection, position)
         inbox, missed = (None, None) if opened is None else (opened.inbox, opened.missed)
         resumed = None if missed is None else position
-        on_ready = partial(self._connected, connection, context)
-        return OpenedInbox(inbox, missed, resumed, bool(requested), on_ready, context, event_id, rewind)
+        return OpenedInbox(inbox, missed, resumed, bool(requested), context, event_id, rewind)
 
     async def send_ready(
         self,
@@ -114,9 +108,10 @@ class NativeHandshake:
     ) -> None:
         """Send `ready`, replay missed changes and go live; raises if that fails."""
         missed, start = await self._send_ready(connection, opened_inbox, request)
-        opened_inbox.on_ready()
+        if opened_inbox.context is not None:
+            _send_pending(connection, opened_inbox.context)
         at_ready()
-        if connection.phase in (Phase.OPENING, Phase.REPLAYING):
+        if connection.phase is not Phase.LIVE:
             await resume.replay(self._store, connection, missed, start, self._config.limits)
 
     async def _send_ready(
@@ -124,24 +119,35 @@ class NativeHandshake:
     ) -> tuple[Changes | None, Position]:
         """Send `ready`. Return the changes to replay and where the replay begins; None if the connection is already
         live."""
-        requested = request.topics
-        granted, refused = NOTHING
-        if requested:
-            granted, refused = await topic_access.authorize_topics(
-                self._store, connection.principal, requested, 0, self._config
-            )
-            if refused:
-                self._hub.callbacks.topics_refused(connection, refused)
-        topics, joined = await self._read_topics(connection, opened_inbox, granted)
+        requested, context, event_id = request.topics, opened_inbox.context, opened_inbox.event_id
+        granted, refused = await self._authorize(connection, requested) if requested else NOTHING
+        if context is None:
+            topics = await topic_replay.read(self._hub, connection, granted, event_id, opened_inbox.rewind)
+            followed: Mapping[str, Grant] = granted
+        else:
+            topics, followed = await self._read_joined(connection, opened_inbox, context, granted)
         if connection.phase is Phase.CLOSED:
             return None, Position(0, 0)
-        self._hub.subscriptions.follow(connection, {**granted, **dict.fromkeys(joined, Grant.APP)})
-        if opened_inbox.context is not None:
-            opened_inbox.context.pending_topics = None  # from now on, a task of the handler follows its topics itself
+        self._hub.subscriptions.follow(connection, followed)
         inbox, resumed = opened_inbox.inbox, opened_inbox.resumed
-        connection.revision = _revision(inbox, resumed)
-        connection.place = None if resumed is None else resumed.text
-        ready = self._ready_frame(connection, inbox, resumed, topics, granted, refused)
+        if resumed is not None:
+            connection.revision, connection.place = resumed.revision, resumed.text
+        elif inbox is not None:
+            connection.revision = inbox.state.revision
+        state = None if inbox is None else inbox.state
+        ready = protocol.ready(
+            connection=connection.id,
+            recipient=connection.principal.recipient,
+            state=state,
+            position=connection.place if state is None or resumed is not None else state.position,
+            heartbeat=self._heartbeat,
+            resumed=resumed is not None,
+            event_id=topics.start,
+            recovered=topics.recovered,
+            topics=tuple(granted),
+            refused=refused,
+            presence=self.listener.members(connection.principal, granted) if granted else {},
+        )
         # Sent before a replay without a position, so that a disconnect loses nothing.
         if resumed is None and not topics.recovered and not topics.is_rewind:
             ready = replace(ready, position=connection.resume_position())
@@ -153,56 +159,39 @@ class NativeHandshake:
         _go_live(connection, inbox, lost=opened_inbox.came_back)
         return None, Position(connection.epoch, connection.revision)
 
-    async def _read_topics(
-        self, connection: Connection, opened_inbox: OpenedInbox, granted: Mapping[str, Grant]
-    ) -> tuple[topic_replay.TopicReplay, tuple[str, ...]]:
-        """Read what the client missed; return it with the topics that the app joined. The handler may have started a task that
-        joins more of them during the read."""
-        event_id, rewind = opened_inbox.event_id, opened_inbox.rewind
-        while True:
-            joined = opened_inbox.joined
-            topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind, joined)
-            if opened_inbox.context is None or joined == opened_inbox.joined:
-                return topics, joined
+    async def _authorize(self, connection: Connection, requested: Sequence[str]) -> topic_access.Authorized:
+        granted, refused = await topic_access.authorize_topics(
+            self._store, connection.principal, requested, 0, self._config
+        )
+        if refused:
+            self._hub.callbacks.topics_refused(connection, refused)
+        return granted, refused
 
-    def _connected(self, connection: Connection, context: NativeCallContext | None) -> None:
-        if context is None or context.pending_frames is None or connection.phase is Phase.CLOSED:
-            return
-        for frame in context.pending_frames:
-            connection.write_tracked(frame)
-        context.pending_frames = None
-
-    def _ready_frame(
+    async def _read_joined(
         self,
         connection: Connection,
-        inbox: Inbox | None,
-        resumed: Position | None,
-        topics: topic_replay.TopicReplay,
+        opened_inbox: OpenedInbox,
+        context: NativeCallContext,
         granted: Mapping[str, Grant],
-        refused: tuple[topic_access.TopicRefused, ...],
-    ) -> protocol.Frame:
-        state = None if inbox is None else inbox.state
-        return protocol.ready(
-            protocol.Ready(
-                connection=connection.id,
-                recipient=connection.principal.recipient,
-                state=state,
-                position=connection.place if state is None or resumed is not None else state.position,
-                heartbeat=self._config.heartbeat,
-                resumed=resumed is not None,
-                event_id=topics.start,
-                recovered=topics.recovered,
-                topics=tuple(granted),
-                refused=refused,
-                presence=self.listener.members(connection.principal, tuple(granted)),
-            )
-        )
+    ) -> tuple[topic_replay.TopicReplay, Mapping[str, Grant]]:
+        """Read what the client missed; return it with the topics to follow: those granted, and those that the `connect`
+        handler joined. The handler may have started a task that joins more of them during the read."""
+        event_id, rewind = opened_inbox.event_id, opened_inbox.rewind
+        while True:
+            joined = dict.fromkeys(context.pending_topics or (), Grant.APP)
+            topics = await topic_replay.read(self._hub, connection, granted, event_id, rewind, joined)
+            if joined.keys() == set(context.pending_topics or ()):
+                context.pending_topics = None  # from now on, a task of the handler follows its topics itself
+                return topics, {**granted, **joined}
 
 
-def _revision(inbox: Inbox | None, resumed: Position | None) -> int:
-    if resumed is not None:
-        return resumed.revision
-    return 0 if inbox is None else inbox.state.revision
+def _send_pending(connection: Connection, context: NativeCallContext) -> None:
+    """Send the frames that the `connect` handler emitted."""
+    if context.pending_frames is None or connection.phase is Phase.CLOSED:
+        return
+    for frame in context.pending_frames:
+        connection.write_tracked(frame)
+    context.pending_frames = None
 
 
 def _go_live(connection: Connection, inbox: Inbox | None, *, lost: bool) -> None:

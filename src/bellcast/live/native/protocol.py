@@ -166,42 +166,39 @@ def inbox_frame(event: InboxEvent, position: str) -> Frame:
     """Return the frame of an inbox change with the client's position after it."""
     change = inbox_payloads.payload_of(event, position)
     if isinstance(event, NotificationAdded):
-        return Frame(change.name, {**change.fields, "notification": _encode_notification(event.notification)})
+        change.fields["notification"] = _encode_notification(event.notification)
     return Frame(change.name, change.fields)
 
 
-class Ready(Struct, frozen=True):
-    connection: str
-    recipient: str | None
-    state: InboxState | None
-    position: str | None
-    heartbeat: float
-    resumed: bool
-    event_id: str | None
-    recovered: bool
-    topics: tuple[str, ...]
-    refused: tuple[TopicRefused, ...]
-    presence: dict[str, list[Member]]
-
-
-def ready(greeting: Ready) -> Frame:
-    state = greeting.state
-    heartbeat = greeting.heartbeat
+def ready(
+    *,
+    connection: str,
+    recipient: str | None,
+    state: InboxState | None,
+    position: str | None,
+    heartbeat: float,
+    resumed: bool,
+    event_id: str | None,
+    recovered: bool,
+    topics: tuple[str, ...],
+    refused: tuple[TopicRefused, ...],
+    presence: dict[str, list[Member]],
+) -> Frame:
     fields: dict[str, Any] = {
-        "connection": greeting.connection,
-        "recipient": greeting.recipient,
-        "position": greeting.position,
+        "connection": connection,
+        "recipient": recipient,
+        "position": position,
         "unread": state.unread if state else 0,
         "unseen": state.unseen if state else 0,
-        "heartbeat": int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
-        "resumed": greeting.resumed,
-        "id": greeting.event_id,
-        "recovered": greeting.recovered,
-        "topics": greeting.topics,
-        "refused": greeting.refused,
+        "heartbeat": heartbeat,
+        "resumed": resumed,
+        "id": event_id,
+        "recovered": recovered,
+        "topics": topics,
+        "refused": refused,
     }
-    if greeting.presence:
-        fields["presence"] = greeting.presence
+    if presence:
+        fields["presence"] = presence
     return Frame("ready", fields)
 
 

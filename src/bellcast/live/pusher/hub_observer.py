@@ -42,7 +42,8 @@ class PusherObserver:
 
     def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
-            self._notify_watchers(stream, count, change)
+            if self._users.has_watchers and count in (0, change):
+                self._notify_watchers(stream, is_online=count > 0)
             return
         _, tenant, name = stream.split(SEPARATOR, 2)
         if cause is ChangeOrigin.HERE and self.recipient_of(name) is not None:
@@ -52,11 +53,10 @@ class PusherObserver:
             self._notify_app(stream, name, count, change, cause)
         self._count_soon(stream, name, count, cause)
 
-    def _notify_watchers(self, inbox: Stream, count: int, change: int) -> None:
+    def _notify_watchers(self, inbox: Stream, *, is_online: bool) -> None:
         """Notify the watchers of a user who came online or went offline."""
-        if self._users.has_watchers and count in (0, change):
-            _, tenant, recipient = inbox.split(SEPARATOR, 2)
-            (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
+        _, tenant, recipient = inbox.split(SEPARATOR, 2)
+        (self._users.on_online if is_online else self._users.on_offline)(tenant, recipient)
 
     def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
         """Send webhooks on the node where the change happened; for a dead node, on the leader."""

@@ -75,8 +75,7 @@ async def replay(store: Store, connection: Connection, first: Changes | None, st
 
 
 def _replay_inline(connection: Connection, changes: Changes, start: Position) -> bool:
-    """Send a few changes without pacing and go live; False, with nothing sent, if there are more or the connection is
-    stale."""
+    """Send a few changes without pacing; False, with nothing sent, if there are more or the connection is stale."""
     if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
     pieces = list(_encoded_changes(connection, changes, start))
@@ -87,7 +86,6 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
         _write(connection, piece, event)
     connection.place = None
     connection.revision = max(connection.revision, changes.state.revision)
-    connection.go_live()
     return True
 
 

@@ -29,7 +29,7 @@ PING: Final = b"\x89\x00"
 
 def text_frame(payload: bytes) -> bytes:
     """Encode a text message; the payload must be UTF-8."""
-    return _frame(TEXT_OPCODE, payload)
+    return _header(TEXT_OPCODE, len(payload)) + payload
 
 
 def text_header(size: int) -> bytes:
@@ -38,7 +38,7 @@ def text_header(size: int) -> bytes:
 
 
 def binary_frame(payload: bytes) -> bytes:
-    return _frame(BINARY_OPCODE, payload)
+    return _header(BINARY_OPCODE, len(payload)) + payload
 
 
 def ping_frame(data: bytes) -> bytes:
@@ -67,11 +67,7 @@ def is_sendable_code(code: int) -> bool:
 def _control_frame(opcode: int, data: bytes) -> bytes:
     if len(data) > CONTROL_LIMIT:
         raise ValueError(f"a control frame has at most {CONTROL_LIMIT} bytes, not {len(data)}")
-    return _frame(opcode, data)
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    return _header(opcode, len(payload)) + payload
+    return _header(opcode, len(data)) + data
 
 
 def _header(opcode: int, size: int) -> bytes:

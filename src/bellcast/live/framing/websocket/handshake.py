@@ -51,7 +51,7 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
         return HandshakeRejected(400, (), "Sec-WebSocket-Key must be 16 bytes in base64.")
     if b"sec-websocket-protocol" not in fields:
         return Upgrade(key, ())
-    offered = _items(fields, b"sec-websocket-protocol")
+    offered = _items(fields[b"sec-websocket-protocol"])
     if not all(_TOKEN.fullmatch(name) for name in offered):
         return HandshakeRejected(400, (), "Sec-WebSocket-Protocol must be a list of names.")
     return Upgrade(key, tuple(name.decode("ascii") for name in offered))
@@ -96,14 +96,14 @@ def _fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return fields
 
 
-def _items(fields: dict[bytes, bytes], name: bytes) -> list[bytes]:
-    return [item for part in fields.get(name, b"").split(b",") if (item := part.strip(SPACES))]
+def _items(value: bytes) -> list[bytes]:
+    return [item for part in value.split(b",") if (item := part.strip(SPACES))]
 
 
 def _lists(fields: dict[bytes, bytes], name: bytes, token: bytes) -> bool:
     """True if a header's list contains a token."""
-    value = fields.get(name, b"").strip(SPACES).lower()
-    return value == token or (b"," in value and token in _items({name: value}, name))
+    value = fields.get(name, b"").lower()
+    return value == token or token in _items(value)
 
 
 def _is_key(key: bytes) -> bool:
