@@ -1,4 +1,4 @@
-"""Connection tests with values from the request are limited for each caller."""
+"""Connection tests are limited for each caller."""
 
 import pytest
 
@@ -10,9 +10,10 @@ PROVIDER = (
     "/v1/providers/texts/test",
     {"values": {"channel": "sms", "url": "twilio://AC1:token@10.0.0.1?from=%2B12025550123"}},
 )
+STORED_PROVIDER = ("/v1/providers/texts/test", {})
 
 
-@pytest.mark.parametrize(("path", "body"), [PUSHER, PROVIDER])
+@pytest.mark.parametrize(("path", "body"), [PUSHER, PROVIDER, STORED_PROVIDER])
 async def test_each_caller_has_ten_tests_a_minute(rest: Rest, cheap_hashes: None, path: str, body: object) -> None:
     await operators.set_up(rest)
     one, other = [await operators.signed_in(rest, name, "developer") for name in ("one", "other")]

@@ -1,4 +1,4 @@
-"""Rate limit for connection tests whose target is in the request."""
+"""Rate limit for connection tests."""
 
 import math
 
@@ -6,7 +6,7 @@ from bellcast.api import context, guards
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import TooMany
 
-# A test calls servers named in the request, for up to 15 s. The limit is per caller.
+# A test calls a server, also one that the request names, for up to 15 s, and may send a message. The limit is per caller.
 TESTS_PER_MINUTE = 10
 MINUTE_SECONDS = 60
 

@@ -233,9 +233,9 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def test(request: ApiRequest) -> ASGIApp:
     """Test a provider.
 
-    Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds.
-    Each step has a state, its time, and a fix if it failed. A dry run sends nothing. With `values`, it tests a provider
-    that is not stored, at most 10 times a minute for each caller. In their URL, `…@` stands for the credentials of the
+    Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds; at
+    most 10 tests a minute for each caller. Each step has a state, its time, and a fix if it failed. A dry run sends
+    nothing. With `values`, it tests a provider that is not stored. In their URL, `…@` stands for the credentials of the
     stored provider with this key, provided that the URL names the same server."""
     body = await request_body.optional_body(request, TEST) or ProviderTest()
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
@@ -245,10 +245,10 @@ async def test(request: ApiRequest) -> ASGIApp:
         if wrong is not None:
             raise Invalid.of("to", wrong)
     to = None if objects.is_dry_run(request) else body.to
+    connection_tests.count(request)
     if body.values is None:
         report = await ctx.providers.test(tenant, key, to)
     else:
-        connection_tests.count(request)
         planned = await ctx.providers.plan(tenant, key, body.values)
         audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
         report = await ctx.providers.test_values(tenant, key, body.values, to)
