@@ -6,6 +6,7 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 
+from bellcast.brokers.memory import MemoryBroker
 from bellcast.channels.timeline import timeline
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub import write_log
@@ -94,18 +95,18 @@ async def test_survey_of_one_node_returns_its_writes() -> None:
     hub = new_hub()
     connect(hub)
     hub.dispatch(added(1))
-    survey = ConnectionSurvey(hub, hub._broker, cast(Any, None))
+    survey = ConnectionSurvey(hub, MemoryBroker(), cast(Any, None))
     assert await survey.writes("", "n", "alice") == [NotificationWrite(hub.cluster.node, NOW, 1)]
     assert await survey.writes("acme", "n", "alice") == []
 
 
 async def test_node_replies_with_its_writes_only() -> None:
-    hub, published = new_hub(), list[Event]()
+    hub, broker, published = new_hub(), MemoryBroker(), list[Event]()
+    broker.listen(published.append)
     connect(hub)
     hub.dispatch(added(1))
     spawned: list[Any] = []
-    survey = ConnectionSurvey(hub, hub._broker, spawned.append)
-    hub._broker.listen(published.append)
+    survey = ConnectionSurvey(hub, broker, spawned.append)
     wanted = ConnectionFilter(recipient="alice")
     survey.receive(SurveyRequest("other", "q", "", None, 0, wanted, "n"))
     (publishing,) = spawned
