@@ -58,7 +58,8 @@ async function bundle(entry) {
     entryPoints: [new URL(entry, SRC).pathname],
     write: false,
     bundle: true,
-    minify: true,
+    minifySyntax: true,
+    minifyIdentifiers: true, // terser removes the whitespace; esbuild would also remove the comments of imports
     format: 'esm',
     target: 'es2022',
     external: ['react'],

@@ -1,4 +1,4 @@
-/** Logs what a session does in the browser's console. Loaded by the first element with `debug`. */
+/** Finds out why a page gets no notifications: a log of the session in the browser's console, and the server's check. Loaded on first use. */
 
 /** @typedef {EventTarget & {readonly state: {status: string}}} LoggedSession */
 
@@ -21,4 +21,10 @@ export function logSession(session) {
   for (const type of ['notification', 'event', 'presence', 'typing', 'preferences', 'refused']) {
     session.addEventListener(type, (event) => console.info(`[bellcast] ${type}`, /** @type {CustomEvent} */ (event).detail));
   }
+}
+
+/** Run the server's check of the page. The server provides its module, so that it fits the server; bundlers ignore the import. @param {{base: string, credential: import('./api.js').Credential, topics: () => Set<string>}} options @returns {Promise<unknown>} */
+export async function check({ base, credential, topics }) {
+  const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ new URL('bellcast/check.js', base).href);
+  return module.check({ server: base, token: () => credential.token(), topics: [...topics()] });
 }

@@ -248,9 +248,7 @@ export class Session extends EventTarget {
 
   /** Test the connection of this page with `/bellcast/check.js` of the server, and show the report. Rejects if the module cannot be loaded. @returns {Promise<unknown>} */
   async check() {
-    const { base, credential } = this.#options;
-    const { check } = await import(/* webpackIgnore: true */ /* @vite-ignore */ new URL('bellcast/check.js', base).href);
-    return check({ server: base, token: () => credential.token(), topics: [...this.#topics] });
+    return (await import('./debug.js')).check(this.#options);
   }
 
   /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
