@@ -407,7 +407,7 @@ def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Conso
     }"""
     report = page.evaluate(run, [owner.server.url, token])
     states = {name: one["state"] for name, one in report["steps"].items() if name != "alerts"}
-    assert {name for name, state in states.items() if state != "ok"} == {"topics"}
+    assert {name for name, state in states.items() if state != "ok"} == {"topics"}, report["text"]
     assert report["steps"]["ring"]["detail"].startswith("A test event arrived after ")
     assert token not in report["text"]
     expect(page.get_by_role("dialog", name="Bellcast check")).to_contain_text("not.allowed")

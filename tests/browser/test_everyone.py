@@ -26,7 +26,6 @@ def violations(page, rules=()):
     if not page.evaluate("'axe' in window"):
         world = page.context.new_cdp_session(page)
         world.send("Runtime.evaluate", {"expression": AXE.read_text()})
-        world.detach()
     options = {"resultTypes": ["violations"], "iframes": False}
     if rules:
         options["runOnly"] = {"type": "rule", "values": list(rules)}
