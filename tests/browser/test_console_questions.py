@@ -92,7 +92,7 @@ def test_timeline_shows_what_happened_to_a_notification(operator: Operator, owne
     operator.open("Notifications")
     operator.row("Followed")
     expect(operator.page.locator(".timeline").first).to_contain_text("created")
-    expect(operator.page.get_by_text("No node remembers that it wrote this")).to_be_visible()
+    expect(operator.page.get_by_text("No node has a record of writing this")).to_be_visible()
 
 
 def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner: Console) -> None:
@@ -104,7 +104,7 @@ def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner
     operator.row("Written at once")
     written = operator.page.locator(".timeline li").filter(has_text="written")
     expect(written).to_contain_text("to 1 connection on node")
-    expect(operator.page.get_by_text("No node remembers")).to_have_count(0)
+    expect(operator.page.get_by_text("No node has a record")).to_have_count(0)
 
 
 def test_failures_page_replays_a_failed_run(operator: Operator, owner: Console) -> None:

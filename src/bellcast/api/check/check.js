@@ -334,16 +334,26 @@ function textOf(server, steps) {
 function show(report) {
   const dialog = document.createElement('dialog');
   const text = document.createElement('pre');
-  const close = document.createElement('button');
   Object.assign(dialog.style, { maxWidth: 'min(46rem, 92vw)', padding: '20px', borderRadius: '12px', border: '1px solid #8888', colorScheme: 'light dark' });
   Object.assign(text.style, { whiteSpace: 'pre-wrap', font: '13px/1.6 ui-monospace, monospace', userSelect: 'text' });
   dialog.setAttribute('aria-label', 'Bellcast check');
   text.textContent = report.text;
-  close.textContent = 'Close';
-  close.type = 'button';
-  close.addEventListener('click', () => dialog.close());
+  const copy = button('Copy', async () => {
+    try {
+      await navigator.clipboard.writeText(report.text);
+      copy.textContent = 'Copied';
+    } catch {
+      getSelection()?.selectAllChildren(text); // pages over plain HTTP have no clipboard
+    }
+  });
   dialog.addEventListener('close', () => dialog.remove());
-  dialog.append(text, close);
+  dialog.append(text, copy, button('Close', () => dialog.close()));
   document.body.append(dialog);
   dialog.showModal();
+}
+
+function button(text, onclick) {
+  const element = Object.assign(document.createElement('button'), { type: 'button', textContent: text, onclick });
+  Object.assign(element.style, { font: '14px/1.4 system-ui, sans-serif', padding: '6px 14px', marginRight: '8px' });
+  return element;
 }

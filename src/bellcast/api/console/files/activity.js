@@ -56,7 +56,7 @@ export function notification(page) {
       ['Type', one.type], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
       ['Text', one.body],
     ]),
-    card('Timeline', timeline(page, one.timeline), isUnwritten(one.timeline) && h('p', { class: 'muted' }, 'No node remembers that it wrote this to a live connection: the recipients were offline, or it was before the last 10,000 writes or the last start of a node.')),
+    card('Timeline', timeline(page, one.timeline), isUnwritten(one.timeline) && h('p', { class: 'muted' }, 'No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.')),
     !one.audience && card('Messages', attempts(page, one, tenant)),
     page.may(BUILDERS) && correction(page, one, url),
     h('details', {}, h('summary', {}, 'JSON'), json(one)),

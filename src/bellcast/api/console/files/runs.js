@@ -20,7 +20,7 @@ export const runs = (page) => listPage(page, {
   columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason], ['Tenant', (one) => one.tenant]],
   link: (one) => inTenant(page, path`/runs/${one.id}`, one),
   anyTenant: true, single: ['recipient', 'trigger'],
-  note: 'The channel and the provider are those of one of the messages of a run.',
+  note: 'Channel and Provider find runs with such a message.',
   none: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice',
 });
 
