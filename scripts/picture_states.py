@@ -1,6 +1,7 @@
 """The states of the bell that `make pictures` shows. Each function takes an open page to its state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from picture_inbox import EXPORT, HIGH, REQUEST, URGENT
@@ -29,7 +30,7 @@ class State(NamedTuple):
     lang: str = "en"
     css: str = ""
     devices: tuple[Device, ...] = ("desktop", "phone")
-    options: dict[str, Any] = {}  # noqa: RUF012 a default that states replace but never modify
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 STATES: list[State] = []

@@ -199,7 +199,7 @@ def first_response_bytes(server, headers, *body):
 )
 def test_unusual_data_is_stored_exactly_or_refused(client, bellcast_server, data):
     recipient = "strange-data"
-    body = '{"to":"strange-data","title":"x","data":%s}' % data  # noqa: UP031 - the text contains braces
+    body = '{"to":"strange-data","title":"x","data":' + data + "}"
     response = client.post("/v1/notifications", content=body, headers=bellcast_server.as_app() | JSON)
     if response.status_code == 201:
         listed = client.get("/v1/inbox?limit=1", headers=bellcast_server.as_recipient(recipient)).json()[

@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -252,7 +253,7 @@ def test_subscription_counts_cover_all_nodes(three: Cluster) -> None:
         for follower in followers:
             follower.subscribe(channel)
         for follower in followers:
-            assert eventually(lambda: counted(follower) == 3)  # noqa: B023 called within this iteration
+            assert eventually(partial(has_counted, follower, 3))
         for node in three.nodes:
             info = sdk(node).channel_info(channel, ["subscription_count"])
             assert (info["occupied"], info["subscription_count"]) == (True, 3)
@@ -260,8 +261,9 @@ def test_subscription_counts_cover_all_nodes(three: Cluster) -> None:
     assert eventually(lambda: not any(sdk(node).channel_info(channel)["occupied"] for node in three.nodes))
 
 
-def counted(follower: Bare) -> int:
-    return int(json.loads(follower.until("pusher_internal:subscription_count")["data"])["subscription_count"])
+def has_counted(follower: Bare, count: int) -> bool:
+    data = json.loads(follower.until("pusher_internal:subscription_count")["data"])
+    return bool(data["subscription_count"] == count)
 
 
 def test_watched_user_is_online_on_any_node(three: Cluster) -> None:

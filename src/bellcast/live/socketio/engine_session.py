@@ -307,7 +307,7 @@ class EngineSessions:
         return OpenPayload(
             sid=session.sid,
             upgrades=("websocket",) if session.transport.encoding is engineio.POLLING_BODY else (),
-            pingInterval=round(rules.ping_interval * 1000),
-            pingTimeout=round(rules.ping_timeout * 1000),
-            maxPayload=rules.max_payload,
+            ping_interval=round(rules.ping_interval * 1000),
+            ping_timeout=round(rules.ping_timeout * 1000),
+            max_payload=rules.max_payload,
         )

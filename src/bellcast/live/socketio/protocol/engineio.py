@@ -97,14 +97,14 @@ def _read_part(part: bytes) -> EnginePacket:
         raise InvalidPacket("A packet is UTF-8, or b and base64.") from None
 
 
-class OpenPayload(Struct, frozen=True):
-    """The server's first packet: five keys, durations in whole milliseconds."""
+class OpenPayload(Struct, frozen=True, rename="camel"):
+    """The server's first packet: five keys, in camel case on the wire; durations in whole milliseconds."""
 
     sid: str
     upgrades: tuple[str, ...]
-    pingInterval: int  # noqa: N815 - the protocol's names
-    pingTimeout: int  # noqa: N815 - as above
-    maxPayload: int  # noqa: N815 - as above
+    ping_interval: int
+    ping_timeout: int
+    max_payload: int
 
 
 def open_packet(handshake: OpenPayload) -> bytes:
