@@ -393,6 +393,25 @@ def test_check_requests_the_topics_of_the_bell_whose_names_have_commas(chromium:
     context.close()
 
 
+def test_checks_of_one_recipient_wait_for_each_other(chromium: Browser, owner: Console) -> None:
+    """A recipient may send one test event a second."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<h1>App</h1>"))
+    page.goto("http://app.test/")
+    run = """async ([server, token]) => {
+        const { check } = await import(`${server}/bellcast/check.js`);
+        const reports = await Promise.all([1, 2].map(() => check({ token, show: false })));
+        return reports.map(({ steps }) => steps.find(({ step }) => step === "ring").state);
+    }"""
+    assert page.evaluate(run, [owner.server.url, owner.server.token("checked")]) == ["ok", "ok"]
+    page.route(
+        "**/v1/inbox/test*", lambda route: route.fulfill(status=429, headers={"access-control-allow-origin": "*"})
+    )
+    assert page.evaluate(run, [owner.server.url, owner.server.token("checked")]) == ["failed", "failed"]
+    context.close()
+
+
 def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:
     """On a page of another origin, which imports the check from the server."""
     token = owner.server.token("checked")

@@ -74,8 +74,8 @@ PAGE = (
     Diagnosis(
         code="too_many_checks",
         check="cors",
-        what="too many checks from this IP address",
-        fix="wait for a second, and check again",
+        what="too many checks at the same time, by this recipient or from this IP address",
+        fix="close the other tabs that check, and check again",
     ),
     Diagnosis(
         code="origin_refused",
