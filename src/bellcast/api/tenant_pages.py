@@ -57,10 +57,13 @@ async def total(
 ) -> ListTotal | None:
     """Return the total of a list. `page` must have been read with a limit one above the page size. `count` counts a
     tenant's items up to a number; None: the list is not counted."""
-    has_more = len(page.rows) > limit or page.scanned_until is not None
+    if page.scanned_until is not None:  # the page has every item of the examined rows
+        return None if cursor else ListTotal(len(page.rows), exact=False)
     bound = bound_callers.every(request) if tenant == EVERY_TENANT else None
     counts = None if count is None else functools.partial(sum_of, [tenant] if bound is None else bound, count)
-    return await list_total.of_first_page(min(len(page.rows), limit), cursor, has_next=has_more, count=counts)
+    return await list_total.of_first_page(
+        min(len(page.rows), limit), cursor, has_next=len(page.rows) > limit, count=counts
+    )
 
 
 async def sum_of(named: Iterable[str], count: Callable[[str, int], Awaitable[ListTotal]], limit: int) -> ListTotal:

@@ -98,9 +98,12 @@ SELECT id FROM notifications WHERE announcement IS NULL AND id < :before AND id 
 ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- fragment: sent_filters
--- The filters of a list of sends. Null filters match everything.
-(CAST(:type AS TEXT) IS NULL OR n.type = :type)
-  AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+-- The filters of a list of sends. Null filters match everything. The row is only read for a type or a part; the other columns
+-- of a list are in its index.
+((CAST(:type AS TEXT) IS NULL AND CAST(:part AS INTEGER) IS NULL) OR EXISTS (
+    SELECT 1 FROM notifications f WHERE f.recipient = n.recipient AND f.id = n.id
+      AND (CAST(:type AS TEXT) IS NULL OR f.type = :type) AND (CAST(:part AS INTEGER) IS NULL OR f.part = :part)
+  ))
   AND (CAST(:tag AS TEXT) IS NULL OR EXISTS (
     SELECT 1 FROM notification_tags t WHERE t.recipient = n.recipient AND t.tag = :tag AND t.id = n.id
   ))
