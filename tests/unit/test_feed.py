@@ -1,6 +1,7 @@
 """The live feed: filters, ring buffers, sampling, redaction, and bounded memory."""
 
 import sys
+from functools import partial
 from typing import Any
 
 import pytest
@@ -129,6 +130,17 @@ async def test_sampling_keeps_or_drops_all_events_of_a_trace(feed: LiveFeed, clo
     passed = [one.trace for one in await pending(watcher) if isinstance(one, FeedEvent)]
     assert 0 < len(passed) < 100
     assert all(passed.count(trace) == 2 for trace in passed)
+
+
+async def test_events_of_one_connection_are_fed_together(feed: LiveFeed, clock: FakeClock) -> None:
+    watcher, other = feed.watch(filter_of([], None)), feed.watch(filter_of([], None, tenant="globex"))
+    made = [event(clock, "subscribe", text=text, tenant="acme") for text in ("a", "b")]
+    feed.emit_each_later("subscribe", "acme", [(one.text, partial(structs.replace, one)) for one in made])
+    assert [one.text for one in await pending(watcher)] == ["a", "b"]
+    assert not other._pending
+    assert feed.emitted["subscribe"] == 2
+    assert feed.recent(filter_of([], None), 10) == made
+    other.close()
 
 
 async def test_events_that_do_not_pass_are_not_made(feed: LiveFeed, clock: FakeClock) -> None:

@@ -31,7 +31,7 @@ def grant_of(principal: Principal, topic: str, *, subscribed: bool, public: Coll
     """Return the grant by which the principal may follow the topic, preferring permanent ones; None if there is
     none."""
     is_role = topic.startswith(patterns.ROLE_PREFIX)
-    if not is_role and patterns.any_matches(public, topic):
+    if public and not is_role and patterns.any_matches(public, topic):
         return Grant.PUBLIC
     if principal.recipient is None:
         return None

@@ -119,13 +119,13 @@ def _log_read(
     end: EventId, streams: Sequence[Stream], incomplete: Sequence[int], members_of: Sequence[Sequence[bytes]]
 ) -> LogRead:
     entries = [
-        _entry(stream, member) for stream, members in zip(streams, members_of, strict=True) for member in members
+        entry for stream, members in zip(streams, members_of, strict=True) for entry in _entries(stream, members)
     ]
     entries.sort(key=lambda entry: entry.offset)
     return LogRead(end, entries, [streams[number] for number in incomplete])
 
 
-def _entry(stream: Stream, member: bytes) -> StoredEntry:
+def _entries(stream: Stream, members: Sequence[bytes]) -> list[StoredEntry]:
     start = len(stream.encode()) + 1
     offset, at, payload = start + DIGITS, start + 2 * DIGITS, start + 3 * DIGITS
-    return StoredEntry(int(member[start:offset], 16), int(member[offset:at], 16), member[payload:])
+    return [StoredEntry(int(one[start:offset], 16), int(one[offset:at], 16), one[payload:]) for one in members]

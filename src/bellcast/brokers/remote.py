@@ -108,7 +108,7 @@ class RemoteBroker:
         self._interest: Counter[Stream] = Counter({ANNOUNCEMENTS: 1})
         self._changed: set[Stream] = set()
         self._subscribing: set[Stream] = set()
-        self._subscribed: asyncio.Future[None] | None = None  # done after the next round of subscriptions
+        self._subscribed: asyncio.Event | None = None  # set after the next round of subscriptions
         self._must_reconnect = False
         self._fence: asyncio.Task[None] | None = None
         self._log_reader: LogReader | None = None
@@ -156,8 +156,8 @@ class RemoteBroker:
             if self._changed.isdisjoint(streams) and self._subscribing.isdisjoint(streams):
                 return
             if self._subscribed is None:
-                self._subscribed = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._subscribed)
+                self._subscribed = asyncio.Event()
+            await self._subscribed.wait()
 
     async def fence(self) -> None:
         """Return once everything that was published before the call has been delivered. Raises Unavailable."""
@@ -260,7 +260,7 @@ class RemoteBroker:
     def _end_round(self) -> None:
         subscribed, self._subscribed = self._subscribed, None
         if subscribed is not None:
-            subscribed.set_result(None)
+            subscribed.set()
 
     async def _connect(self) -> None:
         await self.transport.connect(self._receive)

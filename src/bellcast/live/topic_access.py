@@ -1,14 +1,13 @@
 """Authorization of the topics that a client requests."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
-from bellcast.errors import Invalid
+from bellcast.errors import FieldError, Invalid
 from bellcast.live.config import LiveConfig
 from bellcast.model import validation
 from bellcast.model.identities import Principal
@@ -40,11 +39,10 @@ async def authorize_topics(
     limit = config.limits.topics_per_connection
     bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
     topics, excess = names[:bound], names[bound:]
-    problems = {
-        topic: problem
-        for topic in topics
-        for problem in islice(validation.topic("topic", topic, config.limits), 1)  # the first one
-    }
+    problems: dict[str, FieldError] = {}
+    for topic in topics:
+        for problem in validation.topic("topic", topic, config.limits):
+            problems.setdefault(topic, problem)  # the first one
     valid = [topic for topic in topics if topic not in problems] if problems else topics
     grants = await _grants(store, principal, valid, config)
     granted: dict[str, Grant] = {}

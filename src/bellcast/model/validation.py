@@ -87,12 +87,14 @@ def tenant(field: str, value: str, limits: Limits) -> FieldErrors:
 
 def topic(field: str, value: str, limits: Limits) -> FieldErrors:
     """Check a topic: 1 to TOPIC characters of `A-Za-z0-9_-=@,.;`."""
+    errors = []
     if not value:
-        yield FieldError(field, "must not be empty")
+        errors.append(FieldError(field, "must not be empty"))
     elif limits.topic and len(value) > limits.topic:
-        yield FieldError(field, f"must be at most {limits.topic} characters, got {len(value)}")
+        errors.append(FieldError(field, f"must be at most {limits.topic} characters, got {len(value)}"))
     if not TOPIC_CHARACTERS.issuperset(value):
-        yield FieldError(field, "may only contain A-Z a-z 0-9 and _ - = @ , . ;")
+        errors.append(FieldError(field, "may only contain A-Z a-z 0-9 and _ - = @ , . ;"))
+    return errors
 
 
 def role(field: str, value: str, limits: Limits) -> FieldErrors:

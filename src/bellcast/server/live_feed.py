@@ -229,6 +229,16 @@ class LiveFeed:
         for group in self._groups.values():
             group.offer_later(kind, tenant, trace, make)
 
+    def emit_each_later(
+        self, kind: SimpleFeedKind, tenant: str, events: Sequence[tuple[str, Callable[[], FeedEvent]]]
+    ) -> None:
+        """Like `emit_later`, for several events with their traces."""
+        self._rings[kind].extend([make for _, make in events])
+        self.count(kind, tenant, len(events))
+        for group in self._groups.values():
+            for trace, make in events:
+                group.offer_later(kind, tenant, trace, make)
+
     def watch(self, wanted: FeedFilter) -> Watcher:
         """Start to watch this process."""
         group = self._groups.get(wanted)

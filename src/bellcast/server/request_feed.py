@@ -63,18 +63,23 @@ class RequestFeed:
             self._feed.add_request(partial(_served, ended), is_refused=False)
             self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
-    def opened(self, connection: Connection, source: Mapping[str, str]) -> None:
-        context = self._context_of(connection)
-        trace = source.get("request_id") or sampling_key(None, context.at, None, context.recipient)
-        make = partial(_connect_event, context, connection.dialect, source, connection.origin)
-        self._feed.emit_later("connect", context.tenant, trace, make)
+    def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
+        """Emit the start of a connection, with the path and the id of its request, if known."""
+        principal, at = connection.principal, connection.connected_at
+        tenant, recipient = principal.tenant, principal.recipient
+        trace = request_id or sampling_key(None, at, None, recipient)
+        context = _ConnectionContext(at, tenant, recipient, connection.id)
+        make = partial(_connect_event, context, connection.dialect, path, request_id, connection.origin)
+        self._feed.emit_later("connect", tenant, trace, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         context = self._context_of(connection)
-        for topic in topics:
-            trace = sampling_key(None, context.at, topic, context.recipient)
-            make = partial(_subscribe_event, context, connection.dialect, topic)
-            self._feed.emit_later("subscribe", context.tenant, trace, make)
+        at, recipient, dialect = context.at, context.recipient, connection.dialect
+        events = [
+            (sampling_key(None, at, topic, recipient), partial(_subscribe_event, context, dialect, topic))
+            for topic in topics
+        ]
+        self._feed.emit_each_later("subscribe", context.tenant, events)
 
     def topics_refused(self, connection: Connection, refused: Sequence[TopicRefused]) -> None:
         context = self._context_of(connection)
@@ -124,8 +129,10 @@ class _ConnectionContext(Struct, frozen=True):
 
 
 def _connect_event(
-    context: _ConnectionContext, dialect: Dialect, source: Mapping[str, str], origin: str | None
+    context: _ConnectionContext, dialect: Dialect, path: str | None, request_id: str | None, origin: str | None
 ) -> FeedEvent:
+    given = {"path": path, "request_id": request_id}
+    source = {name: value for name, value in given.items() if value is not None}
     text = f"connected by {dialect.protocol} over {dialect.transport}"
     return _connection_event("connect", context, dialect, text, _from(source, origin))
 

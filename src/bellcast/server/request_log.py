@@ -89,12 +89,15 @@ class RequestLog:
         """Log the start of a connection."""
         if isinstance(connection, NamespaceConnection):
             # Opened by a packet, so independent of the request that transported it.
-            session, path = connection.session, {"path": connection.session.request.path}
-            self._feed.opened(connection, path)
-            self._write("connection_opened", lambda: path | {"session": _session(session)} | _who(connection))
+            session, path = connection.session, connection.session.request.path
+            self._feed.opened(connection, path, None)
+            self._write("connection_opened", lambda: {"path": path, "session": _session(session)} | _who(connection))
         else:
             request = _becoming_connection()
-            self._feed.opened(connection, _source(request))
+            if request is None:
+                self._feed.opened(connection, None, None)
+            else:
+                self._feed.opened(connection, request.path, request.state["request_id"])
             self._write("connection_opened", lambda: _fields(request, connection.dialect.transport) | _who(connection))
 
     def closed(self, connection: Connection) -> None:

@@ -15,6 +15,7 @@ from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
 from bellcast.live.pusher.protocol import dialect
+from bellcast.model.events import topic_stream
 from bellcast.model.identities import Principal, Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherApp, PusherConfig
@@ -128,3 +129,16 @@ async def test_count_is_sent_to_webhooks_without_pusher_clients() -> None:
     channel.join("1", fakes.protocol.MESSAGE)
     await channel.settle()
     assert channel.counted == [(CHANNEL, 1)]
+
+
+async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() -> None:
+    channel, alias = Channel(), "private-App.Models.User.alice"
+    observer = cast(PusherObserver, channel.hub._observers[0])
+    stream = topic_stream("", alias)
+    first, second = (fakes.connect(channel.hub, id, dialect=fakes.protocol.MESSAGE) for id in ("1", "2"))
+    for connection in (first, second):
+        channel.hub.subscriptions.follow(connection, {alias: Grant.CLAIM})
+    channel.hub.subscriptions.unfollow(first, [alias])
+    assert observer._followed_aliases == {stream}
+    channel.hub.subscriptions.unfollow(second, [alias])
+    assert observer._followed_aliases == set()

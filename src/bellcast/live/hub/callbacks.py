@@ -56,8 +56,8 @@ class HubObserver(Protocol):
         """True if follower counts have receivers at present. Otherwise, changes on other nodes are not reported."""
         ...
 
-    def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
-        """Handle a stream's new follower count on all nodes, which differs by `change` from the previous one."""
+    def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
+        """Handle a change of a stream's follower count on this node, which is now `here`, or on another node."""
         ...
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...

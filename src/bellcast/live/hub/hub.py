@@ -156,5 +156,5 @@ class Hub:
             if observer.has_count_receivers:
                 for key, change in delta.counts.items():
                     if not key.startswith(ADDRESS):
-                        total = self.subscriptions.total(Stream(key))
-                        observer.subscription_count_changed(Stream(key), total, change, cause)
+                        here = self._index.count(key)
+                        observer.subscription_count_changed(Stream(key), here, change, cause)

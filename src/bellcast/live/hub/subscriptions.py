@@ -114,9 +114,10 @@ class Subscriptions:
 
     def total(self, stream: Stream) -> int:
         """Return the number of connections that follow a stream on all nodes."""
-        return self.count(stream) + self._cluster.count_elsewhere(stream)
+        return len(self._streams.get(stream, ())) + self._cluster.count_elsewhere(stream)
 
     def connections_of(self, tenant: str, recipient: str) -> int:
+        """Return the number of connections of a recipient on all nodes."""
         return self.total(inbox_stream(tenant, recipient))
 
     def followed_topics(self, tenant: str) -> dict[str, int]:
@@ -160,14 +161,18 @@ class Subscriptions:
     # --- one stream
 
     def _follow(self, connection: Connection, stream: Stream) -> bool:
-        count = 0 if connection.phase is Phase.CLOSED else self._index.follow(connection, stream)
-        if not count:  # already followed, or the connection was closed during authorization
+        if connection.phase is Phase.CLOSED:  # during authorization
+            return False
+        count = self._index.follow(connection, stream)
+        if not count:  # already followed
             return False
         if count == 1:
             for carrier in self._broker_streams(stream):
                 self._broker.follow(carrier)
         connection.streams += (stream,)
-        self._count_changed(stream, count, 1)
+        self._cluster.count_changed(stream)
+        for observer in self._observers:
+            observer.subscription_count_changed(stream, count, 1, ChangeOrigin.HERE)
         return True
 
     def _unfollow(self, connection: Connection, stream: Stream) -> None:
@@ -179,7 +184,9 @@ class Subscriptions:
                 self._broker.unfollow(carrier)
         if stream.startswith("topic"):
             self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
-        self._count_changed(stream, count, -1)
+        self._cluster.count_changed(stream)
+        for observer in self._observers:
+            observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
 
     def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:
         """Return the broker streams of a stream: itself, and the inboxes that its topic carries."""
@@ -197,9 +204,3 @@ class Subscriptions:
         if departed.here == 0:
             for observer in self._observers:
                 observer.node_left(departed.where)
-
-    def _count_changed(self, stream: Stream, here: int, change: int) -> None:
-        self._cluster.count_changed(stream)
-        total = here + self._cluster.count_elsewhere(stream)
-        for observer in self._observers:
-            observer.subscription_count_changed(stream, total, change, ChangeOrigin.HERE)

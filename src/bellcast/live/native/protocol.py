@@ -130,10 +130,10 @@ MESSAGE = NativeDialect("websocket", _message)  # through ASGI `send`
 def frame(event: Event) -> Frame | None:
     """Return the frame of an event; None for events exchanged only between servers."""
     match event:
-        case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
-            return inbox_frame(event, event.inbox.position)
         case LiveEvent():
             return live_event(event)
+        case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
+            return inbox_frame(event, event.inbox.position)
         case PresenceChanged():
             return Frame("presence", {"topic": event.topic, "joined": event.joined, "left": event.left})
         case Typing():

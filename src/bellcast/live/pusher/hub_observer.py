@@ -40,23 +40,28 @@ class PusherObserver:
         """True if Pusher clients may be connected or webhooks are configured."""
         return self._context.apps.is_used or self._context.webhooks.is_configured
 
-    def subscription_count_changed(self, stream: Stream, count: int, change: int, cause: ChangeOrigin) -> None:
+    def subscription_count_changed(self, stream: Stream, here: int, change: int, cause: ChangeOrigin) -> None:
         if not stream.startswith("topic"):
-            if self._users.has_watchers and count in (0, change):
-                self._notify_watchers(stream, is_online=count > 0)
+            if self._users.has_watchers:
+                self._notify_watchers(stream, change)
             return
+        if cause is ChangeOrigin.HERE and here == max(change, 0):  # the first follower came, or the last one left
+            self._note_alias(stream, is_followed=here > 0)
+        if not self.has_count_receivers:
+            return
+        count = self._hub.subscriptions.total(stream)
         _, tenant, name = stream.split(SEPARATOR, 2)
-        if cause is ChangeOrigin.HERE and self.recipient_of(name) is not None:
-            self._note_alias(stream)
         # The project's webhooks only report the default tenant.
         if tenant == DEFAULT_TENANT:
             self._notify_app(stream, name, count, change, cause)
         self._count_soon(stream, name, count, cause)
 
-    def _notify_watchers(self, inbox: Stream, *, is_online: bool) -> None:
+    def _notify_watchers(self, inbox: Stream, change: int) -> None:
         """Notify the watchers of a user who came online or went offline."""
-        _, tenant, recipient = inbox.split(SEPARATOR, 2)
-        (self._users.on_online if is_online else self._users.on_offline)(tenant, recipient)
+        count = self._hub.subscriptions.total(inbox)
+        if count in (0, change):
+            _, tenant, recipient = inbox.split(SEPARATOR, 2)
+            (self._users.on_online if count else self._users.on_offline)(tenant, recipient)
 
     def _notify_app(self, stream: Stream, channel: str, count: int, change: int, cause: ChangeOrigin) -> None:
         """Send webhooks on the node where the change happened; for a dead node, on the leader."""
@@ -87,7 +92,7 @@ class PusherObserver:
     def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
         """Schedule one count for all changes in this event loop iteration. It is sent after the reply to the new
         subscriber."""
-        if not self.has_count_receivers or not self._context.pusher.subscription_count or topics.is_presence(channel):
+        if not self._context.pusher.subscription_count or topics.is_presence(channel):
             return
         if stream not in self._counting:
             asyncio.get_running_loop().call_later(
@@ -105,11 +110,11 @@ class PusherObserver:
 
     # --- inboxes
 
-    def _note_alias(self, stream: Stream) -> None:
-        if self._hub.subscriptions.count(stream):
-            self._followed_aliases.add(stream)
-        else:
+    def _note_alias(self, stream: Stream, *, is_followed: bool) -> None:
+        if not is_followed:
             self._followed_aliases.discard(stream)
+        elif self.recipient_of(stream.split(SEPARATOR, 2)[2]) is not None:
+            self._followed_aliases.add(stream)
 
     def inbox_changed(self, event: InboxEvent) -> None:
         if not self._followed_aliases:

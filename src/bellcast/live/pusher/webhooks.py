@@ -115,7 +115,7 @@ class PusherWebhooks:
     def missed(self, channel: str, since: int) -> None:
         """Record a cache miss since `since` (UTC milliseconds). Several misses are sent once. A miss sent before
         `since` is sent again, because the event published in response may have expired."""
-        if self._missed.get(channel, since - 1) < since:
+        if self.is_configured and self._missed.get(channel, since - 1) < since:
             self._missed[channel] = self._clock.now()
             self._queue_event({"name": "cache_miss", "channel": channel})
 

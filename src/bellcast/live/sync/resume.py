@@ -4,15 +4,16 @@ It is used after a reconnect, a gap or a slow start. There is no queue: while a 
 stay in the store, and the replay repeats its query until it returns nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from operator import attrgetter
+from typing import TypeAlias
 
 import structlog
 
 from bellcast.errors import BellcastError
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import NO_MARK, REPLAY_BUFFER_BYTES, Connection, Phase
+from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.limits import Limits
@@ -24,6 +25,9 @@ log = structlog.get_logger(__name__)
 NO_LIMIT = 1_000_000
 # Maximum changes that are encoded and sent without pacing. After most reconnects there are fewer.
 INLINE_CHANGES = 20
+
+# A frame, the client's position after it, and its event.
+EncodedChange: TypeAlias = tuple[bytes, str, InboxEvent]
 
 
 def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
@@ -79,8 +83,7 @@ def _replay_inline(connection: Connection, changes: Changes, start: Position) ->
     if connection.is_stale or len(changes.rows) > INLINE_CHANGES:
         return False
     pieces = list(_encoded_changes(connection, changes, start))
-    limit = min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES)
-    if sum([len(piece) for piece, _, _ in pieces]) > limit:
+    if sum([len(piece) for piece, _, _ in pieces]) > connection.max_unpaced:
         return False
     for piece, connection.place, event in pieces:  # separately: long polling and ASGI `send` need one message each
         _write(connection, piece, event)
@@ -95,17 +98,22 @@ def _write(connection: Connection, piece: bytes, event: InboxEvent) -> None:
         connection.owner.on_notification_replayed(event)
 
 
-def _encoded_changes(
-    connection: Connection, changes: Changes, start: Position
-) -> Iterator[tuple[bytes, str, InboxEvent]]:
+def _encoded_changes(connection: Connection, changes: Changes, start: Position) -> Iterable[EncodedChange]:
     """Encode the changes in order, each with the client's position after it and its event. The last one completes the replay, so its position is that of the state."""
-    if len(changes.rows) == 1:  # the common case: no position within the replay is needed
-        (row,), end = changes.rows, changes.state.position
-        is_new = _is_new(row, start)
-        if is_new or row.revision > start.known_revision(row.first_revision):
-            event = _event(row, changes.state, is_new=is_new)
-            yield connection.dialect.replay(event, end), end, event
-        return
+    return (_encoded_change if len(changes.rows) == 1 else _encoded_in_order)(connection, changes, start)
+
+
+def _encoded_change(connection: Connection, changes: Changes, start: Position) -> list[EncodedChange]:
+    """Encode a single change, as after most reconnects. No position within the replay is needed."""
+    (row,), end = changes.rows, changes.state.position
+    is_new = _is_new(row, start)
+    if not is_new and row.revision <= start.known_revision(row.first_revision):
+        return []
+    event = _event(row, changes.state, is_new=is_new)
+    return [(connection.dialect.replay(event, end), end, event)]
+
+
+def _encoded_in_order(connection: Connection, changes: Changes, start: Position) -> Iterator[EncodedChange]:
     steps = _positioned(changes, start)
     step = next(steps, None)
     while step is not None:
@@ -143,7 +151,7 @@ NO_REVISION = 2**62
 
 async def _encode_changes(connection: Connection, changes: Changes, start: Position) -> None:
     """Write the changes at the reader's pace."""
-    pieces = _encoded_changes(connection, changes, start)
+    pieces = iter(_encoded_changes(connection, changes, start))
     while True:
         await connection.wait_writable()
         if connection.phase is not Phase.REPLAYING:

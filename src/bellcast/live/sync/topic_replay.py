@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bellcast.errors import Unavailable
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Dialect, Phase
+from bellcast.live.connection.connection import Connection, Dialect, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.model import history
 from bellcast.model.events import LiveEvent, Stream, inbox_stream, topic_stream
@@ -119,7 +119,7 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
     end = hub.history.end(connection.principal.tenant) or ""
     events, encoder = _with_ids(replay, end), encode_rewound if replay.is_rewind else AS_LIVE
     frames = [frame for event, id in events if (frame := _frame(connection, event, id, encoder)) is not None]
-    if sum(map(len, frames)) <= min(REPLAY_BUFFER_BYTES, connection.max_unsent or REPLAY_BUFFER_BYTES):
+    if sum(map(len, frames)) <= connection.max_unpaced:
         for frame in frames:
             connection.write_replay(frame)
         return
