@@ -42,14 +42,16 @@ class SessionClaims(Struct, frozen=True, kw_only=True):
             by_cookie=by_cookie,
         )
 
-    def errors(self, limits: Limits) -> Iterator[FieldError]:
-        """Yield an error for each claim out of bounds."""
+    def errors(self, limits: Limits) -> list[FieldError]:
+        """Return an error for each claim out of bounds."""
+        errors: list[FieldError] = []
         if self.tenant is not None:
-            yield from validation.tenant("tenant", self.tenant, limits)
+            errors += validation.tenant("tenant", self.tenant, limits)
         if self.name is not None:
-            yield from validation.text("name", self.name, limits.title)
+            errors += validation.text("name", self.name, limits.title)
         if self.topics or self.publish or self.roles:
-            yield from self._list_errors(limits)
+            errors += self._list_errors(limits)
+        return errors
 
     def _list_errors(self, limits: Limits) -> Iterator[FieldError]:
         for field, values in (("topics", self.topics), ("publish", self.publish)):
@@ -90,8 +92,7 @@ def principal(claims: JwtClaims, now: int, limits: Limits) -> Principal:
         raise Unauthenticated("The session token is not valid yet (nbf): are both clocks right?")
     if now < issued_at - LEEWAY:  # otherwise a revocation would not affect it
         raise Unauthenticated("The session token was issued in the future (iat): are both clocks right?")
-    wrong = [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]
-    if wrong:
+    if wrong := [*validation.key("sub", claims.sub, limits), *claims.errors(limits)]:
         raise Unauthenticated(f"The session token's claims are wrong: {error_text(wrong)}.")
     return claims.principal(claims.sub, issued_at=issued_at, expires_at=expires_at, by_cookie=False)
 

@@ -75,8 +75,8 @@ def notification(row: Row) -> Notification:
         tags=() if tags is None else _texts.decode(tags),
         group=group,
         created_at=times.to_rfc3339(created_at),
-        expires_at=times.to_rfc3339_or_null(expires_at),
-        seen_at=times.to_rfc3339_or_null(seen_at),
+        expires_at=None if expires_at is None else times.to_rfc3339(expires_at),  # without a call: most are null
+        seen_at=None if seen_at is None else times.to_rfc3339(seen_at),
     )
     others = row[15:ENTRY_COLUMNS]
     if others == NO_OTHERS:

@@ -216,6 +216,7 @@ class Connection(asyncio.Protocol):
         "mark_head",
         "mark_revision",
         "max_unsent",
+        "may_have_sock",
         "origin",
         "owner",
         "pending",
@@ -268,7 +269,8 @@ class Connection(asyncio.Protocol):
         self.pending: PendingMessages | None = None  # frames received while an earlier one is being processed
         self.max_unsent = 0
         self.transport: OutboundTransport = NULL_TRANSPORT
-        self.sock: SocketType | None = None
+        self.sock: SocketType | None = None  # opened for the first direct write
+        self.may_have_sock = False
         self.write: Callable[[bytes], None] = NULL_TRANSPORT.write
 
     def attach(self, transport: OutboundTransport, unsent: int) -> None:
@@ -276,7 +278,7 @@ class Connection(asyncio.Protocol):
         self.max_unsent = unsent
         self.transport = transport
         self.write = transport.write
-        self.sock = raw_socket(transport)
+        self.may_have_sock = True
         self._set_high_water(unsent)
 
     def write_tracked(self, data: bytes) -> None:
@@ -288,6 +290,8 @@ class Connection(asyncio.Protocol):
         """Send on the socket, unless it has unsent output. `send` costs a tenth less than the transport's `write`,
         which coalesces. What the socket does not accept is passed to the transport."""
         sock, transport = self.sock, self.transport
+        if sock is None:
+            sock = self.direct_socket
         if sock is None or not (transport.clear or not transport.get_write_buffer_size()):
             self.write(data)
             return
@@ -297,6 +301,14 @@ class Connection(asyncio.Protocol):
             sent = 0
         if sent != len(data):
             self.write(data[sent:])
+
+    @property
+    def direct_socket(self) -> SocketType | None:
+        """The socket for direct writes; None with TLS or another server. It is opened when it is first needed, because that
+        takes 3 µs, and in a reconnect storm most connections receive no event."""
+        if self.may_have_sock:
+            self.sock, self.may_have_sock = raw_socket(self.transport), False
+        return self.sock
 
     def marked(self, data: bytes, event_id: str | None = None) -> bytes:
         """Return a frame with the resume position after it. `event_id` is the id of the last live event, by default the
@@ -437,6 +449,7 @@ class Connection(asyncio.Protocol):
         if self.close_timer is not None:
             self.close_timer.cancel()
         self.owner.on_disconnected(self)
+        self.may_have_sock = False
         if self.sock is not None:
             self.sock.detach()  # the transport closes it right after this
             self.sock = None

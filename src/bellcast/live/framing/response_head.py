@@ -15,11 +15,8 @@ def head(status: bytes, headers: HeaderFields) -> bytes:
 
 def lines(headers: HeaderFields) -> bytes:
     """Encode header lines. Raises ValueError for a name or value with a line break."""
-    return b"".join([_line(name, value) for name, value in headers])
-
-
-def _line(name: bytes, value: bytes) -> bytes:
-    line = b"%b: %b" % (name, value)
-    if b"\n" in line or b"\r" in line or b"\0" in line:
-        raise ValueError(f"a header may not contain CR, LF or NUL: {line!r}")
-    return line + b"\r\n"
+    fields = [b"%b: %b\r\n" % (name, value) for name, value in headers]
+    encoded, number = b"".join(fields), len(fields)
+    if encoded.count(b"\n") != number or encoded.count(b"\r") != number or b"\0" in encoded:
+        raise ValueError(f"a header may not contain CR, LF or NUL: {fields!r}")
+    return encoded

@@ -188,10 +188,10 @@ class Dispatcher:
         last = {move.sender: number for number, move in enumerate(moves, 1)}
         waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
         # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
-        if framed := [one for one in waiting if one.sock is None]:
+        if framed := [one for one in waiting if one.direct_socket is None]:
             for move in moves:
                 self._fan_out(framed, partial(self._encode, move), None)
-        self._send_merged([one for one in waiting if one.sock is not None], moves)
+        self._send_merged([one for one in waiting if one.direct_socket is not None], moves)
         for sender, number in last.items():
             mover = self._by_id.get(sender or "")
             if mover is not None and stream in mover.streams:

@@ -88,9 +88,11 @@ SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state = 'dead' AND {{dead_job_ran
 
 -- name: message_causes
 -- A tenant's newest messages in one state by provider and reason: the newest of each group, its number and its oldest time.
+-- The columns are named, because SQLite would read all of the inner query, with its large contents.
 SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.channel, one.provider, same.number, same.oldest_at FROM (
   SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
-    SELECT * FROM messages WHERE tenant = :tenant AND state = :state AND {{failed_message_range}} ORDER BY id DESC LIMIT :limit
+    SELECT id, tenant, channel, provider, reason, created_at FROM messages
+    WHERE tenant = :tenant AND state = :state AND {{failed_message_range}} ORDER BY id DESC LIMIT :limit
   ) AS few GROUP BY tenant, channel, provider, reason
 ) AS same JOIN messages AS one ON one.id = same.id
 
@@ -98,7 +100,8 @@ SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient,
 -- The newest messages in a failed state of all tenants by tenant, provider and reason.
 SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.channel, one.provider, same.number, same.oldest_at FROM (
   SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
-    SELECT * FROM messages WHERE state = :state AND state IN ('failed', 'bounced') AND {{failed_message_range}} ORDER BY id DESC LIMIT :limit
+    SELECT id, tenant, channel, provider, reason, created_at FROM messages
+    WHERE state = :state AND state IN ('failed', 'bounced') AND {{failed_message_range}} ORDER BY id DESC LIMIT :limit
   ) AS few GROUP BY tenant, channel, provider, reason
 ) AS same JOIN messages AS one ON one.id = same.id
 
@@ -106,7 +109,8 @@ SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient,
 -- A tenant's newest failed runs by workflow and reason.
 SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.workflow, same.number, same.oldest_at FROM (
   SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
-    SELECT * FROM runs WHERE tenant = :tenant AND state = 'failed' AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
+    SELECT id, tenant, workflow, reason, created_at FROM runs
+    WHERE tenant = :tenant AND state = 'failed' AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
   ) AS few GROUP BY tenant, workflow, reason
 ) AS same JOIN runs AS one ON one.id = same.id
 
@@ -114,7 +118,8 @@ SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient,
 -- The newest failed runs of all tenants by tenant, workflow and reason.
 SELECT one.tenant, one.id, one.state, one.reason, one.created_at, one.recipient, one.workflow, same.number, same.oldest_at FROM (
   SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
-    SELECT * FROM runs WHERE state = 'failed' AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
+    SELECT id, tenant, workflow, reason, created_at FROM runs
+    WHERE state = 'failed' AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
   ) AS few GROUP BY tenant, workflow, reason
 ) AS same JOIN runs AS one ON one.id = same.id
 
@@ -130,7 +135,8 @@ CASE kind WHEN 'webhook' THEN convert_from(payload, 'UTF8')::json ->> 1 END
 -- A tenant's newest dead jobs by kind, webhook and error.
 SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.payload, same.number, same.oldest_at FROM (
   SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
-    SELECT * FROM jobs WHERE tenant = :tenant AND state = 'dead' AND {{dead_job_range}} ORDER BY id DESC LIMIT :limit
+    SELECT id, tenant, kind, error, payload, created_at FROM jobs
+    WHERE tenant = :tenant AND state = 'dead' AND {{dead_job_range}} ORDER BY id DESC LIMIT :limit
   ) AS few GROUP BY tenant, kind, error, {{job_webhook}}
 ) AS same JOIN jobs AS one ON one.id = same.id
 
@@ -138,7 +144,8 @@ SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.p
 -- The newest dead jobs of all tenants by tenant, kind, webhook and error.
 SELECT one.tenant, one.id, one.state, one.error, one.created_at, one.kind, one.payload, same.number, same.oldest_at FROM (
   SELECT max(id) AS id, count(*) AS number, min(created_at) AS oldest_at FROM (
-    SELECT * FROM jobs WHERE state = 'dead' AND {{dead_job_range}} ORDER BY id DESC LIMIT :limit
+    SELECT id, tenant, kind, error, payload, created_at FROM jobs
+    WHERE state = 'dead' AND {{dead_job_range}} ORDER BY id DESC LIMIT :limit
   ) AS few GROUP BY tenant, kind, error, {{job_webhook}}
 ) AS same JOIN jobs AS one ON one.id = same.id
 
