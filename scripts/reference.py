@@ -24,7 +24,8 @@ Set a setting with an option of the command that uses it (`--port 80`), with an 
 environment. The option takes precedence over the variable, the variable over the file. An empty value counts as not set, except
 for a list, where it is the empty list.
 
-Settings are read once, at start. The server does not start with an invalid value or an unknown `BELLCAST_…` name; the error names it.
+Options, variables and files are read once, at start; [the console](../howto/console.md#change-settings) changes some settings while
+the server runs. The server does not start with an invalid value or an unknown `BELLCAST_…` name; the error names it.
 `bellcast config` shows the effective settings, with secrets masked. Durations are seconds, or have a unit: `300ms`, `25s`, `2m`,
 `1h`, `7d`.
 """

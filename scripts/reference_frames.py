@@ -52,7 +52,7 @@ is lost: missed events follow `ready` in order, before live ones. If it is false
 stream `id:` is this joined position, so EventSource resumes both by itself.
 
 `?rewind=10` sends the last events of each topic first, at most 100, with `"replayed": true`; it is ignored if `recovered`, and refused
-if it is no whole number.
+if it is not a whole number.
 
 ## Server frames
 """
@@ -91,7 +91,7 @@ SERVER_FRAMES = {
 
 CLIENT_FRAMES = {
     "subscribe": "Follow topics. On a presence topic you receive the present members. With `position` (a resume position or event id) "
-    "missed events precede the reply, which has `recovered`; with `rewind` the last events do. Either is refused with `invalid` if the "
+    "missed events precede the reply, which has `recovered`; with `rewind`, the last events do. Either is refused with `invalid` if the "
     "connection follows one of the topics already, since it would receive events again: unsubscribe that topic first. `id` is the newest event's.",
     "unsubscribe": "Unfollow topics.",
     "publish": "Send an event to the other followers of a topic, if the token's `publish` allows it. The reply has the event's `id`, "

@@ -3,8 +3,8 @@
 import asyncio
 
 from bellcast.errors import Conflict
+from bellcast.model.audit import AuditEntry
 from bellcast.model.ids import Ids
-from bellcast.model.operators import AuditEntry
 from bellcast.ports import Store
 from bellcast.ports.documents import AuditRecord
 from bellcast.ports.live_feed import NO_FEED

@@ -17,7 +17,7 @@ from bellcast.ports import NewMessage, Store, Suppression
 from bellcast.ports.messages import MessageUpdate
 from bellcast.ports.providers import OptOut, Receipt
 from bellcast.ports.webhooks import NoWebhooks
-from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.server.provider_directory import ProviderDirectory
 from tests.clock import FakeClock
 
 NUMBER, KEY = "+431", "texts"
@@ -33,7 +33,7 @@ class Texts:
     def __init__(self, store: Store, clock: FakeClock, clients: HttpClients) -> None:
         self.store, self.clock, self.ids = store, clock, Ids()
         encryption = Encryption(b"key")
-        self.providers = ProviderRegistry(store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets())
+        self.providers = ProviderDirectory(store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets())
         self.jobs = JobRunner(store.jobs, clock, self.ids.new)
         self.receipts = Receipts(store, self.providers, clock, NoWebhooks(), self.jobs)
 

@@ -7,7 +7,8 @@ import pytest
 
 from bellcast.auth import keys
 from bellcast.errors import Conflict
-from bellcast.model.operators import AuditEntry, FieldChange, Operator, Passkey, Role
+from bellcast.model.audit import AuditEntry, FieldChange
+from bellcast.model.operators import Operator, Passkey, Role
 from bellcast.ports import Store
 
 NOW = 1_700_000_000_000

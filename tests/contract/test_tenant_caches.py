@@ -16,8 +16,8 @@ from bellcast.model.providers import ProviderFields
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Store
-from bellcast.server import provider_registry
-from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.server import provider_directory
+from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 
@@ -32,34 +32,34 @@ async def clients() -> AsyncIterator[HttpClients]:
     await clients.close()
 
 
-def registry_of(store: Store, clock: FakeClock, clients: HttpClients) -> ProviderRegistry:
-    return ProviderRegistry(store, clock, clock, clients, ChannelConfig(), KEY, TokenBuckets())
+def directory_of(store: Store, clock: FakeClock, clients: HttpClients) -> ProviderDirectory:
+    return ProviderDirectory(store, clock, clock, clients, ChannelConfig(), KEY, TokenBuckets())
 
 
 async def test_simultaneous_reads_share_a_provider_and_its_limits(
     store: Store, clock: FakeClock, clients: HttpClients
 ) -> None:
     fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
-    await registry_of(store, clock, clients).put("acme", "mail", fields)
-    registry = registry_of(store, clock, clients)
-    reads = await asyncio.gather(*(registry.providers("acme", "email") for _ in range(3)))
+    await directory_of(store, clock, clients).put("acme", "mail", fields)
+    directory = directory_of(store, clock, clients)
+    reads = await asyncio.gather(*(directory.providers("acme", "email") for _ in range(3)))
     assert len({id(named) for (named,) in reads}) == 1
-    await registry.close()
+    await directory.close()
 
 
 async def test_tenants_without_providers_do_not_fill_memory(
     store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_registry, "MAX_CACHED", 2)
-    registry = registry_of(store, clock, clients)
+    monkeypatch.setattr(provider_directory, "MAX_CACHED", 2)
+    directory = directory_of(store, clock, clients)
     fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
-    await registry.put("acme", "mail", fields)
-    (before,) = await registry.providers("acme", "email")
+    await directory.put("acme", "mail", fields)
+    (before,) = await directory.providers("acme", "email")
     for tenant in TENANTS:
-        assert await registry.providers(tenant, "email") == []
-    assert len(registry._stored) <= 3
-    assert await registry.providers("acme", "email") == [before]
-    await registry.close()
+        assert await directory.providers(tenant, "email") == []
+    assert len(directory._stored) <= 3
+    assert await directory.providers("acme", "email") == [before]
+    await directory.close()
 
 
 async def test_tenants_without_webhooks_do_not_fill_memory(

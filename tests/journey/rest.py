@@ -51,8 +51,8 @@ from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.node_reporter import NodeReporter
-from bellcast.server.provider_registry import ProviderRegistry
-from bellcast.server.pusher_apps import PusherAppRegistry
+from bellcast.server.provider_directory import ProviderDirectory
+from bellcast.server.pusher_apps import PusherAppDirectory
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
@@ -119,7 +119,7 @@ class Rest:
         store: SQLStore,
         published: list[Event],
         file: Path,
-        pusher_apps: PusherAppRegistry,
+        pusher_apps: PusherAppDirectory,
         feed: LiveFeed,
     ) -> None:
         self.feed = feed
@@ -199,8 +199,8 @@ async def opened(
     targets: dict[str, list[object]] = {name: [getattr(Settings(), name)] for name in GROUPS}
     targets |= {"access": [access], "limits": [limits]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
-    pusher_apps = PusherAppRegistry(store, clock, Encryption(b"key"), PROJECT, broker.publish)
-    providers = ProviderRegistry(store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets())
+    pusher_apps = PusherAppDirectory(store, clock, Encryption(b"key"), PROJECT, broker.publish)
+    providers = ProviderDirectory(store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets())
     context = ApiContext(
         engines=engines,
         limits=limits,

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from bellcast.channels.encryption import Encryption
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
-from bellcast.server.pusher_apps import PusherAppRegistry
+from bellcast.server.pusher_apps import PusherAppDirectory
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, fields, opened, refused
 from tests.journey.shell import bellcast
@@ -82,7 +82,7 @@ async def test_credentials_can_be_moved_but_not_taken(rest: Rest) -> None:
 async def test_project_takes_precedence_over_a_stored_app(rest: Rest) -> None:
     await rest.app.post(APPS, json=MOVED)
     project = type(PROJECT)(MOVED["id"], "the-key-of-the-environment", "the secret of the environment")
-    node = PusherAppRegistry(rest.store, rest.clock, Encryption(b"key"), project, lambda: None)
+    node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"key"), project, lambda: None)
     await node.reload()
     assert [one.state for one in node.all()] == ["active", "overridden"]
     assert node.by_id(MOVED["id"]) is node.all()[0].app
@@ -91,7 +91,7 @@ async def test_project_takes_precedence_over_a_stored_app(rest: Rest) -> None:
 
 async def test_app_with_an_unknown_encryption_key_is_disabled(rest: Rest) -> None:
     await rest.app.post(APPS, json=MOVED)
-    node = PusherAppRegistry(rest.store, rest.clock, Encryption(b"another key"), PROJECT, lambda: None)
+    node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"another key"), PROJECT, lambda: None)
     await node.reload()
     app = node.by_id(MOVED["id"])
     assert app is not None
@@ -100,7 +100,7 @@ async def test_app_with_an_unknown_encryption_key_is_disabled(rest: Rest) -> Non
 
 async def test_previous_secret_is_valid_for_a_day(rest: Rest) -> None:
     await rest.app.post(APPS, json=MOVED)
-    node = PusherAppRegistry(rest.store, rest.clock, Encryption(b"key"), PROJECT, rest.store.open)
+    node = PusherAppDirectory(rest.store, rest.clock, Encryption(b"key"), PROJECT, rest.store.open)
     await rest.app.post(f"{APPS}/{MOVED['id']}/rotate")
     await node.reload()
     app = node.by_id(MOVED["id"])

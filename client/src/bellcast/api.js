@@ -34,7 +34,7 @@ export class Credential {
   #timeout;
 
   /**
-   * @param {string | null | undefined} token @param {GetToken | undefined} getToken @param {string | undefined} recipient  the person the cookies belong to
+   * @param {string | null | undefined} token @param {GetToken | undefined} getToken @param {string | undefined} recipient  the user the cookies belong to
    * @param {Environment['timeout']} timeout
    */
   constructor(token, getToken, recipient, timeout) {
@@ -77,7 +77,7 @@ export class Credential {
     }
   }
 
-  /** Key for sharing a connection: all claims of the token but its times, or the recipient; '' if the person is unknown. */
+  /** Key for sharing a connection: all claims of the token but its times, or the recipient; '' if the user is unknown. */
   async sharingKey() {
     const token = await this.token();
     const { exp, iat, nbf, jti, ...identity } = this.claims(token);
@@ -133,7 +133,7 @@ async function tokenOf(result) {
   let token = /** @type {any} */ (result);
   if (token?.text) {
     const { ok, status } = token;
-    // Only 401 and 403 mean that the person is signed out; any other failure is retried.
+    // Only 401 and 403 mean that the user is signed out; any other failure is retried.
     if (!ok) throw new Refused(/40[13]/.test(status) ? status : 503, { code: 'no_token', detail: `getToken: HTTP ${status}` });
     token = await token.text();
   }

@@ -26,7 +26,7 @@
  * @property {ActionButton[]} [actions]
  * @property {{key: string, at: string} | null} [acted]
  * @property {string | null} [snoozed_until]
- * @property {boolean | undefined} [awaits_return]  snoozed until the person is back, `snoozed_until` at the latest
+ * @property {boolean | undefined} [awaits_return]  snoozed until the user is back, `snoozed_until` at the latest
  * @property {string | null} [woken_at]  the row was snoozed until then, and sorts there
  *
  * @typedef {'all' | 'unread' | 'read' | 'archived' | 'snoozed'} View

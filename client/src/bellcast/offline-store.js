@@ -19,7 +19,7 @@
  * @property {(error: unknown) => void} onRefused
  * @property {{withPending: (actions: readonly Action[]) => {notifications: readonly Notification[], next: string | null}}} view  the whole inbox
  *
- * @typedef {object} StorageScope  lock and storage names shared by the person's tabs; without locks, actions stay in memory
+ * @typedef {object} StorageScope  lock and storage names shared by the user's tabs; without locks, actions stay in memory
  * @property {LockManager | undefined} [locks]
  * @property {string} name
  * @property {AbortSignal} signal

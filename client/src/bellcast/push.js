@@ -32,7 +32,7 @@ const isSupported = () => 'serviceWorker' in navigator && 'PushManager' in globa
 export async function enablePush(api, base, { registration, ...others } = {}, permission) {
   rejectUnknown(others, 'enablePush');
   if (!isSupported()) throw new Refused(0, { code: 'push_unsupported', detail: 'This browser has no push messages.' });
-  if ((await permission) !== 'granted') throw new Refused(0, { code: 'push_denied', detail: 'The person has not allowed notifications.' });
+  if ((await permission) !== 'granted') throw new Refused(0, { code: 'push_denied', detail: 'The user has not allowed notifications.' });
   const worker = registration ?? (await navigator.serviceWorker.register(`${base}bellcast-push.js`));
   const { public_key } = await api.call('GET', 'v1/push-endpoints/key');
   const { id } = await api.call('POST', 'v1/push-endpoints', (await subscribe(worker, public_key)).toJSON());
@@ -55,7 +55,7 @@ export async function disablePush(api, base, { registration, ...others } = {}) {
   const worker = registration ?? (await navigator.serviceWorker?.getRegistration(base));
   const subscription = await worker?.pushManager.getSubscription();
   if (!subscription) return;
-  // The server first: if it is away, the browser keeps the subscription, and a second call ends both.
+  // The server first: if it is unavailable, the browser keeps the subscription, and a second call ends both.
   const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
   for (const { id, endpoint } of push_endpoints) if (endpoint === subscription.endpoint) await api.call('DELETE', `v1/push-endpoints/${id}`);
   await subscription.unsubscribe();

@@ -108,7 +108,7 @@ export class ReconnectPolicy {
 
   /** @param {boolean} wasLive @param {End} [end] */
   onClose(wasLive, end) {
-    // A connection that was live only briefly does not reset the backoff: a server that greets and hangs up must not be hammered.
+    // A connection that was live only briefly does not reset the backoff: a server that accepts connections and closes them must not be flooded.
     if (wasLive && this.#options.environment.now() - this.#liveSince > READY_TIMEOUT) this.#failures = 0;
     if (wasLive) this.#best = Math.min(this.#best, this.#current);
     // Codes below 4400 are the transport's own; only the server's close codes decide about reconnecting.

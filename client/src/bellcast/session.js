@@ -22,7 +22,7 @@ import { browserEnvironment } from './environment.js';
  * @property {string | null} [token]
  * @property {GetToken} [getToken]  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
  * @property {string} [tokenUrl]  instead of `getToken`: fetched with the page's cookies, responds with `{"token"}` or the token as text; 401 ends the session
- * @property {string} [recipient]  the signed-in person, with cookie authentication: lets this person's tabs share a connection
+ * @property {string} [recipient]  the signed-in user, with cookie authentication: lets this user's tabs share a connection
  * @property {Iterable<string>} [topics]
  * @property {Partial<Environment>} [environment]
  *
@@ -32,7 +32,7 @@ import { browserEnvironment } from './environment.js';
  * @property {number} unseen
  * @property {string | null} next  null when all is loaded
  * @property {boolean} loaded
- * @property {boolean | undefined} [awaits_return]  notifications were snoozed until the person is back, as of the last fetch
+ * @property {boolean | undefined} [awaits_return]  notifications were snoozed until the user is back, as of the last fetch
  *
  * @typedef {object} ConnectionState
  * @property {Status} status
@@ -168,7 +168,7 @@ export class Session extends EventTarget {
     await this.#api.act('snooze', { ...end, ids: /** @type {{ids?: string[]}} */ (toTarget('snooze', ids)).ids });
   }
 
-  /** The person is back: return what was snoozed until then. */
+  /** The user is back: return what was snoozed until then. */
   back() {
     return this.#api.act('back');
   }
@@ -178,7 +178,7 @@ export class Session extends EventTarget {
     return this.#api.call('POST', `v1/inbox/${encodeURIComponent(id)}/actions/${encodeURIComponent(key)}`);
   }
 
-  /** Read the person's preferences, or change them: null removes a setting. @param {object} [changes] @returns {Promise<any>} */
+  /** Read the user's preferences, or change them: null removes a setting. @param {object} [changes] @returns {Promise<any>} */
   preferences(changes) {
     return this.#api.call(changes ? 'PATCH' : 'GET', 'v1/preferences', changes);
   }
@@ -230,7 +230,7 @@ export class Session extends EventTarget {
     return (await this.#request('call', args)).data;
   }
 
-  /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the person. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] @returns {Promise<string>} */
+  /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the user. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] @returns {Promise<string>} */
   async enablePush(options) {
     const permission = globalThis.Notification?.requestPermission();
     return (await import('./push.js')).enablePush(this.#api, this.#options.base, options, permission);
@@ -384,7 +384,7 @@ export class Session extends EventTarget {
     if (!before.stale) this.#releaseUnused();
   }
 
-  /** Drop views sharingKey state was not read since the last time; the others are fetched again when they are read. */
+  /** Drop views whose state was not read since the last release; the others are fetched again when they are read. */
   #releaseUnused() {
     for (const [key, view] of this.#views) {
       if (view !== this.#main && !view.isInUse) this.#views.delete(key);

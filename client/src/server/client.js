@@ -169,7 +169,7 @@ class Recipients extends Objects {
   }
 }
 
-/** What recipients switch off, and when they want to be reached. */
+/** Preferences of recipients: the types and channels that they switched off, digests and quiet hours. */
 class Preferences {
   #send;
 
@@ -301,7 +301,7 @@ export class Bellcast {
     return request(this.#transport, method, address, options);
   }
 
-  /** Notify one recipient, several, or an audience. It is sent once, however often it has to be tried. @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} | null, schedule: Schedule | null}>}  with `send_at` the schedule, and no ids yet */
+  /** Notify one recipient, several, or an audience. It is sent once, even if it takes several attempts. @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} | null, schedule: Schedule | null}>}  with `send_at` the schedule, and no ids yet */
   async notify(to, draft, { idempotencyKey, tenant, signal } = {}) {
     const body = { to: target(to), ...draft, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
@@ -343,7 +343,7 @@ export class Bellcast {
     await this.request('DELETE', path('notifications', id), from(options));
   }
 
-  /** Publish a live event to a topic, several topics or `{recipient}`, without storing it. `except` is the id of a connection that does not receive it. @param {string | string[] | {recipient: Id}} to @param {string} name @param {unknown} [data] @param {CallOptions & {except?: string}} [options] @returns {Promise<void>} */
+  /** Publish a live event to a topic, several topics or `{recipient}`. It is in no inbox; clients that reconnect receive it while it is kept. `except` is the id of a connection that does not receive it. @param {string | string[] | {recipient: Id}} to @param {string} name @param {unknown} [data] @param {CallOptions & {except?: string}} [options] @returns {Promise<void>} */
   async publish(to, name, data = null, { except, tenant, signal } = {}) {
     const body = { ...address(to), name: text(name, 'name'), data: checkedData(data, 'data'), ...given({ except, tenant }) };
     await this.request('POST', '/v1/events', { body, signal });

@@ -104,7 +104,7 @@ async function decode(response, address) {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Unreadable(`${address}: answered ${response.status}, but not with JSON; is this the address of a Bellcast server?`, { cause });
+    throw new Unreadable(`${address}: the response with status ${response.status} is not JSON; is this the address of a Bellcast server?`, { cause });
   }
 }
 
@@ -112,7 +112,7 @@ async function decode(response, address) {
 async function failure(transport, outcome, address) {
   if (!(outcome instanceof Response)) {
     const { cause } = /** @type {{cause?: {message?: string}}} */ (outcome);
-    return new Unavailable(`${address}: no answer: ${cause?.message ?? outcome.message}`, null, { cause: outcome });
+    return new Unavailable(`${address}: no response: ${cause?.message ?? outcome.message}`, null, { cause: outcome });
   }
   const problem = await outcome.json().catch(() => ({}));
   const { status } = outcome;

@@ -17,9 +17,9 @@ from bellcast.auth.audit_chain import SignEntry
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.audit import AuditEntry, FieldChange
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import EVERY_TENANT, Caller
-from bellcast.model.operators import AuditEntry, FieldChange
 from bellcast.ports.documents import AuditRecord
 from bellcast.ports.list_scan import ListTotal
 

@@ -1,5 +1,6 @@
-"""Requests of callers that are restricted to some tenants. Before the handler runs, each request is narrowed to one
-allowed tenant or refused, so handlers only see a query with an allowed tenant and a body that names no other."""
+"""Requests of bound callers: operators and API keys that are restricted to some tenants. Before the handler runs, each
+request is narrowed to one allowed tenant or refused, so handlers only see a query with an allowed tenant and a body
+that names no other."""
 
 import asyncio
 from collections.abc import Iterable

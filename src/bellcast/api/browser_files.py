@@ -17,7 +17,7 @@ FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else B
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
 ENTRY, MODULE, PUSH_WORKER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js"
-# Paths of the connection check: its script, and the server's answer, which only contains data of the token's owner.
+# Paths of the connection check: its script, and the server's response, which only contains data of the token's owner.
 CHECK, CHECK_ANSWER = "/bellcast/check.js", "/v1/check"
 # Pages of all origins may load these files, which are the same for everyone. So a page of an undeclared origin can show
 # why its connection is refused.

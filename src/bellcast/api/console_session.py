@@ -52,7 +52,7 @@ class SetupCode(Struct, frozen=True):
 
 
 class SignInRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Name and password of an operator. `code` is of the authenticator app, or a recovery code."""
+    """Name and password of an operator. `code` is a code of the authenticator app, or a recovery code."""
 
     name: str
     password: str

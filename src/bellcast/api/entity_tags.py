@@ -1,4 +1,4 @@
-"""ETags of responses, and conditional requests"""
+"""ETags of responses, and conditional requests."""
 
 import hashlib
 

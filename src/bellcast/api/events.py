@@ -1,4 +1,4 @@
-"""Live events from the app: delivered to current connections, not stored."""
+"""Live events from the app: delivered to current connections, and kept for a short time for clients that reconnect."""
 
 from msgspec import Struct
 
@@ -29,8 +29,9 @@ class Accepted(Struct, frozen=True):
 async def publish(request: ApiRequest) -> ASGIApp:
     """Publish a live event.
 
-    To one or several topics, or to one recipient's connections. Events are not stored: only connected clients receive
-    them. The connection with the id `except` does not receive the event."""
+    To one or several topics, or to one recipient's connections. The event is in no inbox. Clients that reconnect
+    receive it as long as it is kept (`BELLCAST_TOPIC_HISTORY`), unless `keep` is false. The connection with the id
+    `except` does not receive it."""
     ctx = context.of(request)
     params = await request_body.body(request, EVENT)
     tenant = tenants.single_tenant(request, params.tenant)

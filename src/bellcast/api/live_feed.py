@@ -186,7 +186,8 @@ def _stream(request: ApiRequest, wanted: FeedFilter, last: int) -> ASGIApp:
     write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        # Begun here: if the audit cannot be written, this is not called, and a watch would keep its place for good.
+        # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
+        # never end.
         watching = await context.of(request).observed.watch(wanted, last)
         if state["is_head"]:
             watching.close()
@@ -212,7 +213,7 @@ async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send
 
 
 async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
-    # Litestar's types cover messages of HTTP responses only.
+    # The type `Send` covers messages of HTTP responses only.
     write: Any = send
     await write({"type": "websocket.accept"})
     async for batch in batches:

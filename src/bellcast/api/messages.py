@@ -45,7 +45,8 @@ HTML_HEADERS = {
 
 
 class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of messages, newest first, with filters: `workflow` is that of their run. The tenant `*` means all tenants."""
+    """A page of messages, newest first, with filters. `workflow` selects messages of the workflow's runs. The tenant
+    `*` means all tenants."""
 
     channel: ExternalChannel | None = None
     state: State | None = None

@@ -125,7 +125,7 @@ PARAMETERS = {
 
 
 class FieldProblem(Struct, frozen=True):
-    """One bad field."""
+    """An invalid field."""
 
     field: str
     message: str

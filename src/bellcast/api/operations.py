@@ -1,5 +1,6 @@
 """Declarations of operations: path, required scope, request and response types. Routing, guards and the OpenAPI
-document are derived from the same declaration, so they cannot disagree."""
+document are derived from the same declaration, so they cannot disagree. `app.py` lists the operations, or HANDLERS of
+their modules."""
 
 import functools
 import re

@@ -136,7 +136,7 @@ REASONS = (
     Reason(
         code="push_denied",
         title="Push not allowed",
-        meaning="The person has not allowed notifications.",
+        meaning="The user has not allowed notifications.",
         origin=BROWSER,
         causes=(
             "The person declined, or has blocked notifications of the site.",

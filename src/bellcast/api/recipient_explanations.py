@@ -35,7 +35,7 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
     query = SentQuery(tenant=tenant, recipient=recipient, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS)
     items = (await engines.store.sends.notifications(query)).rows
     connections = await _connections(ctx, tenant, recipient)
-    # Together, because each asks the other nodes.
+    # Concurrently, because each queries the other nodes.
     writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
     explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
     facts = [fact for one in explained for fact in one.facts]

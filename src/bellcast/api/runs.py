@@ -40,8 +40,8 @@ CANCELLED = ("run.cancelled", "message.cancelled")
 
 
 class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of runs, newest first, with filters: `channel` and `provider` are those of one of their messages. The tenant `*` means
-    all tenants."""
+    """A page of runs, newest first, with filters. `channel` and `provider` select runs with such a message. The tenant
+    `*` means all tenants."""
 
     workflow: str | None = None
     recipient: str | None = None

@@ -80,7 +80,7 @@ async def series(request: ApiRequest) -> ASGIApp:
 
     With `tenant`, you get the numbers of one tenant, without latencies and queue age, in steps of 1 h for 30 days. Each
     node stores the 100 busiest tenants of each hour; other tenants have no row. `requests` and `refusals` exclude
-    requests that read the console's lists. Callers that are bound to tenants read one of theirs."""
+    requests that read the console's lists. Callers that are restricted to tenants read the numbers of one of theirs."""
     query, ctx = request_body.query(request, SeriesQuery), context.of(request)
     if ctx.stats is None:
         raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")

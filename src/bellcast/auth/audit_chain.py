@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bellcast.model.audit import AuditEntry
 from bellcast.model.identities import Project
-from bellcast.model.operators import AuditEntry
 
 # Separates this use of the project secret from tokens and signatures.
 PURPOSE = b"bellcast audit chain 1"

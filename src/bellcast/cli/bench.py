@@ -12,7 +12,7 @@ EPILOG = """\
   bellcast bench --list
   bellcast bench ingest inbox --quick
 
-[dim]It starts its own servers and the installed peers, and needs Linux. All benchmarks take about ten minutes.[/]
+[dim]It starts its own servers and the installed peers, and needs Linux. All benchmarks take about fifteen minutes.[/]
 """
 
 app = typer.Typer()

@@ -9,7 +9,8 @@ from bellcast.cli.rest import every, request
 
 EPILOG = """\
 [dim]Operators sign in to the console at[/] /console[dim]. Owners can do everything. Developers can do everything except manage \
-operators, read the audit log, erase data and create recipients' tokens. Support can read; each access is recorded. Viewers see metrics.[/]
+operators, read the audit log, erase data and create keys and tokens that open inboxes. Support can read content, which is recorded, and send, \
+retry and close one at a time. Viewers see metrics, and lists without content.[/]
 """
 
 app = typer.Typer(cls=options.CliGroup)

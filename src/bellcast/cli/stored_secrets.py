@@ -32,7 +32,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         console.json({"changed": sum(changed.values()), **usage})
         return
     console.done(f"Re-encrypted {sum(changed.values())} objects")
-    _show(usage)
+    show_usage(usage)
 
 
 @secrets.command(cls=SecretsCommand, epilog=EPILOG)
@@ -42,12 +42,12 @@ def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     if json:
         console.json(usage)
     else:
-        _show(usage)
+        show_usage(usage)
 
 
-def _show(usage: dict[str, Any]) -> None:
+def show_usage(usage: dict[str, Any]) -> None:
     for one in usage["keys"]:
-        use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use: can be removed"
+        use = "encrypts" if one["is_current"] else "in use" if one["secrets"] else "not in use"
         print(f"{one['id']}\t{one['secrets']} {'secret' if one['secrets'] == 1 else 'secrets'}\t{use}", flush=True)
     if usage["unreadable"]:
         console.note(

@@ -144,7 +144,7 @@ class Unreadable(BellcastError):
 
     def __str__(self) -> str:
         return (
-            f"{_at(self.url)}answered {self.status}, but not with {self.expected}; "
+            f"{_at(self.url)}the response with status {self.status} is not a valid {self.expected}; "
             "is this the address of a Bellcast server?"
         )
 

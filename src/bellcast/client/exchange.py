@@ -209,7 +209,7 @@ def _retry_after(outcome: Outcome) -> float | None:
 def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:
     url = peer.url + request.path
     if isinstance(outcome, LostConnection):
-        error = Unavailable(f"no answer: {str(outcome.error) or type(outcome.error).__name__}", None, url)
+        error = Unavailable(f"no response: {str(outcome.error) or type(outcome.error).__name__}", None, url)
         error.__cause__ = outcome.error
         return error
     problem, retry_after = _problem(outcome), _retry_after(outcome)

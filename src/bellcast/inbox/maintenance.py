@@ -7,7 +7,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.errors import BellcastError
-from bellcast.model import operators, times
+from bellcast.model import audit, operators, times
 from bellcast.model.events import Event
 from bellcast.ports import Context
 
@@ -71,7 +71,7 @@ async def _sweep_operators(engines: Context, now: int) -> None:
         swept = await engines.store.operators.sweep(
             sessions_before=now - operators.SESSION_MS,
             failures_before=now - operators.FAILURES_MS,
-            audit_before=now - operators.AUDIT_MS,
+            audit_before=now - audit.AUDIT_MS,
             limit=MAINTENANCE_BATCH_ROWS,
         )
 

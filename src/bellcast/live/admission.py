@@ -34,8 +34,8 @@ PROCESS_FULL_RETRY_SECONDS = 5
 RECIPIENT_FULL_RETRY_SECONDS = 60
 
 # Maximum connections that wait for the app's `connect` handler. They are not authenticated yet, and each may wait for
-# the handler's timeout. The total is that of Engine.IO sessions without a namespace. The limit per address is lower, so
-# that one client cannot use up the total.
+# the handler's timeout. The total equals the limit on Engine.IO sessions without a namespace. The limit per address is
+# lower, so that one client cannot use up the total.
 MAX_WAITING_FOR_APP = 5_000
 MAX_WAITING_FOR_APP_PER_ADDRESS = 2_000
 

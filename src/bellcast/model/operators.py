@@ -1,6 +1,6 @@
-"""Operators of the console: roles, sessions, and the audit of their actions."""
+"""Operators of the console: roles and sessions."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -18,7 +18,6 @@ SESSION_MS = 7 * 24 * 3_600_000
 VERIFIED_MS = 10 * 60_000
 # Failed set-ups count for an hour, failed sign-ins for 15 minutes.
 FAILURES_MS = 3_600_000
-AUDIT_MS = 400 * 24 * 3_600_000
 # Scopes of the roles in the REST API. A viewer has no scope: only operations that name the role are open to it.
 SCOPES_OF_ROLE: dict[Role, tuple[KeyScope, ...]] = {
     "owner": ("send", "read", "manage", "observe", "configure", "admin"),
@@ -76,32 +75,3 @@ class MfaSecrets(NamedTuple):
 
     current: str | None
     pending: str | None
-
-
-class FieldChange(Struct, frozen=True, rename={"before": "from", "after": "to"}):
-    """A changed field with its JSON values, which never contain secrets."""
-
-    field: str
-    before: Any
-    after: Any
-
-
-class AuditEntry(Struct, frozen=True, kw_only=True):
-    """One action in the audit. `outcome` is `ok` or the code of the error.
-
-    The store assigns `number`, `previous` and `mac` when it appends the entry. `previous` is the `mac` of the preceding
-    entry, and `mac` authenticates the entry including `previous`."""
-
-    id: str
-    at: int
-    actor: str
-    action: str
-    target: str
-    tenant: str | None = None
-    changes: tuple[FieldChange, ...] = ()
-    outcome: str
-    address: str | None
-    request_id: str
-    number: int = 0
-    previous: bytes = b""
-    mac: bytes = b""

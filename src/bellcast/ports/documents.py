@@ -5,8 +5,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bellcast.model.audit import AuditEntry
 from bellcast.model.identities import DEFAULT_TENANT
-from bellcast.model.operators import AuditEntry
 
 # Objects of the project, which tenants can override.
 PROJECT = DEFAULT_TENANT

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from msgspec import UNSET, UnsetType
 
-from bellcast.model.operators import AuditEntry, MfaSecrets, Operator, OperatorSession, Passkey, Role
+from bellcast.model.audit import AuditEntry
+from bellcast.model.operators import MfaSecrets, Operator, OperatorSession, Passkey, Role
 
 
 class Operators(Protocol):

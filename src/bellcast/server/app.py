@@ -53,7 +53,7 @@ from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.observed_ports import ObservedCalls
-from bellcast.server.pusher_apps import PusherAppRegistry
+from bellcast.server.pusher_apps import PusherAppDirectory
 from bellcast.server.request_log import RequestLog
 from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
@@ -147,7 +147,7 @@ class App:
             targets,
             lambda revision: self.broker.publish(SettingsChanged(revision)),
         )
-        self._pusher_apps = PusherAppRegistry(
+        self._pusher_apps = PusherAppDirectory(
             self.store,
             engines.real_clock,
             engines.channels.encryption,

@@ -55,7 +55,7 @@ async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) ->
     except StepSkipped as reason:
         state, detail = "skipped", str(reason)
     except TimeoutError:
-        detail = f"No answer within {TIMEOUT_SECONDS:.0f} s."
+        detail = f"No response within {TIMEOUT_SECONDS:.0f} s."
     except (StepFailed, DeliveryError, BellcastError, OSError, EOFError, ValueError, KeyError, *ODD_ANSWERS) as error:
         detail = _reason(error)
     elapsed = round((time.perf_counter() - started) * 1000, 1)

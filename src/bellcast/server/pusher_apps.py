@@ -43,7 +43,7 @@ class StoredApp(Struct, frozen=True, kw_only=True):
     previous_until: int = 0
 
 
-class PusherAppRegistry:
+class PusherAppDirectory:
     """ports.PusherAppDirectory. `announce` makes the other nodes reload the apps."""
 
     def __init__(

@@ -27,8 +27,8 @@ from bellcast.ports import Clock, Rates, Store
 from bellcast.ports.live_feed import Feed
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.server import provider_registry, push_identity, pusher_apps
-from bellcast.server.provider_registry import ProviderRegistry
+from bellcast.server import provider_directory, push_identity, pusher_apps
+from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.storage import webhook_events
 from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
@@ -38,7 +38,7 @@ from bellcast.storage.sends import FANOUT_JOB_KIND
 WEBHOOK_SLOTS = 8
 # Encrypted fields by kind of object.
 ENCRYPTED_FIELDS = {
-    provider_registry.KIND: ("url",),
+    provider_directory.KIND: ("url",),
     webhooks.KIND: ("secret", "previous"),
     pusher_apps.KIND: ("secret", "previous"),
     push_identity.KIND: ("key",),
@@ -77,7 +77,7 @@ class Channels:
         # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
         # keys must not change it.
         self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
-        self.providers = ProviderRegistry(store, clock, real_clock, clients, config, self.encryption, rates)
+        self.providers = ProviderDirectory(store, clock, real_clock, clients, config, self.encryption, rates)
         self.webhooks = Webhooks(store, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
         self.receipts = Receipts(store, self.providers, clock, self.webhooks, jobs)
         self._built_in = {

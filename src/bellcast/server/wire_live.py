@@ -24,7 +24,7 @@ from bellcast.model.nodes import NodeReport
 from bellcast.server import dialects
 from bellcast.server.cluster_feed import ClusterFeed
 from bellcast.server.live_paths import LivePaths
-from bellcast.server.pusher_apps import PusherAppRegistry
+from bellcast.server.pusher_apps import PusherAppDirectory
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
 from bellcast.server.wire_engines import ServerEngines
@@ -41,7 +41,7 @@ class LiveEdge:
         project: Project,
         config: LiveConfig,
         authenticator: Authenticator,
-        pusher_apps: PusherAppRegistry,
+        pusher_apps: PusherAppDirectory,
         app: CallBackend,
         log: RequestLog,
         report: Callable[[], NodeReport | None],

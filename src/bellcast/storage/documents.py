@@ -1,7 +1,7 @@
 """Objects that the app defines by key, as JSON."""
 
 from bellcast.ports.documents import AuditRecord, Document
-from bellcast.storage import operators
+from bellcast.storage import audit
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Script, Statement, fetch
@@ -56,10 +56,10 @@ class Documents:
                 return False
             yield Statement("document_write", written)
             if record is not None:
-                yield from operators.append_audit(record.entry, record.sign)
+                yield from audit.append(record.entry, record.sign)
             return True
 
-        return await self._engine.write(ScriptCommand(script, operators.AUDIT_LOCK))
+        return await self._engine.write(ScriptCommand(script, audit.LOCK))
 
     async def delete(self, kind: str, tenant: str, key: str) -> bool:
         statement = Statement("document_delete", {"kind": kind, "tenant": tenant, "key": key})

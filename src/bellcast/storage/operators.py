@@ -1,17 +1,16 @@
 """Operators of the console, their sessions, failed sign-ins, and the audit log."""
 
-import itertools
 import secrets
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from msgspec import UNSET, UnsetType
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from bellcast.errors import Conflict
-from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Passkey, Role
-from bellcast.storage import rows
+from bellcast.model.audit import AuditEntry
+from bellcast.model.operators import MfaSecrets, Operator, OperatorSession, Passkey, Role
+from bellcast.storage import audit, rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Row, Script, Statement, fetch
@@ -19,11 +18,8 @@ from bellcast.storage.script import Row, Script, Statement, fetch
 # Sorts after every id.
 NEWEST = "~"
 FAILURE_ID_BYTES = 8
-_changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 # Serializes writers that depend on the number of owners. No recipient can have this key.
 LOCK: list[LockKey] = [("", "\x01operators")]
-# Serializes writers of the audit log, each of which reads the preceding entry.
-AUDIT_LOCK: list[LockKey] = [("", "\x01audit")]
 
 
 class Operators:
@@ -165,14 +161,14 @@ class Operators:
         await self._write(Statement("sign_in_failures_clear", {"subject": subject}))
 
     async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
-        await self._engine.write(ScriptCommand(lambda: append_audit(entry, sign), AUDIT_LOCK))
+        await self._engine.write(ScriptCommand(lambda: audit.append(entry, sign), audit.LOCK))
 
     async def audit(
         self, before: str, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
     ) -> list[AuditEntry]:
         params = {**rows.id_range(before or NEWEST, since, until), "limit": limit, "tenant": tenant}
         page = Statement("audit_page" if tenant is None else "audit_page_of_tenant", params)
-        return [_audit_entry(row) for row in await self._engine.read(fetch, page)]
+        return [audit.entry_of(row) for row in await self._engine.read(fetch, page)]
 
     async def count_audit(
         self, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
@@ -184,10 +180,10 @@ class Operators:
 
     async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
         page = Statement("audit_chain", {"after": after, "limit": limit})
-        return [_audit_entry(row) for row in await self._engine.read(fetch, page)]
+        return [audit.entry_of(row) for row in await self._engine.read(fetch, page)]
 
     async def audit_head(self) -> tuple[int, bytes]:
-        return _head(await self._engine.read(fetch, Statement("audit_head")))
+        return audit.head_of(await self._engine.read(fetch, Statement("audit_head")))
 
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
         deleted = [
@@ -197,7 +193,7 @@ class Operators:
                 ("sign_in_failures_sweep", failures_before),
             )
         ]
-        deleted.append(await self._engine.write(ScriptCommand(lambda: _sweep_audit(audit_before, limit), AUDIT_LOCK)))
+        deleted.append(await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), audit.LOCK)))
         return max(map(len, deleted))
 
     async def _write(self, statement: Statement) -> list[Row]:
@@ -349,42 +345,4 @@ def _passkey(row: Row) -> Passkey:
         counter=counter,
         created_at=created_at,
         used_at=used_at,
-    )
-
-
-def append_audit(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
-    """Append to the audit chain. The command must hold AUDIT_LOCK."""
-    number, previous = _head((yield Statement("audit_head")))
-    entry = replace(entry, number=number + 1, previous=previous)
-    yield Statement("audit_insert", asdict(entry) | {"changes": rows.to_json(entry.changes), "mac": sign(entry)})
-
-
-def _sweep_audit(before: int, limit: int) -> Script[list[Row]]:
-    """Delete old entries, only from the beginning of the chain, so that no gap appears. Because the nodes' clocks
-    differ, an older entry may follow a newer one."""
-    oldest = yield Statement("audit_oldest", {"limit": limit})
-    old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
-    return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []
-
-
-def _head(newest: list[Row]) -> tuple[int, bytes]:
-    return (newest[0][0], bytes(newest[0][1])) if newest else (0, b"")
-
-
-def _audit_entry(row: Row) -> AuditEntry:
-    id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac = row
-    return AuditEntry(
-        id=id,
-        at=at,
-        actor=actor,
-        action=action,
-        target=target,
-        tenant=tenant,
-        changes=_changes.decode(changes),
-        outcome=outcome,
-        address=address,
-        request_id=request_id,
-        number=number,
-        previous=bytes(previous),
-        mac=bytes(mac),
     )

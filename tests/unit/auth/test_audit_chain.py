@@ -3,7 +3,7 @@ import pytest
 from tests.unit.auth.fakes import PROJECT, RIVAL
 
 from bellcast.auth import audit_chain
-from bellcast.model.operators import AuditEntry, FieldChange
+from bellcast.model.audit import AuditEntry, FieldChange
 
 
 def chain(length: int = 4) -> list[AuditEntry]:

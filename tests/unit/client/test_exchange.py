@@ -86,7 +86,7 @@ def test_date_in_retry_after_is_ignored():
 
 
 def test_last_failure_is_raised_with_its_cause():
-    with pytest.raises(Unavailable, match="no answer: connection refused") as unavailable:
+    with pytest.raises(Unavailable, match="no response: connection refused") as unavailable:
         execute(inbox.counts(), *[REFUSED_CONNECTION] * 3)
     assert unavailable.value.__cause__ is REFUSED_CONNECTION.error
 

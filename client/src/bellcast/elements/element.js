@@ -35,7 +35,7 @@ const BaseElement = globalThis.HTMLElement ?? class {};
  * @attr {string} recipient  the signed-in user, with cookie authentication: lets the user's tabs share a connection
  * @attr {string} topics  topics to follow, separated by commas; as a JSON array if a name has a comma: `["orders,eu", "desk"]`. The property takes an array too
  * @attr {string} lang  `en`, `de`, `es`, `fr` or `ar`; by default the page's
- * @attr debug  log in the browser's console when the session connects (`[bellcast] connected`) and what it receives
+ * @attr debug  log in the browser's console when the session connects (`[bellcast] connected`) and every event that it receives
  * @attr session  wait for the property `session`
  * @prop {GetToken} getToken  called for the first token and for a new one before each expires; returns a token, `{token}`, or a `Response` with either
  * @prop {Session} session  a session to share; the element neither opens nor closes it

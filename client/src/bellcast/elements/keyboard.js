@@ -86,7 +86,7 @@ export function keyHandler(overlays, { list, focus, selection, triage, texts, ta
   };
 }
 
-/** A key by its letter; on a keyboard without Latin letters by its place. @param {KeyboardEvent} event */
+/** A key by its letter; on a keyboard without Latin letters, by its position. @param {KeyboardEvent} event */
 function nameOf({ key, code }) {
   const isForeign = key.length === 1 && key > '\u007f' && code.startsWith('Key');
   return isForeign ? code.slice(3).toLowerCase() : key.toLowerCase();

@@ -1,6 +1,6 @@
-/** Motion out. Motion in is a matter of the style sheets. */
+/** Exit animations. The style sheets have the entry animations. */
 
-const DURATION = 150; // ms: long enough to see what left, too short to wait for
+const DURATION = 150; // ms: long enough to see what was removed, too short to delay the user
 
 export const isStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 

@@ -32,12 +32,12 @@ export class Notice {
     this.#subject = null;
   }
 
-  /** Hide it if it offers to undo something: the session has ended, and cannot. */
+  /** Hide it if it offers to undo something, which is impossible once the session has ended. */
   withdraw() {
     if (this.#subject !== null) this.hide();
   }
 
-  /** Whether the person is about to use it. */
+  /** Whether the user is about to use it. */
   get isHeld() {
     return !this.element.hidden && this.element.matches(':hover, :focus-within');
   }

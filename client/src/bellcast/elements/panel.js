@@ -134,14 +134,14 @@ export class Panel {
     return this.tabBar.query.view === 'archived' || this.tabBar.query.view === 'snoozed';
   }
 
-  /** The panel is shown: rows since the last look are new. */
+  /** The panel is shown: rows that were added since it was last visible are new. */
   open() {
     this.#boundary = null;
     this.#scroll.scrollTop = 0;
     if (navigator.maxTouchPoints) void loadTouch().catch(() => {}); // before the first swipe; a failure is retried with it
   }
 
-  /** The person looks away: rows from now on are new. */
+  /** The page is hidden: rows that are added from now on are new. */
   forgetNew() {
     this.#boundary = null;
   }
@@ -162,7 +162,7 @@ export class Panel {
     this.#notice.hide();
   }
 
-  /** Return the notifications that the person can see. @param {number} now */
+  /** Return the notifications that the user can see. @param {number} now */
   render(now) {
     const { session } = this.#context;
     const { state } = session;
@@ -210,7 +210,7 @@ export class Panel {
     this.#status.dataset.status = word;
   }
 
-  /** Render the list without moving the rows that the person looks at. @param {readonly Notification[]} rows @param {State | null} inbox  null until it is loaded @param {number} now */
+  /** Render the list without moving the rows that the user looks at. @param {readonly Notification[]} rows @param {State | null} inbox  null until it is loaded @param {number} now */
   #renderList(rows, inbox, now) {
     const scroll = this.#scroll;
     const anchors = this.#anchors();
@@ -248,7 +248,7 @@ export class Panel {
     return this.#divided.sections;
   }
 
-  /** Rows of the unread tab that were read there stay until the person leaves it: reading must not move the rows below. @param {readonly Notification[]} rows @param {State} inbox */
+  /** Rows of the unread tab that were read there stay until the user leaves it: reading must not move the rows below. @param {readonly Notification[]} rows @param {State} inbox */
   #withStaying(rows, inbox) {
     if (this.tabBar.query.view !== 'unread') return rows;
     for (const row of rows) this.#stay.set(row.id, row);
@@ -266,7 +266,7 @@ export class Panel {
     return before?.length === merged.length && merged.every((row, at) => row === before[at]) ? before : merged;
   }
 
-  /** "2 new": the number of rows added above while the person reads further down. @param {readonly Item[]} items */
+  /** "2 new": the number of rows added above while the user reads further down. @param {readonly Item[]} items */
   #renderPill(items) {
     const newest = items[0] ? placeOf(items[0].notification) : '';
     if (this.#scroll.scrollTop <= TOP || !this.#topId) this.#topId = newest;
@@ -279,7 +279,7 @@ export class Panel {
 
   #toTop() {
     if (this.#pill.matches(':focus')) this.element.focus(); // the pill disappears, the focus must not
-    this.#scroll.scrollTop = 0; // at once: on a smooth way up, each row that is measured would stop it
+    this.#scroll.scrollTop = 0; // not smoothly: measuring a row would stop the scrolling
   }
 
   /** Notifications of the rows in the viewport. */
@@ -289,7 +289,7 @@ export class Panel {
     return this.#list.items.slice(this.#list.indexAt(scrollTop), this.#list.indexAt(scrollTop + clientHeight) + 1).flatMap(({ members }) => members);
   }
 
-  /** While it is open the panel does not get lower. */
+  /** The panel does not shrink while it is open. */
   #keepHeight() {
     const { offsetHeight } = this.element;
     if (offsetHeight <= this.#tallest) return;
@@ -315,7 +315,7 @@ export class Panel {
     this.#context.now();
   }
 
-  /** Load more near the end of the list. After a failure the person does it with the button. */
+  /** Load more near the end of the list. After a failure, the user presses the button instead. */
   #loadMoreIfNear() {
     const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
     const near = clientHeight > 0 && scrollHeight - scrollTop - clientHeight < LOAD_MORE_DISTANCE;

@@ -5,7 +5,7 @@ export function parseTopics(text) {
   try {
     if (text.trim().startsWith('[')) names = JSON.parse(text);
   } catch {
-    // The server refuses the names with brackets, and the page reports the refusal.
+    // The server refuses names with brackets, and the page reports the refusal.
   }
   return names.map((name) => String(name).trim()).filter(Boolean);
 }

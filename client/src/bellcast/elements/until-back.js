@@ -22,11 +22,11 @@ export function watchReturn(session, signal) {
     isDue = false;
     session.back().catch((error) => (isDue = !error.status)); // no response: try again when the session has reconnected
   };
-  if (isNew) hide(); // a crash stores no time; the reload after it is no return either
+  if (isNew) hide(); // a crash stores no time, and the reload after it does not count as a return
   session.addEventListener('change', check, { signal });
   document.addEventListener('visibilitychange', () => {
     if (document.hidden) return hide();
-    isDue ||= isBack(); // whatever the page knows: another device may have snoozed since
+    isDue ||= isBack(); // regardless of the page's state: another device may have snoozed rows since
     check();
   }, { signal });
   check();
@@ -45,5 +45,5 @@ function storedTime() {
 function storeTime(time) {
   try {
     sessionStorage.setItem(HIDDEN_AT, String(time));
-  } catch {} // then each page is a return
+  } catch {} // then each page load counts as a return
 }

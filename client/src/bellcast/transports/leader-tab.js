@@ -12,7 +12,7 @@
  * @property {string | null} [since]  the leader's position before the event
  * @property {object & {ref?: string}} [request]  a frame for the server
  * @property {string[]} [topics]  sent by a new follower: the topics it follows
- * @property {'elected' | 'disconnected' | 'retry'} [type]  a new leader; the leader's connection is lost; the person pressed "try again"
+ * @property {'elected' | 'disconnected' | 'retry'} [type]  a new leader; the leader's connection is lost; the user pressed "try again"
  * @property {string[]} [claimed]  ids of notifications this tab alerts about
  */
 

@@ -168,7 +168,7 @@ async def answer(request: ApiRequest) -> ASGIApp:
 async def ring(request: ApiRequest) -> ASGIApp:
     """Send a test event to one's own connections.
 
-    The live event `bellcast.test` with the returned `id` goes to all connections of this recipient, over the way of
+    The live event `bellcast.test` with the returned `id` goes to all connections of this recipient, on the same path as
     notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
     recipient."""
     engines = context.of(request).engines

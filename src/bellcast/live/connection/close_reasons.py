@@ -1,4 +1,4 @@
-"""Close reasons: code, name, and whether the client may reconnect (CONTRACT, "Close codes")."""
+"""Close reasons: code, name, and whether the client may reconnect (docs/reference/errors.md)."""
 
 from msgspec import Struct
 

@@ -123,9 +123,9 @@ class PositionMark(Protocol):
         ...
 
     def around(self, data: bytes, event_id: str) -> tuple[Mapping[int, bytes] | None, bytes]:
-        """Return the parts before and after a `head` in the frame of a live event: the start by the head's length (None
-        if there is no start), and the end. Together with the head, they form the same frame as a call of this object.
-        They are computed once per event, because the frame differs for each delivery."""
+        """Return the parts of a live event's frame before and after a `head`: the starts by the head's length (None if
+        nothing precedes the head), and the end. Joined with a head, they are the frame that `__call__` returns. They
+        are computed once per event, because only the head differs between deliveries."""
         ...
 
 

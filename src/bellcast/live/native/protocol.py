@@ -1,4 +1,4 @@
-"""Bellcast's own dialect: one JSON object per frame, over both SSE and WebSocket (CONTRACT, "Live, native dialect").
+"""Bellcast's own dialect: one JSON object per frame, over both SSE and WebSocket (docs/reference/frames.md).
 
 A frame has a name, fields and, over SSE, an id. The transports differ only in the framing, so each event is encoded
 once per transport, never once per socket.

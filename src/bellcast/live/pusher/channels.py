@@ -32,7 +32,7 @@ TOO_FAST = 4301
 # Maximum queries for the last event of a channel, which are repeated while events arrive. On a channel this busy, the
 # next event corrects an outdated one.
 MAX_CACHE_QUERIES = 5
-# Characters of a refused channel's name, without a limit of names.
+# Maximum characters of a refused channel's name in the log if the length of topic names is unlimited.
 MAX_LOGGED_CHANNEL = 200
 
 

@@ -12,8 +12,8 @@ from bellcast.ports.pusher_apps import PusherApps
 
 
 class ConnectedApps:
-    """Keys and tenants of apps by connection; without one, a connection is of the project's app and costs nothing here. A
-    connection ends when its app is deleted or disabled."""
+    """Keys and tenants of apps by connection; a connection without an entry belongs to the project's app and costs
+    nothing here. A connection ends when its app is deleted or disabled."""
 
     def __init__(
         self, project: Project, apps: PusherApps, clock: Clock, end: Callable[[Connection, CloseReason], None]

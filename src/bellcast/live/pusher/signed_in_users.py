@@ -37,7 +37,7 @@ WATCHLIST_TOO_LONG = 4302
 PING_INTERVAL_SECONDS = 2.0
 # A device that was disconnected for longer must fetch its inbox again.
 BROWSER_MEMORY_MS = 7 * 86_400_000
-EXPIRE_EVERY_ROUNDS = 1_800  # in rounds, which make one hour
+EXPIRE_EVERY_ROUNDS = 1_800  # of PING_INTERVAL_SECONDS: one hour
 DIGEST_BYTES = 12
 
 
@@ -236,7 +236,7 @@ class PusherUsers:
 
 
 def _refused(message: str) -> CloseReason:
-    # The text may quote data of the user, which is not for the log and the lists of connections.
+    # The text may quote data of the user, which must not appear in the log and in lists of connections.
     return close_codes.BAD_SIGNIN.with_message(message)
 
 

@@ -19,20 +19,21 @@ from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
 from bellcast.model.identities import Principal
 
-# Maximum namespaces per session; apps have a handful. Before it has joined one, a session may be refused as often.
+# Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100
-# Bytes of a session's packets that wait or are handled, as a multiple of the payload's limit: one packet of a namespace that
-# is handled and its full queue.
+# Maximum bytes of a session's queued packets and those in progress, as a multiple of the payload limit: enough for one
+# packet in progress and the full queue of its namespace.
 MAX_HELD_PAYLOADS = 2
-# Refusals of one session in the live feed: a client that repeats them would take the places of others' refusals.
+# Maximum refusals of one session in the live feed, so that a client that repeats them does not displace those of
+# others.
 MAX_REFUSED_EVENTS = 10
 ANONYMOUS = Principal()
 
 
 class SocketIOState:
-    """State of one session: its connection per namespace (None while joining). `leaving` are those that the client has
-    left while a handler runs, which holds the packet. `joining_bytes` are those of CONNECT packets, which are held until
-    the namespace is joined or refused."""
+    """State of one session: its connection per namespace (None while joining). `leaving` are connections that the
+    client has left while a handler still processes their packet. `joining_bytes` is the size of CONNECT packets, which
+    stay in memory until their namespace is joined or refused."""
 
     __slots__ = ("_max_held_bytes", "connect_timer", "connections", "joining_bytes", "leaving", "reader", "refused")
 
@@ -53,8 +54,8 @@ class SocketIOState:
 
     @property
     def is_full(self) -> bool:
-        """True if the queue of a namespace is full, or if the packets of all namespaces that wait or are handled have too many
-        bytes, those of namespaces that are being joined included."""
+        """True if the queue of a namespace is full, or if the queued packets and those in progress of all namespaces
+        together have too many bytes, including namespaces that are being joined."""
         connections = [one for one in (*self.connections.values(), *self.leaving) if one is not None]
         queues = [one.pending for one in connections if one.pending is not None]
         is_any_full = any(queue.is_full for queue in queues)
@@ -160,7 +161,7 @@ class SocketIOLayer:
             self._spawn(self._start(connection, packet.data or {}, size))
 
     async def _start(self, connection: NamespaceConnection, auth: dict[str, Any], size: int) -> None:
-        """Join a namespace. `size` is that of the CONNECT, which counts as held until then."""
+        """Join a namespace. `size` is the size of the CONNECT packet, which counts towards the limit until then."""
         state: SocketIOState = connection.session.app_state
         try:
             await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))

@@ -23,7 +23,7 @@ MAX_NAMESPACE_LENGTH = 200
 # A CONNECT is parsed before its sender is authenticated, and its decoded JSON may use 20 times its size. The
 # credentials of an HTTP request have the same limit.
 MAX_CONNECT_LENGTH = 65_536
-# Ids count from 0. JavaScript's numbers are exact up to sixteen digits.
+# Ids count from 0. JavaScript's exact integers, up to 2**53, have at most sixteen digits.
 MAX_ID_DIGITS = 16
 
 _HEAD = re.compile(r"([0-6])(?:(\d{1,9})-)?(?:(/[^,]*)(?:,|\Z))?(\d+)?", re.ASCII)

@@ -18,7 +18,7 @@ from bellcast.model.pusher import PusherApp
 from bellcast.ports import Document
 from bellcast.ports.server_settings import PusherTestRequest
 from bellcast.server.app import create_app
-from bellcast.server.pusher_apps import KIND, PusherAppRegistry, StoredApp
+from bellcast.server.pusher_apps import KIND, PusherAppDirectory, StoredApp
 
 PROJECT = Project("1", "project-key", "project-secret")
 ENCRYPTION = Encryption(b"key")
@@ -50,39 +50,39 @@ def documents() -> Documents:
 
 
 @pytest.fixture
-def registry(documents: Documents) -> PusherAppRegistry:
+def directory(documents: Documents) -> PusherAppDirectory:
     store = cast(Any, SimpleNamespace(documents=documents))
-    return PusherAppRegistry(store, FakeClock(), ENCRYPTION, PROJECT, lambda: None)
+    return PusherAppDirectory(store, FakeClock(), ENCRYPTION, PROJECT, lambda: None)
 
 
-async def test_slow_reload_does_not_restore_older_apps(documents: Documents, registry: PusherAppRegistry) -> None:
+async def test_slow_reload_does_not_restore_older_apps(documents: Documents, directory: PusherAppDirectory) -> None:
     documents.put("acme")
     gate = documents.gate = asyncio.Event()
-    slow = asyncio.create_task(registry.reload())
+    slow = asyncio.create_task(directory.reload())
     await asyncio.sleep(0)  # it has read the enabled app
     documents.put("acme", enabled=False)
-    newest = asyncio.create_task(registry.reload())
+    newest = asyncio.create_task(directory.reload())
     for _ in range(10):
         await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(slow, newest)
-    app = registry.by_key("app-key")
+    app = directory.by_key("app-key")
     assert app is not None
     assert not app.enabled
 
 
 async def test_app_created_again_in_another_tenant_ends_its_connections(
-    documents: Documents, registry: PusherAppRegistry
+    documents: Documents, directory: PusherAppDirectory
 ) -> None:
     documents.put("acme")
-    await registry.reload()
+    await directory.reload()
     ended: list[tuple[Any, Any]] = []
-    apps = ConnectedApps(PROJECT, registry, FakeClock(), lambda *end: ended.append(end))
-    connection, app = cast(Any, "a connection of Acme"), registry.by_key("app-key")
+    apps = ConnectedApps(PROJECT, directory, FakeClock(), lambda *end: ended.append(end))
+    connection, app = cast(Any, "a connection of Acme"), directory.by_key("app-key")
     assert app is not None
     apps.add(connection, app)
     documents.put("globex")
-    await registry.reload()
+    await directory.reload()
     assert ended == [(connection, close_codes.NO_SUCH_APP)]
 
 
@@ -112,11 +112,13 @@ async def test_tested_values_are_accepted_on_the_own_url_only_and_for_one_channe
     assert app._pusher_apps.by_key(TESTED.credentials.key) is None
 
 
-async def test_stored_app_replaces_a_test_of_its_credentials(documents: Documents, registry: PusherAppRegistry) -> None:
+async def test_stored_app_replaces_a_test_of_its_credentials(
+    documents: Documents, directory: PusherAppDirectory
+) -> None:
     tested = PusherApp(credentials=Project("8", "app-key", "the secret of a test"))
-    with registry.trial(tested, "private-bellcast-test"):
+    with directory.trial(tested, "private-bellcast-test"):
         documents.put("acme")
-        await registry.reload()
-        app = registry.by_key("app-key")
+        await directory.reload()
+        app = directory.by_key("app-key")
         assert app is not None
         assert (app.tenant, app.only_channel) == ("acme", None)

@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True):
     body: bytes = b""
 
 
-class ProviderRegistry:
+class ProviderDirectory:
     """ports.ProviderDirectory, and the providers of deliveries."""
 
     def __init__(
