@@ -10,7 +10,7 @@ from tests.unit.live.fakes import FakeConnection, connect, new_hub
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
-from bellcast.live.hub.heartbeats import PUSHER_PONG_TIMEOUT, TICKS_PER_SECOND, HeartbeatWheel
+from bellcast.live.hub.heartbeats import PUSHER_PONG_TIMEOUT, TICKS_PER_INTERVAL, HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
@@ -31,7 +31,7 @@ class Wheel:
 
     def tick(self, ticks: int = 1) -> None:
         for _ in range(ticks):
-            self.clock.advance(INTERVAL / TICKS_PER_SECOND)
+            self.clock.advance(INTERVAL / TICKS_PER_INTERVAL)
             self.wheel.tick(self.hub)
 
     def expiring(self, seconds: float) -> Principal:
@@ -59,11 +59,11 @@ def _answer(connection: FakeConnection) -> bool:
 
 async def test_silent_connection_receives_a_heartbeat_per_interval(wheel: Wheel) -> None:
     connection = answering(connect(wheel.hub))
-    wheel.tick(TICKS_PER_SECOND - 1)
+    wheel.tick(TICKS_PER_INTERVAL - 1)
     assert connection.fake.types == []
     wheel.tick()
     assert connection.fake.types == ["heartbeat"]
-    wheel.tick(TICKS_PER_SECOND)
+    wheel.tick(TICKS_PER_INTERVAL)
     assert connection.fake.types == ["heartbeat"] * 2
 
 
@@ -71,7 +71,7 @@ async def test_written_connection_receives_its_heartbeat_an_interval_later(wheel
     connection = answering(connect(wheel.hub))
     wheel.tick(10)
     connection.write_tracked(b'{"type": "event"}')
-    wheel.tick(TICKS_PER_SECOND - 1)
+    wheel.tick(TICKS_PER_INTERVAL - 1)
     assert connection.fake.types == ["event"]
     wheel.tick()
     assert connection.fake.types == ["event", "heartbeat"]
@@ -79,15 +79,15 @@ async def test_written_connection_receives_its_heartbeat_an_interval_later(wheel
 
 async def test_opening_connection_receives_no_heartbeat(wheel: Wheel) -> None:
     connection = answering(connect(wheel.hub, phase=Phase.OPENING))
-    wheel.tick(2 * TICKS_PER_SECOND)
+    wheel.tick(2 * TICKS_PER_INTERVAL)
     assert connection.fake.written == []
 
 
 async def test_peer_without_a_pong_is_closed_an_interval_after_the_ping(wheel: Wheel) -> None:
     connection = connect(wheel.hub)
-    wheel.tick(TICKS_PER_SECOND)
+    wheel.tick(TICKS_PER_INTERVAL)
     assert connection.pings == 1
-    wheel.tick(TICKS_PER_SECOND - 1)
+    wheel.tick(TICKS_PER_INTERVAL - 1)
     assert connection.close_reason is None
     wheel.tick()
     assert (connection.close_reason, len(wheel.hub)) == (NO_PONG, 0)
@@ -95,7 +95,7 @@ async def test_peer_without_a_pong_is_closed_an_interval_after_the_ping(wheel: W
 
 async def test_peer_that_sends_anything_is_not_closed(wheel: Wheel) -> None:
     connection = connect(wheel.hub)
-    for _ in range(5 * TICKS_PER_SECOND):
+    for _ in range(5 * TICKS_PER_INTERVAL):
         wheel.tick()
         if wheel.hub.tick % 20 == 0:
             connection.last_received_tick = wheel.hub.tick
@@ -105,7 +105,7 @@ async def test_peer_that_sends_anything_is_not_closed(wheel: Wheel) -> None:
 async def test_transport_without_pings_is_never_closed_as_silent(wheel: Wheel) -> None:
     connection = connect(wheel.hub, dialect=protocol.SSE_PLAIN)
     connection.can_ping = False
-    wheel.tick(4 * TICKS_PER_SECOND)
+    wheel.tick(4 * TICKS_PER_INTERVAL)
     assert (connection.close_reason, len(connection.fake.written)) == (None, 4)
 
 
@@ -113,7 +113,7 @@ async def test_pusher_peer_is_pinged_after_its_activity_timeout(wheel: Wheel) ->
     connection = connect(wheel.hub, dialect=pusher.MESSAGE)
     wheel.tick(int(ACTIVITY_TIMEOUT) - 1)
     assert connection.pings == 0
-    wheel.tick(TICKS_PER_SECOND)
+    wheel.tick(TICKS_PER_INTERVAL)
     assert connection.pings == 1
 
 
@@ -123,7 +123,7 @@ async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
         wheel.tick()
     wheel.tick(int(PUSHER_PONG_TIMEOUT) - 1)
     assert connection.close_reason is None
-    wheel.tick(TICKS_PER_SECOND)
+    wheel.tick(TICKS_PER_INTERVAL)
     assert connection.close_reason is not None
     assert connection.close_reason.reason == NO_PONG.reason
 
@@ -140,18 +140,18 @@ async def test_session_is_closed_within_a_tick_of_its_expiry(wheel: Wheel, secon
 async def test_renewed_session_stays_open(wheel: Wheel) -> None:
     connection = answering(connect(wheel.hub, principal=wheel.expiring(3)))
     connection.principal = wheel.expiring(1_000)
-    wheel.tick(2 * TICKS_PER_SECOND)
+    wheel.tick(2 * TICKS_PER_INTERVAL)
     assert connection.close_reason is None
 
 
 async def test_closed_connection_leaves_the_wheel(wheel: Wheel) -> None:
     connection = connect(wheel.hub)
     connection.connection_lost(None)
-    wheel.tick(2 * TICKS_PER_SECOND)
+    wheel.tick(2 * TICKS_PER_INTERVAL)
     assert (connection.pings, sum(map(len, wheel.wheel._wheel))) == (0, 0)
 
 
 async def test_connection_is_in_one_slot_only(wheel: Wheel) -> None:
     connections: list[Any] = [answering(connect(wheel.hub, str(number))) for number in range(3)]
-    wheel.tick(7 * TICKS_PER_SECOND)
+    wheel.tick(7 * TICKS_PER_INTERVAL)
     assert sum(map(len, wheel.wheel._wheel)) == len(connections)

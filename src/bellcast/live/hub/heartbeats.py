@@ -8,7 +8,7 @@ from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock
 
 # Ticks per heartbeat interval. Each tick checks the connections in its slot.
-TICKS_PER_SECOND = 25
+TICKS_PER_INTERVAL = 25
 # Pong timeout of the Pusher protocol, in seconds.
 PUSHER_PONG_TIMEOUT = 30.0
 
@@ -18,10 +18,10 @@ class HeartbeatWheel:
 
     def __init__(self, clock: Clock, heartbeat: float, pusher: PusherConfig) -> None:
         self._clock = clock
-        self._tick = heartbeat / TICKS_PER_SECOND
+        self._tick = heartbeat / TICKS_PER_INTERVAL
         self._tick_ms = self._tick * 1000
         self._pusher = pusher
-        self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_SECOND + 1)]
+        self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_INTERVAL + 1)]
 
     def _ticks(self, seconds: float) -> int:
         return max(1, round(seconds / self._tick))
@@ -45,7 +45,7 @@ class HeartbeatWheel:
     def schedule(self, connection: Connection) -> None:
         """Schedule the next check: a full interval after the last write, or at the session's expiry."""
         tick = connection.owner.tick
-        ticks = connection.last_sent_tick + TICKS_PER_SECOND - tick
+        ticks = connection.last_sent_tick + TICKS_PER_INTERVAL - tick
         if connection.dialect.protocol == "pusher":
             ticks = min(ticks, *self._silence_limit(connection))
         ends = connection.principal.expires_at
@@ -57,7 +57,7 @@ class HeartbeatWheel:
         """Return the ticks of silence before a ping, and the ticks to wait for the pong."""
         if connection.dialect.protocol == "pusher":
             return self._ticks(self._pusher.activity_timeout), self._ticks(PUSHER_PONG_TIMEOUT)
-        return TICKS_PER_SECOND, TICKS_PER_SECOND
+        return TICKS_PER_INTERVAL, TICKS_PER_INTERVAL
 
     def _check(self, connection: Connection, now: int) -> None:
         ends = connection.principal.expires_at
@@ -68,7 +68,7 @@ class HeartbeatWheel:
             connection.owner.end(connection, close_reasons.NO_PONG)
             return
         silent_ticks = connection.owner.tick - connection.last_sent_tick
-        if silent_ticks >= TICKS_PER_SECOND and connection.phase is not Phase.OPENING:
+        if silent_ticks >= TICKS_PER_INTERVAL and connection.phase is not Phase.OPENING:
             connection.write_tracked(connection.dialect.heartbeat(now))
         self.schedule(connection)
 
