@@ -18,11 +18,10 @@ from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
-from bellcast.model.pusher import PusherApp
+from bellcast.model.pusher import SECRET_BYTES, PusherApp
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
 
-# Random bytes of a credential. A secret has the size of an HMAC-SHA256 key.
-KEY_BYTES, SECRET_BYTES = 10, 32
+KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
 MAX_ORIGINS = 100
 AppId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]

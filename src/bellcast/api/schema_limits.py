@@ -14,7 +14,7 @@ from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
 from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.channels.provider_limits import MIN_RATE
-from bellcast.model import local_times
+from bellcast.model import local_times, times
 from bellcast.model.history import EVENT_ID
 from bellcast.model.identities import ChatAddresses
 from bellcast.model.limits import Limits
@@ -22,7 +22,7 @@ from bellcast.model.messages import EXTERNAL_CHANNELS
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
-from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS, MAX_DELAY_SECONDS, MAX_TEMPLATE_KEY
+from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS, MAX_TEMPLATE_KEY
 
 Schema = dict[str, Any]
 
@@ -131,7 +131,7 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "SnoozeRequest": {
             "ids": list_of(limits.ids, {"type": "string"}),
             "until": TIME_OR_BACK,
-            "for": duration(0, MAX_DELAY_SECONDS) | {"exclusiveMinimum": 0},
+            "for": duration(0, times.MAX_AHEAD_SECONDS) | {"exclusiveMinimum": 0},
         },
         "ActionButton": {
             "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
@@ -169,10 +169,10 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
         "PreviewRequest": {"recipient": key, "locale": text(templates.MAX_LOCALE)},
         "TestRequest": {"to": key},
-        "MailboxRequest": {"ttl": duration(1, MAX_DELAY_SECONDS)},
-        "LinkRequest": {"ttl": duration(1, MAX_DELAY_SECONDS)},
-        "ChannelRequest": {"after": duration(0, MAX_DELAY_SECONDS)},
-        "ClockAdvance": {"advance": duration(0, MAX_DELAY_SECONDS)},
+        "MailboxRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
+        "LinkRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
+        "ChannelRequest": {"after": duration(0, times.MAX_AHEAD_SECONDS)},
+        "ClockAdvance": {"advance": duration(0, times.MAX_AHEAD_SECONDS)},
         "NotificationType": {
             "name": text(limits.title),
             "channels": channels,

@@ -21,8 +21,6 @@ from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.ports import Suppression
 from bellcast.ports.list_scan import ListScan
 
-# Maximum characters of an address. Push endpoints and webhook URLs are the longest.
-MAX_ADDRESS = 2048
 MAX_REASON = 200
 
 
@@ -157,7 +155,7 @@ def _named(request: ApiRequest) -> tuple[ExternalChannel, str]:
     wrong = addresses.format_problem(channel, address)
     if wrong is not None:
         raise Invalid.of("address", wrong)
-    validation.check(validation.text("address", address, MAX_ADDRESS))
+    validation.check(validation.text("address", address, addresses.MAX_ADDRESS))
     return channel, address
 
 

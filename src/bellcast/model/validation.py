@@ -28,8 +28,6 @@ from bellcast.model.notifications import (
 from bellcast.model.preferences import CHANNELS
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
-# A year. For later times, apps need a schedule instead of a delay.
-MAX_DELAY_SECONDS = 366 * 86_400
 # A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
 # absences.
 MAX_UNTIL_BACK_SECONDS = 30 * 86_400
@@ -211,7 +209,7 @@ def duration(field: str, value: str | float, shortest: float, longest: float, ex
 
 
 def link_lifetime(value: str | float) -> FieldErrors:
-    return duration("ttl", value, 1, MAX_DELAY_SECONDS, "must be from 1 second to 366 days")
+    return duration("ttl", value, 1, times.MAX_AHEAD_SECONDS, "must be from 1 second to 366 days")
 
 
 def snooze_end(until: str | None, duration: str | float | None, now: datetime) -> datetime:
@@ -226,7 +224,7 @@ def snooze_end(until: str | None, duration: str | float | None, now: datetime) -
         check(expiry(field, end, now))
     else:
         field, end = "for", now + timedelta(seconds=_snooze_seconds(duration or 0))
-    if end - now > timedelta(seconds=MAX_DELAY_SECONDS):
+    if end - now > timedelta(seconds=times.MAX_AHEAD_SECONDS):
         raise Invalid.of(field, "must be at most 366 days from now")
     return end
 
@@ -243,7 +241,7 @@ def _snooze_seconds(duration: str | float) -> float:
         seconds = times.seconds(duration)
     except ValueError as error:
         raise Invalid.of("for", str(error)) from None
-    if not 0 < seconds <= MAX_DELAY_SECONDS:
+    if not 0 < seconds <= times.MAX_AHEAD_SECONDS:
         raise Invalid.of("for", "must be more than 0 and at most 366d")
     return seconds
 
@@ -448,7 +446,7 @@ def _delay_errors(field: str, entry: ChannelRequest) -> FieldErrors:
     except ValueError as error:
         yield FieldError(f"{field}.after", str(error))
         return
-    if not 0 <= seconds <= MAX_DELAY_SECONDS:
+    if not 0 <= seconds <= times.MAX_AHEAD_SECONDS:
         yield FieldError(f"{field}.after", "must be between 0 and 366d")
     if entry.channel == "inbox" and (seconds or entry.unless is not None):
         yield FieldError(field, "must not be delayed: the inbox is written with the send")

@@ -11,13 +11,12 @@ from msgspec.structs import asdict, replace
 
 from bellcast.errors import Conflict
 from bellcast.model.operators import AuditEntry, FieldChange, MfaSecrets, Operator, OperatorSession, Passkey, Role
+from bellcast.ports.messages import NEWEST
 from bellcast.storage import rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Row, Script, Statement, fetch
 
-# Sorts after every id.
-NEWEST = "~"
 FAILURE_ID_BYTES = 8
 _changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 # Serializes writers that depend on the number of owners. No recipient can have this key.

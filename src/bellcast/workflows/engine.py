@@ -19,7 +19,6 @@ from bellcast.workflows.step_fields import (
     INBOX_EVENTS,
     MAX_FUNCTION_SECONDS,
     MAX_HTTP_SECONDS,
-    MAX_SECONDS,
     MAX_WAIT_SECONDS,
     seconds,
 )
@@ -30,7 +29,7 @@ IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "dige
 SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
 MAX_RESULT = 64 * 1024
 MAX_REASON = 500
-# Maximum durations of steps in seconds, if they differ from MAX_SECONDS.
+# Maximum durations of steps in seconds, if they differ from MAX_AHEAD_SECONDS.
 LONGEST = {"wait_for": MAX_WAIT_SECONDS, "http": MAX_HTTP_SECONDS, "python": MAX_FUNCTION_SECONDS}
 
 
@@ -208,7 +207,7 @@ def _delay_end(step: Step, run: RunState, around: Surroundings) -> int:
     value = resolved(step.fields["until"], run, around)
     until = _moment(value, around)
     end = until + (duration(step, "offset", run, around) if "offset" in step.fields else 0)
-    if end > around.now + MAX_SECONDS * 1000:
+    if end > around.now + times.MAX_AHEAD_SECONDS * 1000:
         raise InvalidValue("until is more than 366 days ahead")
     return end
 
@@ -230,7 +229,7 @@ def _moment(value: Any, around: Surroundings) -> int:
 def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int:
     """Return a duration of a step in milliseconds. Raises InvalidValue."""
     value = resolved(step.fields[field], run, around)
-    most = LONGEST.get(step.type, MAX_SECONDS)
+    most = LONGEST.get(step.type, times.MAX_AHEAD_SECONDS)
     try:
         found = seconds(value)
     except ValueError as error:

@@ -12,7 +12,7 @@ from bellcast.channels.routing import Router, SendRoute, StepSend
 from bellcast.errors import BellcastError
 from bellcast.model import local_times, step_counters
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import Actor, Audience, Draft
+from bellcast.model.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.runs import RunState
 from bellcast.model.step_counters import StepCounter
@@ -40,7 +40,6 @@ log = structlog.get_logger(__name__)
 
 # Maximum depth of triggers: stops a workflow that triggers itself.
 MAX_TRIGGER_DEPTH = 3
-DEFAULT_TYPE = "general"
 MAX_BY = 500
 COUNTER_GRACE_MS = 86_400_000
 
@@ -259,7 +258,7 @@ def _draft(execution: Execution) -> Draft:
     state = execution.state
     return Draft(
         to=execution.stored.recipient,
-        type=execution.definition.type or DEFAULT_TYPE,
+        type=execution.definition.type or GENERAL,
         data=state.data,
         actor=None if state.actor is None else msgspec.convert(state.actor, Actor),
     )

@@ -18,7 +18,6 @@ from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.workflows import cron, triggers
 from bellcast.workflows.triggers import TriggerDraft
 
-MAX_AHEAD_MS = 366 * 86_400_000
 # A time this far in the past is a mistake, or was missed.
 LATE_MS = 60_000
 # After downtime: the maximum age of the latest missed time, and the maximum number of missed times to make up for.
@@ -92,7 +91,7 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
         yield FieldError(at, "must be a time such as 2030-01-31T12:00:00Z, or one without an offset and a timezone")
     elif schedule.is_by_zone and first == last:
         yield FieldError(at, "must have no offset with the timezone recipient")
-    elif (last < now - LATE_MS and not allows_past) or first > now + MAX_AHEAD_MS:
+    elif (last < now - LATE_MS and not allows_past) or first > now + times.MAX_AHEAD_SECONDS * 1000:
         yield FieldError(at, "must be in the future, at most 366 days ahead")
 
 

@@ -353,4 +353,4 @@ async def _receive_websocket(socket: EngineWebSocket, output: AsgiTransport, rec
         text = message.get("text")
         socket.receive_limited(message.get("bytes") or b"" if text is None else text, limit)
         await output.reading.wait()
-    socket.closed_by_client(message.get("code") or asgi.NO_CODE)
+    socket.closed_by_client(message.get("code") or websocket.NO_CODE)
