@@ -53,6 +53,7 @@ KEYWORDS = {
 PARTS = ("items", "additionalProperties")
 # Preferences have a switch per channel.
 CHANNEL_NAMES: Schema = {"propertyNames": {"enum": [*CHANNELS]}}
+CHANNEL_LIST: Schema = {"items": {"enum": [*CHANNELS]}, "minItems": 1, "maxItems": len(CHANNELS)}
 NULL: Schema = {"type": "null"}
 # Present, and not null.
 GIVEN: Schema = {"not": NULL}
@@ -63,8 +64,11 @@ TEXT: Schema = {"type": "string"}
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
     """Constraints added to types, by schema and field."""
-    key, topic = text(limits.key, KEY) | {"minLength": 1}, text(limits.topic, TOPIC)
-    tenant, link = text(limits.key, TENANT), text(limits.url)
+    return _sends(limits) | _recipients(limits) | _access(limits) | _workflows(limits) | _definitions(limits)
+
+
+def _sends(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, topic, tenant, link = _key(limits), text(limits.topic, TOPIC), text(limits.key, TENANT), text(limits.url)
     editable = {
         "title": text(limits.title, NOT_BLANK),
         "body": text(limits.body),
@@ -74,27 +78,13 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "expires_at": TIME,
         "actions": {"maxItems": MAX_ACTIONS},
     }
-    to = key | list_of(limits.to, key, least=1)
-    bound = list_of(tenants.MAX_BOUND, tenant, least=1) | {"uniqueItems": True}
-    channels = {"items": {"enum": [*CHANNELS]}, "minItems": 1, "maxItems": len(CHANNELS)}
-    password = {"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
-    hook = {"url": link, "events": list_of(webhooks.MAX_PATTERNS, {"enum": sorted(webhooks.PATTERNS)}, least=1)}
-    recipient = {
-        "name": text(limits.title),
-        "email": text(EMAIL),
-        "phone": text(PHONE),
-        "locale": text(LABEL),
-        "timezone": text(LABEL),
-        "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
-        "tenant": tenant,
-    }
     draft = {
-        "to": to,
+        "to": _to(limits),
         "type": text(limits.type) | {"minLength": 1},
         "actor": text(limits.title),
         "tags": list_of(limits.tags, text(limits.tag) | {"minLength": 1}),
         "group": text(limits.group),
-        "channels": channels,
+        "channels": CHANNEL_LIST,
         "template": text(MAX_TEMPLATE_KEY),
         "idempotency_key": key,
         "tenant": text(limits.key, ANY_TENANT),
@@ -112,10 +102,53 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "recipient": key,
             "tenant": tenant,
         },
+        "ActionButton": {
+            "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
+            "label": text(limits.title, NOT_BLANK),
+            "url": link,
+            "call": text(limits.event_name) | {"minLength": 1},
+        },
+        "InboxContent": {"actions": {"maxItems": MAX_ACTIONS}},
+        "ChannelRequest": {"after": duration(0, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, tenant, link = _key(limits), text(limits.key, TENANT), text(limits.url)
+    recipient = {
+        "name": text(limits.title),
+        "email": text(EMAIL),
+        "phone": text(PHONE),
+        "locale": text(LABEL),
+        "timezone": text(LABEL),
+        "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
+        "tenant": tenant,
+    }
+    return {
         "RecipientFields": recipient,
         "BulkRecipient": recipient | {"key": key},
         "ChatAddresses": dict.fromkeys(ChatAddresses.__struct_fields__, link),
         "TenantFields": {"name": text(limits.title)},
+        "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
+        "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
+        "SnoozeRequest": {
+            "ids": list_of(limits.ids, {"type": "string"}),
+            "until": TIME_OR_BACK,
+            "for": duration(0, times.MAX_AHEAD_SECONDS) | {"exclusiveMinimum": 0},
+        },
+        "SubscribeBody": {"tenant": tenant},
+        "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
+        "Preferences": _preferences(limits),
+        "QuietHours": {"start": TIME_OF_DAY, "end": TIME_OF_DAY},
+        "LinkRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _access(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, tenant = _key(limits), text(limits.key, TENANT)
+    bound = list_of(tenants.MAX_BOUND, tenant, least=1) | {"uniqueItems": True}
+    operator, password = {"pattern": f"^{NAME.pattern}$"}, {"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
+    return {
         "TokenRequest": {
             "recipient": key,
             "tenant": tenant,
@@ -126,33 +159,26 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "name": text(limits.title),
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}, "tenants": bound},
-        "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
-        "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
-        "SnoozeRequest": {
-            "ids": list_of(limits.ids, {"type": "string"}),
-            "until": TIME_OR_BACK,
-            "for": duration(0, times.MAX_AHEAD_SECONDS) | {"exclusiveMinimum": 0},
-        },
-        "ActionButton": {
-            "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
-            "label": text(limits.title, NOT_BLANK),
-            "url": link,
-            "call": text(limits.event_name) | {"minLength": 1},
-        },
         "SetupRequest": {
             "code": text(MAX_NAME),
-            "name": {"pattern": f"^{NAME.pattern}$"},
+            "name": operator,
             "password": password,
         },
-        "OperatorRequest": {"name": {"pattern": f"^{NAME.pattern}$"}, "password": password, "tenants": bound},
+        "OperatorRequest": {"name": operator, "password": password, "tenants": bound},
         "OperatorChange": {"password": password, "tenants": bound},
         "SignInRequest": {"name": text(MAX_NAME), "password": text(MAX_LENGTH), "code": text(MAX_NAME)},
         "PasswordCheck": {"password": text(MAX_LENGTH)},
         "MfaCode": {"code": text(MAX_NAME)},
         "PasskeyCreation": {"name": text(passkeys.MAX_NAME)},
         "ProviderSignIn": {"return_path": text(MAX_RETURN_PATH, f"^{RETURN_PATH.pattern}$")},
-        "WebhookRequest": hook,
-        "WebhookPatch": hook,
+        "PusherAppRequest": {"tenant": tenant},
+        "MailboxRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _workflows(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, to, tenant = _key(limits), _to(limits), text(limits.key, TENANT)
+    return {
         "TriggerDraft": {
             "to": to,
             "actor": text(limits.title),
@@ -162,30 +188,30 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         },
         "CancelRequest": {"cancel_key": key, "to": to, "tenant": tenant},
         "WorkflowChange": {"tenant": tenant},
+        "WorkflowDefinition": {"steps": {"minItems": 1}},
+        "Schedule": {"to": to},
+        "EventSource": {"event": text(limits.event_name) | {"minLength": 1}},
         "RetryRequest": {"tenant": tenant},
         "StartReplayRequest": {"tenant": tenant},
-        "SubscribeBody": {"tenant": tenant},
-        "PusherAppRequest": {"tenant": tenant},
-        "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
+        "ClockAdvance": {"advance": duration(0, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _definitions(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, link = _key(limits), text(limits.url)
+    hook = {"url": link, "events": list_of(webhooks.MAX_PATTERNS, {"enum": sorted(webhooks.PATTERNS)}, least=1)}
+    return {
+        "WebhookRequest": hook,
+        "WebhookPatch": hook,
         "PreviewRequest": {"recipient": key, "locale": text(templates.MAX_LOCALE)},
         "TestRequest": {"to": key},
-        "MailboxRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
-        "LinkRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
-        "ChannelRequest": {"after": duration(0, times.MAX_AHEAD_SECONDS)},
-        "ClockAdvance": {"advance": duration(0, times.MAX_AHEAD_SECONDS)},
         "NotificationType": {
             "name": text(limits.title),
-            "channels": channels,
+            "channels": CHANNEL_LIST,
             "required": {"items": {"enum": [*CHANNELS]}},
             "defaults": CHANNEL_NAMES,
         },
         "Template": {"translations": {"propertyNames": text(templates.MAX_LOCALE) | {"minLength": 1}}},
-        "InboxContent": {"actions": {"maxItems": MAX_ACTIONS}},
-        "Preferences": _preferences(limits),
-        "QuietHours": {"start": TIME_OF_DAY, "end": TIME_OF_DAY},
-        "EventSource": {"event": text(limits.event_name) | {"minLength": 1}},
-        "Schedule": {"to": to},
-        "WorkflowDefinition": {"steps": {"minItems": 1}},
         "ProviderFields": {
             "url": text(providers.MAX_URL),
             "rate": {"minimum": MIN_RATE, "maximum": providers.MAX_RATE},
@@ -193,6 +219,14 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "timeout": duration(0, providers.MAX_TIMEOUT) | {"exclusiveMinimum": 0},
         },
     }
+
+
+def _key(limits: Limits) -> Schema:
+    return text(limits.key, KEY) | {"minLength": 1}
+
+
+def _to(limits: Limits) -> Schema:
+    return _key(limits) | list_of(limits.to, _key(limits), least=1)
 
 
 def _preferences(limits: Limits) -> dict[str, Schema]:
