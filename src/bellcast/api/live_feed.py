@@ -15,7 +15,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.auth.console_sessions import FOREIGN
+from bellcast.auth.browser_request import FOREIGN
 from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
