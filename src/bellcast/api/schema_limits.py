@@ -19,10 +19,10 @@ from bellcast.model.history import EVENT_ID
 from bellcast.model.identities import ChatAddresses
 from bellcast.model.limits import Limits
 from bellcast.model.messages import EXTERNAL_CHANNELS
+from bellcast.model.notification_drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMPLATE_KEY
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
-from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS, MAX_TEMPLATE_KEY
 
 Schema = dict[str, Any]
 

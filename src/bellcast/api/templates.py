@@ -18,7 +18,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
-from bellcast.model import validation
+from bellcast.model import notification_drafts, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
@@ -76,7 +76,7 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
 def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limits) -> validation.FieldErrors:
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from validation.actions(field, shapes, limits)
+    yield from notification_drafts.actions(field, shapes, limits)
     for number, action in enumerate(actions):
         for name, source in (("label", action.label), ("url", action.url)):
             yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)

@@ -27,7 +27,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
-from bellcast.model import times, validation
+from bellcast.model import notification_drafts, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
@@ -396,7 +396,7 @@ def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
 def _check_cancel(body: CancelRequest, ctx: ApiContext) -> None:
     errors: list[FieldError] = list(validation.key("cancel_key", body.cancel_key, ctx.limits))
     if body.to is not None:
-        errors += validation.recipients(body.to, ctx.limits)
+        errors += notification_drafts.recipients(body.to, ctx.limits)
     if errors:
         raise Invalid.fields(errors)
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import FieldError, Invalid
-from bellcast.model import local_times, times, validation
+from bellcast.model import local_times, notification_drafts, times, validation
 from bellcast.model.decode_errors import field_error
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
@@ -116,7 +116,7 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
                 yield FieldError(f"notification.{name}", "must be a field of the schedule instead")
         if schedule.is_by_zone and isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
             yield FieldError("notification.to.tenant", "must be one tenant with the timezone recipient")
-        validation.check_draft(draft, limits, times.to_rfc3339(now))
+        notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
     except Invalid as error:
         prefix = "" if schedule.workflow is not None else "notification."
         yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)

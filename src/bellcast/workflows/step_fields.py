@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import FieldError
-from bellcast.model import local_times, times, validation
+from bellcast.model import local_times, notification_drafts, times, validation
 from bellcast.model.limits import Limits
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.model.notifications import ActionButton
@@ -250,7 +250,7 @@ def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
         return
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from validation.actions(path, shapes, Limits())
+    yield from notification_drafts.actions(path, shapes, Limits())
     for number, action in enumerate(actions):
         yield from _template_text(f"{path}.{number}.label", action.label, seen)
         yield from _template_text(f"{path}.{number}.url", action.url, seen)
