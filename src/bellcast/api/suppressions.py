@@ -80,13 +80,13 @@ async def _suppressed(
     request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
 ) -> Sequence[tuple[str, Suppression]]:
     """Return suppressions with their tenants: of a tenant, or with `*` of all tenants of the caller."""
-    messages = context.of(request).engines.store.messages
+    suppressions = context.of(request).engines.store.suppressions
     bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
     if bound is None:
-        return await messages.suppressions_of_all((after[0], *_pair(after[1])), limit)
+        return await suppressions.page_of_all((after[0], *_pair(after[1])), limit)
 
     async def read(one: str, key: str, limit: int) -> ListScan[tuple[str, Suppression]]:
-        return ListScan([(one, found) for found in await messages.suppressions(one, _pair(key), limit)], None)
+        return ListScan([(one, found) for found in await suppressions.page(one, _pair(key), limit)], None)
 
     return (await tenant_pages.by_key(bound, after, limit, read)).rows
 
@@ -125,7 +125,7 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
     if objects.is_dry_run(request):
         return responses.json(_outside(tenant, suppression))
-    stored, is_new = await engines.store.messages.suppress(tenant, suppression)
+    stored, is_new = await engines.store.suppressions.put(tenant, suppression)
     return responses.json(_outside(tenant, stored), 201 if is_new else 200)
 
 
@@ -140,8 +140,8 @@ async def suppress(request: ApiRequest) -> ASGIApp:
 )
 async def allow(request: ApiRequest) -> ASGIApp:
     """Allow an address again."""
-    messages = context.of(request).engines.store.messages
-    if not await messages.allow(tenants.single_tenant(request), *_named(request)):
+    suppressions = context.of(request).engines.store.suppressions
+    if not await suppressions.delete(tenants.single_tenant(request), *_named(request)):
         raise NotFound("This address is not suppressed.")
     return responses.empty()
 

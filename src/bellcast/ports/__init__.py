@@ -35,7 +35,6 @@ from bellcast.ports.messages import (
     NewDecision,
     NewMessage,
     StoredMessage,
-    Suppression,
 )
 from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
@@ -52,6 +51,7 @@ from bellcast.ports.sends import (
     SentQuery,
 )
 from bellcast.ports.store import Store
+from bellcast.ports.suppressions import Suppression, Suppressions
 
 __all__ = [
     "NO_HISTORY",
@@ -116,6 +116,7 @@ __all__ = [
     "StoredMessage",
     "SubscriptionGrant",
     "Suppression",
+    "Suppressions",
     "TopicHistory",
     "Unlimited",
     "UnreadCounts",
