@@ -26,7 +26,7 @@ from bellcast.ports.runs import (
     TriggerRequest,
 )
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
-from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import (
     MAX_REASON,
@@ -189,7 +189,7 @@ class RunSteps:
         window = engine.duration(step, "window", execution.state, execution.around)
         key, counter, revision = await self._counter(execution, step)
         now = self._clock.now()
-        counter, has_passed = engine.throttle(counter, step.fields.get("limit", 1), window, now)
+        counter, has_passed = counters.throttle(counter, step.fields.get("limit", 1), window, now)
         execution.counters.append(
             CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
         )
@@ -199,7 +199,7 @@ class RunSteps:
         key, counter, revision = await self._counter(execution, step)
         now = self._clock.now()
         rules = self._digest_rules(execution, step, now)
-        changed, outcome = engine.collect(counter, rules, execution.stored.id, execution.state, now)
+        changed, outcome = counters.collect(counter, rules, execution.stored.id, execution.state, now)
         execution.counters.append(
             CounterUpdate(
                 key=key,
@@ -212,16 +212,16 @@ class RunSteps:
         )
         return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
 
-    def _digest_rules(self, execution: Execution, step: Step, now: int) -> engine.DigestRules:
+    def _digest_rules(self, execution: Execution, step: Step, now: int) -> counters.DigestRules:
         fields, around = step.fields, execution.around
         if "cron" in fields:
             name = fields.get("timezone", "recipient")
             zone = local_times.find_zone(around.zone if name == "recipient" else name)
             closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
-            return engine.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
+            return counters.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
         window = engine.duration(step, "window", execution.state, around)
         most = engine.duration(step, "max_window", execution.state, around) if "max_window" in fields else None
-        return engine.DigestRules(
+        return counters.DigestRules(
             mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window
         )
 
