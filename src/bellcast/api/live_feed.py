@@ -305,10 +305,9 @@ async def page(request: ApiRequest) -> ASGIApp:
         until=query.created_before,
     )
     found = context.of(request).observed.requests(wanted, list_positions.moment(query.after) if query.after else None)
-    shown = found[: query.limit]
+    shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
     shows_content = _shows_content(request)
-    following = list_positions.of_moment(shown[-1].at, shown[-1].id) if len(found) > query.limit else None
     listed = [_request(one, shows_content=shows_content) for one in shown]
     return responses.json(RequestPage(listed, following, total))
 

@@ -112,8 +112,9 @@ async def page(request: ApiRequest) -> ASGIApp:
     if query.after:
         after = list_positions.moment(query.after)
         found = [one for one in found if _position(one.app) > after]
-    shown = found[: query.limit]
-    following = list_positions.of_moment(*_position(shown[-1].app)) if len(found) > query.limit else None
+    shown, following = list_positions.split(
+        found, query.limit, lambda one: list_positions.of_moment(*_position(one.app))
+    )
     return responses.json(PusherAppList([_shown(one, ctx) for one in shown], following))
 
 

@@ -330,8 +330,8 @@ async def page(request: ApiRequest) -> ASGIApp:
         return ListScan(await replays.newest(msgspec.structs.replace(wanted, tenant=one)), None)
 
     found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda one: one.id)
-    shown = [_replay(*one) for one in found.rows[: query.limit]]
-    return responses.json(ReplayPage(shown, shown[-1].id if len(found.rows) > query.limit else None))
+    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.id)
+    return responses.json(ReplayPage([_replay(*one) for one in shown], following))
 
 
 @operation(

@@ -71,8 +71,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, SuppressionsQuery)
     tenant = tenant_pages.tenant_of(request, query.tenant)
     found = await _suppressed(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
-    shown = found[: query.limit]
-    following = _position(tenant, *shown[-1]) if len(found) > query.limit else None
+    shown, following = list_positions.split(found, query.limit, lambda one: _position(tenant, *one))
     return responses.json(SuppressionPage([_outside(*one) for one in shown], following))
 
 
