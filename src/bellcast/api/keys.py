@@ -142,9 +142,7 @@ def _position(key: ApiKey) -> tuple[int, str]:
 
 def _check(params: KeyRequest, ctx: ApiContext) -> None:
     validation.check(
-        validation.key("name", params.name, ctx.limits),
-        _scopes(params.scopes),
-        tenants.errors_of(params.tenants, ctx),
+        validation.key("name", params.name, ctx.limits), _scopes(params.scopes), tenants.errors_of(params.tenants, ctx)
     )
 
 

@@ -187,9 +187,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     ctx, patch = context.of(request), await request_body.body(request, PATCH)
     before = _shown(_find(request), ctx)
     changes = PusherAppChanges(
-        name=patch.name,
-        enabled=patch.enabled,
-        origins=None if patch.origins is None else _canonical(patch.origins),
+        name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)
     )
     await ctx.pusher_apps.change(before.id, changes)
     after = _shown(_find(request), ctx)

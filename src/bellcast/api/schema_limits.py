@@ -159,11 +159,7 @@ def _access(limits: Limits) -> dict[str, dict[str, Schema]]:
             "name": text(limits.title),
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}, "tenants": bound},
-        "SetupRequest": {
-            "code": text(MAX_NAME),
-            "name": operator,
-            "password": password,
-        },
+        "SetupRequest": {"code": text(MAX_NAME), "name": operator, "password": password},
         "OperatorRequest": {"name": operator, "password": password, "tenants": bound},
         "OperatorChange": {"password": password, "tenants": bound},
         "SignInRequest": {"name": text(MAX_NAME), "password": text(MAX_LENGTH), "code": text(MAX_NAME)},
@@ -271,9 +267,7 @@ def alternatives() -> dict[str, Schema]:
             "if": {"properties": {"role": {"const": "owner"}}, "required": ["role"]},
             "then": {"properties": {"tenants": NULL}},
         },
-        "OperatorChange": {
-            "not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}},
-        },
+        "OperatorChange": {"not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}}},
         "PushRegistration": {
             "if": {"properties": {"kind": {"enum": ["apns", "fcm"]}}, "required": ["kind"]},
             "then": {"properties": {"token": TEXT, "endpoint": NULL, "keys": NULL}, "required": ["token"]},
@@ -287,11 +281,7 @@ def alternatives() -> dict[str, Schema]:
             "if": {"properties": {"template": NULL, "type": {"const": GENERAL}}},
             "then": {"required": ["title"]},
         },
-        "Template": {
-            "not": {
-                "properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}},
-            }
-        },
+        "Template": {"not": {"properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}}}},
         "EventDraft": _one_of(
             _only("topic", TEXT, topics=NULL, recipient=NULL),
             _only("topics", {"type": "array"}, recipient=NULL),

@@ -16,10 +16,7 @@ ProviderTenantOption = Annotated[
 provider = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
 app = typer.Typer()
 app.add_typer(
-    provider,
-    name="provider",
-    help="List, show, write, test and delete providers.",
-    rich_help_panel="Send and follow",
+    provider, name="provider", help="List, show, write, test and delete providers.", rich_help_panel="Send and follow"
 )
 
 

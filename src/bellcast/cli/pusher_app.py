@@ -104,11 +104,7 @@ def delete(ctx: typer.Context, id: AppIdArgument) -> None:
 
 
 @pusher_app.command("test", cls=options.RequestCommand)
-def run_test(
-    ctx: typer.Context,
-    id: OptionalId = None,
-    json: console.JsonFlag = False,
-) -> None:
+def run_test(ctx: typer.Context, id: OptionalId = None, json: console.JsonFlag = False) -> None:
     """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
     report = request(ctx, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
     if json:

@@ -74,11 +74,7 @@ def unset(
 
 
 @settings.command(cls=options.RequestCommand)
-def history(
-    ctx: typer.Context,
-    limit: console.LimitOption = 20,
-    json: console.JsonFlag = False,
-) -> None:
+def history(ctx: typer.Context, limit: console.LimitOption = 20, json: console.JsonFlag = False) -> None:
     """List the changes, newest first."""
     revisions = request(ctx, "GET", "/v1/settings/history", limit=limit)["revisions"]
     if json:

@@ -28,14 +28,7 @@ from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvent, LastEvents
 from bellcast.ports.maintenance import Maintenance, RowCounts
-from bellcast.ports.messages import (
-    MessageQuery,
-    Messages,
-    MessageUpdate,
-    NewDecision,
-    NewMessage,
-    StoredMessage,
-)
+from bellcast.ports.messages import MessageQuery, Messages, MessageUpdate, NewDecision, NewMessage, StoredMessage
 from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import RecipientOfLink, Recipients, SubscriptionGrant

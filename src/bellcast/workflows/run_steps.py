@@ -18,22 +18,11 @@ from bellcast.model.runs import RunState
 from bellcast.model.step_counters import StepCounter
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, SendRequest, Store
-from bellcast.ports.runs import (
-    CounterKey,
-    CounterUpdate,
-    StoredRun,
-    StoredWait,
-    TriggerRequest,
-)
+from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait, TriggerRequest
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import (
-    MAX_REASON,
-    InvalidValue,
-    StepOutcome,
-    Surroundings,
-)
+from bellcast.workflows.engine import MAX_REASON, InvalidValue, StepOutcome, Surroundings
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)

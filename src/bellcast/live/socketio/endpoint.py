@@ -92,12 +92,7 @@ class SocketIOEndpoint:
     # --- sessions of other processes
 
     async def _hand_off(
-        self,
-        siblings: SiblingProcesses,
-        scope: Scope,
-        query: dict[str, str],
-        receive: Receive,
-        send: Send,
+        self, siblings: SiblingProcesses, scope: Scope, query: dict[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
         socket_path = siblings.peer_path(query.get("sid", ""))
