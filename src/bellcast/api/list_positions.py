@@ -19,11 +19,11 @@ JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
 WRONG = "`after` is not a cursor of this list: use `next` of a page."
 
 
-def split(found: Sequence[T], limit: int, position: Callable[[T], str]) -> tuple[list[T], str | None]:
+def split(rows: Sequence[T], limit: int, position: Callable[[T], str]) -> tuple[list[T], str | None]:
     """Return the items of a page and the position of the next one, None on the last page. One more than `limit` items
     must have been read."""
-    shown = list(found[:limit])
-    return shown, position(shown[-1]) if len(found) > limit else None
+    shown = list(rows[:limit])
+    return shown, position(shown[-1]) if len(rows) > limit else None
 
 
 def item_id(after: str | None) -> str | None:
