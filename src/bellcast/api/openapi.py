@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast import __version__
 from bellcast.api import list_export, request_body, schema_limits
 from bellcast.api.operations import ApiEndpoint, Operation, refusals
+from bellcast.api.responses import JSON
 from bellcast.auth import browser_request, keys
 from bellcast.errors import BellcastError
 from bellcast.model import problems
@@ -18,7 +19,6 @@ from bellcast.model.limits import Limits
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
-JSON = "application/json"
 
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
 own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
