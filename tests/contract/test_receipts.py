@@ -65,13 +65,13 @@ class Texts:
 
     async def suppressed(self) -> set[str]:
         """Return the tenants in which the number is suppressed."""
-        found = [(one, await self.store.messages.suppressions(one, ("", ""), 10)) for one in ("", *TENANTS)]
+        found = [(one, await self.store.suppressions.page(one, ("", ""), 10)) for one in ("", *TENANTS)]
         return {tenant for tenant, suppressions in found if suppressions}
 
     async def suppress(self, *tenants: str) -> None:
         one = Suppression(channel="sms", address=NUMBER, reason="asked by phone", created_at=self.clock.now())
         for tenant in tenants:
-            await self.store.messages.suppress(tenant, one)
+            await self.store.suppressions.put(tenant, one)
 
 
 @pytest.fixture

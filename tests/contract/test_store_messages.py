@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bellcast.model.messages import Attempt
 from bellcast.model.times import to_rfc3339
-from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage, Suppression
+from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import RecordedAction
 from bellcast.ports.webhooks import WebhookEvent
@@ -102,8 +102,8 @@ async def test_finish_stores_the_attempt_and_suppresses_the_address(app: App) ->
     (found,) = await app.store.messages.find([begun.id])
     assert (found.state, found.attempts, found.rounds) == ("bounced", (attempt,), 1)
     pairs = [("email", "ALICE@example.com"), ("sms", "alice@example.com"), ("email", "bob@example.com")]
-    assert await app.store.messages.suppressed("", pairs) == {("email", "ALICE@example.com")}
-    assert await app.store.messages.suppressed("acme", pairs) == frozenset()
+    assert await app.store.suppressions.find("", pairs) == {("email", "ALICE@example.com")}
+    assert await app.store.suppressions.find("acme", pairs) == frozenset()
 
 
 @pytest.mark.parametrize("has_row", [True, False])
@@ -244,35 +244,6 @@ async def test_documents_are_separate_per_kind_and_tenant(app: App) -> None:
     assert await documents.delete("types", "", "b")
     assert not await documents.delete("types", "", "b")
     assert await documents.get("types", "acme", "b") is not None
-
-
-async def test_suppressions_are_paged_in_order_and_compare_email_in_any_case(app: App) -> None:
-    store = app.store.messages
-    for channel, address in (("sms", "+4366012345"), ("email", "B@x.at"), ("email", "a@x.at")):
-        suppression = Suppression(channel=channel, address=address, reason="manual", created_at=NOW)
-        assert (await store.suppress("", suppression))[1]
-    first = await store.suppressions("", ("", ""), 2)
-    assert [one.address for one in first] == ["a@x.at", "b@x.at"]
-    assert [one.address for one in await store.suppressions("", ("email", "b@x.at"), 2)] == ["+4366012345"]
-    both = [("email", "A@x.at"), ("email", "a@X.at"), ("email", "c@x.at")]
-    assert await store.suppressed("", both) == frozenset(both[:2])
-    again = Suppression(channel="email", address="A@x.at", reason="complaint", created_at=NOW + 1)
-    stored, is_new = await store.suppress("", again)
-    assert (stored.address, stored.reason, stored.created_at, is_new) == ("a@x.at", "complaint", NOW, False)
-    assert await store.allow("", "email", "A@X.at")
-    assert not await store.allow("", "email", "A@X.at")
-    assert await store.suppressions("other", ("", ""), 2) == []
-
-
-async def test_suppressions_of_all_tenants_are_paged_by_tenant(app: App) -> None:
-    store = app.store.messages
-    pairs = [("", "a@x.at"), ("", "b@x.at"), ("acme", "a@x.at"), ("globex", "a@x.at")]
-    for tenant, address in reversed(pairs):
-        await store.suppress(tenant, Suppression(channel="email", address=address, reason="manual", created_at=NOW))
-    found = await store.suppressions_of_all(("", "", ""), 3)
-    assert [(tenant, one.address) for tenant, one in found] == pairs[:3]
-    found = await store.suppressions_of_all(("acme", "email", "a@x.at"), 3)
-    assert [(tenant, one.address) for tenant, one in found] == pairs[3:]
 
 
 def waiting(number: int, **fields: Any) -> NewMessage:

@@ -50,7 +50,7 @@ async def test_export_has_all_pages_and_the_values_of_the_list(rest: Rest, monke
     assert table[0]["tags"] == '["a","b"]'
     one_page = await rest.app.get("/v1/notifications", params=params | {"limit": 1}, headers=CSV)
     assert [row["id"] for row in rows(one_page)] == [listed[0]["id"]]
-    monkeypatch.setattr(list_export, "MAX_ROWS", 4)
+    monkeypatch.setattr(list_export, "MAX_EXPORT_ROWS", 4)
     assert len(items(await rest.app.get("/v1/notifications", params=params, headers=NDJSON))) == 4
 
 

@@ -51,7 +51,6 @@ OTHER_BOUNDS = {
     "api.request_body.MAX_LENGTH_DIGITS",
     "api.templates.MAX_LOCALE",
     "api.tenants.MAX_WEIGHT",
-    "channels.provider_limits.MAX_WAIT_MS",
 }
 
 

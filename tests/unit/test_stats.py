@@ -10,7 +10,7 @@ from bellcast.model import stats
 from bellcast.model.live_feed import FeedEvent, FeedKind
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
 from bellcast.server.stats import MAX_SAMPLES, StatsRecorder
-from bellcast.server.tenant_counts import MAX_COUNTED, TenantCounts
+from bellcast.server.tenant_counts import MAX_COUNTED_TENANTS, TenantCounts
 
 DAY = 24 * 60 * MINUTE_MS
 # Midnight.
@@ -182,11 +182,11 @@ async def test_hour_without_its_last_minute_does_not_count_in_the_next() -> None
 
 def test_counted_tenants_are_bounded_and_the_busiest_are_kept() -> None:
     counts = TenantCounts()
-    for number in range(5 * MAX_COUNTED):
+    for number in range(5 * MAX_COUNTED_TENANTS):
         count(counts, event("send", f"t{number}"))
         count(counts, event("send", "busy"))
-    assert len(counts.busiest()) == MAX_COUNTED
-    assert next(iter(counts.busiest().items())) == ("busy", StatsPoint(sends=5 * MAX_COUNTED))
+    assert len(counts.busiest()) == MAX_COUNTED_TENANTS
+    assert next(iter(counts.busiest().items())) == ("busy", StatsPoint(sends=5 * MAX_COUNTED_TENANTS))
 
 
 async def test_sends_of_today_have_those_that_are_not_stored_yet() -> None:

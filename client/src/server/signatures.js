@@ -8,7 +8,7 @@ const text = new TextEncoder();
 const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
 
 /** @param {Uint8Array} bytes */
-export const base64url = (bytes) => base64(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
+const base64url = (bytes) => base64(bytes).replace(/\+/g, '-').replace(/\//g, '_').replace(/=+$/, '');
 
 /** @param {WebCrypto} crypto @param {Uint8Array} key @param {Uint8Array} message @returns {Promise<Uint8Array>} */
 async function hmac(crypto, key, message) {

@@ -76,7 +76,7 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     wanted, sends = _sent_query(request, query), engines.store.sends
     found = await _pages(request, sends.notifications, wanted)
     total = await _total(request, query, sends.count_notifications, wanted, found)
-    shown, following = _shown(found, query.limit)
+    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
     listed = await notifications.listed(engines, shown)
     return responses.json(viewers.page_for(request, NotificationPage(listed, following, found.scanned_until, total)))
 
@@ -105,7 +105,7 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     wanted, sends = _sent_query(request, query), engines.store.sends
     found = await _pages(request, sends.announcements, wanted)
     total = await _total(request, query, sends.count_announcements, wanted, found)
-    shown, following = _shown(found, query.limit)
+    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
     listed = await notifications.listed(engines, shown)
     return responses.json(viewers.page_for(request, AnnouncementPage(listed, following, found.scanned_until, total)))
 
@@ -151,11 +151,6 @@ def _sent_query(request: ApiRequest, query: SentItemsQuery) -> SentQuery:
         created_before=query.created_before,
         limit=query.limit + 1,
     )
-
-
-def _shown(page: ListScan[SentItem], limit: int) -> tuple[list[SentItem], str | None]:
-    shown = page.rows[:limit]
-    return shown, shown[-1].notification.id if len(page.rows) > limit else None
 
 
 HANDLERS = (notification_page, announcement_page)

@@ -21,14 +21,13 @@ from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, 
 from bellcast.inbox import sending
 from bellcast.model import problems, validation
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.limits import MAX_ITEM_BYTES
 from bellcast.model.notifications import Audience, Draft
 
 NDJSON = request_body.NDJSON_TYPES
 
 # Maximum field errors of one item. With MAX_FIELD_ERRORS for each, the response to 10,000 items could reach 100 MB.
 MAX_ITEM_ERRORS = 10
-# An item is decoded in one step. The largest draft that the other limits permit has half this size.
-MAX_ITEM_BYTES = 1_048_576
 
 RawItem = bytes | msgspec.Raw
 D = TypeVar("D", bound=Draft)

@@ -10,7 +10,7 @@ from bellcast.api.bound_callers import TenantRule
 from bellcast.api.context import ApiContext
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
-from bellcast.auth.console_sessions import BrowserRequest, has_session
+from bellcast.auth.browser_request import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
 from bellcast.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
 from bellcast.inbox import views

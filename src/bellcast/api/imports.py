@@ -9,7 +9,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError
 from bellcast.inbox import imports
-from bellcast.model import times, validation
+from bellcast.model import notification_drafts, times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import ImportedDraft
 
@@ -59,7 +59,7 @@ async def _plan(ctx: ApiContext, drafts: Sequence[ImportedDraft | BellcastError]
 
 
 def _check(draft: ImportedDraft, ctx: ApiContext) -> None:
-    validation.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+    notification_drafts.check_import(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
 
 
 IMPORTED = request_body.Shape(ImportedDraft, _check, {"to": "x", "title": "x"}, ruled_later=True)

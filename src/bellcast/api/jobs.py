@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.api import context, objects, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api import context, list_positions, objects, request_body, responses, tenant_pages, tenants, viewers
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -76,8 +76,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         for tenant in tenant_pages.tenants_of(request, query.tenant)
     ]
     found = sorted((job for page in pages for job in page), key=lambda job: job.id)
-    shown = found[: query.limit]
-    following = shown[-1].id if len(found) > query.limit else None
+    shown, following = list_positions.split(found, query.limit, lambda job: job.id)
     return responses.json(viewers.page_for(request, JobPage([_outside(job) for job in shown], following)))
 
 

@@ -108,10 +108,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     if query.after:
         after = list_positions.moment(query.after)
         own = [one for one in own if _position(one) > after]
-    shown = own[: query.limit]
-    return responses.json(
-        ApiKeys(shown, list_positions.of_moment(*_position(shown[-1])) if len(own) > query.limit else None)
-    )
+    page = list_positions.split(own, query.limit, lambda one: list_positions.of_moment(*_position(one)))
+    return responses.json(ApiKeys(*page))
 
 
 @operation(
@@ -144,9 +142,7 @@ def _position(key: ApiKey) -> tuple[int, str]:
 
 def _check(params: KeyRequest, ctx: ApiContext) -> None:
     validation.check(
-        validation.key("name", params.name, ctx.limits),
-        _scopes(params.scopes),
-        tenants.errors_of(params.tenants, ctx),
+        validation.key("name", params.name, ctx.limits), _scopes(params.scopes), tenants.errors_of(params.tenants, ctx)
     )
 
 

@@ -26,7 +26,7 @@ FORMATS: Mapping[str, ExportFormat] = {
 }
 MEDIA_TYPES: Mapping[ExportFormat, str] = {"csv": "text/csv; charset=utf-8", "ndjson": request_body.NDJSON_TYPES[0]}
 # Maximum rows: a spreadsheet opens as many in a few seconds.
-MAX_ROWS = 100_000
+MAX_EXPORT_ROWS = 100_000
 # Roles that may export whole lists.
 EXPORTERS: tuple[Role, ...] = ("owner", "developer")
 # Spreadsheets interpret cells that begin with these characters as formulas, including the full-width forms of East
@@ -82,7 +82,7 @@ async def respond(request: ApiRequest, handler: ListHandler, page_type: Any, for
         page, rows = first, len(first[name])
         yield _header(fields) if format == "csv" else b""
         yield lines(page[name])
-        while not is_one_page and rows < MAX_ROWS and (after := page.get("next") or page.get("scanned_until")):
+        while not is_one_page and rows < MAX_EXPORT_ROWS and (after := page.get("next") or page.get("scanned_until")):
             page = await read(after)
             rows += len(page[name])
             yield lines(page[name])

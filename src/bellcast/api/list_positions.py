@@ -1,11 +1,15 @@
 """Positions in lists: the cursors of the parameter `after`."""
 
 import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from bellcast.errors import BadRequest
 from bellcast.model import ids
 from bellcast.model.identities import EVERY_TENANT
+
+T = TypeVar("T")
 
 # UTC milliseconds and an id.
 MOMENT = re.compile(r"([0-9]{1,15})~(.+)")
@@ -13,6 +17,13 @@ REVISION = re.compile(r"[0-9]{1,9}")
 # A job's id is the id of what it runs, or a kind or an event with a name.
 JOB = re.compile(r"[^ :]+[ :].+", re.DOTALL)
 WRONG = "`after` is not a cursor of this list: use `next` of a page."
+
+
+def split(rows: Sequence[T], limit: int, position: Callable[[T], str]) -> tuple[list[T], str | None]:
+    """Return the items of a page and the position of the next one, None on the last page. One more than `limit` items
+    must have been read."""
+    shown = list(rows[:limit])
+    return shown, position(shown[-1]) if len(rows) > limit else None
 
 
 def item_id(after: str | None) -> str | None:

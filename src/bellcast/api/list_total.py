@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from bellcast.ports.list_scan import ListTotal
 
 # Maximum count: counting reads one index entry per item, which takes some milliseconds.
-MAX_COUNTED = 20_000
+MAX_COUNTED_ITEMS = 20_000
 
 
 async def of_first_page(
@@ -16,7 +16,7 @@ async def of_first_page(
         return None
     if not has_next or count is None:
         return ListTotal(shown + has_next, not has_next)
-    return await count(MAX_COUNTED)
+    return await count(MAX_COUNTED_ITEMS)
 
 
 def up_to(limit: int, number: int) -> ListTotal:

@@ -15,7 +15,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.auth.console_sessions import FOREIGN
+from bellcast.auth.browser_request import FOREIGN
 from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
@@ -306,10 +306,9 @@ async def page(request: ApiRequest) -> ASGIApp:
         until=query.created_before,
     )
     found = context.of(request).observed.requests(wanted, list_positions.moment(query.after) if query.after else None)
-    shown = found[: query.limit]
+    shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
     total = None if query.after else ListTotal(len(found), exact=True)
     shows_content = _shows_content(request)
-    following = list_positions.of_moment(shown[-1].at, shown[-1].id) if len(found) > query.limit else None
     listed = [_request(one, shows_content=shows_content) for one in shown]
     return responses.json(RequestPage(listed, following, total))
 

@@ -110,12 +110,12 @@ async def show(request: ApiRequest) -> ASGIApp:
             limit=PAGE_SIZE + 1,
         )
     )
-    shown, chosen = found[:PAGE_SIZE], None
+    shown, following = list_positions.split(found, PAGE_SIZE, lambda message: message.id)
+    chosen = None
     if query.message is not None:
         chosen = next(iter(await messages.find([query.message])), None)
         if chosen is None or chosen.tenant != grant.tenant or chosen.state != "simulated":
             raise NotFound("There is no simulated message with this id.")
-    following = shown[-1].id if len(found) > PAGE_SIZE else None
     opened = chosen or next(iter(shown), None)
     body = EMPTY if opened is None else await _message(ctx, opened)
     page = _page(token, shown, opened, body, query, following, is_chosen=chosen is not None)

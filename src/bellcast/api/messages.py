@@ -9,7 +9,6 @@ from bellcast.api import (
     audit,
     context,
     list_positions,
-    list_total,
     objects,
     request_body,
     responses,
@@ -32,7 +31,7 @@ from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, 
 from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.times import Moment
 from bellcast.ports import MessageQuery, StoredMessage
-from bellcast.ports.list_scan import ListScan, ListTotal
+from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.replays import FailureFilter
 
@@ -125,22 +124,13 @@ async def page(request: ApiRequest) -> ASGIApp:
         created_before=query.created_before,
         limit=query.limit + 1,
     )
-    store = context.of(request).engines.store
-
-    async def read(one: str) -> ListScan[StoredMessage]:
-        return await store.messages.scan(msgspec.structs.replace(wanted, tenant=one))
-
-    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda message: message.id)
+    store = context.of(request).engines.store.messages
     of = (query.recipient, query.notification, query.run, query.workflow)
     is_filtered = any(one is not None for one in (*of, query.channel, query.state, query.provider))
-
-    async def count(one: str, limit: int) -> ListTotal:
-        query = msgspec.structs.replace(wanted, tenant=one, limit=limit + 1)
-        return list_total.up_to(limit, await store.messages.count(query))
-
-    total = await tenant_pages.total(request, tenant, found, query.after, query.limit, None if is_filtered else count)
-    shown = found.rows[: query.limit]
-    following = shown[-1].id if len(found.rows) > query.limit else None
+    found, total = await tenant_pages.filtered(
+        request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
+    )
+    shown, following = list_positions.split(found.rows, query.limit, lambda message: message.id)
     listed = [outside(message) for message in shown]
     return responses.json(viewers.page_for(request, MessagePage(listed, following, found.scanned_until, total)))
 

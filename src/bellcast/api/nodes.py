@@ -4,7 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from bellcast.api import context, request_body, responses
+from bellcast.api import context, list_positions, request_body, responses
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
@@ -72,8 +72,7 @@ async def nodes(request: ApiRequest) -> ASGIApp:
     report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
     query, listed = request_body.query(request, NodesQuery), context.of(request).nodes()
     found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
-    shown = found[: query.limit]
-    following = shown[-1].id if len(found) > query.limit else None
+    shown, following = list_positions.split(found, query.limit, lambda node: node.id)
     return responses.json(NodeList([_item(one) for one in shown], following))
 
 

@@ -4,14 +4,14 @@ from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
 from bellcast.channels.catalog import NotificationType
 from bellcast.errors import FieldError, Invalid
-from bellcast.model import validation
+from bellcast.model import notification_drafts, validation
 from bellcast.model.preferences import CHANNELS
 
 
 def _check(value: NotificationType, ctx: ApiContext) -> None:
     errors = [
         *validation.text("name", value.name, ctx.limits.title),
-        *validation.channels("channels", value.channels),
+        *notification_drafts.channels("channels", value.channels),
         *_required_errors(value),
     ]
     if errors:

@@ -16,7 +16,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels.timeline import TimelineEntry, timeline
 from bellcast.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
 from bellcast.inbox import sending, sent
-from bellcast.model import patterns, times, validation
+from bellcast.model import notification_drafts, patterns, times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Draft, Edit, Notification
@@ -272,11 +272,11 @@ def _audience(item: SentItem) -> Audience:
 
 
 def _check(draft: Draft, ctx: ApiContext) -> None:
-    validation.check_draft(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+    notification_drafts.check_draft(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
 
 
 def _check_correction(edit: Correction, ctx: ApiContext) -> None:
-    validation.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+    notification_drafts.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
 
 
 DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)

@@ -195,8 +195,7 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     else:
         tenant = tenants.single_tenant(request)
         applied = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
-        found = applied[: query.limit]
-        following = found[-1][0].key if len(applied) > query.limit else None
+        found, following = list_positions.split(applied, query.limit, lambda one: one[0].key)
         named = [(tenant, document.key) for document, _ in found]
     added = await _added(kind, ctx, named)
     items = [_outside(*one) | added[name] for one, name in zip(found, named, strict=True)]
@@ -272,8 +271,7 @@ async def own_page(
         return await page_of_all(request, plural, query)
     tenant, documents = tenants.single_tenant(request), context.of(request).engines.store.documents
     found = [(one, tenant) for one in await documents.page(plural, tenant, query.after or "", query.limit + 1)]
-    shown = found[: query.limit]
-    return shown, shown[-1][0].key if len(found) > query.limit else None
+    return list_positions.split(found, query.limit, lambda one: one[0].key)
 
 
 async def page_of_all(
@@ -291,9 +289,9 @@ async def page_of_all(
             return ListScan([(one, tenant) for one in await documents.page(plural, tenant, after, limit)], None)
 
         found = (await tenant_pages.by_key(bound, after, query.limit + 1, read)).rows
-    shown = found[: query.limit]
-    last, owner = shown[-1] if len(found) > query.limit else (None, PROJECT)
-    return shown, None if last is None else list_positions.of_key(owner, last.key, is_in_every=True)
+    return list_positions.split(
+        found, query.limit, lambda one: list_positions.of_key(one[1], one[0].key, is_in_every=True)
+    )
 
 
 def tagged(shown: object) -> dict[str, str]:

@@ -11,14 +11,14 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast import __version__
 from bellcast.api import list_export, request_body, schema_limits
 from bellcast.api.operations import ApiEndpoint, Operation, refusals
-from bellcast.auth import console_sessions, keys
+from bellcast.api.responses import JSON
+from bellcast.auth import browser_request, keys
 from bellcast.errors import BellcastError
 from bellcast.model import problems
 from bellcast.model.limits import Limits
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
-JSON = "application/json"
 
 DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
 own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
@@ -42,7 +42,7 @@ SECURITY: Json = {
     "console": {
         "type": "apiKey",
         "in": "cookie",
-        "name": console_sessions.COOKIE,
+        "name": browser_request.COOKIE,
         "description": "The session of an operator, on pages of this server. It opens the paths of servers too, within "
         "the operator's role.",
     },

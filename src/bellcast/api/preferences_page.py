@@ -1,48 +1,39 @@
-"""The page behind a preferences link. It is a form without scripts, so that it works in the browsers of all mail
-programs."""
+"""The page behind a preferences link."""
 
-from collections.abc import Mapping
 from html import escape
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, objects, preferences, recipients, request_body, responses, tenants
+from bellcast.api import (
+    context,
+    link_pages,
+    objects,
+    preferences,
+    preferences_form,
+    recipients,
+    request_body,
+    responses,
+    tenants,
+)
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels import preferences_link
-from bellcast.channels.explanations import NAMES
 from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
-from bellcast.model import local_times, times, validation
+from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import GENERAL
-from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences, QuietHours, TypeRules, merge_patch
-from bellcast.ports import RecipientOfLink
-from bellcast.preferences import Layers, Occasion
-from bellcast.preferences.decision import switch
+from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences
+from bellcast.preferences import Layers
 
-# The page loads no resources and runs no scripts; its form posts to the page itself.
-HEADERS = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-}
-UTC = ZoneInfo("UTC")
-FORM = "application/x-www-form-urlencoded"
 # Maximum fields of the form: two per switch and one per frequency, for the types of the project and the tenant, and the
 # general fields.
 MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * (2 * len(CHANNELS) + 1) + 100
-FREQUENCIES = {"instant": "At once", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
-LABELS = {"inbox": "Inbox", "email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
-# The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
-ALL_TYPES = "\x00"
 
 
 class LinkRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,27 +105,23 @@ async def save(request: ApiRequest) -> ASGIApp:
 
     Only changed fields are written."""
     ctx, grant = context.of(request), await _read(request)
-    if request_body.media_type(request) != FORM:
-        raise Invalid.of("", f"expected {FORM}")
+    if request_body.media_type(request) != request_body.FORM:
+        raise Invalid.of("", f"expected {request_body.FORM}")
     text = await request_body.raw(request, ctx.limits.request)
     fields = request_body.form_values(text, MAX_FORM_FIELDS)
     rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, NO_PREFERENCES)
 
     def change(before: bytes | None) -> Preferences:
-        return _changed(_decoded(before), fields, rules, layers)
+        return preferences_form.changed(_decoded(before), fields, rules, layers)
 
-    changed = await recipient_actions.change_preferences_by_link(ctx.engines, _recipient(grant), change)
+    changed = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
     return await _page(ctx, grant, changed, is_saved=True)
-
-
-def _recipient(grant: PreferencesGrant) -> RecipientOfLink:
-    return RecipientOfLink(grant.tenant, grant.recipient, grant.issued_at)
 
 
 async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
     grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
-    if grant is None or not await ctx.engines.store.recipients.accepts_link(_recipient(grant)):
+    if grant is None or not await ctx.engines.store.recipients.accepts_link(link_pages.recipient(grant)):
         raise NotFound("This link is no longer valid.")
     return grant
 
@@ -153,150 +140,19 @@ async def _layers(ctx: ApiContext, grant: PreferencesGrant, own: Preferences) ->
     return Layers(recipient=own, tenant=tenant, project=project)
 
 
-# --- the form
-
-
-def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
-    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=UTC)
-    layers = msgspec.structs.replace(layers, rules=rules)
-    return switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
-
-
-def _changed(
-    before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules], layers: Layers
-) -> Preferences:
-    """Apply the form. Only fields that differ from the displayed form are written, because types may have been added
-    since."""
-    layers = msgspec.structs.replace(layers, recipient=before)
-    switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
-    ticked = set(fields.get("on", []))
-    patch: dict[str, Any] = {"channels": {}, "types": {}, "digest": {}, "muted": {}}
-    for type, type_rules in _rows(rules):
-        for channel in CHANNELS:
-            if type_rules.requires(channel) or (value := _switch(type, channel)) not in switched:
-                continue
-            target = patch["channels"] if type == ALL_TYPES else patch["types"].setdefault(type, {})
-            target[channel] = value in ticked
-        frequency = fields.get(f"digest.{type}", [""])[0]
-        if type != ALL_TYPES and frequency in FREQUENCIES and frequency != _frequency(layers, type):
-            patch["digest"][type] = frequency
-    if "digest_at" in fields and _is_time(fields["digest_at"][0]):
-        patch["digest_at"] = fields["digest_at"][0]
-    start, end = (fields.get(name, [""])[0] for name in ("start", "end"))
-    is_quiet = "quiet" in fields and _is_time(start) and _is_time(end)
-    if is_quiet:
-        patch["quiet_hours"] = {"start": start, "end": end}
-    elif isinstance(_quiet_hours(layers), QuietHours):
-        patch["quiet_hours"] = False
-    patch["muted"]["*"] = True if "muted" in fields else None
-    merged = merge_patch(msgspec.to_builtins(before), patch)
-    return msgspec.convert(merged, Preferences)
-
-
-def _switch(type: str, channel: str) -> str:
-    """Return the value of a switch in the form."""
-    return f"{channel}:{'' if type == ALL_TYPES else type}"
-
-
-def _rows(rules: Mapping[str, TypeRules]) -> list[tuple[str, TypeRules]]:
-    return [(ALL_TYPES, TypeRules()), *rules.items()]
-
-
-def _frequency(layers: Layers, type: str) -> str:
-    return next((found for _, one in layers.documents() if (found := one.digest.get(type)) is not None), "instant")
-
-
-def _quiet_hours(layers: Layers) -> QuietHours | bool | None:
-    return next((one.quiet_hours for _, one in layers.documents() if one.quiet_hours is not None), None)
-
-
-def _is_time(text: str) -> bool:
-    try:
-        local_times.parse_time(text)
-    except ValueError:
-        return False
-    return True
-
-
-# --- the page
-
-
 async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, is_saved: bool) -> ASGIApp:
     rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, own)
     names = await _names(ctx, grant.tenant, list(rules))
     brand = (await ctx.catalog.tenant(grant.tenant)).brand
-    head = "".join(f"<th scope=col>{LABELS[channel]}" for channel in CHANNELS)
-    body = "".join(_row(row, names, layers) for row in _rows(rules))
-    quiet = _quiet_hours(layers)
-    hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
-    digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
     title = f"Notifications from {escape(brand.name)}" if brand.name else "Notifications"
-    page = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex">
-<title>{title}</title>
-<style>{STYLE}</style>
-<main>
-<h1>{title}</h1>
-{"<p class=saved role=status>Your preferences are saved.</p>" if is_saved else ""}
-<form method="post">
-<div class=scroll><table>
-<thead><tr><th scope=col>Type{head}<th scope=col>How often</thead>
-<tbody>{body}</tbody>
-</table></div>
-<fieldset><legend>Quiet hours</legend>
-<label><input type=checkbox name=quiet{_checked(isinstance(quiet, QuietHours))}> Hold everything but the inbox</label>
-<label>from <input type=time name=start value="{escape(hours.start)}"></label>
-<label>to <input type=time name=end value="{escape(hours.end)}"></label>
-</fieldset>
-<fieldset><legend>Daily and weekly e-mails</legend>
-<label>at <input type=time name=digest_at value="{escape(digest_at)}"></label>
-</fieldset>
-<fieldset><legend>Mute</legend>
-<label><input type=checkbox name=muted{_checked(layers.recipient.muted.get("*") is True)}> Inbox only, until I turn this off</label>
-</fieldset>
-<button>Save</button>
-</form>
-</main>
-</html>
-"""
-    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
-
-
-def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> str:
-    type, rules = row
-    name = "All notifications" if type == ALL_TYPES else names[type]
-    cells = "".join(_cell(name, type, channel, rules, layers) for channel in CHANNELS)
-    return f"<tr><th scope=row>{escape(name)}{cells}<td>{'' if type == ALL_TYPES else _select(name, type, layers)}"
-
-
-def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) -> str:
-    is_required = rules.requires(channel)
-    is_on = is_required or _is_on(layers, type, channel, rules)
-    state = " checked disabled" if is_required else _checked(is_on)
-    value = escape(_switch(type, channel))
-    was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
-    label = escape(f"{name}: {NAMES[channel]}{' (required)' if is_required else ''}")
-    return f'<td><input type=checkbox name=on value="{value}" aria-label="{label}"{state}>{was}'
-
-
-def _select(name: str, type: str, layers: Layers) -> str:
-    chosen = _frequency(layers, type)
-    options = "".join(
-        f"<option value={value}{' selected' if value == chosen else ''}>{label}" for value, label in FREQUENCIES.items()
-    )
-    return f'<select name="digest.{escape(type)}" aria-label="{escape(name)}: how often">{options}</select>'
+    saved = "<p class=saved role=status>Your preferences are saved.</p>" if is_saved else ""
+    content = f"<main>\n<h1>{title}</h1>\n{saved}\n{preferences_form.html(rules, names, layers)}\n</main>"
+    return link_pages.page(title, STYLE, content)
 
 
 async def _names(ctx: ApiContext, tenant: str, types: list[str]) -> dict[str, str]:
     names = {type: (await ctx.catalog.type(tenant, type)).name or type for type in types}
     return {**names, GENERAL: "Other notifications"} if names[GENERAL] == GENERAL else names
-
-
-def _checked(is_on: bool) -> str:  # noqa: FBT001  the only argument
-    return " checked" if is_on else ""
 
 
 STYLE = """

@@ -124,12 +124,9 @@ async def page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, ProvidersQuery)
     tenant = tenant_pages.tenant_of(request, query.tenant)
     found = await _configured(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
-    shown = found[: query.limit]
     is_in_every = tenant == EVERY_TENANT
-    following = (
-        list_positions.of_key(shown[-1].tenant, shown[-1].key, is_in_every=is_in_every)
-        if len(found) > query.limit
-        else None
+    shown, following = list_positions.split(
+        found, query.limit, lambda one: list_positions.of_key(one.tenant, one.key, is_in_every=is_in_every)
     )
     return responses.json(viewers.page_for(request, ProviderPage([_outside(one) for one in shown], following)))
 

@@ -12,13 +12,12 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import push
+from bellcast.channels.addresses import MAX_ADDRESS
 from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.ports.push_endpoints import PushEndpoint, PushKind
 
-# Push services' URLs have a few hundred characters, FCM's tokens less than 300.
-MAX_ADDRESS = 2048
 APNS_TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
 # Tokens are sent in headers and paths of requests to the vendor.
 FCM_TOKEN = re.compile(r"[0-9A-Za-z_:.-]+")

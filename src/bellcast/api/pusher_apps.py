@@ -18,11 +18,10 @@ from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Project
-from bellcast.model.pusher import PusherApp
+from bellcast.model.pusher import SECRET_BYTES, PusherApp
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
 
-# Random bytes of a credential. A secret has the size of an HMAC-SHA256 key.
-KEY_BYTES, SECRET_BYTES = 10, 32
+KEY_BYTES = 10
 FIRST_ID, IDS = 1_000_000, 9_000_000
 MAX_ORIGINS = 100
 AppId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
@@ -113,8 +112,9 @@ async def page(request: ApiRequest) -> ASGIApp:
     if query.after:
         after = list_positions.moment(query.after)
         found = [one for one in found if _position(one.app) > after]
-    shown = found[: query.limit]
-    following = list_positions.of_moment(*_position(shown[-1].app)) if len(found) > query.limit else None
+    shown, following = list_positions.split(
+        found, query.limit, lambda one: list_positions.of_moment(*_position(one.app))
+    )
     return responses.json(PusherAppList([_shown(one, ctx) for one in shown], following))
 
 
@@ -187,9 +187,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     ctx, patch = context.of(request), await request_body.body(request, PATCH)
     before = _shown(_find(request), ctx)
     changes = PusherAppChanges(
-        name=patch.name,
-        enabled=patch.enabled,
-        origins=None if patch.origins is None else _canonical(patch.origins),
+        name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)
     )
     await ctx.pusher_apps.change(before.id, changes)
     after = _shown(_find(request), ctx)

@@ -19,8 +19,6 @@ from bellcast.model.decode_errors import sentence
 from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Inbox
 
-MAX_DEVICE = 64
-
 
 class ChannelAuthForm(Struct, frozen=True):
     """Form that pusher-js sends before it subscribes to a channel."""
@@ -62,7 +60,7 @@ async def user(request: PusherRequest) -> object:
     principal, inbox = await _recipient(request, requested.socket_id)
     user_data: dict[str, Any] = {"id": principal.recipient, "user_info": _info(inbox)}
     if requested.device is not None:
-        validation.check(validation.text("device", requested.device, MAX_DEVICE))
+        validation.check(validation.text("device", requested.device, pusher.MAX_DEVICE))
         user_data["device"] = requested.device
     data = _text(user_data)
     signed = signatures.user_string(requested.socket_id, data)

@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from bellcast.api.pusher_request import PusherRequest, check_channel
+from bellcast.api.pusher_request import COUNTS, PusherRequest, check_channel
 from bellcast.errors import Invalid
 from bellcast.model import topics, validation
 from bellcast.model.events import SessionsRevoked
 
-LIST_INFO = frozenset({"user_count", "subscription_count"})
-CHANNEL_INFO = LIST_INFO | {"cache"}
+CHANNEL_INFO = COUNTS | {"cache"}
 
 
 async def channels(request: PusherRequest) -> object:
     """`GET /apps/{id}/channels`: the channels with subscribers."""
-    requested = request.infos(LIST_INFO)
+    requested = request.infos(COUNTS)
     prefix = request.parameters.get("filter_by_prefix", "")
     if "user_count" in requested and not topics.is_presence(prefix):
         raise Invalid.of("info", f"user_count needs filter_by_prefix to begin with {topics.PRESENCE}")

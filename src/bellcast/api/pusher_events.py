@@ -6,15 +6,13 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.api import pusher_channels
-from bellcast.api.pusher_request import PusherRequest, check_channel, infos
+from bellcast.api.pusher_request import COUNTS, PusherRequest, check_channel, infos
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import Invalid, TooLarge
 from bellcast.inbox import events
 from bellcast.model import topics, validation
 from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import LiveEvent
-
-TRIGGER_INFO = frozenset({"user_count", "subscription_count"})
 
 
 class Trigger(Struct, frozen=True):
@@ -91,7 +89,7 @@ def _checked(request: PusherRequest, field: str, requested: Trigger, channels: l
         raise Invalid.of(f"{field}socket_id", "must be two whole numbers with a dot between")
     for channel in channels:
         check_channel(request, f"{field}channel", channel)
-    return infos(f"{field}info", requested.info, TRIGGER_INFO)
+    return infos(f"{field}info", requested.info, COUNTS)
 
 
 def _events(tenant: str, requested: Trigger, channels: list[str]) -> list[LiveEvent]:

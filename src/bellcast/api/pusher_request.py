@@ -12,6 +12,9 @@ from bellcast.model.pusher import PusherApp
 
 T = TypeVar("T")
 
+# Attributes of channels that lists and triggers return on request.
+COUNTS = frozenset({"user_count", "subscription_count"})
+
 
 class PusherRequest(NamedTuple):
     """`parts` are the decoded path parameters, `parameters` the query parameters."""

@@ -9,7 +9,6 @@ from msgspec import Struct, UnsetType
 from bellcast.api import (
     context,
     list_positions,
-    list_total,
     objects,
     request_body,
     responses,
@@ -29,7 +28,7 @@ from bellcast.model.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.runs import RunStatus, StepStatus
-from bellcast.ports.list_scan import ListScan, ListTotal
+from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.workflows.restarts import restarted
@@ -125,7 +124,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     Newest first; the filters can be combined."""
     query = request_body.query(request, RunsQuery)
     tenant = tenant_pages.tenant_of(request, query.tenant, recipient=query.recipient, trigger=query.trigger)
-    store = context.of(request).engines.store
+    store = context.of(request).engines.store.runs
     wanted = RunQuery(
         tenant=tenant,
         workflow=query.workflow,
@@ -139,26 +138,18 @@ async def page(request: ApiRequest) -> ASGIApp:
         created_before=query.created_before,
         limit=query.limit + 1,
     )
-
-    async def read(one: str) -> ListScan[StoredRun]:
-        return await store.runs.scan(msgspec.structs.replace(wanted, tenant=one))
-
-    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda run: run.id)
     filters = (query.workflow, query.recipient, query.state, query.trigger, query.channel, query.provider)
     is_filtered = any(one is not None for one in filters)
-
-    async def count(one: str, limit: int) -> ListTotal:
-        query = msgspec.structs.replace(wanted, tenant=one, limit=limit + 1)
-        return list_total.up_to(limit, await store.runs.count(query))
-
-    total = await tenant_pages.total(request, tenant, found, query.after, query.limit, None if is_filtered else count)
-    shown = [await _outside(request, run) for run in found.rows[: query.limit]]
-    following = shown[-1].id if len(found.rows) > query.limit else None
-    result = RunPage(runs=shown, next=following, scanned_until=found.scanned_until, total=total)
+    found, total = await tenant_pages.filtered(
+        request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
+    )
+    shown, following = list_positions.split(found.rows, query.limit, lambda run: run.id)
+    listed = [await _outside(request, run) for run in shown]
+    result = RunPage(runs=listed, next=following, scanned_until=found.scanned_until, total=total)
     if query.trigger is not None:
-        fanout = await store.runs.fanout(query.trigger)
+        fanout = await store.fanout(query.trigger)
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
-        counts = await store.runs.counts(tenant, query.trigger)
+        counts = await store.counts(tenant, query.trigger)
         result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)
     return responses.json(viewers.page_for(request, result))
 

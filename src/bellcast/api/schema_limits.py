@@ -14,15 +14,15 @@ from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
 from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.channels.provider_limits import MIN_RATE
-from bellcast.model import local_times
+from bellcast.model import local_times, times
 from bellcast.model.history import EVENT_ID
 from bellcast.model.identities import ChatAddresses
 from bellcast.model.limits import Limits
 from bellcast.model.messages import EXTERNAL_CHANNELS
+from bellcast.model.notification_drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMPLATE_KEY
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
-from bellcast.model.validation import ACTION_KEY, MAX_ACTIONS, MAX_DELAY_SECONDS, MAX_TEMPLATE_KEY
 
 Schema = dict[str, Any]
 
@@ -53,6 +53,7 @@ KEYWORDS = {
 PARTS = ("items", "additionalProperties")
 # Preferences have a switch per channel.
 CHANNEL_NAMES: Schema = {"propertyNames": {"enum": [*CHANNELS]}}
+CHANNEL_LIST: Schema = {"items": {"enum": [*CHANNELS]}, "minItems": 1, "maxItems": len(CHANNELS)}
 NULL: Schema = {"type": "null"}
 # Present, and not null.
 GIVEN: Schema = {"not": NULL}
@@ -63,8 +64,11 @@ TEXT: Schema = {"type": "string"}
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
     """Constraints added to types, by schema and field."""
-    key, topic = text(limits.key, KEY) | {"minLength": 1}, text(limits.topic, TOPIC)
-    tenant, link = text(limits.key, TENANT), text(limits.url)
+    return _sends(limits) | _recipients(limits) | _access(limits) | _workflows(limits) | _definitions(limits)
+
+
+def _sends(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, topic, tenant, link = _key(limits), text(limits.topic, TOPIC), text(limits.key, TENANT), text(limits.url)
     editable = {
         "title": text(limits.title, NOT_BLANK),
         "body": text(limits.body),
@@ -74,27 +78,13 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         "expires_at": TIME,
         "actions": {"maxItems": MAX_ACTIONS},
     }
-    to = key | list_of(limits.to, key, least=1)
-    bound = list_of(tenants.MAX_BOUND, tenant, least=1) | {"uniqueItems": True}
-    channels = {"items": {"enum": [*CHANNELS]}, "minItems": 1, "maxItems": len(CHANNELS)}
-    password = {"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
-    hook = {"url": link, "events": list_of(webhooks.MAX_PATTERNS, {"enum": sorted(webhooks.PATTERNS)}, least=1)}
-    recipient = {
-        "name": text(limits.title),
-        "email": text(EMAIL),
-        "phone": text(PHONE),
-        "locale": text(LABEL),
-        "timezone": text(LABEL),
-        "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
-        "tenant": tenant,
-    }
     draft = {
-        "to": to,
+        "to": _to(limits),
         "type": text(limits.type) | {"minLength": 1},
         "actor": text(limits.title),
         "tags": list_of(limits.tags, text(limits.tag) | {"minLength": 1}),
         "group": text(limits.group),
-        "channels": channels,
+        "channels": CHANNEL_LIST,
         "template": text(MAX_TEMPLATE_KEY),
         "idempotency_key": key,
         "tenant": text(limits.key, ANY_TENANT),
@@ -112,10 +102,53 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "recipient": key,
             "tenant": tenant,
         },
+        "ActionButton": {
+            "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
+            "label": text(limits.title, NOT_BLANK),
+            "url": link,
+            "call": text(limits.event_name) | {"minLength": 1},
+        },
+        "InboxContent": {"actions": {"maxItems": MAX_ACTIONS}},
+        "ChannelRequest": {"after": duration(0, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, tenant, link = _key(limits), text(limits.key, TENANT), text(limits.url)
+    recipient = {
+        "name": text(limits.title),
+        "email": text(EMAIL),
+        "phone": text(PHONE),
+        "locale": text(LABEL),
+        "timezone": text(LABEL),
+        "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
+        "tenant": tenant,
+    }
+    return {
         "RecipientFields": recipient,
         "BulkRecipient": recipient | {"key": key},
         "ChatAddresses": dict.fromkeys(ChatAddresses.__struct_fields__, link),
         "TenantFields": {"name": text(limits.title)},
+        "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
+        "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
+        "SnoozeRequest": {
+            "ids": list_of(limits.ids, {"type": "string"}),
+            "until": TIME_OR_BACK,
+            "for": duration(0, times.MAX_AHEAD_SECONDS) | {"exclusiveMinimum": 0},
+        },
+        "SubscribeBody": {"tenant": tenant},
+        "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
+        "Preferences": _preferences(limits),
+        "QuietHours": {"start": TIME_OF_DAY, "end": TIME_OF_DAY},
+        "LinkRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _access(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, tenant = _key(limits), text(limits.key, TENANT)
+    bound = list_of(tenants.MAX_BOUND, tenant, least=1) | {"uniqueItems": True}
+    operator, password = {"pattern": f"^{NAME.pattern}$"}, {"minLength": MIN_LENGTH, "maxLength": MAX_LENGTH}
+    return {
         "TokenRequest": {
             "recipient": key,
             "tenant": tenant,
@@ -126,33 +159,22 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "name": text(limits.title),
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}, "tenants": bound},
-        "Selection": {"ids": list_of(limits.ids, {"type": "string"})},
-        "SelectionFilter": {"type": text(limits.type), "tag": text(limits.tag)},
-        "SnoozeRequest": {
-            "ids": list_of(limits.ids, {"type": "string"}),
-            "until": TIME_OR_BACK,
-            "for": duration(0, MAX_DELAY_SECONDS) | {"exclusiveMinimum": 0},
-        },
-        "ActionButton": {
-            "key": {"pattern": f"^{ACTION_KEY.pattern}$"},
-            "label": text(limits.title, NOT_BLANK),
-            "url": link,
-            "call": text(limits.event_name) | {"minLength": 1},
-        },
-        "SetupRequest": {
-            "code": text(MAX_NAME),
-            "name": {"pattern": f"^{NAME.pattern}$"},
-            "password": password,
-        },
-        "OperatorRequest": {"name": {"pattern": f"^{NAME.pattern}$"}, "password": password, "tenants": bound},
+        "SetupRequest": {"code": text(MAX_NAME), "name": operator, "password": password},
+        "OperatorRequest": {"name": operator, "password": password, "tenants": bound},
         "OperatorChange": {"password": password, "tenants": bound},
         "SignInRequest": {"name": text(MAX_NAME), "password": text(MAX_LENGTH), "code": text(MAX_NAME)},
         "PasswordCheck": {"password": text(MAX_LENGTH)},
         "MfaCode": {"code": text(MAX_NAME)},
         "PasskeyCreation": {"name": text(passkeys.MAX_NAME)},
         "ProviderSignIn": {"return_path": text(MAX_RETURN_PATH, f"^{RETURN_PATH.pattern}$")},
-        "WebhookRequest": hook,
-        "WebhookPatch": hook,
+        "PusherAppRequest": {"tenant": tenant},
+        "MailboxRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _workflows(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, to, tenant = _key(limits), _to(limits), text(limits.key, TENANT)
+    return {
         "TriggerDraft": {
             "to": to,
             "actor": text(limits.title),
@@ -162,30 +184,30 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
         },
         "CancelRequest": {"cancel_key": key, "to": to, "tenant": tenant},
         "WorkflowChange": {"tenant": tenant},
+        "WorkflowDefinition": {"steps": {"minItems": 1}},
+        "Schedule": {"to": to},
+        "EventSource": {"event": text(limits.event_name) | {"minLength": 1}},
         "RetryRequest": {"tenant": tenant},
         "StartReplayRequest": {"tenant": tenant},
-        "SubscribeBody": {"tenant": tenant},
-        "PusherAppRequest": {"tenant": tenant},
-        "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
+        "ClockAdvance": {"advance": duration(0, times.MAX_AHEAD_SECONDS)},
+    }
+
+
+def _definitions(limits: Limits) -> dict[str, dict[str, Schema]]:
+    key, link = _key(limits), text(limits.url)
+    hook = {"url": link, "events": list_of(webhooks.MAX_PATTERNS, {"enum": sorted(webhooks.PATTERNS)}, least=1)}
+    return {
+        "WebhookRequest": hook,
+        "WebhookPatch": hook,
         "PreviewRequest": {"recipient": key, "locale": text(templates.MAX_LOCALE)},
         "TestRequest": {"to": key},
-        "MailboxRequest": {"ttl": duration(1, MAX_DELAY_SECONDS)},
-        "LinkRequest": {"ttl": duration(1, MAX_DELAY_SECONDS)},
-        "ChannelRequest": {"after": duration(0, MAX_DELAY_SECONDS)},
-        "ClockAdvance": {"advance": duration(0, MAX_DELAY_SECONDS)},
         "NotificationType": {
             "name": text(limits.title),
-            "channels": channels,
+            "channels": CHANNEL_LIST,
             "required": {"items": {"enum": [*CHANNELS]}},
             "defaults": CHANNEL_NAMES,
         },
         "Template": {"translations": {"propertyNames": text(templates.MAX_LOCALE) | {"minLength": 1}}},
-        "InboxContent": {"actions": {"maxItems": MAX_ACTIONS}},
-        "Preferences": _preferences(limits),
-        "QuietHours": {"start": TIME_OF_DAY, "end": TIME_OF_DAY},
-        "EventSource": {"event": text(limits.event_name) | {"minLength": 1}},
-        "Schedule": {"to": to},
-        "WorkflowDefinition": {"steps": {"minItems": 1}},
         "ProviderFields": {
             "url": text(providers.MAX_URL),
             "rate": {"minimum": MIN_RATE, "maximum": providers.MAX_RATE},
@@ -193,6 +215,14 @@ def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
             "timeout": duration(0, providers.MAX_TIMEOUT) | {"exclusiveMinimum": 0},
         },
     }
+
+
+def _key(limits: Limits) -> Schema:
+    return text(limits.key, KEY) | {"minLength": 1}
+
+
+def _to(limits: Limits) -> Schema:
+    return _key(limits) | list_of(limits.to, _key(limits), least=1)
 
 
 def _preferences(limits: Limits) -> dict[str, Schema]:
@@ -237,9 +267,7 @@ def alternatives() -> dict[str, Schema]:
             "if": {"properties": {"role": {"const": "owner"}}, "required": ["role"]},
             "then": {"properties": {"tenants": NULL}},
         },
-        "OperatorChange": {
-            "not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}},
-        },
+        "OperatorChange": {"not": {"properties": {"role": NULL, "password": NULL}, "not": {"required": ["tenants"]}}},
         "PushRegistration": {
             "if": {"properties": {"kind": {"enum": ["apns", "fcm"]}}, "required": ["kind"]},
             "then": {"properties": {"token": TEXT, "endpoint": NULL, "keys": NULL}, "required": ["token"]},
@@ -253,11 +281,7 @@ def alternatives() -> dict[str, Schema]:
             "if": {"properties": {"template": NULL, "type": {"const": GENERAL}}},
             "then": {"required": ["title"]},
         },
-        "Template": {
-            "not": {
-                "properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}},
-            }
-        },
+        "Template": {"not": {"properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}}}},
         "EventDraft": _one_of(
             _only("topic", TEXT, topics=NULL, recipient=NULL),
             _only("topics", {"type": "array"}, recipient=NULL),

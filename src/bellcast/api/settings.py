@@ -181,8 +181,7 @@ async def history(request: ApiRequest) -> ASGIApp:
     found = await context.of(request).settings.history(
         before, query.limit + 1, since=query.created_since, until=query.created_before
     )
-    shown = found[: query.limit]
-    following = str(shown[-1].revision) if len(found) > query.limit else None
+    shown, following = list_positions.split(found, query.limit, lambda one: str(one.revision))
     return responses.json(RevisionPage([_revision(one) for one in shown], following))
 
 

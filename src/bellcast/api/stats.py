@@ -27,7 +27,7 @@ TENANT_STEP: StepName = "1h"
 # A chart has fewer pixels than this. 48 hours have 2,880 minutes.
 MAX_POINTS = 3_000
 # Each node has a row per interval. Reading this many takes 0.2 s of a thread.
-MAX_ROWS = 20_000
+MAX_SERIES_ROWS = 20_000
 
 
 class SeriesQuery(Struct, frozen=True, kw_only=True):
@@ -129,9 +129,9 @@ async def _points(
         if found is None:
             raise Invalid.of("node", f"must be one node: all have more than {stats.MAX_DAY_ROWS} rows in a day")
         return found
-    points = await reader.series(STEPS[wanted.step], wanted.since, wanted.until, node, MAX_ROWS + 1)
-    if len(points) > MAX_ROWS:
-        many = f"must be closer to `to`, or `step` larger: the range has more than {MAX_ROWS} points of nodes"
+    points = await reader.series(STEPS[wanted.step], wanted.since, wanted.until, node, MAX_SERIES_ROWS + 1)
+    if len(points) > MAX_SERIES_ROWS:
+        many = f"must be closer to `to`, or `step` larger: the range has more than {MAX_SERIES_ROWS} points of nodes"
         raise Invalid.of("from", many)
     return points
 

@@ -21,8 +21,6 @@ from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.ports import Suppression
 from bellcast.ports.list_scan import ListScan
 
-# Maximum characters of an address. Push endpoints and webhook URLs are the longest.
-MAX_ADDRESS = 2048
 MAX_REASON = 200
 
 
@@ -73,8 +71,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     query = request_body.query(request, SuppressionsQuery)
     tenant = tenant_pages.tenant_of(request, query.tenant)
     found = await _suppressed(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
-    shown = found[: query.limit]
-    following = _position(tenant, *shown[-1]) if len(found) > query.limit else None
+    shown, following = list_positions.split(found, query.limit, lambda one: _position(tenant, *one))
     return responses.json(SuppressionPage([_outside(*one) for one in shown], following))
 
 
@@ -82,13 +79,13 @@ async def _suppressed(
     request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
 ) -> Sequence[tuple[str, Suppression]]:
     """Return suppressions with their tenants: of a tenant, or with `*` of all tenants of the caller."""
-    messages = context.of(request).engines.store.messages
+    suppressions = context.of(request).engines.store.suppressions
     bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
     if bound is None:
-        return await messages.suppressions_of_all((after[0], *_pair(after[1])), limit)
+        return await suppressions.page_of_all((after[0], *_pair(after[1])), limit)
 
     async def read(one: str, key: str, limit: int) -> ListScan[tuple[str, Suppression]]:
-        return ListScan([(one, found) for found in await messages.suppressions(one, _pair(key), limit)], None)
+        return ListScan([(one, found) for found in await suppressions.page(one, _pair(key), limit)], None)
 
     return (await tenant_pages.by_key(bound, after, limit, read)).rows
 
@@ -127,7 +124,7 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
     if objects.is_dry_run(request):
         return responses.json(_outside(tenant, suppression))
-    stored, is_new = await engines.store.messages.suppress(tenant, suppression)
+    stored, is_new = await engines.store.suppressions.put(tenant, suppression)
     return responses.json(_outside(tenant, stored), 201 if is_new else 200)
 
 
@@ -142,8 +139,8 @@ async def suppress(request: ApiRequest) -> ASGIApp:
 )
 async def allow(request: ApiRequest) -> ASGIApp:
     """Allow an address again."""
-    messages = context.of(request).engines.store.messages
-    if not await messages.allow(tenants.single_tenant(request), *_named(request)):
+    suppressions = context.of(request).engines.store.suppressions
+    if not await suppressions.delete(tenants.single_tenant(request), *_named(request)):
         raise NotFound("This address is not suppressed.")
     return responses.empty()
 
@@ -157,7 +154,7 @@ def _named(request: ApiRequest) -> tuple[ExternalChannel, str]:
     wrong = addresses.format_problem(channel, address)
     if wrong is not None:
         raise Invalid.of("address", wrong)
-    validation.check(validation.text("address", address, MAX_ADDRESS))
+    validation.check(validation.text("address", address, addresses.MAX_ADDRESS))
     return channel, address
 
 

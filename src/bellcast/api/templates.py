@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, objects, request_body, responses, tenants
+from bellcast.api import context, definition_body, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.messages import HTML_HEADERS
 from bellcast.api.objects import DryRunQuery
@@ -18,7 +18,7 @@ from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
-from bellcast.model import validation
+from bellcast.model import notification_drafts, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
@@ -30,9 +30,7 @@ from bellcast.ports.documents import PROJECT
 from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template, is_layout
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
-# Bounds the cost of a send, which loads the whole template.
-MAX_BYTES = 256 * 1024
-# Objects per read in the search for uses of templates. A template has at most MAX_BYTES.
+# Objects per read in the search for uses of templates. A template has at most 256 KiB.
 OBJECTS_PER_READ = 100
 # Objects of a kind that a read of templates searches for their uses, those of the project first: 5,000 of each kind take
 # about 0.1 s. A deletion searches all.
@@ -52,8 +50,8 @@ def _check(value: Template, ctx: ApiContext) -> None:
 
 def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
     size = len(msgspec.json.encode(value))
-    if size > MAX_BYTES:
-        yield FieldError("", f"must be at most {MAX_BYTES} bytes of JSON, got {size}")
+    if size > definition_body.MAX_BYTES:
+        yield FieldError("", f"must be at most {definition_body.MAX_BYTES} bytes of JSON, got {size}")
         return
     if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
         yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
@@ -78,7 +76,7 @@ def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.Field
 def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limits) -> validation.FieldErrors:
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from validation.actions(field, shapes, limits)
+    yield from notification_drafts.actions(field, shapes, limits)
     for number, action in enumerate(actions):
         for name, source in (("label", action.label), ("url", action.url)):
             yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)

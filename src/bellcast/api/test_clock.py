@@ -69,7 +69,7 @@ def _clock(request: ApiRequest) -> TestClockControl:
 
 
 def _check(body: ClockAdvance, ctx: ApiContext) -> None:
-    limit = validation.MAX_DELAY_SECONDS
+    limit = times.MAX_AHEAD_SECONDS
     validation.check(validation.duration("advance", body.advance, 0, limit, "must be between 0 and 366d"))
 
 

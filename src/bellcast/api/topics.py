@@ -257,8 +257,7 @@ async def of_recipient(request: ApiRequest) -> ASGIApp:
     result = await store.recipients.subscriptions_of(
         tenants.single_tenant(request), recipients.key(request), query.after, query.limit + 1
     )
-    shown = result[: query.limit]
-    return responses.json(SubscriptionPage(shown, shown[-1].topic if len(result) > query.limit else None))
+    return responses.json(SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic)))
 
 
 @operation(

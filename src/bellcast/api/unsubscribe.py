@@ -4,7 +4,7 @@ from html import escape
 
 import msgspec
 
-from bellcast.api import context, request_body, responses
+from bellcast.api import context, link_pages, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels import unsubscribe
@@ -13,14 +13,12 @@ from bellcast.errors import NotFound
 from bellcast.inbox import recipients
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import Preferences, merge_patch
-from bellcast.ports import RecipientOfLink
 
-# The page loads no resources and runs no scripts; its form posts to the page itself.
-HEADERS = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-}
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
+body { margin: 15vh auto; max-width: 26rem; padding: 0 1.5rem; text-align: center }
+button { font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem; background: #3b5bdb; color: #fff; cursor: pointer }
+"""
 
 
 @operation(
@@ -61,7 +59,7 @@ async def confirm(request: ApiRequest) -> ASGIApp:
         merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
         return msgspec.convert(merged, Preferences)
 
-    await recipients.change_preferences_by_link(engines, _recipient(found), unsubscribed)
+    await recipients.change_preferences_by_link(engines, link_pages.recipient(found), unsubscribed)
     return _page("You are unsubscribed", f"E-mails of type {_names(found)} are off.", "")
 
 
@@ -69,36 +67,16 @@ def _names(link: Unsubscription) -> str:
     return ", ".join(f"“{escape(type)}”" for type in (link.type, *link.others))
 
 
-def _recipient(link: Unsubscription) -> RecipientOfLink:
-    return RecipientOfLink(link.tenant, link.recipient, link.issued_at)
-
-
 async def _read(request: ApiRequest) -> Unsubscription:
     ctx = context.of(request)
     found = unsubscribe.read(ctx.project, request_body.path(request, "token"))
-    if found is None or not await ctx.engines.store.recipients.accepts_link(_recipient(found)):
+    if found is None or not await ctx.engines.store.recipients.accepts_link(link_pages.recipient(found)):
         raise NotFound("This unsubscribe link is not valid.")
     return found
 
 
 def _page(title: str, text: str, form: str) -> ASGIApp:
-    page = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="robots" content="noindex">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
-body {{ margin: 15vh auto; max-width: 26rem; padding: 0 1.5rem; text-align: center }}
-button {{ font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem; background: #3b5bdb; color: #fff; cursor: pointer }}
-</style>
-<h1>{title}</h1>
-<p>{text}</p>
-{form}
-</html>
-"""
-    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
+    return link_pages.page(title, STYLE, f"<h1>{title}</h1>\n<p>{text}</p>\n{form}")
 
 
 HANDLERS = [show, confirm]

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.api import audit, context, objects, request_body, responses, tenants
+from bellcast.api import audit, context, list_positions, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
 from bellcast.api.objects import DryRunQuery
@@ -133,8 +133,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List the webhooks of a tenant."""
     query, owner = request_body.query(request, WebhooksQuery), _owner(request)
     found = await context.of(request).webhooks.page(owner, query.after or "", query.limit + 1)
-    items = [_outside(owner, id, webhook) for id, webhook in found[: query.limit]]
-    return responses.json(WebhookPage(items, items[-1].id if len(found) > query.limit else None))
+    shown, following = list_positions.split(found, query.limit, lambda one: one[0])
+    return responses.json(WebhookPage([_outside(owner, *one) for one in shown], following))
 
 
 @operation(

@@ -27,9 +27,8 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
-from bellcast.model import times, validation
+from bellcast.model import notification_drafts, times, validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ROLES
 from bellcast.ports import Document
 from bellcast.workflows import triggers, workflow_catalog
@@ -143,14 +142,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
     key."""
     query = request_body.query(request, ObjectsQuery)
-    if query.tenant == EVERY_TENANT:
-        shown, following = await objects.page_of_all(request, WORKFLOWS, query)
-    else:
-        tenant = tenants.single_tenant(request)
-        documents = context.of(request).engines.store.documents
-        found = await documents.page(WORKFLOWS, tenant, query.after or "", query.limit + 1)
-        shown = [(one, tenant) for one in found[: query.limit]]
-        following = shown[-1][0].key if len(found) > query.limit else None
+    shown, following = await objects.own_page(request, WORKFLOWS, query)
     listed = [workflow_catalog.stored(one, owner).outside for one, owner in shown]
     return responses.json({"workflows": viewers.definitions_for(request, listed), "next": following})
 
@@ -396,7 +388,7 @@ def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
 def _check_cancel(body: CancelRequest, ctx: ApiContext) -> None:
     errors: list[FieldError] = list(validation.key("cancel_key", body.cancel_key, ctx.limits))
     if body.to is not None:
-        errors += validation.recipients(body.to, ctx.limits)
+        errors += notification_drafts.recipients(body.to, ctx.limits)
     if errors:
         raise Invalid.fields(errors)
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast import ports
 from bellcast.auth import app_tokens, origins, server_credentials, tokens
 from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.console_sessions import without_own_cookies
+from bellcast.auth.browser_request import without_own_cookies
 from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.jwks import Jwks
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin

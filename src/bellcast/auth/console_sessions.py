@@ -1,4 +1,4 @@
-"""Sign-in of operators: the first set-up, passwords, session cookies, and limits for failed attempts."""
+"""Sign-in of operators: the first set-up, passwords, sessions, and limits for failed attempts."""
 
 import asyncio
 import ipaddress
@@ -6,12 +6,12 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from bellcast import ports
-from bellcast.auth import keys, oidc_config, origins, passwords, totp
+from bellcast.auth import browser_request, keys, oidc_config, passwords, totp
+from bellcast.auth.browser_request import BrowserRequest
 from bellcast.errors import (
     BellcastError,
     Conflict,
@@ -22,6 +22,7 @@ from bellcast.errors import (
     TooMany,
     Unauthenticated,
 )
+from bellcast.model import ip_addresses
 from bellcast.model.identities import Caller
 from bellcast.model.operators import (
     FAILURES_MS,
@@ -38,13 +39,6 @@ from bellcast.ports.operators import Operators
 
 T = TypeVar("T")
 
-# The prefix makes browsers refuse the cookie from another host or without HTTPS (RFC 6265bis, 4.1.3.2).
-COOKIE = "__Host-bellcast"
-# Not every browser accepts a Secure cookie from http://localhost.
-LOCAL_COOKIE = "bellcast-console"
-# Cookie of a sign-in that has not returned from the identity provider.
-PENDING = "-sign-in"
-COOKIES = (COOKIE, LOCAL_COOKIE, COOKIE + PENDING, LOCAL_COOKIE + PENDING)
 TOKEN_BYTES = 32
 CODE_BYTES = 16
 CODE_MS = 24 * 3_600_000
@@ -65,23 +59,6 @@ WRONG = "The name or the password is wrong."
 WRONG_SECOND = "The code is wrong, or was used before: wait for the next one."
 WRONG_NETWORK = "Operators may not connect from this address: see BELLCAST_CONSOLE_NETWORKS."
 WRONG_CODE = "This code is wrong or has expired: print a new one with `bellcast operator setup-code`."
-INSECURE = "Operators sign in over HTTPS only, or over plain HTTP on the server's machine as http://127.0.0.1:…."
-FOREIGN = (
-    "Only pages of this server may use an operator's session. If this is its own page, behind a proxy that ends TLS, name "
-    "the proxy in BELLCAST_TRUSTED_PROXIES."
-)
-
-
-class BrowserRequest(NamedTuple):
-    """The parts of a request that the session depends on. The scheme is the one that the browser sees."""
-
-    method: str
-    scheme: str
-    host: str
-    origin: str | None
-    site: str | None
-    cookies: str
-    address: str | None
 
 
 class ConsoleConfig(Struct, frozen=True, kw_only=True):
@@ -173,16 +150,16 @@ class ConsoleSessions:
         """End the request's session; return the header that deletes its cookie."""
         self.check_page(request)
         await self._end(request)
-        return make_cookie(request, cookie_name(request), "", 0)
+        return browser_request.make_cookie(request, browser_request.cookie_name(request), "", 0)
 
     async def caller(self, request: BrowserRequest) -> Caller | None:
         """Return the operator of the request's session, or None without a session's cookie.
 
         Raises Forbidden for requests from pages of other origins, Unauthenticated if the session has ended."""
-        if _token(request) is None:
+        if browser_request.session_token(request) is None:
             return None
         self.check_network(request.address)
-        _check_origin(request)
+        browser_request.check_origin(request)
         session = await self.session(request)
         operator = session.operator
         return Caller(
@@ -206,7 +183,7 @@ class ConsoleSessions:
 
     async def session(self, request: BrowserRequest) -> OperatorSession:
         """Return the request's session. Raises Unauthenticated."""
-        token = _token(request)
+        token = browser_request.session_token(request)
         session = None if token is None else await self._operators.session(keys.digest(token))
         now = self._clock.now()
         if (
@@ -277,14 +254,14 @@ class ConsoleSessions:
 
     def check_page(self, request: BrowserRequest) -> None:
         """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
-        _check_origin(request)
+        browser_request.check_origin(request)
         self.check_channel(request)
 
     def check_channel(self, request: BrowserRequest) -> None:
         """Raise Forbidden unless the request came over HTTPS or from the server's machine, and from an allowed network."""
         self.check_network(request.address)
-        if request.scheme != "https" and not _is_local(request):
-            raise Forbidden(INSECURE)
+        if request.scheme != "https" and not browser_request.is_local(request):
+            raise Forbidden(browser_request.INSECURE)
 
     def new_operator(
         self, name: str, role: Role, tenants: tuple[str, ...] | None = None, subject: str | None = None
@@ -393,10 +370,13 @@ class ConsoleSessions:
         at = now if verified_at is None else min(verified_at, now)
         if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed):
             raise Unauthenticated(WRONG)
-        return SignedIn(operator, make_cookie(request, cookie_name(request), token, SESSION_MS // 1000))
+        return SignedIn(
+            operator,
+            browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000),
+        )
 
     async def _end(self, request: BrowserRequest) -> None:
-        token = _token(request)
+        token = browser_request.session_token(request)
         if token is not None:
             await self._operators.end_session(keys.digest(token))
 
@@ -407,46 +387,9 @@ def check_name(field: str, name: str) -> FieldErrors:
         yield FieldError(field, "must be 1 to 100 characters of a-z 0-9 . _ @ + -, beginning and ending with a-z 0-9")
 
 
-def without_own_cookies(cookies: bytes) -> bytes:
-    """Return a Cookie header without operators' sessions, which must not be sent to the app that checks its own
-    session."""
-    names = tuple(f"{name}=".encode() for name in COOKIES)
-    if not any(name in cookies for name in names):
-        return cookies
-    parts = [part.strip() for part in cookies.split(b";")]
-    return b"; ".join(part for part in parts if not part.startswith(names))
-
-
-def _check_origin(request: BrowserRequest) -> None:
-    """Raise Forbidden for a request that another origin's page may have sent: SameSite cookies do not stop pages of the
-    same site. Declared origins (BELLCAST_ORIGINS) belong to apps, and may not act as an operator."""
-    if request.site not in (None, "same-origin", "none"):
-        raise Forbidden(FOREIGN)
-    if request.origin is None:
-        if request.method not in origins.SAFE_METHODS:
-            raise Forbidden(FOREIGN)
-    elif not origins.is_same(request.origin, request.scheme, request.host):
-        raise Forbidden(FOREIGN)
-
-
-def _is_local(request: BrowserRequest) -> bool:
-    name = urlsplit(f"//{request.host}").hostname or ""
-    return (name == "localhost" or origins.is_loopback(name)) and origins.is_loopback(request.address or "")
-
-
 def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    parsed = _parsed(address)
+    parsed = ip_addresses.parse(address)
     return parsed is not None and parsed in network
-
-
-def _parsed(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Parse an IP address; None if the text is not one. Dual-stack proxies forward IPv4 addresses mapped into IPv6 (RFC
-    4291, 2.5.5.2)."""
-    try:
-        result = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    return getattr(result, "ipv4_mapped", None) or result
 
 
 def _place(operator: Operator) -> str:
@@ -455,38 +398,10 @@ def _place(operator: Operator) -> str:
 
 def _network(address: str | None) -> str:
     """Return the network for which failures are counted: an IPv6 user has a whole /64 network."""
-    parsed = _parsed(address)
+    parsed = ip_addresses.parse(address)
     if parsed is None:
         return address or ""
     return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False))
-
-
-def cookie_name(request: BrowserRequest, suffix: str = "") -> str:
-    return (COOKIE if request.scheme == "https" else LOCAL_COOKIE) + suffix
-
-
-def make_cookie(request: BrowserRequest, name: str, value: str, max_age: int) -> str:
-    """Return the Set-Cookie header of a session or a pending sign-in."""
-    secure = "; Secure" if request.scheme == "https" else ""
-    return f"{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}"
-
-
-def cookie_of(request: BrowserRequest, name: str) -> str | None:
-    """Return the value of a cookie of the request."""
-    prefix = f"{name}="
-    for part in request.cookies.split(";"):
-        if part.strip().startswith(prefix):
-            return part.strip().removeprefix(prefix) or None
-    return None
-
-
-def has_session(request: BrowserRequest) -> bool:
-    """True if the request has a session cookie, even if the session has ended."""
-    return _token(request) is not None
-
-
-def _token(request: BrowserRequest) -> str | None:
-    return cookie_of(request, cookie_name(request))
 
 
 def _too_many(milliseconds: int) -> BellcastError:

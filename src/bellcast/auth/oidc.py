@@ -12,16 +12,13 @@ from msgspec import Meta, Struct
 from bellcast import ports
 from bellcast.auth import tokens
 from bellcast.auth.oidc_config import OidcConfig
-from bellcast.auth.published_keys import PublishedKeys
+from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKeys
 from bellcast.errors import Unauthenticated, Unavailable
 from bellcast.ports import Response
 
 T = TypeVar("T")
 
 DISCOVERY = "/.well-known/openid-configuration"
-# Endpoints change rarely. After a failure the next request is allowed sooner, but not for each sign-in.
-CACHE_MS = 300_000
-FAILED_RETRY_MS = 5_000
 # Entra lists up to 200 groups of 36 characters in a token.
 MAX_ID_TOKEN = 32_768
 MAX_GROUPS = 1_000

@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast import ports
-from bellcast.auth import console_sessions, oidc
-from bellcast.auth.console_sessions import PENDING, BrowserRequest, Cipher, ConsoleSessions, SignedIn
+from bellcast.auth import browser_request, console_sessions, oidc
+from bellcast.auth.browser_request import PENDING, BrowserRequest
+from bellcast.auth.console_sessions import Cipher, ConsoleSessions, SignedIn
 from bellcast.auth.oidc import AuthorizationRequest, IdClaims, OidcProvider
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated
@@ -115,7 +116,7 @@ class OidcSignIn:
     def pending(self, request: BrowserRequest, state: str) -> PendingSignIn:
         """Return the sign-in that this browser began with this state. Raises Forbidden or Unauthenticated."""
         self._sessions.check_channel(request)
-        sealed = console_sessions.cookie_of(request, console_sessions.cookie_name(request, PENDING))
+        sealed = browser_request.cookie_of(request, browser_request.cookie_name(request, PENDING))
         try:
             found = msgspec.json.decode(self._cipher.decrypt(sealed or "", PLACE), type=PendingSignIn)
         except (ValueError, msgspec.DecodeError):
@@ -195,7 +196,7 @@ class OidcSignIn:
         return at
 
     def _cookie(self, request: BrowserRequest, value: str, max_age: int) -> str:
-        return console_sessions.make_cookie(request, console_sessions.cookie_name(request, PENDING), value, max_age)
+        return browser_request.make_cookie(request, browser_request.cookie_name(request, PENDING), value, max_age)
 
 
 def _name_of(candidates: Iterable[object]) -> str | None:

@@ -1,6 +1,5 @@
 """Cross-origin rules: checks of `Origin`, and CORS headers. Pure."""
 
-import ipaddress
 import re
 from collections.abc import Collection
 from typing import Literal
@@ -135,13 +134,3 @@ def preflight_origin(origin: str | None, origins: Collection[str]) -> HeaderPair
 
 def _readable() -> tuple[bytes, bytes]:
     return (b"access-control-expose-headers", EXPOSED_HEADERS)
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an IP address is a loopback address, including IPv4-mapped IPv6. False for names."""
-    try:
-        result = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(result, "ipv4_mapped", None)
-    return result.is_loopback or (mapped is not None and mapped.is_loopback)

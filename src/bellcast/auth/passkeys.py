@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from bellcast import ports
 from bellcast.auth import origins
-from bellcast.auth.console_sessions import BrowserRequest, Cipher, ConsoleSessions, SignedIn
+from bellcast.auth.browser_request import BrowserRequest
+from bellcast.auth.console_sessions import Cipher, ConsoleSessions, SignedIn
 from bellcast.errors import Conflict, Forbidden, Invalid, Unauthenticated
 from bellcast.model.operators import Operator, Passkey
 from bellcast.ports.operators import Operators

@@ -13,7 +13,8 @@ from bellcast.errors import Unauthenticated, Unavailable
 
 # Supported algorithms by key type and curve.
 ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
-CACHE_MS = 300_000  # Issuers announce a new key long before they sign with it.
+# Issuers announce a new key long before they sign with it, and their endpoints change rarely.
+CACHE_MS = 300_000
 # A forged kid must not cause a flood of requests to the issuer. After a failure the next request is allowed sooner.
 MIN_REFRESH_MS = 30_000
 FAILED_RETRY_MS = 5_000

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from bellcast.model import history
 from bellcast.model.events import SEPARATOR, LiveEvent, Stream
 from bellcast.model.history import HistoryRule
-
-# The names of client-to-client events to a recipient, which are not kept.
-CLIENT_PREFIX = "client-"
+from bellcast.model.pusher import CLIENT_PREFIX
 
 
 class KeepRules:
@@ -18,6 +16,7 @@ class KeepRules:
 
     def for_event(self, event: LiveEvent) -> HistoryRule | None:
         """Return the rule of an event; None if it is not kept."""
+        # Client-to-client events to a recipient are not kept.
         if not event.keep or (event.topic is None and event.name.startswith(CLIENT_PREFIX)):
             return None
         return self.for_stream(event.stream)

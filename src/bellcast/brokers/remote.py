@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from bellcast.brokers.delivery import deliver
 from bellcast.brokers.topic_log import KEPT_PREFIX
 from bellcast.errors import Unavailable
-from bellcast.model.events import ANNOUNCEMENTS, Event, FeedBatch, LiveEvent, Stream
+from bellcast.model.events import ANNOUNCEMENTS, UNENCODABLE, Event, FeedBatch, LiveEvent, Stream
 from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
@@ -37,9 +37,6 @@ START_TIMEOUT = 5.0
 ORIGIN_BYTES = 8
 
 PubSubMessage: TypeAlias = tuple[Stream, bytes]
-# Errors for data that MessagePack cannot encode. Data of senders is validated on receipt, but handlers may return any
-# value.
-UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Event).decode
 

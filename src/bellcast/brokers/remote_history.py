@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from bellcast.brokers.history import SWEEP_INTERVAL_SECONDS
 from bellcast.brokers.keep_rules import KeepRules
-from bellcast.brokers.remote import UNENCODABLE, RemoteBroker
+from bellcast.brokers.remote import RemoteBroker
 from bellcast.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.errors import Unavailable
 from bellcast.model import history
 from bellcast.model.collected_events import CollectedEvents
-from bellcast.model.events import SEPARATOR, LiveEvent, Stream
+from bellcast.model.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
 from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
 

@@ -17,6 +17,8 @@ CACHED_ADDRESSES = 1_000
 # RFC 5321 §4.5.3.1: 64 octets before the @, 255 after it, 254 in a path without its brackets.
 MAX_LOCAL = 64
 MAX_EMAIL = 254
+# Maximum characters of any address. Push services' URLs have a few hundred, FCM's tokens less than 300.
+MAX_ADDRESS = 2048
 # The dot-atom of RFC 5322 with the letters of RFC 6531; quoted local parts are not used in practice.
 LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 LABEL = re.compile(r"[^\W_]([\w-]{0,61}[^\W_])?")

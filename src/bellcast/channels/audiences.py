@@ -12,18 +12,18 @@ FANOUT_PAGE = 250
 # Pages per lease, after which other jobs of the same priority can run.
 FANOUT_PAGES = 4
 # Maximum members of an audience that a dry run counts.
-MAX_COUNTED = 10_000
+MAX_COUNTED_MEMBERS = 10_000
 
 
 async def first(store: Store, tenant: str, audience: Audience, limit: int) -> tuple[int | None, Sequence[str]]:
-    """Return the number of members, None above MAX_COUNTED, and the first keys."""
+    """Return the number of members, None above MAX_COUNTED_MEMBERS, and the first keys."""
     if _is_everyone(audience):
-        number = await store.recipients.count(tenant, "", MAX_COUNTED + 1)
+        number = await store.recipients.count(tenant, "", MAX_COUNTED_MEMBERS + 1)
         keys = [key for key, _ in await _page(store, tenant, audience, None, limit)]
     else:
-        keys = [key for key, _ in await _page(store, tenant, audience, None, MAX_COUNTED + 1)]
+        keys = [key for key, _ in await _page(store, tenant, audience, None, MAX_COUNTED_MEMBERS + 1)]
         number = len(keys)
-    return None if number > MAX_COUNTED else number, keys[:limit]
+    return None if number > MAX_COUNTED_MEMBERS else number, keys[:limit]
 
 
 async def page(store: Store, tenant: str, audience: Audience, position: str, moment: int) -> Sequence[str]:

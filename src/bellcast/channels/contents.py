@@ -12,7 +12,7 @@ from bellcast.channels import email, links
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid, TemplateFailed
-from bellcast.model import validation
+from bellcast.model import notification_drafts, validation
 from bellcast.model.identities import Profile
 from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
@@ -80,7 +80,7 @@ class Contents:
         # Variables can turn a template's text into any URL.
         validation.check(
             validation.url("template", content.action_url, ANY_LENGTH),
-            validation.actions("template", content.actions, ANY_LENGTH),
+            notification_drafts.actions("template", content.actions, ANY_LENGTH),
         )
         return content
 

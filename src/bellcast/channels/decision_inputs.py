@@ -77,7 +77,7 @@ async def read_recipients(
         for profile in profiles.values()
         for address in addresses.usable(profile, channel)
     ]
-    return RecipientInputs(profiles, await store.messages.suppressed(tenant, candidates) if candidates else frozenset())
+    return RecipientInputs(profiles, await store.suppressions.find(tenant, candidates) if candidates else frozenset())
 
 
 async def with_rules(

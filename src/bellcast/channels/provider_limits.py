@@ -2,12 +2,11 @@
 
 import asyncio
 
+from bellcast.model import times
 from bellcast.ports import Rates
 
 # One message per day. A lower rate is a mistake, and its waits would overflow times.
 MIN_RATE = 1 / 86_400
-# Messages for which the rate implies a wait of more than a year get the same time.
-MAX_WAIT_MS = 366 * 86_400_000
 
 
 class ProviderLimits:
@@ -26,5 +25,7 @@ class ProviderLimits:
         wait = self._rates.take(self._name, self._rate, now)
         if not wait:
             return now
-        self._last = min(max(self._last + 1000 / self._rate, now + wait * 1000), now + MAX_WAIT_MS)
+        # Messages for which the rate implies a longer wait get the same time.
+        latest = now + times.MAX_AHEAD_SECONDS * 1000
+        self._last = min(max(self._last + 1000 / self._rate, now + wait * 1000), latest)
         return int(self._last) + 1

@@ -57,7 +57,7 @@ class Release:
 
 async def suppression_update(store: Store, message: StoredMessage, now: int) -> MessageUpdate | None:
     """Return the update that ends a message if its address was suppressed after it was queued."""
-    if not await store.messages.suppressed(message.tenant, [(message.channel, message.address)]):
+    if not await store.suppressions.find(message.tenant, [(message.channel, message.address)]):
         return None
     decision = Decision("skip", "suppressed", None, None)
     ended = with_outcome(message, state="suppressed", reason="suppressed")

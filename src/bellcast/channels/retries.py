@@ -11,6 +11,8 @@ RETRIES = (10.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 JITTER = 0.1
 # A longer Retry-After of a provider is reduced to one day.
 MAX_RETRY_AFTER = 86_400.0
+# Refusal statuses that other credentials, another provider or a later attempt may avoid.
+TEMPORARY = frozenset({401, 403, 408, 425, 429})
 # Maximum characters of a number of seconds or a date; RFC 9110 dates have at most 33.
 MAX_HEADER = 64
 
@@ -23,6 +25,11 @@ def next_delay(
         return None
     delay = retries[failures - 1] * (1 + JITTER * (2 * draw() - 1))
     return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))
+
+
+def is_temporary(status: int) -> bool:
+    """True for a refusal that is not caused by the content of the request."""
+    return status in TEMPORARY or status >= 500
 
 
 def parse_retry_after(headers: Mapping[str, str], now: int | None = None) -> float | None:

@@ -31,7 +31,7 @@ TIMEOUT_SECONDS = 60.0
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Server", epilog=EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Server", epilog=EPILOG)
 def api(
     ctx: typer.Context,
     method: Annotated[str, typer.Argument(metavar="METHOD", help="GET, POST, PUT, PATCH or DELETE.")],

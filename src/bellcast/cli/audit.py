@@ -8,20 +8,11 @@ from bellcast.cli import console, options
 from bellcast.cli.rest import request
 
 app = typer.Typer(cls=options.CliGroup)
-audit = typer.Typer(cls=options.CliGroup, help="List and verify the audit log.")
+audit = options.group("List and verify the audit log.")
 app.add_typer(audit, name="audit", rich_help_panel="Server")
 
-AuditCommand = options.with_settings("DATA", "URL")
 
-
-@audit.callback(invoke_without_command=True)
-def print_help(ctx: typer.Context) -> None:
-    """Print the help if no command is named."""
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
-
-
-@audit.command("list", cls=AuditCommand)
+@audit.command("list", cls=options.RequestCommand)
 def list_(
     ctx: typer.Context,
     limit: console.LimitOption = 50,
@@ -37,7 +28,7 @@ def list_(
         print(f"{one['at']}\t{one['actor']}\t{one['action']}\t{one['target']}\t{one['outcome']}", flush=True)
 
 
-@audit.command(cls=AuditCommand)
+@audit.command(cls=options.RequestCommand)
 def verify(
     ctx: typer.Context,
     head: Annotated[

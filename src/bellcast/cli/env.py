@@ -18,7 +18,7 @@ EPILOG = """\
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def env(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Print export lines for the URL, the project and the secret."""
     from bellcast.cli.console import CommandError

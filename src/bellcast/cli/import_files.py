@@ -9,10 +9,10 @@ from io import TextIOWrapper
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
+from bellcast.model.limits import MAX_ITEM_BYTES
+
 FileFormat = Literal["csv", "json", "ndjson"]
 
-# The server's limit for one item.
-MAX_ITEM_BYTES = 1_048_576
 # Characters read at once. A truncated item is decoded again with twice as many.
 BLOCK = 65_536
 SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}

@@ -34,7 +34,7 @@ MAX_LISTED_ERRORS = 1_000
 app = typer.Typer()
 
 
-@app.command("import", cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command("import", cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def import_(
     ctx: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A CSV, JSON or NDJSON file; - reads standard input.")],

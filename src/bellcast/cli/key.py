@@ -21,20 +21,11 @@ EXAMPLES = """\
 """
 
 app = typer.Typer(cls=options.CliGroup)
-key = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Create, list and revoke API keys.")
+key = options.group("Create, list and revoke API keys.", EPILOG)
 app.add_typer(key, name="key", rich_help_panel="Send and follow")
 
-KeyCommand = options.with_settings("DATA", "URL")
 
-
-@key.callback(invoke_without_command=True)
-def print_help(ctx: typer.Context) -> None:
-    """Print the help if no command is named."""
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
-
-
-@key.command(cls=KeyCommand, epilog=EXAMPLES)
+@key.command(cls=options.RequestCommand, epilog=EXAMPLES)
 def create(
     ctx: typer.Context,
     name: Annotated[
@@ -65,7 +56,7 @@ def create(
     )
 
 
-@key.command("list", cls=KeyCommand)
+@key.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List all keys, including revoked ones."""
     keys = every(ctx, "/v1/keys", "keys")
@@ -77,7 +68,7 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         _show(keys)
 
 
-@key.command(cls=KeyCommand)
+@key.command(cls=options.RequestCommand)
 def revoke(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The key's id from `bellcast key list`.")],

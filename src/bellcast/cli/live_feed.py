@@ -24,11 +24,10 @@ REQUESTS_EPILOG = """\
 """
 
 app = typer.Typer()
-FeedCommand = options.with_settings("DATA", "URL")
 OnlyTenant = Annotated[str | None, typer.Option(metavar="TENANT", help="Only this tenant.")]
 
 
-@app.command(cls=FeedCommand, rich_help_panel="Server", epilog=FEED_EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Server", epilog=FEED_EPILOG)
 def feed(
     ctx: typer.Context,
     kind: Annotated[
@@ -85,7 +84,7 @@ def _show(name: str, fields: dict[str, Any]) -> None:
     print(console.plain("  ".join(filter(None, parts))), flush=True)
 
 
-@app.command(cls=FeedCommand, rich_help_panel="Server", epilog=REQUESTS_EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Server", epilog=REQUESTS_EPILOG)
 def requests(
     ctx: typer.Context,
     status: Annotated[

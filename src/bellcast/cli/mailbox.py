@@ -9,7 +9,7 @@ from bellcast.cli import console, options
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow")
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow")
 def mailbox(
     ctx: typer.Context,
     ttl: Annotated[str, typer.Option(metavar="DURATION", help="How long the link is valid.")] = "1d",

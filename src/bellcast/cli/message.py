@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, OwnerOption
+from bellcast.cli.objects import OwnerOption
 
 MessageFilter = Annotated[
     str | None, typer.Option(metavar="VALUE", help="Only messages with this value.", show_default=False)
@@ -14,7 +14,7 @@ MessageFilter = Annotated[
 message, app = objects.group("message", "List, show and retry e-mails and other messages.")
 
 
-@message.command("list", cls=SETTINGS)
+@message.command("list", cls=options.RequestCommand)
 def list_(
     ctx: typer.Context,
     channel: MessageFilter = None,
@@ -45,7 +45,7 @@ def list_(
     objects.show_list(found, lambda one: f"{one['id']}  {one['channel']}  {one['state']}  {one['to']}", json=json)
 
 
-@message.command(cls=SETTINGS)
+@message.command(cls=options.RequestCommand)
 def show(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
@@ -58,7 +58,7 @@ def show(
         console.json(client.messages.get(id, tenant=tenant))
 
 
-@message.command(cls=SETTINGS)
+@message.command(cls=options.RequestCommand)
 def release(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The message's id.")],
@@ -74,7 +74,7 @@ def release(
     console.json(done) if json else console.done(f"{'Would release' if dry_run else 'Released'} {id}")
 
 
-@message.command(cls=SETTINGS)
+@message.command(cls=options.RequestCommand)
 def retry(
     ctx: typer.Context,
     id: Annotated[

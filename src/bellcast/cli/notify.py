@@ -31,7 +31,7 @@ def _text(help: str, metavar: str = "TEXT", panel: str = CONTENT) -> Any:
     return typer.Option(help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def notify(
     ctx: typer.Context,
     words: Annotated[

@@ -13,7 +13,6 @@ from bellcast.cli.console import CommandError
 OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The object as JSON; - reads standard input.")]
 DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
-SETTINGS = options.with_settings("DATA", "URL")
 PANEL = "Send and follow"
 
 
@@ -28,14 +27,14 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     """Add the subcommands of a kind of object."""
     article = "an" if name[0] in "aeiou" else "a"
 
-    @commands.command("list", cls=SETTINGS, help=f"List the {plural}.")
+    @commands.command("list", cls=options.RequestCommand, help=f"List the {plural}.")
     def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
         from bellcast.cli import remote
 
         with remote.server(options.settings(ctx)) as client:
             show_list(every_page(getattr(client, plural).list, plural, tenant), lambda one: str(one["key"]), json=json)
 
-    @commands.command(cls=SETTINGS, help=f"Show {article} {name} as JSON.")
+    @commands.command(cls=options.RequestCommand, help=f"Show {article} {name} as JSON.")
     def show(
         ctx: typer.Context,
         key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],
@@ -46,7 +45,9 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
         with remote.server(options.settings(ctx)) as client:
             console.json(getattr(client, plural).get(key, tenant=tenant))
 
-    @commands.command(cls=SETTINGS, help=f"Write {article} {name}. Its key is the file's `key`, else the file's name.")
+    @commands.command(
+        cls=options.RequestCommand, help=f"Write {article} {name}. Its key is the file's `key`, else the file's name."
+    )
     def put(
         ctx: typer.Context,
         file: FileArgument,
@@ -56,7 +57,7 @@ def add_commands(commands: typer.Typer, plural: str, name: str) -> None:
     ) -> None:
         write(ctx, file, plural, tenant, dry_run=dry_run, json=json)
 
-    @commands.command(cls=SETTINGS, help=f"Delete {article} {name}.")
+    @commands.command(cls=options.RequestCommand, help=f"Delete {article} {name}.")
     def delete(
         ctx: typer.Context,
         key: Annotated[str, typer.Argument(metavar="KEY", help=f"The key of the {name}.")],

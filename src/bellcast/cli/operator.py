@@ -14,10 +14,9 @@ retry and close one at a time. Viewers see metrics, and lists without content.[/
 """
 
 app = typer.Typer(cls=options.CliGroup)
-operator = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Set up the console, and manage its operators.")
+operator = options.group("Set up the console, and manage its operators.", EPILOG)
 app.add_typer(operator, name="operator", rich_help_panel="Server")
 
-OperatorCommand = options.with_settings("DATA", "URL")
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name, such as an e-mail address.")]
 
 RoleOption = Annotated[
@@ -25,14 +24,7 @@ RoleOption = Annotated[
 ]
 
 
-@operator.callback(invoke_without_command=True)
-def print_help(ctx: typer.Context) -> None:
-    """Print the help if no command is named."""
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
-
-
-@operator.command("setup-code", cls=OperatorCommand)
+@operator.command("setup-code", cls=options.RequestCommand)
 def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Print a one-time link that creates the first owner. It is valid for a day."""
     from bellcast import settings as effective
@@ -45,7 +37,7 @@ def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         print(url, flush=True)
 
 
-@operator.command("list", cls=OperatorCommand)
+@operator.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the operators with their roles."""
     operators = every(ctx, "/v1/operators", "operators")
@@ -60,7 +52,7 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
             print(f"{one['name']}\t{one['role']}\t{','.join(one['tenants'] or ['*'])}", flush=True)
 
 
-@operator.command(cls=OperatorCommand)
+@operator.command(cls=options.RequestCommand)
 def create(
     ctx: typer.Context,
     name: NameArgument,
@@ -77,7 +69,7 @@ def create(
         console.done(f"Operator {name} was created with the role {role}.")
 
 
-@operator.command(cls=OperatorCommand)
+@operator.command(cls=options.RequestCommand)
 def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """Change an operator's password and end its sessions. The command prompts for the password."""
     from bellcast.client.request import path
@@ -90,7 +82,7 @@ def passwd(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = Fals
         console.done(f"The password of {name} was changed.")
 
 
-@operator.command("reset-mfa", cls=OperatorCommand)
+@operator.command("reset-mfa", cls=options.RequestCommand)
 def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """Remove an operator's authenticator app, recovery codes and passkeys, for example after a lost phone."""
     from bellcast.client.request import path
@@ -103,7 +95,7 @@ def reset_mfa(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = F
         console.done(f"{name} signs in without a code. The next sign-in may require a new authenticator app.")
 
 
-@operator.command("end-sessions", cls=OperatorCommand)
+@operator.command("end-sessions", cls=options.RequestCommand)
 def end_sessions(ctx: typer.Context, name: NameArgument, json: console.JsonFlag = False) -> None:
     """End all sessions of an operator. The operator can sign in again."""
     from bellcast.client.request import path

@@ -109,6 +109,20 @@ def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCom
     return type("SettingsCommand", (SettingsCommand,), {"names": names, "groups": groups})
 
 
+# A command that sends requests to a server.
+RequestCommand = with_settings("DATA", "URL")
+
+
+def group(help: str, epilog: str | None = None) -> typer.Typer:
+    """Return a group of commands that prints its help if no command is named."""
+    return typer.Typer(cls=CliGroup, help=help, epilog=epilog, callback=_print_help, invoke_without_command=True)
+
+
+def _print_help(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        ctx.get_help()  # rich prints it
+
+
 def flags(ctx: typer.Context) -> dict[str, Any]:
     """Return the settings passed as options by key; None for an absent one."""
     values: dict[str, Any] = ctx.meta[FLAGS]

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, FileArgument, OwnerOption
+from bellcast.cli.objects import FileArgument, OwnerOption
 
 RecipientArgument = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
 
 preference, app = objects.group("preference", "Show, write and delete preferences of recipients; link to their page.")
 
 
-@preference.command(cls=SETTINGS)
+@preference.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Show a recipient's preferences as JSON, with the effective ones."""
     from bellcast.cli import remote
@@ -21,7 +21,7 @@ def show(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption =
         console.json(client.preferences.get(recipient, tenant=tenant))
 
 
-@preference.command(cls=SETTINGS)
+@preference.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
     file: FileArgument,
@@ -33,7 +33,7 @@ def put(
     objects.write(ctx, file, "preferences", tenant, dry_run=dry_run, json=json, of="the preferences of ")
 
 
-@preference.command(cls=SETTINGS)
+@preference.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption = None) -> None:
     """Delete a recipient's own preferences: the defaults apply."""
     from bellcast.cli import remote
@@ -43,7 +43,7 @@ def delete(ctx: typer.Context, recipient: RecipientArgument, tenant: OwnerOption
     console.done(f"Deleted the preferences of {recipient}")
 
 
-@preference.command(cls=SETTINGS)
+@preference.command(cls=options.RequestCommand)
 def link(
     ctx: typer.Context,
     recipient: RecipientArgument,

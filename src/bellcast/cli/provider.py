@@ -12,19 +12,15 @@ ProviderKey = Annotated[str, typer.Argument(metavar="KEY", help="The provider's 
 ProviderTenantOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant's own provider. Default: the project's.")
 ]
-SETTINGS = options.with_settings("DATA", "URL")
 
 provider = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
 app = typer.Typer()
 app.add_typer(
-    provider,
-    name="provider",
-    help="List, show, write, test and delete providers.",
-    rich_help_panel="Send and follow",
+    provider, name="provider", help="List, show, write, test and delete providers.", rich_help_panel="Send and follow"
 )
 
 
-@provider.command("list", cls=SETTINGS)
+@provider.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, tenant: ProviderTenantOption = None, json: console.JsonFlag = False) -> None:
     """List the providers."""
     from bellcast.cli import remote
@@ -39,7 +35,7 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['key']}  {one['channel']}, {one['url']}, priority {one['priority']}{state}"
 
 
-@provider.command(cls=SETTINGS)
+@provider.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, key: ProviderKey, tenant: ProviderTenantOption = None) -> None:
     """Show a provider as JSON, with a masked URL."""
     from bellcast.cli import remote
@@ -48,7 +44,7 @@ def show(ctx: typer.Context, key: ProviderKey, tenant: ProviderTenantOption = No
         console.json(client.providers.get(key, tenant=tenant))
 
 
-@provider.command(cls=SETTINGS)
+@provider.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A provider as JSON.")],
@@ -66,7 +62,7 @@ def put(
     console.json(written) if json else console.done(done, f"{written['channel']}, {written['url']}")
 
 
-@provider.command(cls=SETTINGS)
+@provider.command(cls=options.RequestCommand)
 def test(
     ctx: typer.Context,
     key: ProviderKey,
@@ -86,7 +82,7 @@ def test(
     console.done(f"{key} works")
 
 
-@provider.command(cls=SETTINGS)
+@provider.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, key: ProviderKey, tenant: ProviderTenantOption = None) -> None:
     """Delete a provider."""
     from bellcast.cli import remote

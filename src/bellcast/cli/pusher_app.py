@@ -23,10 +23,9 @@ EXAMPLES = """\
 """
 
 app = typer.Typer(cls=options.CliGroup)
-pusher_app = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Create, rotate and disable Pusher apps.")
+pusher_app = options.group("Create, rotate and disable Pusher apps.", EPILOG)
 app.add_typer(pusher_app, name="pusher-app", rich_help_panel="Server")
 
-AppCommand = options.with_settings("DATA", "URL")
 AppIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The app's id.")]
 OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="The app's id. Default: the project's app.")]
 OriginOption = Annotated[
@@ -37,14 +36,7 @@ OriginOption = Annotated[
 ]
 
 
-@pusher_app.callback(invoke_without_command=True)
-def print_help(ctx: typer.Context) -> None:
-    """Print the help if no command is named."""
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
-
-
-@pusher_app.command("list", cls=AppCommand)
+@pusher_app.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the apps."""
     apps = every(ctx, "/v1/pusher-apps", "apps")
@@ -56,13 +48,13 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         print(f"{one['id']}\t{one['key']}\t{one['state']}\t{console.plain(name)}", flush=True)
 
 
-@pusher_app.command(cls=AppCommand)
+@pusher_app.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, id: AppIdArgument) -> None:
     """Show an app as JSON, without its secret."""
     console.json(request(ctx, "GET", _path(id)))
 
 
-@pusher_app.command(cls=AppCommand, epilog=EXAMPLES)
+@pusher_app.command(cls=options.RequestCommand, epilog=EXAMPLES)
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name to show in lists.")],
@@ -84,39 +76,35 @@ def create(
     _show_secret(request(ctx, "POST", "/v1/pusher-apps", body), json=json)
 
 
-@pusher_app.command(cls=AppCommand)
+@pusher_app.command(cls=options.RequestCommand)
 def rotate(ctx: typer.Context, id: AppIdArgument, json: console.JsonFlag = False) -> None:
     """Replace the secret and print the new one. The previous secret stays valid for a day."""
     _show_secret(request(ctx, "POST", f"{_path(id)}/rotate"), json=json)
 
 
-@pusher_app.command(cls=AppCommand)
+@pusher_app.command(cls=options.RequestCommand)
 def enable(ctx: typer.Context, id: AppIdArgument) -> None:
     """Accept connections and requests of an app again."""
     request(ctx, "PATCH", _path(id), {"enabled": True})
     console.done(f"Enabled {id}")
 
 
-@pusher_app.command(cls=AppCommand)
+@pusher_app.command(cls=options.RequestCommand)
 def disable(ctx: typer.Context, id: AppIdArgument) -> None:
     """Close the connections of an app, and refuse its requests."""
     request(ctx, "PATCH", _path(id), {"enabled": False})
     console.done(f"Disabled {id}")
 
 
-@pusher_app.command(cls=AppCommand)
+@pusher_app.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, id: AppIdArgument) -> None:
     """Delete an app and close its connections."""
     request(ctx, "DELETE", _path(id))
     console.done(f"Deleted {id}")
 
 
-@pusher_app.command("test", cls=AppCommand)
-def run_test(
-    ctx: typer.Context,
-    id: OptionalId = None,
-    json: console.JsonFlag = False,
-) -> None:
+@pusher_app.command("test", cls=options.RequestCommand)
+def run_test(ctx: typer.Context, id: OptionalId = None, json: console.JsonFlag = False) -> None:
     """Test an app on the public URL: a signed call, a WebSocket, a subscription, and an event back."""
     report = request(ctx, "POST", "/v1/settings/test", {"target": "pusher", "app": id})
     if json:

@@ -27,7 +27,7 @@ reason in[/] error[dim].[/]
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def relay(
     ctx: typer.Context,
     database: Annotated[

@@ -28,7 +28,7 @@ def _filter(help: str, metavar: str) -> Any:
 app = typer.Typer()
 
 
-@app.command(cls=objects.SETTINGS, rich_help_panel=objects.PANEL)
+@app.command(cls=options.RequestCommand, rich_help_panel=objects.PANEL)
 def replay(
     ctx: typer.Context,
     ids: IdsArgument = None,

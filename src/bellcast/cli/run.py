@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, OwnerOption
+from bellcast.cli.objects import OwnerOption
 
 RunFilter = Annotated[str | None, typer.Option(metavar="VALUE", help="Only runs with this value.", show_default=False)]
 RunId = Annotated[str, typer.Argument(metavar="ID", help="The run's id.")]
@@ -20,7 +20,7 @@ EPILOG = """\
 run, app = objects.group("run", "List, show, cancel and retry runs of workflows.")
 
 
-@run.command("list", cls=SETTINGS, epilog=EPILOG)
+@run.command("list", cls=options.RequestCommand, epilog=EPILOG)
 def list_(
     ctx: typer.Context,
     workflow: RunFilter = None,
@@ -53,7 +53,7 @@ def list_(
     objects.show_list(found, _line, json=json)
 
 
-@run.command(cls=SETTINGS)
+@run.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, id: RunId, tenant: OwnerOption = None) -> None:
     """Show a run with its steps as JSON."""
     from bellcast.cli import remote
@@ -62,7 +62,7 @@ def show(ctx: typer.Context, id: RunId, tenant: OwnerOption = None) -> None:
         console.json(client.runs.get(id, tenant=tenant))
 
 
-@run.command(cls=SETTINGS)
+@run.command(cls=options.RequestCommand)
 def cancel(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The id of a run, or of a trigger: all its runs.")],
@@ -76,7 +76,7 @@ def cancel(
     console.done(f"Cancelled {id}")
 
 
-@run.command(cls=SETTINGS)
+@run.command(cls=options.RequestCommand)
 def retry(ctx: typer.Context, id: RunId, tenant: OwnerOption = None, dry_run: console.DryRunOption = False) -> None:
     """Retry a failed run from the step that failed."""
     from bellcast.cli import remote

@@ -13,7 +13,7 @@ schedule, app = objects.group("schedule", "List, show, write, fire and delete sc
 objects.add_commands(schedule, "schedules", "schedule")
 
 
-@schedule.command(cls=objects.SETTINGS)
+@schedule.command(cls=options.RequestCommand)
 def run(
     ctx: typer.Context,
     key: ScheduleKey,
@@ -29,7 +29,7 @@ def run(
     console.json(response) if json else console.done(f"{'Would fire' if dry_run else 'Fired'} {key}")
 
 
-@schedule.command("next", cls=objects.SETTINGS)
+@schedule.command("next", cls=options.RequestCommand)
 def following(
     ctx: typer.Context,
     key: ScheduleKey,

@@ -22,23 +22,15 @@ EXAMPLES = """\
 PREFIX = "bellcast_"
 
 app = typer.Typer(cls=options.CliGroup)
-settings = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help="Read and change settings while the server runs.")
+settings = options.group("Read and change settings while the server runs.", EPILOG)
 app.add_typer(settings, name="settings", rich_help_panel="Server")
 
-LiveSettingsCommand = options.with_settings("DATA", "URL")
 SettingArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The setting, such as `origins` or BELLCAST_ORIGINS.")
 ]
 
 
-@settings.callback(invoke_without_command=True)
-def print_help(ctx: typer.Context) -> None:
-    """Print the help if no command is named."""
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
-
-
-@settings.command("list", cls=LiveSettingsCommand)
+@settings.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the settings with their values and the sources of these values."""
     document = request(ctx, "GET", "/v1/settings")
@@ -49,14 +41,14 @@ def list_(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         print(f"{one['name']}\t{console.plain(one['value'])}\t{one['locked_by'] or one['source']}", flush=True)
 
 
-@settings.command(cls=LiveSettingsCommand)
+@settings.command(cls=options.RequestCommand)
 def get(ctx: typer.Context, name: SettingArgument, json: console.JsonFlag = False) -> None:
     """Print the value of a setting."""
     found = _find(request(ctx, "GET", "/v1/settings"), name)
     console.json(found) if json else print(console.plain(found["value"]), flush=True)
 
 
-@settings.command("set", cls=LiveSettingsCommand, epilog=EXAMPLES)
+@settings.command("set", cls=options.RequestCommand, epilog=EXAMPLES)
 def set_(
     ctx: typer.Context,
     assignments: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="Settings and their new values.")],
@@ -71,7 +63,7 @@ def set_(
     _change(ctx, {"set": changes, "dry_run": dry_run}, json=json)
 
 
-@settings.command(cls=LiveSettingsCommand)
+@settings.command(cls=options.RequestCommand)
 def unset(
     ctx: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Settings to reset to their defaults.")],
@@ -81,12 +73,8 @@ def unset(
     _change(ctx, {"reset": [_key(name) for name in names]}, json=json)
 
 
-@settings.command(cls=LiveSettingsCommand)
-def history(
-    ctx: typer.Context,
-    limit: console.LimitOption = 20,
-    json: console.JsonFlag = False,
-) -> None:
+@settings.command(cls=options.RequestCommand)
+def history(ctx: typer.Context, limit: console.LimitOption = 20, json: console.JsonFlag = False) -> None:
     """List the changes, newest first."""
     revisions = request(ctx, "GET", "/v1/settings/history", limit=limit)["revisions"]
     if json:
@@ -96,7 +84,7 @@ def history(
         print(f"{one['revision']}\t{one['at']}\t{one['by']}\t{_changes(one)}", flush=True)
 
 
-@settings.command(cls=LiveSettingsCommand)
+@settings.command(cls=options.RequestCommand)
 def rollback(
     ctx: typer.Context,
     revision: Annotated[int, typer.Argument(metavar="REVISION", min=0, help="The revision; 0 has no values.")],

@@ -56,17 +56,10 @@ UrlAndRow = Annotated[
 ]
 
 app = typer.Typer(cls=options.CliGroup)
-sql = typer.Typer(cls=options.CliGroup, epilog=EPILOG, help=HELP)
+sql = options.group(HELP, EPILOG)
 app.add_typer(sql, name="sql", rich_help_panel="Send and follow")
 
 SqlCommand = options.with_settings("DATABASE_URL", "STORE")
-
-
-@sql.callback(invoke_without_command=True)
-def print_help(ctx: typer.Context) -> None:
-    """Print the help if no command is named."""
-    if ctx.invoked_subcommand is None:
-        ctx.get_help()  # rich prints it
 
 
 @sql.command(cls=SqlCommand)

@@ -16,10 +16,9 @@ restart them; run this command; remove the old one when no secret uses it. Keep 
 app = typer.Typer(cls=options.CliGroup)
 secrets = typer.Typer(cls=options.CliGroup, no_args_is_help=True, epilog=EPILOG)
 app.add_typer(secrets, name="secrets", help="Encrypt stored secrets with the first key.", rich_help_panel="Maintenance")
-SecretsCommand = options.with_settings("DATA", "URL")
 
 
-@secrets.command(cls=SecretsCommand, epilog=EPILOG)
+@secrets.command(cls=options.RequestCommand, epilog=EPILOG)
 def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Encrypt all stored secrets with the first key of the server. Safe to interrupt and to repeat."""
     changed: dict[str, int] = {}
@@ -35,7 +34,7 @@ def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     show_usage(usage)
 
 
-@secrets.command(cls=SecretsCommand, epilog=EPILOG)
+@secrets.command(cls=options.RequestCommand, epilog=EPILOG)
 def keys(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """List the keys, and the number of secrets that each has encrypted."""
     usage = request(ctx, "GET", "/v1/secrets")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS, OwnerOption
+from bellcast.cli.objects import OwnerOption
 
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
@@ -13,7 +13,7 @@ AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The add
 suppression, app = objects.group("suppression", "List, add and remove addresses to which nothing is sent.")
 
 
-@suppression.command("list", cls=SETTINGS)
+@suppression.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag = False) -> None:
     """List suppressed addresses."""
     from bellcast.cli import remote
@@ -23,7 +23,7 @@ def list_(ctx: typer.Context, tenant: OwnerOption = None, json: console.JsonFlag
     objects.show_list(found, lambda one: f"{one['channel']}  {one['address']}  {one['reason']}", json=json)
 
 
-@suppression.command(cls=SETTINGS)
+@suppression.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
     channel: ChannelArgument,
@@ -41,7 +41,7 @@ def put(
     console.json(written) if json else console.done(f"{'Would suppress' if dry_run else 'Suppressed'} {address}")
 
 
-@suppression.command(cls=SETTINGS)
+@suppression.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, channel: ChannelArgument, address: AddressArgument, tenant: OwnerOption = None) -> None:
     """Allow an address again."""
     from bellcast.cli import remote

@@ -26,7 +26,7 @@ notifications as[/] notification [dim]frames. Nothing is marked as seen or read.
 app = typer.Typer()
 
 
-@app.command(cls=options.with_settings("DATA", "URL"), rich_help_panel="Send and follow", epilog=EPILOG)
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
 def tail(
     ctx: typer.Context,
     recipient: Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")],

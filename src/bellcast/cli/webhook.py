@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import typer
 
 from bellcast.cli import console, objects, options
-from bellcast.cli.objects import SETTINGS
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The id of the webhook.")]
 EventOption = Annotated[
@@ -18,7 +17,7 @@ ListenerOption = Annotated[
 webhook, app = objects.group("webhook", "List, add, change and remove webhooks: URLs that receive events.")
 
 
-@webhook.command("list", cls=SETTINGS)
+@webhook.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, tenant: ListenerOption = None, json: console.JsonFlag = False) -> None:
     """List the webhooks."""
     from bellcast.cli import remote
@@ -28,7 +27,7 @@ def list_(ctx: typer.Context, tenant: ListenerOption = None, json: console.JsonF
     objects.show_list(found, _line, json=json)
 
 
-@webhook.command(cls=SETTINGS)
+@webhook.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> None:
     """Show a webhook as JSON, without its secret."""
     from bellcast.cli import remote
@@ -37,7 +36,7 @@ def show(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> N
         console.json(client.webhooks.get(id, tenant=tenant))
 
 
-@webhook.command(cls=SETTINGS)
+@webhook.command(cls=options.RequestCommand)
 def create(
     ctx: typer.Context,
     endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="The URL that receives the events.")],
@@ -57,7 +56,7 @@ def create(
     _print_secret(created, created["id"], json=json)
 
 
-@webhook.command(cls=SETTINGS)
+@webhook.command(cls=options.RequestCommand)
 def change(
     ctx: typer.Context,
     id: IdArgument,
@@ -79,7 +78,7 @@ def change(
     console.json(changed) if json else console.done(f"Changed {id}")
 
 
-@webhook.command(cls=SETTINGS)
+@webhook.command(cls=options.RequestCommand)
 def rotate(
     ctx: typer.Context,
     id: IdArgument,
@@ -98,7 +97,7 @@ def rotate(
     _print_secret(rotated, id, json=json)
 
 
-@webhook.command(cls=SETTINGS)
+@webhook.command(cls=options.RequestCommand)
 def replay(
     ctx: typer.Context,
     id: IdArgument,
@@ -116,7 +115,7 @@ def replay(
     console.json(result) if json else console.done(f"{verb} {result['replayed']} events")
 
 
-@webhook.command(cls=SETTINGS)
+@webhook.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, id: IdArgument, tenant: ListenerOption = None) -> None:
     """Remove a webhook."""
     from bellcast.cli import remote

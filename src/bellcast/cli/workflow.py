@@ -18,7 +18,6 @@ CANCEL_EPILOG = """\
   bellcast workflow cancel booking-created booking-7
   bellcast workflow cancel booking-created booking-7 --to alice --dry-run
 """
-SETTINGS = options.with_settings("DATA", "URL")
 
 workflow = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
 app = typer.Typer()
@@ -27,7 +26,7 @@ app.add_typer(
 )
 
 
-@workflow.command("list", cls=SETTINGS)
+@workflow.command("list", cls=options.RequestCommand)
 def list_(ctx: typer.Context, tenant: TenantOption = None, json: console.JsonFlag = False) -> None:
     """List the workflows."""
     from bellcast.cli import remote
@@ -42,7 +41,7 @@ def _line(one: dict[str, Any]) -> str:
     return f"{one['key']}  version {one['version']}, {state}, {len(one['steps'])} steps"
 
 
-@workflow.command(cls=SETTINGS)
+@workflow.command(cls=options.RequestCommand)
 def show(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
     """Show a workflow as JSON."""
     from bellcast.cli import remote
@@ -51,7 +50,7 @@ def show(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
         console.json(client.workflows.get(key, tenant=tenant))
 
 
-@workflow.command(cls=SETTINGS)
+@workflow.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition as JSON or YAML.")],
@@ -70,7 +69,7 @@ def put(
     console.json(written) if json else console.done(done, f"version {written['version']}")
 
 
-@workflow.command(cls=SETTINGS)
+@workflow.command(cls=options.RequestCommand)
 def delete(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
     """Delete a workflow. Its current runs finish."""
     from bellcast.cli import remote
@@ -80,7 +79,7 @@ def delete(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
     console.done(f"Deleted {key}")
 
 
-@workflow.command(cls=SETTINGS, epilog=CANCEL_EPILOG)
+@workflow.command(cls=options.RequestCommand, epilog=CANCEL_EPILOG)
 def cancel(
     ctx: typer.Context,
     key: Key,

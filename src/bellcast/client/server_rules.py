@@ -10,7 +10,7 @@ import msgspec
 
 from bellcast.client.errors import InvalidArgument
 from bellcast.errors import FieldError, Invalid
-from bellcast.model import live_event_drafts, validation
+from bellcast.model import live_event_drafts, notification_drafts, validation
 from bellcast.model.limits import Limits
 from bellcast.model.live_event_drafts import EventDraft
 from bellcast.model.notifications import Draft
@@ -40,7 +40,7 @@ def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
 def check_notification(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a notification."""
     draft = _read(_draft, body)
-    _check(lambda: validation.check_draft(draft, LIMITS, datetime.now(UTC)))  # noqa: TID251  outside the server there is no Clock port
+    _check(lambda: notification_drafts.check_draft(draft, LIMITS, datetime.now(UTC)))  # noqa: TID251  outside the server there is no Clock port
     _check_nul(body)
 
 

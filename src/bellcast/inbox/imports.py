@@ -8,7 +8,7 @@ import msgspec
 
 from bellcast.errors import BellcastError
 from bellcast.inbox import sending
-from bellcast.model import ids, times, validation
+from bellcast.model import ids, notification_drafts, times
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
@@ -60,7 +60,7 @@ def _prepare(
     if isinstance(draft, BellcastError):
         return draft
     try:
-        validation.check_import(draft, limits, times.to_rfc3339(now))
+        notification_drafts.check_import(draft, limits, times.to_rfc3339(now))
     except BellcastError as refusal:
         return refusal
     return _request(engines, draft, now)

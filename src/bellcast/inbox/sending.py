@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
-from bellcast.model import patterns, times, validation
+from bellcast.model import notification_drafts, patterns, times
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
@@ -69,7 +69,7 @@ async def send(
     engines.pace.contention.record()
     now = engines.clock.now()
     if is_later(draft):
-        validation.check_draft(draft, limits, times.to_rfc3339(now))
+        notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
         return await engines.scheduler.send_later(_with_own_key(draft, own_key), allows_past=allows_past)
     prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now), own_key))
     if isinstance(prepared, SendRequest):
@@ -92,7 +92,7 @@ async def plan(
     """Return what sending the draft would do: the number of recipients, None for an audience of more than 10,000, and
     the decisions for the first `limit` of them; none for an audience of all tenants. Nothing is written or charged."""
     now = engines.clock.now()
-    validation.check_draft(draft, limits, times.to_rfc3339(now))
+    notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
     if isinstance(draft.to, Audience):
         announcement = _announce_request(engines, draft, draft.to, now)
         await engines.router.announced(draft, announcement)
@@ -334,7 +334,7 @@ def _prepare(
     if isinstance(draft, BellcastError):
         return draft
     try:
-        validation.check_draft(draft, limits, moment)
+        notification_drafts.check_draft(draft, limits, moment)
     except BellcastError as refusal:
         return refusal
     if is_later(draft):

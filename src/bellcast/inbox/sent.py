@@ -3,7 +3,7 @@
 import msgspec
 
 from bellcast.errors import NotFound
-from bellcast.model import ids, times, validation
+from bellcast.model import ids, notification_drafts, times
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import GENERAL, Audience, Draft, Edit, Notification, content
 from bellcast.ports import Context, MessageQuery, SentItem
@@ -48,7 +48,7 @@ def _outside(id: str, type: str, title: str, created_at: int) -> Notification:
 async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edit) -> SentItem:
     """Edit an item in all inboxes."""
     now = engines.clock.now()
-    validation.check_edit(edit, limits, times.to_rfc3339(now))
+    notification_drafts.check_edit(edit, limits, times.to_rfc3339(now))
     done = await engines.store.sends.edit(tenant, id, edit, now) if ids.is_id(id) else None
     if done is None:
         raise NotFound("There is no notification or announcement with this id.")

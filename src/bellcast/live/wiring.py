@@ -13,13 +13,11 @@ from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
-from bellcast.model.asgi import Receive, Scope, Send
+from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Principal, Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Context, Http
 from bellcast.ports.pusher_apps import PusherApps
-
-Endpoint: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class SessionLog(Protocol):
@@ -69,7 +67,7 @@ class WiredDialect(Struct, frozen=True, kw_only=True):
     A plain GET of the `stream_paths` always yields a live connection or an error; other paths need an upgrade for that.
     """
 
-    paths: Mapping[str, Endpoint]
+    paths: Mapping[str, ASGIApp]
     stream_paths: frozenset[str] = frozenset()
     loops: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {}  # background loops by their names in the log
     disconnected: Callable[[Connection], None] | None = None  # called for the connections of every dialect

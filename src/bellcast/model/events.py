@@ -18,6 +18,9 @@ Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
 SEPARATOR = "\x1f"
 ANNOUNCEMENTS = Stream("announcements")
 NODES = Stream("nodes")  # state exchanged between nodes
+# Errors for values that MessagePack cannot encode. Data of senders is validated on receipt, but handlers may return any
+# value.
+UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 
 
 def inbox_stream(tenant: str, recipient: str) -> Stream:

@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+# An item of a bulk request is decoded in one step. The largest draft that the other limits permit has half this size.
+MAX_ITEM_BYTES = 1_048_576
+
 
 class Limits(Struct, kw_only=True):
     """Operators can change some limits while the server runs. Sizes are in characters, `data` in bytes of compact JSON,

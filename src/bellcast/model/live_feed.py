@@ -3,10 +3,12 @@
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, ip_network
 from typing import Any, Literal, get_args
 
 from msgspec import Struct, structs
+
+from bellcast.model import ip_addresses
 
 FeedKind = Literal[
     "request",
@@ -138,12 +140,8 @@ def cut(text: str, length: int = MAX_VALUE) -> str:
 @lru_cache(MAX_NETWORKS)
 def network_of(address: str | None) -> str | None:
     """Return an IP address without the part that identifies a subscriber: its /24 or /48 network."""
-    if address is None:
+    parsed = ip_addresses.parse(address)
+    if parsed is None:
         return None
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return None
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
     length = 24 if isinstance(parsed, IPv4Address) else 48
     return str(ip_network((parsed, length), strict=False))

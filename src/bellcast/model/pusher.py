@@ -5,6 +5,12 @@ from msgspec import Struct
 from bellcast.model.identities import DEFAULT_TENANT, Project
 
 RECIPIENT = "{recipient}"
+# Names of client-to-client events begin with it.
+CLIENT_PREFIX = "client-"
+# Maximum characters of the device in a signature.
+MAX_DEVICE = 64
+# A secret has the size of an HMAC-SHA256 key.
+SECRET_BYTES = 32
 
 
 class PusherConfig(Struct, kw_only=True):

@@ -12,6 +12,8 @@ Moment = Annotated[datetime, Meta(tz=True)]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 DAY_MS = 86_400_000
+# How far ahead requests may move something: a year. For later times, apps need a schedule instead of a delay.
+MAX_AHEAD_SECONDS = 366 * 86_400
 # The last millisecond of the year 9999: a datetime cannot hold a later one.
 LATEST_MS = 253_402_300_799_999
 LATEST = EPOCH + LATEST_MS * MILLISECOND

@@ -14,9 +14,9 @@ import httpcore
 import httpx
 
 from bellcast.errors import Unavailable
+from bellcast.model.ip_addresses import IPAddress
 from bellcast.outbound.resolver import Resolver
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # An IPv4 address inside an IPv6 one leads to the IPv4 address (RFC 6052; RFC 4291 §2.5.5; RFC 3056).

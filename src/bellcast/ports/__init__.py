@@ -28,15 +28,7 @@ from bellcast.ports.joined_topics import JoinedBy, JoinedTopics
 from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvent, LastEvents
 from bellcast.ports.maintenance import Maintenance, RowCounts
-from bellcast.ports.messages import (
-    MessageQuery,
-    Messages,
-    MessageUpdate,
-    NewDecision,
-    NewMessage,
-    StoredMessage,
-    Suppression,
-)
+from bellcast.ports.messages import MessageQuery, Messages, MessageUpdate, NewDecision, NewMessage, StoredMessage
 from bellcast.ports.push_endpoints import PushEndpoint, PushEndpoints
 from bellcast.ports.quotas import Quotas, Rates, Unlimited
 from bellcast.ports.recipients import RecipientOfLink, Recipients, SubscriptionGrant
@@ -52,6 +44,7 @@ from bellcast.ports.sends import (
     SentQuery,
 )
 from bellcast.ports.store import Store
+from bellcast.ports.suppressions import Suppression, Suppressions
 
 __all__ = [
     "NO_HISTORY",
@@ -116,6 +109,7 @@ __all__ = [
     "StoredMessage",
     "SubscriptionGrant",
     "Suppression",
+    "Suppressions",
     "TopicHistory",
     "Unlimited",
     "UnreadCounts",

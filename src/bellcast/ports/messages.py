@@ -122,16 +122,6 @@ class MessageQuery(Struct, frozen=True, kw_only=True):
     limit: int = 50
 
 
-class Suppression(Struct, frozen=True, kw_only=True):
-    """An address that must not be used, and the reason: `bounce`, `complaint`, or a text of the app. E-mail addresses
-    are in lower case."""
-
-    channel: ExternalChannel
-    address: str
-    reason: str
-    created_at: int
-
-
 class Messages(Protocol):
     """Messages are added with the send that causes them (`Sends.add`), or by `add`, each with a job that delivers it."""
 
@@ -205,26 +195,6 @@ class Messages(Protocol):
     async def actions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[RecordedAction]:
         """Return the snoozes and the recall of a notification, ordered by time, for one recipient or all (None). The
         recall of an announcement has the recipient EVERY_RECIPIENT, and is returned for each recipient."""
-        ...
-
-    async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        """Return the (channel, address) pairs that must not be used."""
-        ...
-
-    async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
-        """Return suppressions by channel and address, after the given pair."""
-        ...
-
-    async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
-        """Suppressions of all tenants with their tenants, by tenant, channel and address, after these."""
-        ...
-
-    async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
-        """Suppress an address, or change the reason. Return what is stored, and whether it is new."""
-        ...
-
-    async def allow(self, tenant: str, channel: str, address: str) -> bool:
-        """Delete a suppression; return whether there was one."""
         ...
 
 

@@ -21,6 +21,10 @@ class AcceptedMessage(Struct, frozen=True):
     reference: str | None = None
 
 
+# Maximum characters of a vendor's response in an AcceptedMessage or a DeliveryError.
+MAX_RESPONSE = 500
+
+
 class DeliveryError(Exception):
     """The provider did not accept the message.
 

@@ -19,6 +19,7 @@ from bellcast.ports.replays import Replays
 from bellcast.ports.runs import Runs
 from bellcast.ports.sends import Sends
 from bellcast.ports.stats import StatsPoints
+from bellcast.ports.suppressions import Suppressions
 from bellcast.ports.webhooks import WebhookEvents
 
 
@@ -43,6 +44,8 @@ class Store(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def suppressions(self) -> Suppressions: ...
     @property
     def documents(self) -> Documents: ...
     @property

@@ -1,15 +1,13 @@
 """The effective preferences shown to a recipient: each type and channel with its current state."""
 
 from collections.abc import Mapping
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Struct
 
+from bellcast.model import local_times
 from bellcast.model.preferences import CHANNELS, Channel, TypeRules
 from bellcast.preferences.decision import SWITCHES, Layers, Occasion, Source, switch
-
-UTC = ZoneInfo("UTC")
 
 
 class ChannelStatus(Struct, frozen=True):
@@ -41,7 +39,7 @@ def _status(layers: Layers, type: str, channel: Channel) -> ChannelStatus:
     if layers.rules.requires(channel):
         return ChannelStatus(on=True, required=True, by="type")
     # Switches depend on neither the time nor the priority.
-    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=UTC)
+    occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
     by: Source | None = None
     for rule in SWITCHES:
         is_on, source = switch(rule, occasion, layers)

@@ -7,16 +7,11 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.retries import parse_retry_after
+from bellcast.channels.retries import is_temporary, parse_retry_after
 from bellcast.errors import Unavailable
 from bellcast.ports import Http, Response
-from bellcast.ports.providers import DeliveryError, ServerAddress
+from bellcast.ports.providers import MAX_RESPONSE, DeliveryError, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
-
-# Refusal statuses that another provider, other credentials or a later attempt may avoid.
-TEMPORARY = frozenset({401, 403, 408, 425, 429})
-# Maximum stored characters of a vendor's response.
-MAX_RESPONSE = 500
 
 
 class VendorAPI(Struct, frozen=True):
@@ -80,11 +75,6 @@ def unreadable(response: Response) -> DeliveryError:
 def text_of(value: object) -> str | None:
     """Return a field of a vendor's response, if it is text."""
     return value if isinstance(value, str) else None
-
-
-def is_temporary(status: int) -> bool:
-    """True for a refusal that is not caused by the message."""
-    return status in TEMPORARY or status >= 500
 
 
 def json_body(response: Response) -> dict[str, Any]:

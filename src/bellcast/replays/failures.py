@@ -9,6 +9,7 @@ from msgspec import Struct
 from bellcast.channels import webhooks
 from bellcast.channels.webhooks import WebhookDelivery
 from bellcast.ports import Store
+from bellcast.ports.list_scan import MAX_SCANNED_ROWS
 from bellcast.ports.messages import NEWEST
 from bellcast.ports.replays import (
     FAILURE_KINDS,
@@ -20,9 +21,6 @@ from bellcast.ports.replays import (
 )
 from bellcast.replays.causes import cause_of
 
-# Maximum rows that one request examines: 0.5 s of CPU time if all reasons differ, in pages between which other requests
-# run.
-MAX_SCANNED_ROWS = 20_000
 SCAN_BATCH_ROWS = 1_000
 # Maximum failures per tenant that are grouped by cause if the caller has many tenants.
 MIN_GROUPED_ROWS = 1_000

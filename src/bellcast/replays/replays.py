@@ -13,8 +13,9 @@ from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
 from bellcast.ports import Clock, Job, Store
 from bellcast.ports.jobs import FANOUT
+from bellcast.ports.list_scan import MAX_SCANNED_ROWS
 from bellcast.ports.replays import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
-from bellcast.replays.failures import MAX_SCANNED_ROWS, FailureFilter, Failures
+from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.workflows.restarts import restarted
 
 log = structlog.get_logger(__name__)

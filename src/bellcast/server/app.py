@@ -99,14 +99,7 @@ class App:
         self.handoff = neighbours
         self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
         self.tasks = Tasks()
-        self._engines = engines = ServerEngines(
-            settings,
-            project,
-            keys,
-            workflows,
-            test_clock,
-            self._count_followers,
-        )
+        self._engines = engines = ServerEngines(settings, project, keys, workflows, test_clock, self._count_followers)
         self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
@@ -137,23 +130,7 @@ class App:
             http=engines.http,
             clock=engines.real_clock,
         )
-        targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
-        targets["channels"].append(engines.channel_config)
-        self._database_settings = DatabaseSettings(
-            self.store,
-            engines.real_clock,
-            self.feed,
-            _unchanged(settings, handlers),
-            targets,
-            lambda revision: self.broker.publish(SettingsChanged(revision)),
-        )
-        self._pusher_apps = PusherAppDirectory(
-            self.store,
-            engines.real_clock,
-            engines.channels.encryption,
-            self.project,
-            lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
-        )
+        self._wire_changes(_unchanged(settings, handlers))
         self.node_reporter = NodeReporter(
             engines.real_clock,
             lambda: len(self.hub),
@@ -165,8 +142,42 @@ class App:
             handlers, lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
         )
         app = ObservedCalls(backend, self.feed, engines.real_clock)
-        self._live = live = LiveEdge(
-            engines,
+        self._live = self._live_edge(authenticator, app)
+        self.hub = self._live.hub
+        node = self.hub.cluster.node
+        recorder = StatsRecorder(self.store.stats, engines.real_clock, node, self._measure, self.feed.tenants)
+        self._stats = recorder if settings.server.stats else None
+        self._outbox = adapters.outbox(
+            settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
+        )
+        self._api = api.build(self._api_context(authenticator, app))
+        self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
+
+    def _wire_changes(self, unchanged: Settings) -> None:
+        """Create what operators change while the server runs: the settings in the database, and the Pusher apps."""
+        settings, engines = self.settings, self._engines
+        targets: dict[str, list[object]] = {name: [getattr(settings, name)] for name in GROUPS}
+        targets["channels"].append(engines.channel_config)
+        self._database_settings = DatabaseSettings(
+            self.store,
+            engines.real_clock,
+            self.feed,
+            unchanged,
+            targets,
+            lambda revision: self.broker.publish(SettingsChanged(revision)),
+        )
+        self._pusher_apps = PusherAppDirectory(
+            self.store,
+            engines.real_clock,
+            engines.channels.encryption,
+            self.project,
+            lambda: self.broker.publish(SettingsChanged(self._database_settings.revision)),
+        )
+
+    def _live_edge(self, authenticator: Authenticator, app: ObservedCalls) -> LiveEdge:
+        settings = self.settings
+        return LiveEdge(
+            self._engines,
             settings,
             self.project,
             LiveConfig(
@@ -183,20 +194,16 @@ class App:
             self.tasks.spawn,
             self.handoff,
         )
-        self.hub = live.hub
-        node = self.hub.cluster.node
-        recorder = StatsRecorder(self.store.stats, engines.real_clock, node, self._measure, self.feed.tenants)
-        self._stats = recorder if settings.server.stats else None
-        self._outbox = adapters.outbox(
-            settings.store, self.context, settings.limits, engines.workflows.schedules.trigger
-        )
-        rooms = ApiContext(
+
+    def _api_context(self, authenticator: Authenticator, app: ObservedCalls) -> ApiContext:
+        settings, engines = self.settings, self._engines
+        return ApiContext(
             engines=self.context,
             limits=settings.limits,
             project=self.project,
             authenticator=authenticator,
             access=settings.access,
-            connections=live.survey,
+            connections=self._live.survey,
             nodes=self.hub.cluster.nodes,
             doctor=Doctor(
                 settings, self.project, engines.http, (self.store.ping, self.broker.ping), self.hub.cluster.nodes
@@ -223,7 +230,7 @@ class App:
             workers=self._worker_metrics,
             test_clock=self._time_travel,
             real_clock=engines.real_clock,
-            observed=live.feed,
+            observed=self._live.feed,
             settings=self._database_settings,
             test_pusher=self._test_pusher,
             stats=self._stats,
@@ -235,8 +242,6 @@ class App:
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
-        self._api = api.build(rooms)
-        self._serve_api = self._api if engines.tracing is None else partial(engines.tracing.serve, self._api)
 
     async def _measure(self) -> StatsPoint:
         """Read the counters since the start, and the current connections and queue age."""

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from bellcast.errors import TooMany
 from bellcast.live.config import Spawn
-from bellcast.model.events import FeedBatch, FeedWatch, FeedWatches
+from bellcast.model.events import UNENCODABLE, FeedBatch, FeedWatch, FeedWatches
 from bellcast.model.identity_cache import IdentityCache
 from bellcast.model.live_feed import FeedEvent, FeedFilter
 from bellcast.model.requests import RequestFilter, ServedRequest
@@ -35,8 +35,6 @@ REPLY_TIMEOUT = 1.0
 WATCH_ID_BYTES = 8
 # Maximum event size. A larger event is sent without content, because it would displace others in the broker.
 MAX_EVENT_BYTES = 32_768
-# Errors for values that MessagePack cannot encode. Handlers may return any value.
-UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(FeedEvent).decode
 

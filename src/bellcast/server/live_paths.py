@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from bellcast.live.wiring import Endpoint, WiredDialect
+from bellcast.live.wiring import WiredDialect
+from bellcast.model.asgi import ASGIApp
 
 
 class LivePaths:
@@ -14,7 +15,7 @@ class LivePaths:
         self._prefixes = {path[:-1]: endpoint for path, endpoint in paths.items() if path.endswith("*")}
         self.stream_paths = frozenset(path for dialect in wired for path in dialect.stream_paths)
 
-    def find(self, path: str) -> Endpoint | None:
+    def find(self, path: str) -> ASGIApp | None:
         """Return the endpoint of a live path, else None."""
         endpoint = self._exact.get(path.rstrip("/"))
         if endpoint is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bellcast.api.audit import SECRET_ACTOR
 from bellcast.api.middleware import REQUEST_ID, path_as_sent
 from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import cut
@@ -22,7 +23,6 @@ MAX_ORIGIN = 200
 # Kept for refused requests, because it explains the refusal.
 MAX_REFUSED_BODY = 1_000
 SWITCHING_PROTOCOLS, FORBIDDEN = 101, 403
-BY_PROJECT = "project secret"  # shown as the key of requests with the project secret
 
 
 class EndedRequest(Struct, frozen=True):
@@ -138,7 +138,7 @@ class LoggedRequest(Struct, eq=False):
             self.problem,
             (state.get("tenant") if principal is None else principal.tenant) or None,
             None if principal is None else principal.recipient,
-            None if caller is None or caller.operator else caller.key or BY_PROJECT,
+            None if caller is None or caller.operator else caller.key or SECRET_ACTOR,
             None if caller is None else caller.operator,
             self.origin,
             None if client is None else client[0],

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bellcast.channels.encryption import Encryption
 from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.model.identities import Project
-from bellcast.model.pusher import PusherApp
+from bellcast.model.pusher import SECRET_BYTES, PusherApp
 from bellcast.ports import Clock, Document, Store
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
 
@@ -26,7 +26,6 @@ PAGE = 200
 MAX_APPS = 1_000
 # How long the previous secret is valid: the app's servers must get the new one within this time.
 ROTATION_MS = 86_400_000
-SECRET_BYTES = 32
 # Attempts of a change, for concurrent writers of one app.
 MAX_CHANGE_ROUNDS = 5
 

@@ -10,7 +10,7 @@ from bellcast.model.live_feed import SIMPLE_FEED_KINDS, FeedKind, SimpleFeedKind
 from bellcast.model.stats import COUNTERS, StatsPoint
 
 # At times twice as many have counts, each of about 400 bytes.
-MAX_COUNTED = 1_000
+MAX_COUNTED_TENANTS = 1_000
 # Final states of messages.
 ACCEPTED, FAILED = ("sent", "simulated"), ("failed", "bounced")
 
@@ -20,7 +20,7 @@ METRICS: Mapping[str, str] = {"request": "requests", "send": "sends", "publish":
 
 
 class TenantCounts:
-    """Counts the feed's events by tenant. Beyond MAX_COUNTED tenants, the counts of the less busy half are dropped."""
+    """Counts the feed's events by tenant. Beyond MAX_COUNTED_TENANTS tenants, the counts of the less busy half are dropped."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = {}
@@ -48,14 +48,15 @@ class TenantCounts:
 
     def sample(self) -> None:
         """Sample the current connections of tenants that have counts and of those with the most connections."""
-        for tenant in {*self._counts, *(tenant for tenant, _ in self._open.most_common(MAX_COUNTED))}:
+        for tenant in {*self._counts, *(tenant for tenant, _ in self._open.most_common(MAX_COUNTED_TENANTS))}:
             if self._open[tenant]:
                 self._of(tenant)["connections"] += self._open[tenant]
 
     def busiest(self) -> Mapping[str, StatsPoint]:
         """Return the numbers of the current hour, the busiest tenants first."""
         return {
-            tenant: msgspec.convert(self._counts[tenant], StatsPoint) for tenant in self._by_activity()[:MAX_COUNTED]
+            tenant: msgspec.convert(self._counts[tenant], StatsPoint)
+            for tenant in self._by_activity()[:MAX_COUNTED_TENANTS]
         }
 
     def sends_of(self, tenants: Iterable[str]) -> dict[str, int]:
@@ -69,8 +70,8 @@ class TenantCounts:
     def _of(self, tenant: str) -> Counter[str]:
         counts = self._counts.get(tenant)
         if counts is None:
-            if len(self._counts) >= 2 * MAX_COUNTED:
-                for idle in self._by_activity()[MAX_COUNTED:]:
+            if len(self._counts) >= 2 * MAX_COUNTED_TENANTS:
+                for idle in self._by_activity()[MAX_COUNTED_TENANTS:]:
                     del self._counts[idle]
             counts = self._counts[tenant] = Counter()
         return counts

@@ -24,13 +24,13 @@ from bellcast.ports import (
     UnreadCounts,
 )
 from bellcast.ports.inboxes import ALL
+from bellcast.ports.messages import NEWEST
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import announcements, ensure, marking, recipient_scripts, rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement
 
-AFTER_ALL_IDS = "~"  # sorts after every hexadecimal digit
 # Columns of the statement `inbox_resume`: those of the inbox, and those before the changed notification.
 INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
 
@@ -246,7 +246,7 @@ def _place(row: Row) -> str:
 
 
 def _page_statement(inbox: int, query: Query) -> Statement:
-    params: Params = {"inbox": inbox, "before": query.before or AFTER_ALL_IDS, "limit": query.limit}
+    params: Params = {"inbox": inbox, "before": query.before or NEWEST, "limit": query.limit}
     first, last = marking.MARK_PARTS[query.view]
     parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
     if (

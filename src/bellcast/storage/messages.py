@@ -1,4 +1,4 @@
-"""Messages outside the inbox, the decisions that led to them, and addresses that must not be used."""
+"""Messages outside the inbox, and the decisions that led to them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel, State
+from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
@@ -18,11 +18,10 @@ from bellcast.ports.messages import (
     NewMessage,
     RecordedAction,
     StoredMessage,
-    Suppression,
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import rows, scans, waking, webhook_events
+from bellcast.storage import rows, scans, suppressions, waking, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
@@ -108,27 +107,6 @@ class Messages:
         params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
         found = await self._engine.read(fetch, Statement("actions_of", params))
         return [RecordedAction(what=what, at=at, until=until) for what, at, until in found]
-
-    async def suppressed(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-        return await self._engine.read(_suppressed, tenant, addresses)
-
-    async def suppressions(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
-        params = {"tenant": tenant, "channel": after[0], "address": after[1], "limit": limit}
-        found = await self._engine.read(fetch, Statement("suppressions_page", params))
-        return [_suppression(*row) for row in found]
-
-    async def suppressions_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
-        params = {"tenant": after[0], "channel": after[1], "address": after[2], "limit": limit}
-        found = await self._engine.read(fetch, Statement("suppressions_of_all", params))
-        return [(tenant, _suppression(*row)) for tenant, *row in found]
-
-    async def suppress(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
-        return await self._engine.write(ScriptCommand(lambda: _suppress(tenant, suppression), []))
-
-    async def allow(self, tenant: str, channel: str, address: str) -> bool:
-        params = {"tenant": tenant, "channel": channel, "address": suppression_key(channel, address)}
-        statement = Statement("suppression_delete", params)
-        return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
 
 
 class FinishMessages(ListCommand[tuple[MessageUpdate, int], None]):
@@ -330,7 +308,7 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     for update in updates:
         if update.message.digest == update.message.id:
             yield from _update_members(update, now)
-    suppressed = [_suppression_params(update, now) for update in updates if update.suppress is not None]
+    suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
     if suppressed:
         yield Statement("suppression_insert", many=suppressed)
     yield from _wake_runs([update.message for update in updates])
@@ -362,22 +340,6 @@ def _update_params(message: StoredMessage) -> dict[str, object]:
         "attempts": rows.to_json(message.attempts),
         "rounds": message.rounds,
     }
-
-
-def _suppression_params(update: MessageUpdate, now: int) -> dict[str, object]:
-    message = update.message
-    return {
-        "tenant": message.tenant,
-        "channel": message.channel,
-        "address": suppression_key(message.channel, message.address),
-        "reason": update.suppress,
-        "created_at": now,
-    }
-
-
-def suppression_key(channel: str, address: str) -> str:
-    """Return the address under which a suppression is stored: e-mail addresses in lower case."""
-    return address.lower() if channel == "email" else address
 
 
 def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
@@ -419,26 +381,6 @@ def _decisions(tenant: str, notification: str, recipient: str | None, limit: int
         )
         for key, channel, outcome, rule, source, message, due_at, decided_at in found
     ]
-
-
-def _suppression(channel: ExternalChannel, address: str, reason: str, created_at: int) -> Suppression:
-    return Suppression(channel=channel, address=address, reason=reason, created_at=created_at)
-
-
-def _suppressed(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:
-    keys = {pair: (pair[0], suppression_key(*pair)) for pair in addresses}
-    params = {"tenant": tenant, "addresses": rows.to_json(sorted({address for _, address in keys.values()}))}
-    found = {(channel, address) for channel, address in (yield Statement("suppressions_find", params))}
-    return frozenset(pair for pair, key in keys.items() if key in found)
-
-
-def _suppress(tenant: str, suppression: Suppression) -> Script[tuple[Suppression, bool]]:
-    fields = msgspec.structs.asdict(suppression)
-    params = {**fields, "tenant": tenant, "address": suppression_key(suppression.channel, suppression.address)}
-    is_new = not (yield Statement("suppression_find", params))
-    ((created_at,),) = yield Statement("suppression_write", params)
-    stored = msgspec.structs.replace(suppression, address=params["address"], created_at=created_at)
-    return stored, is_new
 
 
 def _message(row: Row) -> StoredMessage:

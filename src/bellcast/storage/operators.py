@@ -10,13 +10,12 @@ from msgspec.structs import asdict
 from bellcast.errors import Conflict
 from bellcast.model.audit import AuditEntry
 from bellcast.model.operators import MfaSecrets, Operator, OperatorSession, Passkey, Role
+from bellcast.ports.messages import NEWEST
 from bellcast.storage import audit, rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Row, Script, Statement, fetch
 
-# Sorts after every id.
-NEWEST = "~"
 FAILURE_ID_BYTES = 8
 # Serializes writers that depend on the number of owners. No recipient can have this key.
 LOCK: list[LockKey] = [("", "\x01operators")]

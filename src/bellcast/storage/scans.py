@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports.list_scan import CreatedRange, ListTotal
+from bellcast.ports.list_scan import MAX_SCANNED_ROWS, CreatedRange, ListTotal
 from bellcast.ports.messages import MessageQuery
 from bellcast.ports.runs import RunQuery
 from bellcast.storage import rows
 from bellcast.storage.script import Params, Row, Script, Statement
 
-# Maximum rows examined for one page; SQLite takes about 80 ms.
-MAX_SCANNED_ROWS = 20_000
 # Rows examined at first, which take 2 ms; for most filters, they contain a full page.
 FIRST_SCANNED_ROWS = 1_000
 

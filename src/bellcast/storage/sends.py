@@ -9,15 +9,7 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Edit
-from bellcast.ports import (
-    AnnounceRequest,
-    ImportRequest,
-    Materialized,
-    SendRequest,
-    Sent,
-    SentItem,
-    SentQuery,
-)
+from bellcast.ports import AnnounceRequest, ImportRequest, Materialized, SendRequest, Sent, SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report

@@ -21,6 +21,7 @@ from bellcast.storage.replays import Replays
 from bellcast.storage.runs import Runs
 from bellcast.storage.sends import Sends
 from bellcast.storage.stats import StatsPoints
+from bellcast.storage.suppressions import Suppressions
 from bellcast.storage.webhook_events import WebhookEvents
 
 
@@ -39,6 +40,7 @@ class SQLStore:
         self.joined_topics: ports.JoinedTopics = JoinedTopics(engine)
         self.jobs: ports.Jobs = Jobs(engine)
         self.messages: ports.Messages = Messages(engine)
+        self.suppressions: ports.Suppressions = Suppressions(engine)
         self.documents: ports.Documents = Documents(engine)
         self.push_endpoints: ports.PushEndpoints = PushEndpoints(engine)
         self.runs: ports.Runs = Runs(engine)

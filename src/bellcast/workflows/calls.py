@@ -29,8 +29,6 @@ HTTP_TIMEOUT_MS = 10_000
 FUNCTION_TIMEOUT_MS = 60_000
 # Poll interval: a step waits for a process that has its function.
 FUNCTION_POLL_MS = 5_000
-# Statuses after which the same request may succeed later.
-RETRYABLE = frozenset({401, 403, 408, 425, 429})
 # RFC 9110 §5.5: no control character but the tab.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -138,9 +136,8 @@ class StepCalls:
     def _result(self, response: Response) -> Any:
         status = response.status
         if not 200 <= status < 300:
-            is_temporary = status in RETRYABLE or status >= 500
             after = retries.parse_retry_after(response.headers, self._clock.now())
-            raise CallFailed(f"HTTP status {status}", is_temporary=is_temporary, retry_after=after)
+            raise CallFailed(f"HTTP status {status}", is_temporary=retries.is_temporary(status), retry_after=after)
         if not response.body:
             return None
         try:

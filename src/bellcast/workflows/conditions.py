@@ -15,7 +15,6 @@ from bellcast.errors import FieldError, Invalid
 
 ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "event", "steps"})
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
-ORDERINGS = frozenset({"lt", "lte", "gt", "gte"})
 WITHOUT_VALUE = frozenset({"exists", "empty"})
 # Maximum nesting; readable conditions have less.
 MAX_DEPTH = 20

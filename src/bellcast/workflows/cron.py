@@ -5,9 +5,8 @@ minute or hour that begins with `*` follows elapsed time.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import lru_cache
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -55,8 +54,3 @@ def between(expression: str, zone: ZoneInfo, start: int, end: int, limit: int) -
             break
         found.append(instant)
     return found[::-1]
-
-
-def upcoming(expression: str, zone: ZoneInfo, moment: int, count: int) -> list[datetime]:
-    """Return the next `count` times."""
-    return [times.to_rfc3339(instant) for instant in islice(after(expression, zone, moment), count)]

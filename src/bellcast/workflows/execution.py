@@ -23,28 +23,14 @@ from bellcast.model.preferences import Channel
 from bellcast.model.runs import ENDED, MAX_RUN, RunState
 from bellcast.ports import Broker, Clock, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
-from bellcast.ports.runs import (
-    BegunPage,
-    BegunRun,
-    NewFanout,
-    NewWait,
-    RunCommit,
-    StoredRun,
-    TriggerRequest,
-    as_change,
-)
+from bellcast.ports.runs import BegunPage, BegunRun, NewFanout, NewWait, RunCommit, StoredRun, TriggerRequest, as_change
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.templates import SharedResults, TemplateError, Variables
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import (
-    MAX_REASON,
-    StepCrashed,
-    StepFacts,
-    Surroundings,
-)
+from bellcast.workflows.engine import MAX_REASON, StepCrashed, StepFacts, Surroundings
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 

@@ -12,35 +12,23 @@ from bellcast.channels.routing import Router, SendRoute, StepSend
 from bellcast.errors import BellcastError
 from bellcast.model import local_times, step_counters
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import Actor, Audience, Draft
+from bellcast.model.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.runs import RunState
 from bellcast.model.step_counters import StepCounter
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, SendRequest, Store
-from bellcast.ports.runs import (
-    CounterKey,
-    CounterUpdate,
-    StoredRun,
-    StoredWait,
-    TriggerRequest,
-)
+from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait, TriggerRequest
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
-from bellcast.workflows import cron, engine, triggers
+from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import (
-    MAX_REASON,
-    InvalidValue,
-    StepOutcome,
-    Surroundings,
-)
+from bellcast.workflows.engine import MAX_REASON, InvalidValue, StepOutcome, Surroundings
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)
 
 # Maximum depth of triggers: stops a workflow that triggers itself.
 MAX_TRIGGER_DEPTH = 3
-DEFAULT_TYPE = "general"
 MAX_BY = 500
 COUNTER_GRACE_MS = 86_400_000
 
@@ -190,7 +178,7 @@ class RunSteps:
         window = engine.duration(step, "window", execution.state, execution.around)
         key, counter, revision = await self._counter(execution, step)
         now = self._clock.now()
-        counter, has_passed = engine.throttle(counter, step.fields.get("limit", 1), window, now)
+        counter, has_passed = counters.throttle(counter, step.fields.get("limit", 1), window, now)
         execution.counters.append(
             CounterUpdate(key=key, revision=revision, body=msgspec.json.encode(counter), expires_at=now + window)
         )
@@ -200,7 +188,7 @@ class RunSteps:
         key, counter, revision = await self._counter(execution, step)
         now = self._clock.now()
         rules = self._digest_rules(execution, step, now)
-        changed, outcome = engine.collect(counter, rules, execution.stored.id, execution.state, now)
+        changed, outcome = counters.collect(counter, rules, execution.stored.id, execution.state, now)
         execution.counters.append(
             CounterUpdate(
                 key=key,
@@ -213,16 +201,16 @@ class RunSteps:
         )
         return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
 
-    def _digest_rules(self, execution: Execution, step: Step, now: int) -> engine.DigestRules:
+    def _digest_rules(self, execution: Execution, step: Step, now: int) -> counters.DigestRules:
         fields, around = step.fields, execution.around
         if "cron" in fields:
             name = fields.get("timezone", "recipient")
             zone = local_times.find_zone(around.zone if name == "recipient" else name)
             closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
-            return engine.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
+            return counters.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
         window = engine.duration(step, "window", execution.state, around)
         most = engine.duration(step, "max_window", execution.state, around) if "max_window" in fields else None
-        return engine.DigestRules(
+        return counters.DigestRules(
             mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window
         )
 
@@ -259,7 +247,7 @@ def _draft(execution: Execution) -> Draft:
     state = execution.state
     return Draft(
         to=execution.stored.recipient,
-        type=execution.definition.type or DEFAULT_TYPE,
+        type=execution.definition.type or GENERAL,
         data=state.data,
         actor=None if state.actor is None else msgspec.convert(state.actor, Actor),
     )

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import FieldError, Invalid
-from bellcast.model import local_times, times, validation
+from bellcast.model import local_times, notification_drafts, times, validation
 from bellcast.model.decode_errors import field_error
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
@@ -18,7 +18,6 @@ from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.workflows import cron, triggers
 from bellcast.workflows.triggers import TriggerDraft
 
-MAX_AHEAD_MS = 366 * 86_400_000
 # A time this far in the past is a mistake, or was missed.
 LATE_MS = 60_000
 # After downtime: the maximum age of the latest missed time, and the maximum number of missed times to make up for.
@@ -92,7 +91,7 @@ def time_errors(schedule: Schedule, now: int, at: str = "at", *, allows_past: bo
         yield FieldError(at, "must be a time such as 2030-01-31T12:00:00Z, or one without an offset and a timezone")
     elif schedule.is_by_zone and first == last:
         yield FieldError(at, "must have no offset with the timezone recipient")
-    elif (last < now - LATE_MS and not allows_past) or first > now + MAX_AHEAD_MS:
+    elif (last < now - LATE_MS and not allows_past) or first > now + times.MAX_AHEAD_SECONDS * 1000:
         yield FieldError(at, "must be in the future, at most 366 days ahead")
 
 
@@ -117,7 +116,7 @@ def _content_errors(schedule: Schedule, now: int, limits: Limits) -> validation.
                 yield FieldError(f"notification.{name}", "must be a field of the schedule instead")
         if schedule.is_by_zone and isinstance(draft.to, Audience) and draft.to.tenant == EVERY_TENANT:
             yield FieldError("notification.to.tenant", "must be one tenant with the timezone recipient")
-        validation.check_draft(draft, limits, times.to_rfc3339(now))
+        notification_drafts.check_draft(draft, limits, times.to_rfc3339(now))
     except Invalid as error:
         prefix = "" if schedule.workflow is not None else "notification."
         yield from (FieldError(f"{prefix}{one.field}", one.message) for one in error.errors)

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import FieldError
-from bellcast.model import local_times, times, validation
+from bellcast.model import local_times, notification_drafts, times, validation
 from bellcast.model.limits import Limits
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.model.notifications import ActionButton
@@ -17,7 +17,6 @@ from bellcast.model.templates import InboxContent
 from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template
 from bellcast.workflows import conditions, cron
 
-MAX_SECONDS = 366 * 86_400
 MAX_WAIT_SECONDS = 90 * 86_400
 # Rolling windows are stored as a list of times.
 MAX_THROTTLE = 1000
@@ -251,7 +250,7 @@ def _actions(path: str, value: Any, seen: SeenSteps) -> Errors:
         return
     # The URL is checked when it is rendered.
     shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
-    yield from validation.actions(path, shapes, Limits())
+    yield from notification_drafts.actions(path, shapes, Limits())
     for number, action in enumerate(actions):
         yield from _template_text(f"{path}.{number}.label", action.label, seen)
         yield from _template_text(f"{path}.{number}.url", action.url, seen)
@@ -278,25 +277,25 @@ STEP_TYPES: dict[str, tuple[dict[str, FieldRule], tuple[str, ...]]] = {
     **{channel: (_channel_rules(channel), ()) for channel in CHANNELS},
     "delay": (
         {
-            "for": _duration(MAX_SECONDS),
+            "for": _duration(times.MAX_AHEAD_SECONDS),
             "until": _or_reference(_moment),
-            "offset": _duration(MAX_SECONDS, can_be_negative=True),
+            "offset": _duration(times.MAX_AHEAD_SECONDS, can_be_negative=True),
         },
         (),
     ),
     "digest": (
         {
-            "window": _duration(MAX_SECONDS),
+            "window": _duration(times.MAX_AHEAD_SECONDS),
             "cron": _cron,
             "timezone": _timezone,
             "by": _required_template,
             "mode": _one_of("fixed", "sliding", "repeats"),
-            "max_window": _duration(MAX_SECONDS),
+            "max_window": _duration(times.MAX_AHEAD_SECONDS),
         },
         (),
     ),
     "throttle": (
-        {"limit": _whole(1, MAX_THROTTLE), "window": _duration(MAX_SECONDS), "by": _required_template},
+        {"limit": _whole(1, MAX_THROTTLE), "window": _duration(times.MAX_AHEAD_SECONDS), "by": _required_template},
         ("window",),
     ),
     "branch": ({"branches": _list_of_branches, "else": _nothing}, ("branches",)),

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
-from bellcast.model import runs, validation
+from bellcast.model import notification_drafts, runs, validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
@@ -58,13 +58,13 @@ def check(draft: TriggerDraft, limits: Limits) -> None:
     """Raise Invalid with all errors of a draft, except those of the workflow's own schema."""
     errors: list[FieldError] = []
     if isinstance(draft.to, Audience):
-        errors += validation.audience(draft.to, limits)
+        errors += notification_drafts.audience(draft.to, limits)
         if draft.to.tenant == EVERY_TENANT:
             errors.append(FieldError("to.tenant", 'must not be "*": a workflow runs in one tenant'))
     else:
-        errors += validation.recipients(draft.to, limits)
+        errors += notification_drafts.recipients(draft.to, limits)
     errors += validation.data("data", draft.data, MAX_DATA)
-    errors += validation.actor("actor", draft.actor, limits)
+    errors += notification_drafts.actor("actor", draft.actor, limits)
     for name in ("tenant", "cancel_key", "idempotency_key"):
         if (value := getattr(draft, name)) is not None:
             errors += validation.key(name, value, limits)

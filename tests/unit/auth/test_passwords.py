@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.auth import passwords
-from bellcast.auth.console_sessions import without_own_cookies
+from bellcast.auth.browser_request import without_own_cookies
 
 
 def test_hash_is_argon2id_with_a_salt() -> None:

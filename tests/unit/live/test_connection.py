@@ -10,14 +10,8 @@ from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
 import bellcast.live
 from bellcast.live.connection.close_reasons import RESTARTING, TOO_SLOW
-from bellcast.live.connection.connection import (
-    LEGAL_MOVES,
-    NULL_TRANSPORT,
-    REPLAY_BUFFER_BYTES,
-    Connection,
-    IllegalTransition,
-    Phase,
-)
+from bellcast.live.connection.connection import LEGAL_MOVES, REPLAY_BUFFER_BYTES, Connection, IllegalTransition, Phase
+from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.connection.pending_messages import PendingMessages
 
 OPENING, REPLAYING, LIVE, CLOSED = Phase

@@ -18,7 +18,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins, tokens
 from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.inbox import sending
-from bellcast.model import times, validation
+from bellcast.model import ip_addresses, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.notifications import Draft
 
@@ -201,7 +201,7 @@ def _is_local(scope: Mapping[str, Any]) -> bool:
         is_browser
         and client is not None
         and len(hosts) == 1
-        and origins.is_loopback(client[0])
+        and ip_addresses.is_loopback(client[0])
         and _names_here(hosts[0])
     )
 
@@ -211,7 +211,7 @@ def _names_here(host: str) -> bool:
         name = urlsplit(f"//{host}").hostname
     except ValueError:
         return False
-    return name == "localhost" or origins.is_loopback(name or "")
+    return name == "localhost" or ip_addresses.is_loopback(name or "")
 
 
 async def _console_link(ctx: ApiContext) -> str:

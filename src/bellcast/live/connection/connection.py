@@ -6,12 +6,13 @@ A connection has no task, no queue and, until it closes, no timer: an idle conne
 import asyncio
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from socket import AF_INET, SOCK_STREAM, SocketType
+from socket import SocketType
 from typing import Any, Protocol
 
 from bellcast.auth.permissions import Grant
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.connection.pending_messages import PendingMessages
 from bellcast.model.events import Event, InboxEvent, NotificationAdded, Stream
 from bellcast.model.identities import Principal
@@ -49,23 +50,6 @@ LEGAL_MOVES: dict[Phase, frozenset[Phase]] = {
 
 class IllegalTransition(RuntimeError):
     """A phase change that LEGAL_MOVES does not list."""
-
-
-class OutboundTransport(Protocol):
-    """Output of a connection: a uvloop transport, or the `send` of another ASGI server."""
-
-    clear: bool  # True: the write buffer is known to be empty; False: unknown
-
-    def write(self, data: bytes, /) -> None: ...
-    def write_eof(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def is_closing(self) -> bool: ...
-    def get_write_buffer_size(self) -> int: ...
-    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
 
 
 class Dialect(Protocol):
@@ -127,32 +111,6 @@ class PositionMark(Protocol):
         nothing precedes the head), and the end. Joined with a head, they are the frame that `__call__` returns. They
         are computed once per event, because only the head differs between deliveries."""
         ...
-
-
-class NullTransport:
-    """Transport of a connection without a socket: discards all output."""
-
-    clear = False
-
-    def write(self, data: bytes, /) -> None: ...
-    def write_eof(self) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-    def is_closing(self) -> bool:
-        return True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-
-NULL_TRANSPORT = NullTransport()
 
 
 class ConnectionOwner(Protocol):
@@ -460,14 +418,3 @@ class Connection(asyncio.Protocol):
         full, self.writable_waiter, self.bytes_during_replay = self.writable_waiter, None, 0
         if full is not None and not full.done():
             full.set_result(None)
-
-
-def raw_socket(transport: OutboundTransport) -> SocketType | None:
-    """Return the socket of a plain transport for direct sends; None with TLS or another server.
-
-    It shares the descriptor of the transport, which stays open until `connection_lost` returns."""
-    borrowed = transport.get_extra_info("socket")
-    if borrowed is None or transport.get_extra_info("ssl_object") is not None:
-        return None
-    # The family matters only for addresses, which this socket does not resolve.
-    return SocketType(AF_INET, SOCK_STREAM, 0, borrowed.fileno())

@@ -9,10 +9,8 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.framing import websocket
 from bellcast.model.asgi import AsgiMessage, Receive, Send
-
-NO_CODE = 1005  # RFC 6455, 7.1.5: a close frame without one
-
 
 ToMessage = Callable[[bytes], AsgiMessage]
 
@@ -155,7 +153,7 @@ async def receive_websocket(
             listener.receive(connection, payload)
         await transport.reading.wait()
     if connection.close_reason is None:
-        connection.close_reason = close_reasons.by_client(message.get("code") or NO_CODE)
+        connection.close_reason = close_reasons.by_client(message.get("code") or websocket.NO_CODE)
 
 
 async def receive_stream(receive: Receive) -> None:

@@ -26,17 +26,33 @@ CLOSED_BY_APP = CloseReason(close_reasons.FORBIDDEN.code, "closed_by_app", recon
 RESTART_BY_APP = CloseReason(close_reasons.RESTARTING.code, "closed_by_app", reconnect=True)
 
 
-class NativeCallContext:
-    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
-    before the connection follows any in `pending_topics`."""
+class ConnectionCallContext:
+    """The part of a calls.CallContext that is the same for native and Pusher connections."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
         self._engines = engines
         self._hub = hub
         self._connection = connection
+        self.close_reason: CloseReason | None = None  # close the connection with this after the reply
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
+
+    async def disconnect(self) -> None:
+        await self.close(reconnect=False)
+
+    async def close(self, *, reconnect: bool) -> None:
+        self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
+
+
+class NativeCallContext(ConnectionCallContext):
+    """A calls.CallContext for one connection. Frames emitted before `ready` are queued in `pending_frames`, topics joined
+    before the connection follows any in `pending_topics`."""
+
+    def __init__(self, engines: Context, hub: Hub, connection: Connection) -> None:
+        super().__init__(engines, hub, connection)
         self.pending_frames: list[bytes] | None = [] if connection.phase is Phase.OPENING else None
         self.pending_topics: list[str] | None = None if self.pending_frames is None else []
-        self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         """Send the caller an `event`. Its data is the first argument; if there are several, `args` has all of them."""
@@ -47,9 +63,6 @@ class NativeCallContext:
             self.pending_frames.append(encoded)
         elif self._connection.phase is not Phase.CLOSED:
             self._connection.write_tracked(encoded)
-
-    async def publish(self, topic: str, name: str, data: Any) -> None:
-        await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         raise HandlerFailed("A native client cannot be called: emit an event, and let the client call.")
@@ -66,12 +79,6 @@ class NativeCallContext:
         if self.pending_topics is not None:
             self.pending_topics = [one for one in self.pending_topics if one != topic]
         self._hub.subscriptions.unfollow(self._connection, (topic,))
-
-    async def disconnect(self) -> None:
-        await self.close(reconnect=False)
-
-    async def close(self, *, reconnect: bool) -> None:
-        self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP
 
     def close_if_requested(self) -> None:
         """Close the connection if the handler requested it. The reply is sent before the next event loop iteration."""

@@ -4,34 +4,26 @@ from typing import Any
 
 from bellcast.auth.permissions import Grant
 from bellcast.errors import HandlerFailed
-from bellcast.inbox import events
-from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.live.native.app_callbacks import CLOSED_BY_APP, RESTART_BY_APP
+from bellcast.live.native.app_callbacks import ConnectionCallContext
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.sync import topic_replay
 from bellcast.ports import Context
 
 
-class PusherCallContext:
+class PusherCallContext(ConnectionCallContext):
     """A calls.CallContext for one connection. `channel` is the channel of the client event."""
 
     def __init__(self, engines: Context, hub: Hub, connection: Connection, channel: str | None) -> None:
-        self._engines = engines
-        self._hub = hub
-        self._connection = connection
+        super().__init__(engines, hub, connection)
         self._channel = channel
-        self.close_reason: CloseReason | None = None  # close the connection with this after the reply
 
     async def emit(self, name: str, args: tuple[Any, ...]) -> None:
         data = args[0] if len(args) == 1 else list(args) or None
         if self._connection.phase is not Phase.CLOSED:
             frame = frames.event(name, self._channel, frames.text(data))
             self._connection.write_tracked(self._connection.dialect.encode_frame(frame))
-
-    async def publish(self, topic: str, name: str, data: Any) -> None:
-        await events.publish_from_handler(self._engines, self._connection.principal.tenant, topic, name, data)
 
     async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
         raise HandlerFailed("A Pusher client cannot be called: emit an event instead.")
@@ -46,9 +38,3 @@ class PusherCallContext:
 
     async def leave(self, topic: str) -> None:
         self._hub.subscriptions.unfollow(self._connection, (topic,))
-
-    async def disconnect(self) -> None:
-        await self.close(reconnect=False)
-
-    async def close(self, *, reconnect: bool) -> None:
-        self.close_reason = RESTART_BY_APP if reconnect else CLOSED_BY_APP

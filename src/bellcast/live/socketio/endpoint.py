@@ -92,12 +92,7 @@ class SocketIOEndpoint:
     # --- sessions of other processes
 
     async def _hand_off(
-        self,
-        siblings: SiblingProcesses,
-        scope: Scope,
-        query: dict[str, str],
-        receive: Receive,
-        send: Send,
+        self, siblings: SiblingProcesses, scope: Scope, query: dict[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
         socket_path = siblings.peer_path(query.get("sid", ""))
@@ -353,4 +348,4 @@ async def _receive_websocket(socket: EngineWebSocket, output: AsgiTransport, rec
         text = message.get("text")
         socket.receive_limited(message.get("bytes") or b"" if text is None else text, limit)
         await output.reading.wait()
-    socket.closed_by_client(message.get("code") or asgi.NO_CODE)
+    socket.closed_by_client(message.get("code") or websocket.NO_CODE)

@@ -13,7 +13,8 @@ import structlog
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import CLOSE_TIMEOUT, NULL_TRANSPORT, OutboundTransport
+from bellcast.live.connection.connection import CLOSE_TIMEOUT
+from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.socketio import session_ids
 from bellcast.live.socketio.protocol import engineio

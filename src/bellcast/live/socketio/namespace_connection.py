@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import NULL_TRANSPORT, Connection, Phase
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.protocol import dialect, packets
 from bellcast.live.socketio.protocol.packets import ACK, EVENT, Packet

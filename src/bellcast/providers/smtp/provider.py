@@ -14,6 +14,7 @@ from bellcast.channels import addresses, email
 from bellcast.errors import Unavailable
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import (
+    MAX_RESPONSE,
     AcceptedMessage,
     AddressKind,
     Connect,
@@ -33,8 +34,6 @@ MESSAGES_PER_CONNECTION = 100
 BOUNCES = frozenset({550, 551, 553})
 # Replies about the credentials or the current policy, not about the message.
 REFUSED_LOGINS = frozenset({530, 534, 535, 538})
-# Maximum stored characters of a server's reply.
-MAX_RESPONSE = 500
 OPTIONS = frozenset({"from"})
 
 

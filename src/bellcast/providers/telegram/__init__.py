@@ -1,5 +1,6 @@
 """Chat messages through Telegram's Bot API."""
 
+from bellcast.channels.retries import is_temporary
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http, Response
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
@@ -62,7 +63,7 @@ class TelegramProvider:
             error.retry_after = float(parameters["retry_after"])
         # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.
         error.is_bounce = response.status == 403
-        error.is_temporary = exchange.is_temporary(response.status) and not error.is_bounce
+        error.is_temporary = is_temporary(response.status) and not error.is_bounce
         return error
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.ports import Http
 from bellcast.ports.providers import (
+    MAX_RESPONSE,
     AcceptedMessage,
     AddressKind,
     DeliveryError,
@@ -128,7 +129,7 @@ def _signable(value: str) -> str:
 def _error(part: Mapping[str, str]) -> DeliveryError:
     status = str(part.get("status"))
     return DeliveryError(
-        str(part.get("error-text", "refused"))[: exchange.MAX_RESPONSE],
+        str(part.get("error-text", "refused"))[:MAX_RESPONSE],
         code=status,
         is_temporary=status in TEMPORARY,
         is_bounce=status in BOUNCES,

@@ -6,8 +6,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.model.decode_errors import sentence
-
-CLIENT = "client-"
+from bellcast.model.pusher import CLIENT_PREFIX
 
 
 class PusherSubscribe(Struct, frozen=True):
@@ -81,7 +80,7 @@ def receive(text: str) -> PusherCommand | InvalidPusherFrame:
     shape = WITH_DATA.get(frame.event)
     if shape is not None:
         return _decoded(frame, shape)
-    if frame.event.startswith(CLIENT):
+    if frame.event.startswith(CLIENT_PREFIX):
         return _client_event(frame)
     return InvalidPusherFrame(f"{frame.event[:200]!r} is not an event that a client may send.")
 

@@ -7,11 +7,9 @@ from msgspec import Meta, Struct
 
 from bellcast.model import validation
 from bellcast.model.decode_errors import sentence
+from bellcast.model.pusher import MAX_DEVICE
 
 MAX_USER_ID = 128
-# Longer lists are truncated, with error 4302 sent to the client.
-MAX_WATCHLIST = 100
-MAX_DEVICE = 64
 
 
 class ChannelMember(Struct, frozen=True):

@@ -1,0 +1,58 @@
+"""The output of a connection."""
+
+from socket import AF_INET, SOCK_STREAM, SocketType
+from typing import Any, Protocol
+
+
+class OutboundTransport(Protocol):
+    """Output of a connection: a uvloop transport, or the `send` of another ASGI server."""
+
+    clear: bool  # True: the write buffer is known to be empty; False: unknown
+
+    def write(self, data: bytes, /) -> None: ...
+    def write_eof(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool: ...
+    def get_write_buffer_size(self) -> int: ...
+    def get_extra_info(self, name: str, default: Any = None) -> Any: ...
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+class NullTransport:
+    """Transport of a connection without a socket: discards all output."""
+
+    clear = False
+
+    def write(self, data: bytes, /) -> None: ...
+    def write_eof(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+    def is_closing(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+
+NULL_TRANSPORT = NullTransport()
+
+
+def raw_socket(transport: OutboundTransport) -> SocketType | None:
+    """Return the socket of a plain transport for direct sends; None with TLS or another server.
+
+    It shares the descriptor of the transport, which stays open until `connection_lost` returns."""
+    borrowed = transport.get_extra_info("socket")
+    if borrowed is None or transport.get_extra_info("ssl_object") is not None:
+        return None
+    # The family matters only for addresses, which this socket does not resolve.
+    return SocketType(AF_INET, SOCK_STREAM, 0, borrowed.fileno())

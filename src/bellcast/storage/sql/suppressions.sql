@@ -1,0 +1,47 @@
+-- name: suppression_insert
+-- An address that must not be used.
+INSERT INTO suppressions (tenant, channel, address, reason, created_at)
+VALUES (:tenant, :channel, :address, :reason, :created_at)
+ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
+
+-- name: suppressions_page
+-- A tenant's suppressions by channel and address, after (:channel, :address).
+SELECT channel, address, reason, created_at FROM suppressions
+WHERE tenant = :tenant AND (channel, address) > (:channel, :address)
+ORDER BY channel, address LIMIT :limit
+
+-- name: suppressions_of_all
+-- Suppressions of all tenants by tenant, channel and address, after (:tenant, :channel, :address).
+SELECT tenant, channel, address, reason, created_at FROM suppressions
+WHERE (tenant, channel, address) > (:tenant, :channel, :address)
+ORDER BY tenant, channel, address LIMIT :limit
+
+-- name: suppression_write
+-- Create a suppression or change its reason.
+INSERT INTO suppressions (tenant, channel, address, reason, created_at)
+VALUES (:tenant, :channel, :address, :reason, :created_at)
+ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
+RETURNING created_at
+
+-- name: suppression_find
+-- One suppression.
+SELECT reason, created_at FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address
+
+-- name: suppression_delete
+-- Delete a suppression.
+DELETE FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address RETURNING address
+
+-- name: suppressions_find @sqlite
+-- Those of the addresses that must not be used, in any channel.
+SELECT s.channel, s.address FROM json_each(:addresses) a
+JOIN suppressions s ON s.tenant = :tenant AND s.channel IN ('email', 'sms', 'push', 'chat') AND s.address = a.value
+
+-- name: suppressions_find @postgres
+-- Those of the addresses that must not be used, in any channel.
+SELECT channel, address FROM suppressions
+WHERE tenant = :tenant AND channel IN ('email', 'sms', 'push', 'chat')
+  AND address = ANY(ARRAY(SELECT value FROM json_array_elements_text(:addresses::json)))
+
+-- name: erase_suppressions
+-- A tenant's suppressions.
+DELETE FROM suppressions WHERE tenant = :tenant

@@ -1,0 +1,78 @@
+"""Suppressions: addresses to which no messages are sent."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports.messages import MessageUpdate
+from bellcast.ports.suppressions import Suppression
+from bellcast.storage import rows
+from bellcast.storage.commit.command import ScriptCommand
+from bellcast.storage.engine import Engine
+from bellcast.storage.script import Script, Statement, fetch
+
+
+class Suppressions:
+    """ports.Suppressions on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def find(self, tenant: str, addresses: Sequence[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        return await self._engine.read(_find, tenant, addresses)
+
+    async def page(self, tenant: str, after: tuple[str, str], limit: int) -> list[Suppression]:
+        params = {"tenant": tenant, "channel": after[0], "address": after[1], "limit": limit}
+        found = await self._engine.read(fetch, Statement("suppressions_page", params))
+        return [_suppression(*row) for row in found]
+
+    async def page_of_all(self, after: tuple[str, str, str], limit: int) -> list[tuple[str, Suppression]]:
+        params = {"tenant": after[0], "channel": after[1], "address": after[2], "limit": limit}
+        found = await self._engine.read(fetch, Statement("suppressions_of_all", params))
+        return [(tenant, _suppression(*row)) for tenant, *row in found]
+
+    async def put(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
+        return await self._engine.write(ScriptCommand(lambda: _put(tenant, suppression), []))
+
+    async def delete(self, tenant: str, channel: str, address: str) -> bool:
+        params = {"tenant": tenant, "channel": channel, "address": _address(channel, address)}
+        statement = Statement("suppression_delete", params)
+        return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
+
+
+def of_update(update: MessageUpdate, now: int) -> dict[str, object]:
+    """Return the row that suppresses the address of a message."""
+    message = update.message
+    return {
+        "tenant": message.tenant,
+        "channel": message.channel,
+        "address": _address(message.channel, message.address),
+        "reason": update.suppress,
+        "created_at": now,
+    }
+
+
+def _address(channel: str, address: str) -> str:
+    """Return the address under which a suppression is stored: e-mail addresses in lower case."""
+    return address.lower() if channel == "email" else address
+
+
+def _suppression(channel: ExternalChannel, address: str, reason: str, created_at: int) -> Suppression:
+    return Suppression(channel=channel, address=address, reason=reason, created_at=created_at)
+
+
+def _find(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:
+    keys = {pair: (pair[0], _address(*pair)) for pair in addresses}
+    params = {"tenant": tenant, "addresses": rows.to_json(sorted({address for _, address in keys.values()}))}
+    found = {(channel, address) for channel, address in (yield Statement("suppressions_find", params))}
+    return frozenset(pair for pair, key in keys.items() if key in found)
+
+
+def _put(tenant: str, suppression: Suppression) -> Script[tuple[Suppression, bool]]:
+    fields = msgspec.structs.asdict(suppression)
+    params = {**fields, "tenant": tenant, "address": _address(suppression.channel, suppression.address)}
+    is_new = not (yield Statement("suppression_find", params))
+    ((created_at,),) = yield Statement("suppression_write", params)
+    stored = msgspec.structs.replace(suppression, address=params["address"], created_at=created_at)
+    return stored, is_new
