@@ -120,7 +120,7 @@ async def test_runs_are_those_with_a_message_of_the_channel_and_the_provider(
 async def test_page_compares_a_bounded_number_of_runs_with_their_messages(
     store: Store, sent: SentRuns, filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 1)
     query = RunQuery(**filters, provider="spare")
     newest = sent.other if filters["tenant"] == "*" else sent.silent
     assert await store.runs.scan(query) == ListScan([], newest)
@@ -132,6 +132,6 @@ async def test_page_compares_a_bounded_number_of_runs_with_their_messages(
 async def test_page_of_a_trigger_compares_a_bounded_number_of_runs(
     store: Store, sent: SentRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 1)
     query = RunQuery(tenant="acme", trigger=sent.silent, channel="email")
     assert await store.runs.scan(query) == ListScan([], sent.silent)

@@ -316,5 +316,5 @@ async def test_runs_of_all_tenants_are_listed_and_counted(
     assert [run.id for run in (await store.runs.scan(replace(every, tenant="globex"))).rows] == [ids[1]]
     counted = [await store.runs.count(replace(every, tenant=tenant, limit=2)) for tenant in ("*", "globex", "else")]
     assert counted == [2, 1, 0]
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
     assert await store.runs.scan(replace(every, workflow="absent")) == ListScan([], ids[1])

@@ -186,7 +186,7 @@ async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numb
 async def test_page_compares_a_bounded_number_of_messages(
     app: App, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
     await add(app, message(1, channel="sms"), message(2), message(3))
     query = MessageQuery(tenant=tenant, channel="sms")
     assert await app.store.messages.scan(query) == ListScan([], message(2).id)

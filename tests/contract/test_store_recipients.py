@@ -327,7 +327,7 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     assert await recipients.topics_of_all("", ("", ""), 9) == (topics, None)
     assert await recipients.topics_of_all("", ("acme", "news"), 1) == (topics[2:3], None)
     assert await recipients.topics_of_all("room.", ("", ""), 9) == (topics[2:], None)
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
     monkeypatch.setattr("bellcast.storage.subscriptions.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
@@ -355,7 +355,7 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
 
     assert await pages() == [(["d2", "d3", "d4"], None), (["dated-2", "dated-3", "dated-4"], None)]
     assert await pages("d2", 1) == [(["d3"], None), (["dated-3"], None)]
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
     assert await pages() == [([], "d1"), ([], "dated-1")]
     assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
     assert await pages("d3") == [(["d4"], None), (["dated-4"], None)]

@@ -244,7 +244,7 @@ async def test_announcements_are_found_by_tag_and_by_the_rows_of_an_inbox(app: A
 @pytest.mark.parametrize("first", [1, 1_000])
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", first)
-    monkeypatch.setattr("bellcast.storage.scans.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
     query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from bellcast.model import patterns
 from bellcast.model.events import Event, SessionsRevoked
 from bellcast.model.identities import Recipient, RecipientFields
+from bellcast.ports import list_scan
 from bellcast.ports.list_scan import ANY_TIME, CreatedRange, KeyScan, ListScan
 from bellcast.storage import ensure, rows, scans, subscriptions
 from bellcast.storage.script import AFTER_ALL_KEYS, Row, Script, Statement
@@ -36,7 +37,7 @@ def page_of_all(after: tuple[str, str], limit: int, prefix: str, created: Create
     start = {"after_tenant": after[0], "after": after[1]}
     end: Sequence[Row] = ()
     if prefix or created != ANY_TIME:
-        end = yield Statement("recipients_of_all_end", {**start, "skipped": scans.MAX_SCANNED_ROWS - 1}, heavy=True)
+        end = yield Statement("recipients_of_all_end", {**start, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True)
     until = end[0] if end else (AFTER_ALL_KEYS, "")
     bounds = {"until_tenant": until[0], "until": until[1], "since": created.since, "until_ms": created.until}
     keys = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}

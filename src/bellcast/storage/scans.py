@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports.list_scan import MAX_SCANNED_ROWS, CreatedRange, ListTotal
+from bellcast.ports import list_scan
+from bellcast.ports.list_scan import CreatedRange, ListTotal
 from bellcast.ports.messages import MessageQuery
 from bellcast.ports.runs import RunQuery
 from bellcast.storage import rows
@@ -16,10 +17,10 @@ FIRST_SCANNED_ROWS = 1_000
 def by_id(last_row: str, page: str, params: Params) -> Script[tuple[Sequence[Row], str | None]]:
     """Run the statement `page`, bounded by the id that the statement `last_row` finds. Return its rows, newest first,
     and the last examined id if more may follow."""
-    first = yield from _compare(last_row, page, params, min(FIRST_SCANNED_ROWS, MAX_SCANNED_ROWS))
+    first = yield from _compare(last_row, page, params, min(FIRST_SCANNED_ROWS, list_scan.MAX_SCANNED_ROWS))
     if first[1] is None:
         return first
-    return (yield from _compare(last_row, page, params, MAX_SCANNED_ROWS))
+    return (yield from _compare(last_row, page, params, list_scan.MAX_SCANNED_ROWS))
 
 
 def _compare(last_row: str, page: str, params: Params, scanned: int) -> Script[tuple[Sequence[Row], str | None]]:
@@ -32,7 +33,7 @@ def _compare(last_row: str, page: str, params: Params, scanned: int) -> Script[t
 def count_by_id(last_row: str, total: str, params: Params) -> Script[ListTotal]:
     """Count with the statement `total`, bounded by the id that the statement `last_row` finds. The count is exact if
     there is no older row."""
-    last = yield Statement(last_row, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    last = yield Statement(last_row, {**params, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True)
     ((number,),) = yield Statement(total, {**params, "since": last[0][0] if last else params["since"]}, heavy=True)
     return ListTotal(int(number), exact=not last)
 
@@ -40,7 +41,7 @@ def count_by_id(last_row: str, total: str, params: Params) -> Script[ListTotal]:
 def by_key(end: str, page: str, params: Params, created: CreatedRange) -> Script[tuple[Sequence[Row], str | None]]:
     """Run the statement `page`, bounded by the key that the statement `end` finds. Return its rows, and the last
     examined key if more may follow."""
-    edge = yield Statement(end, {**params, "skipped": MAX_SCANNED_ROWS - 1}, heavy=True)
+    edge = yield Statement(end, {**params, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True)
     is_cut = len(edge) == len(("compared", "next"))
     bound = {"last": edge[1][0]} if is_cut else {}
     found = yield Statement(page, {**params, **created._asdict(), **bound}, heavy=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from bellcast.model.events import Event, SubscriptionEnded
 from bellcast.model.identities import Subscription
-from bellcast.ports import SubscriptionGrant
+from bellcast.ports import SubscriptionGrant, list_scan
 from bellcast.ports.list_scan import KeyScan
-from bellcast.storage import announcements, ensure, rows, scans
+from bellcast.storage import announcements, ensure, rows
 from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 # Topics per statement that compares their names with a prefix.
@@ -60,7 +60,7 @@ def topics_of_all(prefix: str, after: tuple[str, str], limit: int) -> Script[Key
         if len(batch) < size or len(found) >= limit:
             return KeyScan(found[:limit], None)
         after = (batch[-1][0], batch[-1][1])
-        if compared >= scans.MAX_SCANNED_ROWS:
+        if compared >= list_scan.MAX_SCANNED_ROWS:
             return KeyScan(found, after)
 
 
