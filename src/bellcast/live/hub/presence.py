@@ -83,10 +83,6 @@ class Presence:
 
     # --- queries
 
-    def member_keys(self, tenant: str, topic: str) -> list[Member]:
-        """Return the present members in the order in which they joined."""
-        return [next(iter(sources.values())) for sources in self._members.get((tenant, topic), {}).values()]
-
     def is_present(self, tenant: str, topic: str, recipient: str) -> bool:
         return bool(self._sources((tenant, topic, recipient)))
 
