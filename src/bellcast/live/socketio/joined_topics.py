@@ -50,8 +50,9 @@ class ConnectionTopics:
 
     async def unfollow(self, connection: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
         if connection.joined_topics is not None and not connection.joined_topics.keys().isdisjoint(names):
+            ended = set(names)  # a client may name 100,000
             connection.joined_topics = {
-                name: by_app for name, by_app in connection.joined_topics.items() if name not in names
+                name: by_app for name, by_app in connection.joined_topics.items() if name not in ended
             }
             await self._save(connection)
 
