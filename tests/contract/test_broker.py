@@ -14,6 +14,7 @@ from bellcast.brokers.postgres import PostgresTransport
 from bellcast.brokers.redis import RedisTransport
 from bellcast.brokers.remote import RemoteBroker
 from bellcast.brokers.shards import MAX_COMMANDS, PLAIN, Shard
+from bellcast.brokers.topic_log import KEPT_PREFIX
 from bellcast.errors import Unavailable
 from bellcast.model.events import (
     ANNOUNCEMENTS,
@@ -234,6 +235,19 @@ async def test_events_of_a_newer_version_are_ignored(nodes: tuple[Node, Node]) -
     await first.broker.publish(live_event(1))
     await wait_until(lambda: second.received)
     assert second.received == [live_event(1)]
+
+
+@pytest.mark.parametrize("message", [b"", b"short", KEPT_PREFIX + b"no end", KEPT_PREFIX + b"\xff\0", b"x" * 100])
+async def test_malformed_messages_are_ignored(nodes: tuple[Node, Node], message: bytes) -> None:
+    """The loss of the connection for each would let others interrupt every node."""
+    first, second = nodes
+    await follow_and_wait(second, ROOM)
+    second.suspect.clear()
+    relay: Any = first.broker
+    relay._outgoing.append((ROOM, message))
+    await first.broker.publish(live_event(1))
+    await wait_until(lambda: second.received)
+    assert (second.received, second.suspect) == ([live_event(1)], [])
 
 
 @pytest.mark.parametrize("name", REMOTE_BROKERS)

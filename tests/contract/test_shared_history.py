@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from bellcast.brokers.postgres import PostgresTransport
 from bellcast.brokers.postgres_log import PostgresLog
 from bellcast.brokers.remote import RemoteBroker
 from bellcast.brokers.remote_history import RemoteHistory
+from bellcast.brokers.topic_log import KEPT_PREFIX, NewEntry
 from bellcast.errors import Unavailable
 from bellcast.model import history as model
 from bellcast.model.events import Event, LiveEvent, Stream, topic_stream
@@ -213,6 +215,69 @@ async def test_id_of_another_node_is_recovered(start: Start) -> None:
     assert ([event.data for event in past.events], past.recovered) == ([1, 2], True)
     assert past.end == events[-1].id == (await second.history.newest("", [A], 1)).events[0].id
     assert (await second.history.missed("", [A, B], begin)).recovered
+
+
+async def test_event_with_an_invalid_id_is_ignored(start: Start) -> None:
+    first, second = await start(), await start()
+    await second.follow(A)
+    relay: Any = first.broker
+    event = msgspec.msgpack.encode(LiveEvent("", "n", "no id", topic="a"))
+    relay._outgoing.append((A, KEPT_PREFIX + b"no id\0" + event))
+    relay._work.set()
+    await first.publish("a", 1)
+    await second.broker.fence()
+    await first.publish("a", 2)
+    await wait_until(lambda: 2 in second.data)
+    assert (second.data, second.lost) == ([1, 2], [])
+
+
+async def append_unreadable_entry(node: Node) -> None:
+    """Append what a newer version writes during a rolling update, or another program."""
+    history: Any = node.history
+    await history._log.append("", [NewEntry(A, b"unreadable", 60_000, 0)], FakeClock().now())
+
+
+async def test_unreadable_entry_of_the_log_is_not_recovered(start: Start) -> None:
+    node = await start()
+    begin = await node.follow(A)
+    await node.publish("a", 1)
+    await append_unreadable_entry(node)
+    assert (await node.history.missed("", [A], begin)).recovered is False
+    assert [event.data for event in (await node.history.newest("", [A], 10)).events] == [1]
+    assert [one.event.data for one in (await node.history.page("", A, None, 10)).events] == [1]
+    await node.publish("a", 2)
+    await wait_until(lambda: node.data == [1, 2])
+
+
+async def test_unreadable_entry_in_a_gap_is_a_lost_event(start: Start) -> None:
+    first, second = await start(), await start()
+    await second.follow(A)
+    await first.publish("a", 1)
+    await wait_until(lambda: second.data == [1])
+    connect, is_back = second.broker.transport.connect, asyncio.Event()
+
+    async def connect_later(on_message: Callable[[bytes], None]) -> None:
+        await is_back.wait()
+        await connect(on_message)
+
+    second.broker.transport.connect = connect_later  # type: ignore[method-assign]  # until the entry is appended
+    await second.broker.transport.close()  # the network fails
+    await append_unreadable_entry(first)
+    is_back.set()
+    await wait_until(lambda: second.lost)
+    assert second.lost == [A]
+    await first.publish("a", 2)
+    await wait_until(lambda: second.data == [1, 2])
+
+
+async def test_id_of_another_log_is_not_recovered_without_kept_streams(start: Start) -> None:
+    node = await start()
+    end = await node.follow(A)
+    assert (await node.history.missed("", [], end)).recovered
+    epoch, _, offset = end.partition(".")
+    for unknown in (f"{int(epoch, 16) ^ 1:x}.{offset}", f"{epoch}.ffffff"):
+        past = await node.history.missed("", [], unknown)
+        assert (past.recovered, past.end) == (False, end)
 
 
 async def test_without_connection_an_append_and_a_read_are_unavailable(start: Start) -> None:

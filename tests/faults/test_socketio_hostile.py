@@ -254,6 +254,17 @@ def test_deep_nesting_closes_the_connection(server: ServerProcess, packet: str) 
     assert echoes(server)
 
 
+def test_reply_that_is_nested_too_deeply_loses_no_other_event(patient: ServerProcess) -> None:
+    with connect(patient.url.replace("http", "ws") + WEBSOCKET) as connection:
+        connection.recv()
+        connection.send("40")
+        until(connection, '42["auth"')
+        connection.send(f'421["message-with-ack",{"[" * 700}{"]" * 700}]')
+        connection.send('422["message-with-ack",2]')
+        assert until(connection, "432")[-1] == "432[2]"
+    assert unharmed(patient)
+
+
 @pytest.mark.parametrize("event", ['"publish",{"topic":"x","name":"n","data":[%s]}', '"message",[%s]'])
 def test_attachment_named_by_many_placeholders_closes_the_connection(server: ServerProcess, event: str) -> None:
     before = resident(server)

@@ -2,13 +2,15 @@
 
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec import structs
 from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
+from bellcast.calls import Call, Handlers
 from bellcast.errors import FieldError
 from bellcast.model.events import LiveEvent
 from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact
@@ -16,7 +18,7 @@ from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
 from bellcast.server.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
 from bellcast.server.logged_request import MAX_REFUSED_BODY
-from bellcast.server.observed_ports import ObservedBroker
+from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY
 
 EVERYTHING = filter_of([], None)
@@ -227,6 +229,41 @@ def test_secrets_are_redacted_at_any_depth() -> None:
     assert redacted["x"] == [{"otp": REDACTED, "card_number": REDACTED}]
     assert redacted["url"] == f"smtp://{REDACTED}@mail.example.com:587"
     assert len(redacted["text"]) == 4096
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[]] * 300_000,
+        {str(number): {} for number in range(100_000)},
+        {"x" * 900_000: 1},
+        ["x" * 4_000] * 250,
+        [b"x" * 900_000],
+        [[[["x"] * 1_000] * 1_000] * 1_000] * 1_000,
+    ],
+    ids=["values", "names", "name", "texts", "bytes", "nested"],
+)
+async def test_watched_call_with_large_data_is_kept_in_part(clock: FakeClock, feed: LiveFeed, value: Any) -> None:
+    """The feed keeps 200 calls, which may be of anyone."""
+    feed.watch(EVERYTHING)
+    handlers = Handlers()
+
+    @handlers.on("import")
+    async def import_(call: Call) -> None: ...
+
+    call = Call(
+        cast(Any, None), "import", ("first", value), recipient=None, connection="1", dialect="socketio", tenant=""
+    )
+    await ObservedCalls(handlers, feed, clock).dispatch(call)
+    (event,) = feed.recent(EVERYTHING, 1)
+    assert event.fields["data"][0] == "first"
+    assert len(msgspec.json.encode(event.fields)) < 50_000
+
+
+def test_omitted_values_are_marked() -> None:
+    assert redact([{str(number): 1 for number in range(10_000)}, 2])[0]["…"] == "…"
+    assert redact([[0] * 10_000, 2])[-1] == "…"
+    assert redact([0] * 500) == [0] * 500
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,25 @@ async def test_broker_reconnects_after_an_unexpected_exception(monkeypatch: pyte
     await broker.close()
 
 
+async def test_broker_reconnects_after_a_transport_that_failed_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT", 0)
+    transport = Transport(OSError("away"))
+    transport.gate.set()
+    failures = [TimeoutError("closing")]
+
+    async def close() -> None:
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(transport, "close", close)
+    connected = asyncio.Event()
+    broker = RemoteBroker(transport, SystemClock())
+    broker.listen(lambda event: None, lambda streams: connected.set())
+    await broker.open()
+    await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
+    await broker.close()
+
+
 async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() -> None:
     transport = Transport(OSError("away"))
     connected = asyncio.Event()

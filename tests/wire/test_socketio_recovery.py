@@ -217,6 +217,27 @@ def test_topics_without_a_grant_are_not_restored(server: ServerProcess, alice: s
     assert {"hall", "wished-1"} & set(dict(recovered.after)["ready"][0]["topics"]) == {"hall"}
 
 
+def test_client_whose_joined_topics_have_expired_is_not_recovered(
+    start_server: Callable[..., ServerProcess], alice: str
+) -> None:
+    """It would believe that it still follows them, and miss their events."""
+    server = start_server("--test-clock", **SETTINGS)
+
+    def come_back(pid: str | None) -> Raw:
+        return Raw(server, {"token": server.token(alice, topics=["wished-*"]), "pid": pid}, keep_open=False)
+
+    with closing(Raw(server, {"token": server.token(alice, topics=["wished-*"])}, keep_open=True)) as session:
+        session.ask("subscribe", ["wished-1"])
+    assert come_back(session.pid).pid == session.pid
+    advanced = httpx.post(f"{server.url}/v1/test-clock", json={"advance": "31m"}, headers=server.as_app())
+    assert advanced.status_code == 200
+    late = come_back(session.pid)
+    assert late.pid != session.pid
+    assert [name for name, _ in late.after] == ["ready", "reset"]
+    assert "wished-1" not in dict(late.after)["ready"][0]["topics"]
+    assert come_back(late.pid).pid == late.pid  # it has joined nothing since
+
+
 def test_new_client_has_joined_nothing(server: ServerProcess, alice: str) -> None:
     with closing(Raw(server, {"token": server.token(alice)}, keep_open=True)) as session:
         session.ask("enter", "hall")

@@ -45,7 +45,7 @@ class PostgresTransport:
         self._sending: asyncpg.Connection | None = None
         self._on_message: Callable[[bytes], None] = lambda _: None
         self._channels: dict[str, set[Stream]] = {}
-        self._parts: dict[int, list[str]] = {}
+        self._parts: dict[int, tuple[str, list[str]]] = {}  # by sender: the message's number and its parts so far
         self._lost = asyncio.Event()
         self._fence_channel = f"{self._name}_{secrets.token_hex(8)}"
         self._fences: dict[str, asyncio.Future[None]] = {}
@@ -113,12 +113,16 @@ class PostgresTransport:
 
     def _on_notify(self, _: object, sender: int, __: str, notice: object) -> None:
         """Join the parts of a message. PostgreSQL keeps the order per sender; messages of different senders may
-        interleave."""
-        _, left, text = str(notice).split(" ", 2)
-        parts = self._parts.setdefault(sender, [])
+        interleave. If the channel is unfollowed between two parts, the rest of the message does not arrive."""
+        number, left, text = str(notice).split(" ", 2)
+        begun, parts = self._parts.pop(sender, (number, []))
+        if begun != number:
+            parts = []
         parts.append(text)
         if left == "0":
-            self._on_message(base64.b64decode("".join(self._parts.pop(sender))))
+            self._on_message(base64.b64decode("".join(parts)))
+        else:
+            self._parts[sender] = (number, parts)
 
     async def fence(self) -> None:
         """Return once every message before this call has been received: notifications keep the order of commits."""

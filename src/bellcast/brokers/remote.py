@@ -80,7 +80,9 @@ class PubSubTransport(Protocol):
 class LogReader(Protocol):
     """Receives the kept events that the log of live events publishes, and delivers them."""
 
-    def receive(self, event: LiveEvent) -> None: ...
+    def receive(self, event: LiveEvent) -> None:
+        """Deliver an event. Raises ValueError if its id is invalid."""
+        ...
 
     def interrupted(self) -> None:
         """Handle a loss of the subscriptions: events may be missing before the next one received."""
@@ -243,7 +245,10 @@ class RemoteBroker:
                 log.exception("broker_connection_failed")
             self._on_lost()
             self._tried.set()
-            await self.transport.close()
+            try:
+                await self.transport.close()
+            except Exception:
+                log.exception("broker_close_failed")
             await self._clock.sleep(random.uniform(wait / 2, wait))
             wait = min(wait * 2, LONGEST_WAIT)
 
@@ -312,18 +317,17 @@ class RemoteBroker:
         if message[:ORIGIN_BYTES] == self._origin or self._listener is None:
             return
         id, start = "", ORIGIN_BYTES
-        if message.startswith(KEPT_PREFIX):
-            end = message.index(b"\0", ORIGIN_BYTES)
-            id, start = message[ORIGIN_BYTES:end].decode(), end + 1
         try:
+            if message.startswith(KEPT_PREFIX):
+                end = message.index(b"\0", ORIGIN_BYTES)
+                id, start = message[ORIGIN_BYTES:end].decode(), end + 1
             event = _decode(memoryview(message)[start:])
+            if event.stream not in self._interest:
+                return
+            if id and isinstance(event, LiveEvent) and self._log_reader is not None:
+                self._log_reader.receive(replace(event, id=id))
+            else:
+                deliver(self._listener, event)
         except (msgspec.DecodeError, ValueError, RecursionError) as failure:
-            # An event type of a newer version, during a rolling update.
+            # An event type of a newer version, during a rolling update, or a message of another program.
             log.warning("event_not_decodable", reason=str(failure))
-            return
-        if event.stream not in self._interest:
-            return
-        if id and isinstance(event, LiveEvent) and self._log_reader is not None:
-            self._log_reader.receive(replace(event, id=id))
-        else:
-            deliver(self._listener, event)

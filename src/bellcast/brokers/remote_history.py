@@ -102,9 +102,16 @@ class RemoteHistory:
         start = None if after is None else history.parse_event_id(after)
         streams = self._rules.kept_streams([stream])
         read = await self._log.read("page", tenant, streams, start, limit + 1, self._clock.now())
-        events = tuple([KeptEvent(_event(entry, read.end.epoch), entry.at) for entry in read.entries[:limit]])
+        events = tuple(
+            [
+                KeptEvent(event, entry.at)
+                for entry in read.entries[:limit]
+                if (event := _event(entry, read.end.epoch)) is not None
+            ]
+        )
         is_known = start is not None and start.epoch == read.end.epoch and not read.incomplete
-        return HistoryPage(events, len(read.entries) > limit, f"{read.end.epoch:x}", after is None or is_known)
+        has_more = bool(events) and len(read.entries) > limit
+        return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)
 
     async def clear(self, tenant: str, stream: Stream) -> None:
         await self._log.clear(tenant, stream, self._clock.now())
@@ -240,7 +247,7 @@ class RemoteHistory:
                 await self._broker.fence()
                 if interruptions == self._interruptions:
                     self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
-        return _missed(read, collected) if kind == "missed" else _newest(read, collected, limit)
+        return _missed(read, after, collected) if kind == "missed" else _newest(read, collected, limit)
 
     def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
         """True if a subscription may still deliver an event up to the end of the log."""
@@ -252,10 +259,11 @@ class RemoteHistory:
     # --- the broker's LogReader
 
     def receive(self, event: LiveEvent) -> None:
-        if self._held is not None:
-            self._held.append(event)
-        else:
+        if self._held is None:
             self._deliver(event)
+        else:
+            _id(event)  # an invalid id is refused here, not when the gap is filled
+            self._held.append(event)
 
     def _deliver(self, event: LiveEvent) -> None:
         self._delivered[event.tenant] = _id(event)
@@ -298,6 +306,10 @@ class RemoteHistory:
             log.warning("topic_history_unreadable", reason=str(failure))
             self._broker.reconnect()
             return
+        except Exception:  # without another attempt, events would be held back forever
+            log.exception("topic_history_failed")
+            self._broker.reconnect()
+            return
         self._resume_delivery(found, lost)
 
     def _followed_by_tenant(self, streams: Iterable[Stream]) -> dict[str, list[Stream]]:
@@ -316,7 +328,8 @@ class RemoteHistory:
         except LogUnsupported as failure:
             self._disable(failure)
             return [], streams
-        return _events(read), read.incomplete
+        events = _events(read)
+        return events, read.incomplete if len(events) == len(read.entries) else streams
 
     def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Sequence[Stream]) -> None:
         held, self._held = self._held or [], None
@@ -351,8 +364,14 @@ def _id(event: LiveEvent) -> EventId:
     return id
 
 
-def _event(entry: StoredEntry, epoch: int) -> LiveEvent:
-    return replace(_decode(entry.payload), id=EventId(epoch, entry.offset).text)
+def _event(entry: StoredEntry, epoch: int) -> LiveEvent | None:
+    """Decode an entry. None if it was written by a newer version, during a rolling update, or by another program."""
+    try:
+        event = _decode(entry.payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as failure:
+        log.warning("event_not_decodable", reason=str(failure))
+        return None
+    return replace(event, id=EventId(epoch, entry.offset).text)
 
 
 def _later(one: EventId | None, other: EventId) -> EventId:
@@ -361,12 +380,15 @@ def _later(one: EventId | None, other: EventId) -> EventId:
     return max(one, other, key=lambda id: id.offset)
 
 
-def _missed(read: LogRead, collected: Sequence[LiveEvent]) -> PastEvents:
+def _missed(read: LogRead, after: EventId | None, collected: Sequence[LiveEvent]) -> PastEvents:
     """Merge the entries after an id with the events received in the meantime."""
     later, end = _later_events(read, collected)
-    if read.incomplete or end.epoch != read.end.epoch:
+    events = _events(read)
+    # With streams, `incomplete` covers an unknown id.
+    is_known = after is not None and after.epoch == read.end.epoch and after.offset <= read.end.offset
+    if read.incomplete or len(events) < len(read.entries) or not is_known or end.epoch != read.end.epoch:
         return PastEvents(end=end.text)
-    return PastEvents((*_events(read), *later), recovered=True, end=end.text)
+    return PastEvents((*events, *later), recovered=True, end=end.text)
 
 
 def _newest(read: LogRead, collected: Sequence[LiveEvent], count: int) -> PastEvents:
@@ -388,4 +410,5 @@ def _later_events(read: LogRead, collected: Sequence[LiveEvent]) -> tuple[list[L
 
 
 def _events(read: LogRead) -> list[LiveEvent]:
-    return [_event(entry, read.end.epoch) for entry in read.entries]
+    """Return the events of a read, without those that cannot be decoded."""
+    return [event for entry in read.entries if (event := _event(entry, read.end.epoch)) is not None]

@@ -1,6 +1,7 @@
 """One Redis node that serves all channels, or in a cluster the channels of its slots."""
 
 import asyncio
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -14,7 +15,7 @@ from redis.asyncio import ConnectionPool, Redis
 from bellcast.brokers.topic_log import LogUnsupported
 from bellcast.errors import Unavailable
 
-# Channels per command. A burst of new connections costs a few writes of less than a megabyte.
+# Channels per write and, without a cluster, per command: less than a megabyte.
 CHANNELS = 1_000
 # A Redis that does not respond to a command within this time (seconds) is unreachable.
 COMMAND_TIMEOUT = 5.0
@@ -63,7 +64,8 @@ class Shard:
         """Connect and start reading."""
         try:
             self._listening = self._pool.connection_class(**{**self._pool.connection_kwargs, "socket_timeout": None})
-            await self._listening.connect()
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                await self._listening.connect()
         except (exceptions.RedisError, OSError) as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
         self._reading = asyncio.get_running_loop().create_task(self._read(on_message))
@@ -156,9 +158,14 @@ class Shard:
         commands = [
             (command, *channels[at : at + channels_per_command]) for at in range(0, len(channels), channels_per_command)
         ]
+        commands_per_write = CHANNELS // channels_per_command
         try:
-            for at in range(0, len(commands), CHANNELS):
-                await listening.send_packed_command(listening.pack_commands(commands[at : at + CHANNELS]))
+            for at in range(0, len(commands), commands_per_write):
+                # A Redis that hangs reads nothing: once the buffers are full, a write would wait forever.
+                async with asyncio.timeout(COMMAND_TIMEOUT):
+                    await listening.send_packed_command(listening.pack_commands(commands[at : at + commands_per_write]))
+        except TimeoutError:
+            raise Unavailable("Redis does not respond.") from None
         except exceptions.RedisError as failure:
             raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
 
@@ -215,7 +222,7 @@ class Shard:
             await self._disconnect_if_closed()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. Raises nothing: Redis may be unreachable."""
         self._is_closed = True
         reading, self._reading = self._reading, None
         listening, self._listening = self._listening, None
@@ -226,13 +233,18 @@ class Shard:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         if listening is not None:
-            await listening.disconnect()
+            await listening.disconnect(nowait=True)  # its unsent commands are of no use
         await self._redis.aclose()
-        await self._pool.disconnect()
+        await self._disconnect_pool()
 
     async def _disconnect_if_closed(self) -> None:
         """Close connections that a command opened after `close` had emptied the pool."""
         if self._is_closed:
+            await self._disconnect_pool()
+
+    async def _disconnect_pool(self) -> None:
+        # redis-py raises TimeoutError after it has closed a connection whose commands could not be sent.
+        with contextlib.suppress(exceptions.RedisError):
             await self._pool.disconnect()
 
 

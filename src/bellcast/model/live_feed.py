@@ -1,7 +1,7 @@
 """Events of the live feed, with which operators watch a server, and the filter of one watcher. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Address, ip_network
 from typing import Any, Literal, get_args
@@ -45,6 +45,12 @@ MAX_VALUE = 4_096
 MAX_NETWORKS = 1_000
 # Maximum depth of a request's JSON.
 MAX_REDACTED_DEPTH = 20
+# Maximum size of an event's JSON: the characters of its texts and names, and VALUE_SIZE for each value. The data of a call may
+# have 1 MB, which takes 20 MB once decoded, and many events are kept.
+MAX_REDACTED_SIZE = 32_768
+VALUE_SIZE = 32
+# Stands for what exceeds the size. In an object, it is a name too.
+OMITTED = "…"
 
 
 class FeedEvent(Struct, frozen=True, kw_only=True):
@@ -118,18 +124,51 @@ def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedF
     return structs.replace(FeedFilter(kinds=wanted, text=text.casefold() if text else None), **others)
 
 
-def redact(value: Any, depth: int = 0) -> Any:
+def redact(value: Any) -> Any:
     """Return a JSON value without the values of fields with names of secrets and without credentials in URLs. Long
-    texts are truncated."""
-    if depth > MAX_REDACTED_DEPTH:
-        return REDACTED
-    if isinstance(value, Mapping):
-        return {
-            name: REDACTED if SECRET_FIELD.search(str(name)) else redact(one, depth + 1) for name, one in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redact(one, depth + 1) for one in value]
-    return cut(URL_CREDENTIALS.sub(f"{REDACTED}@", value)) if isinstance(value, str) else value
+    texts are truncated, and what exceeds MAX_REDACTED_SIZE is omitted. Binary values are replaced by their size."""
+    return _Redaction().redact(value, 0)
+
+
+class _Redaction:
+    """The redaction of one value, with the rest of its size."""
+
+    def __init__(self) -> None:
+        self._left = MAX_REDACTED_SIZE
+
+    def redact(self, value: Any, depth: int) -> Any:
+        self._left -= VALUE_SIZE
+        if depth > MAX_REDACTED_DEPTH:
+            return REDACTED
+        if isinstance(value, Mapping):
+            return self._redact_mapping(value, depth)
+        if isinstance(value, list | tuple):
+            return self._redact_list(value, depth)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"[{len(value)} bytes]"
+        return self._cut(URL_CREDENTIALS.sub(f"{REDACTED}@", value)) if isinstance(value, str) else value
+
+    def _redact_mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+        redacted: dict[str, Any] = {}
+        for name, one in value.items():
+            if self._left <= 0:
+                return redacted | {OMITTED: OMITTED}
+            text = str(name)
+            redacted[self._cut(text)] = REDACTED if SECRET_FIELD.search(text) else self.redact(one, depth + 1)
+        return redacted
+
+    def _redact_list(self, value: Iterable[Any], depth: int) -> list[Any]:
+        redacted: list[Any] = []
+        for one in value:
+            if self._left <= 0:
+                return [*redacted, OMITTED]
+            redacted.append(self.redact(one, depth + 1))
+        return redacted
+
+    def _cut(self, text: str) -> str:
+        shortened = cut(text)
+        self._left -= len(shortened)
+        return shortened
 
 
 def cut(text: str, length: int = MAX_VALUE) -> str:

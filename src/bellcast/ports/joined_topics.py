@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 # after a crash of its server. The reference server drops a disconnected session after 2 minutes.
 JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
 JOINED_TOPICS_REFRESH_MS = 10 * 60_000
+# How long expired topics are stored: a connection that returns after their lifetime must not be recovered without them.
+EXPIRED_TOPICS_MS = 24 * 3_600_000
 # Equal to `Limits.connections_per_recipient`: a client that reconnects endlessly cannot fill the table.
 MAX_CONNECTIONS_PER_RECIPIENT = 100
 
@@ -18,6 +20,13 @@ class JoinedBy(NamedTuple):
     connection: str
 
 
+class SavedTopics(NamedTuple):
+    """The topics of a connection, and when they were saved or last refreshed (UTC milliseconds)."""
+
+    text: str
+    saved_at: int
+
+
 class JoinedTopics(Protocol):
     """The topics that each connection of a recipient joined, as text in the caller's format."""
 
@@ -26,8 +35,8 @@ class JoinedTopics(Protocol):
         MAX_CONNECTIONS_PER_RECIPIENT connections the least recently saved are dropped."""
         ...
 
-    async def get(self, by: JoinedBy, now: int) -> str | None:
-        """Return the topics of a connection, unless they have expired."""
+    async def get(self, by: JoinedBy) -> SavedTopics | None:
+        """Return the topics of a connection, also if they have expired."""
         ...
 
     async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:
@@ -35,5 +44,5 @@ class JoinedTopics(Protocol):
         ...
 
     async def sweep(self, now: int, limit: int) -> int:
-        """Delete at most `limit` expired rows; return how many were deleted."""
+        """Delete at most `limit` rows that expired EXPIRED_TOPICS_MS ago; return how many were deleted."""
         ...

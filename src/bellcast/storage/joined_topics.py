@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from bellcast.ports.joined_topics import (
+    EXPIRED_TOPICS_MS,
     JOINED_TOPICS_LIFETIME_MS,
-    JOINED_TOPICS_REFRESH_MS,
     MAX_CONNECTIONS_PER_RECIPIENT,
     JoinedBy,
+    SavedTopics,
 )
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -22,10 +23,9 @@ class JoinedTopics:
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
         await self._engine.write(ScriptCommand(lambda: _save(by, topics, now), [by.inbox]))
 
-    async def get(self, by: JoinedBy, now: int) -> str | None:
-        params = {**by._asdict(), "since": now - JOINED_TOPICS_LIFETIME_MS}
-        rows = await self._engine.read(fetch, Statement("joined_topics_get", params))
-        return rows[0][0] if rows else None
+    async def get(self, by: JoinedBy) -> SavedTopics | None:
+        rows = await self._engine.read(fetch, Statement("joined_topics_get", by._asdict()))
+        return SavedTopics(*rows[0]) if rows else None
 
     async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:
         # Sorted: processes that write the same rows in one order cannot deadlock.
@@ -35,8 +35,7 @@ class JoinedTopics:
         await self._engine.write(ScriptCommand(lambda: fetch(refreshed), []))
 
     async def sweep(self, now: int, limit: int) -> int:
-        # A row that was read at the end of its lifetime stays until the next refresh.
-        before = now - JOINED_TOPICS_LIFETIME_MS - JOINED_TOPICS_REFRESH_MS
+        before = now - JOINED_TOPICS_LIFETIME_MS - EXPIRED_TOPICS_MS
         sweep = Statement("joined_topics_sweep", {"before": before, "limit": limit})
         return len(await self._engine.write(ScriptCommand(lambda: fetch(sweep), [])))
 

@@ -122,6 +122,15 @@ async def test_first_event_of_a_channel_is_not_a_cache_miss() -> None:
     assert (subscriber.received, subscriber.missed) == (["E1"], [])
 
 
+async def test_subscriber_that_has_disconnected_causes_no_cache_miss() -> None:
+    """The app would be asked for an event without a receiver, and the miss stored after the channel was vacated."""
+    subscriber = Subscriber(None)
+    await subscriber.query(1)
+    subscriber.connection.connection_lost(None)
+    await subscriber.release()
+    assert (subscriber.subscribing.done(), subscriber.missed) == (True, [])
+
+
 async def test_subscription_to_a_busy_channel_ends() -> None:
     subscriber = Subscriber("E0")
     for number in range(1, MAX_CACHE_QUERIES + 1):

@@ -44,8 +44,9 @@ class WebSocketConnection(Connection):
             self._receive(event)
 
     def _create_reader(self) -> websocket.FrameReader:
-        self._rate_limiter = MessageRateLimiter(self._listener.limits.frames_per_second)
-        self._reader = websocket.FrameReader(self._listener.limits.frame)
+        limits = self._listener.limits
+        self._rate_limiter = MessageRateLimiter(limits.frames_per_second)
+        self._reader = websocket.FrameReader(limits.frame, limits.frames_per_second)
         return self._reader
 
     def _buffer_early(self, data: bytes) -> None:
@@ -57,6 +58,10 @@ class WebSocketConnection(Connection):
         match event:
             case websocket.CloseReceived(code):
                 self._respond_close(code)
+            case websocket.TooManyFrames():
+                self._end_flood()
+            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
+                self._end_flood()
             case _ if self.phase is Phase.CLOSED:
                 pass
             case websocket.ProtocolViolation(code, reason):
@@ -64,8 +69,6 @@ class WebSocketConnection(Connection):
                 end = close_reasons.TOO_LARGE if too_large else CloseReason(code, reason, reconnect=False)
                 self.owner.end(self, end)
                 self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
-            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
-                self.owner.end(self, close_reasons.TOO_FAST)
             case websocket.TextMessage(text):
                 self._listener.receive(self, text)
             case websocket.BinaryMessage(data):
@@ -74,6 +77,14 @@ class WebSocketConnection(Connection):
                 self.write(websocket.pong_frame(data))
             case websocket.PongReceived(data) if data:
                 self.owner.on_pong(self, data)
+
+    def _end_flood(self) -> None:
+        """Close, and ignore further input, also the client's close frame: parsing would take the time of others."""
+        self.owner.end(self, close_reasons.TOO_FAST)
+        if self._reader is not None:
+            self._reader.stop()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     def ping(self) -> bool:
         self.write(websocket.PING)

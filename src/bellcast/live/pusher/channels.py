@@ -181,6 +181,8 @@ class PusherChannels:
                 # last delivered event or a newer one. Client events are delivered but not saved.
                 if count == len(delivered):
                     break
+        if connection.phase is Phase.CLOSED:
+            return
         if last is not None and any(_is_same(event, last) for event in delivered):
             return
         if last is None:

@@ -38,7 +38,7 @@ class EngineWebSocket(asyncio.Protocol):
 
     def __init__(self, session: EngineSession, encoding: Encoding, max_payload: int, frames_per_second: int) -> None:
         self._session = session
-        self._reader = websocket.FrameReader(max_payload)
+        self._reader = websocket.FrameReader(max_payload, frames_per_second)
         self._rate_limiter = MessageRateLimiter(frames_per_second)
         self._probing = False
         self._close_reason: CloseReason | None = None
@@ -75,13 +75,15 @@ class EngineWebSocket(asyncio.Protocol):
         match event:
             case websocket.CloseReceived(code):
                 self._respond_close(code)
+            case websocket.TooManyFrames():
+                self._end_flood()
+            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
+                self._end_flood()
             case _ if self._close_reason is not None:
                 pass
             case websocket.ProtocolViolation(code, reason):
                 self._close_with_error(CloseReason(code, reason, reconnect=False))
                 self.transport.write_eof()  # the reader ignores further input, so no close frame is expected
-            case _ if self._rate_limiter.hit(asyncio.get_running_loop().time()):
-                self._close_with_error(close_reasons.TOO_FAST)
             case websocket.TextMessage(text):
                 self.receive(text)
             case websocket.BinaryMessage(data):
@@ -145,6 +147,14 @@ class EngineWebSocket(asyncio.Protocol):
         else:
             self._session.close(end)
             self.close_with(end, b"")
+
+    def _end_flood(self) -> None:
+        """Close, and ignore further input, also the client's close frame: parsing would take the time of others."""
+        if self._close_reason is None:
+            self._close_with_error(close_reasons.TOO_FAST)
+        self._reader.stop()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
 
     # --- close
 

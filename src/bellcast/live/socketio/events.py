@@ -189,7 +189,8 @@ class EventDispatcher:
                 connection.acknowledge(packet.id, reply)
             elif reply and isinstance(reply[0], ErrorReply):
                 connection.emit("error", ({**reply[0]["error"], "event": packet.data[0]},))
-        except (ValueError, TypeError) as failure:  # too many binary values, or values that JSON cannot represent
+        # Too many binary values, or values that JSON cannot represent or that are nested too deeply.
+        except (ValueError, TypeError, RecursionError) as failure:
             log.warning("reply_encode_failed", name=packet.data[0], reason=str(failure))
 
     async def _reply(self, connection: NamespaceConnection, name: str, args: list[Any], attachments: int) -> Any:

@@ -12,7 +12,7 @@ from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.ports import Context, JoinedBy
-from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
+from bellcast.ports.joined_topics import JOINED_TOPICS_LIFETIME_MS, JOINED_TOPICS_REFRESH_MS
 
 log = structlog.get_logger(__name__)
 
@@ -20,14 +20,18 @@ log = structlog.get_logger(__name__)
 REFRESH_BATCH_ROWS = 250
 
 
-class SavedTopics(Struct, frozen=True, array_like=True):
+class TopicLists(Struct, frozen=True, array_like=True):
     """Topics joined by the app and topics subscribed by the client."""
 
     joined: list[str] = []
     subscribed: list[str] = []
 
 
-_decode = msgspec.json.Decoder(SavedTopics).decode
+_decode = msgspec.json.Decoder(TopicLists).decode
+
+
+def _encode(topics: TopicLists) -> str:
+    return msgspec.json.encode(topics).decode()
 
 
 class ConnectionTopics:
@@ -50,19 +54,25 @@ class ConnectionTopics:
 
     async def unfollow(self, connection: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
         if connection.joined_topics is not None and not connection.joined_topics.keys().isdisjoint(names):
+            ended = set(names)  # a client may name 100,000
             connection.joined_topics = {
-                name: by_app for name, by_app in connection.joined_topics.items() if name not in names
+                name: by_app for name, by_app in connection.joined_topics.items() if name not in ended
             }
             await self._save(connection)
 
-    async def restore(self, connection: NamespaceConnection, followed: int) -> dict[str, Grant]:
-        """Return the stored topics of a recovered connection: those joined by the app, and those it may still subscribe to."""
-        principal, store = connection.principal, self._engines.store
-        text = await store.joined_topics.get(JoinedBy(connection.inbox, connection.id), self._engines.clock.now())
-        if text is None:
+    async def restore(self, connection: NamespaceConnection, followed: int) -> dict[str, Grant] | None:
+        """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
+        to. None if they have expired: then it has lost topics, and begins again without any."""
+        principal, store, now = connection.principal, self._engines.store, self._engines.clock.now()
+        by = JoinedBy(connection.inbox, connection.id)
+        found = await store.joined_topics.get(by)
+        saved = TopicLists() if found is None else _decode(found.text)
+        if found is None or saved == TopicLists():
             return {}
+        if now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:
+            await store.joined_topics.save(by, _encode(TopicLists()), now)
+            return None
         self._refresh_from_now_on()
-        saved = _decode(text)
         granted, _ = await topic_access.authorize_topics(store, principal, saved.subscribed, followed, self._config)
         connection.joined_topics = dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True)
         return granted | dict.fromkeys(saved.joined, Grant.APP)
@@ -72,13 +82,12 @@ class ConnectionTopics:
             return
         self._refresh_from_now_on()
         topics = (connection.joined_topics or {}).items()
-        followed = SavedTopics(
+        followed = TopicLists(
             [name for name, by_app in topics if by_app], [name for name, by_app in topics if not by_app]
         )
-        text = msgspec.json.encode(followed).decode()
+        by, now = JoinedBy(connection.inbox, connection.id), self._engines.clock.now()
         try:
-            now = self._engines.clock.now()
-            await self._engines.store.joined_topics.save(JoinedBy(connection.inbox, connection.id), text, now)
+            await self._engines.store.joined_topics.save(by, _encode(followed), now)
         except BellcastError as failure:
             log.warning("joined_topics_save_failed", reason=failure.detail)
 

@@ -88,7 +88,11 @@ class NamespaceHandshake:
         granted = await self._topics(connection, inbox)
         missed = None if opened is None else opened.missed
         if missed is not None and point is not None:
-            granted |= await self._dispatcher.joined_topics.restore(connection, len(granted))
+            restored = await self._dispatcher.joined_topics.restore(connection, len(granted))
+            if restored is None:
+                point = None
+            else:
+                granted |= restored
         topics, joined = await self._read_topics(connection, context, granted, point)
         if connection.session.is_closed or connection.phase is Phase.CLOSED:
             raise Unavailable(CLOSED_DURING_START)

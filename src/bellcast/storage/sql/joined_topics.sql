@@ -12,7 +12,7 @@ DELETE FROM joined_topics WHERE inbox = :inbox AND connection NOT IN (
 
 -- name: joined_topics_get
 -- The topics of a connection.
-SELECT topics FROM joined_topics WHERE inbox = :inbox AND connection = :connection AND saved_at >= :since
+SELECT topics, saved_at FROM joined_topics WHERE inbox = :inbox AND connection = :connection
 
 -- name: joined_topics_refresh
 -- Restart the lifetime of the topics of a connection.

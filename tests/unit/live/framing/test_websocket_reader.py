@@ -15,6 +15,7 @@ from bellcast.live.framing.websocket import (
     PongReceived,
     ProtocolViolation,
     TextMessage,
+    TooManyFrames,
 )
 
 from . import client
@@ -288,3 +289,17 @@ def test_input_after_the_end_is_ignored(last, size):
 
 def test_empty_input_yields_no_events():
     assert FrameReader(LIMIT).receive(b"") == []
+
+
+@pytest.mark.parametrize("more", [PING, TEXT])
+def test_more_events_in_one_read_than_the_maximum_end_the_reader(more):
+    reader = FrameReader(LIMIT, 3)
+    allowed = frame(PING, b"1") * 2 + frame(TEXT, b"2")
+    assert len(reader.receive(allowed)) == len(reader.receive(allowed)) == 3
+    assert reader.receive(allowed + frame(more, b"3") * 1_000)[2:] == [TextMessage("2"), TooManyFrames()]
+    assert reader.receive(allowed) == []
+
+
+def test_close_frame_after_the_maximum_of_events_is_received():
+    reader = FrameReader(LIMIT, 1)
+    assert reader.receive(frame(PING) + client.close(1000))[1:] == [CloseReceived(1000, "")]

@@ -25,6 +25,7 @@ from bellcast.live.framing.websocket.reader import (
     ProtocolViolation,
     ReaderEvent,
     TextMessage,
+    TooManyFrames,
 )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "ProtocolViolation",
     "ReaderEvent",
     "TextMessage",
+    "TooManyFrames",
     "Upgrade",
     "accept_key",
     "binary_frame",

@@ -46,20 +46,28 @@ class ProtocolViolation(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-ReaderEvent: TypeAlias = TextMessage | BinaryMessage | PingReceived | PongReceived | CloseReceived | ProtocolViolation
+class TooManyFrames(msgspec.Struct, frozen=True, gc=False):
+    """One read had more messages and control frames than the reader's `max_events`."""
+
+
+ReaderEvent: TypeAlias = (
+    TextMessage | BinaryMessage | PingReceived | PongReceived | CloseReceived | ProtocolViolation | TooManyFrames
+)
 
 
 class FrameReader:
-    """Parses a client's bytes into events. Ignores all input after CloseReceived or ProtocolViolation.
+    """Parses a client's bytes into events. Ignores all input after CloseReceived, ProtocolViolation or TooManyFrames.
 
     `max_size` limits a message over all its fragments (0: no limit); a larger frame is refused on its header. Errors are
     detected at the first byte that makes them certain, so the events do not depend on how the input is split.
+    `max_events` limits the events of one call (0: no limit), because parsing 1 MB of empty frames takes 0.4 s.
     """
 
-    __slots__ = ("_is_finished", "_max_size", "_message", "_rest")
+    __slots__ = ("_is_finished", "_max_events", "_max_size", "_message", "_rest")
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, max_events: int = 0) -> None:
         self._max_size = max_size or _LARGEST
+        self._max_events = max_events or _LARGEST
         self._message: _Message | None = None
         # An incomplete header or control frame, at most 130 bytes; payloads are appended to their message directly.
         self._rest = b""
@@ -81,8 +89,12 @@ class FrameReader:
                 self._read(self._rest + data, received)
         except _ClientError as error:
             received.append(ProtocolViolation(error.code, error.reason))
-            self._end()
+            self.stop()
         return received
+
+    def stop(self) -> None:
+        """Ignore all further input."""
+        self._is_finished, self._message, self._rest = True, None, b""
 
     def _read(self, data: bytes, received: list[ReaderEvent]) -> None:
         self._rest = b""
@@ -95,6 +107,9 @@ class FrameReader:
             else:
                 self._rest = data[at:]
                 return
+            if len(received) > self._max_events and not self._is_finished:
+                received[-1] = TooManyFrames()
+                self.stop()
 
     def _frame(self, data: bytes, at: int, received: list[ReaderEvent]) -> int | None:
         """Read the frame at this offset. Return the offset after it, or None if more input is needed."""
@@ -128,7 +143,7 @@ class FrameReader:
         if opcode == frames.PONG_OPCODE:
             return PongReceived(payload)
         closed = _closed(payload)
-        self._end()
+        self.stop()
         return closed
 
     def _payload(self, message: "_Message", data: bytes, at: int, received: list[ReaderEvent]) -> int:
@@ -139,9 +154,6 @@ class FrameReader:
             self._message = None
             received.append(message.received())
         return end
-
-    def _end(self) -> None:
-        self._is_finished, self._message, self._rest = True, None, b""
 
 
 class _Message:
