@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from socket import socket
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from bellcast.model.messages import ExternalChannel, State
 
@@ -19,6 +20,10 @@ class AcceptedMessage(Struct, frozen=True):
     code: str
     response: str | None = None
     reference: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            force_setattr(self, name, _storable(getattr(self, name)))
 
 
 class DeliveryError(Exception):
@@ -36,15 +41,27 @@ class DeliveryError(Exception):
         is_bounce: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(response)
-        self.response = response
-        self.code = code
+        self.response = _storable(response)
+        self.code = _storable(code)
+        super().__init__(self.response)
         self.is_temporary = is_temporary
         self.is_bounce = is_bounce
         self.retry_after = retry_after
 
     def __str__(self) -> str:
         return f"{self.code}: {self.response}" if self.code else self.response
+
+
+@overload
+def _storable(text: str) -> str: ...
+@overload
+def _storable(text: None) -> None: ...
+def _storable(text: str | None) -> str | None:
+    """Replace what no store accepts: NUL, and lone surrogates, which stand for bytes of an SMTP reply that are not UTF-8.
+    An outcome that cannot be stored would leave the message open, and the next attempt would send it again."""
+    if text is None or (text.isascii() and "\x00" not in text):
+        return text
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 class ServerAddress(Struct, frozen=True):

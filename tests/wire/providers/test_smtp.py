@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bellcast.channels.email import Email
+from bellcast.model import validation
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers.smtp import SMTPProvider, from_url
 from tests.smtp_server import Mailbox, smtp_server
@@ -68,6 +69,18 @@ async def test_international_mailbox_needs_a_server_with_smtputf8() -> None:
         smtp = provider(mailbox)
         refused = await failure(smtp, mail(to="älice@exämple.com"))
         assert (refused.is_temporary, "SMTPUTF8" in str(refused)) == (False, True)
+        await smtp.close()
+
+
+@pytest.mark.parametrize("reply", ["250 message accept\udce9", "250 queued\x00"])
+async def test_reply_that_is_not_utf8_text_can_be_stored(reply: str) -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        mailbox.replies["DATA"] = [reply, reply.replace("250", "554")]
+        accepted, refused = await smtp.send(mail(1)), await failure(smtp, mail(2))
+        for response in (accepted.response, refused.response):
+            assert list(validation.encodable("response", response or "")) == []
+        assert refused.code == "554"
         await smtp.close()
 
 
