@@ -102,8 +102,8 @@ class SharedResults:
 
 
 class Renderer:
-    """Renders texts with one set of variables. A preview (`is_strict` False) renders missing variables as empty and lists
-    them in `missing`."""
+    """Renders the texts of one notification with one set of variables, within a common budget of CPU time. A preview
+    (`is_strict` False) renders missing variables as empty and lists them in `missing`."""
 
     def __init__(self, variables: Variables, *, is_strict: bool = True) -> None:
         self.variables = variables
@@ -111,6 +111,8 @@ class Renderer:
         self._format = formats.Format(variables.locale, variables.zone)
         self._is_strict = is_strict
         self.missing: list[str] = []
+        self._seconds_left = budget.MAX_SECONDS
+        self._is_repeated = False
 
     def render(self, source: str, *, is_html: bool = False, content: str | None = None) -> str:
         """Render a text. `content` is the rendered HTML for a layout, which is not escaped again. Raises
@@ -138,16 +140,20 @@ class Renderer:
         except budget.TimeExceeded:
             # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
             # renderings in a row, so the rendering is repeated.
+            if self._is_repeated:
+                raise
+            self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
             return self._render_once(template, values)
 
     def _render_once(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
-        rendering = budget.Rendering(values, is_strict=self._is_strict)
+        rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
         tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
             return _joined(template, values)
         finally:
             budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])
+            self._seconds_left = rendering.seconds_left()
             self.missing += [path for path in rendering.missing if path not in self.missing]
 
 
