@@ -136,13 +136,12 @@ async def json_text(request: ApiRequest) -> bytes:
     return await raw(request, context.of(request).limits.request)
 
 
-async def form_body(request: ApiRequest, shape: Shape[T]) -> T:
-    """Read and validate a JSON body, or that in the field `request` of a form."""
+async def json_or_form_text(request: ApiRequest) -> bytes:
+    """Read a JSON body, or that in the field `request` of a form, without decoding it."""
     if media_type(request) != FORM:
-        return await body(request, shape)
-    ctx = context.of(request)
-    sent = form_fields(await raw(request, ctx.limits.request))
-    return json(sent.get("request", "").encode(), shape, ctx)
+        return await json_text(request)
+    sent = form_fields(await raw(request, context.of(request).limits.request))
+    return sent.get("request", "").encode()
 
 
 def form_fields(text: bytes) -> dict[str, str]:

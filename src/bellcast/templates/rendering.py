@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import jinja2
@@ -119,10 +119,10 @@ class Renderer:
         TemplateError."""
         if _is_static(source):
             return _storable(source)
-        template = _compiled(source, is_html=is_html)
+        compiled = partial(_compiled, source, is_html=is_html)
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
-            return _storable(self._rendered(template, values))
+            return _storable(self._rendered(compiled, values))
         except TemplateError:
             raise
         except sandbox.MissingVariable as error:
@@ -134,22 +134,22 @@ class Renderer:
         except Exception as error:  # noqa: BLE001  whatever a template makes Python raise is the template's fault
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
 
-    def _rendered(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
+    def _rendered(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
         try:
-            return self._render_once(template, values)
+            return self._render_once(compiled, values)
         except budget.TimeExceeded:
             # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
             # renderings in a row, so the rendering is repeated.
             if self._is_repeated:
                 raise
             self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
-            return self._render_once(template, values)
+            return self._render_once(compiled, values)
 
-    def _render_once(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
+    def _render_once(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
         rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
         tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
-            return _joined(template, values)
+            return _joined(compiled(), values)
         finally:
             budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])

@@ -337,6 +337,15 @@ def test_texts_of_a_renderer_share_their_time() -> None:
     assert time.process_time() - started < 1  # CPU seconds: the bound is twice 0.125 s
 
 
+def test_time_of_compiling_is_charged() -> None:
+    renderer = Renderer(Variables(values={"data": "x"}))
+    texts = [f"{{# {number} #}}" + "{{ data }}" * 1600 for number in range(40)]
+    started = time.process_time()
+    with pytest.raises(TemplateError, match=budget.TOO_SLOW):
+        list(map(renderer.render, texts))
+    assert time.process_time() - started < 3  # CPU seconds: twice 0.125 s, and the last text of each
+
+
 def found(shared: SharedResults, renderer: Renderer, source: str) -> str:
     key = renderer.variables.locale
     return shared.find(key, lambda: [("Hello", False), (source, False)], lambda: renderer.render(source))
