@@ -321,7 +321,7 @@ async def _defaults_with_effective(
 
 
 async def _read(request: ApiRequest) -> dict[str, Any]:
-    patch = request_body.anything(await request_body.json_text(request))
+    patch = request_body.plain_json(await request_body.json_text(request))
     if not isinstance(patch, dict):
         raise Invalid.of("", "must be an object")
     for name in ADDED:
