@@ -1,6 +1,7 @@
 """The SMTP provider with a real SMTP server, and the server's failures."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,6 +83,24 @@ async def test_reply_that_is_not_utf8_text_can_be_stored(reply: str) -> None:
             assert list(validation.encodable("response", response or "")) == []
         assert refused.code == "554"
         await smtp.close()
+
+
+async def test_endless_reply_is_refused() -> None:
+    sent = 0
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"220-hello\r\n" * 1000)
+                await writer.drain()
+                sent += 11_000
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        refused = await failure(from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off", timeout=60))
+    assert refused.is_temporary
+    assert sent < 50_000_000
 
 
 async def test_connection_is_reused_for_the_next_mail() -> None:
