@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from socket import socket
-from typing import Any, Literal, Protocol, overload
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from bellcast.model.messages import ExternalChannel, State
+from bellcast.model.validation import storable
 
 # Kinds of addresses: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
 # incoming webhook, a Telegram chat.
@@ -22,8 +23,10 @@ class AcceptedMessage(Struct, frozen=True):
     reference: str | None = None
 
     def __post_init__(self) -> None:
+        # A result that cannot be stored would leave the message open, and the next attempt would send it again.
         for name in self.__struct_fields__:
-            force_setattr(self, name, _storable(getattr(self, name)))
+            if (text := getattr(self, name)) is not None:
+                force_setattr(self, name, storable(text))
 
 
 class DeliveryError(Exception):
@@ -41,8 +44,8 @@ class DeliveryError(Exception):
         is_bounce: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        self.response = _storable(response)
-        self.code = _storable(code)
+        self.response = storable(response)
+        self.code = None if code is None else storable(code)
         super().__init__(self.response)
         self.is_temporary = is_temporary
         self.is_bounce = is_bounce
@@ -50,18 +53,6 @@ class DeliveryError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.response}" if self.code else self.response
-
-
-@overload
-def _storable(text: str) -> str: ...
-@overload
-def _storable(text: None) -> None: ...
-def _storable(text: str | None) -> str | None:
-    """Replace what no store accepts: NUL, and lone surrogates, which stand for bytes of an SMTP reply that are not UTF-8.
-    An outcome that cannot be stored would leave the message open, and the next attempt would send it again."""
-    if text is None or (text.isascii() and "\x00" not in text):
-        return text
-    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 class ServerAddress(Struct, frozen=True):

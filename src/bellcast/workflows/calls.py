@@ -174,7 +174,7 @@ class StepCalls:
             raise CallFailed(f"no result within {timeout:g} s", is_temporary=True) from None
         except Exception as error:
             log.exception("step_function_failed", function=step.fields["function"], run=stored.id)
-            raise CallFailed(f"{type(error).__name__}: {error}", is_temporary=True) from None
+            raise CallFailed(engine.described(error), is_temporary=True) from None
 
 
 async def _called(function: StepFunction, argument: FunctionRun) -> Any:
