@@ -93,6 +93,10 @@ async def smtp_server(
             mailbox.transports.append(transport)
             super().connection_made(transport)
 
+        async def push(self, status: str | bytes) -> None:
+            # A lone surrogate stands for a byte that is not UTF-8.
+            await super().push(status.encode(errors="surrogateescape") if isinstance(status, str) else status)
+
     def connect() -> SMTP:
         mailbox.connections += 1
         with warnings.catch_warnings(action="ignore"):  # aiosmtpd warns of logins without TLS, even on loopback

@@ -8,6 +8,7 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 
 DUE = FakeClock().now() + 1_000
+MAX_BYTES = 1_000_000
 
 
 def held(number: int, tenant: str, recipient: str) -> NewMessage:
@@ -54,11 +55,11 @@ async def test_job_of_an_earlier_build_sends_no_second_digest(store: Store, app:
     await store.jobs.add([earlier])
     await store.messages.add([held(1, *owner), held(2, *owner)])
     assert await owners(app) == [owner, owner]
-    members = await store.messages.digest_members(*owner, DUE, 10)
+    members = await store.messages.digest_members(*owner, DUE, 10, MAX_BYTES)
     digest = msgspec.structs.replace(held(3, *owner), state="queued", reason=None, digest=held(3, *owner).id)
     ids = [message.id for message in members]
     assert ids == [held(1, *owner).id, held(2, *owner).id]
     assert await store.messages.add_digest(digest, ids, [], DUE)
     # The other job, whether or not it has already read the members.
     assert not await store.messages.add_digest(msgspec.structs.replace(digest, id="d2", digest="d2"), ids, [], DUE)
-    assert await store.messages.digest_members(*owner, DUE, 10) == []
+    assert await store.messages.digest_members(*owner, DUE, 10, MAX_BYTES) == []

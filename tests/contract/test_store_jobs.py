@@ -256,3 +256,16 @@ async def test_job_of_unknown_kind_is_left_for_other_processes(app: App, kind: s
     assert len(handler.done) == 1
     (left,) = await app.lease(app.now, app.now + 90_000, 10)
     assert (left.id, left.attempts) == ("z", 1)
+
+
+@pytest.mark.parametrize("text", ["NUL \x00", "not UTF-8 \udce9"])
+async def test_job_whose_error_cannot_be_stored_does_not_block_others(app: App, text: str) -> None:
+    jobs, handler = start_runner(app)
+    handler.failure, handler.remaining_failures = ValueError(text), 5
+    await jobs.add("k", b"broken")
+    await run_for(app, jobs, 60)
+    (dead,) = await app.store.jobs.dead("", "", 10)
+    assert (dead.error or "").startswith(f"ValueError: {text[:-1]}")
+    await jobs.add("k", b"other")
+    await jobs.run_due()
+    assert handler.done == [b"other"]

@@ -15,6 +15,7 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 
 NOW = FakeClock().now()
+MAX_BYTES = 1_000_000
 
 
 def message(number: int = 1, **fields: Any) -> NewMessage:
@@ -250,14 +251,23 @@ def waiting(number: int, **fields: Any) -> NewMessage:
     return message(number, state="held", reason="digest", due_at=NOW + 1000, **fields)
 
 
+@pytest.mark.parametrize(("max_bytes", "count"), [(1, 1), (1_000, 1), (1_001, 2), (24_999, 25), (MAX_BYTES, 45)])
+async def test_digest_ends_with_the_message_that_reaches_its_size(app: App, max_bytes: int, count: int) -> None:
+    all_messages = [waiting(number, content=b'{"text":"%s"}' % (b"x" * 989)) for number in range(45)]
+    assert {len(one.content) for one in all_messages} == {1_000}
+    await add(app, *all_messages)
+    found = await app.store.messages.digest_members("", "alice", NOW + 1000, 100, max_bytes)
+    assert [one.id for one in found] == [one.id for one in all_messages[:count]]
+
+
 async def test_digest_takes_its_messages_in_one_transaction(app: App) -> None:
     store = app.store.messages
     await add(app, waiting(1), waiting(2), message(3))
     (group,) = [one for one in await app.store.jobs.due(NOW + 1000) if one.kind == "digest"]
     assert group.run_at == NOW + 1000  # one job for both messages
     assert await begin(app, 1, NOW + 1000) == []
-    assert await store.digest_members("", "alice", NOW, 10) == []
-    first, second = await store.digest_members("", "alice", NOW + 1000, 10)
+    assert await store.digest_members("", "alice", NOW, 10, MAX_BYTES) == []
+    first, second = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
     digest = message(9, digest=message(9).id, due_at=NOW + 1000)
     skipped = MessageUpdate(message=replace(second, state="cancelled", reason="type"))
     assert not await store.add_digest(digest, [first.id, message(3).id], [skipped], NOW)
@@ -295,7 +305,7 @@ class ReportedChanges:
 async def test_events_of_a_digest_are_those_of_its_messages_too(app: App) -> None:
     store, report = app.store.messages, ReportedChanges()
     await add(app, waiting(1), waiting(2))
-    first, second = await store.digest_members("", "alice", NOW + 1000, 10)
+    first, second = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
     expired = replace(second, state="expired", reason="expired")
     left_out = MessageUpdate(message=expired, events=report("message.expired", {"id": second.id}))
     digest = message(9, digest=message(9).id, due_at=NOW + 1000)
@@ -315,7 +325,7 @@ async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App
     """The digest's content shows the recalled notification, so its other messages wait for a new digest."""
     store, report = app.store.messages, ReportedChanges()
     await add(app, waiting(1, notification="n1"), waiting(2, notification="n2"))
-    first, second = await store.digest_members("", "alice", NOW + 1000, 10)
+    first, second = await store.digest_members("", "alice", NOW + 1000, 10, MAX_BYTES)
     digest = message(9, digest=message(9).id, due_at=NOW + 1000, notification=None)
     await store.add_digest(digest, [first.id, second.id], [], NOW + 1000)
     (begun,) = await begin(app, 9, NOW + 1000)
@@ -326,11 +336,11 @@ async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App
     found = {m.id: m for m in await store.find([first.id, second.id, digest.id])}
     if state != "queued":
         assert found[digest.id].state == state
-        assert await store.digest_members("", "alice", now, 10) == []
+        assert await store.digest_members("", "alice", now, 10, MAX_BYTES) == []
         return
     assert [found[one].state for one in (first.id, digest.id, second.id)] == ["cancelled", "cancelled", "held"]
     assert report.changes == [("message.cancelled", first.id), ("message.cancelled", digest.id)]
-    assert [m.id for m in await store.digest_members("", "alice", now, 10)] == [second.id]
+    assert [m.id for m in await store.digest_members("", "alice", now, 10, MAX_BYTES)] == [second.id]
     # The first digest's job, and one for the other message.
     assert [job.kind for job in await app.lease(now, now + 1000, 10)].count("digest") == 2
 

@@ -143,3 +143,18 @@ async def test_runs_of_dying_processes_have_the_effects_of_others(
         found.append(await effects_of(world, app, tenant))
     assert found[0] == found[1]
     assert all(state in ("completed", "throttled") for _, state in found[0].runs)
+
+
+@pytest.mark.parametrize("text", ["NUL \x00", "not UTF-8 \udce9"])
+async def test_error_of_a_function_that_cannot_be_stored_fails_the_run(
+    store: Store, clock: FakeClock, text: str
+) -> None:
+    def score(_: Any) -> None:
+        raise ValueError(text)
+
+    world = WorkflowWorld(store, clock, {"score": score})
+    await world.put("booking", {"key": "risk", "type": "python", "function": "score"})
+    id = await world.trigger("booking")
+    await world.advance(20_000)
+    run, _ = await world.run(id)
+    assert (run.state, (run.reason or "")[:-1]) == ("failed", f"ValueError: {text[:-1]}")

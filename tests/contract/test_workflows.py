@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast import contention
 from bellcast.channels.routing import StepSend
 from bellcast.errors import Invalid, NotFound, Unavailable
 from bellcast.model import runs
@@ -247,6 +248,23 @@ async def test_audience_gets_a_run_per_subscriber(world: WorkflowWorld, app: App
     fanout = await world.store.runs.fanout(id)
     assert fanout is not None
     assert fanout.state == "done"
+
+
+async def test_other_tasks_run_between_the_steps_of_a_run(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[contention.Pauses] = []
+    pause = contention.Pauses.pause_if_due
+
+    async def counted(pauses: contention.Pauses) -> None:
+        waited.append(pauses)
+        await pause(pauses)
+
+    monkeypatch.setattr(contention.Pauses, "pause_if_due", counted)
+    await world.put("booking", *({**MAIL, "key": f"m{number}", "text": "Hi"} for number in range(10)))
+    await world.trigger("booking")
+    await world.settle()
+    assert max(map(waited.count, waited)) >= 10
 
 
 async def test_idempotency_key_starts_one_run(world: WorkflowWorld) -> None:

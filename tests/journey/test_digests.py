@@ -172,3 +172,17 @@ async def test_delay_that_ends_after_a_digest_waits_for_the_next_one(tmp_path: P
         assert (held["state"], held["reason"], held["due_at"]) == ("held", "digest", "2026-06-10T14:00:00Z")
         await world.advance_to("2026-06-10T14:00:00Z")
         assert len(await world.messages(state="simulated")) == 2
+
+
+async def test_large_notifications_are_sent_in_several_digests(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await prepare(world, {"digest": {"news": "daily"}})
+        for number in range(20):
+            content = {"subject": f"Mail {number:02}", "text": "x" * 200_000, "html": "<p>x</p>"}
+            await send(world, "Large", channels=["email"], email=content)
+        await world.advance("24h")
+        digests = [one for one in await world.messages() if one["notification"] is None]
+        assert [one["state"] for one in digests] == ["simulated"] * 4
+        texts = [one["content"]["text"] for one in digests]
+        shown = [[number for number in range(20) if f"Mail {number:02}" in text] for text in texts]
+        assert shown == [list(range(start, min(start + 6, 20))) for start in range(0, 20, 6)]

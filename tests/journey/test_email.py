@@ -78,6 +78,18 @@ async def test_message_without_html_is_not_shown_as_a_page(tmp_path: Path) -> No
         assert (refusal.status_code, refusal.json()["code"]) == (409, "conflict")
 
 
+async def test_email_is_sent_once_if_the_reply_of_the_mail_server_is_not_utf8(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox:
+        mailbox.replies["DATA"] = ["250 message accept\udce9"]
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with app(tmp_path, EMAIL=url) as (_, client):
+            await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+            await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["email"]})
+            (message,) = await ended(client)
+            assert (message["state"], message["attempts"][0]["response"]) == ("sent", "message accept?")
+            assert len(mailbox.received) == 1
+
+
 async def test_email_reaches_the_smtp_server(tmp_path: Path) -> None:
     async with smtp_server() as mailbox:
         url = f"smtp://127.0.0.1:{mailbox.port}?from=Shop <bells@example.com>&tls=off"

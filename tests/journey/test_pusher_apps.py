@@ -188,6 +188,26 @@ async def test_app_under_test_may_use_its_channel_only(rest: Rest) -> None:
     assert await call("GET", "/channels/private-bellcast-test") == 404
 
 
+@pytest.mark.parametrize(("method", "body", "status"), [("PATCH", {"enabled": False}, 403), ("DELETE", None, 404)])
+async def test_app_that_is_disabled_before_the_end_of_the_body_publishes_nothing(
+    rest: Rest, method: str, body: dict[str, Any] | None, status: int
+) -> None:
+    app = (await rest.app.post(APPS, json=MOVED)).json()
+    raw = json.dumps({"name": "lead", "channel": "news", "data": "1"}).encode()
+    server = cast(Any, SimpleNamespace(url="", key=app["key"]))
+    now = str(rest.clock.now() // 1000)
+    url = signed(server, "POST", f"/apps/{app['id']}/events", raw, secret=app["secret"], auth_timestamp=now)
+
+    async def halves() -> AsyncIterator[bytes]:
+        yield raw[:10]
+        assert (await rest.app.request(method, f"{APPS}/{app['id']}", json=body)).is_success
+        yield raw[10:]
+
+    published = len(rest.published)
+    response = await rest.anonymous.request("POST", url, content=halves())
+    assert (response.status_code, len(rest.published)) == (status, published)
+
+
 async def test_app_of_an_erased_tenant_is_unknown_at_once(rest: Rest) -> None:
     await rest.app.put("/v1/tenants/leads", json={"name": "Leads"})
     created = (await rest.app.post(APPS, json={"name": "Leads", "tenant": "leads"})).json()

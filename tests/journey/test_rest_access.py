@@ -249,6 +249,64 @@ class TestRevocation:
             assert (await other.get("/v1/inbox")).status_code == 200
 
 
+async def request_with_pause(client, method, path, body, pause):
+    """Send a request. Between the halves of its body, `pause` is called."""
+    text = json.dumps(body).encode()
+
+    async def halves():
+        yield text[:10]
+        await pause()
+        yield text[10:]
+
+    return await client.request(method, path, content=halves(), headers={"content-type": "application/json"})
+
+
+class TestSlowBody:
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("POST", "/v1/push-endpoints", {"kind": "fcm", "token": "cVx3:APA91bH"}),
+            ("PUT", "/v1/preferences", {"channels": {"sms": False}}),
+            ("PATCH", "/v1/preferences", {"channels": {"sms": False}}),
+            ("POST", "/v1/inbox/read", {"all": True}),
+        ],
+    )
+    async def test_session_that_is_revoked_before_the_end_of_the_body_writes_nothing(self, rest, method, path, body):
+        alice = rest.recipient("alice")
+        await rest.send("alice")
+        rest.clock.advance(1)
+        response = await request_with_pause(alice, method, path, body, lambda: end_sessions(rest, "alice"))
+        assert refused(response, 401, "unauthenticated")
+        assert (await rest.app.get("/v1/recipients/alice/push-endpoints")).json() == {"push_endpoints": []}
+        assert "channels" not in (await rest.app.get("/v1/recipients/alice/preferences")).json()
+        assert (await rest.app.get("/v1/recipients/alice")).json()["unread"] == 1
+
+    async def test_session_of_an_erased_recipient_does_not_create_it_again(self, rest):
+        alice = rest.recipient("alice")
+        await rest.send("alice")
+        rest.clock.advance(1)
+
+        async def erase():
+            assert (await rest.app.delete("/v1/recipients/alice")).status_code == 204
+
+        response = await request_with_pause(alice, "PUT", "/v1/preferences", {"channels": {"sms": False}}, erase)
+        assert refused(response, 401, "unauthenticated")
+        assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
+
+    async def test_key_that_is_revoked_before_the_end_of_the_body_creates_nothing(self, rest, monkeypatch):
+        monkeypatch.setattr("bellcast.api.request_body.SLOW_SECONDS", 0)
+        made = (await rest.app.post("/v1/keys", json={"name": "stolen", "scopes": ["manage"]})).json()
+        stolen = Caller(rest.client, {"authorization": f"Bearer {made['key']}"})
+
+        async def revoke():
+            assert (await rest.app.delete(f"/v1/keys/{made['id']}")).status_code == 204
+
+        body = {"name": "another", "scopes": ["manage"]}
+        response = await request_with_pause(stolen, "POST", "/v1/keys", body, revoke)
+        assert refused(response, 401, "unauthenticated")
+        assert [one["name"] for one in (await rest.app.get("/v1/keys")).json()["keys"]] == ["stolen"]
+
+
 PAGE = {"origin": "https://shop.example"}
 
 

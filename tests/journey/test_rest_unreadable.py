@@ -2,11 +2,14 @@
 
 import http.client
 import json
+import sys
 import time
 
 import httpx
 import jwt
 import pytest
+
+from tests.journey.rest import Rest, refused
 
 
 @pytest.fixture
@@ -63,3 +66,22 @@ def test_session_token_may_omit_its_kid_but_not_use_another_one(bellcast_server,
             f"{bellcast_server.url}/v1/inbox", headers={"authorization": f"Bearer {token}"}, timeout=30
         )
         assert response.status_code == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "/v1/recipients/alice/preferences"),
+        ("PUT", "/v1/preference-defaults"),
+        ("POST", "/v1/providers/texts/receipts"),
+    ],
+)
+async def test_json_nested_as_deep_as_the_decoder_allows_is_refused(rest: Rest, method: str, path: str) -> None:
+    """Below the decoder's limit, which is Python's, code that follows the levels would reach it."""
+    provider = {"channel": "sms", "url": "twilio://SID:TOKEN@default?from=Shop"}
+    assert (await rest.app.put("/v1/providers/texts", json=provider)).status_code == 201
+    limit = sys.getrecursionlimit()
+    for depth in range(limit - 100, limit):
+        body = '{"a":' * depth + "[]" + "}" * depth
+        response = await rest.app.request(method, path, content=body, headers={"content-type": "application/json"})
+        assert refused(response, 400, "bad_request"), depth

@@ -1,12 +1,14 @@
 """An author writes a template: preview, layout, languages, a tenant's own parts, a test message."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from bellcast.templates import check_template
 from tests.journey.channels_app import ended
 from tests.journey.test_email import app
 
@@ -236,3 +238,31 @@ async def test_type_with_a_template_needs_no_title(tmp_path: Path) -> None:
         await post(client, "/v1/notifications", {"to": "alice", "type": "greeting"}, 201)
         refused = await post(client, "/v1/notifications", {"to": "alice", "type": "other"}, 422)
         assert [one["field"] for one in refused["errors"]] == ["title"]
+
+
+@pytest.mark.parametrize(
+    ("module", "method", "path", "body"),
+    [
+        ("api.templates", "PUT", "/v1/templates/a", TEMPLATE),
+        ("api.templates", "POST", "/v1/templates/a/preview", {"values": TEMPLATE}),
+        ("api.templates", "POST", "/v1/templates/a/html", {"values": TEMPLATE, "data": DATA}),
+        ("workflows.step_fields", "PUT", "/v1/workflows/a", {"steps": [{"key": "s", "type": "sms", "text": "Hi"}]}),
+        ("workflows.event_source", "PUT", "/v1/sources/a", {"event": "e", "notification": {"to": "x", "title": "Hi"}}),
+    ],
+)
+async def test_texts_are_compiled_outside_of_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, method: str, path: str, body: dict[str, Any]
+) -> None:
+    """The largest template takes seconds to compile, and no other request would be served meanwhile."""
+    threads = set()
+
+    def checked(*args: Any, **fields: Any) -> None:
+        threads.add(threading.current_thread())
+        check_template(*args, **fields)
+
+    monkeypatch.setattr(f"bellcast.{module}.check_template", checked)
+    async with app(tmp_path) as (_, client):
+        response = await client.request(method, path, json=body)
+        assert response.is_success, response.text
+    assert threads
+    assert threading.current_thread() not in threads

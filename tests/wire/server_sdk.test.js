@@ -210,6 +210,8 @@ test('calls are answered, in Node too', async () => {
     assert.equal((await call('unknown'))[0], 404);
     assert.equal((await call('toString'))[0], 404);
     assert.equal((await call('free_slots', {}))[0], 401);
+    const step = await sign(JSON.stringify({ name: 'free_slots', args: [{ day: 'Monday' }], recipient: 'é' }), { id: 'run.step' });
+    assert.equal((await call('free_slots', step))[0], 401);
   } finally {
     server.close();
   }

@@ -4,6 +4,7 @@ A key identifies one object of the project. With `?tenant=`, a write concerns a 
 the object that applies to the tenant. A list with `?tenant=*` has the objects of all tenants as they are stored.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -207,7 +208,8 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     plans = is_dry_run(request)
     sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
     try:
-        value = request_body.json(msgspec.json.encode(sent), shape, ctx)
+        # In a thread: compiling the texts of a template takes seconds and would block the event loop.
+        value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
         if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
             raise Invalid.fields(errors)
     except Invalid as refusal:

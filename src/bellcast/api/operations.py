@@ -115,15 +115,18 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     @functools.wraps(handler)
     async def guarded(request: request_body.ApiRequest) -> ASGIApp:
         if required_scope is not None:
+            authorize = functools.partial(
+                guards.authorize,
+                request,
+                required_scope,
+                declared.roles,
+                other_scope=declared.other_scope,
+                is_sensitive=declared.is_sensitive,
+                tenant_rule=tenant_rule,
+            )
+            request.scope["state"][request_body.AUTHORIZE] = authorize
             try:
-                await guards.authorize(
-                    request,
-                    required_scope,
-                    declared.roles,
-                    other_scope=declared.other_scope,
-                    is_sensitive=declared.is_sensitive,
-                    tenant_rule=tenant_rule,
-                )
+                await authorize()
             except Forbidden as refusal:
                 await audit.record_refusal(request, refusal)
                 raise

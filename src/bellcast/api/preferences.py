@@ -89,7 +89,9 @@ async def read_own(request: ApiRequest) -> ASGIApp:
 )
 async def replace_own(request: ApiRequest) -> ASGIApp:
     """Replace the recipient's own preferences."""
-    return await _write(request, *await guards.recipient(request), merge=False)
+    document = await _read(request)
+    # After the body, because the session may be revoked while it arrives.
+    return await _write(request, document, *await guards.recipient(request), merge=False)
 
 
 @operation(
@@ -106,7 +108,9 @@ async def change_own(request: ApiRequest) -> ASGIApp:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
-    return await _write(request, *await guards.recipient(request), merge=True)
+    document = await _read(request)
+    # After the body, because the session may be revoked while it arrives.
+    return await _write(request, document, *await guards.recipient(request), merge=True)
 
 
 @operation(
@@ -134,7 +138,8 @@ async def read(request: ApiRequest) -> ASGIApp:
 )
 async def replace(request: ApiRequest) -> ASGIApp:
     """Replace a recipient's preferences."""
-    return await _write(request, tenants.single_tenant(request), recipients.key(request), merge=False)
+    document = await _read(request)
+    return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=False)
 
 
 @operation(
@@ -151,7 +156,8 @@ async def change(request: ApiRequest) -> ASGIApp:
     """Change a recipient's preferences.
 
     A merge patch (RFC 7396)."""
-    return await _write(request, tenants.single_tenant(request), recipients.key(request), merge=True)
+    document = await _read(request)
+    return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=True)
 
 
 @operation(
@@ -250,10 +256,9 @@ async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     return rules
 
 
-async def _write(request: ApiRequest, tenant: str, key: str, *, merge: bool) -> ASGIApp:
+async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
     ctx = context.of(request)
     read_stored = ctx.engines.store.recipients.preferences
-    document = await _read(request)
     if "workflows" in document:
         own = await read_stored(tenant, key)
         await _check_workflows(ctx, tenant, document["workflows"], None if own is None else own.document)
@@ -321,7 +326,7 @@ async def _defaults_with_effective(
 
 
 async def _read(request: ApiRequest) -> dict[str, Any]:
-    patch = request_body.anything(await request_body.json_text(request))
+    patch = request_body.plain_json(await request_body.json_text(request))
     if not isinstance(patch, dict):
         raise Invalid.of("", "must be an object")
     for name in ADDED:

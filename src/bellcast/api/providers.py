@@ -316,7 +316,7 @@ async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -
 def _fields(body: bytes, media_type: str) -> dict[str, str]:
     if media_type == request_body.FORM:
         return request_body.form_fields(body)
-    value = request_body.anything(body)
+    value = request_body.plain_json(body)
     return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
 
 

@@ -91,7 +91,9 @@ async def register(request: ApiRequest) -> ASGIApp:
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted. A dry
     run returns an empty id unless this recipient already has the endpoint."""
-    return await _register(request, *await guards.recipient(request))
+    body = await request_body.body(request, REGISTRATION)
+    # After the body, because the session may be revoked while it arrives.
+    return await _register(request, body, *await guards.recipient(request))
 
 
 @operation(
@@ -146,7 +148,8 @@ async def register_for(request: ApiRequest) -> ASGIApp:
     """Register a recipient's push endpoint.
 
     A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
-    return await _register(request, tenants.single_tenant(request), recipients.key(request))
+    body = await request_body.body(request, REGISTRATION)
+    return await _register(request, body, tenants.single_tenant(request), recipients.key(request))
 
 
 @operation(
@@ -191,9 +194,8 @@ async def delete_of(request: ApiRequest) -> ASGIApp:
     return await _delete(request, tenants.single_tenant(request), recipients.key(request))
 
 
-async def _register(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
+async def _register(request: ApiRequest, body: PushRegistration, tenant: str, recipient: str) -> ASGIApp:
     engines = context.of(request).engines
-    body = await request_body.body(request, REGISTRATION)
     if objects.is_dry_run(request):
         known = await engines.store.push_endpoints.page(tenant, recipient)
         ids = [one.id for one in known if one.address == (body.endpoint or body.token)]

@@ -81,9 +81,11 @@ async def _call(scope: Any, receive: Any) -> object:
         raise Forbidden("Pusher is switched off on this server: the setting pusher_enabled.")
     pairs = _pairs(scope["query_string"])
     parameters = signatures.parameters(pairs)
-    app = _app(ctx, parts, parameters, route)
+    _app(ctx, parts, parameters, route)
     limit = ctx.limits.request
     body = await request_body.raw(request_body.ApiRequest(scope, receive), limit and max(limit, MIN_REQUEST_BYTES))
+    # Again: while the body arrived, the app may have been disabled, or its secret rotated.
+    app = _app(ctx, parts, parameters, route)
     if route.signed:
         _check_signature(app, scope, pairs, body, ctx)
     if app.only_channel is not None and not route.is_of_channels:

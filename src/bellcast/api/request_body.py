@@ -1,6 +1,7 @@
 """Read request bodies: check size, media type and JSON, and report all invalid fields together."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -37,6 +38,10 @@ YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "
 TENANT = "tenant"
 # Key in a request's state: the check of its body, if the caller is bound to tenants.
 CHECK_BODY = "check_body"
+# Key in a request's state: authorizes the request again.
+AUTHORIZE = "authorize"
+# After a slower body, the request is authorized again. A body can take half an hour, in which its key may be revoked.
+SLOW_SECONDS = 1.0
 NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 # Maximum digits of a Content-Length. Real ones are shorter; `int` refuses more than 4,300.
@@ -66,13 +71,15 @@ def header(request: ApiRequest, name: bytes) -> str | None:
 
 
 async def raw(request: ApiRequest, limit: int) -> bytes:
-    """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit. A
-    compressed body is rejected, since a small one may expand to any size."""
+    """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit, and the
+    errors of an authorization that has ended meanwhile. A compressed body is rejected, since a small one may expand to
+    any size."""
     if (header(request, b"content-encoding") or "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")
     announced = header(request, b"content-length") or ""
     if limit and announced.isascii() and announced.isdigit() and _whole(announced) > limit:
         raise _too_large(limit)
+    started = time.monotonic()
     message: Any = await request.receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
@@ -80,7 +87,10 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
             raise _too_large(limit)
     else:
         body = await _chunks(request, message, limit)
-    check = request.scope.get("state", {}).get(CHECK_BODY)
+    state = request.scope.get("state", {})
+    if time.monotonic() - started > SLOW_SECONDS and AUTHORIZE in state:
+        await state[AUTHORIZE]()
+    check = state.get(CHECK_BODY)
     if check is not None:
         await check(body)
     return body
@@ -136,13 +146,12 @@ async def json_text(request: ApiRequest) -> bytes:
     return await raw(request, context.of(request).limits.request)
 
 
-async def form_body(request: ApiRequest, shape: Shape[T]) -> T:
-    """Read and validate a JSON body, or that in the field `request` of a form."""
+async def json_or_form_text(request: ApiRequest) -> bytes:
+    """Read a JSON body, or that in the field `request` of a form, without decoding it."""
     if media_type(request) != FORM:
-        return await body(request, shape)
-    ctx = context.of(request)
-    sent = form_fields(await raw(request, ctx.limits.request))
-    return json(sent.get("request", "").encode(), shape, ctx)
+        return await json_text(request)
+    sent = form_fields(await raw(request, context.of(request).limits.request))
+    return sent.get("request", "").encode()
 
 
 def form_fields(text: bytes) -> dict[str, str]:

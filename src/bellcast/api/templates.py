@@ -1,5 +1,6 @@
 """Templates: content with variables, per channel and language."""
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -281,8 +282,7 @@ async def preview(request: ApiRequest) -> ASGIApp:
     Renders every part for a recipient or a language. Nothing is sent. You can also preview `values` that are not
     stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
-    body = await request_body.body(request, PREVIEW)
-    subject = await _subject(request, body.recipient or "", body.data, body.locale, body.values)
+    subject = await _subject_of(request, await request_body.json_text(request))
     parts, missing = await context.of(request).previews.preview(subject)
     return responses.json({"missing": missing} | parts)
 
@@ -327,8 +327,7 @@ async def draft_html(request: ApiRequest) -> ASGIApp:
     Send JSON, or a form with the JSON in its field `request`, whose target can be a frame of the page. The response is
     the same as that of `GET`."""
     request_body.query(request, DryRunQuery)  # nothing is written in any case
-    body = await request_body.form_body(request, PREVIEW)
-    return await _html(request, await _subject(request, body.recipient or "", body.data, body.locale, body.values))
+    return await _html(request, await _subject_of(request, await request_body.json_or_form_text(request)))
 
 
 @operation(
@@ -363,6 +362,13 @@ async def _html(request: ApiRequest, subject: Subject) -> ASGIApp:
     if not text:
         raise Conflict("Only e-mail templates are available in this form.")
     return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
+
+
+async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
+    """Return the subject of a preview's body. Raises Invalid."""
+    # In a thread: compiling the texts of `values` takes seconds and would block the event loop.
+    body = await asyncio.to_thread(request_body.json, text, PREVIEW, context.of(request))
+    return await _subject(request, body.recipient or "", body.data, body.locale, body.values)
 
 
 async def _subject(

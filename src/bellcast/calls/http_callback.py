@@ -26,6 +26,8 @@ TIMEOUT = 5.0
 UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
+# How the `webhook-id` of a call begins. Steps of workflows are signed with the same key, and their body can be anything.
+CALL_PREFIX = "call_"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 
 
@@ -112,7 +114,7 @@ class HttpCallback:
             "dialect": call.dialect,
         }
         body = msgspec.json.encode(payload | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
-        headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
+        headers = signed(self._key, f"{CALL_PREFIX}{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
 
@@ -127,6 +129,12 @@ def signing_key(secret: str) -> bytes:
         except binascii.Error:
             raise SettingsError("BELLCAST_PROJECT: expected base64 after `whsec_` in the secret.") from None
     return secret.encode()
+
+
+def tenant_signing_key(secret: str, tenant: str) -> bytes:
+    """Return the key that signs requests of a tenant's own workflows. Callers that are restricted to the tenant write
+    these workflows, so their signature must not be the project's."""
+    return hmac.digest(signing_key(secret), f"bellcast tenant {tenant}".encode(), "sha256")
 
 
 def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:

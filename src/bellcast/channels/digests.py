@@ -22,6 +22,9 @@ from bellcast.ports.webhooks import WebhookSink
 
 # Maximum notifications per digest; further ones are in another digest that follows immediately.
 MAX_MEMBERS = 200
+# A digest ends with the notification with which the stored e-mails reach this size. The largest e-mail has about 1 MB,
+# a typical one 3 KB.
+MAX_BYTES = 1024 * 1024
 RULE = "border:0;border-top:1px solid #e5e7eb;margin:20px 0"
 TITLE = "margin:0 0 4px;font-size:17px;line-height:1.35"
 
@@ -63,7 +66,7 @@ class Digests:
         this job runs again, or None. Safe to repeat: the message and its parts change in one transaction."""
         tenant, recipient = msgspec.json.decode(job.payload, type=tuple[str, str])
         now = self._clock.now()
-        waiting = await self._store.messages.digest_members(tenant, recipient, now, MAX_MEMBERS)
+        waiting = await self._store.messages.digest_members(tenant, recipient, now, MAX_MEMBERS, MAX_BYTES)
         if not waiting:
             return None
         members: list[StoredMessage] = []
@@ -78,7 +81,8 @@ class Digests:
         has_changed = not await self._store.messages.add_digest(digest, [one.id for one in members], others, now)
         if not has_changed:
             self._reports.report(update.message for update in others)
-        return now if has_changed or len(waiting) == MAX_MEMBERS else None
+        is_cut = len(waiting) == MAX_MEMBERS or sum(len(message.content) for message in waiting) >= MAX_BYTES
+        return now if has_changed or is_cut else None
 
     async def _digest(self, tenant: str, recipient: str, members: Sequence[StoredMessage], now: int) -> NewMessage:
         inputs = await decision_inputs.read(self._store, self._catalog, tenant, GENERAL, [recipient], ())

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from bellcast import ports
 from bellcast.errors import BellcastError, DiskFull, Unavailable
 from bellcast.jobs.job_slots import TenantShares
+from bellcast.model.validation import storable
 from bellcast.ports import Job, JobGroup, JobShare
 from bellcast.ports.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT
 
@@ -313,7 +314,7 @@ class JobRunner:
             self._postpone(job, kind, outcome.detail)
         elif isinstance(outcome, SetAside):
             log.warning("job_set_aside", kind=job.kind, job=job.id, attempts=job.attempts, error=str(outcome))
-            self._outcomes.dead.append(replace(job, error=str(outcome)[:MAX_ERROR_LENGTH]))
+            self._outcomes.dead.append(replace(job, error=_error_text(str(outcome))))
         elif isinstance(outcome, Exception):
             log.error("job_failed", kind=job.kind, job=job.id, exc_info=outcome)
             self._record_crash(job, outcome)
@@ -333,7 +334,7 @@ class JobRunner:
         self._outcomes.retry.append(replace(job, run_at=run_at, crashes=0, error=None))
 
     def _record_crash(self, job: Job, error: Exception) -> None:
-        crashes, text = job.crashes + 1, f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH]
+        crashes, text = job.crashes + 1, _error_text(f"{type(error).__name__}: {error}")
         if crashes >= MAX_CRASHES:
             self._set_dead(job, text)
             return
@@ -390,6 +391,11 @@ class JobRunner:
             await asyncio.wait((waiting,), timeout=POLL_INTERVAL_SECONDS)
         finally:
             waiting.cancel()
+
+
+def _error_text(text: str) -> str:
+    """Return an error as it is stored. One that the store refused would block all further outcomes."""
+    return storable(text[:MAX_ERROR_LENGTH])
 
 
 def _retry_delay(attempts: int) -> int:

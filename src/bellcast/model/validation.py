@@ -99,6 +99,14 @@ def encodable(field: str, value: str) -> FieldErrors:
     return errors
 
 
+def storable(text: str) -> str:
+    """Replace what no store accepts in a text from elsewhere, such as an error: NUL, and lone surrogates, which stand for bytes
+    that are not UTF-8."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 def url(field: str, value: object, limits: Limits) -> FieldErrors:
     """Check a link: relative, http, https, mailto or tel."""
     if not isinstance(value, str):

@@ -151,8 +151,11 @@ class Messages(Protocol):
         or wait for a digest."""
         ...
 
-    async def digest_members(self, tenant: str, recipient: str, now: int, limit: int) -> list[StoredMessage]:
-        """Return the messages that wait for a digest of the recipient which is due, the oldest first."""
+    async def digest_members(
+        self, tenant: str, recipient: str, now: int, limit: int, max_bytes: int
+    ) -> list[StoredMessage]:
+        """Return the messages that wait for a digest of the recipient which is due, the oldest first: at most `limit`, up to
+        the one with which their contents reach `max_bytes`."""
         ...
 
     async def add_digest(

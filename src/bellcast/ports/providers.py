@@ -5,8 +5,10 @@ from socket import socket
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from bellcast.model.messages import ExternalChannel, State
+from bellcast.model.validation import storable
 
 # Kinds of addresses: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
 # incoming webhook, a Telegram chat.
@@ -19,6 +21,12 @@ class AcceptedMessage(Struct, frozen=True):
     code: str
     response: str | None = None
     reference: str | None = None
+
+    def __post_init__(self) -> None:
+        # A result that cannot be stored would leave the message open, and the next attempt would send it again.
+        for name in self.__struct_fields__:
+            if (text := getattr(self, name)) is not None:
+                force_setattr(self, name, storable(text))
 
 
 # Maximum characters of a vendor's response in an AcceptedMessage or a DeliveryError.
@@ -40,9 +48,9 @@ class DeliveryError(Exception):
         is_bounce: bool = False,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(response)
-        self.response = response
-        self.code = code
+        self.response = storable(response)
+        self.code = None if code is None else storable(code)
+        super().__init__(self.response)
         self.is_temporary = is_temporary
         self.is_bounce = is_bounce
         self.retry_after = retry_after

@@ -33,6 +33,9 @@ JOB_KIND = "message"
 # The kind of the job that sends a digest. It has one job for each recipient and time; its payload is a DigestOwner.
 DIGEST_JOB_KIND = "digest"
 
+# Messages of a digest read at once: most digests have fewer, and the largest messages have 1 MB.
+DIGEST_READ_ROWS = 20
+
 
 class DigestOwner(Struct, frozen=True, array_like=True):
     """The recipient of a digest."""
@@ -68,8 +71,10 @@ class Messages:
     async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
         return await self._engine.write(ScriptCommand(lambda: _begin(ids, now), []))
 
-    async def digest_members(self, tenant: str, recipient: str, now: int, limit: int) -> list[StoredMessage]:
-        return await self._engine.read(_digest_members, tenant, recipient, now, limit)
+    async def digest_members(
+        self, tenant: str, recipient: str, now: int, limit: int, max_bytes: int
+    ) -> list[StoredMessage]:
+        return await self._engine.read(_digest_members, tenant, recipient, now, limit, max_bytes)
 
     async def add_digest(
         self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
@@ -260,11 +265,19 @@ def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> lis
     return [event for message in messages for event in report(f"message.{message.state}", as_change(message))]
 
 
-def _digest_members(tenant: str, recipient: str, now: int, limit: int) -> Script[list[StoredMessage]]:
+def _digest_members(tenant: str, recipient: str, now: int, limit: int, max_bytes: int) -> Script[list[StoredMessage]]:
     params = {"tenant": tenant, "recipient": recipient, "now": now, "limit": limit}
-    ids = yield Statement("digest_members", params)
-    found = yield from _find([id for (id,) in ids])
-    return sorted(found, key=lambda message: message.id)
+    waiting = yield Statement("digest_members", params)
+    members: list[StoredMessage] = []
+    size = 0
+    for some in chunks([id for (id,) in waiting], DIGEST_READ_ROWS):
+        found = yield from _find(some)
+        for message in sorted(found, key=lambda message: message.id):
+            members.append(message)
+            size += len(message.content)
+            if size >= max_bytes:
+                return members
+    return members
 
 
 def _add_digest(

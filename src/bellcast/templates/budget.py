@@ -1,5 +1,5 @@
 """The budget of one rendering: CPU time, the size of each value, and the total size of all values that its steps
-process."""
+process. The CPU time is that of all texts of a renderer, because nothing else runs between them."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Any
 MAX_SECONDS = 0.125  # of CPU time: a process that waits for a processor must not fail a message
 # Gmail clips a message at 102 KiB; providers refuse far smaller texts than this.
 MAX_BYTES = 512 * 1024
-TOO_SLOW = f"takes longer than {MAX_SECONDS} s"
+TOO_SLOW = f"takes longer than {MAX_SECONDS} s, together with the texts before it"
 TOO_LARGE = f"renders more than {MAX_BYTES // 1024} KiB"
 TOO_MUCH_WORK = "handles more data than a template may"
 # Every JSON value has a bounded form except whole numbers: 10**10**10 would take minutes.
@@ -35,14 +35,14 @@ class TimeExceeded(BoundExceeded):
 
 
 class Rendering:
-    """One rendering in progress: its deadline, its variables, and the missing names that templates used."""
+    """One rendering in progress: its CPU time in seconds, its variables, and the missing names that templates used."""
 
-    def __init__(self, variables: Mapping[str, Any], *, is_strict: bool) -> None:
+    def __init__(self, variables: Mapping[str, Any], seconds: float, *, is_strict: bool) -> None:
         self.variables = variables
         self.is_strict = is_strict
         self.missing: dict[str, None] = {}  # a set in order
-        self._began = thread_time()
-        self._deadline = monotonic() + MAX_SECONDS
+        self._ends = thread_time() + seconds
+        self._deadline = monotonic() + seconds
         self._work = 0
 
     def charge(self, value: Any = None) -> Any:
@@ -55,8 +55,12 @@ class Rendering:
             self._check_time()
         return value
 
+    def seconds_left(self) -> float:
+        """Return the CPU time that is left; 0 or less if it is spent."""
+        return self._ends - thread_time()
+
     def _check_time(self) -> None:
-        left = self._began + MAX_SECONDS - thread_time()
+        left = self.seconds_left()
         if left <= 0:
             raise TimeExceeded(TOO_SLOW)
         self._deadline = monotonic() + left

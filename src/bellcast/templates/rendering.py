@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import jinja2
@@ -102,8 +102,8 @@ class SharedResults:
 
 
 class Renderer:
-    """Renders texts with one set of variables. A preview (`is_strict` False) renders missing variables as empty and lists
-    them in `missing`."""
+    """Renders the texts of one notification with one set of variables, within a common budget of CPU time. A preview
+    (`is_strict` False) renders missing variables as empty and lists them in `missing`."""
 
     def __init__(self, variables: Variables, *, is_strict: bool = True) -> None:
         self.variables = variables
@@ -111,16 +111,18 @@ class Renderer:
         self._format = formats.Format(variables.locale, variables.zone)
         self._is_strict = is_strict
         self.missing: list[str] = []
+        self._seconds_left = budget.MAX_SECONDS
+        self._is_repeated = False
 
     def render(self, source: str, *, is_html: bool = False, content: str | None = None) -> str:
         """Render a text. `content` is the rendered HTML for a layout, which is not escaped again. Raises
         TemplateError."""
         if _is_static(source):
             return _storable(source)
-        template = _compiled(source, is_html=is_html)
+        compiled = partial(_compiled, source, is_html=is_html)
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
-            return _storable(self._rendered(template, values))
+            return _storable(self._rendered(compiled, values))
         except TemplateError:
             raise
         except sandbox.MissingVariable as error:
@@ -132,22 +134,26 @@ class Renderer:
         except Exception as error:  # noqa: BLE001  whatever a template makes Python raise is the template's fault
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
 
-    def _rendered(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
+    def _rendered(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
         try:
-            return self._render_once(template, values)
+            return self._render_once(compiled, values)
         except budget.TimeExceeded:
             # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
             # renderings in a row, so the rendering is repeated.
-            return self._render_once(template, values)
+            if self._is_repeated:
+                raise
+            self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
+            return self._render_once(compiled, values)
 
-    def _render_once(self, template: jinja2.Template, values: Mapping[str, Any]) -> str:
-        rendering = budget.Rendering(values, is_strict=self._is_strict)
+    def _render_once(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
+        rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
         tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
-            return _joined(template, values)
+            return _joined(compiled(), values)
         finally:
             budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])
+            self._seconds_left = rendering.seconds_left()
             self.missing += [path for path in rendering.missing if path not in self.missing]
 
 

@@ -10,12 +10,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.calls.http_callback import signed, signing_key
+from bellcast.calls.http_callback import signed, signing_key, tenant_signing_key
 from bellcast.channels import retries
 from bellcast.errors import BellcastError
 from bellcast.model.identities import Project
 from bellcast.model.runs import RunState
 from bellcast.ports import Clock, Http, Response
+from bellcast.ports.documents import PROJECT
 from bellcast.ports.runs import StoredRun
 from bellcast.templates import Renderer, Variables
 from bellcast.workflows import engine, function_threads
@@ -111,7 +112,8 @@ class StepCalls:
         templates = step.fields.get("headers", {})
         headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
         headers.setdefault("content-type", "application/json")
-        key = signing_key(self._project.secret)
+        secret = self._project.secret
+        key = signing_key(secret) if stored.owner == PROJECT else tenant_signing_key(secret, stored.owner)
         headers |= signed(key, f"{stored.id}.{step.key}", self._real_clock.now() // 1000, body)
         timeout = _seconds(step, run, around, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
@@ -169,7 +171,7 @@ class StepCalls:
             raise CallFailed(f"no result within {timeout:g} s", is_temporary=True) from None
         except Exception as error:
             log.exception("step_function_failed", function=step.fields["function"], run=stored.id)
-            raise CallFailed(f"{type(error).__name__}: {error}", is_temporary=True) from None
+            raise CallFailed(engine.described(error), is_temporary=True) from None
 
 
 async def _called(function: StepFunction, argument: FunctionRun) -> Any:

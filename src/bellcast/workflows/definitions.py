@@ -86,6 +86,11 @@ def parse(value: Any) -> Definition:
     errors = list(_definition_errors(value))
     if errors:
         raise Invalid.fields(errors)
+    return of_valid(value)
+
+
+def of_valid(value: Mapping[str, Any]) -> Definition:
+    """Return the definition of a value that was checked when it was stored."""
     steps = _steps(value["steps"])
     ordered = tuple(_flattened(steps))
     awaited = frozenset(step.fields["step"] for step in ordered if step.type == "wait_for" and "step" in step.fields)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from bellcast.model import local_times, times
 from bellcast.model.messages import State
 from bellcast.model.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
+from bellcast.model.validation import storable
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import (
@@ -181,7 +182,7 @@ def _skip(run: RunState, step: Step, reason: str) -> RunState:
 
 def described(error: Exception) -> str:
     """Return the failure reason of a step that raised an unexpected error."""
-    return f"{type(error).__name__}: {error}"[:MAX_REASON]
+    return storable(f"{type(error).__name__}: {error}"[:MAX_REASON])
 
 
 def fail(run: RunState, step: Step, reason: str) -> RunState:

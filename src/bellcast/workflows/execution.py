@@ -97,8 +97,7 @@ class RunExecutor:
         events = list(page.request.events)
         pauses = Pauses(self._pace)
         for execution in executions:
-            await pauses.pause_if_due()
-            await self._advance(execution)
+            await self._advance(execution, pauses)
             before, stored = execution.stored, self._with_state(execution)
             due_at = execution.due_at if execution.call is None else self._clock.now()
             effects = BegunRun(
@@ -138,8 +137,7 @@ class RunExecutor:
             executions, remaining = await self._open(remaining)
             pauses = Pauses()
             for execution in executions:
-                await pauses.pause_if_due()
-                await self._advance(execution)
+                await self._advance(execution, pauses)
             for execution, error in zip(executions, await self._commit(executions), strict=True):
                 if isinstance(error, StaleRun):
                     remaining.append(execution.stored.id)
@@ -154,10 +152,11 @@ class RunExecutor:
         """Return when a run is due again, or its call."""
         return execution.due_at if execution.call is None else partial(self._call, execution, execution.call)
 
-    async def _advance(self, execution: Execution) -> None:
+    async def _advance(self, execution: Execution, pauses: Pauses) -> None:
         """Execute steps up to the next call, the next wait or the end."""
         stored = execution.stored
         while True:
+            await pauses.pause_if_due()
             if not await self._is_active(stored):
                 self._pause(execution)
                 return

@@ -3,6 +3,7 @@
 A node caches what it reads for CACHE_SECONDS, so a change takes effect on every node within that time. The definition
 of a version changes only when a tenant is erased and created again."""
 
+import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -55,7 +56,7 @@ class Workflow(Struct, frozen=True, kw_only=True):
 @lru_cache(CACHED_DEFINITIONS)
 def parsed(body: bytes) -> Definition:
     """Return the definition of a stored version."""
-    return definitions.parse(msgspec.json.decode(body))
+    return definitions.of_valid(msgspec.json.decode(body))
 
 
 _decode = msgspec.json.Decoder(CurrentVersion).decode
@@ -144,7 +145,8 @@ class WorkflowCatalog:
 
     async def check(self, tenant: str, key: str, value: Any) -> Definition:
         """Check a definition and its references. Raises Invalid with all errors."""
-        definition = definitions.parse(value)
+        # In a thread: compiling the texts of the steps takes seconds and would block the event loop.
+        definition = await asyncio.to_thread(definitions.parse, value)
         errors = [
             error for path, step in steps_with_paths(value) for error in await self._missing(tenant, key, path, step)
         ]
@@ -180,7 +182,7 @@ class WorkflowCatalog:
         workflow is not `replaces` (None: it must be new); the version is then stored, but not current."""
         await self._writable(owner, key, is_code=is_code)
         now = self._clock.now()
-        for step in definitions.parse(value).live_waits:
+        for step in definitions.of_valid(value).live_waits:
             await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
         stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
         while True:

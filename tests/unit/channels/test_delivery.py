@@ -31,3 +31,10 @@ async def test_defect_of_a_provider_is_a_temporary_failure_logged_without_secret
     assert (line["event"], line["provider"], line["error"]) == ("provider_failed", "texts", "KeyError")
     assert "in send" in line["traceback"]
     assert SECRET not in str(line)
+
+
+def test_texts_of_a_vendor_contain_nothing_that_a_store_refuses() -> None:
+    accepted = AcceptedMessage("25\x000", "a\udce9\x00", "SM\x001")
+    assert accepted == AcceptedMessage("25\ufffd0", "a?\ufffd", "SM\ufffd1")
+    error = DeliveryError("\x1f\x8b\x00", code="5\x0054", is_temporary=True)
+    assert (error.response, error.code, str(error)) == ("\x1f\x8b\ufffd", "5\ufffd54", "5\ufffd54: \x1f\x8b\ufffd")

@@ -325,7 +325,25 @@ def test_pause_does_not_fail_a_rendering(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_second_pause_fails_a_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TemplateError, match=budget.TOO_SLOW):
-        render_on_a_thread_clock(monkeypatch, [0, 1, 0, 1])
+        render_on_a_thread_clock(monkeypatch, [0, 1, 0, 0, 1])
+
+
+def test_texts_of_a_renderer_share_their_time() -> None:
+    renderer = Renderer(Variables(values={"data": DATA}))
+    slow = "{% for i in range(3) %}{% for j in range(30000) %}{% endfor %}{% endfor %}{{ data.client }}"
+    started = time.process_time()
+    with pytest.raises(TemplateError, match=budget.TOO_SLOW):
+        list(map(renderer.render, [slow] * 100))
+    assert time.process_time() - started < 1  # CPU seconds: the bound is twice 0.125 s
+
+
+def test_time_of_compiling_is_charged() -> None:
+    renderer = Renderer(Variables(values={"data": "x"}))
+    texts = [f"{{# {number} #}}" + "{{ data }}" * 1600 for number in range(40)]
+    started = time.process_time()
+    with pytest.raises(TemplateError, match=budget.TOO_SLOW):
+        list(map(renderer.render, texts))
+    assert time.process_time() - started < 3  # CPU seconds: twice 0.125 s, and the last text of each
 
 
 def found(shared: SharedResults, renderer: Renderer, source: str) -> str:

@@ -1,12 +1,14 @@
 """The SMTP provider with a real SMTP server, and the server's failures."""
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from bellcast.channels.email import Email
+from bellcast.model import validation
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers.smtp import SMTPProvider, from_url
 from tests.smtp_server import Mailbox, smtp_server
@@ -69,6 +71,36 @@ async def test_international_mailbox_needs_a_server_with_smtputf8() -> None:
         refused = await failure(smtp, mail(to="älice@exämple.com"))
         assert (refused.is_temporary, "SMTPUTF8" in str(refused)) == (False, True)
         await smtp.close()
+
+
+@pytest.mark.parametrize("reply", ["250 message accept\udce9", "250 queued\x00"])
+async def test_reply_that_is_not_utf8_text_can_be_stored(reply: str) -> None:
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        mailbox.replies["DATA"] = [reply, reply.replace("250", "554")]
+        accepted, refused = await smtp.send(mail(1)), await failure(smtp, mail(2))
+        for response in (accepted.response, refused.response):
+            assert list(validation.encodable("response", response or "")) == []
+        assert refused.code == "554"
+        await smtp.close()
+
+
+async def test_endless_reply_is_refused() -> None:
+    sent = 0
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"220-hello\r\n" * 1000)
+                await writer.drain()
+                sent += 11_000
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        refused = await failure(from_url(f"smtp://127.0.0.1:{port}?from=bells@example.com&tls=off", timeout=60))
+    assert refused.is_temporary
+    assert sent < 50_000_000
 
 
 async def test_connection_is_reused_for_the_next_mail() -> None:
