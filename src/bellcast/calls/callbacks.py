@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bellcast.calls.call import ROOT, Call, Refused
-from bellcast.calls.http_callback import CALL_PREFIX, signed, signing_key
+from bellcast.calls.http_callback import STEP_SEPARATOR, signed, signing_key
 from bellcast.calls.python_functions import Function, Handlers
 from bellcast.errors import HandlerFailed, NoHandler
 
@@ -110,7 +110,7 @@ class Callbacks:
 
     def _is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
         id, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-        if not id.startswith(CALL_PREFIX) or not moment.isdecimal() or abs(self._clock() - int(moment)) > TOLERANCE:
+        if not id or STEP_SEPARATOR in id or not moment.isdecimal() or abs(self._clock() - int(moment)) > TOLERANCE:
             return False
         expected = signed(self._key, id, int(moment), body)["webhook-signature"].encode()
         signatures = headers.get("webhook-signature", "").split()

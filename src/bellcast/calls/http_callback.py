@@ -26,8 +26,9 @@ TIMEOUT = 5.0
 UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
-# How the `webhook-id` of a call begins. Steps of workflows are signed with the same key, and their body can be anything.
-CALL_PREFIX = "call_"
+# Between a run and its step in the `webhook-id` of a step. Steps are signed with the same key as calls, and their body can be
+# anything, so an id with this character is never the id of a call.
+STEP_SEPARATOR = "."
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 
 
@@ -114,7 +115,7 @@ class HttpCallback:
             "dialect": call.dialect,
         }
         body = msgspec.json.encode(payload | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
-        headers = signed(self._key, f"{CALL_PREFIX}{uuid.uuid4().hex}", self._clock.now() // 1000, body)
+        headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
 

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.calls.http_callback import signed, signing_key, tenant_signing_key
+from bellcast.calls.http_callback import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
 from bellcast.channels import retries
 from bellcast.errors import BellcastError
 from bellcast.model.identities import Project
@@ -114,7 +114,7 @@ class StepCalls:
         headers.setdefault("content-type", "application/json")
         secret = self._project.secret
         key = signing_key(secret) if stored.owner == PROJECT else tenant_signing_key(secret, stored.owner)
-        headers |= signed(key, f"{stored.id}.{step.key}", self._real_clock.now() // 1000, body)
+        headers |= signed(key, f"{stored.id}{STEP_SEPARATOR}{step.key}", self._real_clock.now() // 1000, body)
         timeout = _seconds(step, run, around, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:
@@ -160,7 +160,7 @@ class StepCalls:
             tenant=around.tenant,
             steps=values["steps"],
             attempt=attempts,
-            idempotency_key=f"{stored.id}.{step.key}",
+            idempotency_key=f"{stored.id}{STEP_SEPARATOR}{step.key}",
         )
         function, timeout = self._functions[step.fields["function"]], _seconds(step, run, around, FUNCTION_TIMEOUT_MS)
         try:
