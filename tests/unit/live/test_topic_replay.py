@@ -387,3 +387,24 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     await check_joining(server, connection, context, starting)
     events = [json.loads(data[2:])[1] for data in fake.written if data.startswith(b'42["n"')]
     assert events == [*([number, PADDING] for number in ALL_NUMBERS), 1, 2]
+
+
+async def test_connection_whose_replay_fails_is_closed(server: Server) -> None:
+    """It would stay in the replay, and receive no notifications."""
+    start = await server.publish_many("news")
+    connection = server.connect()
+    connection.fake.is_buffering = True
+
+    async def fail() -> None:
+        async def raise_error() -> None:
+            raise RuntimeError
+
+        server.history.during_read = raise_error  # of the second read
+
+    server.history.during_read = fail
+    subscribed = server.subscribe(connection, "news", position=start)
+    await read_all(connection, subscribed)
+    with pytest.raises(RuntimeError):
+        await subscribed
+    assert connection.phase is Phase.CLOSED
+    assert connection.close_reason == close_reasons.UNAVAILABLE

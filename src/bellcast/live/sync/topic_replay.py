@@ -126,6 +126,9 @@ async def send(hub: Hub, connection: Connection, replay: TopicReplay, encode_rew
     hub.history_holds.hold(connection)
     try:
         await _send_paced(hub, connection, events, end, encoder)
+    except Exception:
+        hub.end(connection, close_reasons.UNAVAILABLE)  # otherwise it would stay in the replay, without new notifications
+        raise
     finally:
         hub.history_holds.release(connection)
 
