@@ -156,17 +156,22 @@ export function field(label, attributes, hint) {
   return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
 }
 
+/** A text with its code, which is between backticks. */
+export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
+
+/** A number of a table with its noun, which phones show instead of the column's heading. */
+export const quantity = (value, noun) => h('span', {}, value, h('span', { class: 'noun' }, ` ${noun}`));
+
 /** A labelled text of several lines. */
 export function area(label, attributes, hint) {
   const text = h('textarea', { spellcheck: 'false', ...attributes, id: `field-${attributes.name}` });
   return h('div', { class: 'field' }, h('label', { for: text.id }, label), text, hint && h('small', { class: 'muted' }, hint));
 }
 
-/** Check boxes of one name. */
-export function choices(label, name, options, selected, hint) {
-  return h('fieldset', { class: 'choices', 'aria-describedby': `${name}-hint` }, h('legend', {}, label),
-    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one)),
-    h('small', { class: 'muted', id: `${name}-hint` }, hint));
+/** Check boxes of one name; `hints` describe the options. */
+export function choices(label, name, options, selected, hints) {
+  return h('fieldset', { class: 'choices' }, h('legend', {}, label),
+    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one, ' ', h('small', {}, hints[one]))));
 }
 
 /** A form that sends its fields, shows the error by the button, and prevents a second click. */

@@ -2,7 +2,7 @@
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
 import { originFix } from './allow-origin.js';
-import { clockTime, duration, fill, h, id, moment } from './dom.js';
+import { clockTime, duration, fill, h, id, moment, prose } from './dom.js';
 import { RANGE, RECIPIENT, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
@@ -25,7 +25,7 @@ export function live(page) {
   const status = h('span', { class: 'muted', role: 'status' }, 'Connecting');
   const skipped = h('p', { class: 'muted' });
   const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Events', hidden: true },
-    h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
+    h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Tenant, recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
   const none = empty('No event matches yet. Whatever happens on this server appears here at once.', 'bellcast notify alice "Hello"');
   const error = h('div');
   let waiting = [];
@@ -157,7 +157,7 @@ export function fixOf(page, { kind, detail }) {
   const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
   const reason = errors || detail.detail || detail.reason || detail.code;
   const code = detail.code ?? detail.reason;
-  return [h('p', {}, h('b', {}, reason), ' ',
+  return [h('p', {}, h('b', {}, prose(String(reason))), ' ',
     typeof code === 'string' && /^[a-z_]+$/.test(code) && h('a', { href: `${page.root}/errors/${code}`, target: '_blank', rel: 'noopener' }, 'Causes and fixes')), originFix(page, detail)];
 }
 
@@ -175,7 +175,7 @@ function links(page, event) {
 export const requests = (page) => listPage(page, {
   title: 'Requests', path: '/v1/requests', rows: 'requests',
   filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
-  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => duration(one.ms)], ['Time', (one) => clockTime(one.at)]],
+  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Tenant', (one) => one.tenant], ['Duration', (one) => duration(one.ms), 'number'], ['Time', (one) => clockTime(one.at)]],
   link: (one) => page.url(path`/requests/${one.id}`),
   none: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"',
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
@@ -194,7 +194,7 @@ export function request(page) {
       heading(`${one.method} ${one.path}`),
       fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
       facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', duration(one.ms)], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
-      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored: only small JSON bodies of servers are.') : json(one.body)),
+      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.') : json(one.body)),
     ], 'Request');
   return place;
 }

@@ -2,10 +2,10 @@
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
 import { difference } from './difference.js';
-import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
+import { area, confirmed, field, fill, form, h, id, moment, quantity, state } from './dom.js';
 import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, CONTENT, card, count, detail, inTenant, number, part, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, detail, inTenant, number, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that summarize a step, the clearest first. */
@@ -23,7 +23,7 @@ const KIND = {
 
 export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
   title: 'Workflows', path: '/v1/workflows', rows: 'workflows', anyTenant: true,
-  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], page.may(CONTENT) && ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Tenant', (one) => one.tenant ?? 'all']].filter(Boolean),
+  columns: [['Workflow', (one) => one.key], ['Tenant', (one) => one.tenant ?? 'all'], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Version', (one) => `v${one.version}`], page.may(CONTENT) && ['Steps', (one) => quantity(number(one.steps.length), one.steps.length === 1 ? 'step' : 'steps'), 'number'], ['Type', (one) => one.type]].filter(Boolean),
   link: (one) => inTenant(page, path`/workflows/${one.key}`, one),
   tools: editLink(page, KIND),
   none: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml',
