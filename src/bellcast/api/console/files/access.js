@@ -8,13 +8,15 @@ import { get, path, request } from './server.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 
-const SCOPES = 'send: notifications, events and triggers. read: their lists and content. manage: correct, delete, replay, and define workflows. '
-  + 'observe: requests, live feed and numbers. configure: settings. admin: operators and audit.';
+const SCOPES = {
+  send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',
+  observe: 'requests, live feed and numbers', configure: 'settings', admin: 'operators and audit',
+};
 
 export const keys = (page) => {
   const list = h('div');
   const created = h('div', { 'aria-live': 'polite' });
-  const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
+  const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
   const show = () => fill(list, listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', anyTenant: true,
     columns: [['Name', (one) => one.name], ['Id', (one) => h('code', { class: 'wide' }, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
@@ -112,7 +114,7 @@ function changesOf(entry) {
 export const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
-  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
+  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['Tenant', (one) => one.tenant], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
   none: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.',
 });
 
