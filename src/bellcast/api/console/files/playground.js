@@ -4,7 +4,7 @@
 import { samples } from './code-samples.js';
 import { clockTime, copyButton, field, fill, form, h, state } from './dom.js';
 import { heading, json } from './list.js';
-import { card } from './page.js';
+import { card, parsed } from './page.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { DIALECTS } from './stock-clients.js';
 
@@ -92,15 +92,6 @@ function composer({ recipient, topic, tenant }) {
   };
   const [section, update] = code(() => samples({ url: `${location.origin}${ROOT}`, recipient, topic, tenant, ...drafts() }));
   return [h('div', { class: 'columns', oninput: update }, card('Send a notification', notification, sent), card('Publish a live event', event)), section];
-}
-
-function parsed(text) {
-  if (!text.trim()) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error('The data is not valid JSON.');
-  }
 }
 
 /** Code in the chosen language, and a function that updates it. Incomplete input leaves the last code. */

@@ -3,7 +3,7 @@
  */
 import { area, confirmed, field, form, h, quantity, time } from './dom.js';
 import { empty, heading, json, listPage, load, pagedList, readAll } from './list.js';
-import { BUILDERS, card, count, dialect, inTenant, many, number, part, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, card, count, dialect, inTenant, many, number, parsed, part, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Connections that the page of a topic shows. */
@@ -60,7 +60,7 @@ function publishing(page, tenant, done) {
     field('Event', { name: 'name', required: true, maxlength: 200, autocomplete: 'off', placeholder: 'lead.assigned' }),
     area('Data as JSON', { name: 'data', value: '{}' }),
   ], 'Publish', async ({ name, data }) => {
-    await request('POST', withQuery('/v1/events', tenant), { topic: page.key, name: name.trim(), data: JSON.parse(data) });
+    await request('POST', withQuery('/v1/events', tenant), { topic: page.key, name: name.trim(), data: parsed(data) });
     result.textContent = 'Published.';
     await done();
   }), result);

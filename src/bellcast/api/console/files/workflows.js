@@ -5,7 +5,7 @@ import { difference } from './difference.js';
 import { area, confirmed, field, fill, form, h, id, moment, quantity, state } from './dom.js';
 import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, CONTENT, card, detail, inTenant, number, part, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, detail, inTenant, number, parsed, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that summarize a step, the clearest first. */
@@ -95,7 +95,7 @@ function dryRun(page, url) {
     field('Recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }),
     area('Data as JSON', { name: 'data', value: '{}' }),
   ], 'Show what would be sent', async ({ to, data }) => {
-    const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: JSON.parse(data) }, page.signal);
+    const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: parsed(data) ?? {} }, page.signal);
     fill(answer, plan.length === 0 ? empty('The workflow sends nothing by itself.') : h('ul', { class: 'rows-of' }, plan.map((one) => h('li', {}, h('span', { class: 'tag' }, one.channel), state(one.outcome), one.rule && `Rule: ${one.rule}`, one.at && moment(one.at)))));
   }), answer);
 }
