@@ -2,7 +2,7 @@
  * The console: the session, the menu, the router, and the keys. It uses the documented REST API only.
  */
 import { fill, h, useZone } from './dom.js';
-import { failure, heading, isTemporary, markStale, refill, watchLoads } from './list.js';
+import { SKELETON_MS, failure, heading, isTemporary, markStale, refill, watchLoads } from './list.js';
 import { PAGES, refusalOf } from './pages.js';
 import { keysDialog, palette } from './palette.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
@@ -155,7 +155,17 @@ function route(focus = true, from = null) {
     } else link.removeAttribute('aria-current');
   }
   document.title = `${page?.title ?? 'Not found'} · Bellcast`;
+  // The parts of a page that load quickly appear together, without moving each other.
+  const reveal = () => main.classList.remove('opening');
+  const late = setTimeout(reveal, SKELETON_MS);
+  const settle = () => {
+    clearTimeout(late);
+    reveal();
+  };
+  current.signal.addEventListener('abort', settle);
+  main.classList.add('opening');
   const built = watchLoads(current.signal, () => {
+    settle();
     shownSince = new Date();
     if (from && document.activeElement === main) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === from)?.focus();
   });

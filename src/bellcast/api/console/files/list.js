@@ -6,7 +6,7 @@ import { get, withQuery } from './server.js';
 import { windowed } from './windowing.js';
 
 /** A skeleton appears after this time, so that quick responses do not flicker. */
-const SKELETON_MS = 150;
+export const SKELETON_MS = 150;
 
 /** Tenants that a field suggests: the most in one response. */
 const MAX_SUGGESTED = 200;

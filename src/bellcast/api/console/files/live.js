@@ -18,6 +18,8 @@ const RECENT = 100;
 const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
 const WIDE = matchMedia('(min-width: 1200px)');
+/** A touch leaves no pointer on the list. */
+const HAS_POINTER = matchMedia('(hover: hover)');
 
 export function live(page) {
   const query = Object.fromEntries(FILTERS.map(({ name }) => [name, page.query.get(name) ?? '']));
@@ -41,6 +43,9 @@ export function live(page) {
     draw();
   };
   const opened = openedEvent(page, () => setPaused(true));
+  // A row must not move away from the pointer that is about to click it.
+  const isPointedAt = () => HAS_POINTER.matches && place.matches(':hover');
+  place.addEventListener('pointerleave', () => draw());
   const isScrolled = () => place.getBoundingClientRect().top < 0;
   const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
     if (isPaused && isScrolled()) scrollTo({ top: 0 });
@@ -57,7 +62,8 @@ export function live(page) {
 
   function draw() {
     frame = 0;
-    if (!isPaused) {
+    const isHeld = isPaused || isPointedAt();
+    if (!isHeld) {
       const rows = waiting.slice(-MAX_EVENTS).reverse().map((event) => row(event, opened));
       waiting = [];
       body.prepend(...rows);
@@ -65,7 +71,8 @@ export function live(page) {
     }
     place.hidden = body.children.length === 0;
     none.hidden = !place.hidden;
-    status.textContent = isPaused ? `Paused, ${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new` : 'Live';
+    const newer = `${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new`;
+    status.textContent = isPaused ? `Paused, ${newer}` : isHeld ? `Waits for the pointer to leave the list, ${newer}` : 'Live';
     skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were omitted, because there were more than 200 per second. Narrow the filters to see all.`;
   }
 

@@ -13,11 +13,14 @@ const SOURCES = { option: 'command line', environment: 'environment', file: 'fil
 export function settings(page) {
   const place = h('div');
   const past = h('div');
-  load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => form(page, document, () => {
-    page.reload();
-  }));
-  load(past, page.signal, (signal) => readHistory('', signal), (answer) => history(page, answer));
-  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place, pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
+  load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => {
+    load(past, page.signal, (signal) => readHistory('', signal), (answer) => history(page, answer));
+    // The settings are long: what is below them appears with them.
+    return [form(page, document, () => {
+      page.reload();
+    }), pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
+  });
+  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place];
 }
 
 function form(page, { revision, settings: all }, done) {
