@@ -19,7 +19,7 @@ export const keys = (page) => {
   const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
   const show = () => fill(list, listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', anyTenant: true,
-    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', { class: 'wide' }, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }));
@@ -114,7 +114,7 @@ function changesOf(entry) {
 export const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
-  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['Tenant', (one) => one.tenant], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
+  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['Tenant', (one) => one.tenant], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('span', { class: 'fixed' }, id(one.request_id))]],
   none: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.',
 });
 

@@ -7,8 +7,8 @@ import { RANGE, RECIPIENT, empty, facts, failure, filterBar, heading, json, list
 import { follow, get, path, withQuery } from './server.js';
 
 const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
-const FILTERS = [
-  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, RECIPIENT,
+const filtersOf = ({ me }) => [
+  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant', ...(me.tenants && { options: ['', ...me.tenants] }) }, RECIPIENT,
   { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
 ];
 /** More events than an operator can read would slow the page down. */
@@ -22,7 +22,8 @@ const WIDE = matchMedia('(min-width: 1200px)');
 const HAS_POINTER = matchMedia('(hover: hover)');
 
 export function live(page) {
-  const query = Object.fromEntries(FILTERS.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const filters = filtersOf(page);
+  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
   const body = h('tbody');
   const status = h('span', { class: 'muted', role: 'status' }, 'Connecting');
   const skipped = h('p', { class: 'muted' });
@@ -108,7 +109,7 @@ export function live(page) {
   watch(RECENT);
   return [
     heading('Live', status, ' ', pause, ' ', clear),
-    filterBar(page, FILTERS, query),
+    filterBar(page, filters, query),
     error, skipped, none, h('div', { class: 'log' }, place, opened.aside),
   ];
 }

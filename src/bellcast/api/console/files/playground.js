@@ -3,7 +3,7 @@
  */
 import { samples } from './code-samples.js';
 import { clockTime, copyButton, field, fill, form, h, state } from './dom.js';
-import { heading, json } from './list.js';
+import { heading, json, tenantField } from './list.js';
 import { card, parsed } from './page.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { DIALECTS } from './stock-clients.js';
@@ -21,7 +21,7 @@ export function playground(page) {
   const start = form([
     field('Recipient', { name: 'recipient', value: page.query.get('recipient') ?? 'playground', ...technical }),
     field('Topic', { name: 'topic', value: 'private-playground', ...technical }),
-    field('Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', ...technical, required: false }),
+    tenantField(page, 'Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', ...technical, required: false, placeholder: 'none' }),
   ], 'Connect', async ({ recipient, topic, tenant }) => {
     const granted = { recipient, topics: [topic], publish: [topic], ttl: TTL, ...(tenant && { tenant }) };
     const [{ token }, { apps }] = await Promise.all([request('POST', '/v1/tokens', granted), get(withQuery('/v1/pusher-apps', { tenant }), page.signal)]);
