@@ -55,7 +55,7 @@ def test_providers_of_all_tenants_are_listed_with_their_tenant(
     assert violations(page) == []
 
 
-def test_restricted_developer_sees_the_providers_of_its_tenants(
+def test_restricted_developer_sees_its_tenants_and_chooses_one_to_search(
     open_console: Callable[..., Page], owner: Console, chromium: Browser, tenants: None
 ) -> None:
     state = state_of_operator(owner, chromium, "bound-to-larch", "developer", ["larch", "evil"])
@@ -64,6 +64,10 @@ def test_restricted_developer_sees_the_providers_of_its_tenants(
     wait_loaded(page)
     expect(page.get_by_role("cell", name="maple", exact=True)).to_have_count(0)
     expect(page.get_by_label("For tenant").locator("option")).to_have_text(["larch", "evil"])
+    page.goto("/console/notifications?recipient=tessa")
+    expect(page.get_by_text("Choose the tenant of the recipient in the filters")).to_be_visible()
+    page.get_by_label("Tenant", exact=True).select_option("larch")
+    expect(page.get_by_role("link", name="Hello")).to_be_visible()
 
 
 def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(

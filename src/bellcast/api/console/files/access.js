@@ -49,7 +49,7 @@ export const operators = (page) => [listPage(page, {
   none: 'There is no operator.',
 }), card('Add an operator', form([
   field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
-  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also sees content, developers change everything except operators.'),
+  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers and lists, support also content. Developers change everything except operators.'),
   field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'Restricts the operator to these tenants, separated by commas. Owners see all.'),
   field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
 ], 'Add operator', async (values) => {

@@ -108,11 +108,16 @@ export function empty(text, command) {
   return h('div', { class: 'empty' }, h('p', {}, text), command && [h('pre', { tabindex: '0' }, h('code', {}, command)), copyButton('the example', () => command)]);
 }
 
-/** No row matches the filters. A filter that is unique within a tenant only searches the default tenant unless another one is named. */
+/** The label of a filter that is unique within a tenant only, if no tenant is named. */
+function lacksTenant(list, query) {
+  const used = !query.tenant && list.single?.find((name) => query[name]);
+  return used && list.filters.find(({ name }) => name === used).label.toLowerCase();
+}
+
+/** No row matches the filters. Without a tenant, the server searches the default one, or the only one of the operator. */
 function noMatch(page, list, query) {
-  const name = page.me.tenants === null && !query.tenant && list.single?.find((one) => query[one]);
-  const label = name && list.filters.find((one) => one.name === name).label.toLowerCase();
-  return empty(['Nothing matches these filters. ', name && `The ${label} was searched without a tenant: if it has one, enter it too. `, h('a', { href: page.path }, 'Clear the filters')]);
+  const label = page.me.tenants === null && lacksTenant(list, query);
+  return empty(['Nothing matches these filters. ', label && `The ${label} was searched without a tenant: if it has one, enter it too. `, h('a', { href: page.path }, 'Clear the filters')]);
 }
 
 /**
@@ -130,8 +135,10 @@ export function listPage(page, list) {
   const bar = filters.length > 0 && filterBar(page, filters, query);
   const chosen = 'range' in query && !query.range ? chosenRange(page) : null;
   const isFiltered = Object.entries(query).some(([name, value]) => value && value !== list.fixed?.[name]) || chosen !== null;
-  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !list.single?.some((name) => query[name]) && { tenant: '*' }) };
-  load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
+  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !lacksTenant(list, query) && { tenant: '*' }) };
+  const label = own?.length > 1 && lacksTenant(list, query);
+  if (label) fill(place, empty(`Choose the tenant of the ${label} in the filters: it can exist in each of yours.`));
+  else load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
     if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? noMatch(page, list, query) : empty(list.none, list.command);
     return pagedTable(page, list, parameters, answer);
   });
