@@ -45,6 +45,17 @@ def test_every_page_opens_by_its_link_and_is_accessible(
         check_looks(page, path)
 
 
+@pytest.mark.parametrize("width", [320, 700])
+def test_pages_fit_windows_of_every_width(open_console: Callable[..., Page], owner: Console, width: int) -> None:
+    page = open_console(viewport={"width": width, "height": 800})
+    details = ("/recipients/evil", "/tenants/evil", f"/messages/{owner.message}", f"/runs/{owner.run}")
+    for path in (*PAGES, *details):
+        page.goto(f"/console{path}")
+        wait_loaded(page)
+        excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert excess == 0, path
+
+
 def test_link_survives_sign_in_and_sign_out_ends_the_session(open_console: Callable[..., Page]) -> None:
     page = open_console("/recipients?search=ev", state={"cookies": [], "origins": []})
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -135,6 +135,21 @@ def test_live_feed_is_bounded_and_does_not_move_while_it_is_read(
     expect(page.locator(".feed tbody .row-link")).to_have_count(250)
 
 
+def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[..., Page], owner: Console) -> None:
+    page = open_console("/live?recipient=hoda")
+    status = page.get_by_role("status").first
+    expect(status).to_have_text("Live")
+    owner.send("POST", "/v1/notifications", {"to": "hoda", "title": "First", "type": "first"})
+    first, second = (page.get_by_role("button", name=f"{name} to hoda") for name in ("first", "second"))
+    first.hover()
+    owner.send("POST", "/v1/notifications", {"to": "hoda", "title": "Second", "type": "second"})
+    expect(status).to_have_text("Waits for the pointer to leave the list, 1 new")
+    expect(second).to_have_count(0)
+    page.get_by_role("heading", name="Live").hover()
+    expect(second).to_be_visible()
+    expect(status).to_have_text("Live")
+
+
 def test_pusher_apps_after_the_first_page_are_loaded_on_demand(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
 

@@ -165,6 +165,10 @@ def test_workflow_is_compared_with_the_version_before_and_rolled_back(
     expect(page.locator(".diff .ok")).to_contain_text("title: After")
     expect(page.locator(".diff .bad")).to_contain_text("title: Before")
     page.get_by_role("textbox", name="Recipient").fill("rudi")
+    page.get_by_label("Data as JSON").fill("{name}")
+    page.get_by_role("button", name="Show what would be sent").click()
+    expect(page.get_by_role("alert").filter(has_text="The data is not valid JSON: ")).to_be_visible()
+    page.get_by_label("Data as JSON").fill("{}")
     page.get_by_role("button", name="Show what would be sent").click()
     expect(page.locator(".panel .tag").filter(has_text="inbox").last).to_be_visible()
     assert violations(page) == []

@@ -62,7 +62,7 @@ def test_overview_charts_numbers_against_the_day_before(open_console: Callable[.
     series = {"step": "15m", "metrics": [*metrics, "latency_p95", "queue_age"], "points": points}
     page.route("**/v1/stats/series*", lambda route: route.fulfill(json=series))
     page.get_by_role("link", name="Overview").click()
-    expect(page.get_by_role("img", name="Connections: 5 on average in 15 min, the 24 hours before 3")).to_be_visible()
+    expect(page.get_by_role("img", name="Connections: 5 average of 15 min, the 24 hours before 3")).to_be_visible()
     expect(page.get_by_role("img", name="Sends: 9 in 24 hours, the 24 hours before 7")).to_be_visible()
     page.locator("summary").filter(has_text="Table").nth(1).click()
     rows = page.get_by_role("region", name="Sends as a table").locator("tbody tr")
@@ -249,6 +249,8 @@ def test_owner_changes_a_setting_restores_it_and_tests_pusher(
 ) -> None:
     revision = owner.send("GET", "/v1/settings")["revision"]
     page = open_console("/settings")
+    wait_loaded(page)
+    expect(page.get_by_role("button", name="Save")).to_be_hidden()  # nothing has changed
     page.get_by_label("limit_tags").fill("-1")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".error").first).to_contain_text("set.limit_tags must be")

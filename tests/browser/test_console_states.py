@@ -1,6 +1,7 @@
 """Pages of the console that load, fail, cannot be refreshed, or are used by keyboard."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -187,6 +188,29 @@ def test_keys_open_filter_and_act_and_the_focus_returns(open_console: Callable[.
     wait_loaded(page)
     page.keyboard.press("Escape")  # a link from elsewhere has no list to go back to
     expect(page.locator("h1")).to_have_text("Topics")
+
+
+def test_parts_of_a_page_appear_together_unless_they_are_slow(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:  # Playwright wraps functions only
+        held.append(route)
+
+    page.route("**/v1/tenants*", hold)
+    page.clock.install()
+    page.clock.pause_at(time.time() + 60)
+    page.get_by_role("link", name="Tenants").click()
+    expect(page.locator("h1")).to_have_text("Tenants")
+    expect(page.locator("h1")).to_be_hidden()
+    expect(page.locator("#main")).to_be_focused()
+    page.clock.run_for(200)
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator(".skeleton")).to_be_visible()
+    page.get_by_role("link", name="Account").click()
+    expect(page.get_by_role("heading", name="Account")).to_be_visible()  # nothing to wait for
+    assert len(held) == 1
 
 
 def test_menu_of_a_phone_takes_and_returns_the_focus(open_console: Callable[..., Page]) -> None:

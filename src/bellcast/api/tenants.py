@@ -123,7 +123,7 @@ class TenantsQuery(Struct, frozen=True, kw_only=True):
 
 class ListedTenant(Tenant, frozen=True, kw_only=True):
     """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC). With a daily budget, each recipient
-    counts; else each send, as in `GET /v1/stats/series`, and `sends_today` is null if nothing was counted."""
+    counts; else each send, as in `GET /v1/stats/series`: `sends_today` is then a lower bound, and null if nothing was counted."""
 
     recipients: int
     sends_today: int | None

@@ -8,16 +8,18 @@ import { get, path, request } from './server.js';
 import { passkeys } from './passkeys.js';
 import { mfaSetup, recoveryCodes } from './sign-in.js';
 
-const SCOPES = 'send: notifications, events and triggers. read: their lists and content. manage: correct, delete, replay, and define workflows. '
-  + 'observe: requests, live feed and numbers. configure: settings. admin: operators and audit.';
+const SCOPES = {
+  send: 'notifications, events and triggers', read: 'their lists and content', manage: 'correct, delete, replay, and define workflows',
+  observe: 'requests, live feed and numbers', configure: 'settings', admin: 'operators and audit',
+};
 
 export const keys = (page) => {
   const list = h('div');
   const created = h('div', { 'aria-live': 'polite' });
-  const scopes = page.may(OWNERS) ? ['send', 'read', 'manage', 'observe', 'configure', 'admin'] : ['send', 'read', 'observe', 'configure'];
+  const scopes = Object.keys(SCOPES).filter((one) => page.may(OWNERS) || !['manage', 'admin'].includes(one));
   const show = () => fill(list, listPage(page, {
     title: 'API keys', path: '/v1/keys', rows: 'keys', anyTenant: true,
-    columns: [['Name', (one) => one.name], ['Id', (one) => h('code', { class: 'wide' }, one.id)], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
+    columns: [['Name', (one) => one.name], ['Id', (one) => h('span', { class: 'wide' }, id(one.id))], ['Scopes', (one) => one.scopes.join(', ')], ['Tenants', (one) => one.tenants?.join(', ') ?? 'all tenants'], ['Created', (one) => time(one.created_at)], ['Last used', (one) => (one.used_at ? time(one.used_at) : 'never used')], ['State', (one) => state(one.revoked_at ? 'revoked' : 'active')],
       ['', (one) => !one.revoked_at && remove(page, `Revoke ${one.name}`, 'Revoke', path`/v1/keys/${one.id}`)]],
     none: 'No key exists. With a key, one of your servers uses the API, within the scopes that you choose. Servers can also use the project secret.', command: 'bellcast key create "booking service" --scope send',
   }));
@@ -47,7 +49,7 @@ export const operators = (page) => [listPage(page, {
   none: 'There is no operator.',
 }), card('Add an operator', form([
   field('Name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }, 'Lower case, such as an e-mail address.'),
-  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers, support also sees content, developers change everything except operators.'),
+  field('Role', { name: 'role', options: ALL, selected: 'viewer' }, 'Viewers see numbers and lists, support also content. Developers change everything except operators.'),
   field('Tenants', { name: 'tenants', autocomplete: 'off', placeholder: 'all' }, 'Restricts the operator to these tenants, separated by commas. Owners see all.'),
   field('First password', { name: 'password', type: 'password', required: true, minlength: 12, autocomplete: 'new-password' }, 'At least 12 characters. The operator changes it under Account.'),
 ], 'Add operator', async (values) => {
@@ -112,7 +114,7 @@ function changesOf(entry) {
 export const audit = (page) => listPage(page, {
   title: 'Audit', path: '/v1/audit', rows: 'entries',
   filters: [RANGE],
-  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('code', { class: 'fixed' }, one.request_id)]],
+  columns: [['Action', (one) => h('code', {}, `${one.action.split(' ')[0]} ${one.target}`)], ['Outcome', (one) => state(one.outcome)], ['Actor', (one) => one.actor], ['Tenant', (one) => one.tenant], ['When', (one) => time(one.at)], ['Changes', (one) => changesOf(one)], ['Address', (one) => one.address && h('code', { class: 'fixed' }, one.address)], ['Request', (one) => h('span', { class: 'fixed' }, id(one.request_id))]],
   none: 'Nothing has been recorded yet. Changes by operators and keys appear here, with the fields that changed.',
 });
 

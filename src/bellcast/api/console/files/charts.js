@@ -17,14 +17,14 @@ const HEIGHT = 72;
 
 // Each range is compared with the one before it. `name` follows "Last".
 const RANGES = {
-  '1h': { name: 'hour', unit: 'in an hour', step: '1m', stepMs: MINUTE_MS, length: HOUR_MS, average: 'on average in 1 min', before: 'the hour before', now: 'this hour' },
-  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'on average in 15 min', before: 'the 24 hours before', now: 'these 24 hours' },
-  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'on average in 15 min', before: 'the 7 days before', now: 'these 7 days' },
-  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'on average in a day', before: 'the 30 days before', now: 'these 30 days' },
+  '1h': { name: 'hour', unit: 'in an hour', step: '1m', stepMs: MINUTE_MS, length: HOUR_MS, average: 'average of 1 min', before: 'the hour before', now: 'this hour' },
+  '24h': { name: '24 hours', unit: 'in 24 hours', step: '15m', stepMs: 15 * MINUTE_MS, length: DAY_MS, average: 'average of 15 min', before: 'the 24 hours before', now: 'these 24 hours' },
+  '7d': { name: '7 days', unit: 'in 7 days', step: '15m', stepMs: 15 * MINUTE_MS, length: 7 * DAY_MS, average: 'average of 15 min', before: 'the 7 days before', now: 'these 7 days' },
+  '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'average of a day', before: 'the 30 days before', now: 'these 30 days' },
 };
 
 // The numbers of a tenant are stored by hour.
-const HOURLY = { step: '1h', stepMs: HOUR_MS, average: 'on average in an hour' };
+const HOURLY = { step: '1h', stepMs: HOUR_MS, average: 'average of an hour' };
 const TENANT_RANGES = Object.fromEntries(['24h', '7d', '30d'].map((name) => [name, { ...RANGES[name], ...HOURLY }]));
 
 const whole = (value) => Math.round(value).toLocaleString('en');
@@ -46,7 +46,7 @@ const CHARTS = [
   { metric: 'deliveries', title: 'Deliveries', headline: sum, about: summed, show: whole, list: '/messages' },
   { metric: 'refusals', title: 'Refusals', headline: sum, about: summed, show: whole, list: '/requests', filter: { status: '4xx' } },
   { metric: 'failures', title: 'Failures', headline: sum, about: summed, show: whole, list: '/failures' },
-  { metric: 'latency_p95', title: 'Latency, 95 %', headline: highest, about: most, show: duration, isOfAll: true, list: '/requests' },
+  { metric: 'latency_p95', title: 'Latency, p95', headline: highest, about: most, show: duration, isOfAll: true, list: '/requests' },
   { metric: 'queue_age', title: 'Queue age', headline: highest, about: most, show: duration, isOfAll: true },
 ];
 
@@ -109,6 +109,8 @@ function chart(one, series, end, range, open) {
   const readout = h('p', { class: 'readout muted', 'aria-hidden': 'true' });
   const rest = () => fill(readout, before.length === 0 ? about : `${about} · ${other} before`);
   rest();
+  // A maximum is its own scale.
+  const peak = one.about !== most && top > 0 && h('span', { class: 'peak muted', 'aria-hidden': 'true' }, `max ${one.show(top)}`);
   const cursor = svg('line', { class: 'cursor', y1: 0, y2: HEIGHT, visibility: 'hidden' });
   const mark = svg('rect', { class: 'mark', y: 0, height: HEIGHT, visibility: 'hidden' });
   const picture = svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', 'aria-label': label },
@@ -139,7 +141,7 @@ function chart(one, series, end, range, open) {
       fill(readout, text);
     }, open);
   }
-  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), readout, picture, said,
+  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), h('div', { class: 'scale' }, readout, peak), picture, said,
     h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, when(end - length + Math.round(part * (length / stepMs - 1)) * stepMs)))),
     table(one, today, before, when));
 }

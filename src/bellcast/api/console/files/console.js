@@ -2,7 +2,7 @@
  * The console: the session, the menu, the router, and the keys. It uses the documented REST API only.
  */
 import { fill, h, useZone } from './dom.js';
-import { failure, isTemporary, markStale, refill, watchLoads } from './list.js';
+import { SKELETON_MS, failure, heading, isTemporary, markStale, refill, watchLoads } from './list.js';
 import { PAGES, refusalOf } from './pages.js';
 import { keysDialog, palette } from './palette.js';
 import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './server.js';
@@ -155,7 +155,17 @@ function route(focus = true, from = null) {
     } else link.removeAttribute('aria-current');
   }
   document.title = `${page?.title ?? 'Not found'} · Bellcast`;
+  // The parts of a page that load quickly appear together, without moving each other.
+  const reveal = () => main.classList.remove('opening');
+  const late = setTimeout(reveal, SKELETON_MS);
+  const settle = () => {
+    clearTimeout(late);
+    reveal();
+  };
+  current.signal.addEventListener('abort', settle);
+  main.classList.add('opening');
   const built = watchLoads(current.signal, () => {
+    settle();
     shownSince = new Date();
     if (from && document.activeElement === main) [...main.querySelectorAll('a.row-link')].find((one) => one.pathname === from)?.focus();
   });
@@ -202,7 +212,7 @@ function content(page, signal) {
   fill(document.querySelector('#menu .zone'), isUtc ? 'Show local times' : 'Show times in UTC');
   const isDetail = local() !== page?.path;
   const refusal = page ? refusalOf(page, me, isDetail) : 'There is no such page.';
-  if (refusal) return [h('h1', { tabindex: '-1' }, page?.title ?? 'Not found'), h('p', {}, refusal)];
+  if (refusal) return [heading(page?.title ?? 'Not found'), h('p', {}, refusal), h('p', {}, h('a', { href: `${BASE}/` }, 'Go to the start page'))];
   return (isDetail ? page.detail : page.show)({
     me, signal, query: new URLSearchParams(location.search), path: location.pathname,
     key: isDetail ? decode(local().slice(page.path.length + 1)) : null,

@@ -83,9 +83,9 @@ export function time(iso) {
 /** How long a copy button shows its confirmation. */
 const COPIED_MS = 2000;
 
-const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done']);
+const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'completed', 'active', 'ready', 'accepted', 'done', 'send']);
 const BAD = new Set(['failed', 'unreadable', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'problem', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
-const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed', 'muted', 'skipped', 'pending']);
+const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed', 'muted', 'skipped', 'skip', 'pending']);
 
 /** A state as an icon and a word, so that colour is not its only sign. */
 export function state(word) {
@@ -156,17 +156,22 @@ export function field(label, attributes, hint) {
   return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
 }
 
+/** A text with its code, which is between backticks. */
+export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
+
+/** A number of a table with its noun, which phones show instead of the column's heading. */
+export const quantity = (value, noun) => h('span', {}, value, h('span', { class: 'noun' }, ` ${noun}`));
+
 /** A labelled text of several lines. */
 export function area(label, attributes, hint) {
   const text = h('textarea', { spellcheck: 'false', ...attributes, id: `field-${attributes.name}` });
   return h('div', { class: 'field' }, h('label', { for: text.id }, label), text, hint && h('small', { class: 'muted' }, hint));
 }
 
-/** Check boxes of one name. */
-export function choices(label, name, options, selected, hint) {
-  return h('fieldset', { class: 'choices', 'aria-describedby': `${name}-hint` }, h('legend', {}, label),
-    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one)),
-    h('small', { class: 'muted', id: `${name}-hint` }, hint));
+/** Check boxes of one name; `hints` describe the options. */
+export function choices(label, name, options, selected, hints) {
+  return h('fieldset', { class: 'choices' }, h('legend', {}, label),
+    options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one, ' ', h('small', {}, hints[one]))));
 }
 
 /** A form that sends its fields, shows the error by the button, and prevents a second click. */

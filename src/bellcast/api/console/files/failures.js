@@ -2,7 +2,7 @@
  * Failures: messages, runs and jobs that failed permanently, by cause; replays that retry them, with their progress.
  */
 import { openDialog } from './dialog.js';
-import { confirmed, fill, h, state, time } from './dom.js';
+import { confirmed, fill, h, quantity, state, time } from './dom.js';
 import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, empty, failure, filterBar, heading, listPage, load, rangeNote, since } from './list.js';
 import { BUILDERS, CONTENT, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
@@ -71,7 +71,7 @@ function causes(page, started) {
       h('div', { class: 'choice' }, h('p', { class: 'big' }, `${count(total.value, 'failure')}${total.exact ? '' : ' or more'}, ${groups.length < MAX_CAUSES ? count(groups.length, 'cause') : `the ${MAX_CAUSES} most frequent causes`}`),
         page.may(BUILDERS) && (owners.length === 1 ? replayButton(page, 'Replay all…', all, started) : h('span', { class: 'muted' }, 'Filter by one tenant to replay all.'))),
       h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Causes' }, h('table', { class: 'causes' },
-        h('thead', {}, h('tr', {}, ['Cause', 'Failures', 'Of', 'Tenant', 'Newest', 'Oldest'].map((name) => h('th', { scope: 'col' }, name)), h('th', { scope: 'col' }, h('span', { class: 'hidden' }, 'Actions')))),
+        h('thead', {}, h('tr', {}, ['Cause', 'Failures', 'Of', 'Tenant', 'Newest', 'Oldest'].map((name) => h('th', { scope: 'col', class: name === 'Failures' && 'number' }, name)), h('th', { scope: 'col' }, h('span', { class: 'hidden' }, 'Actions')))),
         h('tbody', {}, groups.map((group) => causeRow(page, group, started))))),
     ];
   });
@@ -84,7 +84,7 @@ function causeRow(page, group, started) {
   const replay = { title: `Replay ${count(group.count, 'failure')}`, cause: group.cause, tenant: group.tenant ?? '', body: { filter: filterOf(page, fields) } };
   return h('tr', {},
     h('td', {}, h('a', { href, class: 'row-link' }, group.cause)),
-    h('td', { 'data-label': 'Failures' }, h('b', {}, count(group.count, 'failure'))),
+    h('td', { 'data-label': 'Failures', class: 'number' }, h('b', {}, quantity(number(group.count), group.count === 1 ? 'failure' : 'failures'))),
     h('td', { 'data-label': 'Of' }, subject(group)),
     h('td', { 'data-label': 'Tenant', class: group.tenant ? undefined : 'none' }, group.tenant ?? '–'),
     h('td', { 'data-label': 'Newest', class: 'when' }, time(group.newest.created_at)),

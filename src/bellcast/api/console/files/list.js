@@ -1,12 +1,15 @@
 /**
  * A page with a list: filters in the URL, a table, more rows on demand, and its empty, loading and error states.
  */
-import { clockTime, exact, field, fill, h, moment } from './dom.js';
+import { clockTime, copyButton, exact, field, fill, h, moment } from './dom.js';
 import { get, withQuery } from './server.js';
 import { windowed } from './windowing.js';
 
 /** A skeleton appears after this time, so that quick responses do not flicker. */
-const SKELETON_MS = 150;
+export const SKELETON_MS = 150;
+
+/** Tenants that a field suggests: the most in one response. */
+const MAX_SUGGESTED = 200;
 
 /** Requests of one search: each compares at most 20,000 rows with the filters. */
 const SEARCHES = 10;
@@ -102,12 +105,24 @@ export function failure(problem, retry, since) {
 
 /** A description of what would be here, and the command that creates it. */
 export function empty(text, command) {
-  return h('div', { class: 'empty' }, h('p', {}, text), command && h('pre', { tabindex: '0' }, h('code', {}, command)));
+  return h('div', { class: 'empty' }, h('p', {}, text), command && [h('pre', { tabindex: '0' }, h('code', {}, command)), copyButton('the example', () => command)]);
+}
+
+/** The label of a filter that is unique within a tenant only, if no tenant is named. */
+function lacksTenant(list, query) {
+  const used = !query.tenant && list.single?.find((name) => query[name]);
+  return used && list.filters.find(({ name }) => name === used).label.toLowerCase();
+}
+
+/** No row matches the filters. Without a tenant, the server searches the default one, or the only one of the operator. */
+function noMatch(page, list, query) {
+  const label = page.me.tenants === null && lacksTenant(list, query);
+  return empty(['Nothing matches these filters. ', label && `The ${label} was searched without a tenant: if it has one, enter it too. `, h('a', { href: page.path }, 'Clear the filters')]);
 }
 
 /**
  * @param {any} page the context of the page: `query`, `signal`, `go`
- * @param {{title: string, path: string, rows: string, columns: [string, (row: any) => any][], filters?: any[],
+ * @param {{title: string, path: string, rows: string, columns: [string, (row: any) => any, 'number'?][], filters?: any[],
  *   link?: (row: any) => string, fixed?: Record<string, string>, none: string, command?: string, tools?: any, note?: string, tenant?: boolean, anyTenant?: boolean, single?: string[]}} list `single`: filters that are unique within a tenant only
  */
 export function listPage(page, list) {
@@ -119,10 +134,12 @@ export function listPage(page, list) {
   const query = Object.fromEntries(filters.map(({ name, options }) => [name, page.query.get(name) ?? (name === 'tenant' ? options?.[0] : '') ?? '']));
   const bar = filters.length > 0 && filterBar(page, filters, query);
   const chosen = 'range' in query && !query.range ? chosenRange(page) : null;
-  const isFiltered = Object.values(query).some(Boolean) || chosen !== null;
-  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !list.single?.some((name) => query[name]) && { tenant: '*' }) };
-  load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
-    if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? empty('Nothing matches these filters.') : empty(list.none, list.command);
+  const isFiltered = Object.entries(query).some(([name, value]) => value && value !== list.fixed?.[name]) || chosen !== null;
+  const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !lacksTenant(list, query) && { tenant: '*' }) };
+  const label = own?.length > 1 && lacksTenant(list, query);
+  if (label) fill(place, empty(`Choose the tenant of the ${label} in the filters: it can exist in each of yours.`));
+  else load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
+    if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? noMatch(page, list, query) : empty(list.none, list.command);
     return pagedTable(page, list, parameters, answer);
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
@@ -130,7 +147,7 @@ export function listPage(page, list) {
 
 /** The table of a list that begins with the rows of `answer`, and a button that requests the next ones with the same parameters. */
 export function pagedTable(page, list, parameters, answer) {
-  const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name]) => h('th', { scope: 'col' }, name || h('span', { class: 'hidden' }, 'Actions'))))));
+  const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name, , kind]) => h('th', { scope: 'col', class: kind }, name || h('span', { class: 'hidden' }, 'Actions'))))));
   const region = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table);
   const addBody = windowed(table, page.signal);
   let shown = 0;
@@ -230,12 +247,33 @@ export function filterBar(page, filters, query) {
     const entered = Object.fromEntries(new FormData(event.target));
     page.go(withQuery(page.path, { ...(!entered.range && chosenRange(page)), ...entered }));
   }, onchange: (event) => event.target.tagName === 'SELECT' && event.currentTarget.requestSubmit() },
-  filters.map((one) => field(one.label, { name: one.name, value: query[one.name], selected: query[one.name], options: one.options, type: one.options ? undefined : 'search', autocomplete: 'off' })),
+  filters.map((one) => filterField(page, one, query[one.name])),
   h('button', { type: 'submit' }, 'Filter'));
   const fold = h('button', { type: 'button', class: 'fold', 'aria-expanded': 'false', 'aria-controls': 'filters', onclick: () => {
     fold.setAttribute('aria-expanded', String(bar.classList.toggle('unfolded')));
   } }, used ? `Filters (${used})` : 'Filters');
   return [fold, bar];
+}
+
+function filterField(page, { name, label, options }, value) {
+  if (options) return field(label, { name, selected: value, options });
+  const attributes = { name, value, type: 'search', autocomplete: 'off', placeholder: name === 'tenant' ? 'all' : 'any' };
+  return name === 'tenant' ? tenantField(page, label, attributes) : field(label, attributes);
+}
+
+/** A field that suggests the first tenants. */
+export function tenantField(page, label, attributes, hint) {
+  const suggested = h('datalist', { id: `tenants-${attributes.name}` });
+  const suggest = async () => {
+    if (suggested.firstChild) return;
+    try {
+      const { tenants } = await get(withQuery('/v1/tenants', { limit: MAX_SUGGESTED }), page.signal);
+      fill(suggested, tenants.map((one) => h('option', { value: one.key })));
+    } catch {
+      // The field accepts any text.
+    }
+  };
+  return [field(label, { ...attributes, list: suggested.id, onfocus: suggest }, hint), suggested];
 }
 
 /** Ranges of time in minutes, by their name in the URL. */
@@ -266,14 +304,14 @@ const WORD = /^\S{1,32}$/;
 /** A row. Viewers open no object, so that theirs are not links. */
 export function tableRow(row, { columns, link }, isLinked = false) {
   const href = isLinked && link?.(row);
-  return h('tr', {}, columns.map(([name, show], index) => {
+  return h('tr', {}, columns.map(([name, show, align], index) => {
     const shown = show(row);
     // The keys move along the first cells.
     if (index === 0 && shown?.tagName === 'A') shown.classList.add('row-link');
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
     const content = !isEmpty ? shown : name ? '–' : '';
     const kind = isEmpty ? 'none' : !name ? 'acting' : shown.tagName === 'TIME' && index > 0 ? 'when' : WORD.test(shown) ? 'word' : undefined;
-    return h('td', { 'data-label': name || undefined, class: kind }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
+    return h('td', { 'data-label': name || undefined, class: [kind, align].filter(Boolean).join(' ') || null }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
   }));
 }
 

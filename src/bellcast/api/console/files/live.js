@@ -2,13 +2,13 @@
  * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
  */
 import { originFix } from './allow-origin.js';
-import { clockTime, duration, fill, h, id, moment } from './dom.js';
+import { clockTime, duration, fill, h, id, moment, prose } from './dom.js';
 import { RANGE, RECIPIENT, empty, facts, failure, filterBar, heading, json, listPage, load } from './list.js';
 import { follow, get, path, withQuery } from './server.js';
 
 const KINDS = ['', 'request', 'refused', 'send', 'publish', 'connect', 'disconnect', 'subscribe', 'call', 'run', 'attempt', 'webhook', 'settings', 'operator', 'warning'];
-const FILTERS = [
-  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant' }, RECIPIENT,
+const filtersOf = ({ me }) => [
+  { name: 'kind', label: 'Kind', options: KINDS }, { name: 'tenant', label: 'Tenant', ...(me.tenants && { options: ['', ...me.tenants] }) }, RECIPIENT,
   { name: 'topic', label: 'Topic' }, { name: 'connection', label: 'Connection' }, { name: 'text', label: 'Text' },
 ];
 /** More events than an operator can read would slow the page down. */
@@ -18,14 +18,17 @@ const RECENT = 100;
 const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
 const WIDE = matchMedia('(min-width: 1200px)');
+/** A touch leaves no pointer on the list. */
+const HAS_POINTER = matchMedia('(hover: hover)');
 
 export function live(page) {
-  const query = Object.fromEntries(FILTERS.map(({ name }) => [name, page.query.get(name) ?? '']));
+  const filters = filtersOf(page);
+  const query = Object.fromEntries(filters.map(({ name }) => [name, page.query.get(name) ?? '']));
   const body = h('tbody');
   const status = h('span', { class: 'muted', role: 'status' }, 'Connecting');
   const skipped = h('p', { class: 'muted' });
   const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Events', hidden: true },
-    h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
+    h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Tenant, recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
   const none = empty('No event matches yet. Whatever happens on this server appears here at once.', 'bellcast notify alice "Hello"');
   const error = h('div');
   let waiting = [];
@@ -41,6 +44,9 @@ export function live(page) {
     draw();
   };
   const opened = openedEvent(page, () => setPaused(true));
+  // A row must not move away from the pointer that is about to click it.
+  const isPointedAt = () => HAS_POINTER.matches && place.matches(':hover');
+  place.addEventListener('pointerleave', () => draw());
   const isScrolled = () => place.getBoundingClientRect().top < 0;
   const pause = h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => {
     if (isPaused && isScrolled()) scrollTo({ top: 0 });
@@ -57,7 +63,8 @@ export function live(page) {
 
   function draw() {
     frame = 0;
-    if (!isPaused) {
+    const isHeld = isPaused || isPointedAt();
+    if (!isHeld) {
       const rows = waiting.slice(-MAX_EVENTS).reverse().map((event) => row(event, opened));
       waiting = [];
       body.prepend(...rows);
@@ -65,7 +72,8 @@ export function live(page) {
     }
     place.hidden = body.children.length === 0;
     none.hidden = !place.hidden;
-    status.textContent = isPaused ? `Paused, ${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new` : 'Live';
+    const newer = `${waiting.length < MAX_EVENTS ? '' : 'more than '}${Math.min(waiting.length, MAX_EVENTS)} new`;
+    status.textContent = isPaused ? `Paused, ${newer}` : isHeld ? `Waits for the pointer to leave the list, ${newer}` : 'Live';
     skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were omitted, because there were more than 200 per second. Narrow the filters to see all.`;
   }
 
@@ -101,7 +109,7 @@ export function live(page) {
   watch(RECENT);
   return [
     heading('Live', status, ' ', pause, ' ', clear),
-    filterBar(page, FILTERS, query),
+    filterBar(page, filters, query),
     error, skipped, none, h('div', { class: 'log' }, place, opened.aside),
   ];
 }
@@ -157,7 +165,7 @@ export function fixOf(page, { kind, detail }) {
   const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');
   const reason = errors || detail.detail || detail.reason || detail.code;
   const code = detail.code ?? detail.reason;
-  return [h('p', {}, h('b', {}, reason), ' ',
+  return [h('p', {}, h('b', {}, prose(String(reason))), ' ',
     typeof code === 'string' && /^[a-z_]+$/.test(code) && h('a', { href: `${page.root}/errors/${code}`, target: '_blank', rel: 'noopener' }, 'Causes and fixes')), originFix(page, detail)];
 }
 
@@ -175,7 +183,7 @@ function links(page, event) {
 export const requests = (page) => listPage(page, {
   title: 'Requests', path: '/v1/requests', rows: 'requests',
   filters: [{ name: 'status', label: 'Status', options: ['', '2xx', '4xx', '5xx', '401', '403', '404', '422', '429'] }, { name: 'route', label: 'Route' }, { name: 'key', label: 'API key' }, RANGE],
-  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Duration', (one) => duration(one.ms)], ['Time', (one) => clockTime(one.at)]],
+  columns: [['Request', (one) => `${one.method} ${one.path}`], ['Status', (one) => statusOf(one)], ['Reason', (one) => one.code], ['Key', (one) => one.key ?? one.operator ?? one.recipient], ['Tenant', (one) => one.tenant], ['Duration', (one) => duration(one.ms), 'number'], ['Time', (one) => clockTime(one.at)]],
   link: (one) => page.url(path`/requests/${one.id}`),
   none: 'No request has been served since the server started.', command: 'bellcast notify alice "Hello"',
   note: 'The last 2,000 requests and 500 refusals of this node, from memory.', anyTenant: true,
@@ -194,7 +202,7 @@ export function request(page) {
       heading(`${one.method} ${one.path}`),
       fixOf(page, { kind: one.code ? 'refused' : '', detail: one }),
       facts([['Id', id(one.id)], ['Status', statusOf(one)], ['Duration', duration(one.ms)], ['Time', moment(one.at)], ['Route', one.route], ['Key', one.key], ['Operator', one.operator], ['Recipient', one.recipient], ['Tenant', one.tenant], ['Origin', one.origin], ['Network', one.address]]),
-      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored: only small JSON bodies of servers are.') : json(one.body)),
+      h('section', { class: 'panel' }, h('h2', {}, 'Body'), one.body === null ? h('p', { class: 'muted' }, 'Not stored. The server keeps only small JSON bodies, of requests with a secret or an API key.') : json(one.body)),
     ], 'Request');
   return place;
 }

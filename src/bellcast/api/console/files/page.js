@@ -49,6 +49,16 @@ export function part(page, url, show, title) {
 /** The page of one object: its heading is the key of the object if it cannot be read. */
 export const detail = (page, url, show) => part(page, url, show, page.key);
 
+/** The value of a field for JSON; null if the field is empty. */
+export function parsed(text) {
+  if (!text.trim()) return null;
+  try {
+    return JSON.parse(text);
+  } catch (problem) {
+    throw new Error(`The data is not valid JSON: ${problem.message}.`);
+  }
+}
+
 /** A form in one line. */
 export function inline(element) {
   element.classList.add('inline');

@@ -2,13 +2,16 @@
  * The dialogs of the keys: the palette, which opens pages and objects and acts on the page, and the list of keys.
  */
 import { fill, h } from './dom.js';
+import { get, withQuery } from './server.js';
 
 /** Objects whose page a key or an id opens, by the page of their list. */
-const OBJECTS = [
-  ['Recipient', '/recipients'], ['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs'], ['Request', '/requests'],
-  ['Topic', '/topics'], ['Tenant', '/tenants'], ['Workflow', '/workflows'], ['Template', '/templates'],
-];
+const NAMED = [['Recipient', '/recipients'], ['Topic', '/topics'], ['Tenant', '/tenants'], ['Workflow', '/workflows'], ['Template', '/templates']];
+const BY_ID = [['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs'], ['Recipient', '/recipients']];
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
+const REQUEST_ID = /^[0-9a-f]{16}$/;
+/** Recipients are searched when the operator stops typing for this time. */
+const TYPING_MS = 250;
+const SUGGESTED = 5;
 const KEYS = [
   ['Ctrl K', 'Go to a page or an object, or act'], ['/', 'Filter the list'], ['j k', 'Next and previous row'], ['Enter', 'Open the row'],
   ['Esc', 'Close, or go back'], ['r', 'Refresh the page'], ['g, then a letter', 'Open a page:'],
@@ -21,7 +24,8 @@ const KEYS = [
  */
 export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
   const options = h('ul');
-  const input = h('input', { type: 'search', 'aria-label': 'Page, action or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
+  const input = h('input', { 'aria-label': 'Page, action or id', placeholder: 'Page, action, key or id', autocomplete: 'off', oninput: update });
+  let typing = 0;
   const all = () => [...options.querySelectorAll('a, button')];
   const dialog = h('dialog', { id: 'palette', 'aria-label': 'Go to', onclose: keepFocus, onkeydown: move, onclick: (event) => event.target === dialog && dialog.close() },
     h('form', { method: 'dialog', onsubmit: (event) => {
@@ -42,12 +46,39 @@ export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
       dialog.close();
       act();
     } }, name, key && h('kbd', {}, key)));
-    fill(options, [links, acts, text && objects(text)].flat().filter(Boolean).map((one) => h('li', {}, one)));
+    const rest = text ? objects(text).map(item) : [];
+    fill(options, links.map(item), acts.map(item), rest);
+    clearTimeout(typing);
+    if (text && mayOpen('/recipients')) typing = setTimeout(() => search(text, rest[0]), TYPING_MS);
+  }
+
+  function item(one) {
+    return h('li', {}, one);
+  }
+
+  function pageOf(path) {
+    return pages.find((one) => one.path === path);
+  }
+
+  function mayOpen(path) {
+    const page = pageOf(path);
+    return page !== undefined && mayOpenObjects(page);
+  }
+
+  /** Add the recipients of all tenants whose keys begin with the text, before the row `next`. */
+  async function search(text, next) {
+    let found;
+    try {
+      found = await get(withQuery('/v1/recipients', { search: text, tenant: '*', limit: SUGGESTED }));
+    } catch {
+      return; // the other rows remain
+    }
+    next.before(...found.recipients.map(({ key, name, tenant: of }) => item(link(h('span', {}, h('span', { class: 'muted' }, 'Recipient '), key, name && h('span', { class: 'muted' }, ` ${name}`)),
+      `/recipients/${encodeURIComponent(key)}?${new URLSearchParams({ tenant: of ?? '' })}`, null, of))));
   }
 
   function objects(text) {
-    const pageOf = (path) => pages.find((one) => one.path === path);
-    const kinds = (ID.test(text) ? [...OBJECTS.slice(1), OBJECTS[0]] : OBJECTS).filter(([, path]) => pageOf(path) && mayOpenObjects(pageOf(path)));
+    const kinds = (ID.test(text) ? BY_ID : REQUEST_ID.test(text) ? [['Request', '/requests'], ...NAMED] : NAMED).filter(([, path]) => mayOpen(path));
     const lists = [
       ['/recipients', 'Recipients that begin with', { search: text }],
       ['/live', 'Live events of the connection', { connection: text }],
@@ -60,8 +91,8 @@ export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
     return found.map(([name, target]) => link(h('span', {}, h('span', { class: 'muted' }, `${name} `), text), target));
   }
 
-  function link(name, target, keys) {
-    return h('a', { href: `${base}${target}` }, name, keys && h('kbd', {}, keys));
+  function link(name, target, keys, note) {
+    return h('a', { href: `${base}${target}` }, name, keys && h('kbd', {}, keys), note && h('span', { class: 'muted' }, note));
   }
 
   /** The arrows move through the input and the rows. */

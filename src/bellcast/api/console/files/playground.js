@@ -3,8 +3,8 @@
  */
 import { samples } from './code-samples.js';
 import { clockTime, copyButton, field, fill, form, h, state } from './dom.js';
-import { heading, json } from './list.js';
-import { card } from './page.js';
+import { heading, json, tenantField } from './list.js';
+import { card, parsed } from './page.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { DIALECTS } from './stock-clients.js';
 
@@ -21,7 +21,7 @@ export function playground(page) {
   const start = form([
     field('Recipient', { name: 'recipient', value: page.query.get('recipient') ?? 'playground', ...technical }),
     field('Topic', { name: 'topic', value: 'private-playground', ...technical }),
-    field('Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', ...technical, required: false }),
+    tenantField(page, 'Tenant', { name: 'tenant', value: page.query.get('tenant') ?? '', ...technical, required: false, placeholder: 'none' }),
   ], 'Connect', async ({ recipient, topic, tenant }) => {
     const granted = { recipient, topics: [topic], publish: [topic], ttl: TTL, ...(tenant && { tenant }) };
     const [{ token }, { apps }] = await Promise.all([request('POST', '/v1/tokens', granted), get(withQuery('/v1/pusher-apps', { tenant }), page.signal)]);
@@ -92,15 +92,6 @@ function composer({ recipient, topic, tenant }) {
   };
   const [section, update] = code(() => samples({ url: `${location.origin}${ROOT}`, recipient, topic, tenant, ...drafts() }));
   return [h('div', { class: 'columns', oninput: update }, card('Send a notification', notification, sent), card('Publish a live event', event)), section];
-}
-
-function parsed(text) {
-  if (!text.trim()) return null;
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error('The data is not valid JSON.');
-  }
 }
 
 /** Code in the chosen language, and a function that updates it. Incomplete input leaves the last code. */

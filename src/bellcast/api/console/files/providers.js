@@ -2,18 +2,18 @@
  * Providers, with the test of their connection, also of values that are not saved.
  */
 import { field, fill, form, h, state } from './dom.js';
-import { CHANNELS, listPage } from './list.js';
+import { CHANNELS, listPage, tenantField } from './list.js';
 import { BUILDERS, card, number } from './page.js';
 import { path, request, withQuery } from './server.js';
 
 export function providers(page) {
   const editor = page.may(BUILDERS) && editing(page);
   return [listPage(page, {
-    title: 'Providers', path: '/v1/providers', rows: 'providers',
-    columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => h('span', { class: 'wide' }, number(one.priority))], ['State', (one) => state(one.active ? 'active' : 'inactive')],
+    title: 'Providers', path: '/v1/providers', rows: 'providers', anyTenant: true,
+    columns: [['Provider', (one) => one.key], ['Channel', (one) => one.channel], ['Tenant', (one) => one.tenant ?? 'all'], ['URL', (one) => h('code', {}, one.url)], ['Priority', (one) => h('span', { class: 'wide' }, number(one.priority)), 'number'], ['State', (one) => state(one.active ? 'active' : 'inactive')],
       ...(editor ? [['', (one) => actions(page, one, editor)]] : [])],
-    none: 'No provider is configured for all tenants: their messages are simulated, and shown in the list of messages. Providers of a tenant are listed by its key.', command: 'bellcast provider put mail.json',
-    note: `Secrets in URLs are masked. ${editor ? '“Test connection” signs in at the provider; it sends nothing.' : 'Owners and developers add, change and test providers.'}`,
+    none: 'No provider is configured. Messages are simulated, and shown in the list of messages.', command: 'bellcast provider put mail.json',
+    note: `A tenant’s own providers of a channel replace those of all tenants. Secrets in URLs are masked. ${editor ? '“Test connection” signs in at the provider; it sends nothing.' : 'Owners and developers add, change and test providers.'}`,
   }), editor && card('Add or change a provider', editor.element)];
 }
 
@@ -41,34 +41,46 @@ async function test(page, button, result, key, tenant, body) {
 /** A form that tests and saves a provider; `show` fills it with one. */
 function editing(page) {
   const technical = { required: true, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
-  const tenant = page.query.get('tenant') ?? page.me.tenants?.[0] ?? '';
   const result = h('span', { role: 'status' });
   let shown = {};
   const valuesOf = (fields) => {
-    const { key, channel, url } = Object.fromEntries(new FormData(fields));
-    const { priority, rate, concurrency, timeout, active } = shown.key === key.trim() ? shown : {};
-    return { key: key.trim(), values: { priority, rate, concurrency, timeout, active, channel, url: url.trim() } };
+    const { key, tenant, channel, url } = Object.fromEntries([...new FormData(fields)].map(([name, value]) => [name.replace('provider_', ''), value.trim()]));
+    const { priority, rate, concurrency, timeout, active } = shown.key === key && (shown.tenant ?? '') === tenant ? shown : {};
+    return { key, tenant, values: { priority, rate, concurrency, timeout, active, channel, url } };
   };
   const button = h('button', { type: 'button', onclick: () => {
     if (!element.reportValidity()) return;
-    const { key, values } = valuesOf(element);
+    const { key, tenant, values } = valuesOf(element);
     test(page, button, result, key, tenant, { values });
   } }, 'Test these values');
   const element = form([
-    field('Key', { name: 'key', ...technical, maxlength: 100 }),
+    field('Key', { name: 'key', ...technical, maxlength: 100, placeholder: 'mail' }, 'Names the provider in messages and in the API.'),
+    forTenant(page),
     field('Channel', { name: 'channel', options: CHANNELS, selected: 'email' }),
     field('URL', { name: 'url', ...technical, placeholder: 'smtp://user:password@mail.example.com:587?from=bells@example.com' }, 'The secret is not shown again. In a changed URL, …@ keeps it for the same server.'),
-    h('div', { class: 'test' }, button, result),
+    result,
   ], 'Save provider', async (_, fields) => {
-    const { key, values } = valuesOf(fields);
+    const { key, tenant, values } = valuesOf(fields);
     await request('PUT', withQuery(path`/v1/providers/${key}`, { tenant }), values, page.signal);
     page.reload();
   });
+  element.classList.add('editing');
+  element.append(button);
   const show = (provider) => {
     shown = provider;
     for (const name of ['key', 'channel', 'url']) element.elements[name].value = provider[name];
+    element.elements.provider_tenant.value = provider.tenant ?? '';
     fill(result);
     element.elements.url.focus();
   };
   return { element, show };
+}
+
+/** The tenant that a provider belongs to. The name differs from the filter's, as both are on the page. */
+function forTenant(page) {
+  const name = 'provider_tenant';
+  const value = page.query.get('tenant') ?? '';
+  const { tenants } = page.me;
+  if (tenants) return field('For tenant', { name, options: tenants, selected: value });
+  return tenantField(page, 'For tenant', { name, value, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', placeholder: 'all' }, 'Empty: for all tenants that have no provider of the channel themselves.');
 }

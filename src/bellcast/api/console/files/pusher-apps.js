@@ -3,7 +3,7 @@
  */
 import { openDialog } from './dialog.js';
 import { confirmed, field, fill, form, h, id, state } from './dom.js';
-import { load, pagedTable } from './list.js';
+import { load, pagedTable, tenantField } from './list.js';
 import { moreActions } from './more-actions.js';
 import { OWNERS, card } from './page.js';
 import { ROOT, get, path, request } from './server.js';
@@ -93,7 +93,7 @@ function creation(page, shown, reload) {
   } }, 'Test these values');
   return form([
     field('App name', { name: 'name', required: true, maxlength: 100, autocomplete: 'off' }),
-    field('Tenant', { name: 'tenant', ...TECHNICAL }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
+    tenantField(page, 'Tenant', { name: 'tenant', ...TECHNICAL }, 'Its connections and events belong to this tenant. Empty: the default tenant, shared with the project.'),
     field('Origins', { name: 'origins', ...TECHNICAL, placeholder: 'https://app.example.com' }, ORIGINS_HINT),
     field('App id', { name: 'id', ...TECHNICAL }, 'Fill in these three to move an app from another server. Empty fields are generated.'),
     field('App key', { name: 'key', ...TECHNICAL }),

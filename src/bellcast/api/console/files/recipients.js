@@ -1,7 +1,7 @@
 /**
  * Recipients, and all about one: inbox, Explain, devices, topics, preferences, and what ends or deletes its data.
  */
-import { field, fill, form, h, id, moment, time } from './dom.js';
+import { field, fill, form, h, id, moment, quantity, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage, load, pagedList } from './list.js';
 import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
 import { preferences } from './preferences.js';
@@ -12,7 +12,7 @@ const FEW = 10;
 
 export const recipients = (page) => listPage(page, {
   title: 'Recipients', path: '/v1/recipients', rows: 'recipients', filters: [{ name: 'search', label: 'Key begins with' }, CREATED],
-  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['E-mail', (one) => one.email], ['Tenant', (one) => one.tenant], ['Unread', (one) => `${number(one.unread)} unread`], ['Created', (one) => time(one.created_at)]],
+  columns: [['Recipient', (one) => one.key], ['Name', (one) => one.name], ['Tenant', (one) => one.tenant], ['Unread', (one) => quantity(number(one.unread), 'unread'), 'number'], ['E-mail', (one) => one.email], ['Created', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/recipients/${one.key}`, one),
   anyTenant: true,
   none: 'There are no recipients yet. The first send to a key creates one.', command: 'bellcast notify alice "Hello"',
@@ -61,8 +61,8 @@ function explain(page, recipient, tenant) {
     result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`)))];
   const notification = page.query.get('notification') ?? '';
   const question = form([h('div', { class: 'columns' },
-    field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'Its id. Without a notification and a type: the last notification, and events since yesterday.'),
-    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen to a notification of this type now.')),
+    field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'The id of a notification. If both are empty: the last notification, and the events since yesterday.'),
+    field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen now to a notification of this type.')),
   ], 'Explain', async (values) => fill(answer, show(await read(values))));
   // A link from a notification already contains the question.
   if (page.query.has('notification')) load(answer, page.signal, () => read({ notification, type: '' }), show);

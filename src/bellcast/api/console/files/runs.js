@@ -17,10 +17,10 @@ const MIN_WIDTH = 0.8;
 export const runs = (page) => listPage(page, {
   title: 'Workflow runs', path: '/v1/runs', rows: 'runs',
   filters: [WORKFLOW, RECIPIENT, ...(page.query.get('trigger') ? [{ name: 'trigger', label: 'Trigger' }] : []), CHANNEL, PROVIDER, { name: 'state', label: 'State', options: RUN_STATES }, RANGE],
-  columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Started', (one) => time(one.created_at)], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at))], ['Version', (one) => `version ${one.version}`], ['Reason', (one) => one.reason], ['Tenant', (one) => one.tenant]],
+  columns: [['Workflow', (one) => `${one.workflow} for ${one.recipient}`], ['State', (one) => state(one.state)], ['Tenant', (one) => one.tenant], ['Took', (one) => one.ended_at && duration(Date.parse(one.ended_at) - Date.parse(one.created_at)), 'number'], ['Version', (one) => `v${one.version}`], ['Reason', (one) => one.reason], ['Started', (one) => time(one.created_at)]],
   link: (one) => inTenant(page, path`/runs/${one.id}`, one),
   anyTenant: true, single: ['recipient', 'trigger'],
-  note: 'Channel and Provider find runs with such a message.',
+  note: 'Channel and Provider filter by the messages that a run sent.',
   none: 'No workflow has run yet. A run for each recipient appears here, with its steps.', command: 'bellcast trigger welcome alice',
 });
 

@@ -1,9 +1,9 @@
 /**
  * Settings: values with their source, the history, the Pusher apps, and the tests of the connections.
  */
-import { confirmed, field, h, time } from './dom.js';
+import { confirmed, field, h, prose, time } from './dom.js';
 import { empty, heading, load, pagedList } from './list.js';
-import { OWNERS, card } from './page.js';
+import { OWNERS, card, count } from './page.js';
 import { mailTest, pusherApps, pusherTest } from './pusher-apps.js';
 import { get, request, withQuery } from './server.js';
 
@@ -13,16 +13,21 @@ const SOURCES = { option: 'command line', environment: 'environment', file: 'fil
 export function settings(page) {
   const place = h('div');
   const past = h('div');
-  load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => form(page, document, () => {
-    page.reload();
-  }));
-  load(past, page.signal, (signal) => readHistory('', signal), (answer) => history(page, answer));
-  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place, pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
+  load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => {
+    load(past, page.signal, (signal) => readHistory('', signal), (answer) => history(page, answer));
+    // The settings are long: what is below them appears with them.
+    return [form(page, document, () => {
+      page.reload();
+    }), pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
+  });
+  return [heading('Settings', h('span', { class: 'muted' }, 'Changes take effect on all servers within seconds.')), place];
 }
 
 function form(page, { revision, settings: all }, done) {
   const error = h('p', { class: 'error', role: 'alert' });
   const save = h('button', { type: 'submit', class: 'primary' }, 'Save');
+  const discard = h('button', { type: 'button', onclick: done }, 'Discard');
+  const bar = h('div', { class: 'save', hidden: true }, save, discard, error);
   const open = all.filter((one) => mayChange(page, one));
   const cards = Object.entries(GROUPS).map(([group, title]) => card(title, all.filter((one) => one.group === group).map((one) => row(page, one))));
   const find = field('Find a setting', { name: 'find', type: 'search', autocomplete: 'off', oninput: ({ target }) => {
@@ -33,7 +38,12 @@ function form(page, { revision, settings: all }, done) {
       place.hidden = rows.every((one) => one.hidden);
     }
   } });
-  return h('form', { class: 'settings', onsubmit: async (event) => {
+  return h('form', { class: 'settings', oninput: ({ currentTarget }) => {
+    const { set, reset } = changesOf(open, new FormData(currentTarget));
+    const changed = Object.keys(set).length + reset.length;
+    bar.hidden = changed === 0;
+    save.textContent = `Save ${count(changed, 'change')}`;
+  }, onsubmit: async (event) => {
     event.preventDefault();
     save.disabled = true;
     error.textContent = '';
@@ -44,7 +54,7 @@ function form(page, { revision, settings: all }, done) {
       error.textContent = problem.status === 409 ? 'The settings have changed in the meantime. Reload the page to see them.' : problem.message;
     }
     save.disabled = false;
-  } }, find, cards, h('div', { class: 'save' }, save, error));
+  } }, find, cards, bar);
 }
 
 const mayChange = (page, one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
@@ -68,9 +78,9 @@ function row(page, one) {
   const attributes = { id, name: one.name, disabled: !mayChange(page, one), 'aria-describedby': `${id}-hint` };
   const input = choices
     ? h('select', attributes, choices.map((value) => h('option', { value, selected: value === one.value }, value)))
-    : h('input', { ...attributes, value: one.value, autocomplete: 'off', spellcheck: 'false', placeholder: one.default });
-  return h('div', { class: 'setting' }, h('label', { for: id }, h('code', {}, one.name), ' ', h('span', { class: 'tag' }, SOURCES[one.source])), input,
-    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', one.is_owner_only && 'For owners. ', prose(one.description), choices ? '' : expected(one), ' Default: ', one.default ? h('code', {}, one.default) : 'none', '.'));
+    : h('input', { ...attributes, value: one.value, title: one.locked && one.value, autocomplete: 'off', spellcheck: 'false', placeholder: one.default });
+  return h('div', { class: 'setting' }, h('label', { for: id }, h('code', {}, one.name), ' ', h('span', { class: 'tag' }, SOURCES[one.source]), one.is_owner_only && [' ', h('span', { class: 'tag' }, 'owners only')]), input,
+    h('small', { class: 'muted', id: `${id}-hint` }, one.locked ? `${one.locked_by} sets this and takes precedence. ` : '', prose(one.description), choices ? '' : expected(one), ' Default: ', one.default ? h('code', {}, one.default) : 'none', '.'));
 }
 
 /** The expected form of a value, unless its name makes it clear. */
@@ -78,9 +88,6 @@ function expected({ expects }) {
   if (/^a (text|whole number)/.test(expects)) return '';
   return expects.includes('duration') ? ` Expects ${expects}; a number alone is in seconds.` : ` Expects ${expects}.`;
 }
-
-/** A text with its code. */
-const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
 
 const readHistory = (after, signal) => get(withQuery('/v1/settings/history', { after }), signal);
 

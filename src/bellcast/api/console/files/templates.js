@@ -4,7 +4,7 @@
 import { area, field, fill, form, h, id, state } from './dom.js';
 import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage } from './list.js';
-import { BUILDERS, CONTENT, card, detail, inTenant, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, detail, inTenant, parsed, remove, tenantOf } from './page.js';
 import { ROOT, path, request, withQuery } from './server.js';
 
 const PARTS = ['inbox', 'email', 'sms', 'push', 'chat'];
@@ -37,7 +37,7 @@ export function template(page) {
   const url = (more = '', query = {}) => withQuery(path`/v1/templates/${page.key}` + more, { ...tenant, ...query });
   return detail(page, url(), (one) => [
     heading(one.key, [editLink(page, KIND, one), page.may(BUILDERS) && (one.tenant ?? '') === tenant.tenant && remove(page, `Delete ${one.key}`, 'Delete', url(), withQuery(page.url('/templates'), tenant))]),
-    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'one'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]),
+    facts([['Key', id(one.key)], ['Channels', PARTS.filter((name) => one[name]).join(', ')], ['Languages', languages(one).join(', ') || 'the default only'], ['Used by', one.uses.join(', ') || 'nothing'], ['Tenant', one.tenant ?? 'all']]),
     page.may(BUILDERS) && [preview(page, one, () => ({ url })), test(page, one, url, tenant)],
     card('YAML', h('pre', { tabindex: '0' }, h('code', {}, yamlOf(one)))),
   ]);
@@ -90,13 +90,13 @@ function sample(one) {
 function preview(page, one, read) {
   const answer = h('div', { 'aria-live': 'polite' });
   return card('Preview', form([
-    field('Language', { name: 'locale', autocomplete: 'off', list: 'languages' }, 'Such as de; or leave it empty.'),
+    field('Language', { name: 'locale', autocomplete: 'off', list: 'languages' }, 'Such as de. Empty: the recipient’s, or the default.'),
     h('datalist', { id: 'languages' }, languages(one).map((name) => h('option', { value: name }))),
-    field('Recipient', { name: 'recipient', autocomplete: 'off', spellcheck: 'false' }, 'Its language and its values; or leave it empty.'),
+    field('Recipient', { name: 'recipient', autocomplete: 'off', spellcheck: 'false' }, 'Its language and values. Empty: without a recipient.'),
     area('Data as JSON', { name: 'data', value: sample(one) }),
   ], 'Preview', async ({ locale, recipient, data }) => {
     const { url, values } = await read();
-    const wanted = { values, data: JSON.parse(data), ...(locale.trim() && { locale: locale.trim() }), ...(recipient.trim() && { recipient: recipient.trim() }) };
+    const wanted = { values, data: parsed(data) ?? {}, ...(locale.trim() && { locale: locale.trim() }), ...(recipient.trim() && { recipient: recipient.trim() }) };
     const { missing, ...parts } = await request('POST', url('/preview'), wanted, page.signal);
     fill(answer,
       missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
@@ -122,7 +122,7 @@ function test(page, one, url, tenant) {
     field('To recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }, 'To the recipient’s address, regardless of preferences.'),
     area('Data as JSON', { name: 'test', value: sample(one) }),
   ], 'Send test', async ({ channel, to, test: data }) => {
-    const { message } = await request('POST', url('/test'), { channel, to: to.trim(), data: JSON.parse(data) }, page.signal);
+    const { message } = await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} }, page.signal);
     fill(answer, state('queued'), ' ', h('a', { href: withQuery(page.url(path`/messages/${message}`), tenant) }, 'Open the message'));
   }), answer);
 }

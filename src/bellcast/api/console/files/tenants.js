@@ -2,7 +2,7 @@
  * Tenants, and one with its usage, limits, brand and retention.
  */
 import { charts } from './charts.js';
-import { field, form, h, id, moment, time } from './dom.js';
+import { field, form, h, id, moment, quantity, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, many, number, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
@@ -14,11 +14,18 @@ const LIMITS = [
 ];
 const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['color', 'Colour', 'Of links and buttons, such as #2b55cf.'], ['address', 'Postal address'], ['footer', 'Footer']];
 
+/** Without a daily limit, the numbers are those of the statistics. */
+const UNLIMITED_SENDS = 'Without a daily limit, each send counts, and there were at least (≥) as many: nodes report once a minute, and count their 100 busiest tenants only.';
+
+const hasBudget = (one) => one.settings.sends_per_day > 0;
+/** The sends of today as text: a lower bound unless the tenant has a daily limit. */
+const sentToday = (one) => `${hasBudget(one) ? '' : '≥ '}${number(one.sends_today)}`;
+
 export const tenants = (page) => listPage(page, {
   title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }, CREATED],
-  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => one.recipients === 1 ? '1 recipient' : `${many(one.recipients)} recipients`], ['Sent today', (one) => one.sends_today !== null && `${number(one.sends_today)} sent today`], ['Created', (one) => time(one.created_at)]],
+  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => quantity(many(one.recipients), one.recipients === 1 ? 'recipient' : 'recipients'), 'number'], ['Sent today', (one) => one.sends_today !== null && quantity(sentToday(one), 'sent today'), 'number'], ['Created', (one) => time(one.created_at)]],
   link: (one) => page.url(path`/tenants/${one.key}`),
-  note: 'Sends are counted since midnight UTC. Tenants with a daily limit count each recipient, other tenants each send.',
+  note: `Sends are counted since midnight UTC. With a daily limit, each recipient counts. ${UNLIMITED_SENDS}`,
   none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
 });
 
@@ -37,9 +44,8 @@ export function tenant(page) {
 
 function usage(page, one) {
   const today = part(page, withQuery('/v1/tenants', { tenant: one.key }), ({ tenants: [listed] }) => {
-    const budget = one.settings.sends_per_day;
-    const sent = listed?.sends_today ?? (budget > 0 ? 0 : null);
-    return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent === null ? 'not counted' : number(sent)), budget > 0 && ` of ${number(budget)}`);
+    const sent = listed?.sends_today ?? (hasBudget(one) ? 0 : null);
+    return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent === null ? 'not counted' : sentToday({ ...one, sends_today: sent })), hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : [' ', h('small', {}, UNLIMITED_SENDS)]);
   });
   return [today, part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }))];
 }

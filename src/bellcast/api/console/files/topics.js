@@ -1,9 +1,9 @@
 /**
  * Topics, and one with its presence, followers, subscribers and kept events; publishing to it.
  */
-import { area, confirmed, field, form, h, time } from './dom.js';
+import { area, confirmed, field, form, h, quantity, time } from './dom.js';
 import { empty, heading, json, listPage, load, pagedList, readAll } from './list.js';
-import { BUILDERS, card, dialect, inTenant, many, number, part, recipientLink, tenantOf } from './page.js';
+import { BUILDERS, card, count, dialect, inTenant, many, number, parsed, part, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Connections that the page of a topic shows. */
@@ -14,7 +14,7 @@ const MAX_EVENTS = 1000;
 
 export const topics = (page) => listPage(page, {
   title: 'Topics', path: '/v1/topics', rows: 'topics', filters: [{ name: 'prefix', label: 'Name begins with' }],
-  columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => one.subscribers === 1 ? '1 subscriber' : `${many(one.subscribers)} subscribers`], ['Connections', (one) => `${number(one.followers)} connected`], ['Present', (one) => `${number(one.present)} present`]],
+  columns: [['Topic', (one) => one.topic], ['Tenant', (one) => one.tenant], ['Subscribers', (one) => quantity(many(one.subscribers), one.subscribers === 1 ? 'subscriber' : 'subscribers'), 'number'], ['Connected', (one) => quantity(number(one.followers), 'connected'), 'number'], ['Present', (one) => quantity(number(one.present), 'present'), 'number']],
   link: (one) => inTenant(page, path`/topics/${one.topic}`, one),
   anyTenant: true,
   none: 'No topic has subscribers or connections. A topic appears here when a recipient subscribes to it, or a page follows it.', command: '<bellcast-bell topics="deploys" …></bellcast-bell>',
@@ -30,7 +30,7 @@ export function topic(page) {
     heading(page.key, h('a', { class: 'button', href: withQuery(page.url('/live'), { topic: page.key, ...tenant }) }, 'Trace in Live')),
     card('Present now', part(page, url('/presence'), ({ members }) => members.length === 0
       ? empty('No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.')
-      : inPages(page, h('ul', { class: 'members' }), members, (one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`)))),
+      : [h('p', { class: 'muted' }, count(members.length, 'member')), inPages(page, h('ul', { class: 'members' }), members, (one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`))])),
     card('Connected', followers(page, tenant)),
     card('Subscribers', part(page, url('/subscriptions'), (answer) => answer.subscriptions.length === 0
       ? empty('No recipient subscribes to this topic.', path`PUT /v1/topics/${page.key}/subscriptions/alice`)
@@ -48,10 +48,10 @@ function inPages(page, list, rows, show) {
 
 function followers(page, tenant) {
   const all = { topic: page.key, ...tenant };
-  return part(page, withQuery('/v1/connections', { ...all, limit: FEW }), ({ connections, next }) => connections.length === 0
+  return part(page, withQuery('/v1/connections', { ...all, limit: FEW }), ({ connections, next, total }) => connections.length === 0
     ? empty('No connection follows this topic.')
     : [h('ul', { class: 'rows-of' }, connections.map((one) => h('li', {}, recipientLink(page, one.recipient, one) ?? 'anonymous', dialect(one), time(one.connected_at)))),
-      h('a', { href: withQuery(page.url('/connections'), all) }, next ? 'All connections' : 'Connections')]);
+      h('a', { href: withQuery(page.url('/connections'), all) }, next ? `All ${number(total.value)} connections` : 'Connections')]);
 }
 
 function publishing(page, tenant, done) {
@@ -60,7 +60,7 @@ function publishing(page, tenant, done) {
     field('Event', { name: 'name', required: true, maxlength: 200, autocomplete: 'off', placeholder: 'lead.assigned' }),
     area('Data as JSON', { name: 'data', value: '{}' }),
   ], 'Publish', async ({ name, data }) => {
-    await request('POST', withQuery('/v1/events', tenant), { topic: page.key, name: name.trim(), data: JSON.parse(data) });
+    await request('POST', withQuery('/v1/events', tenant), { topic: page.key, name: name.trim(), data: parsed(data) });
     result.textContent = 'Published.';
     await done();
   }), result);

@@ -2,10 +2,10 @@
  * Workflows: the diagram, the versions with their differences, and a dry run.
  */
 import { difference } from './difference.js';
-import { area, confirmed, field, fill, form, h, id, moment, state } from './dom.js';
+import { area, confirmed, field, fill, form, h, id, moment, quantity, state } from './dom.js';
 import { edit, editLink, yamlOf } from './edit.js';
 import { empty, facts, heading, listPage, load } from './list.js';
-import { BUILDERS, CONTENT, card, count, detail, inTenant, number, part, remove, tenantOf } from './page.js';
+import { BUILDERS, CONTENT, card, detail, inTenant, number, parsed, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 /** Fields that summarize a step, the clearest first. */
@@ -23,7 +23,7 @@ const KIND = {
 
 export const workflows = (page) => (page.query.has('edit') ? edit(page, KIND) : listPage(page, {
   title: 'Workflows', path: '/v1/workflows', rows: 'workflows', anyTenant: true,
-  columns: [['Workflow', (one) => one.key], ['Version', (one) => `version ${one.version}`], page.may(CONTENT) && ['Steps', (one) => count(one.steps.length, 'step')], ['Type', (one) => one.type], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Tenant', (one) => one.tenant ?? 'all']].filter(Boolean),
+  columns: [['Workflow', (one) => one.key], ['Tenant', (one) => one.tenant ?? 'all'], ['State', (one) => state(one.active ? 'active' : 'inactive')], ['Version', (one) => `v${one.version}`], page.may(CONTENT) && ['Steps', (one) => quantity(number(one.steps.length), one.steps.length === 1 ? 'step' : 'steps'), 'number'], ['Type', (one) => one.type]].filter(Boolean),
   link: (one) => inTenant(page, path`/workflows/${one.key}`, one),
   tools: editLink(page, KIND),
   none: 'No workflow is defined. A workflow sends through several channels, with delays, conditions and digests.', command: 'bellcast workflow put booking.yaml',
@@ -95,7 +95,7 @@ function dryRun(page, url) {
     field('Recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }),
     area('Data as JSON', { name: 'data', value: '{}' }),
   ], 'Show what would be sent', async ({ to, data }) => {
-    const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: JSON.parse(data) }, page.signal);
+    const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: parsed(data) ?? {} }, page.signal);
     fill(answer, plan.length === 0 ? empty('The workflow sends nothing by itself.') : h('ul', { class: 'rows-of' }, plan.map((one) => h('li', {}, h('span', { class: 'tag' }, one.channel), state(one.outcome), one.rule && `Rule: ${one.rule}`, one.at && moment(one.at)))));
   }), answer);
 }

@@ -1,0 +1,135 @@
+"""Lists of all tenants: each row names its tenant, and searches say which tenants they covered."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from tests.browser.console import Console, state_of_operator, wait_loaded
+from tests.browser.test_everyone import violations
+
+URL = "smtp://user:password@{}.example.com:587?from=bells@example.com"
+
+
+@pytest.fixture(scope="module")
+def tenants(owner: Console) -> Iterator[None]:
+    """Two tenants with a recipient each, a provider of their own, and one for all tenants."""
+    for tenant in ("larch", "maple"):
+        owner.send("PUT", f"/v1/tenants/{tenant}", {"name": tenant.title()})
+        owner.send("PUT", f"/v1/recipients/tessa?tenant={tenant}", {"name": f"Tessa of {tenant}"})
+        owner.send("POST", f"/v1/notifications?tenant={tenant}", {"to": "tessa", "title": "Hello"})
+        owner.send("PUT", f"/v1/providers/mail?tenant={tenant}", {"channel": "email", "url": URL.format(tenant)})
+    owner.send("PUT", "/v1/providers/shared", {"channel": "email", "url": URL.format("shared")})
+    yield
+    owner.send("DELETE", "/v1/providers/shared")
+    for tenant in ("larch", "maple"):
+        owner.send("DELETE", f"/v1/providers/mail?tenant={tenant}")
+
+
+def test_providers_of_all_tenants_are_listed_with_their_tenant(
+    open_console: Callable[..., Page], tenants: None
+) -> None:
+    page = open_console("/providers")
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    for row, provider in enumerate((("shared", "all"), ("mail", "larch"), ("mail", "maple"))):
+        cells = rows.nth(row).get_by_role("cell")
+        expect(cells.nth(0)).to_have_text(provider[0])
+        expect(cells.nth(2)).to_have_text(provider[1])
+    tested: list[str] = []
+    page.on("request", lambda request: tested.append(request.url) if request.method in ("POST", "PUT") else None)
+    rows.nth(2).get_by_role("button", name="Test connection of mail").click()
+    expect(rows.nth(2).get_by_role("status")).to_contain_text("error")
+    rows.nth(2).get_by_role("button", name="Change mail").click()
+    expect(page.get_by_label("For tenant")).to_have_value("maple")
+    expect(page.get_by_label("URL")).to_have_value(re.compile("maple.example.com"))
+    page.get_by_role("button", name="Save provider").click()
+    expect(page.get_by_label("URL")).to_have_value("")  # the page was refreshed
+    assert len(tested) == 2
+    assert all(url.endswith("tenant=maple") for url in tested), tested
+    expect(rows).to_have_count(3)
+    page.get_by_label("Tenant", exact=True).fill("larch")
+    page.get_by_label("Tenant", exact=True).press("Enter")
+    expect(page.get_by_label("For tenant")).to_have_value("larch")
+    expect(rows.get_by_role("cell", name="maple", exact=True)).to_have_count(0)
+    assert violations(page) == []
+
+
+def test_restricted_developer_sees_its_tenants_and_chooses_one_to_search(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser, tenants: None
+) -> None:
+    state = state_of_operator(owner, chromium, "bound-to-larch", "developer", ["larch", "evil"])
+    page = open_console("/providers", state=state)
+    expect(page.get_by_role("cell", name="larch", exact=True)).to_be_visible()
+    wait_loaded(page)
+    expect(page.get_by_role("cell", name="maple", exact=True)).to_have_count(0)
+    expect(page.get_by_label("For tenant").locator("option")).to_have_text(["larch", "evil"])
+    page.goto("/console/notifications?recipient=tessa")
+    expect(page.get_by_text("Choose the tenant of the recipient in the filters")).to_be_visible()
+    page.get_by_label("Tenant", exact=True).select_option("larch")
+    expect(page.get_by_role("link", name="Hello")).to_be_visible()
+
+
+def test_sends_of_today_are_a_lower_bound_without_a_daily_limit(
+    open_console: Callable[..., Page], owner: Console, tenants: None
+) -> None:
+    owner.send("PUT", "/v1/tenants/maple", {"name": "Maple", "settings": {"sends_per_day": 5000}})
+    owner.send("POST", "/v1/notifications?tenant=maple", {"to": "tessa", "title": "Hello"})
+    page = open_console("/tenants?prefix=larch")
+    expect(page.get_by_role("row", name="larch")).to_contain_text("≥ 1")
+    expect(page.get_by_text("at least (≥)")).to_be_visible()
+    page.get_by_role("link", name="larch").click()
+    today = page.get_by_text("Sent today, since midnight UTC")
+    expect(today).to_contain_text(re.compile("≥ 1.*at least"))
+    page.goto("/console/tenants/maple")
+    expect(today).to_contain_text(re.compile(r"\d of 5,000 recipients"))
+    expect(today).not_to_contain_text("≥")
+
+
+def test_search_by_recipient_without_a_tenant_asks_for_its_tenant(
+    open_console: Callable[..., Page], tenants: None
+) -> None:
+    page = open_console("/notifications?recipient=tessa")
+    expect(page.get_by_text("The recipient was searched without a tenant")).to_be_visible()
+    tenant = page.get_by_label("Tenant", exact=True)
+    tenant.focus()
+    expect(page.locator("#tenants-tenant option[value=larch]")).to_have_count(1)
+    tenant.fill("larch")
+    tenant.press("Enter")
+    expect(page.get_by_role("link", name="Hello")).to_be_visible()
+    page.get_by_label("Type").fill("unknown")
+    page.get_by_label("Type").press("Enter")
+    expect(page.get_by_text("Nothing matches these filters.")).to_have_text(
+        "Nothing matches these filters. Clear the filters"
+    )
+    page.get_by_role("link", name="Clear the filters").click()
+    expect(page).to_have_url(re.compile("/console/notifications$"))
+    expect(page.locator("tbody tr").first).to_be_visible()
+
+
+def test_palette_finds_the_recipients_of_all_tenants(open_console: Callable[..., Page], tenants: None) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("tess")
+    dialog = page.get_by_role("dialog", name="Go to")
+    expect(dialog.get_by_role("link", name=re.compile("^Recipient tessa"))).to_have_text(
+        ["Recipient tessa Tessa of larchlarch", "Recipient tessa Tessa of maplemaple"]
+    )
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("tessa")
+    found = dialog.get_by_role("link", name="Recipient tessa Tessa of maple")
+    expect(found).to_be_visible()
+    assert violations(page) == []
+    found.click()
+    expect(page).to_have_url(re.compile(r"/recipients/tessa\?tenant=maple"))
+    expect(page.locator("h1")).to_have_text("tessa")
+
+
+def test_closed_connections_without_rows_say_what_would_appear(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    page.route("**/v1/connections*", lambda route: route.fulfill(json={"connections": [], "next": None}))
+    page.goto("/console/connections?state=closed")
+    expect(page.locator("#main .empty")).to_contain_text("Closed connections appear here, with the reason.")
