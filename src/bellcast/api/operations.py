@@ -112,11 +112,9 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
     required_scope, allowed, tenant_rule = declared.required_scope, declared.query_names, declared.tenant_rule
     is_audited = declared.is_audited or required_scope in ("configure", "admin")
 
-    @functools.wraps(handler)
-    async def guarded(request: request_body.ApiRequest) -> ASGIApp:
+    async def authorize(request: request_body.ApiRequest) -> None:
         if required_scope is not None:
-            authorize = functools.partial(
-                guards.authorize,
+            await guards.authorize(
                 request,
                 required_scope,
                 declared.roles,
@@ -124,9 +122,13 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
                 is_sensitive=declared.is_sensitive,
                 tenant_rule=tenant_rule,
             )
+
+    @functools.wraps(handler)
+    async def guarded(request: request_body.ApiRequest) -> ASGIApp:
+        if required_scope is not None:
             request.scope["state"][request_body.AUTHORIZE] = authorize
             try:
-                await authorize()
+                await authorize(request)
             except Forbidden as refusal:
                 await audit.record_refusal(request, refusal)
                 raise

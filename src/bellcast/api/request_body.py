@@ -38,7 +38,7 @@ YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "
 TENANT = "tenant"
 # Key in a request's state: the check of its body, if the caller is bound to tenants.
 CHECK_BODY = "check_body"
-# Key in a request's state: authorizes the request again.
+# Key in a request's state: the function that authorizes the request again.
 AUTHORIZE = "authorize"
 # After a slower body, the request is authorized again. A body can take half an hour, in which its key may be revoked.
 SLOW_SECONDS = 1.0
@@ -89,7 +89,7 @@ async def raw(request: ApiRequest, limit: int) -> bytes:
         body = await _chunks(request, message, limit)
     state = request.scope.get("state", {})
     if time.monotonic() - started > SLOW_SECONDS and AUTHORIZE in state:
-        await state[AUTHORIZE]()
+        await state[AUTHORIZE](request)
     check = state.get(CHECK_BODY)
     if check is not None:
         await check(body)
