@@ -249,7 +249,7 @@ async def test_unreadable_entry_of_the_log_is_not_recovered(start: Start) -> Non
     await wait_until(lambda: node.data == [1, 2])
 
 
-async def test_unreadable_entry_in_a_gap_is_a_lost_event(start: Start) -> None:
+async def test_unreadable_entry_in_a_gap_is_a_lost_event(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = await start(), await start()
     await second.follow(A)
     await first.publish("a", 1)
@@ -260,7 +260,7 @@ async def test_unreadable_entry_in_a_gap_is_a_lost_event(start: Start) -> None:
         await is_back.wait()
         await connect(on_message)
 
-    second.broker.transport.connect = connect_later  # type: ignore[method-assign]  # until the entry is appended
+    monkeypatch.setattr(second.broker.transport, "connect", connect_later)  # until the entry is appended
     await second.broker.transport.close()  # the network fails
     await append_unreadable_entry(first)
     is_back.set()

@@ -93,7 +93,7 @@ def html(rules: Mapping[str, TypeRules], names: dict[str, str], layers: Layers) 
 <tbody>{body}</tbody>
 </table></div>
 <fieldset><legend>Quiet hours</legend>
-<label><input type=checkbox name=quiet{_checked(isinstance(quiet, QuietHours))}> Hold everything but the inbox</label>
+<label><input type=checkbox name=quiet{_checked(is_on=isinstance(quiet, QuietHours))}> Hold everything but the inbox</label>
 <label>from <input type=time name=start value="{escape(hours.start)}"></label>
 <label>to <input type=time name=end value="{escape(hours.end)}"></label>
 </fieldset>
@@ -101,7 +101,7 @@ def html(rules: Mapping[str, TypeRules], names: dict[str, str], layers: Layers) 
 <label>at <input type=time name=digest_at value="{escape(digest_at)}"></label>
 </fieldset>
 <fieldset><legend>Mute</legend>
-<label><input type=checkbox name=muted{_checked(layers.recipient.muted.get("*") is True)}> Inbox only, until I turn this off</label>
+<label><input type=checkbox name=muted{_checked(is_on=layers.recipient.muted.get("*") is True)}> Inbox only, until I turn this off</label>
 </fieldset>
 <button>Save</button>
 </form>"""
@@ -117,7 +117,7 @@ def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> s
 def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) -> str:
     is_required = rules.requires(channel)
     is_on = is_required or _is_on(layers, type, channel, rules)
-    state = " checked disabled" if is_required else _checked(is_on)
+    state = " checked disabled" if is_required else _checked(is_on=is_on)
     value = escape(_switch(type, channel))
     was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
     label = escape(f"{name}: {NAMES[channel]}{' (required)' if is_required else ''}")
@@ -132,5 +132,5 @@ def _select(name: str, type: str, layers: Layers) -> str:
     return f'<select name="digest.{escape(type)}" aria-label="{escape(name)}: how often">{options}</select>'
 
 
-def _checked(is_on: bool) -> str:  # noqa: FBT001  the only argument
+def _checked(*, is_on: bool) -> str:
     return " checked" if is_on else ""

@@ -126,7 +126,7 @@ def moment(argument: str, value: object) -> datetime | str:
     if not isinstance(value, str | timedelta):
         expected = 'an aware datetime, an RFC 3339 text, a timedelta or a duration such as "2h"'
         raise InvalidArgument(argument, f"expected {expected}, got {_kind(value)}")
-    return _now() + timedelta(seconds=seconds(argument, value))
+    return now() + timedelta(seconds=seconds(argument, value))
 
 
 def past_moment(argument: str, value: object) -> datetime | str:
@@ -293,7 +293,8 @@ def epoch_seconds(argument: str, value: object) -> float:
     raise InvalidArgument(argument, f"expected seconds since 1970 or an aware datetime, got {_kind(value)}")
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """Return the time of this machine, in UTC."""
     return datetime.now(UTC)  # noqa: TID251  outside the server there is no Clock port
 
 

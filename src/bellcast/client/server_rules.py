@@ -3,11 +3,11 @@ compared with the default limits. Every error names the argument."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from bellcast.client import arguments
 from bellcast.client.errors import InvalidArgument
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import live_event_drafts, notification_drafts, validation
@@ -40,7 +40,7 @@ def check_token_length(token: str, claims: Mapping[str, Any]) -> None:
 def check_notification(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a notification."""
     draft = _read(_draft, body)
-    _check(lambda: notification_drafts.check_draft(draft, LIMITS, datetime.now(UTC)))  # noqa: TID251  outside the server there is no Clock port
+    _check(lambda: notification_drafts.check_draft(draft, LIMITS, arguments.now()))
     _check_nul(body)
 
 

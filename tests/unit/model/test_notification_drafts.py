@@ -20,12 +20,13 @@ LIMITS = Limits()
 )
 def test_time_outside_the_calendar_is_refused_in_drafts_and_edits(expires_at: str) -> None:
     moment = datetime.fromisoformat(expires_at)
-    for check, subject in (
-        (notification_drafts.check_draft, Draft(to="alice", title="Hello", expires_at=moment)),
-        (notification_drafts.check_edit, Edit(expires_at=moment)),
+    draft, edit = Draft(to="alice", title="Hello", expires_at=moment), Edit(expires_at=moment)
+    for check in (
+        lambda: notification_drafts.check_draft(draft, LIMITS, NOW),
+        lambda: notification_drafts.check_edit(edit, LIMITS, NOW),
     ):
         with pytest.raises(Invalid) as refused:
-            check(subject, LIMITS, NOW)  # type: ignore[operator] # each validator has its own type
+            check()
         assert [error.field for error in refused.value.errors] == ["expires_at"]
 
 
