@@ -395,12 +395,17 @@ def test_check_requests_the_topics_of_the_bell_whose_names_have_commas(chromium:
     context.close()
 
 
-def test_checks_of_one_recipient_wait_for_each_other(chromium: Browser, owner: Console) -> None:
-    """A recipient may send one test event a second."""
-    context = chromium.new_context()
-    page = context.new_page()
+def page_of_another_origin(chromium: Browser) -> Page:
+    """Open a page of an app, which imports the check from the server."""
+    page = chromium.new_context().new_page()
     page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<h1>App</h1>"))
     page.goto("http://app.test/")
+    return page
+
+
+def test_checks_of_one_recipient_wait_for_each_other(chromium: Browser, owner: Console) -> None:
+    """A recipient may send one test event a second."""
+    page = page_of_another_origin(chromium)
     run = """async ([server, token]) => {
         const { check } = await import(`${server}/bellcast/check.js`);
         const reports = await Promise.all([1, 2].map(() => check({ token, show: false })));
@@ -411,16 +416,13 @@ def test_checks_of_one_recipient_wait_for_each_other(chromium: Browser, owner: C
         "**/v1/inbox/test*", lambda route: route.fulfill(status=429, headers={"access-control-allow-origin": "*"})
     )
     assert page.evaluate(run, [owner.server.url, owner.server.token("checked")]) == ["failed", "failed"]
-    context.close()
+    page.context.close()
 
 
 def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Console) -> None:
     """On a page of another origin, which imports the check from the server."""
     token = owner.server.token("checked")
-    context = chromium.new_context()
-    page = context.new_page()
-    page.route("http://app.test/", lambda route: route.fulfill(content_type="text/html", body="<h1>App</h1>"))
-    page.goto("http://app.test/")
+    page = page_of_another_origin(chromium)
     run = """async ([server, token]) => {
         const { check } = await import(`${server}/bellcast/check.js`);
         const { state, steps, text } = await check({ token, topics: ["not.allowed"] });
@@ -454,4 +456,4 @@ def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Conso
     page.get_by_label("Session token").fill(token)
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("For checked.")).to_be_visible()
-    context.close()
+    page.context.close()
