@@ -36,6 +36,10 @@ class HttpAuthRequest(Struct, frozen=True):
     headers: HeaderPairs
     query: bytes
 
+    @property
+    def header_values(self) -> dict[bytes, bytes]:
+        return dict(self.headers)
+
 
 async def authorize(
     request: ApiRequest,

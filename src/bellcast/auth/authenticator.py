@@ -1,6 +1,6 @@
 """Authenticates requests of recipients and of servers."""
 
-import re
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import unquote_plus
 
@@ -22,12 +22,12 @@ from bellcast.model.limits import Limits
 RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
 SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
 
-TOKEN_PARAMETER = re.compile(rb"(?:^|&)token=([^&]+)")
+TOKEN_PARAMETER = b"&token="
 
 
 class AuthRequest(Protocol):
-    """The parts of a request used for authentication. Headers and query have the form of ASGI. The scheme is the one
-    that the browser uses."""
+    """The parts of a request used for authentication. Headers and query have the form of ASGI; `header_values` has the
+    last of several equal headers. The scheme is the one that the browser uses."""
 
     @property
     def method(self) -> str: ...
@@ -35,6 +35,8 @@ class AuthRequest(Protocol):
     def scheme(self) -> str: ...
     @property
     def headers(self) -> HeaderPairs: ...
+    @property
+    def header_values(self) -> Mapping[bytes, bytes]: ...
     @property
     def query(self) -> bytes: ...
 
@@ -169,7 +171,7 @@ class Authenticator:
 
 def read(request: AuthRequest) -> Credentials:
     """Return the credentials in a request, unverified."""
-    result = dict(request.headers)  # of several equal headers, the last one counts
+    result = request.header_values
     authorization = result.get(b"authorization")
     return Credentials(
         bearer=None if authorization is None else _bearer(authorization.decode("latin-1")),
@@ -193,11 +195,12 @@ def _bearer(authorization: str) -> str | None:
 
 
 def _query_token(query: bytes) -> str | None:
-    tokens_in_query = TOKEN_PARAMETER.findall(query)
-    if not tokens_in_query:
+    """Return the last token of a query. A regular expression would take longer than the token's signature."""
+    found = (b"&" + query).rpartition(TOKEN_PARAMETER)
+    if not found[1]:
         return None
-    token: str = tokens_in_query[-1].decode("latin-1")
-    return unquote_plus(token) if "%" in token or "+" in token else token
+    token = found[2].partition(b"&")[0].decode("latin-1")
+    return (unquote_plus(token) if "%" in token or "+" in token else token) or None
 
 
 def _text(value: bytes | None) -> str | None:

@@ -29,8 +29,6 @@ GOAL_TIMES = 1.10
 LARGE, SMALL = "aurora", "juniper"
 # An operator opens a view each second.
 BROWSE_INTERVAL_S = 1.0
-# Alternating periods of sends with and without browsing.
-PERIODS = 3
 WARM_UP_S = 2.0
 # Of the data folder.
 STORE = "store"
@@ -187,7 +185,7 @@ def _sends_while_browsing(run: Run, server: BenchServer, paths: Sequence[bytes])
         singles = Singles(loop, server)
         browsing = Browsing(loop, server, itertools.cycle(paths))
         singles.send_for(WARM_UP_S)
-        for number in range(2 * PERIODS):
+        for number in range(2 * run.scale.periods):
             browsing.is_active = bool(number % 2)
             run.report(f"sends {'while an operator browses' if browsing.is_active else 'alone'}")
             end = time.monotonic() + run.scale.browse_seconds

@@ -47,13 +47,13 @@ def measure(run: Run, benchmark: str) -> Figure:
     number = PER_SECOND * run.scale.feed_seconds
     with server_under_test.running(run.folder, run.deadline, name="feed") as server:
         _period(run, server, WatcherCounts(), 0, WARM_UP)
-        for place in range(2 * run.scale.rounds):
+        for place in range(2 * run.scale.periods):
             watchers = WATCHERS if place % 2 else 0
             run.report(f"{PER_SECOND:,} publishes a second, {watchers} watchers")
             cost, took = _period(run, server, counts, watchers, number)
             costs[watchers > 0].append(cost)
             seconds += took if watchers else 0
-    if counts.skipped == 0 or counts.passed > WATCHERS * MAX_PASSED * (seconds + run.scale.rounds):
+    if counts.skipped == 0 or counts.passed > WATCHERS * MAX_PASSED * (seconds + run.scale.periods):
         raise HandshakeRefused(f"{counts.passed} events passed in {seconds:.0f} s and {counts.skipped} were skipped")
     alone, watched = (1e6 * median(costs[key]) for key in (False, True))
     return Figure(
@@ -65,7 +65,7 @@ def measure(run: Run, benchmark: str) -> Figure:
         details={
             "alone_cpu_us": alone,
             "watched_cpu_us": watched,
-            "publishes_per_second": number * run.scale.rounds / seconds,
+            "publishes_per_second": number * run.scale.periods / seconds,
             "passed_per_watcher_and_second": counts.passed / WATCHERS / seconds,
             "skipped_per_watcher_and_second": counts.skipped / WATCHERS / seconds,
         },

@@ -46,8 +46,10 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     decisions: int = 200_000
     console_rows: int = 5_000_000
     views: int = 40
-    browse_seconds: int = 20
-    feed_seconds: int = 5
+    # Pairs of periods, each with and without the load under test. They are short, because a machine's speed changes.
+    periods: int = 20
+    browse_seconds: int = 5
+    feed_seconds: int = 3
     # Seconds: longer than the heartbeat interval.
     everyone_hold: float = 30.0
 
@@ -85,6 +87,7 @@ QUICK = Scale(
     decisions=2_000,
     console_rows=20_000,
     views=3,
+    periods=1,
     browse_seconds=2,
     feed_seconds=2,
     everyone_hold=1.0,

@@ -25,6 +25,10 @@ class Request(Struct, frozen=True, kw_only=True):
     headers: HeaderPairs = []
     query: bytes = b""
 
+    @property
+    def header_values(self) -> dict[bytes, bytes]:
+        return dict(self.headers)
+
 
 def request(query: str = "", method: str = "GET", **named: str) -> Request:
     return Request(method=method, headers=headers(host="bell.example", **named), query=query.encode())

@@ -17,6 +17,6 @@ def lines(headers: HeaderFields) -> bytes:
     """Encode header lines. Raises ValueError for a name or value with a line break."""
     fields = [b"%b: %b\r\n" % (name, value) for name, value in headers]
     encoded, number = b"".join(fields), len(fields)
-    if encoded.count(b"\n") != number or encoded.count(b"\r") != number or b"\0" in encoded:
+    if encoded.count(b"\n") != number or encoded.count(b"\r") != number or encoded.count(b"\0"):
         raise ValueError(f"a header may not contain CR, LF or NUL: {fields!r}")
     return encoded

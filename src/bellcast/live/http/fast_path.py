@@ -241,8 +241,7 @@ class FastPathProtocol(asyncio.Protocol):
 
 
 def _has_one_host(headers: list[tuple[bytes, bytes]]) -> bool:
-    names = dict(headers)
-    return b"host" in names and (len(names) == len(headers) or [name for name, _ in headers].count(b"host") == 1)
+    return [name for name, _ in headers].count(b"host") == 1
 
 
 async def _receive() -> MutableMapping[str, Any]:

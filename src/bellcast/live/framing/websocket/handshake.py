@@ -72,7 +72,7 @@ def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -
         return "Connection: Upgrade is missing; a proxy on the way may have removed it."
     if not fields.get(b"host"):
         return "Host is missing."
-    if b"," in fields[b"host"]:
+    if fields[b"host"].count(b","):
         return "Send exactly one Host header."
     # Bellcast would read the bytes after the head as frames, a proxy as a body: request smuggling.
     if b"transfer-encoding" in fields or fields.get(b"content-length", b"0").strip(SPACES) != b"0":
