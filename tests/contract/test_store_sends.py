@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from msgspec.structs import replace
@@ -259,3 +260,34 @@ async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.
     assert await app.store.sends.count_announcements(replace(query, before=announced[1])) == ListTotal(1, exact=True)
     further = await app.store.sends.notifications(replace(query, before=ids[1]))
     assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)
+
+
+async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large_one(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", 1)
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 5)
+    small = [await app.send(key, tenant="small", type=type) for key, type in (("alice", "rare"), ("bob", "general"))]
+    await app.announce(tenant="small")
+    await app.materialize("small", ["alice"], app.now)
+    for _ in range(6):
+        await app.send("alice", tenant="large", type="rare")
+    sends = app.store.sends
+    query = SentQuery(tenant="small", before=NEWEST, limit=10)
+
+    async def found(**filters: Any) -> list[tuple[str, str | None]]:
+        wanted = replace(query, **filters)
+        page = await sends.notifications(wanted)
+        assert page.scanned_until is None
+        assert await sends.count_notifications(wanted) == ListTotal(len(page.rows), exact=True)
+        return [(item.notification.id, item.recipient) for item in page.rows]
+
+    assert await found() == [(small[1], "bob"), (small[0], "alice")]
+    assert await found(type="rare") == await found(before=small[1]) == [(small[0], "alice")]
+    assert await found(part=1) == []
+    assert [item.notification.id for item in (await sends.notifications(replace(query, limit=1))).rows] == small[1:]
+    # A tenant with more rows than a request may examine, and one with more recipients.
+    assert await sends.notifications(replace(query, tenant="large", type="general")) == ListScan([], ANY)
+    for number in range(4):
+        await app.open(f"idle-{number}", tenant="small")
+    assert (await sends.notifications(query)).scanned_until is not None

@@ -17,14 +17,16 @@ FIRST_SCANNED_ROWS = 1_000
 def by_id(last_row: str, page: str, params: Params) -> Script[tuple[Sequence[Row], str | None]]:
     """Run the statement `page`, bounded by the id that the statement `last_row` finds. Return its rows, newest first,
     and the last examined id if more may follow."""
-    first = yield from _compare(last_row, page, params, min(FIRST_SCANNED_ROWS, list_scan.MAX_SCANNED_ROWS))
+    first = yield from newest(last_row, page, params, FIRST_SCANNED_ROWS)
     if first[1] is None:
         return first
-    return (yield from _compare(last_row, page, params, list_scan.MAX_SCANNED_ROWS))
+    return (yield from newest(last_row, page, params, list_scan.MAX_SCANNED_ROWS))
 
 
-def _compare(last_row: str, page: str, params: Params, scanned: int) -> Script[tuple[Sequence[Row], str | None]]:
-    last = yield Statement(last_row, {**params, "skipped": scanned - 1}, heavy=True)
+def newest(last_row: str, page: str, params: Params, scanned: int) -> Script[tuple[Sequence[Row], str | None]]:
+    """Like `by_id`, with one bound."""
+    skipped = min(scanned, list_scan.MAX_SCANNED_ROWS) - 1
+    last = yield Statement(last_row, {**params, "skipped": skipped}, heavy=True)
     bound = last[0][0] if last else params["since"]
     found = yield Statement(page, {**params, "since": bound}, heavy=True)
     return found, bound if last and len(found) < params["limit"] else None

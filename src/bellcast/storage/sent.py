@@ -1,6 +1,6 @@
 """Sent items as the server API sees them: find, edit and recall."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import asdict, replace
@@ -9,7 +9,7 @@ from bellcast.errors import NotFound
 from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
-from bellcast.ports import SentItem, SentQuery
+from bellcast.ports import SentItem, SentQuery, list_scan
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.webhooks import EventReport
 from bellcast.storage import fanouts, marking, messages, rows, scans
@@ -34,7 +34,10 @@ def notifications(query: SentQuery) -> Script[ListScan[SentItem]]:
     """Return notifications to named recipients, newest first."""
     if query.recipient is not None:
         return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
-    return (yield from _search("sent_last", "sent_page", query, _listed_direct))
+    if query.tenant == EVERY_TENANT:
+        return (yield from _search("sent_last", "sent_page", query, _listed_direct))
+    found, until = yield from _of_tenant(_params(query))
+    return ListScan([_listed_direct(row) for row in found], until)
 
 
 def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
@@ -46,8 +49,14 @@ def count_notifications(query: SentQuery) -> Script[ListTotal]:
     """Return the number of notifications to named recipients."""
     if query.recipient is not None:
         return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", _params(query)))
-    total = "sent_of_all_total" if query.tenant == EVERY_TENANT else "sent_total"
-    return (yield from scans.count_by_id("sent_last", total, _params(query)))
+    params = _params(query)
+    if query.tenant == EVERY_TENANT:
+        return (yield from scans.count_by_id("sent_last", "sent_of_all_total", params))
+    counted = yield from scans.count_by_id("sent_last", "sent_total", params)
+    if counted.exact or not (yield from _has_few_rows(query.tenant)):
+        return counted
+    ((number,),) = yield Statement("sent_of_tenant_total", params, heavy=True)
+    return ListTotal(int(number), exact=True)
 
 
 def count_announcements(query: SentQuery) -> Script[ListTotal]:
@@ -57,6 +66,26 @@ def count_announcements(query: SentQuery) -> Script[ListTotal]:
 
 def _params(query: SentQuery) -> dict[str, Any]:
     return asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
+
+
+def _of_tenant(params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
+    """Return the newest notifications of one tenant, and the last examined id if more may follow.
+
+    The index of notifications has no tenant. A tenant with a small share of them would need many pages of that index
+    for its first rows, so if it has few rows, its inboxes are searched instead."""
+    found, until = yield from scans.newest("sent_last", "sent_page", params, scans.FIRST_SCANNED_ROWS)
+    if until is None:
+        return found, None
+    if (yield from _has_few_rows(params["tenant"])):
+        return (yield Statement("sent_of_tenant_page", params, heavy=True)), None
+    return (yield from scans.newest("sent_last", "sent_page", params, list_scan.MAX_SCANNED_ROWS))
+
+
+def _has_few_rows(tenant: str) -> Script[bool]:
+    """Return whether a request may examine all rows of a tenant's inboxes."""
+    params = {"tenant": tenant, "most": list_scan.MAX_SCANNED_ROWS + 1}
+    ((size,),) = yield Statement("sent_of_tenant_size", params, heavy=True)
+    return int(size) <= list_scan.MAX_SCANNED_ROWS
 
 
 def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[ListScan[SentItem]]:

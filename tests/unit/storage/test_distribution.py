@@ -45,6 +45,7 @@ HOT_FILES = (
 
 MAINTENANCE = "the sweeps of all inboxes read by time"
 LISTING = "the console lists the sends of all recipients, newest first; the index notifications_direct has them"
+OF_TENANT = "the console lists the sends of a small tenant by its recipients, at most 20,000 rows"
 BY_ID = "your server names a notification by its id alone; the index notifications_direct has it"
 EXCEPTIONS = {
     "due_snoozed": MAINTENANCE,
@@ -56,6 +57,9 @@ EXCEPTIONS = {
     "sent_page": LISTING,
     "sent_total": LISTING,
     "sent_of_all_total": LISTING,
+    "sent_of_tenant_size": OF_TENANT,
+    "sent_of_tenant_page": OF_TENANT,
+    "sent_of_tenant_total": OF_TENANT,
     "topics_of_all": "the console lists the topics of all tenants; the index subscriptions_topic has them",
 }
 

@@ -20,7 +20,7 @@ WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "job
 # Operators of the console: a handful.
 WHOLE |= {"operator_all", "operator_sessions_count", "setup_codes_end", "setup_codes_expire"}
 # Intermediate results of a statement: SQLite reports reading them as a scan too.
-OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|same|names)$")
+OWN = re.compile(r"SCAN (CONSTANT ROW|\w+ VIRTUAL TABLE .*|p|lag|held|n|a|w|few|same|names|owners)$")
 
 MESSAGES_OF_RUN = "m USING INDEX messages_run (tenant=? AND run=?)"
 
@@ -73,6 +73,8 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
         ("replays_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
         ("replays_of_all", "INDEX documents_replays (kind=? AND key>? AND key<?)"),
         ("sent_total", "SEARCH n USING COVERING INDEX notifications_direct (id>? AND id<?)"),
+        ("sent_of_tenant_size", "SEARCH n USING COVERING INDEX notifications_revision (recipient=?)"),
+        ("sent_of_tenant_total", "SEARCH n USING PRIMARY KEY (recipient=? AND id>? AND id<?)"),
         ("sent_of_all_total", "SEARCH n USING COVERING INDEX notifications_direct (id>? AND id<?)"),
         ("audit_total_of_tenant", "COVERING INDEX audit_entries_tenant (tenant=? AND id>? AND id<?)"),
     ],

@@ -119,6 +119,52 @@ SELECT e.*, n.key, n.tenant FROM (
 ) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
 ORDER BY n.id DESC
 
+-- name: sent_of_tenant_size @sqlite
+-- Number of a tenant's recipients and of the rows of their inboxes, each up to :most.
+WITH owners AS MATERIALIZED (SELECT id FROM recipients WHERE tenant = :tenant LIMIT :most)
+SELECT (SELECT count(*) FROM owners) + (
+  SELECT count(*) FROM (
+    SELECT 1 FROM owners CROSS JOIN notifications n WHERE n.recipient = owners.id LIMIT :most
+  ) AS few
+)
+
+-- name: sent_of_tenant_size @postgres
+-- Number of a tenant's recipients and of the rows of their inboxes, each up to :most. OFFSET 0 prevents a join that would read
+-- the inboxes of all tenants.
+WITH owners AS MATERIALIZED (SELECT id FROM recipients WHERE tenant = :tenant LIMIT :most)
+SELECT (SELECT count(*) FROM owners) + (
+  SELECT count(*) FROM (
+    SELECT 1 FROM owners CROSS JOIN LATERAL (SELECT 1 FROM notifications WHERE recipient = owners.id OFFSET 0) n
+    LIMIT :most
+  ) AS few
+)
+
+-- fragment: sent_of_tenant @sqlite
+-- The notifications to the recipients of one tenant, found by recipient.
+recipients r CROSS JOIN notifications n
+WHERE r.tenant = :tenant AND n.recipient = r.id
+  AND n.announcement IS NULL AND n.id < :before AND n.id >= :since AND {{sent_filters}}
+
+-- fragment: sent_of_tenant @postgres
+-- The notifications to the recipients of one tenant, found by recipient. OFFSET 0 prevents a join that would read the inboxes of
+-- all tenants.
+recipients r CROSS JOIN LATERAL (
+  SELECT recipient, id FROM notifications WHERE recipient = r.id AND announcement IS NULL OFFSET 0
+) n
+WHERE r.tenant = :tenant AND n.id < :before AND n.id >= :since AND {{sent_filters}}
+
+-- name: sent_of_tenant_page
+-- Notifications to the recipients of a tenant that has few rows, newest first.
+SELECT e.*, n.key, n.tenant FROM (
+  SELECT n.recipient, n.id, r.key, r.tenant FROM {{sent_of_tenant}}
+  ORDER BY n.id DESC LIMIT :limit
+) n JOIN inbox_entries e ON e.recipient = n.recipient AND e.id = n.id
+ORDER BY n.id DESC
+
+-- name: sent_of_tenant_total
+-- Number of notifications to the recipients of a tenant that has few rows.
+SELECT count(*) FROM {{sent_of_tenant}}
+
 -- name: sent_of_recipient_last
 -- The last notification of a recipient that one page compares with its filters.
 SELECT id FROM notifications
