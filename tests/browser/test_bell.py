@@ -239,15 +239,15 @@ def test_bell_follows_topics_whose_names_have_commas(app, person, shop):
     in_page(
         page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.topic)) }"
     )
-    # Subscriptions are processed in order: when the last one is answered, all are active.
-    assert in_page(page, "bell.session.subscribe('desk').then((answer) => answer.topics)") == ["desk"]
+    # Subscriptions are processed in order: when the last one is acknowledged, all are active.
+    assert in_page(page, "bell.session.subscribe('desk').then((result) => result.topics)") == ["desk"]
     app.publish(orders, "moved", {})
     wait_until(lambda: page.evaluate("heard") == [orders], lambda: page.evaluate("heard"))
     in_page(page, "{ bell.topics = given; }", argument=[sales])
     assert in_page(page, "bell.topics") == f'["{sales}"]'
     wait_live(page)
     in_page(page, "{ bell.session.addEventListener('event', (e) => heard.push(e.detail.topic)) }")
-    assert in_page(page, "bell.session.subscribe('desk').then((answer) => answer.topics)") == ["desk"]
+    assert in_page(page, "bell.session.subscribe('desk').then((result) => result.topics)") == ["desk"]
     app.publish(sales, "moved", {})
     wait_until(lambda: page.evaluate("heard") == [orders, sales], lambda: page.evaluate("heard"))
 

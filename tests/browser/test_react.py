@@ -81,9 +81,9 @@ def test_marketplace_hook_separates_kinds_of_events(app, person, desk):
     expected = ["booking new_booking New booking received", "payment payment_received 150.00", "other general Hello"]
     expect(output(desk, "heard")).to_have_text(", ".join(expected))
     desk.get_by_role("button", name="accept").click()
-    expect(output(desk, "answer")).to_have_text("no_handler")
+    expect(output(desk, "result")).to_have_text("no_handler")
     desk.get_by_role("button", name="ping").click()
-    expect(output(desk, "answer")).to_have_text("ping answered")
+    expect(output(desk, "result")).to_have_text("ping handled")
 
 
 def test_queries_touched_by_a_notification_are_refetched(app, person, desk):

@@ -77,8 +77,8 @@ def test_tab_receives_its_own_topics_over_the_shared_connection(app, person, sho
         in_page(
             page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.name)) }"
         )
-    # Subscriptions are processed in order: when the last one is answered, all are active.
-    assert in_page(pages[1], "bell.session.subscribe('room-b').then((answer) => answer.topics)") == ["room-b"]
+    # Subscriptions are processed in order: when the last one is acknowledged, all are active.
+    assert in_page(pages[1], "bell.session.subscribe('room-b').then((result) => result.topics)") == ["room-b"]
     app.publish("room-a", "for-a", {})
     app.publish("room-b", "for-b", {})
     for page, name in zip(pages, ["for-a", "for-b"], strict=True):

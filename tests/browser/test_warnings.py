@@ -92,7 +92,7 @@ def test_debug_logs_the_connection_and_what_arrives_once(app, person, shop):
     )
     wait_live(page)
     wait_until(lambda: page.evaluate("1") and "[bellcast] connected" in texts, lambda: str(texts))
-    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # answered after the first one
+    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # acknowledged after the first one
     app.publish(topic, "moved", {"to": "done"})
     wait_until(lambda: page.evaluate("1") and "moved" in texts[-1], lambda: str(texts))
     app.notify(person, title="New order")

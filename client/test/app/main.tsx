@@ -35,14 +35,14 @@ function Market() {
   const [heard, hear] = useState<string[]>([]);
   const add = (kind: string) => (data: { type: string; message?: unknown }) => hear((all) => [...all, `${kind} ${data.type} ${String(data.message ?? '')}`]);
   const { isConnected, sendMessage } = useWebSocket({ onBookingUpdate: add('booking'), onPaymentUpdate: add('payment'), onNotification: add('other') });
-  const [answer, set] = useState('');
+  const [result, set] = useState('');
   return (
     <section aria-label="market">
       <output aria-label="connected">{String(isConnected)}</output>
       <output aria-label="heard">{heard.join(', ')}</output>
-      <output aria-label="answer">{answer}</output>
+      <output aria-label="result">{result}</output>
       {['ping', 'accept'].map((type) => (
-        <button key={type} onClick={() => sendMessage({ type }).then(() => set(`${type} answered`), (error: Error & { code?: string }) => set(error.code ?? ''))}>{type}</button>
+        <button key={type} onClick={() => sendMessage({ type }).then(() => set(`${type} handled`), (error: Error & { code?: string }) => set(error.code ?? ''))}>{type}</button>
       ))}
     </section>
   );

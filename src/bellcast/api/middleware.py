@@ -82,8 +82,8 @@ class ApiMiddleware:
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
-        answer = self._app if refusal is None else responses.problem(refusal)
-        await answer(inner, receive, self._with_headers(inner, method, id, send))
+        app = self._app if refusal is None else responses.problem(refusal)
+        await app(inner, receive, self._with_headers(inner, method, id, send))
 
     def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")

@@ -154,9 +154,9 @@ def _settle(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator[
         left = max(within - (retries.clock() - began), 0.1)
 
 
-def _decoded(request: HttpRequest[T], answer: HttpResponse, peer: Peer) -> T:
+def _decoded(request: HttpRequest[T], response: HttpResponse, peer: Peer) -> T:
     try:
-        return request.decode(answer)
+        return request.decode(response)
     except Unreadable as error:
         error.url = peer.url + request.path
         raise
@@ -179,13 +179,13 @@ def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> G
         raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
 
 
-def _done(answer: HttpResponse) -> bool:
-    return 200 <= answer.status < 300 or answer.status == 304
+def _done(response: HttpResponse) -> bool:
+    return 200 <= response.status < 300 or response.status == 304
 
 
-def _already_gone(request: HttpRequest[Any], answer: HttpResponse) -> bool:
+def _already_gone(request: HttpRequest[Any], response: HttpResponse) -> bool:
     """True for a 404 to a retried DELETE: the first attempt succeeded and its response was lost."""
-    return request.method == "DELETE" and answer.status == 404
+    return request.method == "DELETE" and response.status == 404
 
 
 def _perhaps_done(outcome: Outcome) -> bool:
@@ -218,9 +218,9 @@ def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Bellcas
     return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after, url)
 
 
-def _problem(answer: HttpResponse) -> Problem:
+def _problem(response: HttpResponse) -> Problem:
     """Return the server's problem document; a proxy may have replaced it by its own page."""
     try:
-        return msgspec.json.decode(answer.content, type=Problem)
+        return msgspec.json.decode(response.content, type=Problem)
     except msgspec.DecodeError:
-        return Problem(status=answer.status, code="unknown", title="refused without a reason")
+        return Problem(status=response.status, code="unknown", title="refused without a reason")

@@ -54,7 +54,7 @@ class SyncSender:
         _warn_in_event_loop(step)
         started = time.monotonic()
         try:
-            return _answer(self.http.send(_sendable(self.http, step, self.peer)), started)
+            return _to_response(self.http.send(_sendable(self.http, step, self.peer)), started)
         except httpx.TransportError as error:
             return _lost(error, step, started)
 
@@ -82,7 +82,7 @@ class AsyncSender:
             return None
         started = time.monotonic()
         try:
-            return _answer(await self.http.send(_sendable(self.http, step, self.peer)), started)
+            return _to_response(await self.http.send(_sendable(self.http, step, self.peer)), started)
         except httpx.TransportError as error:
             return _lost(error, step, started)
 
@@ -138,7 +138,7 @@ def _sendable(http: httpx.Client | httpx.AsyncClient, request: HttpRequest[Any],
     )
 
 
-def _answer(response: httpx.Response, started: float) -> HttpResponse:
+def _to_response(response: httpx.Response, started: float) -> HttpResponse:
     # Not decoded: a line break in a key would begin another log line.
     path = response.request.url.raw_path.partition(b"?")[0].decode("ascii")
     _log(response.request.method, path, response.status_code, started)

@@ -240,7 +240,7 @@ class RunSteps:
                 raise
             return StepOutcome(state="failed", reason=triggers.refused(error))
         execution.triggers.append(request)
-        return StepOutcome(result=msgspec.json.decode(request.answer))
+        return StepOutcome(result=msgspec.json.decode(request.response))
 
 
 def _draft(execution: Execution) -> Draft:

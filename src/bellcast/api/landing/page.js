@@ -6,9 +6,9 @@ if (!server.pathname.endsWith('/')) server.pathname += '/';
 
 async function ask(body) {
   const response = await fetch(server, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail);
-  return answer;
+  const decoded = await response.json();
+  if (!response.ok) throw new Error(decoded.detail);
+  return decoded;
 }
 
 function say(text, failed) {

@@ -357,7 +357,7 @@ def _take_over(
     server: ref[TakeoverProtocol], cycle: ref[RequestResponseCycle], owner: asyncio.Protocol
 ) -> tuple[asyncio.Transport, bytes]:
     """Take over the socket; both references live until the response is complete."""
-    protocol, answering = server(), cycle()
-    if protocol is None or answering is None:
+    protocol, current = server(), cycle()
+    if protocol is None or current is None:
         raise ConnectionResetError("the client disconnected")
-    return protocol.take_over(answering, owner)
+    return protocol.take_over(current, owner)
