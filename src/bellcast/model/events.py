@@ -232,6 +232,7 @@ class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
         return NODES
 
 
+# Here and below, tags that differ from the class's name stay: nodes of an older version share the broker.
 class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
     """A node requests a full snapshot of another node. `of` None: of all nodes."""
 
