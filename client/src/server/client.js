@@ -246,7 +246,7 @@ class Inbox {
     return this.#send('POST', path('inbox', 'snooze'), { body: { ids, ...end }, harmless: true });
   }
 
-  /** Return what was snoozed with `{ until: 'back' }`. @returns {Promise<Changed>} */
+  /** Return the notifications snoozed with `{ until: 'back' }`. @returns {Promise<Changed>} */
   back() {
     return this.#send('POST', path('inbox', 'back'), { harmless: true });
   }

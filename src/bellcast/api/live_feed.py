@@ -191,12 +191,12 @@ def _stream(request: ApiRequest, wanted: FeedFilter, last: int) -> ASGIApp:
         watching = await context.of(request).observed.watch(wanted, last)
         if state["is_head"]:
             watching.close()
-        gone = asyncio.ensure_future(_disconnected(receive, watching))
+        disconnected = asyncio.ensure_future(_disconnected(receive, watching))
         try:
             await write(_batches(request, watching), send)
         finally:
             watching.close()
-            gone.cancel()
+            disconnected.cancel()
 
     return respond
 

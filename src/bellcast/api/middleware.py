@@ -100,7 +100,7 @@ class ApiMiddleware:
         started = time.perf_counter()
         state = scope["state"]
 
-        async def tell(message: AsgiMessage) -> None:
+        async def send_with_headers(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
                 state[HAS_STARTED] = True
                 route = state["route"] = scope.get("path_template", "")
@@ -117,7 +117,7 @@ class ApiMiddleware:
                 message["body"] = b""
             await send(message)
 
-        return tell
+        return send_with_headers
 
 
 def _is_host(host: str) -> bool:

@@ -73,18 +73,18 @@ def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> 
     chunk."""
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_disconnected(receive))
+        disconnected = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if not scope["state"]["is_head"]:
                 async for chunk in chunks:
                     await asyncio.sleep(0)  # so that other tasks run even if neither the chunks nor `send` suspend
-                    if gone.done():
+                    if disconnected.done():
                         return
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
     return respond
 

@@ -32,7 +32,7 @@ BROWSE_INTERVAL_S = 1.0
 # Alternating periods of sends with and without browsing.
 PERIODS = 3
 WARM_UP_S = 2.0
-# Of the data folder.
+# The data folder.
 STORE = "store"
 
 DAY_S = 86_400

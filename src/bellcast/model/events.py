@@ -343,7 +343,7 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
 
 
 class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
-    """Asks the node that has this connection to close it."""
+    """Requests the node that has this connection to close it."""
 
     tenant: str | None
     id: str

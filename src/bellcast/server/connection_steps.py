@@ -15,7 +15,7 @@ from bellcast.outbound.guard import AddressGuard
 from bellcast.ports.connection_tests import TestReport, TestStep
 from bellcast.ports.providers import DeliveryError
 
-# Of all steps: an operator waits for them.
+# Limit for all steps together: an operator waits for them.
 TIMEOUT_SECONDS = 15.0
 # A server that speaks another protocol may send a head without an end, and JSON of any shape and depth.
 INVALID_RESPONSES = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)

@@ -201,8 +201,8 @@ class RunExecutor:
     # --- the surroundings of a run
 
     async def _open(self, ids: Sequence[str]) -> tuple[list[Execution], list[str]]:
-        """Read those of a tenant's runs that have not ended, with the input of their steps. A run that may change
-        counters of another run must wait for that run's commit; the ids of such runs are returned too."""
+        """Read a tenant's runs that have not ended, with the input of their steps. Return them, and the ids of runs that
+        must wait for the commit of another one, because both may change the same counters."""
         found = {stored.id: stored for stored in await self._store.runs.find(ids) if stored.ended_at is None}
         opened: list[tuple[StoredRun, Definition]] = []
         waiting: list[str] = []

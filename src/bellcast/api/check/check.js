@@ -27,7 +27,7 @@ export async function check(options = {}) {
   const bell = document.querySelector('bellcast-bell, bellcast-inbox, bellcast-toasts');
   const server = new URL(options.server ?? bell?.getAttribute('server') ?? HERE, location.href).href.replace(/\/?$/, '/');
   const context = { server, topics: options.topics ?? parseTopics(bell?.getAttribute('topics') ?? ''), token: null, result: null, blocked: new Set(), isIdle: options.idle === true };
-  // Of a URL only the origin: its query may have the token.
+  // Only the origin of a URL: its query may contain the token.
   const onViolation = ({ blockedURI, effectiveDirective }) => context.blocked.add(`${effectiveDirective} ${originOf(blockedURI)}`);
   document.addEventListener('securitypolicyviolation', onViolation);
   const steps = [];

@@ -233,7 +233,7 @@ export function rangeNote(page, { from, to }) {
   return h('p', {}, 'From ', moment(from), ' to ', moment(to), ' ', h('a', { href: withQuery(page.path, rest) }, 'Show all times'));
 }
 
-/** How many of all rows are shown. A total that only tells that there is another page is left out. */
+/** How many of all rows are shown; empty if the total only means that there is another page. */
 function share(shown, { value, exact }) {
   if (!exact && value <= shown + 1) return '';
   return `${shown.toLocaleString('en')} of ${exact ? '' : 'more than '}${value.toLocaleString('en')}`;

@@ -15,7 +15,7 @@ export function settings(page) {
   const past = h('div');
   load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => {
     load(past, page.signal, (signal) => readHistory('', signal), (response) => history(page, response));
-    // The settings are long: what is below them appears with them.
+    // The cards below the settings appear together with them, so that the page does not jump.
     return [form(page, document, () => {
       page.reload();
     }), pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
