@@ -50,7 +50,7 @@ def test_unusual_but_valid_handshake_is_accepted(changed):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "detail"),
     [
         pytest.param({"upgrade": None}, "WebSocket only", id="a plain GET"),
         pytest.param({"upgrade": b"h2c"}, "WebSocket only", id="another protocol"),
@@ -59,7 +59,7 @@ def test_unusual_but_valid_handshake_is_accepted(changed):
         pytest.param({"sec_websocket_version": b"13, 8"}, "must be 13", id="a choice of versions"),
     ],
 )
-def test_request_without_a_supported_upgrade_gets_426(changed, told):
+def test_request_without_a_supported_upgrade_gets_426(changed, detail):
     refusal = request_with(**changed)
     assert refusal.status == 426
     assert refusal.headers == (
@@ -67,11 +67,11 @@ def test_request_without_a_supported_upgrade_gets_426(changed, told):
         (b"Connection", b"Upgrade"),
         (b"Sec-WebSocket-Version", b"13"),
     )
-    assert told in refusal.detail
+    assert detail in refusal.detail
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "detail"),
     [
         pytest.param({"method": "POST"}, "HTTP/1.1 GET", id="a POST"),
         pytest.param({"http_version": "1.0"}, "HTTP/1.1 GET", id="HTTP/1.0"),
@@ -93,10 +93,10 @@ def test_request_without_a_supported_upgrade_gets_426(changed, told):
         pytest.param({"sec_websocket_protocol": b"caf\xe9"}, "Protocol", id="a subprotocol beyond ASCII"),
     ],
 )
-def test_malformed_handshake_gets_400(changed, told):
+def test_malformed_handshake_gets_400(changed, detail):
     refusal = request_with(**changed)
     assert (refusal.status, refusal.headers) == (400, ())
-    assert told in refusal.detail
+    assert detail in refusal.detail
 
 
 def test_subprotocols_are_listed_in_the_order_offered_over_all_lines():
