@@ -195,8 +195,8 @@ class Studio:
             header="" if in_main else body,
             main=body if in_main else CONTENT,
         )
-        page.route("**/studio", partial(answer, html, "text/html; charset=utf-8"))
-        page.route(f"**{inbox.IMAGE}", partial(answer, inbox.HILLS, "image/svg+xml"))
+        page.route("**/studio", partial(fulfill, html, "text/html; charset=utf-8"))
+        page.route(f"**{inbox.IMAGE}", partial(fulfill, inbox.HILLS, "image/svg+xml"))
         page.clock.set_fixed_time(inbox.NOW)
         page.goto("/studio")
         page.locator(":is(.button, .row, .blank, .preferences)").first.wait_for()
@@ -218,7 +218,7 @@ def write_gallery() -> None:
     )
 
 
-def answer(body: str, media_type: str, route: Route) -> None:
+def fulfill(body: str, media_type: str, route: Route) -> None:
     """Respond to a request of the page."""
     route.fulfill(body=body, content_type=media_type)
 

@@ -189,7 +189,7 @@ class RedisCluster:
             self._wait_until_joined(server)
 
     def _wait_until_joined(self, server: RedisServer) -> None:
-        """Wait until a node serves its slots: it refuses commands until it has heard from the others."""
+        """Wait until a node serves its slots: it refuses commands until it knows the state of the others."""
         command = [tool("redis-cli"), "-p", str(server.port), "CLUSTER", "INFO"]
         for _ in range(300):
             output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout

@@ -26,7 +26,7 @@ def key(name: str) -> rsa.RSAPrivateKey:
 
 
 class IdentityProvider:
-    """Signs in `user` with its claims. `claims` override those of ID tokens; None removes a claim. `answers` replace the
+    """Signs in `user` with its claims. `claims` override those of ID tokens; None removes a claim. `responses` replace the
     response of a path: a status with a body, or an event for which the response waits."""
 
     def __init__(self, port: int, now: Callable[[], float]) -> None:
@@ -37,7 +37,7 @@ class IdentityProvider:
         self.algorithm = "RS256"
         self.signed_by = "published"
         self.accepts_codes_twice = False
-        self.answers: dict[str, tuple[int, bytes] | threading.Event] = {}
+        self.responses: dict[str, tuple[int, bytes] | threading.Event] = {}
         self.requests: list[str] = []
         self.codes: dict[str, dict[str, str]] = {}  # the parameters of the authorization request
         self.error: str | None = None
@@ -52,12 +52,12 @@ class IdentityProvider:
         assert params["response_type"] == "code"
         assert params["client_id"] == CLIENT_ID
         assert params["code_challenge_method"] == "S256"
-        answer = {"state": params["state"], "iss": self.issuer}
+        fields = {"state": params["state"], "iss": self.issuer}
         if self.error is not None:
-            return f"{params['redirect_uri']}?{urlencode(answer | {'error': self.error})}"
+            return f"{params['redirect_uri']}?{urlencode(fields | {'error': self.error})}"
         code = secrets.token_urlsafe(8)
         self.codes[code] = params
-        return f"{params['redirect_uri']}?{urlencode(answer | {'code': code, 'session_state': 'x'})}"
+        return f"{params['redirect_uri']}?{urlencode(fields | {'code': code, 'session_state': 'x'})}"
 
     def token(self, form: dict[str, str], authorization: str) -> tuple[int, Any]:
         sent = base64.b64decode(authorization.removeprefix("Basic ")).decode()
@@ -112,18 +112,18 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.removeprefix("/realm")
         self.provider.requests.append(path)
         if not self._misbehaves(path):
-            status, answer = self.provider.token(dict(parse_qsl(body)), self.headers.get("authorization", ""))
-            self._send(status, json.dumps(answer).encode())
+            status, response = self.provider.token(dict(parse_qsl(body)), self.headers.get("authorization", ""))
+            self._send(status, json.dumps(response).encode())
 
     def _misbehaves(self, path: str) -> bool:
-        answer = self.provider.answers.get(path)
-        if isinstance(answer, threading.Event):
-            answer.wait(60)
+        response = self.provider.responses.get(path)
+        if isinstance(response, threading.Event):
+            response.wait(60)
             self.close_connection = True
             return True
-        if answer is not None:
-            self._send(*answer)
-        return answer is not None
+        if response is not None:
+            self._send(*response)
+        return response is not None
 
     def _send(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -154,8 +154,8 @@ def identity_provider(now: Callable[[], float] = time.time) -> Iterator[Identity
         try:
             yield provider
         finally:
-            for answer in provider.answers.values():
-                if isinstance(answer, threading.Event):
-                    answer.set()
+            for response in provider.responses.values():
+                if isinstance(response, threading.Event):
+                    response.set()
             server.shutdown()
             thread.join()

@@ -33,12 +33,12 @@ class Request(Struct, frozen=True):
 
 
 class VendorServer:
-    """Sends `answers` in order, then always `default`."""
+    """Sends `responses` in order, then always `default`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.answers: deque[bytes] = deque()
-        self.default = answer(200, {})
+        self.responses: deque[bytes] = deque()
+        self.default = raw_response(200, {})
         self.port = 0
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -68,15 +68,15 @@ class VendorServer:
                 headers = {name.lower(): value for name, _, value in (one.partition(": ") for one in lines if one)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
                 self.requests.append(Request(method, path, headers, body))
-                if not await self._answer(writer):
+                if not await self._respond(writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    async def _answer(self, writer: asyncio.StreamWriter) -> bool:
-        given = self.answers.popleft() if self.answers else self.default
+    async def _respond(self, writer: asyncio.StreamWriter) -> bool:
+        given = self.responses.popleft() if self.responses else self.default
         if given == HANG:
             await asyncio.Event().wait()
         if given == CUT:
@@ -89,7 +89,7 @@ class VendorServer:
         return True
 
 
-def answer(status: int, body: Any, **headers: str) -> bytes:
+def raw_response(status: int, body: Any, **headers: str) -> bytes:
     """An HTTP response with a JSON body; `retry_after` becomes Retry-After."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} X", f"content-length: {len(content)}", "content-type: application/json"]

@@ -41,7 +41,7 @@ class FakeHttp:
     """ports.Http with prepared responses, which records the requests."""
 
     def __init__(self) -> None:
-        self.answers: list[Response | Exception] = []
+        self.responses: list[Response | Exception] = []
         self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
 
     async def request(
@@ -54,10 +54,10 @@ class FakeHttp:
         timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
     ) -> Response:
         self.requests.append((method, url, headers, body))
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = self.responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     async def close(self) -> None: ...
 
@@ -147,8 +147,8 @@ class WorkflowWorld:
 
     async def trigger(self, key: str, to: Any = "alice", **fields: Any) -> str:
         """Trigger; return the id of the trigger, which is also that of its only run."""
-        answer = await self.workflows.triggers.trigger(key, TriggerDraft(to=to, **fields))
-        id: str = msgspec.json.decode(answer)["trigger"]
+        response = await self.workflows.triggers.trigger(key, TriggerDraft(to=to, **fields))
+        id: str = msgspec.json.decode(response)["trigger"]
         return id
 
     async def settle(self) -> None:

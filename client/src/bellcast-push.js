@@ -10,7 +10,7 @@
 
   worker.addEventListener('notificationclick', (/** @type {any} */ event) => {
     const { data, tag } = event.notification;
-    if (!data || data.id !== tag) return; // another part of the worker has shown it
+    if (!data || data.id !== tag) return; // shown by another script of the worker
     event.notification.close();
     const button = buttonsOf(data).find(({ key }) => key === event.action);
     event.waitUntil(focusOrOpen(new URL((button || data).url || './', worker.registration.scope).href));
@@ -29,7 +29,7 @@
     for (const window of windows) window.postMessage({ type: 'bellcast-push-changed', subscription: current.toJSON() });
   }
 
-  /** A page shows the number of unread ones on the icon as soon as one is open. @param {any} message */
+  /** Show a notification, and a badge on the icon; an open page replaces the badge by the unread count. @param {any} message */
   function show(message) {
     const actions = buttonsOf(message).map(({ key, label }) => ({ action: key, title: label }));
     const shown = worker.registration.showNotification(message.title, { body: message.body, tag: message.id, data: message, actions });

@@ -51,7 +51,7 @@ def create_app(
             *pages.routes,
             *desk.routes,
         ],
-        exception_handlers={**desk.answers, NotSignedIn: not_signed_in},
+        exception_handlers={**desk.exception_handlers, NotSignedIn: not_signed_in},
     )
     site.state.bell, site.state.bellcast_url, site.state.jwt_secret = bell, bellcast_url, jwt_secret
     site.state.accounts, site.state.ledger = users, ledger

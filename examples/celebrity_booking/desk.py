@@ -106,4 +106,4 @@ routes = [
     Route("/api/celebrities/{celebrity}", availability, methods=["PATCH"]),
     Route("/api/alerts", alert, methods=["POST"]),
 ]
-answers = {HTTPException: refused, NotPossible: refused}
+exception_handlers = {HTTPException: refused, NotPossible: refused}

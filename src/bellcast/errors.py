@@ -32,7 +32,7 @@ MAX_FIELD_ERRORS = 100
 
 
 class FieldError(NamedTuple):
-    """One bad field. `field` is its path in the body (`to.topic`, `0.title`), `message` tells what is expected, `line`
+    """One bad field. `field` is its path in the body (`to.topic`, `0.title`), `message` states what is expected, `line`
     is its line in YAML."""
 
     field: str

@@ -237,19 +237,20 @@ def test_bell_follows_topics_whose_names_have_commas(app, person, shop):
     )
     wait_live(page)
     in_page(
-        page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.topic)) }"
+        page,
+        "{ globalThis.received = []; bell.session.addEventListener('event', (e) => received.push(e.detail.topic)) }",
     )
-    # Subscriptions are processed in order: when the last one is answered, all are active.
-    assert in_page(page, "bell.session.subscribe('desk').then((answer) => answer.topics)") == ["desk"]
+    # Subscriptions are processed in order: when the last one is acknowledged, all are active.
+    assert in_page(page, "bell.session.subscribe('desk').then((result) => result.topics)") == ["desk"]
     app.publish(orders, "moved", {})
-    wait_until(lambda: page.evaluate("heard") == [orders], lambda: page.evaluate("heard"))
+    wait_until(lambda: page.evaluate("received") == [orders], lambda: page.evaluate("received"))
     in_page(page, "{ bell.topics = given; }", argument=[sales])
     assert in_page(page, "bell.topics") == f'["{sales}"]'
     wait_live(page)
-    in_page(page, "{ bell.session.addEventListener('event', (e) => heard.push(e.detail.topic)) }")
-    assert in_page(page, "bell.session.subscribe('desk').then((answer) => answer.topics)") == ["desk"]
+    in_page(page, "{ bell.session.addEventListener('event', (e) => received.push(e.detail.topic)) }")
+    assert in_page(page, "bell.session.subscribe('desk').then((result) => result.topics)") == ["desk"]
     app.publish(sales, "moved", {})
-    wait_until(lambda: page.evaluate("heard") == [orders, sales], lambda: page.evaluate("heard"))
+    wait_until(lambda: page.evaluate("received") == [orders, sales], lambda: page.evaluate("received"))
 
 
 def test_text_styles_of_the_page_do_not_reach_badge_and_rows(app, person, shop):

@@ -16,7 +16,7 @@ from tests.browser.test_everyone import violations
 PAGE_ROWS, PAGES = 200, 5
 
 
-def answer(route: Route) -> None:
+def fulfill(route: Route) -> None:
     """A page of notifications, as if the server had thousands."""
     start = int(parse_qs(urlsplit(route.request.url).query).get("after", ["0"])[0])
     rows: list[dict[str, Any]] = [
@@ -50,7 +50,7 @@ def test_rows_far_from_the_screen_leave_the_document_and_return(
     open_console: Callable[..., Page], viewport: dict[str, int]
 ) -> None:
     page = open_console("/account", viewport=viewport)
-    page.route(re.compile("/v1/notifications"), answer)
+    page.route(re.compile("/v1/notifications"), fulfill)
     page.goto("/console/notifications")
     load_all(page)
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
@@ -99,7 +99,7 @@ def test_rare_filter_is_searched_further_until_a_row_matches(open_console: Calla
 
 def test_keys_move_through_all_rows_of_a_long_list(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
-    page.route(re.compile("/v1/notifications"), answer)
+    page.route(re.compile("/v1/notifications"), fulfill)
     page.goto("/console/notifications")
     load_all(page)
     page.evaluate("scrollTo(0, 0)")
@@ -153,13 +153,13 @@ def test_live_feed_does_not_move_a_row_under_the_pointer(open_console: Callable[
 def test_pusher_apps_after_the_first_page_are_loaded_on_demand(open_console: Callable[..., Page]) -> None:
     page = open_console("/account")
 
-    def answer_apps(route: Route) -> None:
+    def fulfill_apps(route: Route) -> None:
         start = int(parse_qs(urlsplit(route.request.url).query).get("after", ["0"])[0])
         numbers = range(start, min(start + PAGE_ROWS, PAGE_ROWS + 10))
         following = str(start + PAGE_ROWS) if start == 0 else None
         route.fulfill(json={"apps": list(map(app_of, numbers)), "next": following})
 
-    page.route(re.compile(r"/v1/pusher-apps(\?|$)"), answer_apps)
+    page.route(re.compile(r"/v1/pusher-apps(\?|$)"), fulfill_apps)
     page.goto("/console/settings")
     apps = page.get_by_role("region", name="Pusher apps")
     expect(apps.locator("tbody tr")).to_have_count(PAGE_ROWS)  # also below the settings, far from the screen
@@ -180,13 +180,13 @@ def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[.
     """Subscribers come in pages of the server. Kept events come oldest first, so that all are read to show the newest."""
     page = open_console("/account")
 
-    def answer_subscriptions(route: Route) -> None:
+    def fulfill_subscriptions(route: Route) -> None:
         is_first = "after=" not in route.request.url
         names = [f"alice{number}" for number in range(100)] if is_first else ["zoe"]
         rows = [{"topic": "long", "recipient": name, "created_at": "2026-01-01T00:00:00Z"} for name in names]
         route.fulfill(json={"subscriptions": rows, "next": names[-1] if is_first else None})
 
-    def answer_events(route: Route) -> None:
+    def fulfill_events(route: Route) -> None:
         start = 40 if "after=" in route.request.url else 0
         rows = [
             {"id": f"1-{number}", "name": f"event {number}", "data": {}, "at": "2026-01-01T00:00:00Z"}
@@ -194,8 +194,8 @@ def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[.
         ]
         route.fulfill(json={"events": rows, "next": None if start else "1-39", "epoch": "1", "recovered": True})
 
-    page.route(re.compile("/v1/topics/long/subscriptions"), answer_subscriptions)
-    page.route(re.compile("/v1/topics/long/events"), answer_events)
+    page.route(re.compile("/v1/topics/long/subscriptions"), fulfill_subscriptions)
+    page.route(re.compile("/v1/topics/long/events"), fulfill_events)
     page.goto("/console/topics/long")
     subscribers = page.locator(".panel", has=page.get_by_role("heading", name="Subscribers"))
     expect(subscribers.get_by_role("link")).to_have_count(100)

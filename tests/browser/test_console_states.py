@@ -23,9 +23,9 @@ class Server:
     def __init__(self, page: Page) -> None:
         self.fails = self.waits = False
         self.held: list[Route] = []
-        page.route(API, self.answer)
+        page.route(API, self.fulfill)
 
-    def answer(self, route: Route) -> None:
+    def fulfill(self, route: Route) -> None:
         if self.waits:
             self.held.append(route)
         elif self.fails:

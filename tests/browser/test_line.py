@@ -59,9 +59,12 @@ def test_page_receives_the_live_events_it_missed_once_and_in_order(app, person, 
     token = bellcast_server.token(person, topics=[topic])
     page = shop.open(f'<bellcast-bell token="{{token}}" topics="{topic}"></bellcast-bell>', token=token)
     wait_prepared(page)
-    in_page(page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.data)) }")
+    in_page(
+        page,
+        "{ globalThis.received = []; bell.session.addEventListener('event', (e) => received.push(e.detail.data)) }",
+    )
     app.publish(topic, "moved", 1)
-    wait_page(page, "heard.length")
+    wait_page(page, "received.length")
     for away in (2, 4):
         shop.context.set_offline(offline=True)
         wait_state(page, "state.status === 'offline'")
@@ -69,10 +72,10 @@ def test_page_receives_the_live_events_it_missed_once_and_in_order(app, person, 
         app.publish(topic, "moved", away + 1)
         shop.context.set_offline(offline=False)
         wait_live(page)
-        wait_page(page, f"heard.length >= {away + 1}")
+        wait_page(page, f"received.length >= {away + 1}")
     app.publish(topic, "moved", 6)
-    wait_page(page, "heard.includes(6)")
-    assert page.evaluate("heard") == [1, 2, 3, 4, 5, 6]
+    wait_page(page, "received.includes(6)")
+    assert page.evaluate("received") == [1, 2, 3, 4, 5, 6]
 
 
 def test_page_that_goes_offline_before_all_modules_loaded_recovers(app, person, shop):
@@ -141,14 +144,17 @@ def test_page_reconnects_after_a_server_restart(start_server, open_shop, person)
 def test_token_is_renewed_before_it_expires_and_the_connection_stays(app, person, shop, bellcast_server):
     shop.context.expose_function("issue", lambda: bellcast_server.token(person, ttl=16))
     page = shop.open("<bellcast-bell></bellcast-bell>")
-    in_page(page, "{ globalThis.asked = 0; globalThis.said = new Set(); bell.getToken = () => (asked++, issue()) }")
+    in_page(
+        page,
+        "{ globalThis.requests = 0; globalThis.statuses = new Set(); bell.getToken = () => (requests++, issue()) }",
+    )
     wait_live(page)
-    in_page(page, "bell.session.addEventListener('change', () => said.add(bell.session.state.status))")
-    wait_page(page, "asked >= 2")
+    in_page(page, "bell.session.addEventListener('change', () => statuses.add(bell.session.state.status))")
+    wait_page(page, "requests >= 2")
     page.wait_for_timeout(6_000)  # beyond the expiry of the first token
     app.notify(person, title="Still here")
     expect(bell(page, 1)).to_be_visible()
-    assert page.evaluate("[...said]") == ["live"]
+    assert page.evaluate("[...statuses]") == ["live"]
 
 
 def test_expired_token_without_get_token_is_reported(shop, person, bellcast_server):
@@ -238,7 +244,7 @@ def test_failed_module_is_loaded_again_and_the_offline_action_is_sent(app, perso
     queued = "bell.session.state.queued === 1 && bell.session.state.unread === 0"
     wait_until(advance_until(page, 6_000, lambda: in_page(page, queued)), lambda: "not kept")
     page.unroute("**/v1/inbox/read")
-    wait_until(advance_until(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not told")
+    wait_until(advance_until(page, 6_000, lambda: count_of(bellcast_server, person) == 0), lambda: "not sent")
 
 
 def test_page_reconnects_even_if_a_module_cannot_be_loaded(app, person, shop):

@@ -71,7 +71,7 @@ def test_hooks_and_bell_show_one_inbox(app, person, desk):
 def test_topic_event_and_its_members_are_shown(app, person, desk):
     expect(output(desk, "members")).to_have_text(person)
     app.publish("presence-room", "word", {"word": "hello"})
-    expect(output(desk, "said")).to_have_text("hello")
+    expect(output(desk, "word")).to_have_text("hello")
 
 
 def test_marketplace_hook_separates_kinds_of_events(app, person, desk):
@@ -79,20 +79,20 @@ def test_marketplace_hook_separates_kinds_of_events(app, person, desk):
     app.notify(person, title="Paid", body="150.00", type="payment_received")
     app.notify(person, title="Hello")
     expected = ["booking new_booking New booking received", "payment payment_received 150.00", "other general Hello"]
-    expect(output(desk, "heard")).to_have_text(", ".join(expected))
+    expect(output(desk, "received")).to_have_text(", ".join(expected))
     desk.get_by_role("button", name="accept").click()
-    expect(output(desk, "answer")).to_have_text("no_handler")
+    expect(output(desk, "result")).to_have_text("no_handler")
     desk.get_by_role("button", name="ping").click()
-    expect(output(desk, "answer")).to_have_text("ping answered")
+    expect(output(desk, "result")).to_have_text("ping handled")
 
 
 def test_queries_touched_by_a_notification_are_refetched(app, person, desk):
-    expect(output(desk, "asked")).to_have_text("1 1")
+    expect(output(desk, "fetches")).to_have_text("1 1")
     app.notify(person, title="Moved", data={"touches": ["booking:7"]})
-    expect(output(desk, "asked")).to_have_text("2 2")
+    expect(output(desk, "fetches")).to_have_text("2 2")
     app.notify(person, title="Another", data={"touches": ["booking:8"]})
     expect(output(desk, "unread")).to_have_text("2")
-    expect(output(desk, "asked")).to_have_text("2 2")
+    expect(output(desk, "fetches")).to_have_text("2 2")
 
 
 @pytest.fixture

@@ -447,18 +447,18 @@ def test_device_signed_out_by_another_leaves_and_the_other_stays(sign_in):
 def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_in):
     ben = sign_in("ben", permissions=["notifications"])
     ben.add_init_script(
-        """const asked = Notification.requestPermission.bind(Notification);
-           globalThis.asked = 0;
-           Notification.requestPermission = () => (globalThis.asked++, asked());"""
+        """const request = Notification.requestPermission.bind(Notification);
+           globalThis.prompts = 0;
+           Notification.requestPermission = () => (globalThis.prompts++, request());"""
     )
     for path in ("/bookings", "/payments", "/account"):
         ben.goto(path)
         is_live(ben)
-        assert ben.evaluate("asked") == 0
+        assert ben.evaluate("prompts") == 0
     ben.get_by_role("button", name=re.compile("^Notifications")).click()
     ben.get_by_role("button", name="Desktop alerts").click()
     expect(ben.get_by_role("button", name="Desktop alerts", pressed=True)).to_be_visible()
-    assert ben.evaluate("asked") == 1
+    assert ben.evaluate("prompts") == 1
 
 
 def test_marketplace_is_usable_by_keyboard(sign_in):

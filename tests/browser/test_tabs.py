@@ -42,9 +42,7 @@ def test_notification_is_alerted_in_one_tab_only(app, person, five_tabs):
 
 
 def test_closed_leader_is_replaced_without_loss_or_duplicates(app, person, shop, five_tabs):
-    record_events = (
-        "{ globalThis.heard = []; bell.session.addEventListener('notification', (e) => heard.push(e.detail.title)) }"
-    )
+    record_events = "{ globalThis.received = []; bell.session.addEventListener('notification', (e) => received.push(e.detail.title)) }"
     for page in five_tabs:
         in_page(page, record_events)
     five_tabs[0].close()  # the first tab holds the lock
@@ -54,8 +52,8 @@ def test_closed_leader_is_replaced_without_loss_or_duplicates(app, person, shop,
     for page in five_tabs[1:]:
         expect(bell(page, 10)).to_be_visible()
         wait_live(page)
-        wait_page(page, "heard.length >= 10")
-        assert page.evaluate("heard") == titles
+        wait_page(page, "received.length >= 10")
+        assert page.evaluate("received") == titles
     shop.expect_lines(1)
 
 
@@ -75,15 +73,16 @@ def test_tab_receives_its_own_topics_over_the_shared_connection(app, person, sho
     for page in pages:
         wait_live(page)
         in_page(
-            page, "{ globalThis.heard = []; bell.session.addEventListener('event', (e) => heard.push(e.detail.name)) }"
+            page,
+            "{ globalThis.received = []; bell.session.addEventListener('event', (e) => received.push(e.detail.name)) }",
         )
-    # Subscriptions are processed in order: when the last one is answered, all are active.
-    assert in_page(pages[1], "bell.session.subscribe('room-b').then((answer) => answer.topics)") == ["room-b"]
+    # Subscriptions are processed in order: when the last one is acknowledged, all are active.
+    assert in_page(pages[1], "bell.session.subscribe('room-b').then((result) => result.topics)") == ["room-b"]
     app.publish("room-a", "for-a", {})
     app.publish("room-b", "for-b", {})
     for page, name in zip(pages, ["for-a", "for-b"], strict=True):
-        wait_page(page, "heard.length")
-        assert page.evaluate("heard") == [name]
+        wait_page(page, "received.length")
+        assert page.evaluate("received") == [name]
     shop.expect_lines(1)
 
 
@@ -97,8 +96,8 @@ def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_ser
         wait_live(page)
         in_page(
             page,
-            """{ globalThis.heard = []; for (const type of ['event', 'typing'])
-          bell.session.addEventListener(type, ({ detail: { id, ...event } }) => heard.push(event)) }""",
+            """{ globalThis.received = []; for (const type of ['event', 'typing'])
+          bell.session.addEventListener(type, ({ detail: { id, ...event } }) => received.push(event)) }""",
         )
         in_page(page, "bell.session.subscribe('desk').then(() => {})")
     shop.expect_lines(1 if shared else 3)
@@ -110,10 +109,10 @@ def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_ser
         {"type": "typing", "topic": "desk", "recipient": person, "on": True},
     ]
     for page in pages:
-        wait_page(page, "heard.length >= 4")
+        wait_page(page, "received.length >= 4")
     pages[0].wait_for_timeout(200)  # enough for a duplicate to arrive
     for page in pages:
-        assert page.evaluate("heard") == expected * 2
+        assert page.evaluate("received") == expected * 2
 
 
 def test_tab_of_another_person_has_its_own_connection(app, person, shop, bellcast_server):

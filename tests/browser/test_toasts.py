@@ -5,9 +5,9 @@ from tests.browser.shop import bell, in_page, toasts, wait_live, wait_page, wait
 
 BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="{duration}"></bellcast-toasts>'
 # Records desktop notifications, which a page cannot query.
-DESKTOP = """globalThis.desktop = []; globalThis.gone = []; globalThis.asked = 0;
+DESKTOP = """globalThis.desktop = []; globalThis.gone = []; globalThis.prompts = 0;
 globalThis.Notification = class { static permission = 'default';
-  static async requestPermission() { asked++; return (Notification.permission = 'granted') }
+  static async requestPermission() { prompts++; return (Notification.permission = 'granted') }
   constructor(title, { tag }) { this.title = title; this.tag = tag; desktop.push(title); globalThis.latest = this }
   close() { gone.push(this.title) } };"""
 NOTES = "globalThis.notes = 0; const start = OscillatorNode.prototype.start; OscillatorNode.prototype.start = function (...at) { notes++; return start.apply(this, at) };"
@@ -104,11 +104,11 @@ def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(
     page = open_both(shop)
     app.notify(person, title="Before")
     expect(bell(page, 1)).to_be_visible()
-    assert page.evaluate("asked") == 0
+    assert page.evaluate("prompts") == 0
     bell(page).click()
     page.get_by_role("button", name="Desktop alerts").click()
     expect(page.get_by_role("button", name="Desktop alerts")).to_have_attribute("aria-pressed", "true")
-    assert page.evaluate("[asked, desktop]") == [1, []]
+    assert page.evaluate("[prompts, desktop]") == [1, []]
     page.keyboard.press("Escape")
     # The window is not in focus.
     page.evaluate("document.hasFocus = () => false")

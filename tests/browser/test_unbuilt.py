@@ -41,7 +41,7 @@ def unbuilt(shop, modules):
 
 def wait_modules(page, modules, wanted):
     """Wait until the modules were requested; evaluating lets Playwright process its events."""
-    wait_until(lambda: page.evaluate("1") and modules >= wanted, lambda: f"{wanted - modules} were not asked for")
+    wait_until(lambda: page.evaluate("1") and modules >= wanted, lambda: f"{wanted - modules} were not requested")
 
 
 def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules):

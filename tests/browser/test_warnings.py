@@ -70,11 +70,11 @@ def test_refused_topic_is_dispatched_to_the_page_and_warned_of_once(app, person,
     assert [(each["topic"], each["code"]) for each in page.evaluate("refused")] == [("secret", "forbidden")]
     message = page.evaluate("refused[0].message")
     wait_warning(page, warnings)
-    in_page(page, "{ bell.session.addEventListener('event', () => (globalThis.heard = true)) }")
+    in_page(page, "{ bell.session.addEventListener('event', () => (globalThis.received = true)) }")
     in_page(page, "{ bell.session.close(); bell.session.open() }")
     wait_live(page)
     app.publish("room", "word", {})
-    wait_page(page, "globalThis.heard")
+    wait_page(page, "globalThis.received")
     assert len(page.evaluate("refused")) == 1
     link = f"{bellcast_server.url}/errors/forbidden"
     assert warnings == [f'Bellcast: the topic "secret" was refused: {message} See {link}']
@@ -92,7 +92,7 @@ def test_debug_logs_the_connection_and_what_arrives_once(app, person, shop):
     )
     wait_live(page)
     wait_until(lambda: page.evaluate("1") and "[bellcast] connected" in texts, lambda: str(texts))
-    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # answered after the first one
+    in_page(page, f"bell.session.subscribe('{topic}').then(() => {{}})")  # acknowledged after the first one
     app.publish(topic, "moved", {"to": "done"})
     wait_until(lambda: page.evaluate("1") and "moved" in texts[-1], lambda: str(texts))
     app.notify(person, title="New order")

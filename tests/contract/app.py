@@ -69,7 +69,7 @@ class App:
             created_at=self.now,
             idempotency_key=key,
             fingerprint=fingerprint,
-            answer=" ".join(ids).encode(),
+            response=" ".join(ids).encode(),
         )
 
     def announce_request(
@@ -91,7 +91,7 @@ class App:
             key_tenant="" if tenant == EVERY_TENANT else tenant,
             idempotency_key=key,
             fingerprint=fingerprint,
-            answer=id.encode(),
+            response=id.encode(),
         )
 
     async def lease(self, now: int, until: int, limit: int) -> list[Job]:
@@ -117,11 +117,11 @@ class App:
 
     async def send(self, to: str, title: str = "Hello", **fields: Any) -> str:
         """Send to one recipient; return the notification's id."""
-        return (await self.add(self.send_request(to, title=title, **fields))).answer.decode()
+        return (await self.add(self.send_request(to, title=title, **fields))).response.decode()
 
     async def announce(self, title: str = "Hello", **fields: Any) -> str:
         """Announce; return the announcement's id."""
-        return (await self.store.sends.announce(self.announce_request(title=title, **fields))).answer.decode()
+        return (await self.store.sends.announce(self.announce_request(title=title, **fields))).response.decode()
 
     async def open(self, key: str, tenant: str = "", **fields: Any) -> OpenInbox:
         """Open with a session issued after all revocations so far."""

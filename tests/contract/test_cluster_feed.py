@@ -80,7 +80,7 @@ async def watch(node: Node, other: Node, last: int = 0, **wanted: Any) -> Cluste
     """Watch once the subscriptions of both nodes are in force."""
     while True:
         watching = await node.feed.watch(filter_of([], None, **wanted), last)
-        if other.local.is_watched and not watching.unanswered:
+        if other.local.is_watched and not watching.awaited:
             return watching
         watching.close()
 

@@ -37,8 +37,8 @@ async def join(world: WorkflowWorld, number: int) -> list[str]:
 
 async def announce(world: WorkflowWorld, to: Audience = ROOM, **fields: Any) -> str:
     draft = Draft(**{"to": to, "title": "Hello", "channels": ["inbox", "email"], **fields})
-    answer = msgspec.json.decode(await sending.send(world.engines, Limits(), draft))
-    id: str = answer["announcement"]["id"]
+    response = msgspec.json.decode(await sending.send(world.engines, Limits(), draft))
+    id: str = response["announcement"]["id"]
     return id
 
 
@@ -88,14 +88,14 @@ async def test_process_that_dies_at_a_page_repeats_no_message(
     monkeypatch.setattr(fanout_pages, "PAGE", 2)
     keys, add_page, pages = await join(world, 5), world.store.sends.add_page, list[str]()
 
-    async def lose_the_answer(request: SendRequest, fanout: str, after: str, position: str) -> bool:
+    async def lose_the_response(request: SendRequest, fanout: str, after: str, position: str) -> bool:
         pages.append(position)
         is_added = await add_page(request, fanout, after, position)
         if len(pages) == 1:
             raise KeyboardInterrupt
         return is_added
 
-    monkeypatch.setattr(world.store.sends, "add_page", lose_the_answer)
+    monkeypatch.setattr(world.store.sends, "add_page", lose_the_response)
     id = await announce(world)
     (job,) = [job for job in await app.lease(app.now, app.now + 1, 10) if job.id == id]
     with pytest.raises(KeyboardInterrupt):

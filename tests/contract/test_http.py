@@ -282,7 +282,7 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
 # --- memory
 
 
-@pytest.mark.parametrize("size", [2, MAX_RESPONSE_BYTES + 1], ids=["answered", "answered too much"])
+@pytest.mark.parametrize("size", [2, MAX_RESPONSE_BYTES + 1], ids=["small", "too large"])
 async def test_finished_request_leaves_no_garbage(server: Server, http: HttpxClient, size: int) -> None:
     """The server's collector runs rarely, and cookies may have 60 KB."""
     server.respond_with(b"x" * size)

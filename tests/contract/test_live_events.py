@@ -68,7 +68,7 @@ class TestWaits:
         assert (await world.run(runs[0]))[1].step("wait").reason == "timeout"
 
     async def test_topic_of_an_earlier_result_is_awaited_from_its_step(self, world: WorkflowWorld, app: App) -> None:
-        world.http.answers.append(_answer({"topic": "t.1"}))
+        world.http.responses.append(_response({"topic": "t.1"}))
         call = {"key": "call", "type": "http", "url": "https://example.com"}
         wait = {"key": "wait", "type": "wait_for", "event": "accepted", "topic": "{{ steps.call.result.topic }}"}
         await world.put("booking", call, {**wait, "on_match": "continue"}, BELL)
@@ -118,7 +118,7 @@ class AbsentHistory(NoHistory):
         return events
 
 
-def _answer(body: Any) -> Response:
+def _response(body: Any) -> Response:
     return Response(200, {}, msgspec.json.encode(body))
 
 

@@ -71,7 +71,7 @@ async def send(app: App, rng: random.Random, sent: list[str]) -> None:
     ]
     for outcome in await app.add_all(requests):
         assert isinstance(outcome, Sent), outcome
-        sent += outcome.answer.decode().split()
+        sent += outcome.response.decode().split()
 
 
 async def mark(app: App, rng: random.Random, sent: list[str]) -> None:
@@ -149,9 +149,9 @@ async def test_counters_equal_rows_and_no_deadlock_occurs_under_concurrent_write
 async def test_idempotency_key_sends_once_across_processes(pair: Pair) -> None:
     requests = [app.send_request("alice", key="k", fingerprint=b"same") for app in (pair.first, pair.second) * 4]
     apps = [pair.first, pair.second] * 4
-    answers = await asyncio.gather(*(app.add(request) for app, request in zip(apps, requests, strict=True)))
-    assert len({sent.answer for sent in answers}) == 1
-    assert sum(bool(sent.events) for sent in answers) == 1
+    responses = await asyncio.gather(*(app.add(request) for app, request in zip(apps, requests, strict=True)))
+    assert len({sent.response for sent in responses}) == 1
+    assert sum(bool(sent.events) for sent in responses) == 1
     assert len(await pair.first.page("alice")) == 1
     with pytest.raises(IdempotencyMismatch):
         await pair.second.add(pair.second.send_request("alice", key="k", fingerprint=b"another"))

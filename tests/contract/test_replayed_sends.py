@@ -121,5 +121,5 @@ async def test_drafts_of_a_tenant_behind_one_that_exceeds_its_quota_are_refused(
         draft(None, title="Two"),
     ]
     other = msgspec.structs.replace(many[0], tenant="globex")
-    answers = await sending.send_many(sender.engines, sender.limits, [*many, other])
-    assert [type(answer) for answer in answers] == [bytes, TooMany, TooMany, bytes]
+    responses = await sending.send_many(sender.engines, sender.limits, [*many, other])
+    assert [type(response) for response in responses] == [bytes, TooMany, TooMany, bytes]

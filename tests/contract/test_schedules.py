@@ -226,8 +226,8 @@ async def test_trigger_waits_for_its_time_and_keeps_its_actor_and_key(world: Wor
 async def wait_for_noon(world: WorkflowWorld, to: Any, cancel_key: str = "c", **fields: Any) -> str:
     """Trigger a workflow for the next day; return the key of the schedule."""
     draft = TriggerDraft(to=to, cancel_key=cancel_key, **{"send_at": "2025-03-30T12:00:00Z", **fields})
-    answer = await world.workflows.schedules.trigger_later("hello", draft)
-    key: str = msgspec.json.decode(answer)["schedule"]["key"]
+    response = await world.workflows.schedules.trigger_later("hello", draft)
+    key: str = msgspec.json.decode(response)["schedule"]["key"]
     return key
 
 

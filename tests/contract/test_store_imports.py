@@ -19,7 +19,7 @@ LONG_AGO = 1_700_000_000_000
 def imported(app: App, *to: str, key: str | None = None, title: str = "Old", **values: Any) -> ImportRequest:
     ids = tuple(f"018bcfe5-6800-7000-8000-{number:012d}" for number in range(len(to)))
     body: dict[str, Any] = {"recipients": to, "ids": ids, "content": content(title=title, tags=("x",))}
-    body |= {"tenant": "", "created_at": app.now, "sent_at": LONG_AGO, "idempotency_key": key, "answer": b"stored"}
+    body |= {"tenant": "", "created_at": app.now, "sent_at": LONG_AGO, "idempotency_key": key, "response": b"stored"}
     return ImportRequest(**{**body, **values})
 
 

@@ -98,7 +98,7 @@ async def test_repeated_key_returns_the_first_response_and_sends_nothing(app: Ap
     first = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
     app.clock.advance(DAY - 1)
     again = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
-    assert again == Sent(first.answer, ())
+    assert again == Sent(first.response, ())
     assert len(await app.page("alice")) == 1
 
 
@@ -108,13 +108,13 @@ async def test_idempotency_key_expires_after_a_day(app: App) -> None:
     second = await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
     assert len(second.events) == 1
     again = await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
-    assert again == Sent(second.answer, ())
+    assert again == Sent(second.response, ())
 
 
 async def test_concurrent_sends_with_one_key_send_once(app: App) -> None:
     requests = [app.send_request("alice", key="k", fingerprint=b"one") for _ in range(20)]
     outcomes = await asyncio.gather(*(app.add(request) for request in requests))
-    assert {outcome.answer for outcome in outcomes} == {outcomes[0].answer}
+    assert {outcome.response for outcome in outcomes} == {outcomes[0].response}
     assert sum(len(outcome.events) for outcome in outcomes) == 1
     assert len(await app.page("alice")) == 1
 
@@ -128,7 +128,7 @@ async def test_idempotency_keys_are_scoped_to_the_tenant(app: App) -> None:
 async def test_announcements_and_sends_share_the_keys_of_a_tenant(app: App) -> None:
     first = await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"one"))
     again = await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"one"))
-    assert again == Sent(first.answer, ())
+    assert again == Sent(first.response, ())
     with pytest.raises(IdempotencyMismatch):
         await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"two"))
     with pytest.raises(IdempotencyMismatch):

@@ -280,7 +280,7 @@ async def test_http_step_is_signed_retried_and_has_a_result(world: WorkflowWorld
     body = {"who": "{{ data.client }}", "all": [{"var": "data"}, 7]}
     step = {"key": "call", "type": "http", "url": "https://app.example/{{ data.client }}", "body": body}
     await world.put("booking", step, {**MAIL, "text": "{{ steps.call.result.score }}"})
-    world.http.answers = [
+    world.http.responses = [
         Unavailable("away"),
         Response(503, {"retry-after": "60"}, b""),
         Response(200, {}, b'{"score":7}'),
@@ -302,7 +302,7 @@ async def test_http_step_fails_at_once_on_another_client_error(
     world: WorkflowWorld, on_error: str, status: str
 ) -> None:
     await world.put("booking", {"key": "call", "type": "http", "url": "https://app.example/", "on_error": on_error})
-    world.http.answers = [Response(404, {}, b"")]
+    world.http.responses = [Response(404, {}, b"")]
     id = await world.trigger("booking")
     await world.settle()
     run, state = await world.run(id)
@@ -335,7 +335,7 @@ async def test_python_step_waits_for_its_function(store: Store, clock: FakeClock
 
 async def test_failed_run_is_retried_from_its_failed_step(world: WorkflowWorld, app: App) -> None:
     await world.put("booking", {**BELL, "title": "One"}, {"key": "call", "type": "http", "url": "https://a.example/"})
-    world.http.answers = [Response(400, {}, b""), Response(200, {}, b"")]
+    world.http.responses = [Response(400, {}, b""), Response(200, {}, b"")]
     id = await world.trigger("booking")
     await world.settle()
     run, state = await world.run(id)

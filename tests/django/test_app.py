@@ -197,9 +197,9 @@ def test_admin_sends_and_shows_preferences(shop, admin, relay):
 def test_admin_survives_an_outage(shop, admin, configured, unreachable):
     configured(URL=unreachable)
     for model in ("notification", "notificationpreference"):
-        answer = admin.get(f"/admin/bellcast/{model}/?user={shop.omar.pk}")
-        assert answer.status_code == 200
-        assert "does not respond" in answer.content.decode()
+        response = admin.get(f"/admin/bellcast/{model}/?user={shop.omar.pk}")
+        assert response.status_code == 200
+        assert "does not respond" in response.content.decode()
     assert admin.get("/admin/bellcast/outboxentry/").status_code == 200
 
 

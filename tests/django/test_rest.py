@@ -55,10 +55,10 @@ def api(request, shop, configured, relay):
 
 
 def test_list_has_the_documented_fields(api):
-    answer = api.get(LIST)
-    assert answer.status == 200
-    assert (answer.body["next"], answer.body["previous"]) == (None, None)
-    first = answer.body["results"][0]
+    response = api.get(LIST)
+    assert response.status == 200
+    assert (response.body["next"], response.body["previous"]) == (None, None)
+    first = response.body["results"][0]
     assert list(first) == FIELDS
     assert (first["title"], first["type"], first["is_read"], first["icon"], first["metadata"]) == (
         "N2",
@@ -88,8 +88,8 @@ def test_list_is_filtered(api, query, titles):
 
 @pytest.mark.parametrize("query", ["is_read=maybe", "priority=extreme", "page_size=x", "days=-1", "cursor=x"])
 def test_wrong_filter_is_refused_by_field(api, query):
-    answer = api.get(f"{LIST}?{query}")
-    assert (answer.status, list(answer.body)) == (400, [query.partition("=")[0]])
+    response = api.get(f"{LIST}?{query}")
+    assert (response.status, list(response.body)) == (400, [query.partition("=")[0]])
 
 
 def test_notifications_are_marked_counted_and_deleted(api):
@@ -98,8 +98,8 @@ def test_notifications_are_marked_counted_and_deleted(api):
     read = api.call("post", f"{LIST}{id}/mark_single_as_read/").body
     assert (read["id"], read["is_read"]) == (id, True)
     assert read["read_at"] is not None
-    answer = api.call("post", f"{LIST}mark_as_read/", {"notification_ids": [id, "unknown"]}).body
-    assert answer["marked_count"] == 0
+    response = api.call("post", f"{LIST}mark_as_read/", {"notification_ids": [id, "unknown"]}).body
+    assert response["marked_count"] == 0
     assert api.get(f"{LIST}{id}/").body == read
     assert api.call("post", f"{LIST}mark_as_read/").body["marked_count"] == 2
     assert len(api.get(f"{LIST}recent/").body) == 3
@@ -119,8 +119,8 @@ def test_notification_of_another_user_is_not_found(api):
 
 
 def test_wrong_method_is_refused(api):
-    answer = api.call("put", LIST, {})
-    assert (answer.status, list(answer.body)) == (405, ["detail"])
+    response = api.call("put", LIST, {})
+    assert (response.status, list(response.body)) == (405, ["detail"])
 
 
 def test_anonymous_user_is_refused(api):
@@ -178,8 +178,8 @@ def test_preference_is_enforced(api, relay):
      ({"quiet_hours_start": "22:00"}, "quiet_hours_end")],
 )  # fmt: skip
 def test_wrong_preference_is_refused_by_field(api, changes, field):
-    answer = api.call("patch", PREFERENCES, changes)
-    assert (answer.status, list(answer.body)) == (400, [field])
+    response = api.call("patch", PREFERENCES, changes)
+    assert (response.status, list(response.body)) == (400, [field])
 
 
 def test_sms_can_be_limited_to_urgent_notifications(api):
@@ -191,23 +191,23 @@ def test_sms_can_be_limited_to_urgent_notifications(api):
 
 def test_outage_is_a_503_with_a_time_to_retry(api, configured, unreachable):
     configured(URL=unreachable)
-    answer = api.get(LIST)
-    assert (answer.status, list(answer.body)) == (503, ["detail"])
-    assert int(answer.headers["Retry-After"]) > 0
+    response = api.get(LIST)
+    assert (response.status, list(response.body)) == (503, ["detail"])
+    assert int(response.headers["Retry-After"]) > 0
 
 
 def test_token_opens_the_inbox_and_ends_with_the_session(api):
-    answer = api.get("/api/notifications/token/")
-    assert (sorted(answer.body), answer.headers["Cache-Control"]) == (["expires_at", "token"], "no-store")
-    inbox = api.shop.bell.inbox(answer.body["token"])
+    response = api.get("/api/notifications/token/")
+    assert (sorted(response.body), response.headers["Cache-Control"]) == (["expires_at", "token"], "no-store")
+    inbox = api.shop.bell.inbox(response.body["token"])
     assert inbox.counts().unread == 3
 
 
 def test_session_view_identifies_the_user(api):
-    answer = api.get("/api/notifications/session/").body
-    assert answer["recipient"] == str(api.shop.nadia.pk)
-    assert answer["tenant"] == api.shop.north.slug
-    assert sorted(answer) == ["expires_at", "recipient", "roles", "tenant"]
+    response = api.get("/api/notifications/session/").body
+    assert response["recipient"] == str(api.shop.nadia.pk)
+    assert response["tenant"] == api.shop.north.slug
+    assert sorted(response) == ["expires_at", "recipient", "roles", "tenant"]
 
 
 def test_calls_are_answered_by_the_handlers(api, configured):

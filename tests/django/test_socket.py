@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-ANSWER_SECONDS = 20.0
+RESPONSE_SECONDS = 20.0
 
 
 class Socket:
@@ -41,7 +41,7 @@ class Socket:
         self._loop.call_soon_threadsafe(self._incoming.put_nowait, {"type": type, **fields})
 
     def next(self):
-        return self._sent.get(timeout=ANSWER_SECONDS)
+        return self._sent.get(timeout=RESPONSE_SECONDS)
 
     def next_json(self):
         import json
@@ -50,7 +50,7 @@ class Socket:
 
     def close(self):
         self.put("websocket.disconnect")
-        self._thread.join(ANSWER_SECONDS)
+        self._thread.join(RESPONSE_SECONDS)
         self._loop.close()
 
 

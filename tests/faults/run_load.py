@@ -188,10 +188,10 @@ class RunLoad:
         with self._nodes.client() as app:
             for number in range(first, self._runs, TRIGGERING_THREADS):
                 body = {"to": self.recipient_of(number), "data": {"n": number, "hook": hook}}
-                answer = self._accepted(app, body, {"Idempotency-Key": f"n{number}"})
-                if answer is None:
+                response = self._accepted(app, body, {"Idempotency-Key": f"n{number}"})
+                if response is None:
                     return
-                assert answer.status_code == 202, answer.text
+                assert response.status_code == 202, response.text
 
     def _accepted(self, app: httpx.Client, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response | None:
         """Repeat a trigger until the server responds; None if the load is over."""

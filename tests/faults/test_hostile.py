@@ -40,7 +40,7 @@ TIMEOUT = 3  # seconds; longer than the pauses of a loaded machine between the p
 def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: ServerProcess) -> None:
     """Byte by byte, in every place where a client can stall, all concurrently."""
     drips = {
-        "says nothing": b"",
+        "sends nothing": b"",
         "a slow request line": b"x",
         "a slow header": b"x",
         "a slow second head": b"x",

@@ -279,7 +279,7 @@ def test_watched_user_is_online_on_any_node(three: Cluster) -> None:
 
 def test_webhooks_across_nodes_are_sent_once(three: Cluster, app: Receiver) -> None:
     one, two, _ = three.nodes
-    channel = f"presence-told{time.monotonic_ns()}"
+    channel = f"presence-sent{time.monotonic_ns()}"
     with bare(one) as here, bare(two) as there:
         here.subscribe(channel, member("kim"))
         assert everywhere(three, channel, {"kim": 1})

@@ -74,8 +74,8 @@ def fuzz_http(server: ServerProcess, http: httpx.Client, rng: random.Random) -> 
     body_text = mangled(rng, BODIES)
     body = body_text if isinstance(body_text, bytes) else body_text.encode()
     what = rng.choice(["events", "batch_events", "users/1/terminate_connections", "nowhere"])
-    answer = http.post(signed(server, "POST", f"/apps/{server.project}/{what}", body), content=body)
-    assert answer.status_code in (200, 400, 404, 413), answer.text
+    response = http.post(signed(server, "POST", f"/apps/{server.project}/{what}", body), content=body)
+    assert response.status_code in (200, 400, 404, 413), response.text
     query = mangled(rng, ["info=user_count&filter_by_prefix=presence-", "auth_key=1&auth_signature=2"])
     name = rng.choice(["", "/presence-a", "/presence-a/users", "/a%20b"])
     path = f"/apps/{server.project}/channels{name}?{quote(query, safe='=&%?[]')}"
@@ -169,7 +169,7 @@ def test_flood_of_subscriptions_stops_at_the_limit_and_does_not_delay_others(ser
 
 
 def ping_seconds(server: ServerProcess, calm: Bare) -> float:
-    """Return the server's processor seconds until a ping is answered."""
+    """Return the server's processor seconds until a pong arrives."""
     started = cpu_seconds(server)
     calm.frames_until_pong()
     return cpu_seconds(server) - started

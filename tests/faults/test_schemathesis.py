@@ -156,7 +156,7 @@ def test_operation_matches_the_openapi_document(label, bellcast_server):
     def check(case):
         if label in ONLY_INVALID and case.meta.generation.mode.is_positive:
             return
-        response = _answer(_as_clients_send(case), bellcast_server, is_endless=label in STREAMS)
+        response = _send(_as_clients_send(case), bellcast_server, is_endless=label in STREAMS)
         # The library considers a missing body invalid, even where it is optional.
         is_without_body = has_optional_body and isinstance(case.body, NotSet)
         unchecked = [*excluded, negative_data_rejection] if is_without_body else excluded
@@ -168,7 +168,7 @@ def test_operation_matches_the_openapi_document(label, bellcast_server):
     )()
 
 
-def _answer(case, server, *, is_endless):
+def _send(case, server, *, is_endless):
     if not is_endless:
         return case.call(base_url=server.url)
     with requests.request(**case.as_transport_kwargs(base_url=server.url), stream=True) as response:

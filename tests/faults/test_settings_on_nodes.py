@@ -89,8 +89,8 @@ def reply_of(node: ServerProcess) -> Any:
 
 
 def present(node: ServerProcess) -> list[str]:
-    answer = httpx.get(f"{node.url}/v1/topics/room/presence", headers=node.as_app(), timeout=30)
-    return [member["recipient"] for member in answer.json()["members"]]
+    response = httpx.get(f"{node.url}/v1/topics/room/presence", headers=node.as_app(), timeout=30)
+    return [member["recipient"] for member in response.json()["members"]]
 
 
 def lines_of(node: ServerProcess) -> int:

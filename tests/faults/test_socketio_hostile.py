@@ -27,7 +27,7 @@ SETTINGS = {
     "BELLCAST_SOCKETIO_PING_INTERVAL": "500ms",
     "BELLCAST_SOCKETIO_PING_TIMEOUT": "2s",
 }
-# For clients that do not answer pings: on a loaded machine a step may take seconds.
+# For clients that do not respond to pings: on a loaded machine a step may take seconds.
 PATIENT = SETTINGS | {"BELLCAST_SOCKETIO_PING_INTERVAL": "5m"}
 SEEDS = [
     "2", "3", "40", '40{"token":"x"}', "40/custom,", "41", '42["message",1]', '427["message-with-ack",{"a":[1,2]}]', "430[]",
@@ -189,7 +189,7 @@ def until(connection: ClientConnection, start: str) -> list[str]:
 
 
 def next_packet(connection: ClientConnection) -> str:
-    """Answer pings, and return the next packet."""
+    """Respond to pings, and return the next packet."""
     while (packet := str(connection.recv(timeout=60))) == "2":
         connection.send("3")
     return packet

@@ -57,7 +57,7 @@ class Three:
             seconds = await world.settle()
             sent_count = sum(sum(titles.values()) for titles in world.acknowledged.values())
             sys.stderr.write(
-                f"\n{len(world.followers)} clients, {sent_count} told, refused {dict(world.refused)}, whole after {seconds:.1f} s\n"
+                f"\n{len(world.followers)} clients, {sent_count} sent, refused {dict(world.refused)}, whole after {seconds:.1f} s\n"
             )
             await world.check()
 

@@ -37,8 +37,8 @@ class World:
 
     async def send(self, to: str = "alice", **fields: Any) -> str:
         """Send a notification and return its id."""
-        answer = await self.request("POST", "/v1/notifications", {"to": to, "title": "Hi", **fields})
-        id: str = answer["notifications"][0]["id"]
+        response = await self.request("POST", "/v1/notifications", {"to": to, "title": "Hi", **fields})
+        id: str = response["notifications"][0]["id"]
         return id
 
     async def messages(self, **params: str) -> list[dict[str, Any]]:

@@ -252,11 +252,11 @@ async def test_failures_of_one_mapped_address_do_not_lock_out_another(rest: Rest
 
 async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None:
     await set_up(rest)
-    answers = [
+    responses = [
         (await browser(rest).post("/v1/session", json={"name": name, "password": "wrong"})).json()
         for name in ("owner", "nonesuch")
     ]
-    assert answers[0] == answers[1]
+    assert responses[0] == responses[1]
 
 
 async def test_role_limits_every_operation(rest: Rest) -> None:

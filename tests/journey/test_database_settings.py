@@ -116,8 +116,8 @@ def test_settings_of_sign_in_and_urls_are_for_owners(server: ServerProcess) -> N
 
     def refused(method: str, path: str, **body: Any) -> bool:
         url = f"{server.url}/v1/settings{path}"
-        answer = httpx.request(method, url, headers=headers, json={"revision": revision(server), **body}, timeout=30)
-        return answer.status_code == 403 and "owners" in answer.json()["detail"]
+        response = httpx.request(method, url, headers=headers, json={"revision": revision(server), **body}, timeout=30)
+        return response.status_code == 403 and "owners" in response.json()["detail"]
 
     for name in ("jwks_url", "session_url", "handler_url", "pusher_webhook_url"):
         assert refused("PATCH", "", set={name: "https://app.example.com"}, dry_run=True)
@@ -260,10 +260,10 @@ async def test_other_node_applies_a_change_when_it_reads_the_settings(rest: Rest
 
 async def test_revision_read_before_a_newer_one_was_applied_is_ignored() -> None:
     access, gate = AccessConfig(), asyncio.Event()
-    answers = [(1, "https://old.example.com"), (2, ORIGIN)]
+    revisions = [(1, "https://old.example.com"), (2, ORIGIN)]
 
     async def get(*place: str) -> Document:
-        number, origin = answers.pop(0)
+        number, origin = revisions.pop(0)
         if number == 1:
             await gate.wait()
         body = msgspec.json.encode(StoredValues(number, {"origins": origin}))

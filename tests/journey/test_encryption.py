@@ -16,7 +16,7 @@ from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from bellcast.settings.encryption_keys import encryption_keys, rotate
 from tests.journey.channels_app import ended, eventually
-from tests.vendor_server import VendorServer, answer, vendor_server
+from tests.vendor_server import VendorServer, raw_response, vendor_server
 
 
 @asynccontextmanager
@@ -59,7 +59,7 @@ async def is_encrypted_with(server: App, key: str) -> bool:
 
 
 async def text_reaches(vendor: VendorServer, client: httpx.AsyncClient, count: int) -> None:
-    vendor.default = answer(201, {"sid": "SM1"})
+    vendor.default = raw_response(201, {"sid": "SM1"})
     await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["sms"]})
     assert [message["state"] for message in await ended(client, count)] == ["sent"] * count
 

@@ -300,13 +300,13 @@ async def test_watch_ends_when_the_role_of_its_operator_changes(tmp_path: Path) 
         owner = await set_up(rest)
         developer = await signed_in(rest, "dora", "developer")
         operator = (await developer.get("/v1/me")).json()["id"]
-        answer = asyncio.create_task(developer.get("/v1/feed"))
+        response = asyncio.create_task(developer.get("/v1/feed"))
         await wait_until(lambda: rest.feed.is_watched)
         changed = await owner.patch(f"/v1/operators/{operator}", json={"role": "support"})
         assert changed.status_code == 204, changed.text
         rest.clock.advance(REAUTHORIZE_MS / 1000)
         await rest.send("alice")
-        (ended,) = [one for one in events(iter((await answer).text.splitlines())) if one["event"] == "end"]
+        (ended,) = [one for one in events(iter((await response).text.splitlines())) if one["event"] == "end"]
         assert ended["code"] == "forbidden"
 
 

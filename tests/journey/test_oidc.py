@@ -356,7 +356,7 @@ async def test_failing_provider_is_a_clear_refusal(
         "error": (500, b'{"error": "<script>alert(1)</script>"}'),
         "redirect": (302, b""),
     }
-    provider.answers[path] = faults[fault]
+    provider.responses[path] = faults[fault]
     client = browser(rest)
     response = await client.post("/v1/session/oidc", json={})
     if path.startswith("/.well-known"):
@@ -385,14 +385,14 @@ async def test_authorization_endpoint_that_is_not_a_url_is_refused(
     rest: Rest, provider: IdentityProvider, url: str
 ) -> None:
     document = provider.discovery | {"authorization_endpoint": url}
-    provider.answers["/.well-known/openid-configuration"] = (200, json.dumps(document).encode())
+    provider.responses["/.well-known/openid-configuration"] = (200, json.dumps(document).encode())
     response = await browser(rest).post("/v1/session/oidc", json={})
     assert "is not a URL" in response.json()["detail"]
 
 
 async def test_endpoints_of_the_discovery_document_pass_the_guard(rest: Rest, provider: IdentityProvider) -> None:
     document = provider.discovery | {"token_endpoint": "http://169.254.169.254/latest/meta-data"}
-    provider.answers["/.well-known/openid-configuration"] = (200, json.dumps(document).encode())
+    provider.responses["/.well-known/openid-configuration"] = (200, json.dumps(document).encode())
     assert "private address" in reason(await sign_in(rest), 503)
 
 

@@ -115,8 +115,8 @@ async def test_link_ends_with_its_time_and_cannot_be_forged(tmp_path: Path) -> N
         await world.advance("3601s")
         assert (await world.client.get(path)).status_code == 404
         for ttl in ("0", "-1h", "400d", "soon"):
-            answer = await world.client.post("/v1/recipients/alice/preferences-link", json={"ttl": ttl})
-            assert answer.status_code == 422, ttl
+            response = await world.client.post("/v1/recipients/alice/preferences-link", json={"ttl": ttl})
+            assert response.status_code == 422, ttl
         assert (await world.client.post("/v1/recipients/alice/preferences-link")).status_code == 201
 
 
@@ -163,9 +163,9 @@ async def test_name_or_time_that_no_send_has_is_refused(tmp_path: Path, document
     async with opened(tmp_path) as world:
         for path in ("/v1/recipients/alice/preferences", "/v1/preference-defaults"):
             for method in ("PUT", "PATCH"):
-                answer = await world.client.request(method, path, json=document)
-                assert answer.status_code == 422, answer.text
-                assert [error["field"] for error in answer.json()["errors"]] == [field]
+                response = await world.client.request(method, path, json=document)
+                assert response.status_code == 422, response.text
+                assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
 async def test_dry_run_writes_nothing(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ async def test_dry_run_writes_nothing(tmp_path: Path) -> None:
             ("POST", "/v1/messages/retry", {}),
             ("POST", "/v1/recipients/alice/preferences-link", {}),
         ):
-            answer = await world.client.request(method, f"{path}?dry_run=true", json=body)
-            assert answer.status_code == 200, (path, answer.text)
+            response = await world.client.request(method, f"{path}?dry_run=true", json=body)
+            assert response.status_code == 200, (path, response.text)
         explained = await world.get("/v1/explain", recipient="alice", type="news", channel="email")
         assert explained["channels"][0]["outcome"] == "send"
         assert (await world.get("/v1/types"))["types"] == []

@@ -12,12 +12,12 @@ from tests.journey.channels_app import app
 from tests.journey.rest import fields
 from tests.journey.text_messages import NUMBER
 from tests.smtp_server import smtp_server
-from tests.vendor_server import answer, plain_server, vendor_server
+from tests.vendor_server import plain_server, raw_response, vendor_server
 
 SENDER = "from=bells@example.com"
 MAIL = "/v1/providers/env-email-1/test"
 # The test of a Twilio account sends an empty message, which the vendor refuses.
-NO_NUMBER = answer(400, {"message": "A 'To' phone number is required."})
+NO_NUMBER = raw_response(400, {"message": "A 'To' phone number is required."})
 
 
 async def result_of(client: httpx.AsyncClient, path: str = MAIL, **body: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tests.journey.channels_app import app, ended, eventually
 from tests.journey.text_messages import NUMBER, PUBLIC, send, twilio_url, vonage_url
 from tests.push_browser import Browser
 from tests.smtp_server import smtp_server
-from tests.vendor_server import CUT, HALF, HANG, answer, plain_server, vendor_server
+from tests.vendor_server import CUT, HALF, HANG, plain_server, raw_response, vendor_server
 
 
 async def put(client: httpx.AsyncClient, key: str, url: str, **fields: Any) -> httpx.Response:
@@ -52,7 +52,7 @@ async def test_provider_is_shown_masked_and_stored_encrypted(tmp_path: Path) -> 
         assert (await client.get("/v1/providers")).json() == {"providers": [shown], "next": None}
         # A read that is written back keeps the stored URL.
         assert (await client.put("/v1/providers/texts", json={**shown, "rate": None})).status_code == 200
-        vendor.default = answer(201, {"sid": "SM1"})
+        vendor.default = raw_response(201, {"sid": "SM1"})
         await send(client)
         (message,) = await ended(client)
         assert (message["state"], message["provider"]) == ("sent", "texts")
@@ -155,8 +155,8 @@ async def test_provider_of_a_setting_is_read_only(tmp_path: Path) -> None:
 
 
 FAULTS = [
-    (answer(429, {}, retry_after="7200"), "429"),
-    (answer(500, {}), "500"),
+    (raw_response(429, {}, retry_after="7200"), "429"),
+    (raw_response(500, {}), "500"),
     (HANG, None),
     (HALF, None),
     (CUT, None),  # the connection is reset after the request was read
@@ -171,7 +171,7 @@ async def test_failing_provider_is_replaced_by_the_next(tmp_path: Path, fault: b
         app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
     ):
         first.default = fault
-        second.default = answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})
+        second.default = raw_response(200, {"messages": [{"status": "0", "message-id": "V1"}]})
         await put(client, "backup", vonage_url(second), priority=2)
         await put(client, "main", twilio_url(first), priority=1, timeout=0.3 if fault == HANG else 30)
         await send(client)
@@ -190,7 +190,7 @@ async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected
     ):
         await put(client, "tls", f"vonage://key:secret@{plain}?from=Shop", priority=1)
         await put(client, "busy", twilio_url(vendor), priority=2)
-        vendor.default = answer(429, {}, retry_after="7200")
+        vendor.default = raw_response(429, {}, retry_after="7200")
         sent_at = server.context.clock.now()
         await send(client)
 
@@ -206,7 +206,7 @@ async def test_provider_with_wrong_tls_is_temporary_and_retry_after_is_respected
 
 async def test_messages_over_the_rate_wait_for_separate_times(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
-        vendor.default = answer(201, {"sid": "SM1"})
+        vendor.default = raw_response(201, {"sid": "SM1"})
         await put(client, "slow", twilio_url(vendor), rate=0.001)
         for _ in range(3):
             await send(client)
@@ -234,7 +234,7 @@ async def test_tenants_own_provider_replaces_the_projects(tmp_path: Path) -> Non
         vendor_server() as acme,
         app(tmp_path, SMS=twilio_url(project), HTTP_ALLOW="127.0.0.1") as (_, client),
     ):
-        project.default = acme.default = answer(201, {"sid": "SM1"})
+        project.default = acme.default = raw_response(201, {"sid": "SM1"})
         await put(client, "own", twilio_url(acme), tenant="acme")
         await send(client, tenant="acme")
         (message,) = await ended(client, tenant="acme")
@@ -252,16 +252,16 @@ def works(tested: httpx.Response) -> bool:
 
 async def test_provider_can_be_tested(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, SMS=twilio_url(vendor)) as (_, client):
-        vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
+        vendor.responses += [raw_response(400, {"message": "A 'To' phone number is required."})]
         assert works(await client.post("/v1/providers/env-sms-1/test"))
-        vendor.answers += [answer(401, {"message": "Authenticate"})]
+        vendor.responses += [raw_response(401, {"message": "Authenticate"})]
         refused = (await client.post("/v1/providers/env-sms-1/test", json={})).json()
         assert (refused["ok"], refused["error"]) == (False, "401: Authenticate")
-        vendor.default = answer(201, {"sid": "SM1"})
+        vendor.default = raw_response(201, {"sid": "SM1"})
         tested = await client.post("/v1/providers/env-sms-1/test", json={"to": NUMBER})
         assert works(tested)
         assert vendor.requests[-1].form["To"] == NUMBER
-        vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
+        vendor.responses += [raw_response(400, {"message": "A 'To' phone number is required."})]
         planned = await client.post("/v1/providers/env-sms-1/test?dry_run=true", json={"to": NUMBER})
         assert works(planned)
         assert "To" not in vendor.requests[-1].form
@@ -328,8 +328,8 @@ async def test_values_are_tested_without_being_stored(tmp_path: Path, monkeypatc
     ):
 
         async def tested(url: str, key: str = "texts", **body: Any) -> httpx.Response:
-            vendor.answers.clear()
-            vendor.answers += [answer(400, {"message": "A 'To' phone number is required."})]
+            vendor.responses.clear()
+            vendor.responses += [raw_response(400, {"message": "A 'To' phone number is required."})]
             return await client.post(
                 f"/v1/providers/{key}/test", json={"values": {"channel": "sms", "url": url}, **body}
             )
@@ -369,7 +369,7 @@ async def test_failing_telegram_is_replaced_by_the_next_provider(
         app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
     ):
         first.default = fault
-        second.default = answer(200, {"ok": True, "result": {"message_id": 1}})
+        second.default = raw_response(200, {"ok": True, "result": {"message_id": 1}})
         for priority, (key, vendor) in enumerate({"main": first, "backup": second}.items()):
             body = {"channel": "chat", "url": f"telegram://1:abc@{vendor.host}?tls=off", "priority": priority}
             await client.put(
@@ -385,7 +385,7 @@ async def test_failing_telegram_is_replaced_by_the_next_provider(
 
 async def test_busy_push_service_gets_the_push_again_after_its_time(tmp_path: Path) -> None:
     async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
-        service.default = answer(429, b"", retry_after="7200")
+        service.default = raw_response(429, b"", retry_after="7200")
         path = "/v1/recipients/alice/push-endpoints"
         await client.post(path, json=Browser().to_json(f"http://{service.host}/send/1"))
         sent_at = server.context.clock.now()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.journey.channels_app import app, ended, session_of
 from tests.push_browser import Browser
-from tests.vendor_server import answer, vendor_server
+from tests.vendor_server import raw_response, vendor_server
 
 DRAFT: dict[str, Any] = {"to": "alice", "title": "New booking", "body": "Saturday", "channels": ["inbox", "push"]}
 
@@ -16,7 +16,7 @@ DRAFT: dict[str, Any] = {"to": "alice", "title": "New booking", "body": "Saturda
 async def test_browser_registers_and_decrypts_its_push(tmp_path: Path) -> None:
     browser = Browser()
     async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
-        service.default = answer(201, b"")
+        service.default = raw_response(201, b"")
         alice = session_of(server, "alice")
         subscription = browser.to_json(f"http://{service.host}/send/1")
         created = await client.post("/v1/push-endpoints", json=subscription, headers=alice)
@@ -43,7 +43,7 @@ async def test_push_has_the_first_two_buttons_with_a_link(tmp_path: Path) -> Non
         {"key": key, "label": key.title(), "url": f"https://app.example/{key}"} for key in ("open", "move", "third")
     ]
     async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (server, client):
-        service.default = answer(201, b"")
+        service.default = raw_response(201, b"")
         subscription = browser.to_json(f"http://{service.host}/send/1")
         await client.post("/v1/push-endpoints", json=subscription, headers=session_of(server, "alice"))
         actions = [{"key": "accept", "label": "Accept", "call": "answer"}, *links]
@@ -56,7 +56,7 @@ async def test_push_has_the_first_two_buttons_with_a_link(tmp_path: Path) -> Non
 @pytest.mark.parametrize("status", [404, 410])
 async def test_endpoint_that_is_gone_is_deleted(tmp_path: Path, status: int) -> None:
     async with vendor_server() as service, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
-        service.default = answer(status, b"")
+        service.default = raw_response(status, b"")
         path = "/v1/recipients/alice/push-endpoints"
         await client.post(path, json=Browser().to_json(f"http://{service.host}/send/1"))
         await client.post("/v1/notifications", json=DRAFT)
@@ -150,8 +150,8 @@ async def test_telegram_message_is_sent_and_a_blocked_bot_is_suppressed(tmp_path
             client,
         ),
     ):
-        telegram.answers += [answer(200, {"ok": True, "result": {"message_id": 5}})]
-        telegram.default = answer(403, {"ok": False, "description": "Forbidden: bot was blocked by the user"})
+        telegram.responses += [raw_response(200, {"ok": True, "result": {"message_id": 5}})]
+        telegram.default = raw_response(403, {"ok": False, "description": "Forbidden: bot was blocked by the user"})
         await client.put("/v1/recipients/alice", json={"chat": {"telegram": 4711}})
         draft = {"to": "alice", "title": "Hi", "channels": ["chat"]}
         await client.post("/v1/notifications", json=draft)

@@ -14,7 +14,7 @@ import pytest
 from tests.journey.channels_app import app, ended
 from tests.journey.text_messages import DRAFT, NUMBER, PUBLIC, send, twilio_url, vonage_url
 from tests.smtp_server import smtp_server
-from tests.vendor_server import answer, vendor_server
+from tests.vendor_server import raw_response, vendor_server
 
 
 def by_twilio(form: dict[str, str], path: str = "/v1/providers/env-sms-1/receipts") -> dict[str, Any]:
@@ -26,7 +26,7 @@ def by_twilio(form: dict[str, str], path: str = "/v1/providers/env-sms-1/receipt
 
 async def test_receipts_move_the_state_forward_and_stop_suppresses(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, SMS=twilio_url(vendor), PUBLIC_URL=PUBLIC) as (_, client):
-        vendor.default = answer(201, {"sid": "SM1", "status": "queued"})
+        vendor.default = raw_response(201, {"sid": "SM1", "status": "queued"})
         await send(client)
         (message,) = await ended(client)
         assert vendor.requests[0].form["StatusCallback"] == f"{PUBLIC}/v1/providers/env-sms-1/receipts"
@@ -67,7 +67,7 @@ def reply(text: str, **fields: str) -> dict[str, str]:
 
 async def test_stop_to_vonage_suppresses_the_number_until_start(tmp_path: Path) -> None:
     async with vendor_server() as vendor, app(tmp_path, SMS=vonage_url(vendor), PUBLIC_URL=PUBLIC) as (_, client):
-        vendor.default = answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})
+        vendor.default = raw_response(200, {"messages": [{"status": "0", "message-id": "V1"}]})
 
         async def suppressed() -> list[tuple[str, str, str]]:
             found = [
@@ -105,7 +105,7 @@ async def test_key_of_one_tenant_cannot_answer_for_a_recipient_of_another(tmp_pa
         vendor_server() as vendor,
         app(tmp_path, PUBLIC_URL=PUBLIC, HTTP_ALLOW="127.0.0.1") as (_, client),
     ):
-        vendor.default = answer(201, {"sid": "SM1", "status": "queued"})
+        vendor.default = raw_response(201, {"sid": "SM1", "status": "queued"})
         body = {"channel": "sms", "url": twilio_url(vendor)}
         assert (await client.put("/v1/providers/texts", json=body)).status_code == 201
         await send(client, tenant="acme")

@@ -43,7 +43,7 @@ async def test_times_and_read_state_are_imported_and_nothing_alerts(rest):
     assert (await rest.app.get("/v1/messages")).json()["messages"] == []
 
 
-async def test_answers_have_the_form_of_a_bulk_send(rest):
+async def test_responses_have_the_form_of_a_bulk_send(rest):
     results = await load(rest, {**OLD, "to": ["alice", "bob"]}, {"to": "alice"}, OLD)
     assert [list(one) for one in results] == [["ids"], ["error"], ["id"]]
     assert results[1]["error"]["errors"] == [{"field": "1.title", "message": "is required"}]

@@ -41,9 +41,9 @@ class TestRecipients:
         body = [{"key": "alice", "locale": "de"}, {"key": "bob", "email": "bob@example.com"}, {"key": "", "nane": 1}, 7]
         planned = await rest.app.post("/v1/recipients/bulk?dry_run=true", json=body)
         assert refused(await rest.app.get("/v1/recipients/bob"), 404, "not_found")
-        answer = await rest.app.post("/v1/recipients/bulk", json=body)
-        assert (answer.status_code, planned.json()) == (200, answer.json())
-        alice, bob, third, fourth = answer.json()["results"]
+        response = await rest.app.post("/v1/recipients/bulk", json=body)
+        assert (response.status_code, planned.json()) == (200, response.json())
+        alice, bob, third, fourth = response.json()["results"]
         assert (alice, bob) == ({"key": "alice"}, {"key": "bob"})
         assert third["error"]["errors"][0]["field"] == "2.nane"
         assert fourth["error"]["status"] == 422
@@ -53,8 +53,8 @@ class TestRecipients:
 
     async def test_bulk_reads_lines_and_refuses_too_many_recipients(self, rest):
         lines = {"content": b'{"key":"a"}\n\n{"key":"b"}\n', "headers": {"content-type": "application/x-ndjson"}}
-        answer = await rest.app.post("/v1/recipients/bulk?tenant=acme", **lines)
-        assert answer.json() == {"results": [{"key": "a"}, {"key": "b"}]}
+        response = await rest.app.post("/v1/recipients/bulk?tenant=acme", **lines)
+        assert response.json() == {"results": [{"key": "a"}, {"key": "b"}]}
         assert (await rest.app.get("/v1/recipients/b?tenant=acme")).status_code == 200
         many = [{"key": "a"}] * 10_001
         assert refused(await rest.app.post("/v1/recipients/bulk", json=many), 413, "too_large")

@@ -32,8 +32,8 @@ def test_sign_in_needs_the_password_and_sign_out_ends_the_session(suite):
         assert "People of this demo" in omar.http.get("/sales/").text
         with httpx.Client(base_url=suite.url, cookies={"suite_session": session}, follow_redirects=True) as thief:
             assert "People of this demo" in thief.get("/sales/").text
-        answer = omar.submit("/login", username="omar", password="wrong")
-        assert "password is wrong" in answer.text
+        response = omar.submit("/login", username="omar", password="wrong")
+        assert "password is wrong" in response.text
 
 
 def test_wrong_passwords_of_a_person_are_limited_in_the_suite(suite):

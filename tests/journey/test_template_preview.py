@@ -27,15 +27,15 @@ DATA = {"client": "Ann & Co", "id": 7, "at": "2026-06-10T12:00:00Z", "price": 12
 async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any], status: int = 200) -> dict[str, Any]:
     response = await client.post(path, json=body)
     assert response.status_code == status, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
+    decoded: dict[str, Any] = response.json()
+    return decoded
 
 
 async def put(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
     response = await client.put(path, json=body)
     assert response.status_code in (200, 201), response.text
-    answer: dict[str, Any] = response.json()
-    return answer
+    decoded: dict[str, Any] = response.json()
+    return decoded
 
 
 async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:
             assert set(shown) == {"email", "missing"}
         as_json = await client.post("/v1/templates/booking/html", json=body)
         as_form = await client.post("/v1/templates/booking/html", data={"request": json.dumps(body)})
-        for answer in (as_json, as_form):
-            assert "<h1>Ann &amp; Co</h1>" in answer.text
+        for response in (as_json, as_form):
+            assert "<h1>Ann &amp; Co</h1>" in response.text
         assert "sandbox" in as_form.headers["content-security-policy"]
         # A tenant's values replace the parts that they define.
         own = await post(client, "/v1/templates/booking/preview?tenant=acme", {"values": values, "data": DATA})
@@ -142,8 +142,8 @@ async def test_form_of_a_bound_caller_names_no_other_tenant(tmp_path: Path) -> N
         headers = {"authorization": f"Bearer {key}"}
         for more, status in (({}, 200), ({"tenant": "globex"}, 403)):
             form = {"request": json.dumps(body | more)}
-            answer = await client.post("/v1/templates/booking/html", data=form, headers=headers)
-            assert answer.status_code == status, answer.text
+            response = await client.post("/v1/templates/booking/html", data=form, headers=headers)
+            assert response.status_code == status, response.text
 
 
 async def test_layout_of_a_template_wraps_the_html(tmp_path: Path) -> None:

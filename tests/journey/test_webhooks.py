@@ -27,7 +27,7 @@ from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
 from tests.journey.channels_app import app, eventually, session_of
-from tests.vendor_server import HANG, Request, VendorServer, answer, vendor_server
+from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server
 
 
 async def create(client: httpx.AsyncClient, vendor: VendorServer, *events: str, **params: str) -> dict[str, Any]:
@@ -291,7 +291,7 @@ async def deliveries(folder: Path, vendor: VendorServer) -> AsyncIterator[Delive
 
 async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
-        vendor.default = answer(500, {})
+        vendor.default = raw_response(500, {})
         job = await one.job()
         delays = []
         for attempt in range(1, len(RETRIES_MS) + 1):
@@ -368,8 +368,8 @@ def test_every_state_of_a_run_is_a_type() -> None:
 
 async def test_webhook_that_only_fails_for_five_days_is_disabled(tmp_path: Path) -> None:
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
-        vendor.answers += [answer(500, {}), answer(200, {}), answer(500, {})]
-        vendor.default = answer(500, {})
+        vendor.responses += [raw_response(500, {}), raw_response(200, {}), raw_response(500, {})]
+        vendor.default = raw_response(500, {})
         job = await one.job()
         await one.webhooks.deliver(job)
         one.clock.advance(FAILING_MS / 1000)
@@ -406,7 +406,7 @@ async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retri
         with monkeypatch.context() as impatient:
             impatient.setattr(webhooks, "TIMEOUT_SECONDS", 1.0)
             assert await one.webhooks.deliver(job) is not None
-        vendor.answers += [answer(302, b"", location="http://127.0.0.1/"), answer(410, {})]
+        vendor.responses += [raw_response(302, b"", location="http://127.0.0.1/"), raw_response(410, {})]
         assert await one.webhooks.deliver(job) is not None  # a redirect is not a success, and is not followed
         with pytest.raises(SetAside, match="HTTP 410"):
             await one.webhooks.deliver(job)

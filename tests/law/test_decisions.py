@@ -147,8 +147,8 @@ def occasion(
 async def check(world: World, key: str, tenant: str, fields: dict[str, Any], expected: dict[str, Decision]) -> None:
     params = {"tenant": tenant} if tenant else {}
     draft = {"to": key, "title": "Hi", "channels": list(USED), **fields}
-    answer = await world.request("POST", "/v1/notifications", draft, **params)
-    id = answer["notifications"][0]["id"]
+    response = await world.request("POST", "/v1/notifications", draft, **params)
+    id = response["notifications"][0]["id"]
     await world.run_due()
     explained = (await world.get("/v1/explain", recipient=key, notification=id, **params))["channels"]
     assert_decided(explained, expected)

@@ -29,7 +29,7 @@ class Shop:
         self.connection = sqlite3.connect(file)
         self.connection.executescript(outbox.table_sql("sqlite"))
         self.bell = Bellcast(
-            "http://bell", "s" * 43, retries=Retries(tries=1), transport=httpx.MockTransport(self.answer)
+            "http://bell", "s" * 43, retries=Retries(tries=1), transport=httpx.MockTransport(self.respond)
         )
 
     def close(self) -> None:
@@ -41,7 +41,7 @@ class Shop:
             dbapi.notify(self.connection, "alice", title=title)
         self.connection.commit()
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def respond(self, request: httpx.Request) -> httpx.Response:
         drafts = [json.loads(line) for line in request.content.splitlines()]
         titles = [draft["title"] for draft in drafts]
         self.keys += [draft["idempotency_key"] for draft in drafts]
@@ -174,10 +174,10 @@ def test_relay_releases_rows_after_those_that_another_leased_at_the_same_time(sh
     held = second._held
 
     def lease_first(now: datetime) -> int | None:
-        answer = held(now)
+        result = held(now)
         shop.time += timedelta(milliseconds=1)
         assert [row.payload["title"] for row in first.lease(1)] == ["a"]
-        return answer
+        return result
 
     second._held = lease_first  # type: ignore[method-assign]  # between the reads and the update of the second
     shop.write("b")

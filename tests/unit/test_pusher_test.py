@@ -23,7 +23,7 @@ def text(payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         b"x" * 200_000,
         b"HTTP/1.1 200 OK\r\n\r\n",
@@ -38,16 +38,16 @@ def text(payload: bytes) -> bytes:
     ],
     ids=range(10),
 )
-async def test_server_that_answers_otherwise_is_a_failed_step(answer: bytes) -> None:
+async def test_server_with_another_response_is_a_failed_step(response: bytes) -> None:
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
+        writer.write(response)
         with contextlib.suppress(ConnectionError):
             await writer.drain()
         writer.close()
 
     http = FakeHttp()
-    http.answers.append(Response(200, {}, b"{}"))
+    http.responses.append(Response(200, {}, b"{}"))
     async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         report = await PusherTest(APP, PusherConfig(), url, http, FakeClock()).run()

@@ -69,7 +69,7 @@ class Node:
             try:
                 report = self._incoming.get(timeout=WAIT)
             except queue.Empty:
-                raise AssertionError(f"no {what} {fields}; heard {self._skipped[-8:]}") from None
+                raise AssertionError(f"no {what} {fields}; received {self._skipped[-8:]}") from None
             if report["what"] == "failed":
                 raise AssertionError(report["error"])
             if matches(report, what, fields):

@@ -42,9 +42,9 @@ def add(call: Call) -> int:
 @handlers.on("quiz")
 async def quiz(call: Call) -> object:
     try:
-        return {"said": await call.ask("question", "how many?", timeout=call.data or 5)}
+        return {"reply": await call.ask("question", "how many?", timeout=call.data or 5)}
     except TimeoutError:
-        return {"said": "nothing"}
+        return {"reply": "nothing"}
 
 
 @handlers.on("enter")

@@ -22,7 +22,7 @@ KEY = PROJECT[1]
 
 
 class Silence(NamedTuple):
-    """The frames and the lifetime of a client that sends nothing, and a connection that answers pings."""
+    """The frames and the lifetime of a client that sends nothing, and a connection that responds to pings."""
 
     outcome: Future[tuple[bytes, float]]
     responsive: Bare
@@ -271,4 +271,4 @@ def test_silent_client_is_pinged_and_closed_with_4201(silence: Silence) -> None:
     assert b"\x88" in received
     assert (4201).to_bytes(2) in received
     assert lasted > 29
-    assert silence.responsive.frames_until_pong() is not None  # a client that answers pings stays connected
+    assert silence.responsive.frames_until_pong() is not None  # a client that responds to pings stays connected

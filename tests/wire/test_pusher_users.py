@@ -65,7 +65,7 @@ def is_saved(server: ServerProcess, connection: str) -> bool:
 
 
 def acknowledge(client: Bare) -> None:
-    """Answer pings until the server has saved the acknowledged position."""
+    """Respond to pings until the server has saved the acknowledged position."""
 
     def saved() -> bool:
         client.frames_until_pong()
@@ -232,7 +232,7 @@ def test_unacknowledged_change_is_sent_again(server: ServerProcess) -> None:
             client.raw.socket.close()
         assert eventually(lambda: live(server) == 0)
         if not is_saved(server, client.socket_id):
-            break  # otherwise a ping was answered just before, which proves nothing about the replay
+            break  # otherwise a pong was sent just before, which proves nothing about the replay
     with bare(server) as client:
         (received,) = signed_in(client, user, device="phone")
         assert json.loads(received["data"])["notification"]["id"] == id

@@ -129,10 +129,10 @@ def test_server_call_returns_the_reply_of_the_client_or_times_out(
 ) -> None:
     client = connect_client(alice, replies={"question": [7]})
     client.until("connect")
-    assert client.ask("quiz") == [{"said": 7}]
+    assert client.ask("quiz") == [{"reply": 7}]
     silent = connect_client(alice)
     silent.until("connect")
-    assert silent.ask("quiz", 0.1) == [{"said": "nothing"}]
+    assert silent.ask("quiz", 0.1) == [{"reply": "nothing"}]
 
 
 def test_failure_is_reported_by_ack_or_event_and_closes_nothing(

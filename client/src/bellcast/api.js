@@ -120,11 +120,11 @@ export class Api {
     });
     const { ok, status, headers } = response;
     if (!last && status === 401 && (await this.#credential.renew(token))) return this.call(method, path, body, true);
-    const answer = await response.json().catch((error) => {
+    const decoded = await response.json().catch((error) => {
       if (error.name !== 'SyntaxError') throw error; // the body broke off; a proxy's error page is not JSON
     });
-    if (ok && answer) return answer;
-    throw new Refused(status, answer ?? {}, Number(headers.get('retry-after')) * 1000 || undefined);
+    if (ok && decoded) return decoded;
+    throw new Refused(status, decoded ?? {}, Number(headers.get('retry-after')) * 1000 || undefined);
   }
 }
 

@@ -64,7 +64,7 @@ export class OfflineStore {
   /** @param {Pending} action */
   #save(action) {
     const { id, verb, at, isQueued } = action;
-    // "All" means what exists now, not what arrives before the action is sent.
+    // "All" means the current notifications, not those that arrive before the action is sent.
     const ids = !isQueued && 'all' in action.target && verb !== 'unarchive' && this.#idsOfAll(action.target.of);
     if (ids) action.target = { ids };
     action.isQueued = true;

@@ -45,7 +45,7 @@ export async function enablePush(api, base, { registration, ...others } = {}, pe
   return id;
 }
 
-/** Those whose endpoint is registered again when the browser replaces the subscription. @type {WeakSet<Api>} */
+/** Clients whose endpoint is registered again when the browser replaces the subscription. @type {WeakSet<Api>} */
 const followed = new WeakSet();
 
 /** @param {Api} api @param {string} base @param {PushOptions} [options] */

@@ -18,7 +18,7 @@
 export class Rpc {
   #connection;
   #lastRef = 0;
-  /** @type {Map<string, {resolve: (answer: any) => void, reject: (error: Error) => void}>} */
+  /** @type {Map<string, {resolve: (result: any) => void, reject: (error: Error) => void}>} */
   #pending = new Map();
 
   /** @param {RpcConnection} connection */

@@ -168,7 +168,7 @@ export class Session extends EventTarget {
     await this.#api.act('snooze', { ...end, ids: /** @type {{ids?: string[]}} */ (toTarget('snooze', ids)).ids });
   }
 
-  /** The user is back: return what was snoozed until then. */
+  /** The user is back: return the notifications snoozed until then. */
   back() {
     return this.#api.act('back');
   }

@@ -77,9 +77,9 @@ export class TabCoordinator {
 
   /** @param {object} frame @returns {Promise<any>} */
   async request(frame) {
-    const answer = await (await this.#loadRpc())?.request(frame);
+    const result = await (await this.#loadRpc())?.request(frame);
     if (this.#tab.isLeader) this.#echo(frame, this.#id);
-    return answer;
+    return result;
   }
 
   /** @param {'subscribe' | 'unsubscribe'} type @param {string[]} topics @returns {Promise<any>} */

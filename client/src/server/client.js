@@ -246,7 +246,7 @@ class Inbox {
     return this.#send('POST', path('inbox', 'snooze'), { body: { ids, ...end }, harmless: true });
   }
 
-  /** Return what was snoozed with `{ until: 'back' }`. @returns {Promise<Changed>} */
+  /** Return the notifications snoozed with `{ until: 'back' }`. @returns {Promise<Changed>} */
   back() {
     return this.#send('POST', path('inbox', 'back'), { harmless: true });
   }
@@ -318,8 +318,8 @@ export class Bellcast {
     for (const lines of slices(drafts)) {
       try {
         const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': this.#crypto.randomUUID() };
-        const answer = await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT });
-        results.push(...answer.results);
+        const response = await this.request('POST', '/v1/notifications/bulk', { text: lines.join('\n'), headers, signal, harmless: true, timeout: BULK_TIMEOUT });
+        results.push(...response.results);
       } catch (error) {
         if (error instanceof BellcastError) throw new BulkInterrupted(results, error);
         throw error;

@@ -9,7 +9,7 @@ import useSWR, { useSWRConfig } from 'swr';
 
 const { server, token } = Object.fromEntries(new URLSearchParams(location.hash.slice(1))) as { server: string; token: string };
 const queries = new QueryClient();
-const asked = { query: 0, swr: 0 };
+const fetches = { query: 0, swr: 0 };
 
 function Inbox() {
   const { notifications, unread, status, read } = useInbox();
@@ -25,24 +25,24 @@ function Inbox() {
 }
 
 function Room() {
-  const [said, say] = useState('');
+  const [word, setWord] = useState('');
   const members = usePresence('presence-room');
-  useEvent('word', (data: { word: string }) => say(data.word), 'presence-room');
-  return <><output aria-label="said">{said}</output><output aria-label="members">{members.map(({ recipient }) => recipient).join(' ')}</output></>;
+  useEvent('word', (data: { word: string }) => setWord(data.word), 'presence-room');
+  return <><output aria-label="word">{word}</output><output aria-label="members">{members.map(({ recipient }) => recipient).join(' ')}</output></>;
 }
 
 function Market() {
-  const [heard, hear] = useState<string[]>([]);
-  const add = (kind: string) => (data: { type: string; message?: unknown }) => hear((all) => [...all, `${kind} ${data.type} ${String(data.message ?? '')}`]);
+  const [received, setReceived] = useState<string[]>([]);
+  const add = (kind: string) => (data: { type: string; message?: unknown }) => setReceived((all) => [...all, `${kind} ${data.type} ${String(data.message ?? '')}`]);
   const { isConnected, sendMessage } = useWebSocket({ onBookingUpdate: add('booking'), onPaymentUpdate: add('payment'), onNotification: add('other') });
-  const [answer, set] = useState('');
+  const [result, set] = useState('');
   return (
     <section aria-label="market">
       <output aria-label="connected">{String(isConnected)}</output>
-      <output aria-label="heard">{heard.join(', ')}</output>
-      <output aria-label="answer">{answer}</output>
+      <output aria-label="received">{received.join(', ')}</output>
+      <output aria-label="result">{result}</output>
       {['ping', 'accept'].map((type) => (
-        <button key={type} onClick={() => sendMessage({ type }).then(() => set(`${type} answered`), (error: Error & { code?: string }) => set(error.code ?? ''))}>{type}</button>
+        <button key={type} onClick={() => sendMessage({ type }).then(() => set(`${type} handled`), (error: Error & { code?: string }) => set(error.code ?? ''))}>{type}</button>
       ))}
     </section>
   );
@@ -53,9 +53,9 @@ function Cached() {
   const { mutate } = useSWRConfig();
   useEffect(() => invalidateQueries(session, queries), [session]);
   useEffect(() => revalidate(session, mutate), [session, mutate]);
-  const query = useQuery({ queryKey: ['booking', 7], queryFn: () => ++asked.query });
-  const swr = useSWR(['booking', 7], () => ++asked.swr, { revalidateOnFocus: false });
-  return <output aria-label="asked">{`${query.data} ${swr.data}`}</output>;
+  const query = useQuery({ queryKey: ['booking', 7], queryFn: () => ++fetches.query });
+  const swr = useSWR(['booking', 7], () => ++fetches.swr, { revalidateOnFocus: false });
+  return <output aria-label="fetches">{`${query.data} ${swr.data}`}</output>;
 }
 
 function Unread() {

@@ -19,8 +19,8 @@ export async function pack(folder, version = 19) {
   const app = join(folder, 'app');
   const modules = join(app, 'node_modules');
   mkdirSync(join(modules, 'bellcast'), { recursive: true });
-  const said = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: CLIENT, stdio: ['ignore', 'pipe', 'ignore'] });
-  const [packed] = Object.values(JSON.parse(said));
+  const output = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: CLIENT, stdio: ['ignore', 'pipe', 'ignore'] });
+  const [packed] = Object.values(JSON.parse(output));
   execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', join(modules, 'bellcast'), '--strip-components=1']);
   link(REACT[version], REACT_PACKAGES, modules);
   link(REACT[19], COMPANIONS, modules);

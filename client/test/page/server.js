@@ -93,7 +93,7 @@ async function file(pathname, response) {
   response.writeHead(content ? 200 : 404, { 'content-type': type, 'content-security-policy': CSP }).end(content ?? '');
 }
 
-async function answer(request, response) {
+async function respond(request, response) {
   const url = new URL(request.url, 'http://localhost');
   if (!url.pathname.startsWith('/v1/')) return file(url.pathname === '/' ? '/index.html' : url.pathname, response);
   const token = url.searchParams.get('token') ?? (request.headers.authorization ?? '').slice('Bearer '.length);
@@ -108,5 +108,5 @@ function problem(response, status) {
   response.writeHead(status, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ code, status, title: code }));
 }
 
-const server = createServer((request, response) => void answer(request, response));
+const server = createServer((request, response) => void respond(request, response));
 server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/`));

@@ -16,7 +16,7 @@ BY_CODE = {
         (
             "Find the request's `X-Request-Id` in the server's log: the line has the traceback.",
             "Retry once. A request with an `Idempotency-Key` can be repeated safely.",
-            "Report it with that log line if it comes back.",
+            "If it happens again, report it with that log line.",
         ),
     ),
     "bad_request": Advice(
@@ -100,7 +100,7 @@ BY_CODE = {
             "Another request changed or deleted the object after the one with this `ETag` was read.",
             "With `If-None-Match: *`: an object with this key exists already.",
         ),
-        ("Read the object again, make the change to what is there now, and send it with the new `ETag`.",),
+        ("Read the object again, apply the change to the current version, and send it with the new `ETag`.",),
     ),
     "too_large": Advice(
         (

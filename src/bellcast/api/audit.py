@@ -110,14 +110,14 @@ async def recorded(
         return await handler(request)
     outcome = "internal"
     try:
-        answer = await handler(request)
+        response = await handler(request)
         outcome = OK
     except BellcastError as failure:
         outcome = failure.code
         raise
     finally:
         await record(request, _actor(caller), outcome)
-    return answer
+    return response
 
 
 async def record_refusal(request: ApiRequest, refusal: Forbidden) -> None:

@@ -18,10 +18,10 @@ FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else B
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
 ENTRY, MODULE, PUSH_WORKER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js"
 # Paths of the connection check: its script, and the server's response, which only contains data of the token's owner.
-CHECK, CHECK_ANSWER = "/bellcast/check.js", "/v1/check"
+CHECK, CHECK_RESULT = "/bellcast/check.js", "/v1/check"
 # Pages of all origins may load these files, which are the same for everyone. So a page of an undeclared origin can show
 # why its connection is refused.
-PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, CHECK, CHECK_ANSWER})
+PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, CHECK, CHECK_RESULT})
 # Pages of all origins load these files.
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
 
@@ -97,4 +97,4 @@ def _file(request: ApiRequest, name: str) -> ASGIApp:
     result = files.read(name) if NAME.fullmatch(name) else None
     if result is None:
         raise NotFound("The browser client has no such file.")
-    return result.answer(request, HEADERS)
+    return result.respond(request, HEADERS)

@@ -67,7 +67,7 @@ class CreatedItem(Struct, frozen=True):
     id: str
 
 
-class StoredAnswer(Struct, frozen=True):
+class StoredResponse(Struct, frozen=True):
     """The parts of a send's response that are copied into a result."""
 
     notifications: list[CreatedItem] = []
@@ -75,7 +75,7 @@ class StoredAnswer(Struct, frozen=True):
     schedule: dict[str, Any] | None = None
 
 
-_stored_answer = msgspec.json.Decoder(StoredAnswer)
+_stored_response = msgspec.json.Decoder(StoredResponse)
 
 
 @operation(
@@ -168,7 +168,7 @@ async def decode(ctx: ApiContext, received: BulkRequest, shape: request_body.Sha
 async def results_of(
     ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError]
 ) -> BulkResults:
-    """Return the response for drafts: their answers and refusals, in the order of the drafts."""
+    """Return the result or the refusal of each draft, in their order."""
     results: list[Result] = []
     async for sent in ctx.engines.pace.slices(list(zip(drafts, outcomes, strict=True))):
         results += [_result(number, *one) for number, one in enumerate(sent, len(results))]
@@ -204,14 +204,14 @@ def _read(
 def _result(number: int, draft: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
     if isinstance(outcome, BellcastError):
         return refused(number, outcome)
-    answer = _stored_answer.decode(outcome)
-    if answer.schedule is not None:
-        return Result(schedule=answer.schedule)
-    if answer.announcement is not None:
-        return Result(answer.announcement.id)
+    response = _stored_response.decode(outcome)
+    if response.schedule is not None:
+        return Result(schedule=response.schedule)
+    if response.announcement is not None:
+        return Result(response.announcement.id)
     if isinstance(draft, Draft) and isinstance(draft.to, list):
-        return Result(ids=[one.id for one in answer.notifications])
-    return Result(answer.notifications[0].id)
+        return Result(ids=[one.id for one in response.notifications])
+    return Result(response.notifications[0].id)
 
 
 def refused(number: int, refusal: BellcastError) -> Result:

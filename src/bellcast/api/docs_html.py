@@ -105,7 +105,7 @@ def _operation(method: str, path: str, spec: Json) -> str:
         f'<p class="soft">{_access(spec)}</p>',
         _parameters(spec["parameters"]),
         _body(spec.get("requestBody")),
-        _answers(spec["responses"]),
+        _responses(spec["responses"]),
         "</article>",
     ]
     return "".join(parts)
@@ -141,15 +141,13 @@ def _body(body: Json | None) -> str:
     return f"<p>Body: {_type(content['schema'])}.{also}</p>{example}"
 
 
-def _answers(answers: Json) -> str:
-    def row(status: str, answer: Json) -> str:
-        types = [_type(one["schema"]) for kind, one in answer.get("content", {}).items() if "problem" not in kind]
-        spec = answer["description"]
+def _responses(responses: Json) -> str:
+    def row(status: str, response: Json) -> str:
+        types = [_type(one["schema"]) for kind, one in response.get("content", {}).items() if "problem" not in kind]
+        spec = response["description"]
         return f"<tr><td><code>{escape(status)}</code></td><td>{_prose(spec)}</td><td>{' '.join(types)}</td></tr>"
 
-    return (
-        f"<details><summary>Responses</summary><table>{''.join(row(*one) for one in answers.items())}</table></details>"
-    )
+    return f"<details><summary>Responses</summary><table>{''.join(row(*one) for one in responses.items())}</table></details>"
 
 
 def _schema(name: str, schema: Json) -> str:

@@ -185,20 +185,20 @@ def _stream(request: ApiRequest, wanted: FeedFilter, last: int) -> ASGIApp:
     state = request.scope["state"]
     write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
         # never end.
         watching = await context.of(request).observed.watch(wanted, last)
         if state["is_head"]:
             watching.close()
-        gone = asyncio.ensure_future(_disconnected(receive, watching))
+        disconnected = asyncio.ensure_future(_disconnected(receive, watching))
         try:
             await write(_batches(request, watching), send)
         finally:
             watching.close()
-            gone.cancel()
+            disconnected.cancel()
 
-    return answer
+    return respond
 
 
 async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:

@@ -82,8 +82,8 @@ class ApiMiddleware:
         state["root_path"] = scope.get("root_path", "")
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
-        answer = self._app if refusal is None else responses.problem(refusal)
-        await answer(inner, receive, self._with_headers(inner, method, id, send))
+        app = self._app if refusal is None else responses.problem(refusal)
+        await app(inner, receive, self._with_headers(inner, method, id, send))
 
     def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")
@@ -100,7 +100,7 @@ class ApiMiddleware:
         started = time.perf_counter()
         state = scope["state"]
 
-        async def tell(message: AsgiMessage) -> None:
+        async def send_with_headers(message: AsgiMessage) -> None:
             if message["type"] == "http.response.start":
                 state[HAS_STARTED] = True
                 route = state["route"] = scope.get("path_template", "")
@@ -117,7 +117,7 @@ class ApiMiddleware:
                 message["body"] = b""
             await send(message)
 
-        return tell
+        return send_with_headers
 
 
 def _is_host(host: str) -> bool:

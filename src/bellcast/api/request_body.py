@@ -71,8 +71,8 @@ def header(request: ApiRequest, name: bytes) -> str | None:
 
 
 async def raw(request: ApiRequest, limit: int) -> bytes:
-    """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit, and the
-    errors of an authorization that has ended meanwhile. A compressed body is rejected, since a small one may expand to
+    """Read the body. Raises TooLarge as soon as the Content-Length or the data received exceed the limit, and
+    Unauthenticated or Forbidden if the caller's authorization ends during the upload. A compressed body is rejected, since a small one may expand to
     any size."""
     if (header(request, b"content-encoding") or "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body without Content-Encoding: compressed bodies are not accepted.")

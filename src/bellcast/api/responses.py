@@ -27,11 +27,11 @@ def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[
     encoded = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
     encoded += _encoded(headers)
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    return answer
+    return respond
 
 
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:
@@ -43,11 +43,11 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
     """Return a response without a body, such as 204 or 304."""
     encoded = _encoded(headers)
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return answer
+    return respond
 
 
 def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
@@ -55,11 +55,11 @@ def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
     headers = [(b"location", location.encode()), (b"content-length", b"0"), NO_STORE]
     headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return answer
+    return respond
 
 
 def problem(refused: BellcastError, more: Mapping[str, str] = {}) -> ASGIApp:
@@ -72,21 +72,21 @@ def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> 
     """Return a streamed response. It ends after the last chunk, or early if the client disconnects. HEAD reads no
     chunk."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_disconnected(receive))
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        disconnected = asyncio.ensure_future(_disconnected(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if not scope["state"]["is_head"]:
                 async for chunk in chunks:
                     await asyncio.sleep(0)  # so that other tasks run even if neither the chunks nor `send` suspend
-                    if gone.done():
+                    if disconnected.done():
                         return
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            gone.cancel()
+            disconnected.cancel()
 
-    return answer
+    return respond
 
 
 async def _disconnected(receive: Receive) -> None:

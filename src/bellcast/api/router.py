@@ -90,14 +90,14 @@ class ApiRouter:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ApiRequest(scope, receive)
         try:
-            answer = await self._answer(request)
-            await answer(scope, receive, send)
+            response = await self._response(request)
+            await response(scope, receive, send)
         except Exception as failure:
             if HAS_STARTED in scope["state"]:
                 raise
             await responses.problem(_refusal(request, failure))(scope, receive, send)
 
-    async def _answer(self, request: ApiRequest) -> ASGIApp:
+    async def _response(self, request: ApiRequest) -> ASGIApp:
         scope = request.scope
         if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
             return responses.empty(204, {"allow": _allow(self._methods)})

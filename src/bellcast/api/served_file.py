@@ -28,7 +28,7 @@ class ServedFile(NamedTuple):
     media_type: str
     encodings: Mapping[str, bytes]
 
-    def answer(self, request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
+    def respond(self, request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
         """Return the file in the smallest encoding that the browser accepts, or 304. Each encoding has its own ETag, as
         RFC 9110 requires of strong ones."""
         header = request_body.header(request, b"accept-encoding")

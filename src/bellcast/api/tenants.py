@@ -187,7 +187,7 @@ def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
 
 
 async def _sends_today(ctx: ApiContext, keys: Sequence[str]) -> Mapping[str, int]:
-    """Return what was counted of tenants today: by their daily budgets, else by the statistics."""
+    """Return the sends of tenants today: from their daily budgets, else from the statistics."""
     counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
     return {**counted, **await ctx.engines.store.recipients.spent(ctx.engines.clock.now() // times.DAY_MS)}
 

@@ -134,7 +134,7 @@ class Authenticator:
         raise Forbidden(RECIPIENTS_ONLY)
 
     async def renewed(self, principal: Principal, before: int) -> Principal | None:
-        """Ask the app again about a cookie session that was accepted before its recipient's sessions were revoked.
+        """Query the app again for a cookie session that was accepted before its recipient's sessions were revoked.
         Return None if the session has ended, as every token session has."""
         sessions = self._sessions.current
         if sessions is None or not principal.by_cookie:

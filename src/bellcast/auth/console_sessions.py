@@ -343,7 +343,7 @@ class ConsoleSessions:
                 raise _too_many(latest + delay - now)
 
     async def hash(self, password: str) -> str:
-        """Return the hash of a new password. It may wait for 16 others: check again afterwards what was checked before.
+        """Return the hash of a new password. It may wait for 16 others, so callers must repeat their checks afterwards.
         Raises TooMany."""
         return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password))
 

@@ -161,22 +161,22 @@ class Passkeys:
         from fido2 import webauthn
 
         try:
-            answer = webauthn.AuthenticationResponse.from_dict(credential)
-            found = await self._operators.passkey_of(bytes(answer.raw_id))
+            assertion = webauthn.AuthenticationResponse.from_dict(credential)
+            found = await self._operators.passkey_of(bytes(assertion.raw_id))
         except UNREADABLE:
             raise Unauthenticated(WRONG) from None
         if found is None:
             raise Unauthenticated(WRONG)
         known = [webauthn.AttestedCredentialData(found.public_key)]
         try:
-            _server(request).authenticate_complete(_state(opened), known, answer)
+            _server(request).authenticate_complete(_state(opened), known, assertion)
         except UNREADABLE:
             raise Unauthenticated(WRONG) from None
-        user = answer.response.user_handle
+        user = assertion.response.user_handle
         operator = await self._operators.get(found.operator)
         if operator is None or operator.subject is not None or user not in (None, found.operator.encode()):
             raise Unauthenticated(WRONG)
-        counter = answer.response.authenticator_data.counter
+        counter = assertion.response.authenticator_data.counter
         if not await self._operators.use_passkey(found.id, counter, self._clock.now()):
             raise Unauthenticated("This passkey may have been copied: delete it, and create another one.")
         return operator

@@ -30,7 +30,7 @@ LARGE, SMALL = "aurora", "juniper"
 # An operator opens a view each second.
 BROWSE_INTERVAL_S = 1.0
 WARM_UP_S = 2.0
-# Of the data folder.
+# The data folder.
 STORE = "store"
 
 DAY_S = 86_400

@@ -93,8 +93,8 @@ def _send(run: Run, server: BenchServer) -> UrgentSend:
         "channels": ["email"],
     }
     started = time.perf_counter()
-    answer = server.send_request(run.deadline, server.send("/v1/notifications", body), 201)
-    return UrgentSend(answer["notifications"][0]["id"], time.perf_counter() - started)
+    response = server.send_request(run.deadline, server.send("/v1/notifications", body), 201)
+    return UrgentSend(response["notifications"][0]["id"], time.perf_counter() - started)
 
 
 def _is_running(run: Run, server: BenchServer, trigger: str) -> bool:

@@ -94,9 +94,9 @@ def measure_topic(run: Run) -> list[Figure]:
         run.report(f"one trigger to {number:,} subscribers of a topic")
         before, started = server.used(), time.perf_counter()
         body = {"to": {"topic": recipients.TOPIC}, "data": {"n": 1, "client": "Ann"}}
-        answer = server.send_request(run.deadline, server.send("/v1/workflows/booking/trigger", body), 202)
+        response = server.send_request(run.deadline, server.send("/v1/workflows/booking/trigger", body), 202)
         accepted = time.perf_counter() - started
-        _wait_for_fanout(run, server, answer["trigger"], number)
+        _wait_for_fanout(run, server, response["trigger"], number)
         seconds = time.perf_counter() - started
         used = cpu_per_item(before, server.used(), number)
     return [

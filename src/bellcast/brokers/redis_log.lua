@@ -81,7 +81,7 @@ local function append(stream, payload, expires, publish, channel)
   redis.call(publish, channel, KEPT .. epoch .. '.' .. string.format('%x', last) .. '\0' .. payload)
 end
 
--- Removes what is too much after the events of a call, once for all of them.
+-- Removes the surplus after the events of a call, once for all of them.
 local function trim(limit)
   for stream, max_events in pairs(most) do
     sweep(stream)

@@ -62,7 +62,8 @@ def is_phone(number: str) -> bool:
 
 
 def format_problem(channel: ExternalChannel, address: str) -> str | None:
-    """Return why an e-mail address or a phone number cannot be used, or None. Other addresses are the vendors'."""
+    """Return why an e-mail address or a phone number cannot be used, or None. The other channels' addresses are checked
+    by their vendors."""
     if channel == "email":
         return None if is_email(address) else "must be an e-mail address"
     if channel == "sms":

@@ -122,7 +122,7 @@ def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Ite
     elif message.state not in NEVER_DUE:
         yield _entry(message, _first_due_at(message), "queued")
     for attempt in message.attempts:
-        yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=_answer(attempt))
+        yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=_attempt_detail(attempt))
     if message.state in OPEN_STATES:
         return
     if skipped is not None:
@@ -164,6 +164,6 @@ def _until(at: int) -> str:
     return f"until {times.to_rfc3339(at).isoformat(timespec='seconds').replace('+00:00', 'Z')}"
 
 
-def _answer(attempt: Attempt) -> str:
+def _attempt_detail(attempt: Attempt) -> str:
     parts = (attempt.provider, attempt.outcome, attempt.code, attempt.response)
     return " ".join(part for part in parts if part)

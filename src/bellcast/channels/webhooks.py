@@ -124,10 +124,10 @@ class Webhooks:
             return no_report
         now = self._clock.now()
 
-        def made(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+        def report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
             return (self._event(tenant, type, change, now),) if type in wanted else ()
 
-        return made
+        return report
 
     def _event(self, tenant: str, type: str, change: dict[str, Any], now: int) -> WebhookEvent:
         body = {"type": type, "timestamp": times.to_rfc3339(now), "tenant": tenant or None, "data": change}

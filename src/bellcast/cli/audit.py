@@ -7,9 +7,7 @@ import typer
 from bellcast.cli import console, options
 from bellcast.cli.rest import request
 
-app = typer.Typer(cls=options.CliGroup)
-audit = options.group("List and verify the audit log.")
-app.add_typer(audit, name="audit", rich_help_panel="Server")
+audit, app = options.group("audit", "List and verify the audit log.", panel="Server")
 
 
 @audit.command("list", cls=options.RequestCommand)

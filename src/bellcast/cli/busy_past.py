@@ -50,7 +50,11 @@ CONNECTIONS = 180
 MESSAGE_EVERY, RUN_EVERY = 20, 50
 READ, SEEN, ARCHIVED = 0.8, 0.6, 0.1
 FAILED_RUNS = 0.05
-RUN_REASONS = ("mail: data.customer is undefined", "mail: the address was refused", "call: the server answered 503")
+RUN_REASONS = (
+    "mail: data.customer is undefined",
+    "mail: the address was refused",
+    "call: the server responded with 503",
+)
 
 
 class MessageOutcome(NamedTuple):

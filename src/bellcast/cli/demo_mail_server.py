@@ -18,9 +18,9 @@ class _Session(socketserver.StreamRequestHandler):
             if verb.upper() == "QUIT":
                 self._reply("221 Bye")
                 return
-            self._reply(self._answer(verb.upper(), rest))
+            self._reply(self._reply_to(verb.upper(), rest))
 
-    def _answer(self, verb: str, rest: str) -> str:
+    def _reply_to(self, verb: str, rest: str) -> str:
         if verb == "DATA":
             self._reply("354 End with a dot")
             while self.rfile.readline() not in (b".\r\n", b""):

@@ -126,6 +126,6 @@ class Traffic:
 
         async with connect(f"{self._url.replace('http', 'ws', 1)}{path}", max_queue=None) as connection:
             async for frame in connection:
-                answer = reply(str(frame))
-                if answer is not None:
-                    await connection.send(answer)
+                response = reply(str(frame))
+                if response is not None:
+                    await connection.send(response)

@@ -9,13 +9,8 @@ EPILOG = """\
 the file: without it, providers and webhooks of a restored backup cannot be used.[/]
 """
 
-app = typer.Typer(cls=options.CliGroup)
-encryption = typer.Typer(cls=options.CliGroup, no_args_is_help=True, epilog=EPILOG)
-app.add_typer(
-    encryption,
-    name="encryption",
-    help="Rotate the key that encrypts secrets in the store.",
-    rich_help_panel="Maintenance",
+encryption, app = options.group(
+    "encryption", "Rotate the key that encrypts secrets in the store.", EPILOG, "Maintenance"
 )
 
 

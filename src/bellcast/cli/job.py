@@ -9,7 +9,7 @@ from bellcast.cli.objects import OwnerOption
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
-job, app = objects.group("job", "List, retry and delete jobs that failed several times in a row.")
+job, app = options.group("job", "List, retry and delete jobs that failed several times in a row.")
 
 
 @job.command("list", cls=options.RequestCommand)

@@ -20,9 +20,7 @@ EXAMPLES = """\
   BELLCAST_SECRET=$(bellcast key create ci --scope send --json | jq -r .key)
 """
 
-app = typer.Typer(cls=options.CliGroup)
-key = options.group("Create, list and revoke API keys.", EPILOG)
-app.add_typer(key, name="key", rich_help_panel="Send and follow")
+key, app = options.group("key", "Create, list and revoke API keys.", EPILOG)
 
 
 @key.command(cls=options.RequestCommand, epilog=EXAMPLES)

@@ -11,7 +11,7 @@ MessageFilter = Annotated[
     str | None, typer.Option(metavar="VALUE", help="Only messages with this value.", show_default=False)
 ]
 
-message, app = objects.group("message", "List, show and retry e-mails and other messages.")
+message, app = options.group("message", "List, show and retry e-mails and other messages.")
 
 
 @message.command("list", cls=options.RequestCommand)

@@ -13,14 +13,6 @@ from bellcast.cli.console import CommandError
 OwnerOption = Annotated[str | None, typer.Option(metavar="TENANT", help="The tenant. Default: the project's own.")]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The object as JSON; - reads standard input.")]
 DataOption = Annotated[str | None, typer.Option(metavar="JSON", help="The variables.", show_default=False)]
-PANEL = "Send and follow"
-
-
-def group(name: str, help: str) -> tuple[typer.Typer, typer.Typer]:
-    """Return a group of subcommands, and the app that adds it to the command line."""
-    commands, app = typer.Typer(cls=options.CliGroup, no_args_is_help=True), typer.Typer()
-    app.add_typer(commands, name=name, help=help, rich_help_panel=PANEL)
-    return commands, app
 
 
 def add_commands(commands: typer.Typer, plural: str, name: str) -> None:

@@ -13,9 +13,7 @@ operators, read the audit log, erase data and create keys and tokens that open i
 retry and close one at a time. Viewers see metrics, and lists without content.[/]
 """
 
-app = typer.Typer(cls=options.CliGroup)
-operator = options.group("Set up the console, and manage its operators.", EPILOG)
-app.add_typer(operator, name="operator", rich_help_panel="Server")
+operator, app = options.group("operator", "Set up the console, and manage its operators.", EPILOG, "Server")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The operator's name, such as an e-mail address.")]
 

@@ -113,9 +113,13 @@ def with_settings(*names: str, groups: tuple[str, ...] = ()) -> type[SettingsCom
 RequestCommand = with_settings("DATA", "URL")
 
 
-def group(help: str, epilog: str | None = None) -> typer.Typer:
-    """Return a group of commands that prints its help if no command is named."""
-    return typer.Typer(cls=CliGroup, help=help, epilog=epilog, callback=_print_help, invoke_without_command=True)
+def group(
+    name: str, help: str, epilog: str | None = None, panel: str = "Send and follow"
+) -> tuple[typer.Typer, typer.Typer]:
+    """Return a group of commands, and the app that adds it to the command line. Without a command, it prints its help."""
+    commands, app = typer.Typer(cls=CliGroup, callback=_print_help, invoke_without_command=True), typer.Typer()
+    app.add_typer(commands, name=name, help=help, epilog=epilog, rich_help_panel=panel)
+    return commands, app
 
 
 def _print_help(ctx: typer.Context) -> None:

@@ -9,7 +9,7 @@ from bellcast.cli.objects import FileArgument, OwnerOption
 
 RecipientArgument = Annotated[str, typer.Argument(metavar="RECIPIENT", help="The recipient: your app's user id.")]
 
-preference, app = objects.group("preference", "Show, write and delete preferences of recipients; link to their page.")
+preference, app = options.group("preference", "Show, write and delete preferences of recipients; link to their page.")
 
 
 @preference.command(cls=options.RequestCommand)

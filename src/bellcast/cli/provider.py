@@ -13,11 +13,7 @@ ProviderTenantOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant's own provider. Default: the project's.")
 ]
 
-provider = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
-app = typer.Typer()
-app.add_typer(
-    provider, name="provider", help="List, show, write, test and delete providers.", rich_help_panel="Send and follow"
-)
+provider, app = options.group("provider", "List, show, write, test and delete providers.")
 
 
 @provider.command("list", cls=options.RequestCommand)

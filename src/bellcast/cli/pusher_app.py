@@ -22,9 +22,7 @@ EXAMPLES = """\
   bellcast pusher-app test 1234567
 """
 
-app = typer.Typer(cls=options.CliGroup)
-pusher_app = options.group("Create, rotate and disable Pusher apps.", EPILOG)
-app.add_typer(pusher_app, name="pusher-app", rich_help_panel="Server")
+pusher_app, app = options.group("pusher-app", "Create, rotate and disable Pusher apps.", EPILOG, "Server")
 
 AppIdArgument = Annotated[str, typer.Argument(metavar="ID", help="The app's id.")]
 OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="The app's id. Default: the project's app.")]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bellcast.cli import console, objects, options
+from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.objects import OwnerOption
 
@@ -28,7 +28,7 @@ def _filter(help: str, metavar: str) -> Any:
 app = typer.Typer()
 
 
-@app.command(cls=options.RequestCommand, rich_help_panel=objects.PANEL)
+@app.command(cls=options.RequestCommand, rich_help_panel="Send and follow")
 def replay(
     ctx: typer.Context,
     ids: IdsArgument = None,

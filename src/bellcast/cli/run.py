@@ -17,7 +17,7 @@ EPILOG = """\
   bellcast run list --trigger 01890a5d-ac96-774b-bcce-b302099a8057 --json
 """
 
-run, app = objects.group("run", "List, show, cancel and retry runs of workflows.")
+run, app = options.group("run", "List, show, cancel and retry runs of workflows.")
 
 
 @run.command("list", cls=options.RequestCommand, epilog=EPILOG)

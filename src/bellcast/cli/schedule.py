@@ -9,7 +9,7 @@ from bellcast.cli.objects import OwnerOption
 
 ScheduleKey = Annotated[str, typer.Argument(metavar="KEY", help="The schedule's key.")]
 
-schedule, app = objects.group("schedule", "List, show, write, fire and delete schedules.")
+schedule, app = options.group("schedule", "List, show, write, fire and delete schedules.")
 objects.add_commands(schedule, "schedules", "schedule")
 
 

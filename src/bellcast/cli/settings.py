@@ -21,9 +21,7 @@ EXAMPLES = """\
 """
 PREFIX = "bellcast_"
 
-app = typer.Typer(cls=options.CliGroup)
-settings = options.group("Read and change settings while the server runs.", EPILOG)
-app.add_typer(settings, name="settings", rich_help_panel="Server")
+settings, app = options.group("settings", "Read and change settings while the server runs.", EPILOG, "Server")
 
 SettingArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="The setting, such as `origins` or BELLCAST_ORIGINS.")

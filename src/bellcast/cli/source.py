@@ -1,6 +1,6 @@
 """`bellcast source`: lists, shows, writes and deletes event sources."""
 
-from bellcast.cli import objects
+from bellcast.cli import objects, options
 
-source, app = objects.group("source", "List, show, write and delete event sources.")
+source, app = options.group("source", "List, show, write and delete event sources.")
 objects.add_commands(source, "sources", "event source")

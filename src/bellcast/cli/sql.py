@@ -55,9 +55,7 @@ UrlAndRow = Annotated[
     ),
 ]
 
-app = typer.Typer(cls=options.CliGroup)
-sql = options.group(HELP, EPILOG)
-app.add_typer(sql, name="sql", rich_help_panel="Send and follow")
+sql, app = options.group("sql", HELP, EPILOG)
 
 SqlCommand = options.with_settings("DATABASE_URL", "STORE")
 

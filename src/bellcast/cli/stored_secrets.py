@@ -13,9 +13,7 @@ EPILOG = """\
 restart them; run this command; remove the old one when no secret uses it. Keep old keys for old backups.[/]
 """
 
-app = typer.Typer(cls=options.CliGroup)
-secrets = typer.Typer(cls=options.CliGroup, no_args_is_help=True, epilog=EPILOG)
-app.add_typer(secrets, name="secrets", help="Encrypt stored secrets with the first key.", rich_help_panel="Maintenance")
+secrets, app = options.group("secrets", "Encrypt stored secrets with the first key.", EPILOG, "Maintenance")
 
 
 @secrets.command(cls=options.RequestCommand, epilog=EPILOG)

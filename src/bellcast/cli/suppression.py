@@ -10,7 +10,7 @@ from bellcast.cli.objects import OwnerOption
 ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="email, sms, push or chat.")]
 AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="The address.")]
 
-suppression, app = objects.group("suppression", "List, add and remove addresses to which nothing is sent.")
+suppression, app = options.group("suppression", "List, add and remove addresses to which nothing is sent.")
 
 
 @suppression.command("list", cls=options.RequestCommand)

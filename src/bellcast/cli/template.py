@@ -11,7 +11,7 @@ from bellcast.cli.objects import DataOption, OwnerOption
 WITH_DATA = options.with_settings("URL")
 TemplateKey = Annotated[str, typer.Argument(metavar="KEY", help="The template's key.")]
 
-template, app = objects.group("template", "List, show, write, preview, test and delete templates.")
+template, app = options.group("template", "List, show, write, preview, test and delete templates.")
 objects.add_commands(template, "templates", "template")
 
 

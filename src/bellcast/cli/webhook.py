@@ -14,7 +14,7 @@ ListenerOption = Annotated[
     str | None, typer.Option(metavar="TENANT", help="The tenant; * receives all events. Default: the project's own.")
 ]
 
-webhook, app = objects.group("webhook", "List, add, change and remove webhooks: URLs that receive events.")
+webhook, app = options.group("webhook", "List, add, change and remove webhooks: URLs that receive events.")
 
 
 @webhook.command("list", cls=options.RequestCommand)

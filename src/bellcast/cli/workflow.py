@@ -19,11 +19,7 @@ CANCEL_EPILOG = """\
   bellcast workflow cancel booking-created booking-7 --to alice --dry-run
 """
 
-workflow = typer.Typer(cls=options.CliGroup, no_args_is_help=True)
-app = typer.Typer()
-app.add_typer(
-    workflow, name="workflow", help="List, show, write and delete workflows.", rich_help_panel="Send and follow"
-)
+workflow, app = options.group("workflow", "List, show, write and delete workflows.")
 
 
 @workflow.command("list", cls=options.RequestCommand)

@@ -4,7 +4,7 @@ BellcastError
 ├── NotConfigured           no secret was given or found
 ├── InvalidArgument         an argument is wrong: nothing was sent (also a ValueError)
 │   └── UnknownArgument     an argument name is unknown (also a TypeError)
-├── BlockingInEventLoop     a blocking call inside the event loop that would answer it
+├── BlockingInEventLoop     a blocking call inside the event loop that would process it
 ├── RequestRefused          the server refused the request
 │   ├── Unauthorized        401: the secret, key or token is not accepted
 │   │   └── WrongProject    401: the server belongs to another project
@@ -47,7 +47,7 @@ class UnknownArgument(InvalidArgument, TypeError):
 
 
 class BlockingInEventLoop(BellcastError, RuntimeError):
-    """A blocking call to a mounted app inside the event loop that must answer it. It would never return."""
+    """A blocking call to a mounted app inside the event loop that must process it. It would never return."""
 
 
 class RequestRefused(BellcastError):

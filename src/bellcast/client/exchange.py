@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 _REFUSALS: dict[int, type[RequestRefused]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: TooManyRequests}
 # The server did not process the request: a retry is always safe.
-_NOT_NOW = frozenset({429, 503})
+_TRY_LATER = frozenset({429, 503})
 # A proxy lost its upstream connection, possibly while the request was being processed.
-_LOST_BEHIND = frozenset({502, 504})
+_GATEWAY_ERRORS = frozenset({502, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Retries:
     def wait(self, request: HttpRequest[Any], tried: int, outcome: Outcome, left: float) -> float | None:
         """Return the seconds until the next attempt, or None if there is none. `left` is the remaining part of
         `within`."""
-        if tried >= self.tries or not _worth_repeating(request, outcome):
+        if tried >= self.tries or not _should_retry(request, outcome):
             return None
         retry_after = _retry_after(outcome)
         if retry_after is None:
@@ -119,7 +119,7 @@ def _carry_out(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, A
         request = next(talk)
         while True:
             try:
-                value = yield from _settle(request, retries, peer)
+                value = yield from _attempt(request, retries, peer)
             except BellcastError as error:
                 request = talk.throw(error)
             else:
@@ -129,22 +129,24 @@ def _carry_out(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, A
         return result
 
 
-def _settle(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
     """Try one request until there is a final response, or raise the failure."""
     if request.local is not None and peer.credentials is not None:
-        made = request.local(peer.credentials)
-        if made is not None:
-            return made
+        result = request.local(peer.credentials)
+        if result is not None:
+            return result
     timeout = request.timeout or peer.timeout
     within, began = max(retries.within, timeout), retries.clock()
     left = within
-    tried, doubtful = 0, False
+    tried, may_be_done = 0, False
     while True:
         outcome: Outcome = yield replace(request, timeout=min(timeout, left))
         tried += 1
-        if isinstance(outcome, HttpResponse) and (_done(outcome) or (doubtful and _already_gone(request, outcome))):
+        if isinstance(outcome, HttpResponse) and (
+            _is_success(outcome) or (may_be_done and _is_already_deleted(request, outcome))
+        ):
             return _decoded(request, outcome, peer)
-        doubtful = doubtful or _perhaps_done(outcome)
+        may_be_done = may_be_done or _may_have_succeeded(outcome)
         left = within - (retries.clock() - began)
         wait = retries.wait(request, tried, outcome, left)
         if wait is None:
@@ -154,9 +156,9 @@ def _settle(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator[
         left = max(within - (retries.clock() - began), 0.1)
 
 
-def _decoded(request: HttpRequest[T], answer: HttpResponse, peer: Peer) -> T:
+def _decoded(request: HttpRequest[T], response: HttpResponse, peer: Peer) -> T:
     try:
-        return request.decode(answer)
+        return request.decode(response)
     except Unreadable as error:
         error.url = peer.url + request.path
         raise
@@ -179,23 +181,23 @@ def _check_project(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> G
         raise WrongProject(_problem(outcome), None, peer.url + request.path, found)
 
 
-def _done(answer: HttpResponse) -> bool:
-    return 200 <= answer.status < 300 or answer.status == 304
+def _is_success(response: HttpResponse) -> bool:
+    return 200 <= response.status < 300 or response.status == 304
 
 
-def _already_gone(request: HttpRequest[Any], answer: HttpResponse) -> bool:
+def _is_already_deleted(request: HttpRequest[Any], response: HttpResponse) -> bool:
     """True for a 404 to a retried DELETE: the first attempt succeeded and its response was lost."""
-    return request.method == "DELETE" and answer.status == 404
+    return request.method == "DELETE" and response.status == 404
 
 
-def _perhaps_done(outcome: Outcome) -> bool:
-    return outcome.delivered if isinstance(outcome, LostConnection) else outcome.status in _LOST_BEHIND
+def _may_have_succeeded(outcome: Outcome) -> bool:
+    return outcome.delivered if isinstance(outcome, LostConnection) else outcome.status in _GATEWAY_ERRORS
 
 
-def _worth_repeating(request: HttpRequest[Any], outcome: Outcome) -> bool:
-    if _perhaps_done(outcome):
+def _should_retry(request: HttpRequest[Any], outcome: Outcome) -> bool:
+    if _may_have_succeeded(outcome):
         return request.repeatable
-    return isinstance(outcome, LostConnection) or outcome.status in _NOT_NOW
+    return isinstance(outcome, LostConnection) or outcome.status in _TRY_LATER
 
 
 def _retry_after(outcome: Outcome) -> float | None:
@@ -213,14 +215,14 @@ def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> Bellcas
         error.__cause__ = outcome.error
         return error
     problem, retry_after = _problem(outcome), _retry_after(outcome)
-    if outcome.status in _NOT_NOW - {429} or outcome.status in _LOST_BEHIND:
+    if outcome.status in _TRY_LATER - {429} or outcome.status in _GATEWAY_ERRORS:
         return Unavailable(f"{outcome.status} {problem.detail or problem.title}", retry_after, url, outcome.status)
     return _REFUSALS.get(outcome.status, RequestRefused)(problem, retry_after, url)
 
 
-def _problem(answer: HttpResponse) -> Problem:
+def _problem(response: HttpResponse) -> Problem:
     """Return the server's problem document; a proxy may have replaced it by its own page."""
     try:
-        return msgspec.json.decode(answer.content, type=Problem)
+        return msgspec.json.decode(response.content, type=Problem)
     except msgspec.DecodeError:
-        return Problem(status=answer.status, code="unknown", title="refused without a reason")
+        return Problem(status=response.status, code="unknown", title="refused without a reason")

@@ -24,7 +24,7 @@ log = logging.getLogger("bellcast")
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=3.0)
 # Seconds to connect: a server on any reachable network accepts within one.
 CONNECT_TIMEOUT = 1.0
-# From the warning: `_warn_in_event_loop`, `_take`, `send`, `method`, the caller.
+# From the warning: `_warn_in_event_loop`, `_execute`, `send`, `method`, the caller.
 _FRAMES_TO_THE_CALLER = 5
 # No connection was established, so the request was not sent.
 _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -44,17 +44,17 @@ class SyncSender:
     def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
         while exchange.step:
-            exchange.record(self._take(exchange.step))
+            exchange.record(self._execute(exchange.step))
         return exchange.result
 
-    def _take(self, step: Step) -> Outcome | None:
+    def _execute(self, step: Step) -> Outcome | None:
         if isinstance(step, Wait):
             time.sleep(step.seconds)  # noqa: TID251 (outside the house there is no Clock port)
             return None
         _warn_in_event_loop(step)
         started = time.monotonic()
         try:
-            return _answer(self.http.send(_sendable(self.http, step, self.peer)), started)
+            return _to_response(self.http.send(_sendable(self.http, step, self.peer)), started)
         except httpx.TransportError as error:
             return _lost(error, step, started)
 
@@ -73,16 +73,16 @@ class AsyncSender:
     async def send(self, plan: Plan[T]) -> T:
         exchange = Exchange(plan, self.retries, self.peer)
         while exchange.step:
-            exchange.record(await self._take(exchange.step))
+            exchange.record(await self._execute(exchange.step))
         return exchange.result
 
-    async def _take(self, step: Step) -> Outcome | None:
+    async def _execute(self, step: Step) -> Outcome | None:
         if isinstance(step, Wait):
             await asyncio.sleep(step.seconds)
             return None
         started = time.monotonic()
         try:
-            return _answer(await self.http.send(_sendable(self.http, step, self.peer)), started)
+            return _to_response(await self.http.send(_sendable(self.http, step, self.peer)), started)
         except httpx.TransportError as error:
             return _lost(error, step, started)
 
@@ -138,7 +138,7 @@ def _sendable(http: httpx.Client | httpx.AsyncClient, request: HttpRequest[Any],
     )
 
 
-def _answer(response: httpx.Response, started: float) -> HttpResponse:
+def _to_response(response: httpx.Response, started: float) -> HttpResponse:
     # Not decoded: a line break in a key would begin another log line.
     path = response.request.url.raw_path.partition(b"?")[0].decode("ascii")
     _log(response.request.method, path, response.status_code, started)

@@ -165,5 +165,5 @@ unarchive = _action("unarchive", "Bring back")
 delete_many = _action("delete", "Delete", name="delete_many")
 
 
-def _page_if_any(answer: HttpResponse) -> InboxPage | None:
-    return None if answer.status == 304 else _page(answer)
+def _page_if_any(response: HttpResponse) -> InboxPage | None:
+    return None if response.status == 304 else _page(response)

@@ -150,6 +150,6 @@ def _write(method: str, key: Text, tenant: Text | None, record: Record) -> HttpR
 _issued = reads(IssuedToken)
 
 
-def _session_token(answer: HttpResponse) -> SessionToken:
-    issued = _issued(answer)
+def _session_token(response: HttpResponse) -> SessionToken:
+    issued = _issued(response)
     return SessionToken(issued.token, issued.expires_at)

@@ -50,8 +50,8 @@ class HttpRequest(Generic[T]):
 
     def __iter__(self) -> Generator["HttpRequest[Any]", Any, T]:
         """Yield the request: a single request is a plan, and longer plans `yield from` it."""
-        answer: T = yield self
-        return answer
+        result: T = yield self
+        return result
 
 
 class Plan(Protocol[T_co]):
@@ -112,14 +112,14 @@ def reads(kind: type[T]) -> Callable[[HttpResponse], T]:
     """Return a decoder for responses of this type."""
     decoder = msgspec.json.Decoder(kind)
 
-    def decode(answer: HttpResponse) -> T:
+    def decode(response: HttpResponse) -> T:
         try:
-            return decoder.decode(answer.content)
+            return decoder.decode(response.content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unreadable(answer.status, kind.__name__) from error
+            raise Unreadable(response.status, kind.__name__) from error
 
     return decode
 
 
-def nothing(answer: HttpResponse) -> None:
+def nothing(response: HttpResponse) -> None:
     """Decoder for responses without a result."""

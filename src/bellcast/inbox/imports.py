@@ -19,7 +19,7 @@ from bellcast.ports import Context, ImportRequest, Sent
 async def import_many(
     engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
 ) -> list[bytes | BellcastError]:
-    """Commit notifications in order, each accepted or refused separately; return answers and refusals in the same
+    """Commit notifications in order, each accepted or refused separately; return responses and refusals in the same
     order. Imports do not count towards quotas."""
     prepared = await _prepare_many(engines, limits, drafts)
     requests = [one for one in prepared if isinstance(one, ImportRequest)]
@@ -51,7 +51,7 @@ async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[b
         results += committed
         async for some in engines.pace.slices(committed):
             await engines.broker.publish(*(event for sent in some if isinstance(sent, Sent) for event in sent.events))
-    return [sending.answer_of(result) for result in results]
+    return [sending.response_of(result) for result in results]
 
 
 def _prepare(
@@ -85,7 +85,7 @@ def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
         archived_at=None if draft.archived_at is None else times.milliseconds(draft.archived_at),
         idempotency_key=draft.idempotency_key,
         fingerprint=_fingerprint(draft),
-        answer=msgspec.json.encode({"notifications": notifications}),
+        response=msgspec.json.encode({"notifications": notifications}),
     )
 
 

@@ -31,7 +31,7 @@ PLANNED = 100
 
 class RefusedSend(Struct, frozen=True):
     """A send that exceeds its tenant's quota, or has a template that cannot be rendered. If it repeats an earlier send,
-    the stored answer is returned without a charge."""
+    the stored response is returned without a charge."""
 
     request: SendOrAnnounce
     error: BellcastError
@@ -47,7 +47,7 @@ Prepared: TypeAlias = SendOrAnnounce | RefusedSend | LaterSend | BellcastError
 
 
 class Created(Struct, frozen=True):
-    """A created notification in the answer."""
+    """A created notification in the response."""
 
     id: str
     recipient: str
@@ -62,7 +62,7 @@ async def send(
     *,
     allows_past: bool = False,
 ) -> bytes:
-    """Commit one draft and publish it. Return the JSON answer: `{"notifications":[…]}`, `{"announcement":{…}}`, or with
+    """Commit one draft and publish it. Return the JSON response: `{"notifications":[…]}`, `{"announcement":{…}}`, or with
     `send_at` `{"schedule":{…}}`. Raises ClaimTaken if another request has the claim. `own_key` is an idempotency key
     that no client can send. With `allows_past`, a draft whose `send_at` has passed is sent at once, else it is
     refused."""
@@ -73,12 +73,12 @@ async def send(
         return await engines.scheduler.send_later(_with_own_key(draft, own_key), allows_past=allows_past)
     prepared = await _routed(engines, draft, _prepare(engines, limits, draft, now, times.to_rfc3339(now), own_key))
     if isinstance(prepared, SendRequest):
-        (answer,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
+        (response,) = await _commit(engines, [msgspec.structs.replace(prepared, claim=claim)] if claim else [prepared])
     else:
-        answer = await _send_one(engines, prepared)
-    if isinstance(answer, BellcastError):
-        raise answer
-    return answer
+        response = await _send_one(engines, prepared)
+    if isinstance(response, BellcastError):
+        raise response
+    return response
 
 
 def is_later(draft: Draft) -> bool:
@@ -105,7 +105,7 @@ async def plan(
 async def send_many(
     engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError], *, allows_past: bool = False
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each accepted or refused separately; return answers and refusals in the same order.
+    """Commit many drafts in order, each accepted or refused separately; return responses and refusals in the same order.
     `allows_past` as in `send`.
 
     Once the store is unavailable, the following drafts are refused too. The same applies to a tenant's drafts once it
@@ -116,7 +116,7 @@ async def send_many(
     over: dict[str, TooMany] = {}
     async for some in engines.pace.slices(drafts):
         prepared += [_prepare(engines, limits, draft, now, moment, over=over) for draft in some]
-    answers: list[bytes | BellcastError] = []
+    responses: list[bytes | BellcastError] = []
     waiting: list[SendRequest] = []
     for index, draft in enumerate(drafts):
         one = prepared[index]
@@ -125,18 +125,18 @@ async def send_many(
         if isinstance(one, SendRequest):
             waiting.append(one)
             continue
-        answers += await _commit(engines, waiting)
+        responses += await _commit(engines, waiting)
         waiting = []
-        if (failure := _unavailable(answers)) is None:
-            answers.append(await _send_one(engines, one, allows_past=allows_past))
-            failure = _unavailable(answers)
+        if (failure := _unavailable(responses)) is None:
+            responses.append(await _send_one(engines, one, allows_past=allows_past))
+            failure = _unavailable(responses)
         if failure is not None:
-            return answers + _refuse(engines, prepared[len(answers) :], failure)
-    return answers + await _commit(engines, waiting)
+            return responses + _refuse(engines, prepared[len(responses) :], failure)
+    return responses + await _commit(engines, waiting)
 
 
-def _unavailable(answers: Sequence[bytes | BellcastError]) -> BellcastError | None:
-    last = answers[-1] if answers else None
+def _unavailable(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
+    last = responses[-1] if responses else None
     return last if isinstance(last, DiskFull | Unavailable) else None
 
 
@@ -190,12 +190,12 @@ async def _send_one(
         except BellcastError as refusal:
             return refusal
     if isinstance(prepared, RefusedSend):
-        return await _stored_answer(engines, prepared)
+        return await _stored_response(engines, prepared)
     return await _announce(engines, prepared) if isinstance(prepared, AnnounceRequest) else prepared
 
 
-async def _stored_answer(engines: Context, refused: RefusedSend) -> bytes | BellcastError:
-    """Return the answer to the earlier send that this one repeats, or else the error."""
+async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | BellcastError:
+    """Return the response to the earlier send that this one repeats, or else the error."""
     request = refused.request
     if request.idempotency_key is None:
         return refused.error
@@ -219,13 +219,13 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
                 await _publish(engines, some)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
-        if not isinstance(result, Sent) or result.answer != request.answer:
+        if not isinstance(result, Sent) or result.response != request.response:
             _give_back(engines, request)
         else:
             written.append(request)
     _emit_batch(engines, written)
     engines.router.committed(written)
-    return [answer_of(result) for result in results]
+    return [response_of(result) for result in results]
 
 
 def _emit_batch(engines: Context, requests: Sequence[SendRequest]) -> None:
@@ -301,20 +301,20 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     except BellcastError as refusal:
         _give_back(engines, request)
         return refusal
-    if sent.answer != request.answer:
+    if sent.response != request.response:
         _give_back(engines, request)
     else:
         _emit(engines, request)
     await engines.broker.publish(*sent.events)
     if request.fanout is not None or events:
         engines.router.messages_added()
-    return sent.answer
+    return sent.response
 
 
-def answer_of(result: Sent | Exception) -> bytes | BellcastError:
-    """Return the answer of a committed send, or its refusal. Raises other errors."""
+def response_of(result: Sent | Exception) -> bytes | BellcastError:
+    """Return the response of a committed send, or its refusal. Raises other errors."""
     if isinstance(result, Sent):
-        return result.answer
+        return result.response
     if isinstance(result, BellcastError):
         return result
     raise result
@@ -368,7 +368,7 @@ def _charge_of(request: SendOrAnnounce) -> tuple[str, int]:
 
 
 def _give_back(engines: Context, request: SendOrAnnounce) -> None:
-    """Refund a request that was refused, or that repeats an answered one."""
+    """Refund a request that was refused, or that repeats an earlier one."""
     engines.quotas.give_back(*_charge_of(request))
 
 
@@ -385,7 +385,7 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
         charge=len(recipients),
         idempotency_key=draft.idempotency_key,
         fingerprint=_fingerprint(draft),
-        answer=_encode({"notifications": list(map(Created, ids, recipients))}),
+        response=_encode({"notifications": list(map(Created, ids, recipients))}),
     )
 
 
@@ -400,7 +400,7 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
         idempotency_key=draft.idempotency_key,
         fingerprint=_fingerprint(draft),
-        answer=msgspec.json.encode({"announcement": {"id": id}}),
+        response=msgspec.json.encode({"announcement": {"id": id}}),
     )
 
 

@@ -394,7 +394,7 @@ class JobRunner:
 
 
 def _error_text(text: str) -> str:
-    """Return an error as it is stored. One that the store refused would block all further outcomes."""
+    """Return an error text that the store accepts: a refused one would block all further outcomes."""
     return storable(text[:MAX_ERROR_LENGTH])
 
 

@@ -14,12 +14,12 @@ class Configured(Generic[K, T]):
         self._read = read
         self._make = make
         self._setting: K | None = None
-        self._made: T | None = None
+        self._object: T | None = None
 
     @property
     def current(self) -> T | None:
         """The object for the current setting; None without a setting."""
         setting = self._read()
         if setting != self._setting:
-            self._setting, self._made = setting, None if setting is None else self._make(setting)
-        return self._made
+            self._setting, self._object = setting, None if setting is None else self._make(setting)
+        return self._object

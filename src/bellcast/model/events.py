@@ -232,6 +232,7 @@ class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
         return NODES
 
 
+# Here and below, tags that differ from the class's name stay: nodes of an older version share the broker.
 class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
     """A node requests a full snapshot of another node. `of` None: of all nodes."""
 
@@ -342,7 +343,7 @@ class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
 
 
 class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
-    """Asks the node that has this connection to close it."""
+    """Requests the node that has this connection to close it."""
 
     tenant: str | None
     id: str

@@ -13,7 +13,7 @@ EVERYTHING = "*"  # the pattern of every topic and recipient
 DEFAULT_HISTORY = (f"{EVERYTHING}=2m/1000",)
 # Epoch and offset, as in an event's id. Stores keep the epoch as a signed number of 64 bits.
 EVENT_ID = re.compile(r"([0-7]?[0-9a-f]{1,15})\.([0-9a-f]{1,15})")
-# Of a rule: PostgreSQL keeps it in 32 bits.
+# Limit of a rule's count, which PostgreSQL stores in 32 bits.
 MAX_EVENTS = 2**31 - 1
 SEPARATOR = "~"  # between the inbox position and the event id of a resume position
 

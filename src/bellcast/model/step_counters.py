@@ -69,11 +69,11 @@ def without_runs(counter: StepCounter, leaving: Collection[str], stored: Mapping
     if digest is None or collecting is None:
         return None
     actors = [stored[id].actor for id in staying if id in stored]
-    gone = [stored[id].actor for id in leaving if id in stored and stored[id].actor not in actors]
+    removed = [stored[id].actor for id in leaving if id in stored and stored[id].actor not in actors]
     changed = Digest(
         count=digest.count - (len(counter.runs) - len(staying)),
         items=tuple(item for id, item in zip(counter.runs, digest.items, strict=False) if id not in leaving),
-        actors=tuple(actor for actor in digest.actors if actor not in gone),
+        actors=tuple(actor for actor in digest.actors if actor not in removed),
     )
     return msgspec.structs.replace(counter, run=collecting, digest=changed, runs=staying)
 

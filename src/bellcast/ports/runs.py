@@ -121,7 +121,7 @@ class ScheduleChanged(Exception):
 
 
 class TriggerRequest(Struct, frozen=True, kw_only=True):
-    """An accepted trigger: runs for named recipients, a fan-out, or a schedule that triggers or sends later. `answer` and the
+    """An accepted trigger: runs for named recipients, a fan-out, or a schedule that triggers or sends later. `response` and the
     `fingerprint` of the body are stored under `idempotency_key`."""
 
     tenant: str
@@ -135,7 +135,7 @@ class TriggerRequest(Struct, frozen=True, kw_only=True):
     schedule: FiredSchedule | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
-    answer: bytes = b""
+    response: bytes = b""
 
 
 class CounterKey(Struct, frozen=True):
@@ -246,7 +246,7 @@ class Runs(Protocol):
     """Runs, their counters, and the versions of workflows. Each run that has not ended has a job with its id."""
 
     async def start(self, request: TriggerRequest) -> bytes:
-        """Commit a trigger, and return its answer, or the stored one for a repeated key. Raises IdempotencyMismatch,
+        """Commit a trigger, and return its response, or the stored one for a repeated key. Raises IdempotencyMismatch,
         ClaimTaken and ScheduleChanged."""
         ...
 

@@ -25,7 +25,7 @@ class ClaimTaken(Exception):
 
 
 class SendRequest(Struct, frozen=True, kw_only=True):
-    """An accepted send to named recipients, with an id per recipient. `answer` and the `fingerprint` of the body are
+    """An accepted send to named recipients, with an id per recipient. `response` and the `fingerprint` of the body are
     stored under `idempotency_key`."""
 
     tenant: str
@@ -35,7 +35,7 @@ class SendRequest(Struct, frozen=True, kw_only=True):
     created_at: int
     idempotency_key: str | None = None
     fingerprint: bytes = b""
-    answer: bytes = b""
+    response: bytes = b""
     charge: int = 0  # charge to the tenant's quota: the number of recipients
     contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, if languages differ
     messages: tuple[NewMessage, ...] = ()
@@ -60,7 +60,7 @@ class ImportRequest(Struct, frozen=True, kw_only=True):
     archived_at: int | None = None
     idempotency_key: str | None = None
     fingerprint: bytes = b""
-    answer: bytes = b""
+    response: bytes = b""
 
 
 class AnnounceRequest(Struct, frozen=True, kw_only=True):
@@ -74,16 +74,16 @@ class AnnounceRequest(Struct, frozen=True, kw_only=True):
     key_tenant: str = ""  # the tenant of the idempotency key
     idempotency_key: str | None = None
     fingerprint: bytes = b""
-    answer: bytes = b""
+    response: bytes = b""
     fanout: bytes | None = None  # the draft as JSON, if it is also for channels outside the inbox
     has_row: bool = True  # False if it is not for the inbox
     events: tuple[WebhookEvent, ...] = ()  # webhook events of its row
 
 
 class Sent(Struct, frozen=True):
-    """The answer to a send: a new one, or the stored one for a repeated key (then without events)."""
+    """A committed send: its response, or the stored one for a repeated key (then without events)."""
 
-    answer: bytes
+    response: bytes
     events: tuple[Event, ...] = ()
 
 
@@ -150,7 +150,7 @@ class Sends(Protocol):
         ...
 
     async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
-        """Return the answer that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
+        """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
         request had another body."""
         ...
 

@@ -58,7 +58,7 @@ class ClusterWatch:
         self._watcher = watcher
         self._request = request
         self._recent = list(recent)
-        self.unanswered: set[str] = set()  # nodes whose first batch is missing
+        self.awaited: set[str] = set()  # nodes whose first batch is missing
         self.has_begun = asyncio.Event()
 
     @property
@@ -75,8 +75,8 @@ class ClusterWatch:
         events = [structs.replace(event, node=batch.node) for event in _decoded(batch.events)]
         if batch.is_first and not self.has_begun.is_set():
             self._recent += events
-            self.unanswered.discard(batch.node)
-            if not self.unanswered:
+            self.awaited.discard(batch.node)
+            if not self.awaited:
                 self.has_begun.set()
         else:
             for event in events:
@@ -144,10 +144,10 @@ class ClusterFeed:
             raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
         request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
         watch = ClusterWatch(self, self._feed.watch(wanted), request, self._feed.recent(wanted, last))
-        watch.unanswered |= self._cluster.others
+        watch.awaited |= self._cluster.others
         self._watches[watch.id] = watch
         try:
-            if watch.unanswered:
+            if watch.awaited:
                 await self._announce()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(watch.has_begun.wait(), REPLY_TIMEOUT)

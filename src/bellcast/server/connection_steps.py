@@ -15,10 +15,10 @@ from bellcast.outbound.guard import AddressGuard
 from bellcast.ports.connection_tests import TestReport, TestStep
 from bellcast.ports.providers import DeliveryError
 
-# Of all steps: an operator waits for them.
+# Limit for all steps together: an operator waits for them.
 TIMEOUT_SECONDS = 15.0
 # A server that speaks another protocol may send a head without an end, and JSON of any shape and depth.
-ODD_ANSWERS = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
+INVALID_RESPONSES = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
 # A step returns what it saw.
 ConnectionStep: TypeAlias = Callable[[], Awaitable[str]]
 
@@ -56,7 +56,16 @@ async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) ->
         state, detail = "skipped", str(reason)
     except TimeoutError:
         detail = f"No response within {TIMEOUT_SECONDS:.0f} s."
-    except (StepFailed, DeliveryError, BellcastError, OSError, EOFError, ValueError, KeyError, *ODD_ANSWERS) as error:
+    except (
+        StepFailed,
+        DeliveryError,
+        BellcastError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        *INVALID_RESPONSES,
+    ) as error:
         detail = _reason(error)
     elapsed = round((time.perf_counter() - started) * 1000, 1)
     return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix if state == "failed" else None)

@@ -129,8 +129,8 @@ class PusherTest:
         fields["auth_signature"] = pusher_signatures.digest(self._project, f"{method}\n{path}\n{query}".encode())
         url = f"{self._base}{path}?{urlencode(fields)}"
         headers = {"content-type": "application/json"}
-        answer = await self._http.request(method, url, headers=headers, body=body, timeout=TIMEOUT_SECONDS)
-        return answer.status, answer.body.decode(errors="replace")
+        response = await self._http.request(method, url, headers=headers, body=body, timeout=TIMEOUT_SECONDS)
+        return response.status, response.body.decode(errors="replace")
 
     async def _open(self) -> str:
         socket = self._connected

@@ -10,7 +10,8 @@ from msgspec import Struct
 from bellcast.auth import origins
 from bellcast.errors import FieldError
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Dialect
+from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.topic_access import TopicRefused
 from bellcast.model.identities import Principal
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key

@@ -7,7 +7,7 @@ from bellcast.server.clock import TestClock
 
 
 class TimeTravel:
-    """Advances a server with a test clock. `expire` removes what has expired."""
+    """Advances a server with a test clock. `expire` removes expired rows."""
 
     def __init__(self, clock: TestClock, jobs: JobRunner, expire: Callable[[], Awaitable[None]]) -> None:
         self._clock = clock

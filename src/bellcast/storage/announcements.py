@@ -32,7 +32,7 @@ class PendingRow(NamedTuple):
     unseen: int
     seq: int
     first_revision: int | None  # None if the inbox has no such row
-    gone: bool  # recalled or expired
+    is_withdrawn: bool  # recalled or expired
     seen_at: int | None
     read_at: int | None
     archived_at: int | None
@@ -110,7 +110,7 @@ def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
 
 def _awaited(pending: list[PendingRow]) -> Script[set[tuple[int, int]]]:
     """Return inbox and announcement of rows that are snoozed until the recipient is back."""
-    snoozed = {row.inbox for row in pending if row.snoozed_until is not None and not row.gone}
+    snoozed = {row.inbox for row in pending if row.snoozed_until is not None and not row.is_withdrawn}
     if not snoozed:
         return set()
     found = yield Statement("announced_until_back", {"inboxes": rows.to_json(sorted(snoozed))})
@@ -156,8 +156,8 @@ class Materialization:
 
     def _plan(self, row: PendingRow, before: InboxState) -> InboxState:
         if row.first_revision is not None:
-            return self._remove(row, before) if row.gone else self._correct(row, before)
-        return before if row.gone else self._add(row, before)
+            return self._remove(row, before) if row.is_withdrawn else self._correct(row, before)
+        return before if row.is_withdrawn else self._add(row, before)
 
     def _add(self, row: PendingRow, before: InboxState) -> InboxState:
         notification = self._announcements[row.seq]

@@ -159,9 +159,9 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
         yield from _check_erased(wanted)
         return None
     first = found[0]
-    behind, gone = first[INBOX_COLUMNS:RETURN_COLUMNS]
+    behind, has_deletions = first[INBOX_COLUMNS:RETURN_COLUMNS]
     inbox = rows.inbox(tenant, key, first[:INBOX_COLUMNS])
-    if behind or gone or not inbox.opened:
+    if behind or has_deletions or not inbox.opened:
         yield Statement("snapshot")
         return (yield from _open_existing(wanted))
     wanted.check_standing(inbox.revoked_before)
@@ -315,10 +315,10 @@ def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Scri
         return ()
     params = {"inbox": inbox, "after": after, "limit": limit}
     changed = yield from _changed(inbox, (yield Statement("changed_entries", params)))
-    gone = yield Statement("changed_tombstones", params)
-    if not gone:  # the usual case; the statement sorts
+    tombstones = yield Statement("changed_tombstones", params)
+    if not tombstones:  # the usual case; the statement sorts
         return tuple(changed)
-    changed += [Change(id, made, revision, None) for id, made, revision in gone]
+    changed += [Change(id, made, revision, None) for id, made, revision in tombstones]
     changed.sort(key=lambda change: (change.revision, change.id))
     return tuple(changed[:limit])
 

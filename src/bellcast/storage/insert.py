@@ -86,7 +86,7 @@ class InsertPlan:
             inbox, state = self._advance((request.tenant, key))
             self._insert(columns, inbox, id, state.revision, request.content.tags)
             events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
-        return Sent(request.answer, tuple(events))
+        return Sent(request.response, tuple(events))
 
     def _add_each(self, request: SendRequest) -> Sent:
         """Plan the rows of a request with a content per recipient."""
@@ -96,7 +96,7 @@ class InsertPlan:
             columns = rows.content_params(content, request.created_at)
             self._insert(columns, inbox, id, state.revision, content.tags)
             events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
-        return Sent(request.answer, tuple(events))
+        return Sent(request.response, tuple(events))
 
     def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
         inbox, before = self._heads[name]

@@ -62,4 +62,4 @@ class ImportPlan(InsertPlan):
             inbox, state = self._advance(name, unread, unseen)
             self._insert(columns, inbox, id, state.revision, request.content.tags)
             events.append(NotificationUpdated(state, replace(first, id=id)))
-        return Sent(request.answer, tuple(events))
+        return Sent(request.response, tuple(events))

@@ -87,7 +87,7 @@ class StatementPlan:
                 place, nth, id, *_ = next(following)
                 state = heads[place - 1].after(names[place - 1], nth)
                 events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
-            yield Sent(request.answer, tuple(events))
+            yield Sent(request.response, tuple(events))
 
 
 def ensure_recipients(requests: Sequence[SendRequest]) -> Script[None]:

@@ -100,7 +100,7 @@ class PostgresEngine(WritingEngine):
 
     def _is_batchable(self, statement: Statement) -> bool:
         """Return whether a statement may be batched with others: it begins no transaction and is fast."""
-        return self._texts[statement.name].answers and not statement.heavy
+        return self._texts[statement.name].returns_rows and not statement.heavy
 
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `read`, because reads do not wait for each other's connections."""

@@ -62,7 +62,7 @@ class PostgresText(NamedTuple):
     plain: str
     numbered: str
     names: tuple[str, ...]
-    answers: bool
+    returns_rows: bool
     writes: bool
     columns: bool
 
@@ -92,9 +92,9 @@ def _text(text: str) -> PostgresText:
     plain = statements.PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
     reads = plain.startswith("SELECT")
     numbered = f"WITH plain AS ({plain}) SELECT plain.*, ${len(names) + 1}::int4 FROM plain"  # noqa: S608  our texts
-    answers = reads or plain.startswith("WITH") or "RETURNING" in plain
+    returns_rows = reads or plain.startswith("WITH") or "RETURNING" in plain
     columns = bool(names) and set(names) == set(COLUMN.findall(body))
-    return PostgresText(plain, numbered, names, answers, not reads, columns)
+    return PostgresText(plain, numbered, names, returns_rows, not reads, columns)
 
 
 def translated(error: Exception) -> Exception:
@@ -135,7 +135,7 @@ class PostgresConnection:
             return cast(T, done.value)
 
     async def _one(self, text: PostgresText, params: Params) -> list[Row]:
-        if text.answers:
+        if text.returns_rows:
             return cast(list[Row], await self.raw.fetch(text.plain, *text.values(params)))
         await self.raw.execute(text.plain, *text.values(params))
         return []
@@ -149,7 +149,7 @@ class PostgresConnection:
         text = self._texts[name]
         if len(sets) == 1:
             return [await self._one(text, sets[0])]
-        if not text.answers:
+        if not text.returns_rows:
             await self.execute_many(name, sets)
             return [[] for _ in sets]
         found: list[list[Row]] = [[] for _ in sets]

@@ -68,19 +68,19 @@ class StartTriggers(ListCommand[TriggerRequest, bytes]):
         yield from webhook_events.add(
             [event for request in self.items for event in request.events], self.items[0].created_at
         )
-        return [request.answer for request in self.items]
+        return [request.response for request in self.items]
 
 
 def _start(request: TriggerRequest) -> Script[bytes]:
-    stored = yield from sends.find_answer(request.tenant, request)
+    stored = yield from sends.find_response(request.tenant, request)
     if stored is not None:
         return stored
     fired = request.schedule
     if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
         raise ScheduleChanged
     yield from _add(request)
-    yield from sends.keep_answer(request.tenant, request)
-    return request.answer
+    yield from sends.store_response(request.tenant, request)
+    return request.response
 
 
 def _add(request: TriggerRequest) -> Script[None]:

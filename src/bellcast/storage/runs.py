@@ -39,8 +39,8 @@ class Runs:
         self._engine = engine
 
     async def start(self, request: TriggerRequest) -> bytes:
-        (answer,) = await self._engine.write(run_commits.StartTriggers([request]))
-        return answer
+        (response,) = await self._engine.write(run_commits.StartTriggers([request]))
+        return response
 
     async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
         return await self._engine.read(claims.unclaimed, tenant, claim, recipients)

@@ -62,7 +62,7 @@ class Sends:
         await self._engine.write(ScriptCommand(lambda: fanouts.end(id, tenant), []))
 
     async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
-        return await self._engine.read(_find_answer, tenant, key, fingerprint, now)
+        return await self._engine.read(_find_response, tenant, key, fingerprint, now)
 
     async def find(self, tenant: str, id: str) -> SentItem | None:
         return await self._engine.read(sent.find, tenant, id)
@@ -114,7 +114,7 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
 
     def script(self) -> Script[list[Sent]]:
         first = self.items[0]
-        stored = yield from find_answer(first.tenant, first)
+        stored = yield from find_response(first.tenant, first)
         if stored is not None:
             return [Sent(stored)]
         yield from claims.add(
@@ -123,7 +123,7 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         sent = yield from insert.insert(self.items)
         yield from messages.add(first.messages, first.decisions)
         yield from webhook_events.add(first.events, first.created_at)
-        yield from keep_answer(first.tenant, first)
+        yield from store_response(first.tenant, first)
         return sent
 
     def single_statement(self) -> Command[list[Sent] | None]:
@@ -152,11 +152,11 @@ class ImportNotifications(ListCommand[ImportRequest, Sent]):
 
     def script(self) -> Script[list[Sent]]:
         first = self.items[0]
-        stored = yield from find_answer(first.tenant, first)
+        stored = yield from find_response(first.tenant, first)
         if stored is not None:
             return [Sent(stored)]
         sent = yield from insert_imported.insert(self.items)
-        yield from keep_answer(first.tenant, first)
+        yield from store_response(first.tenant, first)
         return sent
 
 
@@ -232,25 +232,25 @@ def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[Material
     return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
 
 
-def find_answer(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
-    """Return the answer stored under the request's idempotency key. Raises IdempotencyMismatch."""
+def find_response(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
+    """Return the response stored under the request's idempotency key. Raises IdempotencyMismatch."""
     if request.idempotency_key is None:
         return None
-    return (yield from _find_answer(tenant, request.idempotency_key, request.fingerprint, request.created_at))
+    return (yield from _find_response(tenant, request.idempotency_key, request.fingerprint, request.created_at))
 
 
-def _find_answer(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
+def _find_response(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
     found = yield Statement("idempotency_find", {"tenant": tenant, "key": key, "since": now - IDEMPOTENCY_MS})
     if not found:
         return None
-    stored, answer = found[0]
+    stored, response = found[0]
     if stored != fingerprint:
         raise IdempotencyMismatch
-    return bytes(answer)
+    return bytes(response)
 
 
-def keep_answer(tenant: str, request: KeyedRequest) -> Script[None]:
-    """Store the answer under the request's idempotency key, if it has one."""
+def store_response(tenant: str, request: KeyedRequest) -> Script[None]:
+    """Store the response under the request's idempotency key, if it has one."""
     if request.idempotency_key is None:
         return
     stored = yield Statement(
@@ -259,7 +259,7 @@ def keep_answer(tenant: str, request: KeyedRequest) -> Script[None]:
             "tenant": tenant,
             "key": request.idempotency_key,
             "fingerprint": request.fingerprint,
-            "answer": request.answer,
+            "response": request.response,
             "created_at": request.created_at,
             "since": request.created_at - IDEMPOTENCY_MS,
         },
@@ -295,19 +295,19 @@ def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> S
 
 
 def _announce(request: AnnounceRequest) -> Script[Sent]:
-    stored = yield from find_answer(request.key_tenant, request)
+    stored = yield from find_response(request.key_tenant, request)
     if stored is not None:
         return Sent(stored)
     if request.tenant != EVERY_TENANT:
         yield from tenants.ensure_tenant(request.tenant, request.created_at)
     yield from _add_fanout(request)
     if not request.has_row:
-        yield from keep_answer(request.key_tenant, request)
-        return Sent(request.answer)
+        yield from store_response(request.key_tenant, request)
+        return Sent(request.response)
     seq = yield from sent.next_number()
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})
     yield from webhook_events.add(request.events, request.created_at)
-    yield from keep_answer(request.key_tenant, request)
-    return Sent(request.answer, (AnnouncementChanged(request.tenant, request.topic),))
+    yield from store_response(request.key_tenant, request)
+    return Sent(request.response, (AnnouncementChanged(request.tenant, request.topic),))

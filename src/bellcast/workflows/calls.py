@@ -21,7 +21,7 @@ from bellcast.ports.runs import StoredRun
 from bellcast.templates import Renderer, Variables
 from bellcast.workflows import engine, function_threads
 from bellcast.workflows.definitions import Step
-from bellcast.workflows.engine import InvalidValue, StepOutcome, Surroundings
+from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 
 log = structlog.get_logger(__name__)
 
@@ -84,12 +84,12 @@ class StepCalls:
         """Return False if this process does not have the step's function."""
         return step.type != "python" or step.fields["function"] in self._functions
 
-    async def call(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun) -> StepOutcome:
+    async def call(self, step: Step, run: RunState, context: RunContext, stored: StoredRun) -> StepOutcome:
         """Make one attempt. Raises InvalidValue and TemplateError."""
         attempts = run.step(step.key).attempts + 1
         try:
             call = self._request if step.type == "http" else self._function
-            result = await call(step, run, around, stored, attempts)
+            result = await call(step, run, context, stored, attempts)
         except CallFailed as error:
             return self._failed(step, error, attempts)
         return StepOutcome(result=result, attempts=attempts)
@@ -106,16 +106,16 @@ class StepCalls:
 
     # --- HTTP
 
-    async def _request(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun, attempts: int) -> Any:
-        renderer = Renderer(Variables(values=engine.values_of(run, around), locale=around.locale, zone=around.zone))
-        body = self._body(step, run, around, renderer)
+    async def _request(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
+        renderer = Renderer(Variables(values=engine.values_of(run, context), locale=context.locale, zone=context.zone))
+        body = self._body(step, run, context, renderer)
         templates = step.fields.get("headers", {})
         headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
         headers.setdefault("content-type", "application/json")
         secret = self._project.secret
         key = signing_key(secret) if stored.owner == PROJECT else tenant_signing_key(secret, stored.owner)
         headers |= signed(key, f"{stored.id}{STEP_SEPARATOR}{step.key}", self._real_clock.now() // 1000, body)
-        timeout = _seconds(step, run, around, HTTP_TIMEOUT_MS)
+        timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:
             response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
@@ -123,17 +123,17 @@ class StepCalls:
             raise CallFailed(error.detail, is_temporary=True) from None
         return self._result(response)
 
-    def _body(self, step: Step, run: RunState, around: Surroundings, renderer: Renderer) -> bytes:
+    def _body(self, step: Step, run: RunState, context: RunContext, renderer: Renderer) -> bytes:
         body = step.fields.get("body")
         if step.fields.get("method") == "GET":
             return b""
         if isinstance(body, str):
             return renderer.render(body).encode()
         if body is not None:
-            return msgspec.json.encode(engine.resolved(body, run, around, renderer.render))
-        values = engine.values_of(run, around)
+            return msgspec.json.encode(engine.resolved(body, run, context, renderer.render))
+        values = engine.values_of(run, context)
         described = {name: values[name] for name in ("recipient", "tenant", "data")}
-        return msgspec.json.encode({"run": around.id, "workflow": around.workflow, "step": step.key, **described})
+        return msgspec.json.encode({"run": context.id, "workflow": context.workflow, "step": step.key, **described})
 
     def _result(self, response: Response) -> Any:
         status = response.status
@@ -149,20 +149,20 @@ class StepCalls:
 
     # --- Python
 
-    async def _function(self, step: Step, run: RunState, around: Surroundings, stored: StoredRun, attempts: int) -> Any:
-        values = engine.values_of(run, around)
+    async def _function(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
+        values = engine.values_of(run, context)
         argument = FunctionRun(
             id=stored.id,
             workflow=stored.workflow,
             step=step.key,
             data=run.data,
-            recipient=around.recipient,
-            tenant=around.tenant,
+            recipient=context.recipient,
+            tenant=context.tenant,
             steps=values["steps"],
             attempt=attempts,
             idempotency_key=f"{stored.id}{STEP_SEPARATOR}{step.key}",
         )
-        function, timeout = self._functions[step.fields["function"]], _seconds(step, run, around, FUNCTION_TIMEOUT_MS)
+        function, timeout = self._functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
         try:
             async with asyncio.timeout(timeout):
                 result = await _called(function, argument)
@@ -188,5 +188,5 @@ def _header(name: str, value: str) -> str:
     return value.strip()
 
 
-def _seconds(step: Step, run: RunState, around: Surroundings, default: int) -> float:
-    return (engine.duration(step, "timeout", run, around) if "timeout" in step.fields else default) / 1000
+def _seconds(step: Step, run: RunState, context: RunContext, default: int) -> float:
+    return (engine.duration(step, "timeout", run, context) if "timeout" in step.fields else default) / 1000

@@ -53,7 +53,7 @@ class StepFacts(Struct, frozen=True, kw_only=True):
 NO_FACTS = StepFacts()
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class RunContext(Struct, frozen=True, kw_only=True):
     """Everything a run reads besides its own state: the time, the recipient and its time zone, the tenant, the facts of
     its steps, and the live events that arrived for its waits."""
 
@@ -88,22 +88,22 @@ class StepCrashed(Exception):
         self.run = run
 
 
-def values_of(run: RunState, around: Surroundings) -> dict[str, Any]:
+def values_of(run: RunState, context: RunContext) -> dict[str, Any]:
     """Return the variables of conditions and templates."""
     return {
         "data": run.data,
-        "recipient": around.recipient,
+        "recipient": context.recipient,
         "actor": run.actor,
-        "tenant": around.tenant,
-        "run": {"id": around.id, "workflow": around.workflow},
+        "tenant": context.tenant,
+        "run": {"id": context.id, "workflow": context.workflow},
         "digest": None if run.digest is None else msgspec.to_builtins(run.digest),
         "event": run.event,
-        "steps": {key: _step_values(run, key, around) for key in run.steps},
+        "steps": {key: _step_values(run, key, context) for key in run.steps},
     }
 
 
-def _step_values(run: RunState, key: str, around: Surroundings) -> dict[str, Any]:
-    step, facts = run.step(key), around.facts.get(key, NO_FACTS)
+def _step_values(run: RunState, key: str, context: RunContext) -> dict[str, Any]:
+    step, facts = run.step(key), context.facts.get(key, NO_FACTS)
     return {
         "state": step.state,
         "reason": step.reason,
@@ -118,7 +118,7 @@ def _rfc3339(moment: int | None) -> str | None:
     return None if moment is None else times.to_rfc3339(moment).isoformat().replace("+00:00", "Z")
 
 
-def advance(definition: Definition, run: RunState, around: Surroundings) -> tuple[RunState, Step | None]:
+def advance(definition: Definition, run: RunState, context: RunContext) -> tuple[RunState, Step | None]:
     """Advance to the next step that needs I/O, and return it; None if the run waits or has ended. Raises StepCrashed
     and RecursionError."""
     while run.status not in ENDED:
@@ -126,7 +126,7 @@ def advance(definition: Definition, run: RunState, around: Surroundings) -> tupl
         if step is None:
             return run.ended("completed"), None
         try:
-            run, needs_io = _enter(step, run, around)
+            run, needs_io = _enter(step, run, context)
         except InvalidValue as error:
             run, needs_io = fail(run, step, str(error)), False
         except RecursionError:
@@ -140,29 +140,29 @@ def advance(definition: Definition, run: RunState, around: Surroundings) -> tupl
     return run, None
 
 
-def _enter(step: Step, run: RunState, around: Surroundings) -> tuple[RunState, bool]:
+def _enter(step: Step, run: RunState, context: RunContext) -> tuple[RunState, bool]:
     """Execute a step as far as it needs no I/O. Return True if it needs I/O."""
     state = run.step(step.key)
     run = msgspec.structs.replace(run, status="running")
-    if state.state == "pending" and not _is_wanted(step, run, around):
+    if state.state == "pending" and not _is_wanted(step, run, context):
         return _skip(run, step, "condition"), False
     if step.type in IO_TYPES:
-        if state.state == "waiting" and state.due_at is not None and state.due_at > around.now:
+        if state.state == "waiting" and state.due_at is not None and state.due_at > context.now:
             return _waiting(run), False
         return run.with_step(step.key, state="running"), True
     match step.type:
         case "delay":
-            return _delay(step, run, around), False
+            return _delay(step, run, context), False
         case "branch":
-            return _branch(step, run, around), False
+            return _branch(step, run, context), False
         case "wait_for":
-            return _wait(step, run, around), False
+            return _wait(step, run, context), False
         case _:
             return run.with_step(step.key, state="done").ended("completed"), False
 
 
-def _is_wanted(step: Step, run: RunState, around: Surroundings) -> bool:
-    return step.condition is None or conditions.evaluate(step.condition, values_of(run, around))
+def _is_wanted(step: Step, run: RunState, context: RunContext) -> bool:
+    return step.condition is None or conditions.evaluate(step.condition, values_of(run, context))
 
 
 def _waiting(run: RunState) -> RunState:
@@ -193,26 +193,26 @@ def fail(run: RunState, step: Step, reason: str) -> RunState:
 # --- steps without I/O
 
 
-def _delay(step: Step, run: RunState, around: Surroundings) -> RunState:
+def _delay(step: Step, run: RunState, context: RunContext) -> RunState:
     state = run.step(step.key)
-    due_at = state.due_at if state.state == "waiting" else _delay_end(step, run, around)
-    if due_at is None or due_at <= around.now:
+    due_at = state.due_at if state.state == "waiting" else _delay_end(step, run, context)
+    if due_at is None or due_at <= context.now:
         return run.with_step(step.key, state="done", due_at=None)
     return _waiting(run.with_step(step.key, state="waiting", due_at=due_at))
 
 
-def _delay_end(step: Step, run: RunState, around: Surroundings) -> int:
+def _delay_end(step: Step, run: RunState, context: RunContext) -> int:
     if "for" in step.fields:
-        return around.now + duration(step, "for", run, around)
-    value = resolved(step.fields["until"], run, around)
-    until = _moment(value, around)
-    end = until + (duration(step, "offset", run, around) if "offset" in step.fields else 0)
-    if end > around.now + times.MAX_AHEAD_SECONDS * 1000:
+        return context.now + duration(step, "for", run, context)
+    value = resolved(step.fields["until"], run, context)
+    until = _moment(value, context)
+    end = until + (duration(step, "offset", run, context) if "offset" in step.fields else 0)
+    if end > context.now + times.MAX_AHEAD_SECONDS * 1000:
         raise InvalidValue("until is more than 366 days ahead")
     return end
 
 
-def _moment(value: Any, around: Surroundings) -> int:
+def _moment(value: Any, context: RunContext) -> int:
     """Parse a time with an offset, or a local time of the recipient."""
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
@@ -221,14 +221,14 @@ def _moment(value: Any, around: Surroundings) -> int:
     if found is None:
         raise InvalidValue(f"until is not a time: {str(value)[:100]!r}")
     if found.tzinfo is None:
-        zone = local_times.find_zone(around.zone)
+        zone = local_times.find_zone(context.zone)
         found = found.replace(tzinfo=zone or times.EPOCH.tzinfo)
     return times.milliseconds(found)
 
 
-def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int:
+def duration(step: Step, field: str, run: RunState, context: RunContext) -> int:
     """Return a duration of a step in milliseconds. Raises InvalidValue."""
-    value = resolved(step.fields[field], run, around)
+    value = resolved(step.fields[field], run, context)
     most = LONGEST.get(step.type, times.MAX_AHEAD_SECONDS)
     try:
         found = seconds(value)
@@ -240,9 +240,9 @@ def duration(step: Step, field: str, run: RunState, around: Surroundings) -> int
     return round(found * 1000)
 
 
-def resolved(value: Any, run: RunState, around: Surroundings, render: Callable[[str], str] | None = None) -> Any:
+def resolved(value: Any, run: RunState, context: RunContext, render: Callable[[str], str] | None = None) -> Any:
     """Return a value with each `{"var": path}` in it replaced, and each text rendered."""
-    return _resolved(value, values_of(run, around), render)
+    return _resolved(value, values_of(run, context), render)
 
 
 def _resolved(value: Any, values: Mapping[str, Any], render: Callable[[str], str] | None = None) -> Any:
@@ -255,8 +255,8 @@ def _resolved(value: Any, values: Mapping[str, Any], render: Callable[[str], str
     return render(value) if render is not None and isinstance(value, str) else value
 
 
-def _branch(step: Step, run: RunState, around: Surroundings) -> RunState:
-    values = values_of(run, around)
+def _branch(step: Step, run: RunState, context: RunContext) -> RunState:
+    values = values_of(run, context)
     chosen = next((n for n, one in enumerate(step.branches) if conditions.evaluate(one.condition, values)), None)
     run = run.with_step(step.key, state="done", result="else" if chosen is None else chosen)
     unchosen: list[Sequence[Step]] = [one.steps for n, one in enumerate(step.branches) if n != chosen]
@@ -268,26 +268,26 @@ def _branch(step: Step, run: RunState, around: Surroundings) -> RunState:
     return run
 
 
-def _wait(step: Step, run: RunState, around: Surroundings) -> RunState:
+def _wait(step: Step, run: RunState, context: RunContext) -> RunState:
     state = run.step(step.key)
     due_at = state.due_at
     if state.state != "waiting" or due_at is None:
-        timeout = duration(step, "timeout", run, around) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
-        due_at = around.now + timeout
-    if _has_happened(step, around):
-        event = around.events.get(step.key)
+        timeout = duration(step, "timeout", run, context) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
+        due_at = context.now + timeout
+    if _has_happened(step, context):
+        event = context.events.get(step.key)
         run = run if event is None else msgspec.structs.replace(run, event=event)
         return _waited(step, run, "matched", step.fields.get("on_match", "stop"))
-    if due_at <= around.now:
+    if due_at <= context.now:
         return _waited(step, run, "timeout", step.fields.get("on_timeout", "continue"))
     return _waiting(run.with_step(step.key, state="waiting", due_at=due_at))
 
 
-def _has_happened(step: Step, around: Surroundings) -> bool:
+def _has_happened(step: Step, context: RunContext) -> bool:
     target = step.fields.get("step")
     if target is None:
-        return step.key in around.events
-    return around.facts.get(target, NO_FACTS).shows(step.fields["event"])
+        return step.key in context.events
+    return context.facts.get(target, NO_FACTS).shows(step.fields["event"])
 
 
 def _waited(step: Step, run: RunState, reason: str, then: str) -> RunState:

@@ -30,7 +30,7 @@ from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import MAX_REASON, StepCrashed, StepFacts, Surroundings
+from bellcast.workflows.engine import MAX_REASON, RunContext, StepCrashed, StepFacts
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
@@ -161,7 +161,7 @@ class RunExecutor:
                 self._pause(execution)
                 return
             try:
-                execution.state, step = engine.advance(execution.definition, execution.state, execution.around)
+                execution.state, step = engine.advance(execution.definition, execution.state, execution.context)
             except RecursionError:  # a value nested deeper than Python's stack allows
                 step = None
                 execution.state = execution.state.ended("failed", "too_large")
@@ -198,11 +198,11 @@ class RunExecutor:
         for owner, workflow in {(run.owner, run.workflow) for run in committed if run.state == "paused"}:
             await self._workflow_catalog.resume_if_active(owner, workflow)
 
-    # --- the surroundings of a run
+    # --- the context of a run
 
     async def _open(self, ids: Sequence[str]) -> tuple[list[Execution], list[str]]:
-        """Read those of a tenant's runs that have not ended, with the input of their steps. A run that may change
-        counters of another run must wait for that run's commit; the ids of such runs are returned too."""
+        """Read a tenant's runs that have not ended, with the input of their steps. Return them, and the ids of runs that
+        must wait for the commit of another one, because both may change the same counters."""
         found = {stored.id: stored for stored in await self._store.runs.find(ids) if stored.ended_at is None}
         opened: list[tuple[StoredRun, Definition]] = []
         waiting: list[str] = []
@@ -238,7 +238,7 @@ class RunExecutor:
     ) -> Execution:
         profile = page.recipients.profiles.get(stored.recipient) or Profile(key=stored.recipient)
         waits = await self._store.runs.waits(stored.id) if definition.live_waits else {}
-        around = Surroundings(
+        context = RunContext(
             now=self._clock.now(),
             id=stored.id,
             workflow=stored.workflow,
@@ -249,7 +249,7 @@ class RunExecutor:
             facts=await self._facts(stored, definition, state),
             events=live_waits.events_of(waits),
         )
-        return Execution(stored=stored, definition=definition, state=state, around=around, page=page, waits=waits)
+        return Execution(stored=stored, definition=definition, state=state, context=context, page=page, waits=waits)
 
     async def _facts(self, stored: StoredRun, definition: Definition, state: RunState) -> dict[str, StepFacts]:
         """Return the facts of the run's steps, if its definition refers to them."""
@@ -313,10 +313,10 @@ class RunExecutor:
 
     def _new_waits(self, execution: Execution) -> tuple[NewWait, ...]:
         """Return the waits for live events whose topic was not known before. An invalid topic fails the run."""
-        definition, state, around = execution.definition, execution.state, execution.around
+        definition, state, context = execution.definition, execution.state, execution.context
         if not definition.live_waits or state.status != "waiting":
             return ()
-        variables = Variables(values=execution.values(), locale=around.locale, zone=around.zone)
+        variables = Variables(values=execution.values(), locale=context.locale, zone=context.zone)
         try:
             return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
         except TemplateError as error:
@@ -353,7 +353,7 @@ class RunExecutor:
     async def _call(self, execution: Execution, step: Step) -> PageOutcome:
         """Perform a step that calls the app, commit its result, and execute the next steps."""
         try:
-            outcome = await self._calls.call(step, execution.state, execution.around, execution.stored)
+            outcome = await self._calls.call(step, execution.state, execution.context, execution.stored)
         except Exception as failure:  # noqa: BLE001  the run fails instead of its job
             outcome = run_steps.failed(execution, step, failure)
         execution.state = engine.record(execution.state, step, outcome)
@@ -367,7 +367,7 @@ class RunExecutor:
 def _waits_on(execution: Execution) -> bool:
     """True if the event that the run waits for has not happened."""
     try:
-        state, step = engine.advance(execution.definition, execution.state, execution.around)
+        state, step = engine.advance(execution.definition, execution.state, execution.context)
     except (StepCrashed, RecursionError):
         return False
     return step is None and state.status == "waiting"

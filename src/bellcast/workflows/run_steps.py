@@ -22,7 +22,7 @@ from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import MAX_REASON, InvalidValue, StepOutcome, Surroundings
+from bellcast.workflows.engine import MAX_REASON, InvalidValue, RunContext, StepOutcome
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ class Execution(Struct, kw_only=True):
     stored: StoredRun
     definition: Definition
     state: RunState
-    around: Surroundings
+    context: RunContext
     page: ExecutionPage
     sends: list[SendRequest] = []
     counters: list[CounterUpdate] = []
@@ -61,7 +61,7 @@ class Execution(Struct, kw_only=True):
 
     def values(self) -> dict[str, Any]:
         """Return the variables of the run's templates."""
-        return engine.values_of(self.state, self.around)
+        return engine.values_of(self.state, self.context)
 
 
 class RunSteps:
@@ -170,12 +170,12 @@ class RunSteps:
         return template
 
     def _rendered(self, execution: Execution, source: str) -> str:
-        around = execution.around
+        context = execution.context
         values = execution.values()
-        return Renderer(Variables(values=values, locale=around.locale, zone=around.zone)).render(source)
+        return Renderer(Variables(values=values, locale=context.locale, zone=context.zone)).render(source)
 
     async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
-        window = engine.duration(step, "window", execution.state, execution.around)
+        window = engine.duration(step, "window", execution.state, execution.context)
         key, counter, revision = await self._counter(execution, step)
         now = self._clock.now()
         counter, has_passed = counters.throttle(counter, step.fields.get("limit", 1), window, now)
@@ -202,14 +202,14 @@ class RunSteps:
         return msgspec.structs.replace(outcome, by=key.by) if outcome.state == "waiting" else outcome
 
     def _digest_rules(self, execution: Execution, step: Step, now: int) -> counters.DigestRules:
-        fields, around = step.fields, execution.around
+        fields, context = step.fields, execution.context
         if "cron" in fields:
             name = fields.get("timezone", "recipient")
-            zone = local_times.find_zone(around.zone if name == "recipient" else name)
+            zone = local_times.find_zone(context.zone if name == "recipient" else name)
             closes_at = cron.next_after(fields["cron"], zone or local_times.UTC_ZONE, now)
             return counters.DigestRules(mode="fixed", window=closes_at - now, max_window=None, closes_at=closes_at)
-        window = engine.duration(step, "window", execution.state, around)
-        most = engine.duration(step, "max_window", execution.state, around) if "max_window" in fields else None
+        window = engine.duration(step, "window", execution.state, context)
+        most = engine.duration(step, "max_window", execution.state, context) if "max_window" in fields else None
         return counters.DigestRules(
             mode=fields.get("mode", "fixed"), window=window, max_window=most, closes_at=now + window
         )
@@ -228,8 +228,8 @@ class RunSteps:
         stored, state = execution.stored, execution.state
         if state.depth >= MAX_TRIGGER_DEPTH:
             return StepOutcome(state="failed", reason="too_deep")
-        to = engine.resolved(step.fields["to"], state, execution.around)
-        data = engine.resolved(step.fields.get("data", {}), state, execution.around)
+        to = engine.resolved(step.fields["to"], state, execution.context)
+        data = engine.resolved(step.fields.get("data", {}), state, execution.context)
         try:
             draft = TriggerDraft(to=_audience(to), data=data)
             triggers.check(draft, self._limits)
@@ -240,7 +240,7 @@ class RunSteps:
                 raise
             return StepOutcome(state="failed", reason=triggers.refused(error))
         execution.triggers.append(request)
-        return StepOutcome(result=msgspec.json.decode(request.answer))
+        return StepOutcome(result=msgspec.json.decode(request.response))
 
 
 def _draft(execution: Execution) -> Draft:

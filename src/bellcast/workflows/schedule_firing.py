@@ -127,15 +127,15 @@ class ScheduleFiring:
         claim: Claim | None = None,
         source: FiredSchedule | None = None,
     ) -> bytes:
-        """Trigger the workflow or send the notification; return the answer. Raises Invalid, NotFound and Conflict, and
+        """Trigger the workflow or send the notification; return the response. Raises Invalid, NotFound and Conflict, and
         ScheduleChanged if the stored schedule is no longer `source`."""
         engines = self._engines()
         if schedule.workflow is None:
             return await sending.send(engines, self._limits, _send_of(schedule, tenant), claim, idempotency_key)
         draft = _trigger_of(schedule, tenant, idempotency_key)
-        answer = await self._triggers.trigger(schedule.workflow, draft, claim, source)
+        response = await self._triggers.trigger(schedule.workflow, draft, claim, source)
         engines.router.messages_added()
-        return answer
+        return response
 
     async def plan_firing(self, tenant: str, schedule: StoredSchedule) -> tuple[int | None, Sequence[NewDecision]]:
         """Return what the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return

@@ -182,11 +182,11 @@ class Schedules:
     # --- sends and triggers with `send_at`
 
     async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
-        """Schedule a send; return the answer. With `allows_past`, a time that has passed is due at once. Raises Invalid
+        """Schedule a send; return the response. With `allows_past`, a time that has passed is due at once. Raises Invalid
         and IdempotencyMismatch."""
         tenant = DEFAULT_TENANT if draft.tenant in (None, EVERY_TENANT) else str(draft.tenant)
-        if (answer := await self._stored_answer(tenant, draft.idempotency_key, draft)) is not None:
-            return answer
+        if (response := await self._stored_response(tenant, draft.idempotency_key, draft)) is not None:
+            return response
         values = {name: value for name, value in msgspec.to_builtins(draft).items() if value is not None}
         kept = NOT_STORED - {"tenant"} if draft.tenant == EVERY_TENANT else NOT_STORED
         notification = {name: value for name, value in values.items() if name not in kept}
@@ -199,20 +199,20 @@ class Schedules:
         return await self._later(tenant, schedule, draft.idempotency_key, draft)
 
     async def trigger(self, workflow: str, draft: TriggerDraft) -> bytes:
-        """Commit a validated trigger, or a schedule if it has `send_at`; return the answer. Raises NotFound, Conflict,
+        """Commit a validated trigger, or a schedule if it has `send_at`; return the response. Raises NotFound, Conflict,
         Invalid and IdempotencyMismatch."""
         if draft.send_at is not None or draft.timezone is not None:
             return await self.trigger_later(workflow, draft)
-        answer = await self._triggers.trigger(workflow, draft)
+        response = await self._triggers.trigger(workflow, draft)
         self._engines().router.messages_added()
-        return answer
+        return response
 
     async def trigger_later(self, workflow: str, draft: TriggerDraft) -> bytes:
-        """Schedule a validated trigger; return the answer. Raises NotFound, Conflict, Invalid and
+        """Schedule a validated trigger; return the response. Raises NotFound, Conflict, Invalid and
         IdempotencyMismatch."""
         tenant = draft.tenant or DEFAULT_TENANT
-        if (answer := await self._stored_answer(tenant, draft.idempotency_key, [workflow, draft])) is not None:
-            return answer
+        if (response := await self._stored_response(tenant, draft.idempotency_key, [workflow, draft])) is not None:
+            return response
         schedule = _later(workflow, draft)
         self._check_time(schedule)
         await self._triggers.prepare(workflow, draft, Origin(tenant))
@@ -301,8 +301,8 @@ class Schedules:
         if errors:
             raise Invalid.fields(errors)
 
-    async def _stored_answer(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
-        """Return the stored answer if this request repeats an earlier one, whose time may have passed and whose
+    async def _stored_response(self, tenant: str, idempotency_key: str | None, request: Any) -> bytes | None:
+        """Return the stored response if this request repeats an earlier one, whose time may have passed and whose
         workflow may have changed."""
         if idempotency_key is None:
             return None
@@ -317,18 +317,18 @@ class Schedules:
         key = f"send-{engines.new_id(now)}"
         following = await self.times_after(tenant, schedule, new_progress(schedule, now).until, 1)
         next_at = times.to_rfc3339(following[0]) if following else None
-        answer = await engines.store.runs.start(
+        response = await engines.store.runs.start(
             TriggerRequest(
                 tenant=tenant,
                 created_at=now,
                 schedules=(await self._new(tenant, key, schedule),),
                 idempotency_key=idempotency_key,
                 fingerprint=b"" if idempotency_key is None else _fingerprint(request),
-                answer=msgspec.json.encode({"schedule": {"key": key, "next_at": next_at}}),
+                response=msgspec.json.encode({"schedule": {"key": key, "next_at": next_at}}),
             )
         )
         engines.router.messages_added()
-        return answer
+        return response
 
 
 def new_progress(schedule: Schedule, now: int) -> ScheduleProgress:

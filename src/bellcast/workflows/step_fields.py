@@ -34,8 +34,8 @@ MESSAGE_EVENTS = ("delivered", "bounced", "failed")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # RFC 9110 §5.6.2: a token.
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
-# The HTTP client sets these headers. With its own length or transfer coding, a request could smuggle a second one past
-# a proxy; another Host would select a site that the address check has not seen. The signature is Bellcast's.
+# Headers that a step cannot set. Its own length or transfer coding would allow request smuggling, and another Host would
+# select a site that the address check has not seen. Bellcast sets the signature.
 SET_HEADERS = frozenset(
     {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
     | {"webhook-id", "webhook-signature", "webhook-timestamp"}

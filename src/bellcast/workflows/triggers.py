@@ -36,7 +36,7 @@ class TriggerDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     idempotency_key: str | None = None
 
 
-# Accepts a validated trigger of a workflow, immediate or scheduled, and returns the answer.
+# Accepts a validated trigger of a workflow, immediate or scheduled, and returns the response.
 TriggerWorkflow = Callable[[str, TriggerDraft], Awaitable[bytes]]
 
 
@@ -110,7 +110,7 @@ class Triggers:
     async def trigger(
         self, key: str, draft: TriggerDraft, claim: Claim | None = None, schedule: FiredSchedule | None = None
     ) -> bytes:
-        """Commit a validated draft; return the JSON answer. Raises NotFound, Conflict, Invalid, ClaimTaken and
+        """Commit a validated draft; return the JSON response. Raises NotFound, Conflict, Invalid, ClaimTaken and
         ScheduleChanged."""
         request = await self.prepare(key, draft, Origin(draft.tenant or DEFAULT_TENANT))
         return await self._store.runs.start(msgspec.structs.replace(request, claim=claim, schedule=schedule))
@@ -145,7 +145,7 @@ class Triggers:
                 cancel_key=draft.cancel_key,
                 created_at=now,
             )
-            return msgspec.structs.replace(common, fanout=fanout, answer=_answer(id, None))
+            return msgspec.structs.replace(common, fanout=fanout, response=_response(id, None))
         recipients = [draft.to] if isinstance(draft.to, str) else list(dict.fromkeys(draft.to))
         ids = [id] if len(recipients) == 1 else [self._new_id(now) for _ in recipients]
         template = _NewRuns(id, tenant, workflow.owner, key, workflow.current.version, draft.cancel_key, now, body)
@@ -153,7 +153,7 @@ class Triggers:
         new = tuple(template.runs(started))
         waits = tuple(await self._waits(new))
         events = await self._events(tenant, new)
-        return msgspec.structs.replace(common, runs=new, waits=waits, events=events, answer=_answer(id, started))
+        return msgspec.structs.replace(common, runs=new, waits=waits, events=events, response=_response(id, started))
 
     async def _events(self, tenant: str, new: Sequence[StoredRun]) -> tuple[WebhookEvent, ...]:
         """Return the webhook events of new runs."""
@@ -201,9 +201,9 @@ class _NewRuns(Struct, frozen=True):
         return [StoredRun(**common, id=one.id, recipient=one.recipient) for one in started]
 
 
-def _answer(id: str, started: Sequence[StartedRun] | None) -> bytes:
-    answer: dict[str, Any] = {"trigger": id, "run": id}
-    return msgspec.json.encode(answer if started is None else {**answer, "runs": started})
+def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:
+    response: dict[str, Any] = {"trigger": id, "run": id}
+    return msgspec.json.encode(response if started is None else {**response, "runs": started})
 
 
 def _fingerprint(key: str, draft: TriggerDraft) -> bytes:

@@ -12,10 +12,10 @@ from bellcast.errors import Conflict
 DECLARED = Operation(tag="Server", required_scope=None, response_types={})
 
 
-def endpoint(method, path, answer=None):
+def endpoint(method, path, response=None):
     async def respond(request):
-        if answer is not None:
-            return answer
+        if response is not None:
+            return response
         return responses.json({"path": path, "parameters": request.scope["path_params"]})
 
     return ApiEndpoint(method, path, respond, DECLARED)

@@ -21,6 +21,6 @@ async def test_sign_ins_that_waited_for_a_timeout_share_its_failure() -> None:
     provider = OidcProvider(OidcConfig(issuer="https://id.example", client_id="bellcast"), web, time)
     request = AuthorizationRequest("state", "nonce", "verifier", "https://bell.test/callback")
     urls = (provider.authorization_url(request, reauthenticates=False) for _ in range(3))
-    answers = await asyncio.gather(*urls, return_exceptions=True)
-    assert [type(one) for one in answers] == [Unavailable] * 3
+    results = await asyncio.gather(*urls, return_exceptions=True)
+    assert [type(one) for one in results] == [Unavailable] * 3
     assert len(web.requests) == 1

@@ -57,9 +57,9 @@ def test_trigger_can_wait_for_its_time():
     request = workflows.trigger("welcome", "alice", send_at="2030-01-02T09:00", timezone="recipient")
     assert body(request) == {"to": "alice", "send_at": "2030-01-02T09:00", "timezone": "recipient"}
     scheduled = {"schedule": {"key": "s1", "next_at": "2030-01-02T08:00:00Z"}}
-    answer = request.decode(HttpResponse(202, msgspec.json.encode(scheduled)))
-    assert answer.schedule is not None
-    assert (answer.run, answer.schedule.key) == ("", "s1")
+    response = request.decode(HttpResponse(202, msgspec.json.encode(scheduled)))
+    assert response.schedule is not None
+    assert (response.run, response.schedule.key) == ("", "s1")
 
 
 def test_edit_can_clear_a_field():

@@ -9,7 +9,8 @@ from tests.clock import FakeClock
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Dialect, Phase
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence

@@ -45,20 +45,20 @@ def wheel() -> Wheel:
     return Wheel(clock, heartbeats, new_hub(HubCallbacks(added=heartbeats.schedule)))
 
 
-def answering(connection: FakeConnection) -> FakeConnection:
+def responsive(connection: FakeConnection) -> FakeConnection:
     """Respond to every ping in its tick."""
-    connection.ping = lambda: _answer(connection)
+    connection.ping = lambda: _pong(connection)
     return connection
 
 
-def _answer(connection: FakeConnection) -> bool:
+def _pong(connection: FakeConnection) -> bool:
     connection.last_received_tick = connection.owner.tick
     connection.pings += 1
     return True
 
 
 async def test_silent_connection_receives_a_heartbeat_per_interval(wheel: Wheel) -> None:
-    connection = answering(connect(wheel.hub))
+    connection = responsive(connect(wheel.hub))
     wheel.tick(TICKS_PER_INTERVAL - 1)
     assert connection.fake.types == []
     wheel.tick()
@@ -68,7 +68,7 @@ async def test_silent_connection_receives_a_heartbeat_per_interval(wheel: Wheel)
 
 
 async def test_written_connection_receives_its_heartbeat_an_interval_later(wheel: Wheel) -> None:
-    connection = answering(connect(wheel.hub))
+    connection = responsive(connect(wheel.hub))
     wheel.tick(10)
     connection.write_tracked(b'{"type": "event"}')
     wheel.tick(TICKS_PER_INTERVAL - 1)
@@ -78,7 +78,7 @@ async def test_written_connection_receives_its_heartbeat_an_interval_later(wheel
 
 
 async def test_opening_connection_receives_no_heartbeat(wheel: Wheel) -> None:
-    connection = answering(connect(wheel.hub, phase=Phase.OPENING))
+    connection = responsive(connect(wheel.hub, phase=Phase.OPENING))
     wheel.tick(2 * TICKS_PER_INTERVAL)
     assert connection.fake.written == []
 
@@ -130,7 +130,7 @@ async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 3, 24.5, 60], ids=lambda seconds: f"{seconds} s")
 async def test_session_is_closed_within_a_tick_of_its_expiry(wheel: Wheel, seconds: float) -> None:
-    connection = answering(connect(wheel.hub, principal=wheel.expiring(seconds)))
+    connection = responsive(connect(wheel.hub, principal=wheel.expiring(seconds)))
     wheel.tick(int(seconds))
     assert connection.close_reason is None
     wheel.tick(2)
@@ -138,7 +138,7 @@ async def test_session_is_closed_within_a_tick_of_its_expiry(wheel: Wheel, secon
 
 
 async def test_renewed_session_stays_open(wheel: Wheel) -> None:
-    connection = answering(connect(wheel.hub, principal=wheel.expiring(3)))
+    connection = responsive(connect(wheel.hub, principal=wheel.expiring(3)))
     connection.principal = wheel.expiring(1_000)
     wheel.tick(2 * TICKS_PER_INTERVAL)
     assert connection.close_reason is None
@@ -152,6 +152,6 @@ async def test_closed_connection_leaves_the_wheel(wheel: Wheel) -> None:
 
 
 async def test_connection_is_in_one_slot_only(wheel: Wheel) -> None:
-    connections: list[Any] = [answering(connect(wheel.hub, str(number))) for number in range(3)]
+    connections: list[Any] = [responsive(connect(wheel.hub, str(number))) for number in range(3)]
     wheel.tick(7 * TICKS_PER_INTERVAL)
     assert sum(map(len, wheel.wheel._wheel)) == len(connections)

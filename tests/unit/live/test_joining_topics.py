@@ -10,7 +10,7 @@ from tests.unit.live.fakes import FakeConnection, connect
 
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
-from bellcast.live.connection.connection import Dialect
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import Presence

@@ -27,10 +27,10 @@ class SlowDevices:
     """A store that has not responded yet."""
 
     def __init__(self) -> None:
-        self.has_answered = asyncio.Event()
+        self.has_responded = asyncio.Event()
 
     async def register(self, *_: Any) -> None:
-        await self.has_answered.wait()
+        await self.has_responded.wait()
 
 
 class Admission:
@@ -57,7 +57,7 @@ async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_bef
     for _ in range(10):
         await asyncio.sleep(0)
     assert (connection.phase, connection.fake.written) == (Phase.OPENING, [])
-    devices.has_answered.set()
+    devices.has_responded.set()
     await signing_in
     assert connection.phase is Phase.LIVE
     assert "signin_success" in connection.fake.frames[0]["event"]

@@ -39,7 +39,7 @@ class AwayStore:
         if self.is_away:
             raise Unavailable
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         payloads = [job.payload for job in self.kept.values() if job.kind == SEND]
         return [happening["name"] for payload in payloads for happening in msgspec.json.decode(payload)]
 
@@ -76,7 +76,7 @@ async def test_events_during_an_outage_of_the_store_are_sent_after_it() -> None:
     world.store.is_away = False
     for _ in range(3):
         await world.after(webhooks.RETRY_SECONDS)
-    assert world.store.told() == ["channel_occupied", "member_added"]
+    assert world.store.reported() == ["channel_occupied", "member_added"]
 
 
 async def test_end_that_could_not_be_stored_suppresses_no_later_start() -> None:
@@ -90,7 +90,7 @@ async def test_end_that_could_not_be_stored_suppresses_no_later_start() -> None:
     world.webhooks.occupied("a")
     await world.after(0)
     await world.after(webhooks.BATCH_WINDOW_SECONDS)
-    assert world.store.told() == ["channel_occupied"]
+    assert world.store.reported() == ["channel_occupied"]
 
 
 async def test_pending_events_are_stored_when_the_server_stops() -> None:
@@ -98,7 +98,7 @@ async def test_pending_events_are_stored_when_the_server_stops() -> None:
     world.store.is_away = False
     world.webhooks.occupied("a")
     await world.webhooks.close()
-    assert world.store.told() == ["channel_occupied"]
+    assert world.store.reported() == ["channel_occupied"]
     world.store.is_away = True
     world.webhooks.occupied("b")
     await world.webhooks.close()  # and does not wait for an unavailable store
@@ -113,5 +113,5 @@ async def test_immediately_undone_move_is_reported_once_or_not_at_all() -> None:
     world.webhooks.vacated("b")
     world.webhooks.occupied("b")
     await world.webhooks.close()
-    assert world.store.told() == ["channel_occupied"]
+    assert world.store.reported() == ["channel_occupied"]
     assert [job.kind for job in world.store.kept.values()] == [SEND]

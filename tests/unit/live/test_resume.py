@@ -21,21 +21,21 @@ from bellcast.ports import Changes, Store
 class FakeStore:
     """A store with inboxes that return these changes in order, or raise."""
 
-    def __init__(self, *answers: Changes | BaseException) -> None:
+    def __init__(self, *results: Changes | BaseException) -> None:
         self.inboxes = self
-        self._answers = list(answers)
+        self._results = list(results)
         self.queries: list[tuple[int, int]] = []
 
     async def changes(self, inbox: int, revision: int, limit: int) -> Changes:
         self.queries.append((revision, limit))
-        answer = self._answers.pop(0)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        result = self._results.pop(0)
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
 
-def store(*answers: Changes | BaseException) -> Store:
-    return cast(Store, FakeStore(*answers))
+def store(*results: Changes | BaseException) -> Store:
+    return cast(Store, FakeStore(*results))
 
 
 def opening(*, revision: int = 0, max_unsent: int = 0) -> FakeConnection:
@@ -186,13 +186,13 @@ async def test_catch_up_leaves_replaying_and_closed_connections_alone(phase: Pha
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "result",
     [changes(revision=7, epoch=2), changes(revision=7, oldest=5), changes(*map(change, range(1, 6)))],
     ids=["new epoch", "no longer stored", "too many"],
 )
-async def test_unknown_position_is_reset(answer: Changes) -> None:
+async def test_unknown_position_is_reset(result: Changes) -> None:
     connection = connect(new_hub())
-    await resume.catch_up(store(answer, changes(revision=8, epoch=2)), connection, Limits(replay=4))
+    await resume.catch_up(store(result, changes(revision=8, epoch=2)), connection, Limits(replay=4))
     assert connection.fake.types == ["reset"]
     assert (connection.epoch, connection.revision, connection.phase) == (2, 8, Phase.LIVE)
 
@@ -204,9 +204,9 @@ async def test_unknown_position_is_reset(answer: Changes) -> None:
 )
 async def test_changes_are_read_only_since_a_known_position(position: Position, can_resume: bool) -> None:
     inbox = Inbox(number=1, state=state(8), oldest_revision=3)
-    answer = changes(change(8), oldest=3)
-    read = await resume.changes_since(store(answer), inbox, position, LIMITS)
-    assert read == (answer if can_resume else None)
+    result = changes(change(8), oldest=3)
+    read = await resume.changes_since(store(result), inbox, position, LIMITS)
+    assert read == (result if can_resume else None)
 
 
 @pytest.mark.parametrize("failure", [Unavailable(), ArithmeticError()], ids=["expected", "unexpected"])

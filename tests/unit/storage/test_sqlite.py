@@ -231,7 +231,7 @@ async def test_single_send_waits_for_one_bulk_batch(app: App, engine: SqliteEngi
 def trigger_request(app: App, tenant: str, *recipients: str, **fields: Any) -> TriggerRequest:
     common = {"trigger": "t", "tenant": tenant, "workflow": "w", "owner": "", "version": 1, "created_at": app.now}
     runs = tuple(StoredRun(id=app.new_id(), recipient=key, body=b"{}", **common) for key in recipients)
-    return TriggerRequest(tenant=tenant, created_at=app.now, runs=runs, answer=b"{}", **fields)
+    return TriggerRequest(tenant=tenant, created_at=app.now, runs=runs, response=b"{}", **fields)
 
 
 async def test_triggers_are_charged_to_their_tenant(app: App, engine: SqliteEngine) -> None:
@@ -291,8 +291,8 @@ async def test_results_are_yielded_as_they_are_committed(
         committed = [results async for results in app.store.sends.add(requests)]
     assert [len(results) for results in committed] == [ENTRY_ROWS] * 3
     assert statements.count("COMMIT") == 3
-    answers = [sent.answer for results in committed for sent in results if isinstance(sent, Sent)]
-    assert answers == [request.answer for request in requests]
+    responses = [sent.response for results in committed for sent in results if isinstance(sent, Sent)]
+    assert responses == [request.response for request in requests]
 
 
 async def test_single_send_runs_while_bulk_backs_off(

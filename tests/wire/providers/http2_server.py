@@ -19,7 +19,7 @@ from msgspec import Struct
 HANG, HOLD, CUT, HALF, GO_AWAY, RESET_STREAM = "hang", "hold", "cut", "half", "go away", "reset stream"
 
 
-class Answer(Struct, frozen=True):
+class Http2Response(Struct, frozen=True):
     """A response with a JSON body."""
 
     status: int
@@ -28,12 +28,12 @@ class Answer(Struct, frozen=True):
 
 
 class HTTP2Server:
-    """Sends `answers` in order, then always `default`."""
+    """Sends `responses` in order, then always `default`."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[dict[str, str], bytes]] = []
-        self.answers: deque[Answer | str] = deque()
-        self.default: Answer | str = Answer(200)
+        self.responses: deque[Http2Response | str] = deque()
+        self.default: Http2Response | str = Http2Response(200)
         self.connections = 0
         self.hanging = asyncio.Event()  # a request gets no response
         self.holding = asyncio.Event()  # a request waits for `release`
@@ -57,17 +57,17 @@ class HTTP2Server:
 
     def release(self) -> None:
         """Respond to the held requests."""
-        for answer in self._held:
-            answer()
+        for send in self._held:
+            send()
         self._held.clear()
 
-    def hold(self, answer: Callable[[], None]) -> None:
+    def hold(self, send: Callable[[], None]) -> None:
         """Hold a response until `release`."""
-        self._held.append(answer)
+        self._held.append(send)
         self.holding.set()
 
-    def next_answer(self) -> Answer | str:
-        return self.answers.popleft() if self.answers else self.default
+    def next_response(self) -> Http2Response | str:
+        return self.responses.popleft() if self.responses else self.default
 
 
 class _Connection:
@@ -94,9 +94,9 @@ class _Connection:
     def _respond(self, stream: int) -> None:
         headers, body = self._requests.pop(stream)
         self._server.requests.append((headers, bytes(body)))
-        match self._server.next_answer():
-            case Answer() as answer:
-                self._send(stream, answer)
+        match self._server.next_response():
+            case Http2Response() as response:
+                self._send(stream, response)
             case "hang":
                 self._server.hanging.set()
             case "hold":
@@ -116,12 +116,12 @@ class _Connection:
                 self._h2.reset_stream(stream, ErrorCodes.REFUSED_STREAM)
 
     def _release(self, stream: int) -> None:
-        self._send(stream, Answer(200))
+        self._send(stream, Http2Response(200))
         self._flush()
 
-    def _send(self, stream: int, answer: Answer) -> None:
-        content = b"" if answer.body is None else json.dumps(answer.body).encode()
-        self._h2.send_headers(stream, [(":status", str(answer.status)), *answer.headers])
+    def _send(self, stream: int, response: Http2Response) -> None:
+        content = b"" if response.body is None else json.dumps(response.body).encode()
+        self._h2.send_headers(stream, [(":status", str(response.status)), *response.headers])
         self._h2.send_data(stream, content, end_stream=True)
 
     def _flush(self) -> None:

@@ -30,7 +30,7 @@ from tests.wire.providers.http2_server import (
     HANG,
     HOLD,
     RESET_STREAM,
-    Answer,
+    Http2Response,
     HTTP2Server,
     http2_server,
 )
@@ -55,10 +55,10 @@ class AppleServer:
             body, has_more = body + part.get("body", b""), part.get("more_body", False)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.requests.append((scope["http_version"], scope["path"], headers, json.loads(body)))
-        answer = json.dumps({"reason": self.reason}).encode() if self.reason else b""
+        content = json.dumps({"reason": self.reason}).encode() if self.reason else b""
         headers_sent = [(b"apns-id", headers["apns-id"].encode())]
         await send({"type": "http.response.start", "status": self.status, "headers": headers_sent})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": content})
 
 
 @asynccontextmanager
@@ -174,7 +174,7 @@ async def test_failing_connection_is_temporary_and_the_alert_is_sent_once(
     key_file: tuple[Path, ec.EllipticCurvePublicKey], fault: str
 ) -> None:
     async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock(), timeout=60) as provider:
-        apple.answers += [Answer(200), fault]
+        apple.responses += [Http2Response(200), fault]
         await provider.send(alert())
         with pytest.raises(DeliveryError) as caught:
             await provider.send(alert())
@@ -187,7 +187,7 @@ async def test_failing_connection_is_temporary_and_the_alert_is_sent_once(
 
 async def test_hanging_alert_does_not_block_the_next_ones(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:
     async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock(), timeout=60) as provider:
-        apple.answers += [Answer(200), HANG]
+        apple.responses += [Http2Response(200), HANG]
         await provider.send(alert())
         hanging = asyncio.create_task(provider.send(alert()))
         await asyncio.wait_for(apple.hanging.wait(), 60)
@@ -200,11 +200,11 @@ async def test_hanging_alert_does_not_block_the_next_ones(key_file: tuple[Path, 
             await hanging
 
 
-async def test_alert_after_an_unanswered_one_has_a_new_connection() -> None:
+async def test_alert_after_a_timeout_has_a_new_connection() -> None:
     async with http2_server() as apple:
         http = HttpxClient(http2=True)
         url = f"http://{apple.host}/3/device/{DEVICE}"
-        apple.answers += [HOLD, HANG]
+        apple.responses += [HOLD, HANG]
         # The second request is on the connection that the first one has opened.
         slow = asyncio.create_task(http.request("POST", url, headers={}, timeout=60))
         await asyncio.wait_for(apple.holding.wait(), 60)
@@ -222,7 +222,7 @@ async def test_alert_after_an_unanswered_one_has_a_new_connection() -> None:
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_retry_after_is_part_of_the_error(key_file: tuple[Path, ec.EllipticCurvePublicKey], status: int) -> None:
     async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock()) as provider:
-        apple.default = Answer(status, {"reason": "TooManyRequests"}, (("retry-after", "120"),))
+        apple.default = Http2Response(status, {"reason": "TooManyRequests"}, (("retry-after", "120"),))
         with pytest.raises(DeliveryError) as caught:
             await provider.send(alert())
         assert (caught.value.is_temporary, caught.value.retry_after) == (True, 120.0)
@@ -234,7 +234,7 @@ async def test_unreadable_refusal_is_judged_by_its_status(
     key_file: tuple[Path, ec.EllipticCurvePublicKey], status: int, body: Any
 ) -> None:
     async with http2_server() as apple, provider_at(apple, key_file[0], FakeClock()) as provider:
-        apple.default = Answer(status, body)
+        apple.default = Http2Response(status, body)
         with pytest.raises(DeliveryError) as caught:
             await provider.send(alert())
         assert (caught.value.is_temporary, caught.value.is_bounce) == (status == 500, False)
@@ -243,7 +243,10 @@ async def test_unreadable_refusal_is_judged_by_its_status(
 async def test_token_that_apple_finds_too_old_is_replaced(key_file: tuple[Path, ec.EllipticCurvePublicKey]) -> None:
     clock = FakeClock()
     async with http2_server() as apple, provider_at(apple, key_file[0], clock) as provider:
-        apple.answers += [Answer(403, {"reason": "ExpiredProviderToken"}), Answer(403, {"reason": "MissingTopic"})]
+        apple.responses += [
+            Http2Response(403, {"reason": "ExpiredProviderToken"}),
+            Http2Response(403, {"reason": "MissingTopic"}),
+        ]
         for _ in range(2):
             with pytest.raises(DeliveryError) as caught:
                 await provider.send(alert())

@@ -21,12 +21,12 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from tests.certificates import self_signed
 from tests.clock import FakeClock
 from tests.push_browser import Browser
-from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer, plain_server, vendor_server
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, plain_server, raw_response, vendor_server
 
 TIMEOUT = 60.0  # seconds for a response that arrives
 PATIENCE = 0.2  # seconds for one that does not arrive
-GRANT = answer(200, {"access_token": "A1", "expires_in": 3600})
-PAGE = answer(200, b"<html>Sign in to this network</html>")
+GRANT = raw_response(200, {"access_token": "A1", "expires_in": 3600})
+PAGE = raw_response(200, b"<html>Sign in to this network</html>")
 
 
 class Vendor(Struct, frozen=True):
@@ -95,26 +95,26 @@ def twilio_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout:
 
 
 VENDORS = {
-    "fcm": Vendor(fcm_at, answer(200, {"name": "projects/shop/messages/1"}), (GRANT,)),
-    "webpush": Vendor(web_push_at, answer(201, b""), to=subscription),
-    "telegram": Vendor(telegram_at, answer(200, {"ok": True, "result": {"message_id": 7}})),
-    "vonage": Vendor(vonage_at, answer(200, {"messages": [{"status": "0", "message-id": "V1"}]})),
-    "slack": Vendor(chat_webhook_at, answer(200, b"ok"), to=webhook("https://hooks.slack.com/services/T/B/x")),
-    "discord": Vendor(chat_webhook_at, answer(204, b""), to=webhook("https://discord.com/api/webhooks/1/x")),
-    "teams": Vendor(chat_webhook_at, answer(202, b""), to=webhook("https://shop.webhook.office.com/webhookb2/x")),
-    "twilio": Vendor(twilio_at, answer(201, {"sid": "SM1", "status": "queued"})),
+    "fcm": Vendor(fcm_at, raw_response(200, {"name": "projects/shop/messages/1"}), (GRANT,)),
+    "webpush": Vendor(web_push_at, raw_response(201, b""), to=subscription),
+    "telegram": Vendor(telegram_at, raw_response(200, {"ok": True, "result": {"message_id": 7}})),
+    "vonage": Vendor(vonage_at, raw_response(200, {"messages": [{"status": "0", "message-id": "V1"}]})),
+    "slack": Vendor(chat_webhook_at, raw_response(200, b"ok"), to=webhook("https://hooks.slack.com/services/T/B/x")),
+    "discord": Vendor(chat_webhook_at, raw_response(204, b""), to=webhook("https://discord.com/api/webhooks/1/x")),
+    "teams": Vendor(chat_webhook_at, raw_response(202, b""), to=webhook("https://shop.webhook.office.com/webhookb2/x")),
+    "twilio": Vendor(twilio_at, raw_response(201, {"sid": "SM1", "status": "queued"})),
 }
 # A failure, and the error's Retry-After in seconds.
 FAULTS = {
     "reset after the request": (CUT, None),
-    "half an answer": (HALF, None),
-    "429": (answer(429, {}, retry_after="120"), 120.0),
-    "500": (answer(500, b"<html>oops</html>"), None),
+    "half a response": (HALF, None),
+    "429": (raw_response(429, {}, retry_after="120"), 120.0),
+    "500": (raw_response(500, b"<html>oops</html>"), None),
     "503 with a date": (
-        answer(503, {}, date="Wed, 10 Jun 2026 10:00:00 GMT", retry_after="Wed, 10 Jun 2026 10:05:00 GMT"),
+        raw_response(503, {}, date="Wed, 10 Jun 2026 10:00:00 GMT", retry_after="Wed, 10 Jun 2026 10:05:00 GMT"),
         300.0,
     ),
-    "401": (answer(401, {}), None),
+    "401": (raw_response(401, {}), None),
 }
 
 pytestmark = pytest.mark.usefixtures("service_account")
@@ -151,13 +151,13 @@ async def test_failing_vendor_is_temporary_and_gets_each_message_once(
     provider = kind.create(vendor.host, False, http, tmp_path)
     message = kind.message(vendor.host)
     # The second message is on the connection of the first: a client must not repeat it on a new one by itself.
-    vendor.answers += [*kind.first, kind.accepted, response]
+    vendor.responses += [*kind.first, kind.accepted, response]
     await provider.send(message)
     error = await failure(provider, message)
     assert (error.is_temporary, error.is_bounce, error.retry_after) == (True, False, retry_after)
     assert len(vendor.requests) == len(kind.first) + 2
     if fault == "401":
-        vendor.answers += kind.first  # a refused access token is replaced
+        vendor.responses += kind.first  # a refused access token is replaced
     vendor.default = kind.accepted
     assert isinstance(await provider.send(message), AcceptedMessage)
 
@@ -168,7 +168,7 @@ async def test_vendor_that_never_answers_is_temporary(
 ) -> None:
     vendor.default = HANG
     if not is_hanging_at_once:
-        vendor.answers += kind.first
+        vendor.responses += kind.first
     error = await failure(kind.create(vendor.host, False, http, tmp_path, PATIENCE), kind.message(vendor.host))
     assert (error.is_temporary, error.is_bounce) == (True, False)
 
@@ -216,10 +216,10 @@ async def test_garbage_is_a_failure_or_a_success_never_another_error(
 ) -> None:
     provider = kind.create(vendor.host, False, http, tmp_path)
     message = kind.message(vendor.host)
-    vendor.answers += [*kind.first, kind.accepted]
+    vendor.responses += [*kind.first, kind.accepted]
     await provider.send(message)
     for body in GARBAGE:
-        vendor.default = answer(status, body)
+        vendor.default = raw_response(status, body)
         result = (await asyncio.gather(provider.send(message), return_exceptions=True))[0]
         if isinstance(result, DeliveryError):
             assert isinstance(result.response, str)
@@ -231,7 +231,7 @@ async def test_garbage_is_a_failure_or_a_success_never_another_error(
 
 
 @pytest.mark.parametrize("name", ["telegram", "vonage"])
-async def test_page_of_a_proxy_is_temporary_because_the_answer_is_lost(
+async def test_page_of_a_proxy_is_temporary_because_the_response_is_lost(
     name: str, vendor: VendorServer, http: HttpxClient, tmp_path: Path
 ) -> None:
     vendor.default = PAGE
@@ -245,7 +245,7 @@ async def test_failing_token_server_of_fcm_is_temporary_and_no_message_is_sent(
 ) -> None:
     response, retry_after = FAULTS[fault]
     provider = fcm_at(vendor.host, False, http, tmp_path)
-    vendor.answers += [response, GRANT]
+    vendor.responses += [response, GRANT]
     vendor.default = VENDORS["fcm"].accepted
     message = VENDORS["fcm"].message(vendor.host)
     error = await failure(provider, message)
@@ -259,7 +259,7 @@ async def test_failing_token_server_of_fcm_is_temporary_and_no_message_is_sent(
 async def test_unreadable_token_of_fcm_is_temporary(
     body: Any, vendor: VendorServer, http: HttpxClient, tmp_path: Path
 ) -> None:
-    vendor.default = answer(200, body)
+    vendor.default = raw_response(200, body)
     error = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))
     assert error.is_temporary
 
@@ -267,7 +267,7 @@ async def test_unreadable_token_of_fcm_is_temporary(
 async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
     vendor: VendorServer, http: HttpxClient, tmp_path: Path
 ) -> None:
-    vendor.answers += [answer(200, {"access_token": "A1", "expires_in": "soon"})]
+    vendor.responses += [raw_response(200, {"access_token": "A1", "expires_in": "soon"})]
     vendor.default = VENDORS["fcm"].accepted
     provider = fcm_at(vendor.host, False, http, tmp_path)
     for _ in range(2):
@@ -278,6 +278,6 @@ async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
 async def test_device_of_another_sender_is_a_bounce(vendor: VendorServer, http: HttpxClient, tmp_path: Path) -> None:
     """FCM refuses it with 403, a status that is temporary in all other cases."""
     error = {"code": 403, "message": "Not yours.", "details": [{"errorCode": "SENDER_ID_MISMATCH"}]}
-    vendor.answers += [GRANT, answer(403, {"error": error})]
+    vendor.responses += [GRANT, raw_response(403, {"error": error})]
     refused = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))
     assert (refused.is_temporary, refused.is_bounce) == (False, True)

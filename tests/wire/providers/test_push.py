@@ -20,7 +20,7 @@ from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from tests.clock import FakeClock
 from tests.push_browser import Browser
-from tests.vendor_server import VendorServer, answer
+from tests.vendor_server import VendorServer, raw_response
 
 
 def push(subscription: PushTarget, **content: Any) -> OutgoingMessage:
@@ -32,7 +32,7 @@ async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
     vendor: VendorServer, http: HttpxClient
 ) -> None:
     browser, key, clock = Browser(), VapidKey.generate(), FakeClock()
-    vendor.default = answer(201, b"", location="https://push.example/m/1")
+    vendor.default = raw_response(201, b"", location="https://push.example/m/1")
     provider = WebPushProvider(http, clock, key, "mailto:ops@example.com")
     subscription = browser.subscription(f"http://{vendor.host}/send/abc")
     accepted = await provider.send(push(subscription, body="Saturday", url="/b/7", priority="urgent"))
@@ -67,7 +67,7 @@ async def test_browser_decrypts_the_push_and_the_service_verifies_the_sender(
 async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
     vendor: VendorServer, http: HttpxClient, status: int, is_temporary: bool, is_bounce: bool
 ) -> None:
-    vendor.default = answer(status, b"no", retry_after="60")
+    vendor.default = raw_response(status, b"no", retry_after="60")
     provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
     with pytest.raises(DeliveryError) as caught:
         await provider.send(push(Browser().subscription(f"http://{vendor.host}/x")))
@@ -76,7 +76,7 @@ async def test_push_service_refusal_is_temporary_permanent_or_a_bounce(
 
 async def test_long_body_is_truncated_to_the_push_services_limit(vendor: VendorServer, http: HttpxClient) -> None:
     browser = Browser()
-    vendor.default = answer(201, b"")
+    vendor.default = raw_response(201, b"")
     provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
     await provider.send(push(browser.subscription(f"http://{vendor.host}/x"), body="ü\n" * 5000))
     plain = browser.decrypt(vendor.requests[0].body)
@@ -124,8 +124,8 @@ async def test_fcm_requests_a_token_once_and_sends(
 ) -> None:
     file, public = service_account
     clock = FakeClock()
-    vendor.answers += [answer(200, {"access_token": "A1", "expires_in": 3600})]
-    vendor.default = answer(200, {"name": "projects/shop/messages/1"})
+    vendor.responses += [raw_response(200, {"access_token": "A1", "expires_in": 3600})]
+    vendor.default = raw_response(200, {"name": "projects/shop/messages/1"})
     provider = fcm.from_url(
         f"fcm://{vendor.host}?tls=off&credentials={file}", http=http, clock=clock, may_read_files=True
     )
@@ -151,8 +151,8 @@ async def test_fcm_token_is_renewed_before_it_ends_and_after_a_refusal(
     url = f"fcm://{vendor.host}?tls=off&credentials={service_account[0]}"
     provider = fcm.from_url(url, http=http, clock=clock, may_read_files=True)
     message = OutgoingMessage(id="m1", to="device", content={"title": "T"})
-    grant, sent = answer(200, {"access_token": "A", "expires_in": 3600}), answer(200, {"name": "x"})
-    vendor.answers += [grant, sent, grant, sent, answer(401, {"error": {"message": "expired"}}), grant, sent]
+    grant, sent = raw_response(200, {"access_token": "A", "expires_in": 3600}), raw_response(200, {"name": "x"})
+    vendor.responses += [grant, sent, grant, sent, raw_response(401, {"error": {"message": "expired"}}), grant, sent]
     await provider.send(message)
     clock.advance(3400)
     await provider.send(message)
@@ -172,9 +172,9 @@ async def test_fcm_unregistered_device_is_a_bounce(
         clock=FakeClock(),
         may_read_files=True,
     )
-    vendor.answers += [answer(200, {"access_token": "A", "expires_in": 3600})]
+    vendor.responses += [raw_response(200, {"access_token": "A", "expires_in": 3600})]
     error = {"code": 404, "message": "Requested entity was not found.", "details": [{"errorCode": "UNREGISTERED"}]}
-    vendor.default = answer(404, {"error": error})
+    vendor.default = raw_response(404, {"error": error})
     with pytest.raises(DeliveryError) as caught:
         await provider.send(OutgoingMessage(id="m1", to="device", content={"title": "T"}))
     assert caught.value.is_bounce

@@ -10,7 +10,7 @@ import pytest
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage, Provider, Receipt, ReceiptRequest
 from bellcast.providers import twilio, vonage
-from tests.vendor_server import CUT, HALF, HANG, VendorServer, answer
+from tests.vendor_server import CUT, HALF, HANG, VendorServer, raw_response
 
 MESSAGE = OutgoingMessage(id="m1", to="+436601234567", content={"text": "Your code: 4711"})
 VONAGE_SENT = {"message-count": "1", "messages": [{"status": "0", "message-id": "V1", "to": "436601234567"}]}
@@ -31,7 +31,7 @@ async def failure(provider: Provider, message: OutgoingMessage = MESSAGE) -> Del
 
 
 async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServer, http: HttpxClient) -> None:
-    vendor.default = answer(201, {"sid": "SM1", "status": "queued"})
+    vendor.default = raw_response(201, {"sid": "SM1", "status": "queued"})
     provider = twilio_at(vendor, http, receipts_url="https://b.example/v1/providers/env-sms-1/receipts")
     accepted = await provider.send(MESSAGE)
     (request,) = vendor.requests
@@ -61,7 +61,7 @@ async def test_twilio_message_has_its_fields_and_credentials(vendor: VendorServe
 async def test_twilio_refusal_is_permanent_or_temporary(
     vendor: VendorServer, http: HttpxClient, status: int, code: int | None, is_temporary: bool, is_bounce: bool
 ) -> None:
-    vendor.default = answer(status, {"code": code, "message": "No.", "status": status}, retry_after="17")
+    vendor.default = raw_response(status, {"code": code, "message": "No.", "status": status}, retry_after="17")
     error = await failure(twilio_at(vendor, http))
     assert (error.is_temporary, error.is_bounce, error.code) == (is_temporary, is_bounce, str(status))
     assert (error.response, error.retry_after) == ("No.", 17.0)
@@ -69,16 +69,16 @@ async def test_twilio_refusal_is_permanent_or_temporary(
 
 @pytest.mark.parametrize("status", [200, 202])
 async def test_twilio_message_with_a_sid_is_accepted(vendor: VendorServer, http: HttpxClient, status: int) -> None:
-    vendor.default = answer(status, {"sid": "SM1"})
+    vendor.default = raw_response(status, {"sid": "SM1"})
     accepted = await twilio_at(vendor, http).send(MESSAGE)
     assert (accepted.reference, accepted.code) == ("SM1", str(status))
 
 
-@pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(200, b"<html>"), answer(201, b"")])
+@pytest.mark.parametrize("fault", [HANG, CUT, HALF, raw_response(200, b"<html>"), raw_response(201, b"")])
 async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
     vendor.default = fault
     provider = twilio_at(vendor, http, timeout=0.3 if fault == HANG else 60)
-    if fault == answer(201, b""):
+    if fault == raw_response(201, b""):
         assert (await provider.send(MESSAGE)).reference is None
     else:
         error = await failure(provider)
@@ -87,8 +87,8 @@ async def test_twilio_invalid_response_is_temporary(vendor: VendorServer, http: 
 
 
 async def test_twilio_check_recognizes_wrong_credentials(vendor: VendorServer, http: HttpxClient) -> None:
-    vendor.answers += [answer(400, {"code": 21604, "message": "A 'To' phone number is required."})]
-    vendor.answers += [answer(401, {"code": 20003, "message": "Authenticate"})]
+    vendor.responses += [raw_response(400, {"code": 21604, "message": "A 'To' phone number is required."})]
+    vendor.responses += [raw_response(401, {"code": 20003, "message": "Authenticate"})]
     provider = twilio_at(vendor, http)
     await provider.check()
     with pytest.raises(DeliveryError, match="Authenticate"):
@@ -114,7 +114,7 @@ async def test_twilio_receipt_is_verified_and_parsed(vendor: VendorServer, http:
 
 
 async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpxClient) -> None:
-    vendor.default = answer(200, VONAGE_SENT)
+    vendor.default = raw_response(200, VONAGE_SENT)
     accepted = await vonage_at(vendor, http).send(MESSAGE)
     (request,) = vendor.requests
     assert accepted.reference == "V1"
@@ -131,7 +131,7 @@ async def test_vonage_message_has_its_fields(vendor: VendorServer, http: HttpxCl
 
 
 async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorServer, http: HttpxClient) -> None:
-    vendor.default = answer(200, VONAGE_SENT)
+    vendor.default = raw_response(200, VONAGE_SENT)
     await vonage_at(vendor, http).send(OutgoingMessage(id="m1", to="+43660", content={"text": "Grüße 🎉"}))
     assert vendor.requests[0].form["type"] == "unicode"
 
@@ -143,12 +143,12 @@ async def test_vonage_text_outside_the_gsm_alphabet_is_unicode(vendor: VendorSer
 async def test_vonage_refusal_is_permanent_or_temporary(
     vendor: VendorServer, http: HttpxClient, status: str, is_temporary: bool, is_bounce: bool
 ) -> None:
-    vendor.default = answer(200, {"messages": [{"status": status, "error-text": "No."}]})
+    vendor.default = raw_response(200, {"messages": [{"status": status, "error-text": "No."}]})
     error = await failure(vonage_at(vendor, http))
     assert (error.is_temporary, error.is_bounce, error.code) == (is_temporary, is_bounce, status)
 
 
-@pytest.mark.parametrize("fault", [HANG, CUT, HALF, answer(502, b"")])
+@pytest.mark.parametrize("fault", [HANG, CUT, HALF, raw_response(502, b"")])
 async def test_unavailable_vonage_is_temporary(vendor: VendorServer, http: HttpxClient, fault: bytes) -> None:
     vendor.default = fault
     assert (await failure(vonage_at(vendor, http, timeout=0.3))).is_temporary

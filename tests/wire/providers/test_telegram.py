@@ -5,7 +5,7 @@ import pytest
 from bellcast.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import telegram
-from tests.vendor_server import CUT, VendorServer, answer
+from tests.vendor_server import CUT, VendorServer, raw_response
 
 MESSAGE = OutgoingMessage(id="m1", to="4711", content={"text": "New booking"})
 TOKEN = "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"
@@ -16,7 +16,7 @@ def telegram_at(vendor: VendorServer, http: HttpxClient) -> telegram.TelegramPro
 
 
 async def test_message_is_sent_to_the_chat(vendor: VendorServer, http: HttpxClient) -> None:
-    vendor.default = answer(200, {"ok": True, "result": {"message_id": 7}})
+    vendor.default = raw_response(200, {"ok": True, "result": {"message_id": 7}})
     accepted = await telegram_at(vendor, http).send(MESSAGE)
     assert accepted.reference == "7"
     assert vendor.requests[0].path == f"/bot{TOKEN}/sendMessage"
@@ -42,7 +42,7 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
     is_bounce: bool,
     retry_after: float | None,
 ) -> None:
-    vendor.default = answer(status, {"ok": False, **body})
+    vendor.default = raw_response(status, {"ok": False, **body})
     with pytest.raises(DeliveryError) as caught:
         await telegram_at(vendor, http).send(MESSAGE)
     error = caught.value
@@ -50,7 +50,7 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
 
 
 async def test_token_is_in_no_error(vendor: VendorServer, http: HttpxClient) -> None:
-    vendor.answers += [CUT, answer(404, {"ok": False, "description": f"no bot {TOKEN}"})]
+    vendor.responses += [CUT, raw_response(404, {"ok": False, "description": f"no bot {TOKEN}"})]
     for _ in range(2):
         with pytest.raises(DeliveryError) as caught:
             await telegram_at(vendor, http).send(MESSAGE)

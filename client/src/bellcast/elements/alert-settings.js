@@ -2,7 +2,7 @@
 
 /** @typedef {'sound' | 'desktop'} AlertKind */
 
-/** Whether the user enabled it in this browser. @param {AlertKind} choice */
+/** Whether the user enabled this kind of alert in this browser. @param {AlertKind} choice */
 export function isEnabled(choice) {
   try {
     return localStorage.getItem(`bellcast ${choice}`) === 'on' && (choice === 'sound' || globalThis.Notification?.permission === 'granted');
@@ -23,7 +23,7 @@ export async function toggle(choice) {
   return on;
 }
 
-/** Whether the browser's settings forbid it; a page cannot request the permission again. @param {AlertKind} choice */
+/** Whether the browser's settings forbid this kind of alert; a page cannot request the permission again. @param {AlertKind} choice */
 export const isBlocked = (choice) => choice === 'desktop' && globalThis.Notification?.permission === 'denied';
 
 /** Android shows notifications of service workers only. @param {AlertKind} choice */

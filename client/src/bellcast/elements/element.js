@@ -58,7 +58,7 @@ export class Element extends BaseElement {
   #messages;
   /** @type {Tab[] | undefined} */
   #tabs;
-  /** Of the panel's tab: a restart keeps it, for instance the one when a language has been loaded. @type {Query | undefined} */
+  /** The query of the panel's tab. It survives a restart, such as the one after a language was loaded. @type {Query | undefined} */
   #shown;
   /** @type {AbortController | null} */
   #abort = null;

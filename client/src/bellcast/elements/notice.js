@@ -37,7 +37,7 @@ export class Notice {
     if (this.#subject !== null) this.hide();
   }
 
-  /** Whether the user is about to use it. */
+  /** Whether the pointer or the focus is on the notice. */
   get isHeld() {
     return !this.element.hidden && this.element.matches(':hover, :focus-within');
   }

@@ -69,7 +69,7 @@ export class Overlays {
     }, () => this.close()));
   }
 
-  /** Choose until when these rows are hidden. @param {readonly Item[]} items */
+  /** Open the menu of times until which these rows can be snoozed. @param {readonly Item[]} items */
   async openSnooze(items) {
     const { createSnoozeMenu } = await import('./row-menu.js');
     const { list, selection } = this.#context;

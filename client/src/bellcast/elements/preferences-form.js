@@ -70,7 +70,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
 
   async function load() {
     try {
-      // A browser in private mode may refuse to answer: the form is useful without this switch.
+      // A browser in private mode may reject the query: the form is useful without this switch.
       const [saved, state] = await Promise.all([session.preferences(), isPersonal && session.pushState().catch(() => 'unsupported')]);
       updates = [];
       element.replaceChildren(...(isPersonal ? [pause()] : []), ...(state && state !== 'unsupported' ? [push(state)] : []), types(saved), quietHours());

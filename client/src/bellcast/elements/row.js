@@ -32,7 +32,7 @@ const content = ({ notification: n, members, others, open, inner }) =>
 /** @param {Item} item */
 export const isUnread = ({ members }) => members.some(({ read_at }) => !read_at);
 
-/** Whether it is out of the main list. @param {Notification} notification */
+/** Whether a notification is archived or snoozed. @param {Notification} notification */
 export const isShelved = ({ archived_at, snoozed_until }) => Boolean(archived_at || snoozed_until);
 
 /** @param {Item} made @param {RowActions} actions */

@@ -65,7 +65,7 @@ export class Triage {
     this.#record(step, texts.wasRead(unread));
   }
 
-  /** Archive everything that is read, also what is not loaded. */
+  /** Archive all read notifications, including those not loaded. */
   archiveRead() {
     /** @type {Which} */
     const read = { all: true, of: { view: 'read' } };

@@ -126,7 +126,7 @@ async def script(request: ApiRequest) -> ASGIApp:
 
 @operation(
     "POST",
-    browser_files.CHECK_ANSWER,
+    browser_files.CHECK_RESULT,
     tag="Server",
     required_scope=None,
     response_types={200: CheckResult},
@@ -202,7 +202,7 @@ def _file(request: ApiRequest, name: str, headers: Mapping[str, str]) -> ASGIApp
     file = _files().get(name)
     if file is None:
         raise NotFound("There is no such file.")
-    return file.answer(request, headers)
+    return file.respond(request, headers)
 
 
 HANDLERS = (show, asset, script, answer, ring)

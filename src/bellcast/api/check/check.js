@@ -26,8 +26,8 @@ const HERE = new URL('..', import.meta.url).href;
 export async function check(options = {}) {
   const bell = document.querySelector('bellcast-bell, bellcast-inbox, bellcast-toasts');
   const server = new URL(options.server ?? bell?.getAttribute('server') ?? HERE, location.href).href.replace(/\/?$/, '/');
-  const context = { server, topics: options.topics ?? parseTopics(bell?.getAttribute('topics') ?? ''), token: null, answer: null, blocked: new Set(), isIdle: options.idle === true };
-  // Of a URL only the origin: its query may have the token.
+  const context = { server, topics: options.topics ?? parseTopics(bell?.getAttribute('topics') ?? ''), token: null, result: null, blocked: new Set(), isIdle: options.idle === true };
+  // Only the origin of a URL: its query may contain the token.
   const onViolation = ({ blockedURI, effectiveDirective }) => context.blocked.add(`${effectiveDirective} ${originOf(blockedURI)}`);
   document.addEventListener('securitypolicyviolation', onViolation);
   const steps = [];
@@ -141,13 +141,13 @@ async function checkCors(context, options, bell) {
   }
   let response;
   try {
-    // Text without a preflight: an undeclared origin may read the answer too.
+    // Text without a preflight: an undeclared origin may read the response too.
     response = await patiently(() => fetch(`${context.server}v1/check`, { method: 'POST', body: context.token ?? '', signal: AbortSignal.timeout(TIMEOUT_MS) }));
   } catch (failure) {
     throw failure instanceof Failed ? failure : new Failed('unreadable', { origin: location.origin, server: context.server });
   }
-  context.answer = response.ok ? await response.json().catch(() => null) : null;
-  if (typeof context.answer?.origin_allowed !== 'boolean') throw new Failed('other_server', response);
+  context.result = response.ok ? await response.json().catch(() => null) : null;
+  if (typeof context.result?.origin_allowed !== 'boolean') throw new Failed('other_server', response);
   return 'The page can read responses.';
 }
 
@@ -164,15 +164,15 @@ async function tokenOf(options, bell) {
 
 /** The token that `read` returns: as text, as `{token}`, or in a response with either. */
 async function tokenIn(name, read) {
-  let answer;
+  let result;
   try {
-    answer = await read();
+    result = await read();
   } catch (failure) {
     throw new Failed('token_failed', { name, error: failure.message });
   }
-  if (!(answer instanceof Response)) return typeof answer === 'string' ? answer : answer?.token ?? null;
-  if (!answer.ok) throw new Failed('token_status', { name, status: answer.status });
-  const text = (await answer.text()).trim();
+  if (!(result instanceof Response)) return typeof result === 'string' ? result : result?.token ?? null;
+  if (!result.ok) throw new Failed('token_status', { name, status: result.status });
+  const text = (await result.text()).trim();
   try {
     return JSON.parse(text).token ?? text;
   } catch {
@@ -180,23 +180,23 @@ async function tokenIn(name, read) {
   }
 }
 
-function checkOrigin({ answer }) {
-  if (!answer.origin_allowed) throw new Failed('origin_refused', location);
+function checkOrigin({ result }) {
+  if (!result.origin_allowed) throw new Failed('origin_refused', location);
   return `${location.origin} is allowed.`;
 }
 
 async function checkToken(context) {
-  const { answer, token, tokenFailure } = context;
+  const { result, token, tokenFailure } = context;
   if (tokenFailure) throw tokenFailure;
-  const drift = Math.abs(Date.parse(answer.time) - Date.now()) / 1000;
+  const drift = Math.abs(Date.parse(result.time) - Date.now()) / 1000;
   const clocks = drift > 60 ? ` The clocks of server and browser differ by ${Math.round(drift)} s.` : '';
   if (token === null) {
     const response = await request(context, 'v1/inbox/counts').catch(() => null);
     if (!response?.ok) throw new Failed('no_token');
     return `The server accepts the cookie of your app.${clocks}`;
   }
-  if (answer.token !== 'ok') throw new Failed('token_refused', { reason: `${answer.reason}${clocks}`, key: answer.key });
-  return `For ${answer.recipient}${answer.tenant ? ` of ${answer.tenant}` : ''}.${clocks}`;
+  if (result.token !== 'ok') throw new Failed('token_refused', { reason: `${result.reason}${clocks}`, key: result.key });
+  return `For ${result.recipient}${result.tenant ? ` of ${result.tenant}` : ''}.${clocks}`;
 }
 
 /** The address of a path with the token. Without a token, the app's cookie is the credential. */

@@ -88,7 +88,7 @@ async def show_page(request: ApiRequest) -> ASGIApp:
     _check_enabled(request)
     if file is None:
         raise NotFound(f"This installation has no {name}: the client was not built with npm")
-    return file.answer(request, HEADERS)
+    return file.respond(request, HEADERS)
 
 
 def _shown(request: ApiRequest) -> ASGIApp:

@@ -4,31 +4,31 @@ const result = form.querySelector('.result');
 const server = new URL(form.baseURI);
 if (!server.pathname.endsWith('/')) server.pathname += '/';
 
-async function ask(body) {
+async function post(body) {
   const response = await fetch(server, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail);
-  return answer;
+  const decoded = await response.json();
+  if (!response.ok) throw new Error(decoded.detail);
+  return decoded;
 }
 
-function say(text, failed) {
+function show(text, failed) {
   result.textContent = text;
   result.toggleAttribute('data-failed', Boolean(failed));
 }
 
 const bell = document.createElement('bellcast-bell');
 bell.setAttribute('server', server.href);
-bell.getToken = async () => (await ask({})).token;
+bell.getToken = async () => (await post({})).token;
 document.querySelector('.bell').append(bell);
 
 form.addEventListener('submit', async (event) => {
   event.preventDefault();
   button.disabled = true;
   try {
-    await ask({ title: form.elements.title.value });
-    say('Sent: it is stored in the inbox, and the bell rings.');
+    await post({ title: form.elements.title.value });
+    show('Sent: it is stored in the inbox, and the bell rings.');
   } catch (error) {
-    say(error.message, true);
+    show(error.message, true);
   } finally {
     button.disabled = false;
   }

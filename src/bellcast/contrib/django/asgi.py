@@ -77,14 +77,14 @@ class _Connection:
     async def run(self) -> None:
         following = asyncio.ensure_future(self._follow())
         try:
-            await self._answer()
+            await self._respond_to_pings()
         finally:
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
 
-    async def _answer(self) -> None:
-        """Answer `ping` until the client disconnects."""
+    async def _respond_to_pings(self) -> None:
+        """Respond to `ping` until the client disconnects."""
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":

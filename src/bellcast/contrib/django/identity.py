@@ -24,10 +24,6 @@ def roles_of(user: Any) -> list[str]:
     return [str(role) for role in conf.current().call("ROLES", user)]
 
 
-def users_of(tenant: Any) -> list[Any]:
-    return list(conf.current().call("TENANT_USERS", tenant))
-
-
 def inbox_of(user: Any) -> InboxApi[SyncSender]:
     """Return the client of a user's inbox."""
     return conf.client().inbox(session_token(user, INBOX_TTL))

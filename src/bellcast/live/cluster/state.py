@@ -98,7 +98,7 @@ class ClusterState:
         return count
 
     def followed_elsewhere(self, streams: Set[str]) -> Set[str]:
-        """Return those of the streams that other nodes follow; all streams while the state of a node is incomplete."""
+        """Return the given streams that other nodes follow; all of them while the state of a node is incomplete."""
         found: set[str] = set()
         for peer in self._peers.values():
             if peer.sequence is None:

@@ -4,7 +4,7 @@ A connection has no task, no queue and, until it closes, no timer: an idle conne
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import IntEnum
 from socket import SocketType
 from typing import Any, Protocol
@@ -12,11 +12,11 @@ from typing import Any, Protocol
 from bellcast.auth.permissions import Grant
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.connection.pending_messages import PendingMessages
-from bellcast.model.events import Event, InboxEvent, NotificationAdded, Stream
+from bellcast.model.events import NotificationAdded, Stream
 from bellcast.model.identities import Principal
-from bellcast.model.inboxes import InboxState
 from bellcast.model.limits import Limits
 
 # Write buffer limit during a replay: the reader sets the pace.
@@ -50,67 +50,6 @@ LEGAL_MOVES: dict[Phase, frozenset[Phase]] = {
 
 class IllegalTransition(RuntimeError):
     """A phase change that LEGAL_MOVES does not list."""
-
-
-class Dialect(Protocol):
-    """Wire protocol of a connection. Compared by identity: an event is encoded once per dialect in use."""
-
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def transport(self) -> str: ...
-    @property
-    def encode_frame(self) -> Callable[[Any], bytes]:
-        """Encoder of the dialect's own frames."""
-        ...
-
-    @property
-    def mark(self) -> "PositionMark | None":
-        """Adds a resume position to an encoded inbox change, reset or kept event, which is incomplete without it. None
-        for dialects whose clients derive the position."""
-        ...
-
-    def encode(self, event: Event) -> bytes | None:
-        """Encode an event; None if this dialect has no frame for it."""
-        ...
-
-    def replay(self, event: InboxEvent, position: str) -> bytes:
-        """Encode a replayed change with the client's position after it."""
-        ...
-
-    def reset(self, state: InboxState) -> bytes:
-        """Encode the frame that tells a client to fetch the inbox again."""
-        ...
-
-    def heartbeat(self, now: int) -> bytes:
-        """Encode a heartbeat; `now` is UTC milliseconds."""
-        ...
-
-    def close_event(self, end: CloseReason) -> CloseReason:
-        """Translate a close reason to the dialect's codes."""
-        ...
-
-    def close(self, end: CloseReason) -> bytes:
-        """Encode the last frame before the server closes, for a reason in the dialect's codes."""
-        ...
-
-
-class PositionMark(Protocol):
-    """Adds resume positions `<inbox position>~<event id>` to the encoded frames of a dialect."""
-
-    def __call__(self, data: bytes, position: str) -> bytes:
-        """Return the frame with its position."""
-        ...
-
-    def head(self, position: str) -> bytes:
-        """Encode an inbox position for `around`; it stays valid until the position changes."""
-        ...
-
-    def around(self, data: bytes, event_id: str) -> tuple[Mapping[int, bytes] | None, bytes]:
-        """Return the parts of a live event's frame before and after a `head`: the starts by the head's length (None if
-        nothing precedes the head), and the end. Joined with a head, they are the frame that `__call__` returns. They
-        are computed once per event, because only the head differs between deliveries."""
-        ...
 
 
 class ConnectionOwner(Protocol):

@@ -319,9 +319,9 @@ class TakeoverProtocol(HttpToolsProtocol):
         """Transfer the socket to `owner`. Returns the transport and the bytes after the request.
 
         Raises ConnectionResetError if the client disconnected. Afterwards this request must not send."""
-        gone = cycle.disconnected or self.transport.is_closing()
+        is_disconnected = cycle.disconnected or self.transport.is_closing()
         cycle.disconnected = True  # so that uvicorn expects no response
-        if gone:
+        if is_disconnected:
             raise ConnectionResetError("the client disconnected")
         self.pipeline.clear()  # later requests on this socket have no server
         self.connections.discard(self)
@@ -357,7 +357,7 @@ def _take_over(
     server: ref[TakeoverProtocol], cycle: ref[RequestResponseCycle], owner: asyncio.Protocol
 ) -> tuple[asyncio.Transport, bytes]:
     """Take over the socket; both references live until the response is complete."""
-    protocol, answering = server(), cycle()
-    if protocol is None or answering is None:
+    protocol, current = server(), cycle()
+    if protocol is None or current is None:
         raise ConnectionResetError("the client disconnected")
-    return protocol.take_over(answering, owner)
+    return protocol.take_over(current, owner)

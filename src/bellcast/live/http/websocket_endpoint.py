@@ -10,7 +10,8 @@ from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
 from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, Dialect, Listener, OnReady
+from bellcast.live.connection.connection import Connection, Listener, OnReady
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.framing import websocket
 from bellcast.live.http import asgi, handshake_request, responses
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport

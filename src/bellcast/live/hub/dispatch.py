@@ -13,7 +13,8 @@ from bellcast.auth.permissions import Grant
 from bellcast.live.cluster.presence_batching import PresenceBatcher, merge_changes
 from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, ConnectionOwner, Dialect, Phase
+from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from bellcast.errors import BadRequest, BellcastError, Invalid
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Dialect, PositionMark
+from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.topic_access import TopicRefused
 from bellcast.model import times

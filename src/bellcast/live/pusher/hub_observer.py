@@ -7,7 +7,8 @@ from functools import partial
 
 from bellcast.live import inbox_payloads
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
-from bellcast.live.connection.connection import Connection, Dialect
+from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.presence_cache import PresenceCache

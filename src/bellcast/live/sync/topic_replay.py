@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from bellcast.errors import Unavailable
 from bellcast.live.connection import close_reasons
-from bellcast.live.connection.connection import Connection, Dialect, Phase
+from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.hub import Hub
 from bellcast.model import history
 from bellcast.model.events import LiveEvent, Stream, inbox_stream, topic_stream

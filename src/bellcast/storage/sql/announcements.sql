@@ -130,13 +130,13 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
 ) = :far
 
 -- name: materialize_behind @sqlite
--- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
+-- The given recipients whose inboxes are behind the announcements, and the last change of any.
 SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements'), r.key FROM json_each(:keys) k
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 WHERE EXISTS (SELECT 1 FROM announcements a WHERE a.tenant IN (:tenant, '*') AND a.changed > r.watermark)
 
 -- name: materialize_behind @postgres
--- Those of the recipients whose inboxes are behind the announcements, and the last change of any.
+-- The given recipients whose inboxes are behind the announcements, and the last change of any.
 SELECT r.id, (SELECT value FROM counters WHERE name = 'announcements'), r.key
 FROM json_array_elements_text(:keys::json) k
 CROSS JOIN LATERAL (SELECT id, key, watermark FROM recipients WHERE tenant = :tenant AND key = k.value OFFSET 0) r

@@ -92,11 +92,11 @@ WHERE tenant = :tenant AND recipient = :recipient AND state = 'held' AND reason 
 ORDER BY id LIMIT :limit
 
 -- name: digest_lock @sqlite
--- Those of the messages that still wait for a digest.
+-- The given messages that still wait for a digest.
 SELECT id FROM messages WHERE id {{in_ids}} AND state = 'held' AND reason = 'digest'
 
 -- name: digest_lock @postgres
--- Those of the messages that still wait for a digest; they do not change before the commit.
+-- The given messages that still wait for a digest; they do not change before the commit.
 SELECT id FROM messages WHERE id {{in_ids}} AND state = 'held' AND reason = 'digest' ORDER BY id FOR UPDATE
 
 -- name: digest_join
@@ -335,12 +335,12 @@ WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNIN
 DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RETURNING key
 
 -- name: profiles_find @sqlite
--- What is needed to address recipients outside the inbox.
+-- The profiles of recipients, to address them outside the inbox.
 SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences
 FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
 
 -- name: profiles_find @postgres
--- What is needed to address recipients outside the inbox.
+-- The profiles of recipients, to address them outside the inbox.
 SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
 WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
 

@@ -252,13 +252,13 @@ UPDATE notifications SET run = :run
 WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient) AND id = :id
 
 -- name: items_find @sqlite
--- What happened to inbox items.
+-- When inbox items were seen, read, archived and acted on.
 SELECT n.id, n.seen_at, n.read_at, CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, n.acted_at FROM json_each(:ids) i
 JOIN notifications n ON n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
   AND n.id = i.value
 
 -- name: items_find @postgres
--- What happened to inbox items.
+-- When inbox items were seen, read, archived and acted on.
 SELECT n.id, n.seen_at, n.read_at, CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, n.acted_at FROM notifications n
 WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
   AND n.id {{in_ids}}
@@ -290,7 +290,7 @@ VALUES (:run, :step, :tenant, :recipient, :name, :target)
 ON CONFLICT (run, step) DO UPDATE SET target = excluded.target, event = NULL
 
 -- name: event_waits_of_run
--- What a run waits for.
+-- The events that a run waits for.
 SELECT step, target, event FROM event_waits WHERE run = :run
 
 -- name: event_waits_open

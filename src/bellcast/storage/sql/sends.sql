@@ -5,7 +5,7 @@ SELECT fingerprint, answer FROM idempotency WHERE tenant = :tenant AND key = :ke
 -- name: idempotency_keep
 -- Store a response under its idempotency key; an expired one is replaced. No row: another process stored one first.
 INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at)
-VALUES (:tenant, :key, :fingerprint, :answer, :created_at)
+VALUES (:tenant, :key, :fingerprint, :response, :created_at)
 ON CONFLICT (tenant, key) DO UPDATE
 SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = excluded.created_at
 WHERE idempotency.created_at <= :since

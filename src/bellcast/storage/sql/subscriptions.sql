@@ -61,24 +61,24 @@ SELECT tenant, topic, CASE WHEN topic >= :first AND topic < :last THEN (
 ) END FROM names WHERE topic IS NOT NULL LIMIT :limit
 
 -- name: subscribed @sqlite
--- Those of the topics that a recipient is subscribed to.
+-- The given topics that a recipient is subscribed to.
 SELECT s.topic FROM json_each(:topics) t
 CROSS JOIN recipients r ON r.tenant = :tenant AND r.key = :key
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = t.value
 
 -- name: subscribed @postgres
--- Those of the topics that a recipient is subscribed to.
+-- The given topics that a recipient is subscribed to.
 SELECT topic FROM subscriptions WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key)
   AND topic = ANY(ARRAY(SELECT value FROM json_array_elements_text(:topics::json)))
 
 -- name: subscriptions_existing @sqlite
--- Those of the subscriptions, as [tenant, recipient, topic], that still exist.
+-- The given subscriptions, as [tenant, recipient, topic], that still exist.
 SELECT r.tenant, r.key, s.topic FROM json_each(:rights) k
 CROSS JOIN recipients r ON r.tenant = json_extract(k.value, '$[0]') AND r.key = json_extract(k.value, '$[1]')
 CROSS JOIN subscriptions s ON s.recipient = r.id AND s.topic = json_extract(k.value, '$[2]')
 
 -- name: subscriptions_existing @postgres
--- Those of the subscriptions, as [tenant, recipient, topic], that still exist. The topic is an expression without an index:
+-- The given subscriptions, as [tenant, recipient, topic], that still exist. The topic is an expression without an index:
 -- with few rows, PostgreSQL might scan the index by topic instead of the subscriptions of one recipient.
 SELECT r.tenant, r.key, s.topic FROM json_array_elements(:rights::json) k
 CROSS JOIN LATERAL (

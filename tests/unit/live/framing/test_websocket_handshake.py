@@ -4,7 +4,7 @@ import pytest
 
 from bellcast.live.framing import websocket
 
-KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the RFC's own example (1.3), as is its answer
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # the RFC's own example (1.3), as is its response
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 GOOD = {
     b"host": b"bell.example",
@@ -50,7 +50,7 @@ def test_unusual_but_valid_handshake_is_accepted(changed):
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "detail"),
     [
         pytest.param({"upgrade": None}, "WebSocket only", id="a plain GET"),
         pytest.param({"upgrade": b"h2c"}, "WebSocket only", id="another protocol"),
@@ -59,7 +59,7 @@ def test_unusual_but_valid_handshake_is_accepted(changed):
         pytest.param({"sec_websocket_version": b"13, 8"}, "must be 13", id="a choice of versions"),
     ],
 )
-def test_request_without_a_supported_upgrade_gets_426(changed, told):
+def test_request_without_a_supported_upgrade_gets_426(changed, detail):
     refusal = request_with(**changed)
     assert refusal.status == 426
     assert refusal.headers == (
@@ -67,11 +67,11 @@ def test_request_without_a_supported_upgrade_gets_426(changed, told):
         (b"Connection", b"Upgrade"),
         (b"Sec-WebSocket-Version", b"13"),
     )
-    assert told in refusal.detail
+    assert detail in refusal.detail
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "detail"),
     [
         pytest.param({"method": "POST"}, "HTTP/1.1 GET", id="a POST"),
         pytest.param({"http_version": "1.0"}, "HTTP/1.1 GET", id="HTTP/1.0"),
@@ -93,10 +93,10 @@ def test_request_without_a_supported_upgrade_gets_426(changed, told):
         pytest.param({"sec_websocket_protocol": b"caf\xe9"}, "Protocol", id="a subprotocol beyond ASCII"),
     ],
 )
-def test_malformed_handshake_gets_400(changed, told):
+def test_malformed_handshake_gets_400(changed, detail):
     refusal = request_with(**changed)
     assert (refusal.status, refusal.headers) == (400, ())
-    assert told in refusal.detail
+    assert detail in refusal.detail
 
 
 def test_subprotocols_are_listed_in_the_order_offered_over_all_lines():
@@ -108,8 +108,8 @@ def test_subprotocols_are_listed_in_the_order_offered_over_all_lines():
 
 def test_response_names_the_chosen_subprotocol_and_has_further_headers():
     upgrade = request_with(sec_websocket_protocol=b"a, b")
-    answer = websocket.response(upgrade, "b", [(b"Set-Cookie", b"io=1")])
-    assert answer.endswith(b"\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: io=1\r\n\r\n")
+    response = websocket.response(upgrade, "b", [(b"Set-Cookie", b"io=1")])
+    assert response.endswith(b"\r\nSec-WebSocket-Protocol: b\r\nSet-Cookie: io=1\r\n\r\n")
 
 
 def test_subprotocol_that_was_not_offered_is_an_internal_error():
@@ -141,6 +141,6 @@ class CountedName(bytes):
 def test_handshake_with_many_header_lines_is_read_in_one_pass():
     lines = 2_000
     distinct = [(CountedName(b"x-%d" % number), b"x") for number in range(lines)]
-    answer = request_with(more=[*distinct, *((CountedName(b"x-1"), b"y") for _ in range(lines))])
-    assert answer == websocket.Upgrade(KEY, ())
+    response = request_with(more=[*distinct, *((CountedName(b"x-1"), b"y") for _ in range(lines))])
+    assert response == websocket.Upgrade(KEY, ())
     assert CountedName.comparisons < 10 * lines

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.live.connection.connection import Dialect
+from bellcast.live.connection.dialect import Dialect
 from bellcast.live.native import protocol
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import SocketIODialect

@@ -164,15 +164,15 @@ def test_code_of_every_close_reason_matches_its_reconnect_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "end"),
+    ("version", "end"),
     [
         ("7", None), ("4", None), (None, close_codes.NO_VERSION), ("", close_codes.BAD_VERSION), ("7.0", close_codes.BAD_VERSION),
         ("-7", close_codes.BAD_VERSION), ("٧", close_codes.BAD_VERSION), ("3", close_codes.UNKNOWN_VERSION),
         ("8", close_codes.UNKNOWN_VERSION), ("0000000000007", close_codes.UNKNOWN_VERSION),
     ],
 )  # fmt: skip
-def test_unsupported_version_has_a_close_reason(said: str | None, end: CloseReason | None) -> None:
-    assert protocol.unsupported_version(said) == end
+def test_unsupported_version_has_a_close_reason(version: str | None, end: CloseReason | None) -> None:
+    assert protocol.unsupported_version(version) == end
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "resumable", "told"),
+    ("data", "resumable", "packet"),
     [
         ({"a": 1}, True, '42["news",{"a":1}]'),
         (None, True, '42["news",null]'),
@@ -34,11 +34,11 @@ def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
         (["text"], True, '42["news",["text"]]'),
     ],
 )
-def test_live_event_keeps_its_name(data: object, resumable: bool, told: str) -> None:
+def test_live_event_keeps_its_name(data: object, resumable: bool, packet: str) -> None:
     event = LiveEvent(tenant="", name="news", data=data, topic="t")
-    assert dialect.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == told.encode()
+    assert dialect.dialect_for("/", POLLING_BODY, resumable=resumable).encode(event) == packet.encode()
     named = dialect.dialect_for("/a", ASGI_MESSAGES, resumable=resumable).encode(event)
-    assert named == told.replace("42", "42/a,", 1).encode()
+    assert named == packet.replace("42", "42/a,", 1).encode()
 
 
 def test_change_ends_with_the_position_if_the_dialect_is_resumable() -> None:

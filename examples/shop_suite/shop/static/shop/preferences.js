@@ -29,9 +29,9 @@ function show(preferences) {
 
 async function send(method, body) {
   const response = await fetch(form.dataset.url, { method, headers: { 'content-type': 'application/json', 'x-csrftoken': token() }, ...(body && { body: JSON.stringify(body) }) });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail ?? Object.values(answer).flat().join(' '));
-  return answer;
+  const decoded = await response.json();
+  if (!response.ok) throw new Error(decoded.detail ?? Object.values(decoded).flat().join(' '));
+  return decoded;
 }
 
 const value = (field) => (field.type === 'checkbox' ? field.checked : field.value || null);

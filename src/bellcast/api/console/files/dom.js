@@ -95,7 +95,7 @@ export function state(word) {
 
 /** A button that copies the text that `read` returns. */
 export function copyButton(what, read) {
-  const say = (word) => {
+  const label = (word) => {
     button.textContent = word;
     button.setAttribute('aria-label', `${word} ${what}`);
   };
@@ -103,10 +103,10 @@ export function copyButton(what, read) {
     event.preventDefault();
     event.stopPropagation();
     await navigator.clipboard.writeText(read());
-    say('Copied');
-    setTimeout(() => say('Copy'), COPIED_MS);
+    label('Copied');
+    setTimeout(() => label('Copy'), COPIED_MS);
   } });
-  say('Copy');
+  label('Copy');
   return button;
 }
 

@@ -138,15 +138,15 @@ export function listPage(page, list) {
   const parameters = { ...query, ...list.fixed, from: since(query.range), range: '', ...chosen, ...(list.anyTenant && !query.tenant && !lacksTenant(list, query) && { tenant: '*' }) };
   const label = own?.length > 1 && lacksTenant(list, query);
   if (label) fill(place, empty(`Choose the tenant of the ${label} in the filters: it can exist in each of yours.`));
-  else load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (answer) => {
-    if (answer[list.rows].length === 0 && !answer.scanned_until) return isFiltered ? noMatch(page, list, query) : empty(list.none, list.command);
-    return pagedTable(page, list, parameters, answer);
+  else load(place, page.signal, (signal) => get(withQuery(list.path, parameters), signal), (response) => {
+    if (response[list.rows].length === 0 && !response.scanned_until) return isFiltered ? noMatch(page, list, query) : empty(list.none, list.command);
+    return pagedTable(page, list, parameters, response);
   });
   return [heading(list.title, list.tools), list.note && h('p', { class: 'muted' }, list.note), [bar, chosen && rangeNote(page, chosen)], place];
 }
 
-/** The table of a list that begins with the rows of `answer`, and a button that requests the next ones with the same parameters. */
-export function pagedTable(page, list, parameters, answer) {
+/** The table of a list that begins with the rows of `response`, and a button that requests the next ones with the same parameters. */
+export function pagedTable(page, list, parameters, response) {
   const table = h('table', {}, h('thead', {}, h('tr', {}, list.columns.map(([name, , kind]) => h('th', { scope: 'col', class: kind }, name || h('span', { class: 'hidden' }, 'Actions'))))));
   const region = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': list.title }, table);
   const addBody = windowed(table, page.signal);
@@ -170,21 +170,21 @@ export function pagedTable(page, list, parameters, answer) {
     more.textContent = next.next ? 'Load more' : 'Search further';
     if (next.scanned_until) note.textContent = `${shown === 0 ? 'No row matches' : 'Few rows match'} these filters so far${searched(next.scanned_until)}.`;
     else if (shown === 0) note.textContent = 'Nothing matches these filters.';
-    else note.textContent = next.next && answer.total ? share(shown, answer.total) : '';
+    else note.textContent = next.next && response.total ? share(shown, response.total) : '';
   };
-  append(answer);
+  append(response);
   return [region, note, error, more];
 }
 
 /** A list within a page: `items` returns the elements of a response's rows, and `read` requests the page after a cursor. */
-export function pagedList(page, list, answer, read, items) {
+export function pagedList(page, list, response, read, items) {
   const [more, error] = moreButton(page, async () => append(await read(more.value)));
   const append = (next) => {
     list.append(...items(next));
     more.hidden = !next.next;
     more.value = next.next ?? '';
   };
-  append(answer);
+  append(response);
   return [list, error, more];
 }
 
@@ -208,9 +208,9 @@ function moreButton(page, loadMore) {
 export async function readAll(target, rows, signal) {
   const all = [];
   for (let after = ''; after !== null;) {
-    const answer = await get(target(after), signal);
-    all.push(...answer[rows]);
-    after = answer.next ?? null;
+    const response = await get(target(after), signal);
+    all.push(...response[rows]);
+    after = response.next ?? null;
   }
   return all;
 }
@@ -233,7 +233,7 @@ export function rangeNote(page, { from, to }) {
   return h('p', {}, 'From ', moment(from), ' to ', moment(to), ' ', h('a', { href: withQuery(page.path, rest) }, 'Show all times'));
 }
 
-/** How many of all rows are shown. A total that only tells that there is another page is left out. */
+/** How many of all rows are shown; empty if the total only means that there is another page. */
 function share(shown, { value, exact }) {
   if (!exact && value <= shown + 1) return '';
   return `${shown.toLocaleString('en')} of ${exact ? '' : 'more than '}${value.toLocaleString('en')}`;

@@ -28,7 +28,7 @@ export function passkeyButton(done) {
   return [button, error];
 }
 
-/** The browser does not tell whether the operator cancelled, waited too long or has no passkey. */
+/** The browser does not report whether the operator cancelled, waited too long or has no passkey. */
 function textOf(problem) {
   if (problem.name === 'NotAllowedError') return 'No passkey was used: you cancelled, it took too long, or there is none for this address.';
   if (problem.name === 'InvalidStateError') return 'This device already has a passkey here.';

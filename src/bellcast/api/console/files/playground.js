@@ -69,7 +69,7 @@ function frame(event, data) {
   return h('li', {}, h('details', {}, h('summary', {}, title, h('code', {}, typeof data === 'string' ? data : JSON.stringify(data))), json(data)));
 }
 
-/** Two forms that send, and the same as code, which follows what is typed. */
+/** Two forms that send, with the equivalent code, which is updated as the operator types. */
 function composer({ recipient, topic, tenant }) {
   const inTenant = tenant && { tenant };
   const sent = h('p', { role: 'status', class: 'muted' });

@@ -29,8 +29,8 @@ async function test(page, button, result, key, tenant, body) {
   button.disabled = true;
   result.replaceChildren('…');
   try {
-    const answer = await request('POST', withQuery(path`/v1/providers/${key}/test`, { tenant: tenant ?? '' }), body, page.signal);
-    const failed = answer.steps.find((one) => one.state === 'failed');
+    const response = await request('POST', withQuery(path`/v1/providers/${key}/test`, { tenant: tenant ?? '' }), body, page.signal);
+    const failed = response.steps.find((one) => one.state === 'failed');
     result.replaceChildren(state(failed ? 'error' : 'ok'), failed ? ` ${failed.detail} ${failed.fix}` : ' Connected');
   } catch (problem) {
     result.replaceChildren(state('error'), ` ${problem.message}`);

@@ -22,7 +22,7 @@ const ORIGINS_HINT = 'Origins whose pages may connect, separated by commas. Empt
 export function pusherApps(page) {
   const list = h('div');
   const shown = h('div', { 'aria-live': 'polite' });
-  const reload = () => load(list, page.signal, (signal) => get(APPS, signal), (answer) => pagedTable(page, { title: 'Pusher apps', path: APPS, rows: 'apps', columns: columns(page, shown, reload) }, {}, answer));
+  const reload = () => load(list, page.signal, (signal) => get(APPS, signal), (response) => pagedTable(page, { title: 'Pusher apps', path: APPS, rows: 'apps', columns: columns(page, shown, reload) }, {}, response));
   reload();
   return card('Pusher apps',
     h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
@@ -145,10 +145,10 @@ export async function runTest(page, button, place, { target = 'pusher', ...teste
   fill(place, h('p', { class: 'muted' }, 'Testing…'));
   let isOk = false;
   try {
-    const answer = await request('POST', '/v1/settings/test', { target, ...tested }, page.signal);
-    const own = target === 'pusher' && answer.state === 'ok' && !tested.values ? [await browserStep(answer)] : [];
-    const steps = [...answer.steps, ...own];
-    isOk = answer.state === 'ok' && own.every((one) => one.state === 'ok');
+    const response = await request('POST', '/v1/settings/test', { target, ...tested }, page.signal);
+    const own = target === 'pusher' && response.state === 'ok' && !tested.values ? [await browserStep(response)] : [];
+    const steps = [...response.steps, ...own];
+    isOk = response.state === 'ok' && own.every((one) => one.state === 'ok');
     fill(place, h('p', { class: 'big' }, state(isOk ? 'ok' : 'error'), OUTCOMES[target][isOk ? 0 : 1]),
       h('ol', { class: 'timeline' }, steps.map((one) => h('li', {}, h('div', {}, state(one.state), ` ${one.step.replaceAll('_', ' ')}`, one.state !== 'skipped' && h('span', { class: 'muted' }, ` ${one.ms} ms`)),
         one.detail && h('p', { class: 'muted' }, one.detail), one.fix && h('p', {}, one.fix)))));
@@ -166,7 +166,7 @@ async function browserStep({ steps }) {
   url.protocol = url.protocol.replace('http', 'ws');
   const detail = await new Promise((resolve) => {
     const socket = new WebSocket(url);
-    const timer = setTimeout(() => end('No answer.'), BROWSER_MS);
+    const timer = setTimeout(() => end('No response.'), BROWSER_MS);
     const end = (text) => {
       clearTimeout(timer);
       socket.close();

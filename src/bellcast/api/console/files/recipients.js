@@ -54,7 +54,7 @@ function inbox(page, key, tenant) {
 }
 
 function explain(page, recipient, tenant) {
-  const answer = h('div', { 'aria-live': 'polite' });
+  const output = h('div', { 'aria-live': 'polite' });
   const read = ({ notification, type }) => get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
   const show = (result) => [h('p', { class: 'text' }, result.text), result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
     h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail, time(one.at)))),
@@ -63,10 +63,10 @@ function explain(page, recipient, tenant) {
   const question = form([h('div', { class: 'columns' },
     field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'The id of a notification. If both are empty: the last notification, and the events since yesterday.'),
     field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen now to a notification of this type.')),
-  ], 'Explain', async (values) => fill(answer, show(await read(values))));
+  ], 'Explain', async (values) => fill(output, show(await read(values))));
   // A link from a notification already contains the question.
-  if (page.query.has('notification')) load(answer, page.signal, () => read({ notification, type: '' }), show);
-  return card('Why did it arrive, or not?', question, answer);
+  if (page.query.has('notification')) load(output, page.signal, () => read({ notification, type: '' }), show);
+  return card('Why did it arrive, or not?', question, output);
 }
 
 /** The open connections and the endpoints of push messages. */
@@ -89,10 +89,10 @@ function topics(page, key) {
   const read = (after, signal) => get(withQuery(path`/v1/recipients/${key}/subscriptions`, { ...tenantOf(page), after }), signal);
   const row = (one) => h('li', {}, h('a', { href: inTenant(page, path`/topics/${one.topic}`) }, one.topic), time(one.created_at),
     page.may(BUILDERS) && !one.topic.startsWith('role.') && remove(page, `Unsubscribe from ${one.topic}`, 'Unsubscribe', topicUrl(one.topic), show));
-  const show = () => load(place, page.signal, (signal) => read('', signal), (answer) => [
-    answer.subscriptions.length === 0
+  const show = () => load(place, page.signal, (signal) => read('', signal), (response) => [
+    response.subscriptions.length === 0
       ? h('p', { class: 'muted' }, 'The recipient subscribes to no topic.')
-      : pagedList(page, h('ul', { class: 'rows-of' }), answer, (after) => read(after, page.signal), ({ subscriptions }) => subscriptions.map(row)),
+      : pagedList(page, h('ul', { class: 'rows-of' }), response, (after) => read(after, page.signal), ({ subscriptions }) => subscriptions.map(row)),
     page.may(BUILDERS) && inline(form([field('Subscribe to', { name: 'topic', required: true, maxlength: 164, autocomplete: 'off' })], 'Subscribe', async ({ topic }) => {
       await request('PUT', topicUrl(topic.trim()), {});
       await show();

@@ -33,18 +33,18 @@ export function whenPasswordRequired(callback) {
 /** Send a request with a JSON body; return the decoded response. Throws Problem. */
 export async function request(method, path, body, signal) {
   const json = body === undefined ? {} : { type: 'application/json', body: JSON.stringify(body) };
-  return (await exchange(method, path, { signal, ...json })).answer;
+  return (await exchange(method, path, { signal, ...json })).value;
 }
 
 /** Write an object as YAML under a condition: the header If-Match or If-None-Match. Return the object. Throws Problem. */
 export async function putYaml(path, body, condition, signal) {
-  return (await exchange('PUT', path, { type: 'application/yaml', body, headers: condition, signal })).answer;
+  return (await exchange('PUT', path, { type: 'application/yaml', body, headers: condition, signal })).value;
 }
 
 /** Read an object: its value, and its ETag for a write under a condition. Throws Problem. */
 export async function getTagged(path, signal) {
-  const { answer, response } = await exchange('GET', path, { signal });
-  return { value: answer, tag: response.headers.get('etag') };
+  const { value, response } = await exchange('GET', path, { signal });
+  return { value, tag: response.headers.get('etag') };
 }
 
 async function exchange(method, path, { type, body, headers, signal }) {
@@ -57,11 +57,11 @@ async function exchange(method, path, { type, body, headers, signal }) {
     throw new Problem(0, { detail: 'The server cannot be reached.' }, null);
   }
   const isJson = /json/.test(response.headers.get('content-type') ?? '');
-  const answer = isJson ? await response.json() : await response.text();
-  if (response.ok) return { answer, response };
+  const value = isJson ? await response.json() : await response.text();
+  if (response.ok) return { value, response };
   if (response.status === 401 && !path.startsWith('/v1/session') && path !== '/v1/me/password') onSignedOut();
-  if (answer.code === 'password_required' && await askPassword()) return exchange(method, path, { type, body, headers, signal });
-  throw new Problem(response.status, isJson ? answer : {}, response.headers.get('x-request-id'));
+  if (value.code === 'password_required' && await askPassword()) return exchange(method, path, { type, body, headers, signal });
+  throw new Problem(response.status, isJson ? value : {}, response.headers.get('x-request-id'));
 }
 
 /** Follow an event stream: call `opened`, then `receive` with the name and the data of each event. Throws Problem. */

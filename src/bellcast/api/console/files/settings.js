@@ -14,8 +14,8 @@ export function settings(page) {
   const place = h('div');
   const past = h('div');
   load(place, page.signal, (signal) => get('/v1/settings', signal), (document) => {
-    load(past, page.signal, (signal) => readHistory('', signal), (answer) => history(page, answer));
-    // The settings are long: what is below them appears with them.
+    load(past, page.signal, (signal) => readHistory('', signal), (response) => history(page, response));
+    // The cards below the settings appear together with them, so that the page does not jump.
     return [form(page, document, () => {
       page.reload();
     }), pusherApps(page), pusherTest(page), mailTest(page), card('History', past)];
@@ -91,10 +91,10 @@ function expected({ expects }) {
 
 const readHistory = (after, signal) => get(withQuery('/v1/settings/history', { after }), signal);
 
-function history(page, answer) {
-  if (answer.revisions.length === 0) return empty('Nothing has been changed yet: the servers use their options, the environment and the defaults.');
-  const newest = answer.revisions[0].revision;
-  return pagedList(page, h('ol', { class: 'timeline' }), answer, (after) => readHistory(after, page.signal), ({ revisions }) => revisions.map((one) => h('li', {},
+function history(page, response) {
+  if (response.revisions.length === 0) return empty('Nothing has been changed yet: the servers use their options, the environment and the defaults.');
+  const newest = response.revisions[0].revision;
+  return pagedList(page, h('ol', { class: 'timeline' }), response, (after) => readHistory(after, page.signal), ({ revisions }) => revisions.map((one) => h('li', {},
     h('div', {}, h('b', {}, `Revision ${one.revision}`), ` by ${one.by} `, time(one.at), ' ',
       one.revision !== newest && confirmed(`Restore revision ${one.revision}`, 'Restore', async () => {
         await request('POST', '/v1/settings/rollback', { revision: newest, to: one.revision });

@@ -49,7 +49,7 @@ export function setup(page) {
 
 const keyOf = (topic, name) => `${topic} ${name}`;
 
-/** Follow what is published, until the page is left. */
+/** Follow the published events, until the page is left. */
 async function watch(page, tenant, receive) {
   while (!page.signal.aborted) {
     try {

@@ -88,7 +88,7 @@ function sample(one) {
 
 /** A preview of a template. `read` returns the URL, and the values that are not stored, if these are shown. */
 function preview(page, one, read) {
-  const answer = h('div', { 'aria-live': 'polite' });
+  const output = h('div', { 'aria-live': 'polite' });
   return card('Preview', form([
     field('Language', { name: 'locale', autocomplete: 'off', list: 'languages' }, 'Such as de. Empty: the recipient’s, or the default.'),
     h('datalist', { id: 'languages' }, languages(one).map((name) => h('option', { value: name }))),
@@ -98,12 +98,12 @@ function preview(page, one, read) {
     const { url, values } = await read();
     const wanted = { values, data: parsed(data) ?? {}, ...(locale.trim() && { locale: locale.trim() }), ...(recipient.trim() && { recipient: recipient.trim() }) };
     const { missing, ...parts } = await request('POST', url('/preview'), wanted, page.signal);
-    fill(answer,
+    fill(output,
       missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
       PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && frame(url('/html'), wanted), h('dl', { class: 'facts' },
         Object.entries(parts[name]).filter(([field, value]) => field !== 'html' && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? h('span', { class: 'text' }, value) : JSON.stringify(value)))))]));
-    for (const sent of answer.querySelectorAll('form')) sent.submit();
-  }), answer);
+    for (const sent of output.querySelectorAll('form')) sent.submit();
+  }), output);
 }
 
 /** The HTML of an e-mail in a frame without scripts, and the form that loads it: a template is too long for a URL. */
@@ -114,7 +114,7 @@ const frame = (url, wanted) => [
 
 /** A message to a recipient's address. Without a provider it is simulated, and its page shows its HTML. */
 function test(page, one, url, tenant) {
-  const answer = h('p', { role: 'status' });
+  const output = h('p', { role: 'status' });
   const channels = TESTED.filter((name) => one[name]);
   if (channels.length === 0) return card('Test message', empty('The template is for the inbox only.'));
   return card('Test message', form([
@@ -123,6 +123,6 @@ function test(page, one, url, tenant) {
     area('Data as JSON', { name: 'test', value: sample(one) }),
   ], 'Send test', async ({ channel, to, test: data }) => {
     const { message } = await request('POST', url('/test'), { channel, to: to.trim(), data: parsed(data) ?? {} }, page.signal);
-    fill(answer, state('queued'), ' ', h('a', { href: withQuery(page.url(path`/messages/${message}`), tenant) }, 'Open the message'));
-  }), answer);
+    fill(output, state('queued'), ' ', h('a', { href: withQuery(page.url(path`/messages/${message}`), tenant) }, 'Open the message'));
+  }), output);
 }

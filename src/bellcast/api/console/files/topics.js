@@ -32,9 +32,9 @@ export function topic(page) {
       ? empty('No member is present. Topics have presence if BELLCAST_PRESENCE_TOPICS names them.')
       : [h('p', { class: 'muted' }, count(members.length, 'member')), inPages(page, h('ul', { class: 'members' }), members, (one) => h('li', {}, h('a', { href: inTenant(page, path`/recipients/${one.recipient}`) }, one.name ?? one.recipient), one.connections > 1 && ` (${one.connections} connections)`))])),
     card('Connected', followers(page, tenant)),
-    card('Subscribers', part(page, url('/subscriptions'), (answer) => answer.subscriptions.length === 0
+    card('Subscribers', part(page, url('/subscriptions'), (response) => response.subscriptions.length === 0
       ? empty('No recipient subscribes to this topic.', path`PUT /v1/topics/${page.key}/subscriptions/alice`)
-      : pagedList(page, h('ul', { class: 'members' }), answer, (after) => get(url('/subscriptions', { after }), page.signal), ({ subscriptions }) => subscriptions.map((one) => h('li', {}, recipientLink(page, one.recipient)))))),
+      : pagedList(page, h('ul', { class: 'members' }), response, (after) => get(url('/subscriptions', { after }), page.signal), ({ subscriptions }) => subscriptions.map((one) => h('li', {}, recipientLink(page, one.recipient)))))),
     page.may(BUILDERS) && publishing(page, tenant, showEvents),
     card('Event history', events),
   ];

@@ -90,12 +90,12 @@ function compare(page, place, url, from, to) {
 
 /** The channels that a trigger would use now. The server sends nothing. */
 function dryRun(page, url) {
-  const answer = h('div', { 'aria-live': 'polite' });
+  const output = h('div', { 'aria-live': 'polite' });
   return card('Dry run', form([
     field('Recipient', { name: 'to', required: true, autocomplete: 'off', spellcheck: 'false' }),
     area('Data as JSON', { name: 'data', value: '{}' }),
   ], 'Show what would be sent', async ({ to, data }) => {
     const { plan } = await request('POST', url('/trigger', { dry_run: true }), { to: to.trim(), data: parsed(data) ?? {} }, page.signal);
-    fill(answer, plan.length === 0 ? empty('The workflow sends nothing by itself.') : h('ul', { class: 'rows-of' }, plan.map((one) => h('li', {}, h('span', { class: 'tag' }, one.channel), state(one.outcome), one.rule && `Rule: ${one.rule}`, one.at && moment(one.at)))));
-  }), answer);
+    fill(output, plan.length === 0 ? empty('The workflow sends nothing by itself.') : h('ul', { class: 'rows-of' }, plan.map((one) => h('li', {}, h('span', { class: 'tag' }, one.channel), state(one.outcome), one.rule && `Rule: ${one.rule}`, one.at && moment(one.at)))));
+  }), output);
 }

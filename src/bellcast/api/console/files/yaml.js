@@ -27,7 +27,7 @@ function scalar(value, indent) {
   return JSON.stringify(value).replace(ESCAPED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** A text with its lines. The sign tells how many line ends it has: none, one, or those that are written. */
+/** A block scalar. Its indicator is `-` without a final line break, none with one, `+` with several. */
 function block(text, indent) {
   const end = !text.endsWith('\n') ? '-' : text.endsWith('\n\n') ? '+' : '';
   const lines = text.replace(/\n$/, '').split('\n').map((line) => (line ? indent + line : ''));

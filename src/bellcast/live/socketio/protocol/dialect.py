@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import PositionMark
+from bellcast.live.connection.dialect import PositionMark
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import Encoding
 from bellcast.live.socketio.protocol.packets import Packet
