@@ -105,34 +105,62 @@ async def plan(
 async def send_many(
     engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError], *, allows_past: bool = False
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each accepted or refused separately; return answers and refusals in the same order.
-    `allows_past` as in `send`.
+    """Commit drafts as one part of a BulkSend."""
+    return await BulkSend(engines, limits, allows_past=allows_past).send(drafts)
+
+
+class BulkSend:
+    """Commits many drafts in order, each accepted or refused separately. `allows_past` as in `send`.
 
     Once the store is unavailable, the following drafts are refused too. The same applies to a tenant's drafts once it
-    exceeds its quota. So no draft is stored before an earlier one that the caller sends again."""
-    now = engines.clock.now()
-    moment = times.to_rfc3339(now)
-    prepared: list[Prepared] = []
-    over: dict[str, TooMany] = {}
-    async for some in engines.pace.slices(drafts):
-        prepared += [_prepare(engines, limits, draft, now, moment, over=over) for draft in some]
-    answers: list[bytes | BellcastError] = []
-    waiting: list[SendRequest] = []
-    for index, draft in enumerate(drafts):
-        one = prepared[index]
-        if isinstance(draft, Draft) and _needs_routing(one, engines, draft):
-            one = prepared[index] = await _routed(engines, draft, one)
-        if isinstance(one, SendRequest):
-            waiting.append(one)
-            continue
-        answers += await _commit(engines, waiting)
-        waiting = []
-        if (failure := _unavailable(answers)) is None:
-            answers.append(await _send_one(engines, one, allows_past=allows_past))
-            failure = _unavailable(answers)
-        if failure is not None:
-            return answers + _refuse(engines, prepared[len(answers) :], failure)
-    return answers + await _commit(engines, waiting)
+    exceeds its quota. So no draft is stored before an earlier one that the caller sends again. Large
+    requests are sent in parts, because a recipient takes about 1 KB until its part is committed."""
+
+    def __init__(self, engines: Context, limits: Limits, *, allows_past: bool = False) -> None:
+        self._engines = engines
+        self._limits = limits
+        self._allows_past = allows_past
+        self._now = engines.clock.now()
+        self._over: dict[str, TooMany] = {}
+        self._failure: BellcastError | None = None
+
+    async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
+        """Commit the next drafts; return answers and refusals in the same order."""
+        prepared = await self._prepare(drafts)
+        answers = [] if self._failure is not None else await self._send(drafts, prepared)
+        self._failure = self._failure or _unavailable(answers)
+        if self._failure is not None:
+            answers += _refuse(self._engines, prepared[len(answers) :], self._failure)
+        return answers
+
+    async def _prepare(self, drafts: Sequence[Draft | BellcastError]) -> list[Prepared]:
+        moment = times.to_rfc3339(self._now)
+        prepared: list[Prepared] = []
+        async for draft in self._engines.pace.each(drafts):
+            prepared.append(_prepare(self._engines, self._limits, draft, self._now, moment, over=self._over))
+        return prepared
+
+    async def _send(
+        self, drafts: Sequence[Draft | BellcastError], prepared: list[Prepared]
+    ) -> list[bytes | BellcastError]:
+        """Commit the prepared drafts, up to the first for which the store is unavailable."""
+        engines = self._engines
+        answers: list[bytes | BellcastError] = []
+        waiting: list[SendRequest] = []
+        for index, draft in enumerate(drafts):
+            one = prepared[index]
+            if isinstance(draft, Draft) and _needs_routing(one, engines, draft):
+                one = prepared[index] = await _routed(engines, draft, one)
+            if isinstance(one, SendRequest):
+                waiting.append(one)
+                continue
+            answers += await _commit(engines, waiting)
+            waiting = []
+            if _unavailable(answers) is None:
+                answers.append(await _send_one(engines, one, allows_past=self._allows_past))
+            if _unavailable(answers) is not None:
+                return answers
+        return answers + await _commit(engines, waiting)
 
 
 def _unavailable(answers: Sequence[bytes | BellcastError]) -> BellcastError | None:
@@ -212,11 +240,12 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
     results: list[Sent | Exception] = []
     async for committed in engines.store.sends.add(requests):
         results += committed
+        events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
         if len(requests) == 1:
-            await _publish(engines, committed)
+            await engines.broker.publish(*events)
         else:
-            async for some in engines.pace.slices(committed):
-                await _publish(engines, some)
+            async for some in engines.pace.slices(events):
+                await engines.broker.publish(*some)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.answer != request.answer:
@@ -286,10 +315,6 @@ def _send_event(
         topic=topic,
         fields=fields,
     )
-
-
-async def _publish(engines: Context, results: Sequence[Sent | Exception]) -> None:
-    await engines.broker.publish(*(event for sent in results if isinstance(sent, Sent) for event in sent.events))
 
 
 async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:
