@@ -124,13 +124,13 @@ async def send(request: ApiRequest) -> ASGIApp:
     planned, bulk_send = 0, sending.BulkSend(ctx.engines, ctx.limits)
     async for drafts in parts(ctx, received, notifications.DRAFT):
         named.update(map(_tenant_of, drafts))
-        tenants.log_tenant_of_items(request, named)
         if is_dry_run:
             plans = await _plan(ctx, drafts, results.count, sending.PLANNED - planned)
             planned += sum(map(_recipients_of, plans))
             results.add(plans)
         else:
             results.add(await results_of(ctx, drafts, await bulk_send.send(drafts), results.count))
+    tenants.log_tenant_of_items(request, named)  # last: earlier, the tenants of the following parts are unknown
     return results.response()
 
 
