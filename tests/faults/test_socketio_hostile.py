@@ -336,6 +336,9 @@ def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., S
         assert http.get(f"{POLLING}&sid={sids[0]}").text.startswith("40")
         assert http.post(f"{POLLING}&sid={sids[1]}", content="1").status_code == 200
         assert [http.get(POLLING).status_code for _ in range(3)] == [200, 200, 429]
+        assert http.post(f"{POLLING}&sid={sids[0]}", content="41").status_code == 200  # it has left its namespace
+        assert http.post(f"{POLLING}&sid={sids[2]}", content="1").status_code == 200
+        assert http.get(POLLING).status_code == 429
 
 
 def open_session(http: httpx.Client) -> str:

@@ -1,5 +1,6 @@
 """Scans of client input take time linear in its size; quadratic time would be minutes here."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ from bellcast.api import browser_files, bulk_items, request_body, validation_err
 from bellcast.auth import authenticator
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.channels import html
+from bellcast.contention import Scheduler
 from bellcast.errors import BellcastError
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import PacketReader
@@ -74,7 +76,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
         ],
     ),
     "bulk lines": (
-        lambda text: bulk_items.lines(text, 10),
+        lambda text: asyncio.run(bulk_items.lines(text, 10, Scheduler())),
         [b"\n" * SIZE, b" \n" * SIZE, b"\r\n" * SIZE + b"{" * SIZE],
     ),
     "Socket.IO heads": (

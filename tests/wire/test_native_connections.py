@@ -158,6 +158,15 @@ def test_flood_of_frames_closes_with_4429(start_server: Callable[..., ServerProc
         assert bell.until("close")["code"] == 4429
 
 
+def test_small_fragments_count_as_frames(start_server: Callable[..., ServerProcess], alice: str) -> None:
+    server = start_server(BELLCAST_LIMIT_FRAMES_PER_SECOND="20")
+    with websocket(server, alice) as bell:
+        bell.next()
+        with contextlib.suppress(ConnectionClosed):
+            bell.raw.send(["x"] * 60)
+        assert bell.until("close")["code"] == 4429
+
+
 def test_undeclared_origin_is_refused_before_the_handshake(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:

@@ -268,6 +268,19 @@ def test_session_without_a_namespace_times_out(start_server: Callable[..., Serve
         assert session.dies()
 
 
+def test_session_that_has_left_its_namespaces_times_out(start_server: Callable[..., ServerProcess]) -> None:
+    server = start_server(**ECHOES, BELLCAST_SOCKETIO_CONNECT_TIMEOUT="4s")
+    with httpx.Client(base_url=server.url) as http, joined_websocket(server) as left, joined_websocket(server) as back:
+        session = Polled(http).join()
+        left.send("41")
+        assert session.post("41").text == "ok"
+        back.send("41")
+        back.send("40")
+        assert closes(left)
+        assert session.dies()
+        assert str(back.recv()).startswith('40{"sid":')
+
+
 # --- the upgrade
 
 

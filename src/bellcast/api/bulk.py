@@ -1,9 +1,10 @@
 """Many notifications in one request: a JSON array or one JSON object per line, each accepted or refused separately.
 
-Items are decoded in slices: decoding all 10,000 in one step would block all live connections for 30 ms."""
+Items are decoded and sent in parts of a few thousand recipients, so that memory does not grow with the recipients of a
+request: a body of 16 MB can name three million. Only the encoded results are kept."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,17 +18,20 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.validation_errors import Suggestions
-from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, UnsupportedMediaType
 from bellcast.inbox import sending
 from bellcast.model import problems, validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.limits import MAX_ITEM_BYTES
 from bellcast.model.notifications import Audience, Draft
 
 NDJSON = request_body.NDJSON_TYPES
 
 # Maximum field errors of one item. With MAX_FIELD_ERRORS for each, the response to 10,000 items could reach 100 MB.
 MAX_ITEM_ERRORS = 10
+# A part ends with the item that reaches one of these limits. Parts are committed one after another, so they are no
+# smaller than a usual request of 10,000 items, and the store is not idle between them.
+PART_RECIPIENTS = 10_000
+PART_BYTES = 4_194_304
 
 RawItem = bytes | msgspec.Raw
 D = TypeVar("D", bound=Draft)
@@ -61,6 +65,24 @@ class BulkResults(Struct, frozen=True):
     results: list[Result]
 
 
+class EncodedResults:
+    """The results of the parts that are done, as JSON."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._pieces = [b'{"results":[']
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Append the results of the next part."""
+        if results:
+            self._pieces += [b"," if self.count else b"", _encode(results)[1:-1]]
+            self.count += len(results)
+
+    def response(self) -> ASGIApp:
+        """Return the response, a BulkResults."""
+        return responses.in_pieces([*self._pieces, b"]}"])
+
+
 class CreatedItem(Struct, frozen=True):
     """The id of a created notification."""
 
@@ -76,6 +98,7 @@ class StoredResponse(Struct, frozen=True):
 
 
 _stored_response = msgspec.json.Decoder(StoredResponse)
+_encode = msgspec.json.Encoder().encode
 
 
 @operation(
@@ -96,25 +119,33 @@ async def send(request: ApiRequest) -> ASGIApp:
     Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
     (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
     item without one. A dry run plans each item, for the first 100 recipients of the request."""
-    ctx, received = context.of(request), await read(request)
-    drafts = await decode(ctx, received, notifications.DRAFT)
-    tenants.log_tenant_of_items(request, {_tenant_of(draft) for draft in drafts})
-    if objects.is_dry_run(request):
-        return responses.json(BulkResults(await _plan(ctx, drafts)))
-    outcomes = await sending.send_many(ctx.engines, ctx.limits, drafts)
-    return responses.json(await results_of(ctx, drafts, outcomes))
+    ctx, received, is_dry_run = context.of(request), await read(request), objects.is_dry_run(request)
+    results, named = EncodedResults(), set[str | None]()
+    planned, bulk_send = 0, sending.BulkSend(ctx.engines, ctx.limits)
+    async for drafts in parts(ctx, received, notifications.DRAFT):
+        named.update(map(_tenant_of, drafts))
+        if is_dry_run:
+            plans = await _plan(ctx, drafts, results.count, sending.PLANNED - planned)
+            planned += sum(map(_recipients_of, plans))
+            results.add(plans)
+        else:
+            results.add(await results_of(ctx, drafts, await bulk_send.send(drafts), results.count))
+    tenants.log_tenant_of_items(request, named)  # last: earlier, the tenants of the following parts are unknown
+    return results.response()
 
 
-async def _plan(ctx: ApiContext, drafts: Sequence[Draft | BellcastError]) -> list[Result]:
+async def _plan(ctx: ApiContext, drafts: Sequence[Draft | BellcastError], first: int, limit: int) -> list[Result]:
+    """Plan items, of which the first has this number, for at most `limit` recipients."""
     results: list[Result] = []
-    planned = 0
-    async for some in ctx.engines.pace.slices(list(enumerate(drafts))):
-        for number, draft in some:
-            result = await _plan_item(ctx, number, draft, sending.PLANNED - planned)
-            results.append(result)
-            if result.plan:
-                planned += len({one.recipient for one in result.plan})
+    async for number, draft in ctx.engines.pace.each(enumerate(drafts, first)):
+        results.append(await _plan_item(ctx, number, draft, limit))
+        limit -= _recipients_of(results[-1])
     return results
+
+
+def _recipients_of(result: Result) -> int:
+    """Return the number of recipients whose plan the result shows."""
+    return len({one.recipient for one in result.plan}) if result.plan else 0
 
 
 async def _plan_item(ctx: ApiContext, number: int, draft: Draft | BellcastError, limit: int) -> Result:
@@ -149,30 +180,41 @@ async def read(request: ApiRequest) -> BulkRequest:
     limit = ctx.limits.bulk_items
     items: Sequence[RawItem]
     if kind in NDJSON:
-        items = bulk_items.lines(text, limit)
+        items = await bulk_items.lines(text, limit, ctx.engines.pace)
     else:
         items = await bulk_items.elements(text, limit, ctx.engines.pace)
     return BulkRequest(items, tenant, key)
 
 
-async def decode(ctx: ApiContext, received: BulkRequest, shape: request_body.Shape[D]) -> list[D | BellcastError]:
-    """Decode the items in slices. The result of an invalid item is its refusal."""
+async def parts(
+    ctx: ApiContext, received: BulkRequest, shape: request_body.Shape[D]
+) -> AsyncIterator[list[D | BellcastError]]:
+    """Decode the items, and yield them in parts. The result of an invalid item is its refusal."""
     items, tenant, key = received
     suggestions = Suggestions()
-    drafts: list[D | BellcastError] = []
-    async for keyed in ctx.engines.pace.slices(list(zip(items, _keys(key, len(items)), strict=True))):
-        drafts += [_read(ctx, item, shape, tenant, key, suggestions) for item, key in keyed]
-    return drafts
+    part: list[D | BellcastError] = []
+    recipients = size = 0
+    async for item, item_key in ctx.engines.pace.each(zip(items, _keys(key, len(items)), strict=True)):
+        draft = _read(ctx, item, shape, tenant, item_key, suggestions)
+        part.append(draft)
+        recipients += len(draft.to) if isinstance(draft, Draft) and isinstance(draft.to, list) else 1
+        size += len(item)
+        if recipients >= PART_RECIPIENTS or size >= PART_BYTES:
+            yield part
+            part, recipients, size = [], 0, 0
+    if part:
+        yield part
 
 
 async def results_of(
-    ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError]
-) -> BulkResults:
-    """Return the result or the refusal of each draft, in their order."""
+    ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError], first: int
+) -> list[Result]:
+    """Return the results of drafts, of which the first has this number: their results and refusals, in the same
+    order."""
     results: list[Result] = []
-    async for sent in ctx.engines.pace.slices(list(zip(drafts, outcomes, strict=True))):
-        results += [_result(number, *one) for number, one in enumerate(sent, len(results))]
-    return BulkResults(results)
+    async for draft, outcome in ctx.engines.pace.each(zip(drafts, outcomes, strict=True)):
+        results.append(_result(first + len(results), draft, outcome))
+    return results
 
 
 def _keys(key: str | None, count: int) -> list[str | None]:
@@ -191,11 +233,9 @@ def _read(
     key: str | None,
     suggestions: Suggestions,
 ) -> D | BellcastError:
-    text = bytes(item)
-    if len(text) > MAX_ITEM_BYTES:
-        return TooLarge(f"An item may have at most {MAX_ITEM_BYTES} bytes, got {len(text)}.")
     try:
-        draft = request_body.json(text, shape, ctx, suggestions)
+        bulk_items.check_size(item)
+        draft = request_body.json(bytes(item), shape, ctx, suggestions)
         return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
     except BellcastError as refusal:
         return refusal

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bellcast.api import bulk, context, objects, request_body, responses
+from bellcast.api import bulk, context, objects, request_body
 from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
@@ -42,19 +42,22 @@ async def load(request: ApiRequest) -> ASGIApp:
     message, toast or webhook. A repeated `idempotency_key` imports nothing: within 24 hours as in a bulk send, later as
     long as the inbox has the notification and `created_at` is the same. A dry run returns the number of recipients of
     each item."""
-    ctx, received = context.of(request), await bulk.read(request)
-    drafts = await bulk.decode(ctx, received, IMPORTED)
-    if objects.is_dry_run(request):
-        return responses.json(bulk.BulkResults(await _plan(ctx, drafts)))
-    outcomes = await imports.import_many(ctx.engines, ctx.limits, drafts)
-    return responses.json(await bulk.results_of(ctx, drafts, outcomes))
+    ctx, received, is_dry_run = context.of(request), await bulk.read(request), objects.is_dry_run(request)
+    results = bulk.EncodedResults()
+    async for drafts in bulk.parts(ctx, received, IMPORTED):
+        if is_dry_run:
+            results.add(await _plan(ctx, drafts, results.count))
+        else:
+            outcomes = await imports.import_many(ctx.engines, ctx.limits, drafts)
+            results.add(await bulk.results_of(ctx, drafts, outcomes, results.count))
+    return results.response()
 
 
-async def _plan(ctx: ApiContext, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bulk.Result]:
+async def _plan(ctx: ApiContext, drafts: Sequence[ImportedDraft | BellcastError], first: int) -> list[bulk.Result]:
     planned = await imports.plan_many(ctx.engines, ctx.limits, drafts)
     return [
         bulk.refused(number, one) if isinstance(one, BellcastError) else bulk.Result(recipients=one)
-        for number, one in enumerate(planned)
+        for number, one in enumerate(planned, first)
     ]
 
 

@@ -63,8 +63,9 @@ async def write(request: ApiRequest) -> ASGIApp:
     results: list[WrittenRecipient] = []
     named: set[str | None] = set()
     async for some in ctx.engines.pace.slices(items):
-        numbered = enumerate(some, len(results))
-        writes = [_write(request, ctx, number, item, named, is_dry_run=is_dry_run) for number, item in numbered]
+        read = [_read(ctx, item) async for item in ctx.engines.pace.each(some)]
+        numbered = enumerate(read, len(results))
+        writes = [_write(request, ctx, number, fields, named, is_dry_run=is_dry_run) for number, fields in numbered]
         results += await asyncio.gather(*writes)
     tenants.log_tenant_of_items(request, named)
     return responses.json(WrittenRecipients(results))
@@ -75,17 +76,26 @@ async def _items(request: ApiRequest, ctx: ApiContext) -> Sequence[bytes | msgsp
     kind = request_body.media_type(request)
     text = await request_body.raw(request, ctx.limits.bulk)
     if kind in NDJSON:
-        return bulk_items.lines(text, MAX_RECIPIENTS)
+        return await bulk_items.lines(text, MAX_RECIPIENTS, ctx.engines.pace)
     if not request_body.JSON_TYPE.fullmatch(kind):
         raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
     return await bulk_items.elements(text, MAX_RECIPIENTS, ctx.engines.pace, "recipients")
+
+
+def _read(ctx: ApiContext, item: bytes | msgspec.Raw) -> BulkRecipient | BellcastError:
+    """Decode one recipient. The result of an invalid item is its refusal."""
+    try:
+        bulk_items.check_size(item)
+        return request_body.json(bytes(item), RECIPIENT, ctx)
+    except BellcastError as refusal:
+        return refusal
 
 
 async def _write(
     request: ApiRequest,
     ctx: ApiContext,
     number: int,
-    item: bytes | msgspec.Raw,
+    fields: BulkRecipient | BellcastError,
     named: set[str | None],
     *,
     is_dry_run: bool,
@@ -93,7 +103,8 @@ async def _write(
     """Write one recipient, and add its tenant to `named` (None if it is the default tenant or unknown)."""
     tenant = None
     try:
-        fields = request_body.json(bytes(item), RECIPIENT, ctx)
+        if isinstance(fields, BellcastError):
+            raise fields
         tenant = tenants.tenant_of_item(request, None if fields.tenant is UNSET else fields.tenant)
         if not is_dry_run:
             await inbox_recipients.put(ctx.engines, tenant, fields.key, fields, replace=False)

@@ -34,6 +34,20 @@ def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[
     return respond
 
 
+def in_pieces(body: Sequence[bytes]) -> ASGIApp:
+    """Return a JSON response whose body is sent in pieces, each after the client has read the ones before it."""
+    length = b"%d" % sum(map(len, body))
+    headers = [(b"content-type", JSON.encode()), (b"content-length", length), NO_STORE]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for piece in body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return answer
+
+
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:
     """Return a JSON response."""
     return complete(status, _encode(value), headers=headers)

@@ -123,6 +123,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     found = await objects.find(KIND, ctx, tenant, name)
     if found is None:
         return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
+    await ctx.catalog.compile(found[0].body)
     email = request_body.decoder(Template).decode(found[0].body).email
     if email is None or email.html is None or not is_layout(email.html):
         return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}"
@@ -383,6 +384,7 @@ async def _subject(
     if values is not None:
         template = await _with_values(ctx, tenant, key, values)
     elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
+        await ctx.catalog.compile(found[0].body)
         template = request_body.decoder(Template).decode(found[0].body)
     else:
         raise NotFound("There is no template with this key.")
@@ -397,7 +399,10 @@ async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template)
     if errors:
         raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
     base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
-    return values if base is None else request_body.decoder(Template).decode(base[0].body).overridden_by(values)
+    if base is None:
+        return values
+    await ctx.catalog.compile(base[0].body)
+    return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
 
 
 def _locale_errors(locale: str | None) -> validation.FieldErrors:

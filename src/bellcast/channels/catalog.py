@@ -20,6 +20,7 @@ from bellcast.model.preferences import NO_PREFERENCES, Preferences, Switches, Ty
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
+from bellcast.templates import BackgroundCompiler
 
 # Short, so that someone who saves a template and sends a test gets the new version.
 CACHE_SECONDS = 1.0
@@ -65,6 +66,7 @@ class Catalog:
         self._clock = clock
         self._config = config
         self._cached: dict[tuple[str, str, str], _Cached[Any]] = {}
+        self._compiler = BackgroundCompiler()
 
     def forget(self) -> None:
         """Drop the cache after this process changed an object."""
@@ -82,6 +84,10 @@ class Catalog:
         if own is None or base is None:
             return own or base
         return base.overridden_by(own)
+
+    async def compile(self, body: bytes) -> None:
+        """Compile the large texts of a stored template, so that rendering it does not block the event loop."""
+        await self._compiler.compile(body)
 
     async def layouts(
         self, tenant: str, template: Template | None, content: EmailContent | None
@@ -119,6 +125,8 @@ class Catalog:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
         document = await self._store.documents.get(kind, tenant, key)
         value = None if document is None else decode(document.body)
+        if document is not None and kind == TEMPLATES:
+            await self.compile(document.body)
         self._keep(kind, tenant, key, value)
         return value
 

@@ -40,8 +40,8 @@ async def _prepare_many(
 ) -> list[ImportRequest | BellcastError]:
     now = engines.clock.now()
     prepared: list[ImportRequest | BellcastError] = []
-    async for some in engines.pace.slices(drafts):
-        prepared += [_prepare(engines, limits, draft, now) for draft in some]
+    async for draft in engines.pace.each(drafts):
+        prepared.append(_prepare(engines, limits, draft, now))
     return prepared
 
 
@@ -49,8 +49,9 @@ async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[b
     results: list[Sent | Exception] = []
     async for committed in engines.store.sends.add_imported(requests):
         results += committed
-        async for some in engines.pace.slices(committed):
-            await engines.broker.publish(*(event for sent in some if isinstance(sent, Sent) for event in sent.events))
+        events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
+        async for some in engines.pace.slices(events):
+            await engines.broker.publish(*some)
     return [sending.response_of(result) for result in results]
 
 

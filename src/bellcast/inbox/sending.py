@@ -105,34 +105,62 @@ async def plan(
 async def send_many(
     engines: Context, limits: Limits, drafts: Sequence[Draft | BellcastError], *, allows_past: bool = False
 ) -> list[bytes | BellcastError]:
-    """Commit many drafts in order, each accepted or refused separately; return responses and refusals in the same order.
-    `allows_past` as in `send`.
+    """Commit drafts as one part of a BulkSend."""
+    return await BulkSend(engines, limits, allows_past=allows_past).send(drafts)
+
+
+class BulkSend:
+    """Commits many drafts in order, each accepted or refused separately. `allows_past` as in `send`.
 
     Once the store is unavailable, the following drafts are refused too. The same applies to a tenant's drafts once it
-    exceeds its quota. So no draft is stored before an earlier one that the caller sends again."""
-    now = engines.clock.now()
-    moment = times.to_rfc3339(now)
-    prepared: list[Prepared] = []
-    over: dict[str, TooMany] = {}
-    async for some in engines.pace.slices(drafts):
-        prepared += [_prepare(engines, limits, draft, now, moment, over=over) for draft in some]
-    responses: list[bytes | BellcastError] = []
-    waiting: list[SendRequest] = []
-    for index, draft in enumerate(drafts):
-        one = prepared[index]
-        if isinstance(draft, Draft) and _needs_routing(one, engines, draft):
-            one = prepared[index] = await _routed(engines, draft, one)
-        if isinstance(one, SendRequest):
-            waiting.append(one)
-            continue
-        responses += await _commit(engines, waiting)
-        waiting = []
-        if (failure := _unavailable(responses)) is None:
-            responses.append(await _send_one(engines, one, allows_past=allows_past))
-            failure = _unavailable(responses)
-        if failure is not None:
-            return responses + _refuse(engines, prepared[len(responses) :], failure)
-    return responses + await _commit(engines, waiting)
+    exceeds its quota. So no draft is stored before an earlier one that the caller sends again. Large
+    requests are sent in parts, because a recipient takes about 1 KB until its part is committed."""
+
+    def __init__(self, engines: Context, limits: Limits, *, allows_past: bool = False) -> None:
+        self._engines = engines
+        self._limits = limits
+        self._allows_past = allows_past
+        self._now = engines.clock.now()
+        self._over: dict[str, TooMany] = {}
+        self._failure: BellcastError | None = None
+
+    async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
+        """Commit the next drafts; return responses and refusals in the same order."""
+        prepared = await self._prepare(drafts)
+        responses = [] if self._failure is not None else await self._send(drafts, prepared)
+        self._failure = self._failure or _unavailable(responses)
+        if self._failure is not None:
+            responses += _refuse(self._engines, prepared[len(responses) :], self._failure)
+        return responses
+
+    async def _prepare(self, drafts: Sequence[Draft | BellcastError]) -> list[Prepared]:
+        moment = times.to_rfc3339(self._now)
+        prepared: list[Prepared] = []
+        async for draft in self._engines.pace.each(drafts):
+            prepared.append(_prepare(self._engines, self._limits, draft, self._now, moment, over=self._over))
+        return prepared
+
+    async def _send(
+        self, drafts: Sequence[Draft | BellcastError], prepared: list[Prepared]
+    ) -> list[bytes | BellcastError]:
+        """Commit the prepared drafts, up to the first for which the store is unavailable."""
+        engines = self._engines
+        responses: list[bytes | BellcastError] = []
+        waiting: list[SendRequest] = []
+        for index, draft in enumerate(drafts):
+            one = prepared[index]
+            if isinstance(draft, Draft) and _needs_routing(one, engines, draft):
+                one = prepared[index] = await _routed(engines, draft, one)
+            if isinstance(one, SendRequest):
+                waiting.append(one)
+                continue
+            responses += await _commit(engines, waiting)
+            waiting = []
+            if _unavailable(responses) is None:
+                responses.append(await _send_one(engines, one, allows_past=self._allows_past))
+            if _unavailable(responses) is not None:
+                return responses
+        return responses + await _commit(engines, waiting)
 
 
 def _unavailable(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
@@ -212,11 +240,12 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
     results: list[Sent | Exception] = []
     async for committed in engines.store.sends.add(requests):
         results += committed
+        events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
         if len(requests) == 1:
-            await _publish(engines, committed)
+            await engines.broker.publish(*events)
         else:
-            async for some in engines.pace.slices(committed):
-                await _publish(engines, some)
+            async for some in engines.pace.slices(events):
+                await engines.broker.publish(*some)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.response != request.response:
@@ -286,10 +315,6 @@ def _send_event(
         topic=topic,
         fields=fields,
     )
-
-
-async def _publish(engines: Context, results: Sequence[Sent | Exception]) -> None:
-    await engines.broker.publish(*(event for sent in results if isinstance(sent, Sent) for event in sent.events))
 
 
 async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:

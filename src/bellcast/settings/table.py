@@ -270,7 +270,7 @@ SOCKETIO: dict[str, tuple[Parser, str]] = {
     ),
     "SOCKETIO_CONNECT_TIMEOUT": (
         parsers.positive_duration,
-        "Timeout for a Socket.IO connection to join a namespace.",
+        "Timeout for a Socket.IO connection to join a namespace, also after it has left all.",
     ),
     "SOCKETIO_MAX_PAYLOAD": (
         parsers.non_negative_int,
@@ -317,7 +317,10 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     "LIMIT_BULK": (parsers.non_negative_int, "Bytes of a bulk request's body."),
     "LIMIT_BULK_ITEMS": (parsers.non_negative_int, "Notifications in one bulk request."),
     "LIMIT_FRAME": (parsers.non_negative_int, "Bytes of one message from a live client."),
-    "LIMIT_FRAMES_PER_SECOND": (parsers.non_negative_int, "Messages per second from one live connection."),
+    "LIMIT_FRAMES_PER_SECOND": (
+        parsers.non_negative_int,
+        "Messages per second from one live connection. WebSocket control frames and small fragments count too.",
+    ),
     "LIMIT_TOPICS_PER_CONNECTION": (parsers.non_negative_int, "Topics followed by one connection."),
     "LIMIT_UNSENT": (
         parsers.non_negative_int,

@@ -1,6 +1,17 @@
-"""Renders content from Jinja2 templates in a sandbox. Pure apart from the clock that bounds the rendering time."""
+"""Renders content from Jinja2 templates in a sandbox. Pure apart from the clock that bounds the rendering time, and the
+thread in which large texts are compiled."""
 
+from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_template, is_layout
 from bellcast.templates.variables import CONTENT_ROOTS, Variables
 
-__all__ = ["CONTENT_ROOTS", "Renderer", "SharedResults", "TemplateError", "Variables", "check_template", "is_layout"]
+__all__ = [
+    "CONTENT_ROOTS",
+    "BackgroundCompiler",
+    "Renderer",
+    "SharedResults",
+    "TemplateError",
+    "Variables",
+    "check_template",
+    "is_layout",
+]

@@ -83,14 +83,15 @@ RENDERING: ContextVar[Rendering] = ContextVar("rendering")
 
 
 def _walk(variables: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    # Paths are truncated: each part below a long name would repeat it, and 1 MiB of data would take 100 GB.
     queue: deque[tuple[str, object]] = deque(variables.items())
     while queue:
         path, item = queue.popleft()
         yield path, item
         if isinstance(item, Mapping):
-            queue += [(f"{path}.{name}", inner) for name, inner in item.items()]
+            queue += [(f"{path}.{name}"[:MAX_PATH], inner) for name, inner in item.items()]
         elif isinstance(item, list | tuple):
-            queue += [(f"{path}.{number}", inner) for number, inner in enumerate(item)]
+            queue += [(f"{path}.{number}"[:MAX_PATH], inner) for number, inner in enumerate(item)]
 
 
 def size_of(value: Any) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import jinja2
@@ -38,20 +38,56 @@ class TemplateError(Exception):
         self.variable = variable
 
 
+class Text:
+    """A text of a template, which is compiled when it is first used."""
+
+    __slots__ = ("_environment", "_roots", "_source", "_template")
+
+    def __init__(self, source: str, environment: Environment) -> None:
+        self._source = source
+        self._environment = environment
+        self._template: jinja2.Template | None = None
+        self._roots: frozenset[str] | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        return self._template is not None and self._roots is not None
+
+    def template(self) -> jinja2.Template:
+        """Raises TemplateError."""
+        if self._template is None:
+            self._template = self._compile()
+        return self._template
+
+    def roots(self) -> frozenset[str]:
+        """Return the variables that the text reads."""
+        if self._roots is None:
+            generator = meta.TrackingCodeGenerator(self._environment)
+            generator.optimizer = None  # as in sandbox.Environment
+            generator.visit(self._environment.parse(self._source))
+            self._roots = frozenset(generator.undeclared_identifiers)
+        return self._roots
+
+    def _compile(self) -> jinja2.Template:
+        try:
+            return self._environment.from_string(self._source)
+        except jinja2.TemplateSyntaxError as error:
+            raise TemplateError((error.message or "is not a template")[:200], line=error.lineno) from None
+        except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
+            raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
+
+
 @lru_cache(CACHED_TEXTS)
-def _compiled(source: str, *, is_html: bool) -> jinja2.Template:
-    try:
-        return (_html if is_html else _plain).from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError((error.message or "is not a template")[:200], line=error.lineno) from None
-    except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
-        raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
+def text_of(source: str, *, is_html: bool) -> Text:
+    """Return the cached text."""
+    return Text(source, _html if is_html else _plain)
 
 
 def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = False) -> None:
     """Raise TemplateError with the line if the text is not a valid template, or reads a variable outside of `roots`."""
-    _compiled(source, is_html=is_html)
-    unknown = _roots(source, is_html=is_html) - roots - _plain.globals.keys()
+    text = text_of(source, is_html=is_html)
+    text.template()
+    unknown = text.roots() - roots - _plain.globals.keys()
     if not unknown:
         return
     tree = (_html if is_html else _plain).parse(source)
@@ -61,24 +97,15 @@ def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = Fals
     read: list[nodes.Name | nodes.NSRef] = [*tree.find_all(nodes.Name), *tree.find_all(nodes.NSRef)]
     for one in read:
         if one.name in unknown:
-            text = f"unknown variable {one.name[:100]!r}: expected one of {', '.join(sorted(roots))}"
-            raise TemplateError(text, line=one.lineno)
+            message = f"unknown variable {one.name[:100]!r}: expected one of {', '.join(sorted(roots))}"
+            raise TemplateError(message, line=one.lineno)
 
 
 def is_layout(html: str) -> bool:
     """True if the text uses `{{ content }}`. Raises TemplateError."""
-    _compiled(html, is_html=True)
-    return CONTENT in _roots(html, is_html=True)
-
-
-@lru_cache(CACHED_TEXTS)
-def _roots(source: str, *, is_html: bool) -> frozenset[str]:
-    """Return the variables that a text reads."""
-    environment = _html if is_html else _plain
-    generator = meta.TrackingCodeGenerator(environment)
-    generator.optimizer = None  # as in sandbox.Environment
-    generator.visit(environment.parse(source))
-    return frozenset(generator.undeclared_identifiers)
+    text = text_of(html, is_html=True)
+    text.template()
+    return CONTENT in text.roots()
 
 
 class SharedResults:
@@ -95,7 +122,8 @@ class SharedResults:
         found = self._results.get(key)
         if found is None:
             is_shared = all(
-                _is_static(source) or _roots(source, is_html=is_html) <= self._roots for source, is_html in sources()
+                _is_static(source) or text_of(source, is_html=is_html).roots() <= self._roots
+                for source, is_html in sources()
             )
             found = self._results[key] = make() if is_shared else NOT_SHARED
         return make() if found is NOT_SHARED else found
@@ -119,7 +147,7 @@ class Renderer:
         TemplateError."""
         if _is_static(source):
             return _storable(source)
-        compiled = partial(_compiled, source, is_html=is_html)
+        compiled = text_of(source, is_html=is_html).template
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
             return _storable(self._rendered(compiled, values))

@@ -95,7 +95,7 @@ def _template_errors(path: str, value: Any) -> validation.FieldErrors:
             yield from conditions.variable_errors(path, value["var"], frozenset(), ROOTS)
             return
         for name, inner in value.items():
-            yield from _template_errors(f"{path}.{name}", inner)
+            yield from _template_errors(f"{path}.{name[:100]}", inner)
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _template_errors(f"{path}.{number}", inner)

@@ -70,12 +70,14 @@ def schema_errors(path: str, schema: Any) -> Iterator[FieldError]:
 
 def _nested(path: str, schema: Any) -> Iterator[tuple[str, Any, int]]:
     """Yield a schema and its nested schemas with their paths and depths, outer ones first."""
-    schemas = deque([(path, schema, 0)])
-    while schemas:
-        inner_path, inner, depth = schemas.popleft()
-        yield inner_path, inner, depth
-        if isinstance(inner, Mapping) and depth <= MAX_DEPTH:
-            schemas += [(*one, depth + 1) for one in _schemas_in(inner_path, inner)]
+    # Iterators, so that no more paths are created than the caller reads.
+    waiting: deque[tuple[Iterator[tuple[str, Any]], int]] = deque([(iter([(path, schema)]), 0)])
+    while waiting:
+        schemas, depth = waiting.popleft()
+        for inner_path, inner in schemas:
+            yield inner_path, inner, depth
+            if isinstance(inner, Mapping) and depth <= MAX_DEPTH:
+                waiting.append((_schemas_in(inner_path, inner), depth + 1))
 
 
 def _schema_errors(path: str, schema: Any, depth: int) -> Iterator[FieldError]:
@@ -128,7 +130,7 @@ def _is_list_of(value: Any, kind: type) -> bool:
 def _schemas_in(path: str, schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     properties = schema.get("properties")
     if isinstance(properties, Mapping):
-        yield from ((f"{path}.properties.{name}", inner) for name, inner in properties.items())
+        yield from ((f"{path}.properties.{str(name)[:100]}", inner) for name, inner in properties.items())
     for name in ("items", "additionalProperties", "not"):
         if name in schema:
             yield f"{path}.{name}", schema[name]
@@ -238,12 +240,12 @@ def _object_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work)
     work.take(len(required))
     for name in required:
         if name not in value:
-            yield FieldError(f"{path}.{name}", "is missing")
+            yield FieldError(f"{path}.{name[:100]}", "is missing")
     for name, inner in value.items():
         if name in properties:
-            yield from _errors(f"{path}.{name}", inner, properties[name], work)
+            yield from _errors(f"{path}.{name[:100]}", inner, properties[name], work)
         elif "additionalProperties" in schema:
-            yield from _errors(f"{path}.{name}", inner, schema["additionalProperties"], work)
+            yield from _errors(f"{path}.{name[:100]}", inner, schema["additionalProperties"], work)
 
 
 def _combined_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:

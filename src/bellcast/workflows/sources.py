@@ -22,7 +22,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
 from bellcast.ports import Context
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.templates import BackgroundCompiler, Renderer, TemplateError, Variables
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.triggers import TriggerDraft, Triggers
@@ -80,6 +80,7 @@ class Sources:
         self._settings_of = settings_of
         self._limits = limits
         self._rules = NO_RULES
+        self._compiler = BackgroundCompiler()
         self._valid_until = 0
         self._changes = -1
         self._reading: asyncio.Task[None] | None = None
@@ -127,6 +128,7 @@ class Sources:
         overridden: set[tuple[str, str]] = set()
         for owner, key, body in await self._documents(SOURCES):
             source = _decode(body)
+            await self._compiler.compile(body, has_html=False)
             sources.setdefault(source.event, []).append((owner, key, source))
             if owner != PROJECT:
                 overridden.add((owner, key))

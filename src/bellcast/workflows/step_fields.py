@@ -172,15 +172,15 @@ def _condition(path: str, value: Any, seen: SeenSteps) -> Errors:
 
 def _anything(path: str, value: Any, seen: SeenSteps) -> Errors:
     """Check JSON in which `{"var": path}` can replace a value."""
-    parts: list[tuple[str, Any]] = [(path, value)]
-    while parts:
-        where, part = parts.pop()
-        if isinstance(part, Mapping) and part.keys() == {"var"}:
-            yield from _reference_errors(where, part, seen)
-        elif isinstance(part, Mapping):
-            parts += [(f"{where}.{name}", inner) for name, inner in part.items()]
-        elif isinstance(part, list):
-            parts += [(f"{where}.{number}", inner) for number, inner in enumerate(part)]
+    # The paths of the parts are not collected: each part below a long name repeats it, 8 GB for 256 KiB of JSON.
+    if _is_reference(value) and len(value) == 1:
+        yield from _reference_errors(path, value, seen)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _anything(f"{path}.{str(name)[:100]}", inner, seen)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _anything(f"{path}.{number}", inner, seen)
 
 
 def _object(path: str, value: Any, seen: SeenSteps) -> Errors:
@@ -205,17 +205,16 @@ def _headers(path: str, value: Any, seen: SeenSteps) -> Errors:
 
 def _body(path: str, value: Any, seen: SeenSteps) -> Errors:
     """Check JSON whose texts are templates, and in which `{"var": path}` can replace a value."""
-    parts: list[tuple[str, Any]] = [(path, value)]
-    while parts:
-        where, part = parts.pop()
-        if isinstance(part, str):
-            yield from _template_text(where, part, seen)
-        elif isinstance(part, list):
-            parts += [(f"{where}.{number}", inner) for number, inner in enumerate(part)]
-        elif isinstance(part, Mapping) and part.keys() != {"var"}:
-            parts += [(f"{where}.{name}", inner) for name, inner in part.items()]
-        else:
-            yield from _anything(where, part, seen)
+    if isinstance(value, str):
+        yield from _template_text(path, value, seen)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _body(f"{path}.{number}", inner, seen)
+    elif isinstance(value, Mapping) and value.keys() != {"var"}:
+        for name, inner in value.items():
+            yield from _body(f"{path}.{str(name)[:100]}", inner, seen)
+    else:
+        yield from _anything(path, value, seen)
 
 
 def _to(path: str, value: Any, seen: SeenSteps) -> Errors:

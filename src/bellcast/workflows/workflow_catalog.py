@@ -15,6 +15,7 @@ from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.ports import Clock, Document, Store
 from bellcast.ports.documents import PROJECT
+from bellcast.templates import BackgroundCompiler
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 
@@ -75,6 +76,7 @@ class WorkflowCatalog:
         self._clock = clock
         self._current: dict[tuple[str, str], tuple[int, CurrentVersion | None]] = {}
         self._bodies: dict[tuple[str, str, int], tuple[int, bytes]] = {}
+        self._compiler = BackgroundCompiler()
         self.changes = 0  # by this process
         self.expected: frozenset[str] = frozenset()  # workflows that this process is about to write
 
@@ -140,6 +142,7 @@ class WorkflowCatalog:
             if len(self._bodies) >= CACHED_DEFINITIONS:
                 self._bodies.clear()
             body = found.body
+            await self._compiler.compile(body)
             self._bodies[owner, key, version] = (now + int(CACHE_SECONDS * 1000), body)
         return parsed(body)
 

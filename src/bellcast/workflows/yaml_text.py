@@ -28,16 +28,38 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+class _Part:
+    """A part of the text: its line, the first line of its block text (`|`), and its own parts by name. A map of whole
+    paths would take 8 GB for 256 KiB of YAML, because each part below a long name repeats it."""
+
+    __slots__ = ("block", "line", "parts")
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        self.block: int | None = None
+        self.parts: dict[str, _Part] = {}
+
+    def find(self, path: str) -> "tuple[_Part, bool]":
+        """Return the part with this path below this one, or the closest enclosing part, and whether it is exact. Names
+        may contain dots."""
+        name = path
+        while name:
+            if name in self.parts:
+                return self.parts[name].find(path[len(name) + 1 :])
+            name = name.rpartition(".")[0]
+        return self, not path
+
+
 class YamlText:
     """A parsed text: its value, and the lines of its parts. Raises BadRequest if it cannot be read."""
 
     def __init__(self, text: bytes) -> None:
-        self._lines: dict[str, int] = {}
-        self._blocks: dict[str, int] = {}  # the first lines of block texts (`|`)
+        self._root = _Part(1)
         try:
             loader = _Loader(text)
             node = loader.get_single_node()
-            self.value = None if node is None else self._read(loader, node, "", 0)
+            self._root.line = 1 if node is None else _line(node)
+            self.value = None if node is None else self._read(loader, node, self._root, 0)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or "it cannot be read"
@@ -45,23 +67,26 @@ class YamlText:
         except (UnicodeDecodeError, ValueError, OverflowError, RecursionError):
             raise BadRequest("The body is not YAML: it has a value that cannot be read.") from None
 
-    def _read(self, loader: _Loader, node: Any, path: str, depth: int) -> Any:
+    def _read(self, loader: _Loader, node: Any, part: _Part, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise BadRequest(f"The YAML is nested deeper than {MAX_DEPTH} levels.")
-        self._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.SequenceNode):
-            return [self._read(loader, one, _below(path, number), depth + 1) for number, one in enumerate(node.value)]
+            part.parts = {str(number): _Part(_line(one)) for number, one in enumerate(node.value)}
+            return [
+                self._read(loader, one, inner, depth + 1)
+                for one, inner in zip(node.value, part.parts.values(), strict=True)
+            ]
         if not isinstance(node, yaml.MappingNode):
             if node.style == "|":
-                self._blocks[path] = node.start_mark.line + 2
+                part.block = _line(node) + 1
             return loader.construct_object(node)
         found: dict[str, Any] = {}
         for key, inner in node.value:
             name = str(key.value)
             if name in found:
-                raise _unreadable(f"The YAML repeats the key {name[:100]!r}", key.start_mark.line + 1)
-            self._lines[_below(path, name)] = key.start_mark.line + 1
-            found[name] = self._read(loader, inner, _below(path, name), depth + 1)
+                raise _unreadable(f"The YAML repeats the key {name[:100]!r}", _line(key))
+            part.parts[name] = _Part(_line(key))
+            found[name] = self._read(loader, inner, part.parts[name], depth + 1)
         return found
 
     def with_lines(self, errors: Sequence[FieldError]) -> list[FieldError]:
@@ -69,12 +94,10 @@ class YamlText:
         return [error._replace(line=self._line_of(error)) for error in errors]
 
     def _line_of(self, error: FieldError) -> int:
-        if error.line is not None and error.field in self._blocks:
-            return self._blocks[error.field] + error.line - 1
-        path = error.field
-        while path not in self._lines and path:
-            path = path.rpartition(".")[0]
-        return self._lines.get(path, 1)
+        part, is_exact = self._root.find(error.field)
+        if error.line is not None and is_exact and part.block is not None:
+            return part.block + error.line - 1
+        return part.line
 
 
 def _unreadable(problem: str, line: int | None) -> BadRequest:
@@ -83,5 +106,6 @@ def _unreadable(problem: str, line: int | None) -> BadRequest:
     return BadRequest(f"{problem} in line {line}.", errors=(FieldError("", problem, line),))
 
 
-def _below(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
+def _line(node: Any) -> int:
+    line: int = node.start_mark.line
+    return line + 1

@@ -22,7 +22,7 @@ JSON = st.recursive(
 
 
 async def lines(text: bytes, limit: int) -> list[bytes]:
-    return bulk_items.lines(text, limit)
+    return await bulk_items.lines(text, limit, Scheduler())
 
 
 async def elements(text: bytes, limit: int) -> list[bytes]:

@@ -90,6 +90,24 @@ async def test_input_closes_with_its_reason(taken: TakenWebSocket, socket: FakeS
     taken.connection_lost(None)
 
 
+async def test_flood_of_control_frames_closes(taken: TakenWebSocket, socket: FakeSocket) -> None:
+    for _ in range(websocket_response.MAX_FRAMES_PER_SECOND * 3):  # they may arrive in two seconds
+        socket.written = b""
+        taken.data_received(frame(PING, b"p"))
+        if not socket.is_open:
+            break
+    assert socket.written[2:4] == websocket.POLICY.to_bytes(2)
+    assert not socket.is_open
+    taken.connection_lost(None)
+
+
+async def test_flood_of_control_frames_in_one_read_closes(taken: TakenWebSocket, socket: FakeSocket) -> None:
+    taken.data_received(frame(PING, b"p") * (websocket_response.MAX_FRAMES_PER_SECOND * 3))
+    assert socket.written.count(b"p") < websocket_response.MAX_FRAMES_PER_SECOND + 10
+    assert not socket.is_open
+    taken.connection_lost(None)
+
+
 async def test_client_that_left_before_the_handshake_ends_the_watch(taken: TakenWebSocket) -> None:
     def gone(owner: Any) -> Any:
         raise ConnectionResetError

@@ -271,6 +271,16 @@ def test_runaway_template_has_bounded_memory(source: str) -> None:
         tracemalloc.stop()
 
 
+def test_path_of_a_missing_variable_takes_little_memory() -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(TemplateError, match=r"data\.last\.other has no value"):
+            render("{{ data.last.other }}", **{"k" * 20_000: [0] * 2_000, "last": {}})
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_missing_variables_of_a_preview_are_limited() -> None:
     renderer = Renderer(Variables(values={"data": {}}), is_strict=False)
     renderer.render("{% for i in range(300) %}{{ data[i ~ 'x' * 500] }}{% endfor %}")

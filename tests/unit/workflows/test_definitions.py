@@ -1,5 +1,7 @@
 """Invalid workflow definitions are refused with the path of each invalid part."""
 
+import contextlib
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -132,3 +134,25 @@ def test_checking_a_value_has_a_budget() -> None:
     assert list(schemas.errors_of("data", [1] * 1_000, schema)) == []
     (error,) = schemas.errors_of("data", [1] * 2_000, schema)
     assert error.message.startswith("has too many values")
+
+
+LONG = "k" * 20_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"steps": [{"key": "a", "type": "http", "url": "https://x.example", "body": {LONG: ["x"] * 3_000}}]},
+        {"steps": [{"key": "a", "type": "trigger", "workflow": "b", "to": "x", "data": {LONG: [1] * 3_000}}]},
+        {"data": {"properties": {LONG: {"anyOf": [True] * 3_000}}}, "steps": [{"key": "a", "type": "stop"}]},
+    ],
+    ids=["body", "data", "schema"],
+)
+def test_parts_below_a_long_name_take_little_memory(value: Any) -> None:
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(Invalid):
+            definitions.parse(value)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()

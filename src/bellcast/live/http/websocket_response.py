@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bellcast.errors import BadRequest, UpgradeRequired
+from bellcast.live.connection.message_rate import MessageRateLimiter
 from bellcast.live.framing import websocket
 from bellcast.live.http import handshake_request, responses
 from bellcast.live.http.closing import ReadTimeout
@@ -15,6 +16,8 @@ from bellcast.model.requests import IS_WEBSOCKET, STATE
 
 # Maximum message size; clients only send control frames.
 MAX_MESSAGE_BYTES = 125
+# Maximum control frames per second. Browsers send only replies to the pings.
+MAX_FRAMES_PER_SECOND = 200
 # Proxies cut idle connections at 60 s. A client that sent nothing between two pings is considered dead.
 PING_SECONDS = 20.0
 NORMAL, INTERNAL_ERROR = 1000, 1011
@@ -76,7 +79,8 @@ class TakenWebSocket(asyncio.Protocol):
         self._receive_http = receive
         self._send_http = send
         self._transport: asyncio.Transport | None = None
-        self._reader = websocket.FrameReader(MAX_MESSAGE_BYTES)
+        self._reader = websocket.FrameReader(MAX_MESSAGE_BYTES, MAX_FRAMES_PER_SECOND)
+        self._rate_limiter = MessageRateLimiter(MAX_FRAMES_PER_SECOND)
         self._is_accepted = asyncio.Event()
         self._has_ended = asyncio.Event()
         self._is_writable = asyncio.Event()
@@ -153,7 +157,12 @@ class TakenWebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._has_received = True
+        now = asyncio.get_running_loop().time()
         for event in self._reader.receive(data):
+            if self._rate_limiter.hit(now) or isinstance(event, websocket.TooManyFrames):
+                self._reader.stop()
+                self.close(websocket.POLICY, f"More than {MAX_FRAMES_PER_SECOND} frames in a second.")
+                return
             match event:
                 case websocket.PingReceived(payload) if self._is_writable.is_set():
                     self._write(websocket.pong_frame(payload))

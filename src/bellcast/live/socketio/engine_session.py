@@ -114,6 +114,10 @@ class EngineSession:
         """Mark the session as joined to a namespace; the hub counts its connections from now on."""
         self._sessions.set_joined(self)
 
+    def set_unjoined(self) -> None:
+        """Mark the session as joined to no namespace: from now on it is limited like one that has not joined yet."""
+        self._sessions.set_unjoined(self)
+
     def begin(self, transport: EngineTransport) -> None:
         """Send the open packet and start the heartbeat. A failed start is logged and closes the session."""
         self.transport = transport
@@ -231,7 +235,7 @@ class EngineSessions:
         return None if session is None or session.is_closed else session
 
     def unjoined_from(self, address: str | None) -> int:
-        """Return the number of an address's polling sessions that have joined no namespace yet."""
+        """Return the number of an address's polling sessions without a namespace."""
         return self._unjoined_by_address.get(address, 0)
 
     def set_joined(self, session: EngineSession) -> None:
@@ -239,6 +243,12 @@ class EngineSessions:
         if session.is_unjoined:
             session.is_unjoined = False
             self._count_unjoined(session.request.address, -1)
+
+    def set_unjoined(self, session: EngineSession) -> None:
+        """Count a polling session as unjoined. Idempotent. Other sessions are limited by their sockets."""
+        if session.transport.encoding is engineio.POLLING_BODY and not session.is_unjoined:
+            session.is_unjoined = True
+            self._count_unjoined(session.request.address, 1)
 
     def _count_unjoined(self, address: str | None, change: int) -> None:
         self.unjoined += change
@@ -250,9 +260,7 @@ class EngineSessions:
 
     def begin(self, session: EngineSession) -> None:
         """Register a session and open it on its first transport."""
-        if session.transport.encoding is engineio.POLLING_BODY:  # other sessions are limited by their sockets
-            session.is_unjoined = True
-            self._count_unjoined(session.request.address, 1)
+        self.set_unjoined(session)
         session.deadline = asyncio.get_running_loop().time() + self.config.ping_interval
         self._by_sid[session.sid] = session
         self._schedule(session)

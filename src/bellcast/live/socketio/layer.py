@@ -33,24 +33,48 @@ ANONYMOUS = Principal()
 class SocketIOState:
     """State of one session: its connection per namespace (None while joining). `leaving` are connections that the
     client has left while a handler still processes their packet. `joining_bytes` is the size of CONNECT packets, which
-    stay in memory until their namespace is joined or refused."""
+    stay in memory until their namespace is joined or refused. A session that has joined no namespace, or has left all,
+    is closed after `connect_timeout`, since no limit counts its connections."""
 
-    __slots__ = ("_max_held_bytes", "connect_timer", "connections", "joining_bytes", "leaving", "reader", "refused")
+    __slots__ = (
+        "_connect_timeout",
+        "_max_held_bytes",
+        "connect_timer",
+        "connections",
+        "joining_bytes",
+        "leaving",
+        "reader",
+        "refused",
+    )
 
-    def __init__(self, max_payload: int, timer: asyncio.TimerHandle) -> None:
+    def __init__(self, max_payload: int, connect_timeout: float) -> None:
         self.reader = PacketReader(max_payload)
         self.connections: dict[str, NamespaceConnection | None] = {}
         self.leaving: set[NamespaceConnection] = set()
-        self.connect_timer: asyncio.TimerHandle | None = timer  # not None until the session has joined
+        self.connect_timer: asyncio.TimerHandle | None = None  # not None while no namespace is joined
+        self._connect_timeout = connect_timeout
         self.joining_bytes = 0
         self.refused = 0  # namespaces
         self._max_held_bytes = MAX_HELD_PAYLOADS * max_payload  # 0: unlimited
 
     def add(self, connection: NamespaceConnection) -> None:
-        """Mark the session as joined, permanently."""
+        """Mark the session as joined."""
         self.connections[connection.namespace] = connection
         connection.session.set_joined()
         self.cancel_timer()
+
+    def remove(self, session: EngineSession, namespace: str) -> None:
+        """Remove a namespace that was left or refused. A session that has joined no other is limited as at its
+        start."""
+        self.connections.pop(namespace, None)
+        if self.connect_timer is None and not any(self.connections.values()) and not session.is_closed:
+            session.set_unjoined()
+            self.start_timer(session)
+
+    def start_timer(self, session: EngineSession) -> None:
+        """Close the session after `connect_timeout` unless it joins a namespace."""
+        loop = asyncio.get_running_loop()
+        self.connect_timer = loop.call_later(self._connect_timeout, session.close, close_reasons.NO_PONG)
 
     @property
     def is_full(self) -> bool:
@@ -78,9 +102,8 @@ class SocketIOLayer:
         self._spawn = spawn
 
     def on_open(self, session: EngineSession) -> None:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._config.connect_timeout, session.close, close_reasons.NO_PONG)
-        session.app_state = SocketIOState(self._config.max_payload, timer)
+        state = session.app_state = SocketIOState(self._config.max_payload, self._config.connect_timeout)
+        state.start_timer(session)
 
     def on_message(self, session: EngineSession, message: str | bytes) -> None:
         """Handle a message. An invalid one closes the session."""
@@ -132,7 +155,7 @@ class SocketIOLayer:
             raise InvalidPacket("A packet arrived for a namespace that is not joined.")
         match packet.type:
             case packets.DISCONNECT:
-                del connections[packet.namespace]
+                session.app_state.remove(session, packet.namespace)
                 connection.close_reason = CLIENT_CLOSED
                 connection.disconnected()
             case packets.ACK:
@@ -205,7 +228,7 @@ def _send_connect_error(
     if session.is_closed:
         return
     state: SocketIOState = session.app_state
-    state.connections.pop(namespace, None)
+    state.remove(session, namespace)
     if state.connect_timer is not None and state.refused >= MAX_NAMESPACES:
         session.close(close_reasons.TOO_FAST)
         return

@@ -107,7 +107,7 @@ class NamespaceConnection(Connection):
             self.session.close_by_client(end)
         else:
             self.transport.write(self.dialect.close(end))
-            self.session.app_state.connections.pop(self.namespace, None)
+            self.session.app_state.remove(self.session, self.namespace)
         self.disconnected()
 
     def disconnected(self) -> None:

@@ -8,8 +8,10 @@ import pytest
 from bellcast.live.framing.websocket import (
     MAX_FRAGMENTS,
     NO_CODE,
+    SMALL_FRAGMENT,
     BinaryMessage,
     CloseReceived,
+    FragmentReceived,
     FrameReader,
     PingReceived,
     PongReceived,
@@ -303,3 +305,15 @@ def test_more_events_in_one_read_than_the_maximum_end_the_reader(more):
 def test_close_frame_after_the_maximum_of_events_is_received():
     reader = FrameReader(LIMIT, 1)
     assert reader.receive(frame(PING) + client.close(1000))[1:] == [CloseReceived(1000, "")]
+
+
+def test_small_fragments_count_as_events():
+    reader = FrameReader(LIMIT, 3)
+    begun, more = frame(TEXT, b"1", final=False), frame(CONTINUATION, b"2", final=False)
+    assert reader.receive(begun + more + more) == [FragmentReceived()] * 3
+    assert reader.receive(more * 1_000)[3:] == [TooManyFrames()]
+
+
+def test_large_fragments_count_as_one_message():
+    parts = client.fragments(TEXT, *[b"x" * SMALL_FRAGMENT] * 5, b"end")
+    assert FrameReader(LIMIT, 1).receive(b"".join(parts)) == [TextMessage("x" * 5 * SMALL_FRAGMENT + "end")]

@@ -17,8 +17,10 @@ from bellcast.live.framing.websocket.frames import (
 from bellcast.live.framing.websocket.handshake import HandshakeRejected, Upgrade, accept_key, check_upgrade, response
 from bellcast.live.framing.websocket.reader import (
     MAX_FRAGMENTS,
+    SMALL_FRAGMENT,
     BinaryMessage,
     CloseReceived,
+    FragmentReceived,
     FrameReader,
     PingReceived,
     PongReceived,
@@ -35,9 +37,11 @@ __all__ = [
     "PING",
     "POLICY",
     "PROTOCOL_ERROR",
+    "SMALL_FRAGMENT",
     "TOO_LARGE",
     "BinaryMessage",
     "CloseReceived",
+    "FragmentReceived",
     "FrameReader",
     "HandshakeRejected",
     "PingReceived",

@@ -1,0 +1,113 @@
+"""Bulk requests with many recipients: memory and the event loop are shared with all other clients."""
+
+import asyncio
+import json
+import tracemalloc
+
+import pytest
+
+from bellcast import contention
+from bellcast.api import bulk
+from bellcast.errors import Unavailable
+from bellcast.inbox import imports, sending
+from bellcast.ports import Sent
+
+NAMES = [f"name-{n}" for n in range(1_000)]
+
+
+def items(number, **fields):
+    return [{"to": NAMES, "title": str(n), **fields} for n in range(number)]
+
+
+async def results(rest, body, path="/v1/notifications/bulk"):
+    response = await rest.app.post(path, json=body)
+    assert response.status_code == 200, response.text
+    return response.json()["results"]
+
+
+@pytest.fixture
+def committed(rest, monkeypatch):
+    """The recipients of each call of the store, which are in memory together."""
+    calls = []
+    for name in ("add", "add_imported"):
+        add = getattr(rest.store.sends, name)
+
+        def count(requests, add=add):
+            calls.append(sum(len(request.recipients) for request in requests))
+            return add(requests)
+
+        monkeypatch.setattr(rest.store.sends, name, count)
+    return calls
+
+
+@pytest.mark.parametrize("path", ["/v1/notifications/bulk", "/v1/import"])
+async def test_bulk_request_is_committed_in_parts(rest, committed, monkeypatch, path):
+    monkeypatch.setattr(bulk, "PART_RECIPIENTS", 1_500)
+    answered = await results(rest, [*items(3), {"to": "alice"}], path)
+    assert [call for call in committed if call] == [2_000, 1_000]
+    assert [len(result["ids"]) for result in answered[:3]] == [1_000] * 3
+    assert answered[3]["error"]["errors"] == [{"field": "3.title", "message": "is required"}]
+    page = (await rest.recipient("name-7").get("/v1/inbox")).json()["notifications"]
+    assert [one["id"] for one in page] == [result["ids"][7] for result in reversed(answered[:3])]
+
+
+async def test_part_ends_at_its_bytes(rest, committed, monkeypatch):
+    monkeypatch.setattr(bulk, "PART_BYTES", 1_000)
+    await results(rest, [{"to": "alice", "title": "x" * 400} for _ in range(6)])
+    assert [call for call in committed if call] == [3, 3]
+
+
+async def test_memory_does_not_grow_with_the_recipients(rest):
+    body = json.dumps(items(200))
+    await results(rest, [], "/v1/notifications/bulk?dry_run=true")
+    tracemalloc.start()
+    try:
+        response = await rest.app.post("/v1/notifications/bulk?dry_run=true", content=body)
+        assert [result["recipients"] for result in response.json()["results"]] == [1_000] * 200
+        # The names alone take 60 bytes each, 12 MB.
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("path", "module"), [("/v1/notifications/bulk", sending), ("/v1/import", imports)])
+async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypatch, path, module):
+    monkeypatch.setattr(contention, "PART_SECONDS", 0)  # however fast this machine is
+    turn, turns = 0, {}
+
+    def watch(owner, name):
+        step, turns[name] = getattr(owner, name), []
+
+        def call(*args, **options):
+            turns[name].append(turn)
+            return step(*args, **options)
+
+        monkeypatch.setattr(owner, name, call)
+
+    async def count():
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    for owner, name in ((bulk, "_read"), (module, "_prepare"), (bulk, "_result")):
+        watch(owner, name)
+    counting = asyncio.create_task(count())
+    await results(rest, items(6), path)
+    counting.cancel()
+    assert {name: len(set(each)) for name, each in turns.items()} == {"_read": 6, "_prepare": 6, "_result": 6}
+
+
+async def test_part_after_an_unavailable_store_is_not_written(rest, monkeypatch):
+    monkeypatch.setattr(bulk, "PART_RECIPIENTS", 1_500)
+    calls = 0
+
+    async def add(requests):
+        nonlocal calls
+        calls += 1
+        yield [Unavailable() if calls == 1 else Sent(request.answer) for request in requests]
+
+    monkeypatch.setattr(rest.store.sends, "add", add)
+    answered = await results(rest, items(5))
+    assert [result["error"]["code"] for result in answered] == ["unavailable"] * 5
+    assert calls == 1

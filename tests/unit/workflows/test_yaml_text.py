@@ -1,0 +1,48 @@
+"""Lines of errors in YAML, and the memory that they take."""
+
+import tracemalloc
+
+import pytest
+
+from bellcast.errors import FieldError
+from bellcast.workflows.yaml_text import YamlText
+
+TEXT = b"""steps:
+  - key: mail
+    type: email
+    html: |
+      <p>
+      {{ data.a }}
+  - {key: wait, a.b: {c: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "line", "expected"),
+    [
+        ("", None, 1),
+        ("steps", None, 1),
+        ("steps.0", None, 2),
+        ("steps.0.type", None, 3),
+        ("steps.0.html", None, 4),
+        ("steps.0.html", 2, 6),
+        ("steps.0.type", 2, 3),
+        ("steps.1.a.b.c", None, 7),
+        ("steps.1.unknown.x", None, 7),
+        ("unknown", None, 1),
+    ],
+)
+def test_error_has_the_line_of_its_part_or_of_the_closest_one(field: str, line: int | None, expected: int) -> None:
+    (error,) = YamlText(TEXT).with_lines([FieldError(field, "is wrong", line)])
+    assert error.line == expected
+
+
+def test_parts_below_a_long_name_do_not_repeat_it() -> None:
+    text = b"? " + b"k" * 50_000 + b"\n: [" + b"1," * 2_000 + b"1]\n"
+    tracemalloc.start()
+    try:
+        parsed = YamlText(text)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(parsed.value["k" * 50_000]) == 2_001
