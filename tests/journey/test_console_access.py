@@ -63,6 +63,16 @@ async def test_setup_codes_cannot_be_guessed_often(rest: Rest) -> None:
     assert refused(await guesser.post("/v1/setup", json=guess), 403, "forbidden")
 
 
+async def test_new_setup_code_works_after_too_many_guesses(rest: Rest) -> None:
+    guess = {"code": "guess", "name": "eve", "password": PASSWORD}
+    for _ in range(11):
+        response = await browser(rest).post("/v1/setup", json=guess)
+    assert refused(response, 429, "too_many")
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    response = await browser(rest).post("/v1/setup", json={"code": code, "name": "o", "password": PASSWORD})
+    assert response.status_code == 201
+
+
 async def test_setup_codes_need_the_project_secret(rest: Rest) -> None:
     key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["send", "read", "manage"]})).json()["key"]
     for headers in ({"authorization": f"Bearer {key}"}, rest.recipient("alice").headers):
