@@ -118,7 +118,9 @@ def test_live_page_shows_the_events_of_an_interruption_once(open_console: Callab
 
     def respond(route: Route) -> None:
         status, texts = next(responses, (200, "abcd"))
-        events = [{"kind": "warning", "at": f"2026-01-31T14:00:{ord(text) - 60}Z", "text": f"event {text}"} for text in texts]
+        events = [
+            {"kind": "warning", "at": f"2026-01-31T14:00:{ord(text) - 60}Z", "text": f"event {text}"} for text in texts
+        ]
         body = "".join(f"event: warning\ndata: {json.dumps(event)}\n\n" for event in events)
         route.fulfill(status=status, content_type="text/event-stream", body=": feed\n\n" + body)
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from bellcast.api.app import HANDLERS
+from bellcast.auth import passwords
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
 from bellcast.model.operators import ROLES
@@ -267,6 +268,22 @@ async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None
         for name in ("owner", "nonesuch")
     ]
     assert answers[0] == answers[1]
+
+
+async def test_first_unknown_name_takes_as_long_as_a_known_one(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    await set_up(rest)
+    created: list[str] = []
+    hash_password = passwords.hash_password
+
+    def counted(password: str) -> str:
+        created.append(password)
+        return hash_password(password)
+
+    monkeypatch.setattr(passwords, "hash_password", counted)
+    await browser(rest).post("/v1/session", json={"name": "owner", "password": "wrong"})
+    before = len(created)
+    await browser(rest).post("/v1/session", json={"name": "nonesuch", "password": "wrong"})
+    assert len(created) == before
 
 
 async def test_role_limits_every_operation(rest: Rest) -> None:
