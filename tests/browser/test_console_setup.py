@@ -184,3 +184,16 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
     page.get_by_role("link", name="Pusher troubleshooting").click()
     expect(page.get_by_role("heading", name="Pusher troubleshooting")).to_be_visible()
     expect(page.locator(".symptoms li").filter(has_text="Error 4001").get_by_role("link")).to_have_text("Pusher apps")
+
+
+def test_checklist_of_another_operator_is_its_own(page: Page, server: ServerProcess) -> None:
+    """A browser knows several servers at one address, one after the other, and their operators differ."""
+    page.get_by_label("Only you can see this").click()
+    expect_line(page, "Dashboards auto-refresh on events", "done")
+    body = {"name": "dora", "role": "developer", "password": "correct horse battery"}
+    created = httpx.post(f"{server.url}/v1/operators", headers=server.as_app(), json=body)
+    assert created.is_success, created.text
+    del body["role"]
+    assert page.request.post("/v1/session", data=body, headers={"origin": server.url}).ok
+    page.goto("/console/setup")
+    expect_line(page, "Dashboards auto-refresh on events", "waiting")

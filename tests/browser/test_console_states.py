@@ -1,5 +1,6 @@
 """Pages of the console that load, fail, cannot be refreshed, or are used by keyboard."""
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -106,6 +107,26 @@ def test_live_page_shows_why_its_feed_failed(open_console: Callable[..., Page], 
     server.fails = False
     page.locator(".failure").get_by_role("button", name="Retry").click()
     expect(page.get_by_role("status").first).to_have_text("Live")
+    expect(page.locator(".failure")).to_have_count(0)
+
+
+def test_live_page_shows_the_events_of_an_interruption_once(open_console: Callable[..., Page]) -> None:
+    page = open_console("/account")
+    wait_loaded(page)
+    # The feed ends, a proxy responds while the server restarts, and the recent events are sent again with new ones.
+    responses = iter([(200, "ab"), (502, ""), (200, "abc")])
+
+    def respond(route: Route) -> None:
+        status, texts = next(responses, (200, "abcd"))
+        events = [
+            {"kind": "warning", "at": f"2026-01-31T14:00:{ord(text) - 60}Z", "text": f"event {text}"} for text in texts
+        ]
+        body = "".join(f"event: warning\ndata: {json.dumps(event)}\n\n" for event in events)
+        route.fulfill(status=status, content_type="text/event-stream", body=": feed\n\n" + body)
+
+    page.route("**/v1/feed?*", respond)
+    go(page, "/live")
+    expect(page.locator(".row-link")).to_have_text([f"event {text}" for text in "dcba"])
     expect(page.locator(".failure")).to_have_count(0)
 
 

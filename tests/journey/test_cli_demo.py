@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -98,6 +99,22 @@ def test_incidents_are_a_muted_recipient_and_an_expired_token(bellcast_server):
         refused = httpx.get(path, headers=bellcast_server.as_app()).json()["requests"]
         assert "/v1/inbox" in [one["path"] for one in refused]
         assert [one.recipient for one in bell.messages.list(tenant="calm").messages] == ["dave", "carol", "bob"]
+
+
+def test_budget_that_refused_sends_is_shown_with_the_tenant(bellcast_server):
+    with Bellcast(bellcast_server.url, bellcast_server.secret) as bell:
+        incidents = Incidents(bell, bellcast_server.url, bellcast_server.secret, tenant="calm", spent="frugal")
+        httpx.put(f"{bellcast_server.url}/v1/tenants/frugal", headers=bellcast_server.as_app(), json={"name": "Frugal"})
+        incidents.exceed_budget(threading.Event())
+    path = f"{bellcast_server.url}/v1/requests?tenant=frugal&status=429"
+    assert httpx.get(path, headers=bellcast_server.as_app()).json()["requests"]
+
+    def has_used_its_budget() -> bool:
+        path = f"{bellcast_server.url}/v1/tenants?tenant=frugal"
+        (tenant,) = httpx.get(path, headers=bellcast_server.as_app()).json()["tenants"]
+        return tenant["settings"]["sends_per_day"] <= tenant["sends_today"]
+
+    assert eventually(has_used_its_budget)
 
 
 def test_traffic_connects_by_four_dialects_and_sends_until_it_is_stopped(bellcast_server):

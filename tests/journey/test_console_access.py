@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from bellcast.api.app import HANDLERS
+from bellcast.auth import passwords
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
 from bellcast.model.operators import ROLES
@@ -61,6 +62,16 @@ async def test_setup_codes_cannot_be_guessed_often(rest: Rest) -> None:
     assert 0 < int(response.headers["retry-after"]) <= 3600
     rest.clock.advance(HOUR)
     assert refused(await guesser.post("/v1/setup", json=guess), 403, "forbidden")
+
+
+async def test_new_setup_code_works_after_too_many_guesses(rest: Rest) -> None:
+    guess = {"code": "guess", "name": "eve", "password": PASSWORD}
+    for _ in range(11):
+        response = await browser(rest).post("/v1/setup", json=guess)
+    assert refused(response, 429, "too_many")
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    response = await browser(rest).post("/v1/setup", json={"code": code, "name": "o", "password": PASSWORD})
+    assert response.status_code == 201
 
 
 async def test_setup_codes_need_the_project_secret(rest: Rest) -> None:
@@ -257,6 +268,22 @@ async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None
         for name in ("owner", "nonesuch")
     ]
     assert responses[0] == responses[1]
+
+
+async def test_first_unknown_name_takes_as_long_as_a_known_one(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    await set_up(rest)
+    created: list[str] = []
+    hash_password = passwords.hash_password
+
+    def counted(password: str) -> str:
+        created.append(password)
+        return hash_password(password)
+
+    monkeypatch.setattr(passwords, "hash_password", counted)
+    await browser(rest).post("/v1/session", json={"name": "owner", "password": "wrong"})
+    before = len(created)
+    await browser(rest).post("/v1/session", json={"name": "nonesuch", "password": "wrong"})
+    assert len(created) == before
 
 
 async def test_role_limits_every_operation(rest: Rest) -> None:

@@ -155,6 +155,25 @@ def test_closed_connection_is_listed_with_its_reason(
     assert delete(bellcast_server, id, tenant="cut").status_code == 404
 
 
+def test_viewer_sees_why_a_connection_was_closed_but_no_address(bellcast_server: ServerProcess) -> None:
+    url, body = bellcast_server.url, {"name": "viewer-of-ends", "password": "correct horse battery"}
+    created = httpx.post(f"{url}/v1/operators", headers=bellcast_server.as_app(), json=body | {"role": "viewer"})
+    assert created.status_code == 201
+    with websocket(bellcast_server, "cut", claims={"tenant": "ends"}) as client:
+        id = client.until("ready")["connection"]
+        assert delete(bellcast_server, id, tenant="ends", reconnect=True).status_code == 204
+    with httpx.Client(base_url=url, headers={"origin": url}, timeout=60) as viewer:
+        assert viewer.post("/v1/session", json=body).status_code == 200
+
+        def closed() -> list[dict[str, Any]]:
+            page: Any = viewer.get("/v1/connections", params={"tenant": "ends", "state": "closed"}).json()
+            return list(page["connections"])
+
+        assert eventually(lambda: len(closed()) == 1)
+        (one,) = closed()
+    assert (one["id"], one["reason"], one["address"]) == (id, "reconnect_requested", None)
+
+
 def test_connection_is_listed_with_its_origin(bellcast_server: ServerProcess) -> None:
     url, token = bellcast_server.url, bellcast_server.token("ann", tenant="origins")
     site = "https://" + "a" * MAX_ORIGIN

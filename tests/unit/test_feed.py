@@ -13,7 +13,7 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import Call, Handlers
 from bellcast.errors import FieldError
 from bellcast.model.events import LiveEvent
-from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact
+from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact, redact_url
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
 from bellcast.server.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
@@ -229,6 +229,19 @@ def test_secrets_are_redacted_at_any_depth() -> None:
     assert redacted["x"] == [{"otp": REDACTED, "card_number": REDACTED}]
     assert redacted["url"] == f"smtp://{REDACTED}@mail.example.com:587"
     assert len(redacted["text"]) == 4096
+    assert redact("/v1/stream?token=eyJ&topics=a") == f"/v1/stream?token={REDACTED}&topics=a"
+
+
+def test_reason_of_a_provider_is_content() -> None:
+    fields = {"reason": "550 <alice@example.com>: unknown"}
+    bounced = FeedEvent(kind="attempt", at=0, text="email to alice: bounced", fields=fields)
+    wanted = filter_of([], "alice@example.com")
+    assert not wanted.matches(bounced)
+    assert structs.replace(wanted, searches_content=True).matches(bounced)
+
+
+def test_url_is_redacted_without_its_query() -> None:
+    assert redact_url("https://u:p@hooks.example.com/in?key=abc") == f"https://{REDACTED}@hooks.example.com/in"
 
 
 @pytest.mark.parametrize(

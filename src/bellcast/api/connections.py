@@ -132,7 +132,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
     following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
     listed_page = ConnectionPage(shown, following, total)
-    return responses.json(viewers.page_for(request, listed_page))
+    # The reasons are the server's own words.
+    return responses.json(viewers.page_for(request, listed_page, shown={"reason"}))
 
 
 @operation(

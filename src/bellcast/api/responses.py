@@ -39,13 +39,13 @@ def in_pieces(body: Sequence[bytes]) -> ASGIApp:
     length = b"%d" % sum(map(len, body))
     headers = [(b"content-type", JSON.encode()), (b"content-length", length), NO_STORE]
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         for piece in body:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    return answer
+    return respond
 
 
 def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:

@@ -1,5 +1,6 @@
 """Lists for operators with the role viewer: objects and their states, without content and addresses."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct, structs
@@ -21,9 +22,12 @@ HIDDEN: dict[str, Any] = {
 DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "type", "uses"})
 
 
-def page_for(request: ApiRequest, page: T) -> T:
-    """Return a page of a list without the fields that its caller may not read."""
-    return page if guards.caller(request).role != "viewer" else _hidden(page)
+def page_for(request: ApiRequest, page: T, *, shown: Collection[str] = ()) -> T:
+    """Return a page of a list without the fields that its caller may not read. In this list, the fields `shown` are no
+    content."""
+    if guards.caller(request).role != "viewer":
+        return page
+    return _hidden(page, {name: one for name, one in HIDDEN.items() if name not in shown})
 
 
 def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -37,8 +41,8 @@ def _emptied(value: Any) -> Any:
     return type(value)() if isinstance(value, list | dict) else None
 
 
-def _hidden(value: Any) -> Any:
+def _hidden(value: Any, hidden: Mapping[str, Any]) -> Any:
     if isinstance(value, Struct):
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        return structs.replace(value, **{name: HIDDEN.get(name, _hidden(one)) for name, one in fields.items()})
-    return [_hidden(one) for one in value] if isinstance(value, list) else value
+        return structs.replace(value, **{name: hidden.get(name, _hidden(one, hidden)) for name, one in fields.items()})
+    return [_hidden(one, hidden) for one in value] if isinstance(value, list) else value

@@ -18,7 +18,7 @@ from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.live_feed import redact
+from bellcast.model.live_feed import redact_url
 from bellcast.model.times import Moment
 
 MAX_PATTERNS = 100
@@ -259,10 +259,7 @@ def _owner(request: ApiRequest) -> str:
 
 def _audited(webhook: Webhook) -> dict[str, Any]:
     """Return the fields for the audit log, without parts of the URL that may be secret."""
-    fields: dict[str, Any] = redact(
-        {"url": webhook.url.partition("?")[0], "events": webhook.events, "active": webhook.active}
-    )
-    return fields
+    return {"url": redact_url(webhook.url), "events": webhook.events, "active": webhook.active}
 
 
 def _known(webhook: Webhook | None) -> Webhook:

@@ -51,6 +51,7 @@ FIRST_DELAY_MS = 30_000
 # An office shares one address.
 ADDRESS_FAILURES = 20
 SETUP_FAILURES = 10
+SETUP_SUBJECT = "setup"
 # Hashing takes 0.1 s and 64 MiB and runs one at a time. More waiting requests would only time out.
 MAX_WAITING = 16
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
@@ -58,6 +59,8 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
 WRONG = "The name or the password is wrong."
 WRONG_SECOND = "The code is wrong, or was used before: wait for the next one."
 WRONG_NETWORK = "Operators may not connect from this address: see BELLCAST_CONSOLE_NETWORKS."
+TOO_MANY = "Too many failed attempts: wait before the next one."
+TOO_MANY_CODES = "Too many wrong codes: print a new one with `bellcast operator setup-code`, or wait."
 WRONG_CODE = "This code is wrong or has expired: print a new one with `bellcast operator setup-code`."
 
 
@@ -119,11 +122,13 @@ class ConsoleSessions:
         return not await self._operators.has_owner()
 
     async def make_setup_code(self) -> str:
-        """Create a code for the first set-up, valid for a day. Raises Conflict if there is an owner."""
+        """Create a code for the first set-up, valid for a day, and forget failed attempts, so that strangers cannot block
+        the owner. Raises Conflict if there is an owner."""
         code = secrets.token_urlsafe(CODE_BYTES)
         now = self._clock.now()
         if not await self._operators.add_setup_code(keys.digest(code), now + CODE_MS, now):
             raise Conflict("The console is already set up: ask an owner to add you as an operator.")
+        await self._operators.clear_failures(SETUP_SUBJECT)
         return code
 
     async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
@@ -276,14 +281,14 @@ class ConsoleSessions:
         return await self._operators.create(operator, await self.hash(secrets.token_urlsafe(TOKEN_BYTES)), limit)
 
     async def _create_owner(self, code: str, name: str, password: str) -> Operator:
-        subject, now = "setup", self._clock.now()
-        failures, latest = await self._operators.failures(subject, now - FAILURES_MS)
+        now = self._clock.now()
+        failures, latest = await self._operators.failures(SETUP_SUBJECT, now - FAILURES_MS)
         if failures >= SETUP_FAILURES:
-            raise _too_many(latest + FAILURES_MS - now)
+            raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
         owner = self.new_operator(name, "owner", None)
         hashed = await asyncio.to_thread(passwords.hash_password, password)
         if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
-            await self._operators.add_failure([subject], now)
+            await self._operators.add_failure([SETUP_SUBJECT], now)
             raise Forbidden(WRONG_CODE)
         return owner
 
@@ -293,7 +298,9 @@ class ConsoleSessions:
         now = self._clock.now()
         await self._check_failures(account, place, now)
         found = await self._operators.find(name)
-        hashed = await self._decoy_hash() if found is None else found[1]
+        # Created for any name, so that the first unknown one after a start does not take twice as long.
+        decoy = await self._decoy_hash()
+        hashed = decoy if found is None else found[1]
         is_right = await asyncio.to_thread(passwords.matches, password, hashed)
         if found is None or not is_right or found[0].subject is not None:
             await self._operators.add_failure([account, place], now)
@@ -404,5 +411,5 @@ def _network(address: str | None) -> str:
     return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False))
 
 
-def _too_many(milliseconds: int) -> BellcastError:
-    return TooMany("Too many failed attempts: wait before the next one.", retry_after=max(1, -(-milliseconds // 1000)))
+def _too_many(milliseconds: int, message: str = TOO_MANY) -> BellcastError:
+    return TooMany(message, retry_after=max(1, -(-milliseconds // 1000)))

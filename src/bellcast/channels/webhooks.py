@@ -16,7 +16,7 @@ from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner, SetAside
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.live_feed import FeedEvent, redact
+from bellcast.model.live_feed import FeedEvent, redact_url
 from bellcast.model.messages import State
 from bellcast.ports import Clock, Document, Http, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
@@ -167,7 +167,7 @@ class Webhooks:
             FeedEvent(
                 kind="webhook",
                 at=self._clock.now(),
-                text=f"{event.type} to {redact(webhook.url)}: {error or 'ok'}",
+                text=f"{event.type} to {redact_url(webhook.url)}: {error or 'ok'}",
                 tenant=delivery.tenant,
                 recipient=event.recipient,
                 fields={"webhook": delivery.webhook, "event": event.id, "attempt": job.attempts, "error": error},

@@ -50,6 +50,8 @@ CONNECTIONS = 180
 MESSAGE_EVERY, RUN_EVERY = 20, 50
 READ, SEEN, ARCHIVED = 0.8, 0.6, 0.1
 FAILED_RUNS = 0.05
+# Requests in each bucket of durations, per send: three in all.
+DURATIONS = (1.0, 1.0, 0.5, 0.33, 0.15, 0.02)
 RUN_REASONS = (
     "mail: data.customer is undefined",
     "mail: the address was refused",
@@ -171,18 +173,24 @@ class _Past:
         """Return the statistics of an interval: highest at noon, lowest at midnight (UTC)."""
         wave = 1 - 0.6 * cos(at / DAY_MS * 2 * pi) if step < DAY_MS else 1
         load = wave * self._random.uniform(0.85, 1.15)
-        sends = round(per_ms * step * load)
+        sends = per_ms * step * load
+        delivered = OUTCOMES[0].share / MESSAGE_EVERY
+        failed = 1 / MESSAGE_EVERY - delivered
         return StatsPoint(
             connections=round(CONNECTIONS * load * step / stats.SAMPLE_MS),
-            requests=3 * sends,
-            refusals=sends // 50,
-            failures=sends // 200,
-            sends=sends,
-            publishes=sends // 2,
-            deliveries=sends // MESSAGE_EVERY,
+            requests=self._number(3 * sends),
+            refusals=self._number(sends / 50),
+            failures=self._number(sends * failed),
+            sends=self._number(sends),
+            publishes=self._number(sends / 2),
+            deliveries=self._number(sends * delivered),
             queue_age=self._random.randrange(5, 200),
-            durations=(sends, sends, sends // 2, sends // 3, sends // 7, sends // 50),
+            durations=tuple(self._number(sends * share) for share in DURATIONS),
         )
+
+    def _number(self, expected: float) -> int:
+        """Round up or down at random, so that rare events occur in short intervals too."""
+        return int(expected + self._random.random())
 
     def _tenants(self, at: int, per_ms: float) -> str:
         shares = busy_demo.SHARES.items()

@@ -31,6 +31,8 @@ EPILOG = """\
 PORT = 8787
 # Seconds for the last request of the thread that creates data.
 STOP_TIMEOUT_S = 5
+# Seconds for one request of that thread: on a slow machine, the first ones wait for the 100,000 notifications.
+REQUEST_TIMEOUT_S = 60
 ROWS = 100_000
 # A short drain, because only a few pages reconnect. Request log lines would push the URLs off the screen.
 FLAGS = {"drain": "1s", "access_log": "errors"}
@@ -157,7 +159,7 @@ class _BusyLoader:
         aurora, harbor, juniper = busy_demo.TENANTS
         with demo_mail_server.DemoMailServer() as mail:
             try:
-                with Bellcast(url, self._secret) as client:
+                with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
                     incidents = demo_incidents.Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
                     incidents.add_provider(mail.url)
                     with console.progress("Creating data") as show:

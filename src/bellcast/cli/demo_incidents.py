@@ -12,6 +12,7 @@ from bellcast.client import Bellcast
 # How many seconds ago the token expired.
 EXPIRED_S = 3_600
 OTHER_ORIGIN = "https://shop.example"
+DAILY_BUDGET = 1
 # Number of refused sends, which is enough to show the budget. A server applies a new budget within 5 seconds.
 REFUSED_SENDS = 5
 MAX_SENDS = 50
@@ -70,12 +71,13 @@ class Incidents:
             )
 
     def exceed_budget(self, is_cancelled: threading.Event) -> None:
-        """Send until the tenant's daily budget refuses it with 429. Its settings are restored afterwards."""
+        """Give the tenant a daily budget, and send until it refuses with 429. The budget stays, so that the tenant's page
+        explains the refusals."""
         path = f"/v1/tenants/{self._spent}"
         headers = {"authorization": f"Bearer {self._secret}"}
         stored = httpx.get(f"{self._url}{path}", headers=headers, timeout=30).json()
-        fields = {"name": stored["name"], "settings": stored["settings"]}
-        self._request("PUT", path, fields | {"settings": stored["settings"] | {"sends_per_day": 1}})
+        settings = stored["settings"] | {"sends_per_day": DAILY_BUDGET}
+        self._request("PUT", path, {"name": stored["name"], "settings": settings})
         refused = 0
         for number in range(MAX_SENDS):
             # Not with the client, which would wait and retry.
@@ -88,7 +90,6 @@ class Incidents:
             refused += response.status_code == httpx.codes.TOO_MANY_REQUESTS
             if refused == REFUSED_SENDS or is_cancelled.wait(SEND_INTERVAL_S):
                 break
-        self._request("PUT", path, fields)
 
     def _request(self, method: str, path: str, body: dict[str, Any]) -> None:
         httpx.request(

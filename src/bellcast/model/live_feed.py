@@ -33,11 +33,11 @@ FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 # The kind `request` also selects refused requests.
 WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
 
-# Fields of events that only callers with the scope `read` see.
-CONTENT = frozenset({"title", "body", "data"})
+# Fields of events that only callers with the scope `read` see. A provider's reason may contain the recipient's address.
+CONTENT = frozenset({"title", "body", "data", "reason"})
 SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie", re.IGNORECASE)
 # The user and the password of a URL, and a session token in its query.
-URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@|(?<=[?&]token=)[^&\s]+")
+URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=[?&]token=)[^&\s]+")
 REDACTED = "[redacted]"
 # 4 KiB are enough to identify a value; the whole value is in the object itself.
 MAX_VALUE = 4_096
@@ -124,6 +124,11 @@ def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedF
     return structs.replace(FeedFilter(kinds=wanted, text=text.casefold() if text else None), **others)
 
 
+def redact_url(url: str) -> str:
+    """Return a URL without its credentials and its query, which may contain secrets of any name."""
+    return str(redact(url.partition("?")[0]))
+
+
 def redact(value: Any) -> Any:
     """Return a JSON value without the values of fields with names of secrets and without credentials in URLs. Long
     texts are truncated, and what exceeds MAX_REDACTED_SIZE is omitted. Binary values are replaced by their size."""
@@ -146,7 +151,7 @@ class _Redaction:
             return self._redact_list(value, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return f"[{len(value)} bytes]"
-        return self._cut(URL_CREDENTIALS.sub(f"{REDACTED}@", value)) if isinstance(value, str) else value
+        return self._cut(URL_CREDENTIALS.sub(REDACTED, value)) if isinstance(value, str) else value
 
     def _redact_mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         redacted: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from bellcast.cli import busy_demo, busy_past
 from bellcast.cli.busy_past import PERIOD_MS
 from bellcast.model import runs
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.stats import STORED_MS
+from bellcast.model.stats import MINUTE_MS, STORED_MS, total
 from bellcast.ports import SentQuery
 from bellcast.ports.messages import NEWEST, MessageQuery
 from bellcast.ports.runs import RunQuery
@@ -81,6 +81,10 @@ async def test_charts_have_numbers_of_thirty_days(store: SQLStore) -> None:
         points = await store.stats.page(step, now - min(kept, PERIOD_MS), now, None, 10_000)
         assert len(points) >= min(kept, PERIOD_MS) // step - 3
         assert all(point.connections > 0 for _, point in points)
+        if step > MINUTE_MS:  # of minutes, there are only two days
+            numbers = total(point for _, point in points)
+            assert NOTIFICATIONS / 400 * 0.5 < numbers.failures < NOTIFICATIONS / 400 * 2
+            assert NOTIFICATIONS / 25 < numbers.deliveries < NOTIFICATIONS / 15
     hours = await store.stats.tenant_page("harbor", now - PERIOD_MS, now, None, 2_000)
     assert hours is not None
     assert len(hours) >= 700

@@ -35,6 +35,10 @@ export function live(page) {
   let isPaused = false;
   let frame = 0;
   let left = 0;
+  let isOpened = false;
+  const known = new Set();
+  let newestAt = '';
+  let lostAt = '';
 
   const setPaused = (wanted) => {
     if (isPaused === wanted) return;
@@ -77,36 +81,50 @@ export function live(page) {
     skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were omitted, because there were more than 200 per second. Narrow the filters to see all.`;
   }
 
+  /** False for an event that was shown before the connection was lost. */
+  function isNew({ at, node, trace, text }) {
+    const key = [at, node, trace, text].join(' ');
+    const isRepeated = at <= lostAt && known.has(key);
+    known.add(key);
+    if (known.size > 2 * MAX_EVENTS) known.delete(known.values().next().value);
+    if (at > newestAt) newestAt = at;
+    return !isRepeated;
+  }
+
   function receive(name, event) {
     if (name === 'skipped') left += event.count;
-    else if (event.kind) waiting.push(event);
+    else if (event.kind && isNew(event)) waiting.push(event);
     if (waiting.length > 2 * MAX_EVENTS) waiting = waiting.slice(-MAX_EVENTS);
     // A hidden tab has no animation frames; its events wait within the bound above.
     if (!frame) frame = requestAnimationFrame(draw);
   }
 
-  async function watch(last) {
+  async function watch() {
     try {
-      await follow(withQuery('/v1/feed', { ...query, tenant: query.tenant || '*', last }), page.signal, () => {
+      // After an interruption, the recent events contain those that were missed.
+      await follow(withQuery('/v1/feed', { ...query, tenant: query.tenant || '*', last: RECENT }), page.signal, () => {
+        isOpened = true;
         error.replaceChildren();
         draw();
       }, receive);
     } catch (problem) {
       if (page.signal.aborted) return;
-      if (problem.status >= 400) {
-        fill(error, failure(problem, () => watch(last)));
+      // While a server restarts, its proxy responds with 502 or 503.
+      if (problem.status >= 400 && !(isOpened && problem.status >= 500)) {
+        fill(error, failure(problem, watch));
         status.textContent = 'Stopped';
         return;
       }
     }
     if (page.signal.aborted) return;
+    lostAt = newestAt;
     status.textContent = 'Connection lost, trying again';
-    setTimeout(() => page.signal.aborted || watch(0), RETRY_MS);
+    setTimeout(() => page.signal.aborted || watch(), RETRY_MS);
   }
 
   place.hidden = true;
   none.hidden = true;
-  watch(RECENT);
+  watch();
   return [
     heading('Live', status, ' ', pause, ' ', clear),
     filterBar(page, filters, query),

@@ -12,8 +12,8 @@ const POLL_MS = 3000;
 const RETRY_MS = 2000;
 /** Events before the page was opened, to tick what happened already. */
 const RECENT = 200;
-/** Where this browser remembers events that the server keeps in memory only. */
-const MEMORY = `bellcast-setup ${ROOT}`;
+/** Where this browser remembers events that the server keeps in memory only: for one operator, because a new server at the same address starts anew. */
+const memoryOf = ({ me }) => `bellcast-setup ${ROOT} ${me.id}`;
 
 const CHANNELS = [
   { name: 'admins', label: 'Channel of all admins', value: 'admin' },
@@ -73,14 +73,14 @@ function checklist(page, name, lines) {
   const update = async () => {
     await Promise.all(shown.filter((one) => !one.isDone || !one.line.kept).map(async (one) => {
       const key = `${name} ${one.line.title}`;
-      let seen = one.line.kept ? remembered()[key] : null;
+      let seen = one.line.kept ? remembered(page)[key] : null;
       try {
         seen ??= await one.line.check(page.signal);
       } catch (problem) {
         if (!page.signal.aborted && !one.isDone) fill(one.detail, problem.message);
         return;
       }
-      if (seen && one.line.kept) remember({ ...remembered(), [key]: seen });
+      if (seen && one.line.kept) remember(page, { ...remembered(page), [key]: seen });
       if (Boolean(seen) === one.isDone) return;
       one.isDone = Boolean(seen);
       fill(one.mark, state(seen ? 'done' : 'waiting'));
@@ -90,22 +90,22 @@ function checklist(page, name, lines) {
     if (count.textContent !== text) fill(count, text);
   };
   const reset = h('button', { type: 'button', onclick: () => {
-    remember(Object.fromEntries(Object.entries(remembered()).filter(([key]) => !key.startsWith(name))));
+    remember(page, Object.fromEntries(Object.entries(remembered(page)).filter(([key]) => !key.startsWith(name))));
     page.reload();
   } }, 'Start over');
   const place = h('div', {}, count, h('ol', { class: 'checks' }, shown.map((one) => h('li', {}, one.mark, h('div', {}, h('b', {}, one.line.title), one.detail)))));
   return { place, update, reset };
 }
 
-function remembered() {
+function remembered(page) {
   try {
-    return JSON.parse(localStorage.getItem(MEMORY)) ?? {};
+    return JSON.parse(localStorage.getItem(memoryOf(page))) ?? {};
   } catch {
     return {};
   }
 }
 
-const remember = (lines) => localStorage.setItem(MEMORY, JSON.stringify(lines));
+const remember = (page, lines) => localStorage.setItem(memoryOf(page), JSON.stringify(lines));
 
 const code = (text) => h('code', {}, text);
 const one = (path, parameters) => (signal) => get(withQuery(path, { tenant: '*', limit: 1, ...parameters }), signal);

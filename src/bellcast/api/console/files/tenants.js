@@ -18,12 +18,15 @@ const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'
 const UNLIMITED_SENDS = 'Without a daily limit, each send counts, and there were at least (≥) as many: nodes report once a minute, and count their 100 busiest tenants only.';
 
 const hasBudget = (one) => one.settings.sends_per_day > 0;
-/** The sends of today as text: a lower bound unless the tenant has a daily limit. */
-const sentToday = (one) => `${hasBudget(one) ? '' : '≥ '}${number(one.sends_today)}`;
+/** The sends of today as text: a lower bound unless the tenant has a daily limit; null if nothing was counted. */
+function sentToday(one) {
+  if (hasBudget(one)) return number(one.sends_today ?? 0);
+  return one.sends_today ? `≥ ${number(one.sends_today)}` : null;
+}
 
 export const tenants = (page) => listPage(page, {
   title: 'Tenants', path: '/v1/tenants', rows: 'tenants', tenant: false, filters: [{ name: 'prefix', label: 'Key begins with' }, CREATED],
-  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => quantity(many(one.recipients), one.recipients === 1 ? 'recipient' : 'recipients'), 'number'], ['Sent today', (one) => one.sends_today !== null && quantity(sentToday(one), 'sent today'), 'number'], ['Created', (one) => time(one.created_at)]],
+  columns: [['Tenant', (one) => one.key], ['Name', (one) => one.name], ['Recipients', (one) => quantity(many(one.recipients), one.recipients === 1 ? 'recipient' : 'recipients'), 'number'], ['Sent today', (one) => sentToday(one) && quantity(sentToday(one), 'sent today'), 'number'], ['Created', (one) => time(one.created_at)]],
   link: (one) => page.url(path`/tenants/${one.key}`),
   note: `Sends are counted since midnight UTC. With a daily limit, each recipient counts. ${UNLIMITED_SENDS}`,
   none: 'No tenant exists. The first send with a tenant creates it.', command: 'bellcast notify alice "Hello" --tenant acme',
@@ -44,8 +47,8 @@ export function tenant(page) {
 
 function usage(page, one) {
   const today = part(page, withQuery('/v1/tenants', { tenant: one.key }), ({ tenants: [listed] }) => {
-    const sent = listed?.sends_today ?? (hasBudget(one) ? 0 : null);
-    return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent === null ? 'not counted' : sentToday({ ...one, sends_today: sent })), hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : [' ', h('small', {}, UNLIMITED_SENDS)]);
+    const sent = sentToday({ ...one, sends_today: listed?.sends_today });
+    return h('p', {}, 'Sent today, since midnight UTC: ', h('b', {}, sent ?? 'not counted'), hasBudget(one) ? ` of ${number(one.settings.sends_per_day)} recipients` : [' ', h('small', {}, UNLIMITED_SENDS)]);
   });
   return [today, part(page, withQuery('/v1/stats', { tenant: one.key }), (stats) => storedRows(stats, { connections: stats.connections.reduce((sum, group) => sum + group.count, 0) }))];
 }
