@@ -72,9 +72,11 @@ async def test_maintenance_sweeps_joined_topics(app: App) -> None:
     assert await topics.get(JoinedBy(alice, "0")) is None
 
 
-async def test_tenant_export_contains_no_joined_topics(app: App) -> None:
+async def test_tenant_export_contains_joined_topics(app: App) -> None:
     alice = await inbox_number(app, "alice", tenant="acme")
-    await app.store.joined_topics.save(JoinedBy(alice, "phone"), "hall", app.now)
+    await app.store.joined_topics.save(JoinedBy(alice, "phone"), '[["hall"],["wished"]]', app.now)
     export = await app.store.recipients.export_tenant("acme")
     assert export is not None
-    assert [kind async for kind, _ in export] == ["tenant", "recipient", "notification"]
+    pairs = [pair async for pair in export]
+    assert [kind for kind, _ in pairs] == ["tenant", "recipient", "notification", "joined_topics"]
+    assert (pairs[-1][1].joined, pairs[-1][1].subscribed) == (["hall"], ["wished"])

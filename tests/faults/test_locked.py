@@ -16,6 +16,7 @@ import pytest
 
 from tests.servers import ServerProcess, free_port
 from tests.wire.clients import stream, websocket
+from tests.wire.socketio_raw import Raw
 
 LOCK_TIMEOUT = 5  # seconds that writers wait for the lock
 names = (f"waiting{number}" for number in itertools.count())
@@ -91,6 +92,26 @@ def test_client_returns_before_its_first_opening_is_recorded(
         with websocket(sturdy, recipient, position=position) as again:
             ready = again.next()
             assert ready.get("resumed") is True, ready
+
+
+def test_socketio_client_whose_topics_could_not_be_saved_is_not_recovered(
+    sturdy: ServerProcess, http: httpx.Client, recipient: str
+) -> None:
+    """It would believe that it still follows them, and miss their events."""
+    auth = {"token": sturdy.token(recipient, topics=["wished-*"])}
+    with closing(Raw(sturdy, auth, keep_open=True)) as session:
+        with locked(sturdy):
+            ((name, (error, offset)),) = session.ask("subscribe", ["wished-1"])
+        assert (name, error["code"]) == ("error", "unavailable")
+        late = Raw(sturdy, {**auth, "pid": session.pid, "offset": offset}, keep_open=False)
+        assert late.pid != session.pid
+        assert [name for name, _ in late.after] == ["ready", "reset"]
+        assert session.ask("subscribe", ["wished-2"]) == []  # saved now, with the topic from before
+        http.post("/v1/notifications", json=draft(recipient)).raise_for_status()
+        name, args = session.next()
+    again = Raw(sturdy, {**auth, "pid": session.pid, "offset": args[-1]}, keep_open=False)
+    assert (name, again.pid) == ("notification", session.pid)
+    assert {"wished-1", "wished-2"} <= set(dict(again.after)["ready"][0]["topics"])
 
 
 def _first_event(server: ServerProcess, recipient: str) -> dict[str, object]:

@@ -25,6 +25,8 @@ def test_recipient_alone_is_explained_with_facts(project):
     assert "inbox created" in shown
     later = bellcast("explain", "explain-carol", "--since", "2100-01-01T00:00:00Z", **project).out
     assert "inbox created" not in later
+    since = ("--since", "2020-01-01T00:00:00Z")
+    assert "inbox created" in bellcast("explain", "explain-carol", "--type", "general", *since, **project).out
     assert bellcast("explain", "explain-carol", "--run", "missing", **project).status == 1
 
 

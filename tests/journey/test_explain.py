@@ -190,6 +190,22 @@ async def test_recipient_alone_is_explained_by_the_last_notification_and_its_fac
         assert (later["verdict"], later["facts"]) == ("nothing_sent", [])
 
 
+async def test_facts_of_a_type_or_a_notification_begin_with_since(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        id = await send(client)
+        await send(client, type="other")
+        earlier, later = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+        now = await explain(client, type="booking")
+        since = await explain(client, type="booking", since=earlier)
+        assert (now["facts"], now["channels"]) == ([], since["channels"])
+        assert {one["notification"] for one in since["facts"]} == {id}
+        assert await explain(client, type="booking", since=later) == now
+        sent = await explain(client, notification=id)
+        assert await explain(client, notification=id, since=earlier) == sent
+        assert await explain(client, notification=id, since=later) == sent | {"facts": []}
+
+
 async def test_verdict_follows_from_the_states_of_the_messages(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/recipients/alice", json=EMAIL)
@@ -219,7 +235,6 @@ async def test_inbox_only_notification_is_explained(tmp_path: Path) -> None:
     [
         ({}, 422),
         ({"recipient": "alice", "channel": "email"}, 422),
-        ({"recipient": "alice", "type": "x", "since": "2026-01-01T00:00:00Z"}, 422),
         ({"recipient": "alice", "since": "yesterday"}, 422),
         ({"recipient": "alice", "type": "x", "notification": "y"}, 422),
         ({"recipient": "alice", "type": "x", "channel": "fax"}, 422),

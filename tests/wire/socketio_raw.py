@@ -40,11 +40,14 @@ class Raw:
         assert isinstance(packet, str)
         return packet
 
-    def ask(self, name: str, *args: Any) -> None:
-        """Emit, and wait for the ack."""
+    def ask(self, name: str, *args: Any) -> list[Event]:
+        """Emit, and wait for the ack; return the events before it."""
         self._socket.send("427" + json.dumps([name, *args]))
-        while not self._recv().startswith("437"):
-            pass
+        events: list[Event] = []
+        while not (packet := self._recv()).startswith("437"):
+            if packet.startswith("42"):  # not a ping
+                events.append(event(packet))
+        return events
 
     def next(self) -> Event:
         return event(self._recv())

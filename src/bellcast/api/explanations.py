@@ -20,8 +20,8 @@ from bellcast.ports.messages import MAX_DECISIONS
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
-    """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send. `since` limits the
-    facts about a recipient alone."""
+    """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send; and since when to return
+    facts."""
 
     recipient: str
     notification: str | None = None
@@ -45,24 +45,30 @@ async def explain(request: ApiRequest) -> ASGIApp:
 
     With `recipient` alone: the last notification, and the facts since `since`, by default of the last day:
     notifications, connections, and requests that this node refused. With `notification` or `run`: the decisions for the
-    recipient at the time of the send, and their results. With `type`, and optionally `channel`: the result of a send at
-    this moment. `text` explains it in sentences."""
+    recipient at the time of the send, and their results; with `since`, only the facts since then. With `type`, and
+    optionally `channel`: the result of a send at this moment; with `since`, also the facts since then, of notifications
+    of this type. `text` explains it in sentences."""
     query = request_body.query(request, ExplainQuery)
     ctx, tenant = context.of(request), tenants.single_tenant(request)
     validation.check(validation.key("recipient", query.recipient, ctx.limits))
     if [query.notification, query.run, query.type].count(None) < 2:
         raise Invalid.of("notification", "expected one of notification, run, and type with channel")
-    if query.since is not None and (query.notification or query.run or query.type):
-        raise Invalid.of("since", "is only for a recipient without notification, run or type")
     if query.type is None and query.channel is not None:
         raise Invalid.of("channel", "is only for type; notification and run explain every channel")
     if query.run is not None:
-        return responses.json(await _run(ctx, tenant, query.recipient, query.run))
+        return _response(query, await _run(ctx, tenant, query.recipient, query.run))
     if query.notification is not None:
-        return responses.json(await _sent(ctx, tenant, query.recipient, query.notification))
+        return _response(query, await _sent(ctx, tenant, query.recipient, query.notification))
     if query.type is None:
         return responses.json(await recipient_explanations.explain(ctx, tenant, query.recipient, query.since))
     return responses.json(await _now(ctx, tenant, query))
+
+
+def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
+    if query.since is not None:
+        facts = recipient_explanations.ordered(explained.facts, query.since)
+        explained = msgspec.structs.replace(explained, facts=facts)
+    return responses.json(explained)
 
 
 async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> Explanation:
@@ -122,6 +128,9 @@ async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation
     profile, now = inputs.profile(query.recipient), engines.clock.now()
     decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
     explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
+    if query.since is not None:
+        facts = await recipient_explanations.facts_of_type(ctx, tenant, query.recipient, type, query.since)
+        explained = msgspec.structs.replace(explained, facts=facts)
     return explanations.with_actions(explained, query.recipient, type)
 
 

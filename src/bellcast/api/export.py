@@ -7,15 +7,27 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, responses, tenants
+from bellcast.api import context, messages, responses, runs, suppressions, tenants
 from bellcast.api.operations import operation
 from bellcast.api.preferences import StoredPreferences
 from bellcast.api.recipients import key
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.runs import RunDetails
+from bellcast.api.suppressions import SuppressedAddress
 from bellcast.api.tenants import TenantQuery
 from bellcast.errors import NotFound
 from bellcast.model.asgi import ASGIApp
+from bellcast.model.exports import (
+    ExportedCounter,
+    ExportedDecision,
+    ExportedDevice,
+    ExportedEndpoint,
+    ExportedEvent,
+    ExportedTopics,
+    ExportedWait,
+)
 from bellcast.model.identities import Recipient, Subscription
+from bellcast.model.messages import Message
 from bellcast.model.notifications import Notification
 
 # Smaller chunks would cost more in system calls than in encoding.
@@ -23,16 +35,41 @@ CHUNK_BYTES = 64 * 1024
 
 
 NDJSON = "application/x-ndjson"
-LISTS = ("subscription", "notification")
+# The list of a recipient's export that contains each kind.
+LISTS = {
+    "subscription": "subscriptions",
+    "notification": "notifications",
+    "message": "messages",
+    "decision": "decisions",
+    "run": "runs",
+    "counter": "counters",
+    "awaited_event": "awaited_events",
+    "webhook_event": "webhook_events",
+    "push_endpoint": "push_endpoints",
+    "device": "devices",
+    "joined_topics": "joined_topics",
+    "suppression": "suppressions",
+}
 
 
-class Export(Struct, frozen=True):
-    """All stored data of a recipient."""
+class Export(Struct, frozen=True, kw_only=True):
+    """All stored data of a recipient. `recipient` is null if it has no record, and only other data names it. The field
+    `to` of push messages is empty: the address of a browser or app is a secret."""
 
-    recipient: Recipient
+    recipient: Recipient | None
     preferences: StoredPreferences | None
     subscriptions: list[Subscription]
     notifications: list[Notification]
+    messages: list[Message]
+    decisions: list[ExportedDecision]
+    runs: list[RunDetails]
+    counters: list[ExportedCounter]
+    awaited_events: list[ExportedWait]
+    webhook_events: list[ExportedEvent]
+    push_endpoints: list[ExportedEndpoint]
+    devices: list[ExportedDevice]
+    joined_topics: list[ExportedTopics]
+    suppressions: list[SuppressedAddress]
 
 
 @operation(
@@ -47,12 +84,14 @@ class Export(Struct, frozen=True):
 async def export(request: ApiRequest) -> ASGIApp:
     """Export a recipient.
 
-    All stored data of the recipient in one document."""
-    store = context.of(request).engines.store
-    result = await store.recipients.export(tenants.single_tenant(request), key(request))
+    All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. Not in it: live
+    events that are kept for a short time, responses under idempotency keys, the audit log, and requests that name
+    several recipients, such as schedules."""
+    store, tenant = context.of(request).engines.store, tenants.single_tenant(request)
+    result = await store.recipients.export(tenant, key(request))
     if result is None:
         raise NotFound("No recipient has this key.")
-    return _stream(_chunks(result))
+    return _stream(_chunks(_outside(request, tenant, result)))
 
 
 @operation(
@@ -69,12 +108,33 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     """Export a tenant.
 
     All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`,
-    `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set),
-    `subscription` and `notification` lines."""
-    result = await context.of(request).engines.store.recipients.export_tenant(tenants.key(request))
+    `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set)
+    and the lines of its export, one for each item: `subscription`, `notification`, `message`, `decision`, `run`,
+    `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`."""
+    tenant = tenants.key(request)
+    result = await context.of(request).engines.store.recipients.export_tenant(tenant)
     if result is None:
         raise NotFound("No tenant has this key.")
-    return _stream(_lines(result), NDJSON)
+    return _stream(_lines(_outside(request, tenant, result)), NDJSON)
+
+
+async def _outside(
+    request: ApiRequest, tenant: str, pairs: AsyncIterator[tuple[str, Any]]
+) -> AsyncIterator[tuple[str, Any]]:
+    """Return what the store exports as clients see it."""
+    async for kind, value in pairs:
+        match kind:
+            case "message":
+                message = messages.outside(value)
+                yield kind, msgspec.structs.replace(message, to="") if message.channel == "push" else message
+            case "run":
+                yield kind, await runs.outside(request, value)
+            case "webhook_event" if value.body.get("data", {}).get("channel") == "push":
+                yield kind, msgspec.structs.replace(value, body=value.body | {"data": value.body["data"] | {"to": ""}})
+            case "suppression":
+                yield kind, suppressions.outside(tenant, value)
+            case _:
+                yield kind, value
 
 
 async def _lines(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
@@ -95,15 +155,14 @@ async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
     """Yield the document in chunks. The store yields the recipient first, then the rows grouped by kind."""
     _, recipient = await anext(rows)
     chunk = bytearray(b'{"recipient":' + msgspec.json.encode(recipient))
-    preferences, missing = None, list(LISTS)
+    preferences, missing = None, dict(LISTS)
     before: str | None = None
     async for kind, row in rows:
         if kind == "preferences":
             preferences = row
             continue
         if kind != before:
-            chunk += (b"" if before is None else b"]") + _list_start(kind)
-            missing.remove(kind)
+            chunk += (b"" if before is None else b"]") + _list_start(missing.pop(kind))
         else:
             chunk += b","
         chunk += msgspec.json.encode(row)
@@ -112,10 +171,10 @@ async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
             yield bytes(chunk)
             chunk.clear()
     chunk += b"" if before is None else b"]"
-    for kind in missing:
-        chunk += _list_start(kind) + b"]"
+    for name in missing.values():
+        chunk += _list_start(name) + b"]"
     yield bytes(chunk) + b',"preferences":' + msgspec.json.encode(preferences) + b"}"
 
 
-def _list_start(kind: str) -> bytes:
-    return f',"{kind}s":['.encode()
+def _list_start(name: str) -> bytes:
+    return f',"{name}":['.encode()

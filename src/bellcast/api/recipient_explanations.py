@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -22,6 +23,15 @@ from bellcast.ports.sends import SentQuery
 MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
 
 
+class RecentDeliveries(NamedTuple):
+    """A recipient's last notifications with their explanations, its connections, and the facts about all of them."""
+
+    items: Sequence[SentItem]
+    explained: Sequence[Explanation]
+    connections: Sequence[ConnectionInfo]
+    facts: list[Fact]
+
+
 async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
     """Explain the last notification. The facts are those since a time, by default of the last day."""
     engines, now = ctx.engines, ctx.engines.clock.now()
@@ -32,22 +42,36 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
             f"No recipient of this tenant has the key {recipient}: no request named it, and no page opened its inbox."
         )
         return Explanation(verdict="unknown_recipient", text=text)
-    query = SentQuery(tenant=tenant, recipient=recipient, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS)
-    items = (await engines.store.sends.notifications(query)).rows
+    found = await _recent(ctx, tenant, recipient, start)
+    presence = _presence(found.connections)
+    if not found.items:
+        text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
+        return Explanation(verdict="nothing_sent", text=text, facts=found.facts)
+    last = found.explained[0]
+    sent_at = f"{found.items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
+    text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
+    return replace(last, text=text, facts=found.facts)
+
+
+async def facts_of_type(ctx: ApiContext, tenant: str, recipient: str, type: str, since: datetime) -> list[Fact]:
+    """Return the facts since a time, of the notifications of one type."""
+    return (await _recent(ctx, tenant, recipient, times.milliseconds(since), type)).facts
+
+
+async def _recent(
+    ctx: ApiContext, tenant: str, recipient: str, start: int, type: str | None = None
+) -> RecentDeliveries:
+    query = SentQuery(
+        tenant=tenant, recipient=recipient, type=type, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS
+    )
+    items = (await ctx.engines.store.sends.notifications(query)).rows
     connections = await _connections(ctx, tenant, recipient)
     # Concurrently, because each queries the other nodes.
     writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
     explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
     facts = [fact for one in explained for fact in one.facts]
     facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
-    presence = _presence(connections)
-    if not items:
-        text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
-        return Explanation(verdict="nothing_sent", text=text, facts=_ordered(facts, start))
-    last = explained[0]
-    sent_at = f"{items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
-    text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
-    return replace(last, text=text, facts=_ordered(facts, start))
+    return RecentDeliveries(items, explained, connections, ordered(facts, times.to_rfc3339(start)))
 
 
 async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
@@ -120,6 +144,6 @@ def _presence(connections: Sequence[ConnectionInfo]) -> str:
     return f"The recipient has not been connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
 
 
-def _ordered(facts: Sequence[Fact], start: int) -> list[Fact]:
-    since = times.to_rfc3339(start)
+def ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:
+    """Return the facts since a time, in order of time."""
     return sorted((fact for fact in facts if fact.at >= since), key=lambda fact: fact.at)

@@ -237,7 +237,8 @@ async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a recipient.
 
     All stored data of the recipient is deleted, and its live connections close. Responses under idempotency keys stay
-    for their 24 hours, so that a late retry does not send again."""
+    for their 24 hours, so that a late retry does not send again. Suppressed addresses stay suppressed, and the audit log
+    keeps what operators did."""
     ctx = context.of(request)
     await recipients.delete(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
     return responses.empty()

@@ -144,7 +144,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
     )
     shown, following = list_positions.split(found.rows, query.limit, lambda run: run.id)
-    listed = [await _outside(request, run) for run in shown]
+    listed = [await outside(request, run) for run in shown]
     result = RunPage(runs=listed, next=following, scanned_until=found.scanned_until, total=total)
     if query.trigger is not None:
         fanout = await store.fanout(query.trigger)
@@ -167,7 +167,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     """Read a run.
 
     With the state of each step."""
-    return responses.json(await _outside(request, await _find(request)))
+    return responses.json(await outside(request, await _find(request)))
 
 
 @operation(
@@ -228,7 +228,7 @@ async def _find(request: ApiRequest) -> StoredRun:
     return found
 
 
-async def _outside(request: ApiRequest, run: StoredRun) -> RunDetails:
+async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     """Return a run as clients see it, with all steps of its definition."""
     definition = await context.of(request).workflow_catalog.definition(run.owner, run.workflow, run.version)
     state = runs.decode(run.body)

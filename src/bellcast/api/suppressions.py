@@ -72,7 +72,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     tenant = tenant_pages.tenant_of(request, query.tenant)
     found = await _suppressed(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
     shown, following = list_positions.split(found, query.limit, lambda one: _position(tenant, *one))
-    return responses.json(SuppressionPage([_outside(*one) for one in shown], following))
+    return responses.json(SuppressionPage([outside(*one) for one in shown], following))
 
 
 async def _suppressed(
@@ -123,9 +123,9 @@ async def suppress(request: ApiRequest) -> ASGIApp:
     body = await request_body.optional_body(request, REASON) or SuppressionReason()
     suppression = Suppression(channel=channel, address=address, reason=body.reason, created_at=engines.clock.now())
     if objects.is_dry_run(request):
-        return responses.json(_outside(tenant, suppression))
+        return responses.json(outside(tenant, suppression))
     stored, is_new = await engines.store.suppressions.put(tenant, suppression)
-    return responses.json(_outside(tenant, stored), 201 if is_new else 200)
+    return responses.json(outside(tenant, stored), 201 if is_new else 200)
 
 
 @operation(
@@ -158,7 +158,7 @@ def _named(request: ApiRequest) -> tuple[ExternalChannel, str]:
     return channel, address
 
 
-def _outside(tenant: str, suppression: Suppression) -> SuppressedAddress:
+def outside(tenant: str, suppression: Suppression) -> SuppressedAddress:
     return SuppressedAddress(
         tenant=tenants.outside(tenant),
         channel=suppression.channel,

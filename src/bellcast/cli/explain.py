@@ -12,6 +12,7 @@ EPILOG = """\
   bellcast explain alice
   bellcast explain alice --notification 0197…
   bellcast explain alice --type booking --channel email
+  bellcast explain alice --type booking --since 2026-06-10T12:00:00Z
 
 [dim]The secret is[/] BELLCAST_SECRET[dim], or the data folder's.[/]
 """
@@ -36,7 +37,7 @@ def explain(
     since: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Without the other options: facts since this time, by default of the last day."
+            metavar="TIME", help="Facts since this time. Without the other options, by default of the last day."
         ),
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="TENANT", help="The recipient's tenant.")] = None,

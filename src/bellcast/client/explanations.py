@@ -19,8 +19,9 @@ def explain(
     tenant: Text | None = None,
 ) -> HttpRequest[Explanation]:
     """Explain why a recipient got a `notification` through a channel or did not, what a `run` of a workflow decided, or
-    what would happen now to a notification of a `type` (in one `channel`, or in all). Without these arguments, explain
-    the last notification, with the facts since `since` (default: the last day)."""
+    what would happen now to a notification of a `type` (in one `channel`, or in all; with `since`, also the facts of
+    this type since then). Without these arguments, explain the last notification, with the facts since `since`
+    (default: the last day)."""
     params = query(
         recipient=arguments.name("recipient", recipient),
         notification=notification,

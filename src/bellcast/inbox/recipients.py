@@ -7,7 +7,7 @@ import msgspec
 
 from bellcast.errors import NotFound, Unavailable
 from bellcast.model import identities, times
-from bellcast.model.events import PreferencesChanged
+from bellcast.model.events import PreferencesChanged, inbox_stream
 from bellcast.model.identities import Recipient, RecipientFields, Subscription
 from bellcast.model.preferences import Preferences
 from bellcast.ports import Clock, Context, RecipientOfLink
@@ -45,6 +45,8 @@ async def get(engines: Context, tenant: str, key: str) -> Recipient:
 
 async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
     """Erase a recipient and its data, close its connections and revoke its sessions."""
+    # First: if the history cannot be reached, the erasure fails as a whole and can be repeated.
+    await engines.history.clear(tenant, inbox_stream(tenant, key))
     # Also revokes sessions of the current millisecond, as `revoke` does.
     events = await engines.store.recipients.delete(tenant, key, token_clock.now() + 1)
     if events is None:

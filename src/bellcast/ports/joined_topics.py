@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
 # Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even
 # after a crash of its server. The reference server drops a disconnected session after 2 minutes.
 JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
@@ -27,8 +29,15 @@ class SavedTopics(NamedTuple):
     saved_at: int
 
 
+class TopicLists(Struct, frozen=True, array_like=True):
+    """Topics joined by the app and topics subscribed by the client. As JSON it is the text of saved topics."""
+
+    joined: list[str] = []
+    subscribed: list[str] = []
+
+
 class JoinedTopics(Protocol):
-    """The topics that each connection of a recipient joined, as text in the caller's format."""
+    """The topics that each connection of a recipient joined, as the JSON of TopicLists."""
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
         """Store or replace the topics of a connection. Does not store topics for an erased recipient; of more than

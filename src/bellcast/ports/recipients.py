@@ -129,12 +129,12 @@ class Recipients(Protocol):
         ...
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
-        """Erase the recipient and all its data; the events close its connections. None if it does not exist."""
+        """Erase the recipient and all its data; the events close its connections. None if nothing is stored about it."""
         ...
 
     async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        """Export all data of a recipient as (kind, value) pairs, in bounded reads: the record, the preferences if it has any,
-        the rest. None if it does not exist."""
+        """Export all data of a recipient as (kind, value) pairs, in bounded reads: the record, which is None if only other data
+        names the recipient, the preferences if it has any, the rest by kind. None if nothing is stored about it."""
         ...
 
     async def revoke(self, tenant: str, key: str, now: int) -> tuple[Event, ...]:

@@ -1,39 +1,160 @@
 """Export all data of one recipient or tenant, in bounded reads while the server runs."""
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bellcast.model import times
-from bellcast.model.identities import Recipient, Subscription, Tenant
-from bellcast.model.notifications import Notification
-from bellcast.storage import profiles, recipient_scripts, rows, tenants
+from bellcast.model.events import SEPARATOR
+from bellcast.model.exports import (
+    ExportedCounter,
+    ExportedDecision,
+    ExportedDevice,
+    ExportedEndpoint,
+    ExportedEvent,
+    ExportedTopics,
+    ExportedWait,
+)
+from bellcast.model.identities import Recipient, Tenant
+from bellcast.ports.joined_topics import TopicLists
+from bellcast.ports.messages import NEWEST
+from bellcast.storage import messages, profiles, recipient_scripts, rows, suppressions, tenants
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, Statement, fetch
+from bellcast.storage.script import Params, Row, Statement, fetch
 
 EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
+# Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
+EXPORT_BATCH_LARGE_ROWS = 20
+# The lists of messages and runs have filters, and begin with the newest row.
+UNFILTERED = {**dict.fromkeys(("channel", "state", "provider", "workflow")), "since": ""}
+NEWEST_FIRST = {"before": NEWEST}
+OLDEST_FIRST = {"after": ""}
+
+_topics = msgspec.json.Decoder(TopicLists)
+
+
+class RecipientTable(NamedTuple):
+    """A table whose rows are exported as a kind. The columns of the statement begin with those of `cursor`, which has
+    the parameters of the position before the first row."""
+
+    kind: str
+    statement: str
+    cursor: Mapping[str, Any]
+    value: Callable[[Row], Any]
+    batch_rows: int = EXPORT_BATCH_ROWS
 
 
 async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-    """Yield the record, preferences, subscriptions and notifications, oldest first; None if the recipient does not exist."""
+    """Yield the record, which is None if there is only other data, the preferences, and the rows by kind; None if nothing
+    is stored about the recipient."""
     recipient = await engine.read(recipient_scripts.get, tenant, key)
-    return None if recipient is None else _pairs(engine, tenant, recipient)
+    if recipient is None and not await engine.read(recipient_scripts.stored_kinds, tenant, key):
+        return None
+    return _pairs(engine, tenant, key, recipient)
 
 
-async def _pairs(engine: Engine, tenant: str, recipient: Recipient) -> AsyncIterator[tuple[str, Any]]:
+async def _pairs(engine: Engine, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
     yield "recipient", recipient
-    own = await engine.read(profiles.preferences, tenant, recipient.key)
+    own = await engine.read(profiles.preferences, tenant, key)
     if own is not None:
         updated_at = times.to_rfc3339_or_null(own.updated_at)
         yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
-    for subscription in await engine.read(_subscriptions, tenant, recipient.key):
-        yield "subscription", subscription
-    after = ""
-    while step := await engine.read(_notifications, tenant, recipient.key, after):
-        for notification in step:
-            yield "notification", notification
-        after = step[-1].id
+    kinds = await engine.read(recipient_scripts.stored_kinds, tenant, key)  # a tenant has many recipients with few
+    for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
+        async for value in _values(engine, table, {"tenant": tenant, "key": key, "recipient": key, **UNFILTERED}):
+            yield table.kind, value
+    if recipient is not None:
+        for suppression in await engine.read(suppressions.of_recipient, tenant, recipient):
+            yield "suppression", suppression
+
+
+async def _values(engine: Engine, table: RecipientTable, params: Params) -> AsyncIterator[Any]:
+    cursor = table.cursor
+    while True:
+        page = {**params, **cursor, "limit": table.batch_rows}
+        found = await engine.read(fetch, Statement(table.statement, page))
+        for row in found:
+            yield table.value(row)
+        if len(found) < table.batch_rows:
+            return
+        cursor = dict(zip(cursor, found[-1], strict=False))
+
+
+def _decision(row: Row) -> ExportedDecision:
+    notification, channel, decided_at, outcome, rule, source, message, due_at = row
+    return ExportedDecision(
+        notification=notification,
+        channel=channel,
+        outcome=outcome,
+        rule=rule,
+        source=source,
+        message=message,
+        due_at=times.to_rfc3339_or_null(due_at),
+        decided_at=times.to_rfc3339(decided_at),
+    )
+
+
+def _counter(row: Row) -> ExportedCounter:
+    workflow, step, by, run, body, expires_at = row
+    return ExportedCounter(
+        workflow=workflow,
+        step=step,
+        by=by,
+        run=run,
+        state=msgspec.json.decode(body),
+        expires_at=times.to_rfc3339(expires_at),
+    )
+
+
+def _wait(row: Row) -> ExportedWait:
+    run, step, name, target, event = row
+    kind, _, topic = target.split(SEPARATOR, 2)
+    awaited = None if event is None else msgspec.json.decode(event)
+    return ExportedWait(run=run, step=step, name=name, topic=topic if kind == "topic" else None, event=awaited)
+
+
+def _webhook_event(row: Row) -> ExportedEvent:
+    id, body = row
+    return ExportedEvent(id=id, body=msgspec.json.decode(body))
+
+
+def _endpoint(row: Row) -> ExportedEndpoint:
+    id, kind, registered_at = row
+    return ExportedEndpoint(id=id, kind=kind, created_at=times.to_rfc3339(registered_at))
+
+
+def _device(row: Row) -> ExportedDevice:
+    _, connection, revision, heard_at = row
+    return ExportedDevice(connection=connection, revision=revision, acknowledged_at=times.to_rfc3339(heard_at))
+
+
+def _joined_topics(row: Row) -> ExportedTopics:
+    connection, text, saved_at = row
+    topics = _topics.decode(text)
+    return ExportedTopics(
+        connection=connection,
+        joined=topics.joined,
+        subscribed=topics.subscribed,
+        saved_at=times.to_rfc3339(saved_at),
+    )
+
+
+RECIPIENT_TABLES = (
+    RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, rows.subscription),
+    RecipientTable("notification", "export_notifications", OLDEST_FIRST, rows.notification),
+    RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
+    RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, rows.run, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable(
+        "counter", "export_step_counters", {"workflow": "", "step": "", "by": ""}, _counter, EXPORT_BATCH_LARGE_ROWS
+    ),
+    RecipientTable("awaited_event", "export_event_waits", {"run": "", "step": ""}, _wait, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("webhook_event", "export_webhook_events", OLDEST_FIRST, _webhook_event, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("push_endpoint", "export_push_endpoints", OLDEST_FIRST, _endpoint),
+    RecipientTable("device", "export_devices", {"device": b"", "connection": ""}, _device),
+    RecipientTable("joined_topics", "export_joined_topics", OLDEST_FIRST, _joined_topics, EXPORT_BATCH_LARGE_ROWS),
+)
 
 
 async def export_tenant(engine: Engine, key: str) -> AsyncIterator[tuple[str, Any]] | None:
@@ -56,7 +177,7 @@ async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterat
     after = None
     while recipients := await engine.read(recipient_scripts.page, key, after, EXPORT_BATCH_ROWS, None):
         for recipient in recipients:
-            async for pair in _pairs(engine, key, recipient):
+            async for pair in _pairs(engine, key, recipient.key, recipient):
                 yield pair
         after = recipients[-1].key
 
@@ -67,14 +188,3 @@ TOPIC = rows.ENTRY_COLUMNS
 
 def _page(name: str, tenant: str, after: int | str) -> Statement:
     return Statement(name, {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS})
-
-
-def _subscriptions(tenant: str, key: str) -> Script[list[Subscription]]:
-    found = yield Statement("export_subscriptions", {"tenant": tenant, "key": key})
-    return [rows.subscription(row) for row in found]
-
-
-def _notifications(tenant: str, key: str, after: str) -> Script[list[Notification]]:
-    params = {"tenant": tenant, "key": key, "after": after, "limit": EXPORT_BATCH_ROWS}
-    found = yield Statement("export_notifications", params)
-    return [rows.notification(row) for row in found]

@@ -156,13 +156,13 @@ def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Scr
 def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[None]:
     """Report cancelled messages, and withdraw the digests that would show their content at another attempt. The other
     messages of these digests wait for a new digest. Simulated messages are not cancelled."""
-    found = [message for message in map(_message, cancelled) if message.state == "cancelled"]
+    found = [message for message in map(of_row, cancelled) if message.state == "cancelled"]
     for digest in sorted({message.digest for message in found if message.digest is not None}):
         withdrawn = yield Statement("digest_withdraw", {"digest": digest})
         if withdrawn:
-            found += map(_message, withdrawn)
+            found += map(of_row, withdrawn)
             waiting = yield Statement("digest_leave", {"digest": digest, "now": now})
-            yield Statement("job_add", many=[_digest_job(_message(row)) for row in waiting[:1]])
+            yield Statement("job_add", many=[_digest_job(of_row(row)) for row in waiting[:1]])
     yield from webhook_events.add(_state_events(found, report), now)
 
 
@@ -217,7 +217,7 @@ def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Par
 
 def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
     found = yield Statement("messages_find", {"ids": rows.to_json(ids)})
-    return [_message(row) for row in found]
+    return [of_row(row) for row in found]
 
 
 def _of_reference(provider: str, reference: str, tenant: str) -> Script[list[StoredMessage]]:
@@ -233,7 +233,7 @@ def _page(query: MessageQuery) -> Script[ListScan[StoredMessage]]:
     params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
     name = next((PAGES[field] for field in ("notification", "run", "recipient") if params[field] is not None), None)
     if name is not None:
-        return ListScan([_message(row) for row in (yield from fetch(Statement(name, params)))], None)
+        return ListScan([of_row(row) for row in (yield from fetch(Statement(name, params)))], None)
     if query.tenant == EVERY_TENANT:
         last, name = "messages_of_all_last", "messages_of_all"
     elif query.state is None:
@@ -241,12 +241,12 @@ def _page(query: MessageQuery) -> Script[ListScan[StoredMessage]]:
     else:
         last, name = "messages_in_state_last", "messages_in_state"
     found, until = yield from scans.by_id(last, name, params)
-    return ListScan([_message(row) for row in found], until)
+    return ListScan([of_row(row) for row in found], until)
 
 
 def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
     rows_begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
-    begun = [_message(row) for row in rows_begun]
+    begun = [of_row(row) for row in rows_begun]
     conditional = [message.id for message in begun if message.unless is not None]
     if not conditional:
         return begun
@@ -255,7 +255,7 @@ def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
 
 
 def _settle(params: Params, report: EventReport, now: int) -> Script[bool]:
-    settled = [_message(row) for row in (yield Statement("message_settle", params))]
+    settled = [of_row(row) for row in (yield Statement("message_settle", params))]
     yield from webhook_events.add(_state_events(settled, report), now)
     yield from _wake_runs(settled)
     return bool(settled)
@@ -331,7 +331,7 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
 
 def _update_members(digest: MessageUpdate, now: int) -> Script[None]:
     """Set the state of a digest's messages to the digest's state."""
-    members = [_message(row) for row in (yield Statement("digest_update", _update_params(digest.message)))]
+    members = [of_row(row) for row in (yield Statement("digest_update", _update_params(digest.message)))]
     yield from _wake_runs(members)
     yield from webhook_events.add(_state_events(members, digest.report), now)
 
@@ -396,7 +396,7 @@ def _decisions(tenant: str, notification: str, recipient: str | None, limit: int
     ]
 
 
-def _message(row: Row) -> StoredMessage:
+def of_row(row: Row) -> StoredMessage:
     """Create a message from the columns of `messages`, with or without the state of its inbox item after them."""
     id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
     due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]

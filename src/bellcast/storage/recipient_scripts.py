@@ -111,12 +111,19 @@ ERASED = (
 )
 
 
+def stored_kinds(tenant: str, key: str) -> Script[frozenset[str]]:
+    """Return the kinds of `export` of which something is stored about a recipient, besides its record."""
+    found = yield Statement("export_kinds", {"tenant": tenant, "key": key})
+    return frozenset(kind for (kind,) in found)
+
+
 def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
+    """Erase everything about a recipient, also if it has no record: runs do not need one."""
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
-    if not found:
+    if not found and not (yield from stored_kinds(tenant, key)):
         return None
-    ((inbox,),) = found
+    params = {"tenant": tenant, "key": key, "inbox": found[0][0] if found else None}
     for name in ERASED:
-        yield Statement(name, {"inbox": inbox}, heavy=True)
+        yield Statement(name, params, heavy=True)
     yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "now": now})
     return (SessionsRevoked(tenant, key, now),)

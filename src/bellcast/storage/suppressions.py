@@ -1,9 +1,10 @@
 """Suppressions: addresses to which no messages are sent."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
+from bellcast.model.identities import Recipient
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.messages import MessageUpdate
 from bellcast.ports.suppressions import Suppression
@@ -64,9 +65,23 @@ def _suppression(channel: ExternalChannel, address: str, reason: str, created_at
 
 def _find(tenant: str, addresses: Sequence[tuple[str, str]]) -> Script[frozenset[tuple[str, str]]]:
     keys = {pair: (pair[0], _address(*pair)) for pair in addresses}
-    params = {"tenant": tenant, "addresses": rows.to_json(sorted({address for _, address in keys.values()}))}
-    found = {(channel, address) for channel, address in (yield Statement("suppressions_find", params))}
+    suppressed = yield from _of_addresses(tenant, {address for _, address in keys.values()})
+    found = {(one.channel, one.address) for one in suppressed}
     return frozenset(pair for pair, key in keys.items() if key in found)
+
+
+def of_recipient(tenant: str, recipient: Recipient) -> Script[list[Suppression]]:
+    """Return the suppressions of the addresses in a recipient's record."""
+    chat = msgspec.structs.astuple(recipient.chat)
+    pairs = [("email", recipient.email), ("sms", recipient.phone), *(("chat", address) for address in chat)]
+    addresses = {_address(channel, str(address)) for channel, address in pairs if address is not None}
+    return (yield from _of_addresses(tenant, addresses))
+
+
+def _of_addresses(tenant: str, addresses: Collection[str]) -> Script[list[Suppression]]:
+    """Return the suppressions of addresses, in any channel."""
+    params = {"tenant": tenant, "addresses": rows.to_json(sorted(addresses))}
+    return [_suppression(*row) for row in (yield Statement("suppressions_find", params))]
 
 
 def _put(tenant: str, suppression: Suppression) -> Script[tuple[Suppression, bool]]:

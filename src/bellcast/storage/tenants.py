@@ -79,6 +79,8 @@ ERASED = (
     "erase_suppressions",
     "erase_documents",
     "erase_webhook_events_of_tenant",
+    "erase_messages_of_tenant",
+    "erase_decisions_of_tenant",
     "erase_dead_jobs",
     "erase_runs_of_tenant",
     "erase_step_counters_of_tenant",

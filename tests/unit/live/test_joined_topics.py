@@ -1,9 +1,27 @@
 """Topics that a Socket.IO connection joined."""
 
+import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bellcast.live.socketio.joined_topics import ConnectionTopics
+import pytest
+from tests.clock import FakeClock
+from tests.unit.live.fakes import ALICE, FakeTransport, added, new_hub
+
+from bellcast.errors import Unavailable
+from bellcast.live.connection.connection import Phase
+from bellcast.live.socketio import recovery
+from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionTopics
+from bellcast.live.socketio.namespace_connection import NamespaceConnection
+from bellcast.live.socketio.protocol import engineio
+from bellcast.live.socketio.protocol.dialect import dialect_for
+from bellcast.live.socketio.recovery import Pid
+from bellcast.model.identities import Project
+from bellcast.ports import JoinedBy
+from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
+
+PROJECT = Project("1", "key", "the secret of the project, forty characters")
 
 
 class Names(list[str]):
@@ -19,3 +37,114 @@ async def test_many_unfollowed_names_are_not_searched_for_each_joined_topic() ->
     connection: Any = SimpleNamespace(joined_topics={"a": True, "b": False}, resumable=False)
     await topics.unfollow(connection, Names(["b", "c"]))
     assert connection.joined_topics == {"a": True}
+
+
+class UnreliableStore:
+    """Stored topics. The next `failures` saves fail."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.saved: list[str] = []
+
+    async def save(self, by: JoinedBy, topics: str, now: int) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("The database is locked.")
+        self.saved.append(topics)
+
+    async def refresh(self, connections: Any, now: int) -> None: ...
+
+
+class Client:
+    """A connected client, and the topics of its server."""
+
+    def __init__(self, failures: int) -> None:
+        self.clock, self.store, self.hub, self.fake = FakeClock(), UnreliableStore(failures), new_hub(), FakeTransport()
+        transport = SimpleNamespace(transport=self.fake, sock=None, encoding=engineio.POLLING_BODY)
+        session: Any = SimpleNamespace(transport=transport, send=lambda head, _: self.fake.write(head))
+        dialect = dialect_for("/", engineio.POLLING_BODY, resumable=False)
+        self.connection = NamespaceConnection("sid", dialect, ALICE, self.hub, 0, None, session=session, namespace="/")
+        self.connection.inbox = self.connection.epoch = 1
+        self.connection.activate(0, resumable=True)
+        self.hub.add(self.connection)
+        self.connection.transition(Phase.LIVE)
+        self.tasks: set[asyncio.Task[Any]] = set()
+        engines: Any = SimpleNamespace(store=SimpleNamespace(joined_topics=self.store), clock=self.clock)
+        self.topics = ConnectionTopics(engines, self.hub, cast(Any, None), self._spawn)
+
+    def _spawn(self, work: Any) -> None:
+        self.tasks.add(asyncio.ensure_future(work))
+
+    async def follow(self, topic: str) -> None:
+        following = asyncio.ensure_future(self.topics.follow(self.connection, (topic,), by_app=True))
+        await self.pass_time(SAVE_RETRY_SECONDS)
+        await following
+
+    async def pass_time(self, seconds: float) -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.clock.advance(seconds)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    @property
+    def is_recoverable(self) -> bool:
+        """True if a server would accept the client's recovery id with its last offset."""
+        *_, offset = json.loads(self.fake.written[-1].removeprefix(b"42"))
+        pid = recovery.sign(PROJECT, Pid("", "alice", "/", "sid", "1-0"))
+        return recovery.read(PROJECT, pid, offset) is not None
+
+    def notify(self, revision: int) -> None:
+        self.hub.dispatcher.dispatch(added(revision))
+
+
+@pytest.fixture
+async def clients() -> Any:
+    created: list[Client] = []
+
+    def create(failures: int) -> Client:
+        created.append(Client(failures))
+        return created[-1]
+
+    yield create
+    for client in created:
+        for task in client.tasks:
+            task.cancel()
+        await asyncio.gather(*client.tasks, return_exceptions=True)
+
+
+async def test_failed_save_of_topics_is_repeated(clients: Any) -> None:
+    client = clients(1)
+    await client.follow("hall")
+    assert client.store.saved == ['[["hall"],[]]']
+    client.notify(1)
+    assert client.is_recoverable
+
+
+async def test_client_with_unsaved_topics_receives_offsets_without_recovery(clients: Any) -> None:
+    client = clients(2)
+    await client.follow("hall")
+    name, error, _ = json.loads(client.fake.written[-1].removeprefix(b"42"))
+    assert (name, error["code"], client.is_recoverable) == ("error", "unavailable", False)
+    client.notify(1)
+    assert not client.is_recoverable
+    client.connection.emit("of the app", ({"n": 1},))
+    assert not client.is_recoverable
+
+
+async def test_client_is_recoverable_again_when_its_topics_are_saved(clients: Any) -> None:
+    client = clients(2)
+    await client.follow("hall")
+    await client.follow("kitchen")
+    assert client.store.saved == ['[["hall","kitchen"],[]]']
+    client.notify(1)
+    assert client.is_recoverable
+
+
+async def test_unsaved_topics_are_saved_by_the_next_refresh(clients: Any) -> None:
+    client = clients(2)
+    await client.follow("hall")
+    await client.pass_time(JOINED_TOPICS_REFRESH_MS / 1000)
+    assert client.store.saved == ['[["hall"],[]]']
+    client.notify(1)
+    assert client.is_recoverable

@@ -3,28 +3,23 @@ inbox and public id, so that any node can restore them for a recovered connectio
 
 import msgspec
 import structlog
-from msgspec import Struct
 
 from bellcast.auth.permissions import Grant
-from bellcast.errors import BellcastError
+from bellcast.errors import BellcastError, Unavailable
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.ports import Context, JoinedBy
-from bellcast.ports.joined_topics import JOINED_TOPICS_LIFETIME_MS, JOINED_TOPICS_REFRESH_MS
+from bellcast.ports.joined_topics import JOINED_TOPICS_LIFETIME_MS, JOINED_TOPICS_REFRESH_MS, TopicLists
 
 log = structlog.get_logger(__name__)
 
+# Before the second attempt to save topics. The client waits for both, and each may wait for a lock of the database.
+SAVE_RETRY_SECONDS = 0.5
+UNSAVED = "The topics of this connection could not be stored: after a reconnect, it will not be recovered."
 # Rows refreshed per write. Other writers wait for at most one such commit, about 10 ms.
 REFRESH_BATCH_ROWS = 250
-
-
-class TopicLists(Struct, frozen=True, array_like=True):
-    """Topics joined by the app and topics subscribed by the client."""
-
-    joined: list[str] = []
-    subscribed: list[str] = []
 
 
 _decode = msgspec.json.Decoder(TopicLists).decode
@@ -45,7 +40,8 @@ class ConnectionTopics:
     async def follow(
         self, connection: NamespaceConnection, names: list[str] | tuple[str, ...], *, by_app: bool
     ) -> None:
-        """Record joined topics. They are stored when this returns."""
+        """Record joined topics. When this returns, they are stored, or the client has been informed that it will not be
+        recovered."""
         before = {} if connection.joined_topics is None else connection.joined_topics
         now = before | {name: by_app or before.get(name, False) for name in names}
         if now != before:
@@ -81,15 +77,27 @@ class ConnectionTopics:
         if not connection.resumable:
             return
         self._refresh_from_now_on()
-        topics = (connection.joined_topics or {}).items()
+        for delay in (0, SAVE_RETRY_SECONDS):
+            await self._engines.clock.sleep(delay)
+            try:
+                await self._store(connection)
+            except BellcastError as failure:
+                log.warning("joined_topics_save_failed", reason=failure.detail)
+            else:
+                return
+        connection.mark_topics(saved=False)
+        connection.emit("error", ({"code": Unavailable.code, "message": UNSAVED},))
+
+    async def _store(self, connection: NamespaceConnection) -> None:
+        topics = connection.joined_topics
+        named = (topics or {}).items()
         followed = TopicLists(
-            [name for name, by_app in topics if by_app], [name for name, by_app in topics if not by_app]
+            [name for name, by_app in named if by_app], [name for name, by_app in named if not by_app]
         )
         by, now = JoinedBy(connection.inbox, connection.id), self._engines.clock.now()
-        try:
-            await self._engines.store.joined_topics.save(by, _encode(followed), now)
-        except BellcastError as failure:
-            log.warning("joined_topics_save_failed", reason=failure.detail)
+        await self._engines.store.joined_topics.save(by, _encode(followed), now)
+        if connection.joined_topics is topics:  # they may have changed meanwhile
+            connection.mark_topics(saved=True)
 
     def _refresh_from_now_on(self) -> None:
         if not self._refreshing:
@@ -106,10 +114,10 @@ class ConnectionTopics:
 
     async def _refresh_all(self) -> None:
         now = self._engines.clock.now()
-        text = [
-            JoinedBy(one.inbox, one.id)
-            for one in self._hub
-            if isinstance(one, NamespaceConnection) and one.resumable and one.joined_topics
-        ]
-        for start in range(0, len(text), REFRESH_BATCH_ROWS):
-            await self._engines.store.joined_topics.refresh(text[start : start + REFRESH_BATCH_ROWS], now)
+        connections = [one for one in self._hub if isinstance(one, NamespaceConnection) and one.resumable]
+        unsaved = [one for one in connections if one.has_unsaved_topics]
+        saved = [JoinedBy(one.inbox, one.id) for one in connections if one.joined_topics]
+        for start in range(0, len(saved), REFRESH_BATCH_ROWS):
+            await self._engines.store.joined_topics.refresh(saved[start : start + REFRESH_BATCH_ROWS], now)
+        for connection in unsaved:
+            await self._store(connection)

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.live.connection.connection import Connection, Phase
+from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.protocol import dialect, packets
@@ -15,7 +15,15 @@ from bellcast.model.positions import Position
 class NamespaceConnection(Connection):
     """Writes to the current transport of its session. `id` is public; the id of the session is a secret."""
 
-    __slots__ = ("_last_ack_id", "_pending_acks", "joined_topics", "namespace", "resumable", "session")
+    __slots__ = (
+        "_last_ack_id",
+        "_pending_acks",
+        "has_unsaved_topics",
+        "joined_topics",
+        "namespace",
+        "resumable",
+        "session",
+    )
 
     def __init__(self, *args: Any, session: EngineSession, namespace: str) -> None:
         super().__init__(*args)
@@ -23,6 +31,7 @@ class NamespaceConnection(Connection):
         self.namespace = namespace
         self.resumable = False
         self.joined_topics: dict[str, bool] | None = None  # topic -> True if the app joined it
+        self.has_unsaved_topics = False
         self._last_ack_id = 0
         self._pending_acks: dict[int, asyncio.Future[list[Any]]] | None = None
 
@@ -34,7 +43,7 @@ class NamespaceConnection(Connection):
 
     def attach_transport(self) -> None:
         transport = self.session.transport
-        self.dialect = dialect.dialect_for(self.namespace, transport.encoding, resumable=self.resumable)
+        self._set_dialect()
         self.transport, self.sock = transport.transport, transport.sock
         if self.phase is Phase.REPLAYING:
             self._limit_replay()
@@ -42,11 +51,31 @@ class NamespaceConnection(Connection):
             self.write = transport.transport.write
             self._set_high_water(self.max_unsent)
 
+    def mark_topics(self, *, saved: bool) -> None:
+        """Record whether `joined_topics` are stored. While they are not, each offset that the client receives says that it
+        must not be recovered: that holds on every node, also after a crash of this one."""
+        if self.has_unsaved_topics is saved and self.phase is not Phase.CLOSED:
+            self.has_unsaved_topics = not saved
+            self._set_dialect()
+
+    def _set_dialect(self) -> None:
+        self.mark_revision = NO_MARK  # its bytes have the prefix of the dialect before
+        self.dialect = dialect.dialect_for(
+            self.namespace,
+            self.session.transport.encoding,
+            resumable=self.resumable,
+            offset_prefix=self._offset_prefix,
+        )
+
+    @property
+    def _offset_prefix(self) -> str:
+        return dialect.UNRECOVERABLE if self.has_unsaved_topics else ""
+
     # --- outbound
 
     def emit(self, name: str, args: tuple[Any, ...], id: int | None = None) -> None:
         """Send an event. For resumable clients the last argument is the position, unless the client must acknowledge the event."""
-        position = (self.resume_position(),) if self.resumable and id is None else ()
+        position = (self._offset_prefix + self.resume_position(),) if self.resumable and id is None else ()
         self._send(Packet(EVENT, self.namespace, [name, *args, *position], id))
 
     def acknowledge(self, id: int, args: list[Any]) -> None:

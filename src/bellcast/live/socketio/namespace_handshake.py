@@ -149,7 +149,7 @@ class NamespaceHandshake:
 
     def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
         """Return the client's recovery id, unless its credentials name another recipient."""
-        pid = recovery.read(self._project, auth.get("pid")) if self._socketio.recovery else None
+        pid = recovery.read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
         principal = connection.principal
         if pid is None or (principal.recipient and not pid.is_of(principal, connection.namespace)):
             return None
@@ -229,7 +229,8 @@ class NamespaceHandshake:
         connection.revision = state.revision
         principal = connection.principal
         start = connection.resume_position()
-        pid = Pid(principal.tenant, principal.recipient or "", connection.namespace, connection.id, start)
+        recipient, namespace = principal.recipient or "", connection.namespace
+        pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
         self._reply(connection, recovery.sign(self._project, pid) if self._socketio.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}

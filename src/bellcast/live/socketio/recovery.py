@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from bellcast.live.socketio.protocol import dialect
 from bellcast.model import history
 from bellcast.model.identities import Principal, Project
 from bellcast.model.positions import Position, parse_position
@@ -28,6 +29,7 @@ class Pid(Struct, frozen=True, array_like=True):
     namespace: str
     sid: str
     position: str
+    connected_at: int = 0  # a new session has another id: clients recognize a recovery by the same one
 
     def is_of(self, principal: Principal, namespace: str) -> bool:
         return (self.tenant, self.recipient, self.namespace) == (principal.tenant, principal.recipient, namespace)
@@ -41,9 +43,11 @@ def sign(project: Project, pid: Pid) -> str:
     return base64.urlsafe_b64encode(_signature(project, body) + body).rstrip(b"=").decode()
 
 
-def read(project: Project, text: Any) -> Pid | None:
-    """Decode a client's `pid`; None if it is invalid."""
+def read(project: Project, text: Any, offset: Any) -> Pid | None:
+    """Decode a client's `pid`; None if it is invalid, or if the offset tells that the client must not be recovered."""
     if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
+        return None
+    if isinstance(offset, str) and offset.startswith(dialect.UNRECOVERABLE):
         return None
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -268,11 +268,19 @@ WHERE digest {{in_ids}} AND id <> digest AND state IN ('failed', 'bounced')
 
 -- name: erase_messages
 -- The messages of one recipient.
-DELETE FROM messages WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+DELETE FROM messages WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_decisions
 -- The decisions about one recipient.
-DELETE FROM decisions WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+DELETE FROM decisions WHERE tenant = :tenant AND recipient = :key
+
+-- name: erase_messages_of_tenant
+-- The messages of a tenant, also for recipients without a record.
+DELETE FROM messages WHERE tenant = :tenant
+
+-- name: erase_decisions_of_tenant
+-- The decisions of a tenant, also about recipients without a record.
+DELETE FROM decisions WHERE tenant = :tenant
 
 -- name: erase_documents
 -- A tenant's objects and overrides.

@@ -104,20 +104,6 @@ DELETE FROM subscriptions WHERE recipient = :inbox
 -- Delete the recipient.
 DELETE FROM recipients WHERE id = :inbox
 
--- name: export_subscriptions
--- The topics of one recipient.
-SELECT s.topic, s.key, s.created_at
-FROM recipients r JOIN subscriptions s ON s.recipient = r.id
-WHERE r.tenant = :tenant AND r.key = :key
-ORDER BY s.topic
-
--- name: export_notifications
--- The notifications of one recipient, oldest first.
-SELECT e.*
-FROM recipients r JOIN inbox_entries e ON e.recipient = r.id
-WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
-ORDER BY e.id LIMIT :limit
-
 -- name: erase_devices
 -- The last positions sent to the devices of a recipient.
 DELETE FROM devices WHERE inbox = :inbox

@@ -310,9 +310,7 @@ DELETE FROM event_waits WHERE run = :run
 
 -- name: erase_event_waits
 -- The waits of the runs for one recipient.
-DELETE FROM event_waits
-WHERE tenant = (SELECT tenant FROM recipients WHERE id = :inbox)
-  AND recipient = (SELECT key FROM recipients WHERE id = :inbox)
+DELETE FROM event_waits WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_event_waits_of_tenant
 -- The waits of a tenant's runs.
@@ -412,11 +410,11 @@ RETURNING version
 
 -- name: erase_runs
 -- The runs for one recipient.
-DELETE FROM runs WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+DELETE FROM runs WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_step_counters
 -- The counters of one recipient.
-DELETE FROM step_counters WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+DELETE FROM step_counters WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_runs_of_tenant
 -- The runs of a tenant, also for recipients that never had an inbox.

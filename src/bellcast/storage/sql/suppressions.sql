@@ -33,12 +33,12 @@ DELETE FROM suppressions WHERE tenant = :tenant AND channel = :channel AND addre
 
 -- name: suppressions_find @sqlite
 -- The given addresses that must not be used, in any channel.
-SELECT s.channel, s.address FROM json_each(:addresses) a
+SELECT s.channel, s.address, s.reason, s.created_at FROM json_each(:addresses) a
 JOIN suppressions s ON s.tenant = :tenant AND s.channel IN ('email', 'sms', 'push', 'chat') AND s.address = a.value
 
 -- name: suppressions_find @postgres
 -- The given addresses that must not be used, in any channel.
-SELECT channel, address FROM suppressions
+SELECT channel, address, reason, created_at FROM suppressions
 WHERE tenant = :tenant AND channel IN ('email', 'sms', 'push', 'chat')
   AND address = ANY(ARRAY(SELECT value FROM json_array_elements_text(:addresses::json)))
 

@@ -28,7 +28,7 @@ DELETE FROM jobs WHERE id > :first AND id < :last AND state = 'dead'
 
 -- name: erase_webhook_events
 -- The events about one recipient.
-DELETE FROM webhook_events WHERE (tenant, recipient) = (SELECT tenant, key FROM recipients WHERE id = :inbox)
+DELETE FROM webhook_events WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_webhook_events_of_tenant
 -- The events of a tenant.

@@ -34,6 +34,9 @@ from bellcast.model.inboxes import InboxState
 
 _encode = msgspec.json.Encoder().encode
 
+# Begins the offset of a client that must not be recovered. No position begins with it.
+UNRECOVERABLE = "!"
+
 
 class FrameStarts(dict[int, bytes]):
     """The header and data of an event's frame by the length of the head; few lengths are in use. It is used once per
@@ -48,15 +51,16 @@ class FrameStarts(dict[int, bytes]):
 
 
 class LastArgument(Struct, frozen=True):
-    """The resume position as the last argument of an event."""
+    """The resume position as the last argument of an event, after a prefix."""
 
     encoding: Encoding
+    prefix: str = ""
 
     def __call__(self, data: bytes, position: str) -> bytes:
-        return self.encoding.text(data + f',"{position}"]'.encode())
+        return self.encoding.text(data + f',"{self.prefix}{position}"]'.encode())
 
     def head(self, position: str) -> bytes:
-        return f',"{position}'.encode()
+        return f',"{self.prefix}{position}'.encode()
 
     def around(self, data: bytes, event_id: str) -> tuple[Mapping[int, bytes], bytes]:
         end = f'~{event_id}"]'.encode()
@@ -64,11 +68,13 @@ class LastArgument(Struct, frozen=True):
 
 
 class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
-    """A namespace in one encoding. Compared by identity: `dialect_for` returns the instance in use."""
+    """A namespace in one encoding. Offsets of its events begin with `offset_prefix`. Compared by identity: `dialect_for`
+    returns the instance in use."""
 
     namespace: str
     encoding: Encoding
     resumable: bool
+    offset_prefix: str = ""
     protocol: str = "socketio"
 
     @property
@@ -106,7 +112,7 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
 
     @property
     def mark(self) -> PositionMark | None:
-        return LastArgument(self.encoding) if self.resumable else None
+        return LastArgument(self.encoding, self.offset_prefix) if self.resumable else None
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         change = inbox_payloads.payload_of(event, position)
@@ -135,13 +141,13 @@ class SocketIODialect(Struct, frozen=True, eq=False, weakref=True):
         return b"42" if self.namespace == packets.ROOT else f"42{self.namespace},".encode()
 
 
-_dialects: WeakValueDictionary[tuple[str, Encoding, bool], SocketIODialect] = WeakValueDictionary()
+_dialects: WeakValueDictionary[tuple[str, Encoding, bool, str], SocketIODialect] = WeakValueDictionary()
 
 
-def dialect_for(namespace: str, encoding: Encoding, *, resumable: bool) -> SocketIODialect:
+def dialect_for(namespace: str, encoding: Encoding, *, resumable: bool, offset_prefix: str = "") -> SocketIODialect:
     """Return the dialect in use for a namespace, if any, so that each event is encoded once."""
-    key = (namespace, encoding, resumable)
+    key = (namespace, encoding, resumable, offset_prefix)
     known = _dialects.get(key)
     if known is None:
-        known = _dialects[key] = SocketIODialect(namespace, encoding, resumable)
+        known = _dialects[key] = SocketIODialect(*key)
     return known

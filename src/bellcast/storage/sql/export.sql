@@ -1,0 +1,84 @@
+-- name: export_notifications
+-- The notifications of one recipient, oldest first.
+SELECT e.*
+FROM recipients r JOIN inbox_entries e ON e.recipient = r.id
+WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
+ORDER BY e.id LIMIT :limit
+
+-- name: export_decisions
+-- The decisions about one recipient, by notification and channel.
+SELECT notification, channel, decided_at, outcome, rule, source, message, due_at FROM decisions
+WHERE tenant = :tenant AND recipient = :key
+  AND (notification, channel, decided_at) > (:notification, :channel, :decided_at)
+ORDER BY notification, channel, decided_at LIMIT :limit
+
+-- name: export_step_counters
+-- The counters of throttles and digests, and the claims, of one recipient.
+SELECT workflow, step, "by", run, body, expires_at FROM step_counters
+WHERE tenant = :tenant AND recipient = :key AND (workflow, step, "by") > (:workflow, :step, :by)
+ORDER BY workflow, step, "by" LIMIT :limit
+
+-- name: export_event_waits
+-- The live events that the runs for one recipient wait for.
+SELECT run, step, name, target, event FROM event_waits
+WHERE tenant = :tenant AND recipient = :key AND (run, step) > (:run, :step)
+ORDER BY run, step LIMIT :limit
+
+-- name: export_webhook_events
+-- The events about one recipient, oldest first.
+SELECT id, body FROM webhook_events WHERE tenant = :tenant AND recipient = :key AND id > :after ORDER BY id LIMIT :limit
+
+-- name: export_push_endpoints
+-- The push endpoints of one recipient, without their addresses and keys.
+SELECT e.id, e.kind, e.registered_at
+FROM recipients r JOIN push_endpoints e ON e.recipient = r.id
+WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
+ORDER BY e.id LIMIT :limit
+
+-- name: export_devices
+-- The connections of one recipient's devices.
+SELECT d.device, d.connection, d.revision, d.heard_at
+FROM recipients r JOIN devices d ON d.inbox = r.id
+WHERE r.tenant = :tenant AND r.key = :key AND (d.device, d.connection) > (:device, :connection)
+ORDER BY d.device, d.connection LIMIT :limit
+
+-- name: export_joined_topics
+-- The topics that connections of one recipient joined.
+SELECT t.connection, t.topics, t.saved_at
+FROM recipients r JOIN joined_topics t ON t.inbox = r.id
+WHERE r.tenant = :tenant AND r.key = :key AND t.connection > :after
+ORDER BY t.connection LIMIT :limit
+
+-- name: export_kinds
+-- The kinds of which something is stored about a recipient, which may have no record.
+SELECT 'subscription' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN subscriptions t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'notification' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'push_endpoint' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN push_endpoints t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'device' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN devices t ON t.inbox = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'joined_topics' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN joined_topics t ON t.inbox = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
+SELECT 'message' WHERE EXISTS (SELECT 1 FROM messages WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'decision' WHERE EXISTS (SELECT 1 FROM decisions WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'run' WHERE EXISTS (SELECT 1 FROM runs WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'counter' WHERE EXISTS (SELECT 1 FROM step_counters WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'awaited_event' WHERE EXISTS (SELECT 1 FROM event_waits WHERE tenant = :tenant AND recipient = :key)
+UNION ALL
+SELECT 'webhook_event' WHERE EXISTS (SELECT 1 FROM webhook_events WHERE tenant = :tenant AND recipient = :key)

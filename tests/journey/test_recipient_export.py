@@ -1,0 +1,73 @@
+"""A recipient asks for everything that is stored about it, and then to be forgotten."""
+
+from pathlib import Path
+
+import msgspec
+
+from bellcast.model.events import inbox_stream
+from bellcast.ports.webhooks import WebhookEvent
+from tests.journey.channels_app import app, ended
+
+TOKEN = "cVx3:APA91bH"
+LATER = {"steps": [{"key": "later", "type": "delay", "for": "1h"}]}
+
+
+async def test_export_contains_messages_and_runs_without_secrets(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        await client.post("/v1/recipients/alice/push-endpoints", json={"kind": "fcm", "token": TOKEN})
+        await client.put("/v1/suppressions/email/alice@example.com", json={"reason": "asked by phone"})
+        assert (await client.put("/v1/workflows/welcome", json=LATER)).status_code == 201
+        await client.post("/v1/workflows/welcome/trigger", json={"to": "alice", "data": {"plan": "pro"}})
+        await client.post("/v1/notifications", json={"to": "alice", "title": "Hi", "channels": ["inbox", "push"]})
+        (message,) = await ended(client)
+        assert message["to"] == TOKEN
+        body = {"type": "message.sent", "data": {"recipient": "alice", "channel": "push", "to": TOKEN}}
+        engines = server.context
+        now = engines.clock.now()
+        event = WebhookEvent(
+            id=engines.new_id(now), tenant="", recipient="alice", type="message.sent", body=msgspec.json.encode(body)
+        )
+        await engines.store.webhook_events.add([event], now)
+        response = await client.get("/v1/recipients/alice/export")
+        export = response.json()
+        assert [one["id"] for one in export["messages"]] == [message["id"]]
+        assert [(one["workflow"], one["data"]) for one in export["runs"]] == [("welcome", {"plan": "pro"})]
+        assert {one["channel"] for one in export["decisions"]} == {"inbox", "push"}
+        assert [one["kind"] for one in export["push_endpoints"]] == ["fcm"]
+        assert [one["reason"] for one in export["suppressions"]] == ["asked by phone"]
+        assert [one["body"]["data"]["to"] for one in export["webhook_events"]] == [""]
+        assert TOKEN not in response.text
+        assert export["counters"] == export["awaited_events"] == export["devices"] == export["joined_topics"] == []
+
+
+async def test_tenant_export_has_a_line_for_each_item_of_a_recipient(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/workflows/welcome", json=LATER)
+        await client.post("/v1/workflows/welcome/trigger", json={"to": "alice", "tenant": "acme"})
+        await client.post("/v1/notifications", json={"to": "alice", "tenant": "acme", "title": "Hi"})
+        lines = [msgspec.json.decode(line) for line in (await client.get("/v1/tenants/acme/export")).text.splitlines()]
+        assert [next(iter(line)) for line in lines] == ["tenant", "recipient", "notification", "run"]
+        assert lines[-1]["run"]["workflow"] == "welcome"
+
+
+async def test_recipient_that_only_a_run_names_is_exported_and_erased(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/workflows/welcome", json=LATER)
+        await client.post("/v1/workflows/welcome/trigger", json={"to": "alice"})
+        export = (await client.get("/v1/recipients/alice/export")).json()
+        assert (export["recipient"], len(export["runs"]), export["preferences"]) == (None, 1, None)
+        assert (await client.delete("/v1/recipients/alice")).status_code == 204
+        assert (await client.get("/v1/runs")).json()["runs"] == []
+        assert (await client.delete("/v1/recipients/alice")).status_code == 404
+
+
+async def test_erasure_removes_the_kept_live_events_to_the_recipient(tmp_path: Path) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice", json={})
+        event = {"recipient": "alice", "name": "export.ready", "data": {"url": "/exports/9"}}
+        assert (await client.post("/v1/events", json=event)).status_code == 202
+        history, stream = server.context.history, inbox_stream("", "alice")
+        assert len((await history.page("", stream, None, 10)).events) == 1
+        assert (await client.delete("/v1/recipients/alice")).status_code == 204
+        assert (await history.page("", stream, None, 10)).events == ()
