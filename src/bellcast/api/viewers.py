@@ -27,7 +27,8 @@ def page_for(request: ApiRequest, page: T, *, shown: Collection[str] = ()) -> T:
     content."""
     if guards.caller(request).role != "viewer":
         return page
-    return _hidden(page, {name: one for name, one in HIDDEN.items() if name not in shown})
+    filtered: T = _hidden(page, {name: one for name, one in HIDDEN.items() if name not in shown})
+    return filtered
 
 
 def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
