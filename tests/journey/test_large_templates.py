@@ -36,10 +36,15 @@ async def store(rest, path, value, compiled):
     compiled["thread"].clear()
 
 
-async def test_first_send_with_a_template_compiles_off_the_event_loop(rest, compiled):
-    await store(rest, "/v1/templates/large", TEMPLATE, compiled)
-    await rest.send("alice", template="large", data=DATA, channels=["inbox", "email"])
-    assert compiled == {"loop": set(), "thread": {LARGE, LARGE + "."}}
+async def test_first_use_of_a_layout_compiles_off_the_event_loop(rest, compiled):
+    """Sends read their templates from the same catalog as previews their layouts."""
+    layout = LARGE + "{{ content }}"
+    letter = {"email": {"subject": "Hello", "html": "<p>Hi</p>", "layout": "frame"}}
+    await store(rest, "/v1/templates/frame", {"email": {"subject": "-", "html": layout}}, compiled)
+    await store(rest, "/v1/templates/letter", letter, compiled)
+    shown = await rest.app.post("/v1/templates/letter/preview", json={"data": DATA})
+    assert shown.json()["email"]["html"] == "x" * 900 + "<p>Hi</p>"
+    assert compiled == {"loop": set(), "thread": {layout}}
 
 
 async def test_first_preview_compiles_off_the_event_loop(rest, compiled):

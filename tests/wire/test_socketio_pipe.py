@@ -269,7 +269,7 @@ def test_session_without_a_namespace_times_out(start_server: Callable[..., Serve
 
 
 def test_session_that_has_left_its_namespaces_times_out(start_server: Callable[..., ServerProcess]) -> None:
-    server = start_server(**ECHOES, BELLCAST_SOCKETIO_CONNECT_TIMEOUT="4s")
+    server = start_server(**ECHOES | {"BELLCAST_SOCKETIO_CONNECT_TIMEOUT": "4s"})
     with httpx.Client(base_url=server.url) as http, joined_websocket(server) as left, joined_websocket(server) as back:
         session = Polled(http).join()
         left.send("41")

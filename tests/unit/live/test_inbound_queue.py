@@ -78,7 +78,7 @@ async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> No
 
 def new_session(transport: FakeTransport) -> Any:
     """A session whose namespaces hold at most 200 bytes."""
-    state = SocketIOState(100, cast(Any, None))
+    state = SocketIOState(100, 45.0)
     return SimpleNamespace(transport=SimpleNamespace(transport=transport), app_state=state)
 
 
@@ -164,6 +164,7 @@ async def test_namespaces_that_were_left_count_while_their_handlers_run() -> Non
         lambda head, _: sent.append(head),
         lambda *_, **__: None,
     )
+    session.set_unjoined, session.close = lambda: None, lambda _: None
     connections = [join(session, f"/{number}") for number in range(MAX_NAMESPACES)]
     for connection in connections:
         slow.queue.enqueue(connection, "short", 1)
