@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from bellcast.templates import rendering
-from bellcast.templates.rendering import TemplateError, Text
+from bellcast.templates.rendering import TemplateError, TemplateText
 
 # Characters of a text that may be compiled on the event loop: about 10 ms. One of sandbox.MAX_TOKENS takes 0.2 s.
 MAX_INLINE_CHARACTERS = 500
@@ -30,7 +30,7 @@ class BackgroundCompiler:
                 await asyncio.to_thread(_compile, texts)
 
 
-def _not_compiled(body: bytes, *, has_html: bool) -> list[Text]:
+def _not_compiled(body: bytes, *, has_html: bool) -> list[TemplateText]:
     found = {rendering.text_of(one, is_html=is_html and has_html) for one, is_html in _large(msgspec.json.decode(body))}
     return [text for text in found if not text.is_compiled]
 
@@ -48,7 +48,7 @@ def _large(value: Any) -> Iterator[tuple[str, bool]]:
             yield one, name == "html"
 
 
-def _compile(texts: list[Text]) -> None:
+def _compile(texts: list[TemplateText]) -> None:
     for text in texts:
         try:
             text.template()

@@ -38,7 +38,7 @@ class TemplateError(Exception):
         self.variable = variable
 
 
-class Text:
+class TemplateText:
     """A text of a template, which is compiled when it is first used."""
 
     __slots__ = ("_environment", "_roots", "_source", "_template")
@@ -78,9 +78,9 @@ class Text:
 
 
 @lru_cache(CACHED_TEXTS)
-def text_of(source: str, *, is_html: bool) -> Text:
+def text_of(source: str, *, is_html: bool) -> TemplateText:
     """Return the cached text."""
-    return Text(source, _html if is_html else _plain)
+    return TemplateText(source, _html if is_html else _plain)
 
 
 def check_template(source: str, roots: AbstractSet[str], *, is_html: bool = False) -> None:
