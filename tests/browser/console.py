@@ -146,7 +146,8 @@ def looks(page: Page) -> Iterator[tuple[str, list[str]]]:
 def check_looks(page: Page, of: str) -> None:
     """Check that the page is accessible and has no part outside of the window, at both widths in both themes."""
     for look, rules in looks(page):
-        assert violations(page, rules) == [], f"{of}, {look}"
+        found = violations(page, rules)
+        assert not found, f"{of}, {look}: {found}"
         excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert excess == 0, f"{of}, {look}"
 

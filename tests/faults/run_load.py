@@ -166,9 +166,9 @@ class RunLoad:
         """Trigger all runs, and kill until all are accepted: at least `kills` times, and at most `most`."""
         started = time.monotonic()
         with ThreadPoolExecutor(TRIGGERING_THREADS + 2) as threads:
-            work = [threads.submit(self._trigger, first) for first in range(TRIGGERING_THREADS)]
-            reader = threads.submit(self._see)
             try:
+                work = [threads.submit(self._trigger, first) for first in range(TRIGGERING_THREADS)]
+                reader = threads.submit(self._see)
                 killed = self._kill(kills, most, work)
                 for one in work:
                     one.result()
