@@ -17,10 +17,10 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from websockets.sync.client import connect
 
 from bellcast.settings import load
 from tests import engines
+from tests.deploy.secure_websocket import check_heartbeats
 from tests.faults.nodes import Cluster, cluster, send
 from tests.faults.raw import eventually
 from tests.journey.shell import bellcast
@@ -191,12 +191,7 @@ def test_address_at_its_limit_is_refused_despite_a_forged_header_and_others_are_
 
 def test_websocket_is_upgraded_and_survives_silence(caddy, server):
     url = caddy.url.replace("https", "wss") + "/v1/ws?token=" + server.token("bob")
-    with connect(url, ssl=ssl.create_default_context(cafile=caddy.chain), open_timeout=WAIT) as socket:
-        assert json.loads(socket.recv(WAIT))["type"] == "ready"
-        for _ in range(2):
-            assert json.loads(socket.recv(WAIT))["type"] == "heartbeat"
-        socket.send('{"type":"ping","ref":1}')
-        assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
+    check_heartbeats(url, caddy.chain, 2, WAIT)
 
 
 def test_page_of_the_same_site_is_accepted(caddy, through_caddy, server):

@@ -20,8 +20,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from websockets.sync.client import connect
 
+from tests.deploy.secure_websocket import check_heartbeats
 from tests.faults.nodes import send
 from tests.faults.raw import eventually
 from tests.journey.shell import bellcast
@@ -147,11 +147,7 @@ def test_event_stream_is_passed_on_event_by_event(through_nginx, server):
 
 def test_websocket_is_upgraded_and_survives_silence(through_nginx, server, certificate):
     url = str(through_nginx.base_url.join("/v1/ws")).replace("https", "wss") + "?token=" + server.token("bob")
-    with connect(url, ssl=ssl.create_default_context(cafile=certificate.chain), open_timeout=WAIT) as socket:
-        assert json.loads(socket.recv(WAIT))["type"] == "ready"
-        assert json.loads(socket.recv(WAIT))["type"] == "heartbeat"
-        socket.send('{"type":"ping","ref":1}')
-        assert json.loads(socket.recv(WAIT)) == {"type": "pong", "ref": 1}
+    check_heartbeats(url, certificate.chain, 1, WAIT)
 
 
 def test_access_log_has_no_token(tmp_path, through_nginx, server):
