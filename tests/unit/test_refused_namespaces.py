@@ -23,10 +23,10 @@ class Refusals:
         self.feed = LiveFeed(clock)
         log = RequestLog(clock, self.feed, lambda: "off")
         request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
-        sessions = cast(Any, SimpleNamespace(log=log, set_unjoined=lambda _: None))
+        sessions = cast(Any, SimpleNamespace(log=log))
         self.session = EngineSession(sessions, cast(Any, request))
-        timer = cast(Any, SimpleNamespace(cancel=lambda: None))
-        self.session.app_state = SocketIOState(100, timer)
+        state = self.session.app_state = SocketIOState(100, 45)
+        state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))
         app = SimpleNamespace(has_namespace=lambda _: False)
         self.layer = SocketIOLayer(
             SocketIOConfig(), cast(Any, None), cast(Any, SimpleNamespace(app=app)), cast(Any, None)
