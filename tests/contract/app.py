@@ -21,6 +21,7 @@ from bellcast.ports import (
     Sent,
     Store,
 )
+from bellcast.storage.store import SQLStore
 from tests.clock import FakeClock
 
 
@@ -40,6 +41,12 @@ def content(**fields: Any) -> Content:
             **fields,
         }
     )
+
+
+def engine_of(store: Store) -> Any:
+    """Return the engine behind the port."""
+    assert isinstance(store, SQLStore)
+    return store._engine
 
 
 class App:

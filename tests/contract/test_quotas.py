@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -14,7 +13,7 @@ from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports import Broker
 from bellcast.server.clock import SystemClock
 from bellcast.shared_rates import SharedRates
-from tests.contract.app import App
+from tests.contract.app import App, engine_of
 from tests.contract.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT, wait_until
 
 DAY = 24 * 3600
@@ -135,6 +134,5 @@ async def test_refusal_of_the_day_has_the_time_until_midnight(app: App) -> None:
 async def test_weights_reach_the_writer_queue(app: App) -> None:
     await app.store.recipients.put_tenant("acme", None, {"weight": 4}, app.now)
     await quotas(app).load()
-    engine: Any = app.store._engine  # type: ignore[attr-defined]  # behind the port
-    writer = engine._writer
+    writer = engine_of(app.store)._writer
     assert writer._queue.weights == {"acme": 4.0}

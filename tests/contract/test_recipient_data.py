@@ -24,7 +24,7 @@ from bellcast.storage import export, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.migrations.postgres import SCHEMA
 from bellcast.storage.script import Script, Statement
-from tests.contract.app import App
+from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows, rows_containing
 from tests.engines import FreshPostgresEngine
 
@@ -73,10 +73,6 @@ OTHERS = {
     **dict.fromkeys(("api_keys", "operators", "operator_sessions", "setup_codes", "sign_in_failures"), "operators"),
     **dict.fromkeys(("recovery_codes", "used_sign_ins", "passkeys", "schema_version"), "operators, and the schema"),
 }
-
-
-def engine_of(store: Store) -> Any:
-    return store._engine  # type: ignore[attr-defined]  # the port has no such method
 
 
 async def columns(store: Store, folder: Path) -> dict[str, set[str]]:

@@ -9,7 +9,7 @@ import pytest
 from bellcast.model.identities import RecipientFields
 from bellcast.model.positions import Position
 from bellcast.ports import ResumeFrom, SessionRevoked
-from tests.contract.app import App
+from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows
 
 RESUME = ResumeFrom(Position(1, 0), 100)
@@ -75,7 +75,7 @@ async def test_erased_tenant_revokes_sessions_of_unknown_recipients(app: App) ->
 
 async def test_session_revoked_during_its_opening_writes_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     await app.inbox("alice")
-    engine: Any = app.store._engine  # type: ignore[attr-defined]  # between its read and its write
+    engine = engine_of(app.store)
     write = engine.write
 
     async def revoke_first(*args: Any, **kwargs: Any) -> Any:

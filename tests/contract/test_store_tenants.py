@@ -12,7 +12,7 @@ import pytest
 from bellcast.model.identities import RecipientFields, TenantRules
 from bellcast.ports import DevicePosition, LastEvent, Store
 from bellcast.storage.migrations.postgres import SCHEMA
-from tests.contract.app import App
+from tests.contract.app import App, engine_of
 from tests.engines import FreshPostgresEngine
 
 DAY = 24 * 3600
@@ -39,7 +39,7 @@ async def fill(app: App, tenant: str) -> None:
 
 async def all_rows(store: Store, folder: Path) -> dict[str, list[str]]:
     """Return every row of every table as text."""
-    engine: Any = store._engine  # type: ignore[attr-defined]  # the port has no such method
+    engine = engine_of(store)
     if isinstance(engine, FreshPostgresEngine):
         return await _postgres_rows(engine.server.url(engine.database))
     with closing(sqlite3.connect(folder / "bellcast.db")) as database:

@@ -70,7 +70,7 @@ def schema_errors(path: str, schema: Any) -> Iterator[FieldError]:
 
 def _nested(path: str, schema: Any) -> Iterator[tuple[str, Any, int]]:
     """Yield a schema and its nested schemas with their paths and depths, outer ones first."""
-    # Iterators, so that no more paths are created than the caller reads.
+    # Lazy: a caller that stops early does not create the remaining paths.
     waiting: deque[tuple[Iterator[tuple[str, Any]], int]] = deque([(iter([(path, schema)]), 0)])
     while waiting:
         schemas, depth = waiting.popleft()

@@ -123,7 +123,7 @@ async def test_first_event_of_a_channel_is_not_a_cache_miss() -> None:
 
 
 async def test_subscriber_that_has_disconnected_causes_no_cache_miss() -> None:
-    """No `cache_miss` webhook is sent, because nobody would receive the event, and no entry remains for the vacated channel."""
+    """The vacated channel has no subscribers, so no `cache_miss` webhook is sent."""
     subscriber = Subscriber(None)
     await subscriber.query(1)
     subscriber.connection.connection_lost(None)

@@ -12,7 +12,7 @@ const POLL_MS = 3000;
 const RETRY_MS = 2000;
 /** Events before the page was opened, to tick what happened already. */
 const RECENT = 200;
-/** Where this browser remembers events that the server keeps in memory only: for one operator, because a new server at the same address starts anew. */
+/** The key in localStorage of completed checklist lines whose events the server keeps in memory only. It contains the operator's id, so that a new server at the same address begins with an empty checklist. */
 const memoryOf = ({ me }) => `bellcast-setup ${ROOT} ${me.id}`;
 
 const CHANNELS = [
