@@ -214,6 +214,13 @@ def test_node_environment_starts_a_server(compose) -> None:
     assert float(node["stop_grace_period"].rstrip("s")) > settings.server.drain
 
 
+def test_proxies_close_idle_connections_before_bellcast() -> None:
+    keep_alive = load({}, {}).server.keep_alive
+    for name, option in (("nginx.conf", "keepalive_timeout"), ("Caddyfile", "keepalive")):
+        (seconds,) = re.findall(rf"^\s*{option} (\d+)s\b", read(name), re.MULTILINE)
+        assert float(seconds) < keep_alive
+
+
 def test_caddy_connects_to_the_port_of_the_image(compose) -> None:
     instructions = " ".join(rest for word, rest in stages()[-1] if word in ("ENV", "EXPOSE"))
     assert "BELLCAST_PORT=8787" in instructions

@@ -131,7 +131,7 @@ async def failure_page(request: ApiRequest) -> ASGIApp:
     has_next = found.before is not None
     total = await list_total.of_first_page(len(found.failures), query.after, has_next=has_next, count=counts)
     listed = FailurePage(
-        failures=[_failure(one) for one in found.failures],
+        failures=[_failure(one) async for one in context.of(request).engines.pace.each(found.failures)],
         next=None if found.is_cut else found.before,
         scanned_until=found.before if found.is_cut else None,
         total=total,

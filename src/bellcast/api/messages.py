@@ -131,7 +131,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
     )
     shown, following = list_positions.split(found.rows, query.limit, lambda message: message.id)
-    listed = [outside(message) for message in shown]
+    listed = [outside(message) async for message in context.of(request).engines.pace.each(shown)]
     return responses.json(viewers.page_for(request, MessagePage(listed, following, found.scanned_until, total)))
 
 

@@ -230,7 +230,7 @@ async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNoti
             audience=_audience(item) if item.announcement else None,
             fanout=_fanout(fanouts.get(item.notification.id)),
         )
-        for item in items
+        async for item in engines.pace.each(items)
     ]
 
 

@@ -124,7 +124,8 @@ async def page(request: ApiRequest) -> ASGIApp:
     Newest first; the filters can be combined."""
     query = request_body.query(request, RunsQuery)
     tenant = tenant_pages.tenant_of(request, query.tenant, recipient=query.recipient, trigger=query.trigger)
-    store = context.of(request).engines.store.runs
+    engines = context.of(request).engines
+    store = engines.store.runs
     wanted = RunQuery(
         tenant=tenant,
         workflow=query.workflow,
@@ -144,7 +145,7 @@ async def page(request: ApiRequest) -> ASGIApp:
         request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
     )
     shown, following = list_positions.split(found.rows, query.limit, lambda run: run.id)
-    listed = [await outside(request, run) for run in shown]
+    listed = [await outside(request, run) async for run in engines.pace.each(shown)]
     result = RunPage(runs=listed, next=following, scanned_until=found.scanned_until, total=total)
     if query.trigger is not None:
         fanout = await store.fanout(query.trigger)

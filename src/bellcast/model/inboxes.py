@@ -34,7 +34,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
     member_since: int | None = None  # UTC milliseconds: earlier announcements are not for this recipient
     opened: bool = True  # False until the recipient first opens it
 
-    def knows(self, position: Position) -> bool:
+    def can_resume_from(self, position: Position) -> bool:
         """True if changes since that position can be replayed: the inbox has the same epoch and is not behind the
         position, and the changes are still stored."""
         state, revision = self.state, position.revision

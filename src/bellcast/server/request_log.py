@@ -91,14 +91,18 @@ class RequestLog:
             # Opened by a packet, so independent of the request that transported it.
             session, path = connection.session, connection.session.request.path
             self._feed.opened(connection, path, None)
-            self._write("connection_opened", lambda: {"path": path, "session": _session(session)} | _who(connection))
+            self._write(
+                "connection_opened", lambda: {"path": path, "session": _session(session)} | _client_fields(connection)
+            )
         else:
             request = _becoming_connection()
             if request is None:
                 self._feed.opened(connection, None, None)
             else:
                 self._feed.opened(connection, request.path, request.state["request_id"])
-            self._write("connection_opened", lambda: _fields(request, connection.dialect.transport) | _who(connection))
+            self._write(
+                "connection_opened", lambda: _fields(request, connection.dialect.transport) | _client_fields(connection)
+            )
 
     def closed(self, connection: Connection) -> None:
         """Log the end of a connection."""
@@ -108,7 +112,7 @@ class RequestLog:
 
         def fields() -> dict[str, Any]:
             session = {"session": _session(connection.session)} if isinstance(connection, NamespaceConnection) else {}
-            return session | _who(connection) | why(end) | lasted
+            return session | _client_fields(connection) | why(end) | lasted
 
         self._write("connection_closed", fields)
 
@@ -126,7 +130,7 @@ class RequestLog:
         self._feed.refused(connection, end, _source(request))
 
         def fields() -> dict[str, Any]:
-            return _fields(request, "websocket") | _who(connection) | why(connection.dialect.close_event(end))
+            return _fields(request, "websocket") | _client_fields(connection) | why(connection.dialect.close_event(end))
 
         self._write("connection_refused", fields, is_error=True)
 
@@ -185,7 +189,7 @@ def _fields(request: LoggedRequest | None, transport: str) -> dict[str, Any]:
     )
 
 
-def _who(connection: Connection) -> dict[str, Any]:
+def _client_fields(connection: Connection) -> dict[str, Any]:
     principal, dialect = connection.principal, connection.dialect
     return {
         "recipient": principal.recipient,

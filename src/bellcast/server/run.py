@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from math import ceil
 
 import uvicorn
 import uvloop
@@ -99,6 +100,7 @@ def serve(app: App, ready: Callable[[str], None], *, shared: bool = False) -> No
         backlog=BACKLOG,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=ceil(settings.keep_alive),
         timeout_graceful_shutdown=int(settings.drain) + 1,
     )
     with _bind(settings.host, settings.port, shared=shared) as listener:

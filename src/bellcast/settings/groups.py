@@ -43,6 +43,7 @@ class ServerSettings(Struct, kw_only=True):
     port: int = 8787
     workers: int = 1
     drain: float = 10.0
+    keep_alive: float = 5.0
     trusted_proxies: tuple[str, ...] = ()
     handlers: str | None = None
     handler_url: str | None = None

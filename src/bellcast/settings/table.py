@@ -72,6 +72,10 @@ SERVER: dict[str, tuple[Parser, str]] = {
         "Server processes. More than one needs PostgreSQL, and Redis or PostgreSQL as broker.",
     ),
     "DRAIN": (parsers.duration, "Drain time after SIGTERM. Clients reconnect at times spread over it."),
+    "KEEP_ALIVE": (
+        parsers.positive_duration,
+        "Idle time after which an HTTP connection is closed. It must exceed that of a load balancer (AWS: 60).",
+    ),
     "TRUSTED_PROXIES": (
         parsers.networks,
         "Proxies that are trusted to set X-Forwarded-For and X-Forwarded-Proto. Other clients could forge these headers.",

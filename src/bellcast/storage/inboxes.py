@@ -168,7 +168,7 @@ def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]
     if not wanted.written(inbox):
         return None
     changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
-    if len(changed) > limit or not inbox.knows(position):
+    if len(changed) > limit or not inbox.can_resume_from(position):
         return OpenInbox(inbox)
     missed = yield from _changed(inbox.number, changed)
     return OpenInbox(inbox, missed=Changes(inbox.state, inbox.oldest_revision, tuple(missed)))
@@ -207,7 +207,7 @@ def _write_record(wanted: _OpenRequest, inbox: Inbox) -> Script[list[Event]]:
 
 
 def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | None]:
-    if since is None or not inbox.knows(since.position):
+    if since is None or not inbox.can_resume_from(since.position):
         return None
     changed = yield from _changed_rows(inbox.number, inbox.state, since.position.revision, since.limit + 1)
     return None if len(changed) > since.limit else Changes(inbox.state, inbox.oldest_revision, changed)

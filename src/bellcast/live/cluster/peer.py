@@ -83,7 +83,7 @@ class PeerState:
 
     def _replace(self, counts: dict[str, int], members: dict[PresenceKey, PeerPresence]) -> StateDelta:
         removed = {key: 0 for key in self.counts if key not in counts}
-        left = [absence_of(where) for where in self.members if where not in members]
+        left = [absence_of(key) for key in self.members if key not in members]
         return self._apply_delta(removed | counts, [*left, *members.values()])
 
     def _apply_delta(self, counts: Mapping[str, int], members: Sequence[PeerPresence]) -> StateDelta:
@@ -113,6 +113,6 @@ def presence_key(present: PeerPresence) -> PresenceKey:
     return present.tenant, present.topic, present.member.recipient
 
 
-def absence_of(where: PresenceKey) -> PeerPresence:
-    tenant, topic, recipient = where
+def absence_of(key: PresenceKey) -> PeerPresence:
+    tenant, topic, recipient = key
     return PeerPresence(tenant, topic, Member(recipient=recipient, connections=0))

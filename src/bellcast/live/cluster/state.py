@@ -42,7 +42,7 @@ class LocalState(Protocol):
         """Return the current local count of a key."""
         ...
 
-    def present_here(self, where: PresenceKey) -> PeerPresence:
+    def present_here(self, key: PresenceKey) -> PeerPresence:
         """Return a member's current local connections on a topic."""
         ...
 
@@ -127,9 +127,9 @@ class ClusterState:
             self._counts.add(key)
             self._has_work.set()
 
-    def presence_changed(self, where: PresenceKey) -> None:
+    def presence_changed(self, key: PresenceKey) -> None:
         if self._peers:
-            self._changed_presence.add(where)
+            self._changed_presence.add(key)
             self._has_work.set()
 
     # --- publishing
@@ -163,7 +163,7 @@ class ClusterState:
         keys, self._counts = self._counts, set()
         presence_keys, self._changed_presence = self._changed_presence, set()
         counts = {key: self._local.count_here(key) for key in keys}
-        members = tuple(self._local.present_here(where) for where in presence_keys)
+        members = tuple(self._local.present_here(key) for key in presence_keys)
         self._sequence += 1
         await self._broker.publish(PeerUpdate(self.node, self._sequence, len(self._local), counts, members))
 

@@ -186,10 +186,8 @@ class Connection(asyncio.Protocol):
     def write_directly(self, data: bytes) -> None:
         """Send on the socket, unless it has unsent output. `send` costs a tenth less than the transport's `write`,
         which coalesces. What the socket does not accept is passed to the transport."""
-        sock, transport = self.sock, self.transport
-        if sock is None:
-            sock = self.direct_socket
-        if sock is None or not (transport.clear or not transport.get_write_buffer_size()):
+        sock = self.sock or self.direct_socket
+        if sock is None or not (self.transport.clear or not self.transport.get_write_buffer_size()):
             self.write(data)
             return
         try:

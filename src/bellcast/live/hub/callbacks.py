@@ -62,7 +62,7 @@ class HubObserver(Protocol):
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None: ...
 
-    def node_left(self, where: PresenceKey) -> None:
+    def node_left(self, key: PresenceKey) -> None:
         """Handle the end of a member's last local connection on a topic; it may have others on other nodes."""
         ...
 

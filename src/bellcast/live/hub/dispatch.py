@@ -133,7 +133,8 @@ class Dispatcher:
         id: str | None = None,
     ) -> None:
         is_coalescing = self._note_tick_events()
-        sender = self._by_id.get(but) if but is not None else None
+        if but in self._by_id:
+            connections = [one for one in connections if one.id != but]
         encoded: dict[object, bytes | None] = {}
         around_marks: dict[object, tuple[Mapping[int, bytes] | None, bytes | None]] = {}
         dialect, shared, start, end, tick, live = None, None, None, None, self._owner.tick, Phase.LIVE
@@ -145,14 +146,15 @@ class Dispatcher:
                     mark = dialect.mark if id is not None and shared is not None else None
                     around_marks[dialect] = (None, None) if mark is None else mark.around(shared or b"", id or "")
                 shared, (start, end) = encoded[dialect], around_marks[dialect]
-            if shared is None or connection is sender:
+            if shared is None:
                 continue
             connection.last_sent_tick = tick
             if connection.phase is not live:
                 connection.write(shared if end is None else connection.marked(shared, id))
                 continue
-            data = shared
-            if end is not None:
+            if end is None:
+                data = shared
+            else:
                 head = connection.mark_head
                 if connection.mark_revision != connection.revision:
                     head = connection.update_mark()

@@ -143,8 +143,8 @@ class Hub:
     def counts_here(self) -> dict[str, int]:
         return self._index.counts()
 
-    def present_here(self, where: PresenceKey) -> PeerPresence:
-        return self.presence.local(where)
+    def present_here(self, key: PresenceKey) -> PeerPresence:
+        return self.presence.local(key)
 
     def presence_here(self) -> list[PeerPresence]:
         return list(self.presence.all_local())

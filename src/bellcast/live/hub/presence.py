@@ -13,7 +13,7 @@ from bellcast.model.identities import Principal
 class Departure(NamedTuple):
     """A removed connection: its member, the member's remaining local connections, and the change if it was the last."""
 
-    where: PresenceKey
+    key: PresenceKey
     here: int
     change: PresenceChanged | None
 
@@ -45,17 +45,17 @@ class Presence:
             return None
         else:
             member = Member(recipient=principal.recipient, name=principal.name)
-        where = (principal.tenant, topic, member.recipient)
-        return where, self._add(where, connection, member, sender=connection)
+        key = (principal.tenant, topic, member.recipient)
+        return key, self._add(key, connection, member, sender=connection)
 
     def leave(self, principal: Principal, topic: str, connection: str) -> Departure | None:
         recipient = self._member_keys.pop((connection, topic), principal.recipient or "")
-        where = (principal.tenant, topic, recipient)
-        sources = self._sources(where)
+        key = (principal.tenant, topic, recipient)
+        sources = self._sources(key)
         if connection not in sources:
             return None
-        change = self._remove(where, connection, sender=connection)
-        return Departure(where, _local_count(sources), change)
+        change = self._remove(key, connection, sender=connection)
+        return Departure(key, _local_count(sources), change)
 
     def member_key(self, principal: Principal, topic: str, connection: str) -> str | None:
         return self._member_keys.get((connection, topic), principal.recipient)
@@ -64,14 +64,14 @@ class Presence:
 
     def apply_remote(self, node: str, present: PeerPresence) -> PresenceChanged | None:
         """Apply a member's connection count on another node. Returns the change if the member joined or left."""
-        where = (present.tenant, present.topic, present.member.recipient)
+        key = (present.tenant, present.topic, present.member.recipient)
         if present.member.connections:
-            return self._add(where, node, present.member, sender=None)
-        return self._remove(where, node, sender=None)
+            return self._add(key, node, present.member, sender=None)
+        return self._remove(key, node, sender=None)
 
-    def local(self, where: PresenceKey) -> PeerPresence:
-        tenant, topic, recipient = where
-        sources = self._sources(where)
+    def local(self, key: PresenceKey) -> PeerPresence:
+        tenant, topic, recipient = key
+        sources = self._sources(key)
         member = next((one for one in sources.values() if one.connections is None), Member(recipient=recipient))
         return PeerPresence(tenant, topic, Member(recipient, member.name, _local_count(sources), member.info))
 
@@ -94,12 +94,12 @@ class Presence:
             for newest in list(sources.values())[-1:]
         ]
 
-    def _sources(self, where: PresenceKey) -> dict[str, Member]:
-        tenant, topic, recipient = where
+    def _sources(self, key: PresenceKey) -> dict[str, Member]:
+        tenant, topic, recipient = key
         return self._members.get((tenant, topic), {}).get(recipient, {})
 
-    def _add(self, where: PresenceKey, source: str, member: Member, sender: str | None) -> PresenceChanged | None:
-        tenant, topic, recipient = where
+    def _add(self, key: PresenceKey, source: str, member: Member, sender: str | None) -> PresenceChanged | None:
+        tenant, topic, recipient = key
         sources = self._members.setdefault((tenant, topic), {}).setdefault(recipient, {})
         first = not sources
         sources[source] = member
@@ -107,9 +107,9 @@ class Presence:
             return None
         return PresenceChanged(tenant=tenant, topic=topic, joined=(_plain(member),), sender=sender)
 
-    def _remove(self, where: PresenceKey, source: str, sender: str | None) -> PresenceChanged | None:
-        tenant, topic, recipient = where
-        sources = self._sources(where)
+    def _remove(self, key: PresenceKey, source: str, sender: str | None) -> PresenceChanged | None:
+        tenant, topic, recipient = key
+        sources = self._sources(key)
         member = sources.pop(source, None)
         if member is None or sources:
             return None

@@ -199,8 +199,8 @@ class Subscriptions:
         departed = self._presence.leave(connection.principal, topic, connection.id)
         if departed is None:
             return
-        self._cluster.presence_changed(departed.where)
+        self._cluster.presence_changed(departed.key)
         self.presence_changed(departed.change, ChangeOrigin.HERE)
         if departed.here == 0:
             for observer in self._observers:
-                observer.node_left(departed.where)
+                observer.node_left(departed.key)

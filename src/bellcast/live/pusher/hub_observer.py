@@ -85,8 +85,8 @@ class PusherObserver:
             for member in change.left:
                 self._context.webhooks.left(change.topic, member.recipient)
 
-    def node_left(self, where: PresenceKey) -> None:
-        tenant, channel, recipient = where
+    def node_left(self, key: PresenceKey) -> None:
+        tenant, channel, recipient = key
         if tenant == DEFAULT_TENANT and topics.is_presence(channel):
             self._context.webhooks.left(channel, recipient)
 

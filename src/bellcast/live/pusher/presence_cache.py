@@ -16,15 +16,15 @@ class PresenceCache:
     def apply(self, event: PresenceChanged) -> None:
         if not topics.is_presence(event.topic):
             return
-        where = (event.tenant, event.topic)
-        ids, entries = self._ids.setdefault(where, {}), self._entries.setdefault(where, {})
+        key = (event.tenant, event.topic)
+        ids, entries = self._ids.setdefault(key, {}), self._entries.setdefault(key, {})
         for member in event.joined:
             ids[member.recipient], entries[member.recipient] = frames.presence_entry(member)
         for member in event.left:
             ids.pop(member.recipient, None)
             entries.pop(member.recipient, None)
         if not ids:
-            del self._ids[where], self._entries[where]
+            del self._ids[key], self._entries[key]
 
     def count(self, tenant: str, channel: str) -> int:
         return len(self._ids.get((tenant, channel), ()))

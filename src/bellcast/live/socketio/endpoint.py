@@ -185,7 +185,7 @@ class SocketIOEndpoint:
         output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
         output.write(websocket.response(upgrade, extra=request.id_headers))
         socket.attach(output)
-        self._begin(session, socket, query)
+        self._begin(socket, query)
         if early:
             socket.data_received(early)
 
@@ -201,7 +201,7 @@ class SocketIOEndpoint:
         output.set_write_buffer_limits(high=self._config.limits.unsent)
         output.resume_reading()
         socket.attach(output)
-        self._begin(session, socket, query)
+        self._begin(socket, query)
         sending = output.run(send, {"type": "websocket.accept"}, socket.closing)
         await asgi.serve(
             socket, output, sending, _receive_websocket(socket, output, receive, self._settings.max_payload)
@@ -215,7 +215,7 @@ class SocketIOEndpoint:
     def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
         return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
 
-    def _begin(self, session: EngineSession, socket: EngineWebSocket, query: dict[str, str]) -> None:
+    def _begin(self, socket: EngineWebSocket, query: dict[str, str]) -> None:
         """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
         if "sid" not in query:
             socket.begin()

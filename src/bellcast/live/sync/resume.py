@@ -38,7 +38,7 @@ def since(position: Position | None, limits: Limits) -> ResumeFrom | None:
 async def changes_since(store: Store, inbox: Inbox, position: Position, limits: Limits) -> Changes | None:
     """Return the changes since a position; None if it is of another epoch, ahead of the inbox or no longer stored, or if
     there are more changes than `limits.replay`."""
-    return await _since(store, inbox.number, position.revision, limits) if inbox.knows(position) else None
+    return await _since(store, inbox.number, position.revision, limits) if inbox.can_resume_from(position) else None
 
 
 async def _since(store: Store, inbox: int, revision: int, limits: Limits) -> Changes | None:
