@@ -129,12 +129,13 @@ class Dispatcher:
         self,
         connections: Sequence[Connection],
         encode: Callable[[Dialect], bytes | None],
-        but: str | None,
+        sender: str | None,
         id: str | None = None,
     ) -> None:
+        """Send to these connections, except the one with the id `sender`."""
         is_coalescing = self._note_tick_events()
-        if but in self._by_id:
-            connections = [one for one in connections if one.id != but]
+        if sender in self._by_id:
+            connections = [one for one in connections if one.id != sender]
         encoded: dict[object, bytes | None] = {}
         around_marks: dict[object, tuple[Mapping[int, bytes] | None, bytes | None]] = {}
         dialect, shared, start, end, tick, live = None, None, None, None, self._owner.tick, Phase.LIVE
