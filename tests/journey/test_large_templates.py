@@ -63,6 +63,20 @@ async def test_first_reaction_of_a_source_compiles_off_the_event_loop(rest, comp
     assert compiled == {"loop": set(), "thread": {text}}
 
 
+async def test_sources_that_do_not_match_are_not_compiled(rest, compiled):
+    """All sources together would take seconds, in which no source would react."""
+    text = "{{ event.data.a }}" * 700
+    source = {"event": "lead", "topic": "leads", "notification": {"to": "alice", "title": "Lead", "body": text}}
+    await store(rest, "/v1/sources/large", source, compiled)
+    await store(
+        rest, "/v1/sources/small", source | {"topic": "hall", "notification": {"to": "bob", "title": "x"}}, compiled
+    )
+    event = {"topic": "hall", "name": "lead", "data": DATA}
+    assert (await rest.app.post("/v1/events", json=event)).status_code == 202
+    assert len((await rest.recipient("bob").get("/v1/inbox")).json()["notifications"]) == 1
+    assert compiled == {"loop": set(), "thread": set()}
+
+
 async def test_texts_of_a_workflow_are_compiled_off_the_event_loop(rest, compiled):
     steps = [{"key": "mail", "type": "email", "subject": "Hello", "html": LARGE}]
     await store(rest, "/v1/workflows/large", {"steps": steps}, compiled)

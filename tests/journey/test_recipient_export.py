@@ -51,6 +51,20 @@ async def test_tenant_export_has_a_line_for_each_item_of_a_recipient(tmp_path: P
         assert lines[-1]["run"]["workflow"] == "welcome"
 
 
+async def test_tenant_export_ends_with_recipients_without_a_record(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/workflows/welcome", json=LATER)
+        for key in ("bob", "carol", "alice"):
+            await client.post("/v1/workflows/welcome/trigger", json={"to": key, "tenant": "acme"})
+        await client.post("/v1/workflows/welcome/trigger", json={"to": "dave", "tenant": "globex"})
+        await client.put("/v1/recipients/bob?tenant=acme", json={"name": "Bob"})
+        lines = [msgspec.json.decode(line) for line in (await client.get("/v1/tenants/acme/export")).text.splitlines()]
+        recipients = [line["recipient"] for line in lines if "recipient" in line]
+        assert [one["key"] for one in recipients] == ["bob", "alice", "carol"]
+        assert recipients[1] == {"key": "alice"}
+        assert [line["run"]["recipient"] for line in lines if "run" in line] == ["bob", "alice", "carol"]
+
+
 async def test_recipient_that_only_a_run_names_is_exported_and_erased(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await client.put("/v1/workflows/welcome", json=LATER)

@@ -11,6 +11,7 @@ from bellcast.api import bulk
 from bellcast.errors import Unavailable
 from bellcast.inbox import imports, sending
 from bellcast.ports import Sent
+from bellcast.ports.webhooks import NoWebhooks
 
 NAMES = [f"name-{n}" for n in range(1_000)]
 
@@ -98,7 +99,12 @@ async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypa
     assert {name: len(set(each)) for name, each in turns.items()} == {"_read": 6, "_prepare": 6, "_result": 6}
 
 
-async def test_part_after_an_unavailable_store_is_not_written(rest, monkeypatch):
+PATHS = pytest.mark.parametrize(("path", "name"), [("/v1/notifications/bulk", "add"), ("/v1/import", "add_imported")])
+OLD = {"created_at": "2025-03-01T09:30:00Z"}
+
+
+@PATHS
+async def test_part_after_an_unavailable_store_is_not_written(rest, monkeypatch, path, name):
     monkeypatch.setattr(bulk, "PART_RECIPIENTS", 1_500)
     calls = 0
 
@@ -107,7 +113,37 @@ async def test_part_after_an_unavailable_store_is_not_written(rest, monkeypatch)
         calls += 1
         yield [Unavailable() if calls == 1 else Sent(request.response) for request in requests]
 
-    monkeypatch.setattr(rest.store.sends, "add", add)
-    received = await results(rest, items(5))
+    monkeypatch.setattr(rest.store.sends, name, add)
+    received = await results(rest, items(5, **(OLD if name == "add_imported" else {})), path)
     assert [result["error"]["code"] for result in received] == ["unavailable"] * 5
     assert calls == 1
+
+
+@PATHS
+async def test_store_that_closes_between_two_parts_leaves_the_results_of_the_first(rest, monkeypatch, path, name):
+    monkeypatch.setattr(bulk, "PART_RECIPIENTS", 1_500)
+    add, calls = getattr(rest.store.sends, name), 0
+
+    def close(requests):
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise Unavailable
+        return add(requests)
+
+    monkeypatch.setattr(rest.store.sends, name, close)
+    received = await results(rest, items(5, **(OLD if name == "add_imported" else {})), path)
+    assert [len(result.get("ids", [])) for result in received] == [1_000, 1_000, 0, 0, 0]
+    assert [result["error"]["code"] for result in received[2:]] == ["unavailable"] * 3
+    assert calls == 2
+
+
+async def test_unreadable_webhooks_refuse_an_announcement_and_the_items_after_it(rest, monkeypatch):
+    async def fail(*_):
+        raise Unavailable
+
+    monkeypatch.setattr(NoWebhooks, "events", fail)
+    body = [{"to": "alice", "title": "1"}, {"to": {"role": "admin"}, "title": "2"}, {"to": "alice", "title": "3"}]
+    first, *others = await results(rest, body)
+    assert first["id"]
+    assert [result["error"]["code"] for result in others] == ["unavailable"] * 2

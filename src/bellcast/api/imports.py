@@ -43,13 +43,12 @@ async def load(request: ApiRequest) -> ASGIApp:
     long as the inbox has the notification and `created_at` is the same. A dry run returns the number of recipients of
     each item."""
     ctx, received, is_dry_run = context.of(request), await bulk.read(request), objects.is_dry_run(request)
-    results = bulk.EncodedResults()
+    results, bulk_import = bulk.EncodedResults(), imports.BulkImport(ctx.engines, ctx.limits)
     async for drafts in bulk.parts(ctx, received, IMPORTED):
         if is_dry_run:
             results.add(await _plan(ctx, drafts, results.count))
         else:
-            outcomes = await imports.import_many(ctx.engines, ctx.limits, drafts)
-            results.add(await bulk.results_of(ctx, drafts, outcomes, results.count))
+            results.add(await bulk.results_of(ctx, drafts, await bulk_import.send(drafts), results.count))
     return results.response()
 
 

@@ -14,6 +14,8 @@ from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 NO_STORE = (b"cache-control", b"no-store")
+# A body of this size is sent at once: sockets buffer more.
+MAX_PIECE_BYTES = 65_536
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,9 +37,12 @@ def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[
 
 
 def in_pieces(body: Sequence[bytes]) -> ASGIApp:
-    """Return a JSON response whose body is sent in pieces, each after the client has read the ones before it."""
-    length = b"%d" % sum(map(len, body))
-    headers = [(b"content-type", JSON.encode()), (b"content-length", length), NO_STORE]
+    """Return a JSON response whose body, if it is large, is sent in pieces, each after the client has read the ones before
+    it."""
+    size = sum(map(len, body))
+    if size <= MAX_PIECE_BYTES:
+        return complete(200, b"".join(body))
+    headers = [(b"content-type", JSON.encode()), (b"content-length", b"%d" % size), NO_STORE]
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": headers})

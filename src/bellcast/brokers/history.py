@@ -161,7 +161,9 @@ class MemoryHistory:
         return HistoryPage(events, len(found) > limit, f"{log.epoch:x}", recovered=after is None or known)
 
     async def clear(self, tenant: str, stream: Stream) -> None:
-        self._log(tenant).clear(stream)
+        log = self._logs.get(tenant)
+        if log is not None:
+            log.clear(stream)
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         """Do nothing: a process misses none of its own events."""

@@ -5,7 +5,7 @@ takes effect on every node within that time.
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +30,9 @@ MAX_CACHED = 10_000
 TYPES, TEMPLATES, PREFERENCES = "types", "templates", "preference-defaults"
 
 T = TypeVar("T")
+
+# Kind, tenant and key of an object.
+CacheKey: TypeAlias = tuple[str, str, str]
 
 
 class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,12 +68,12 @@ class Catalog:
         self._store = store
         self._clock = clock
         self._config = config
-        self._cached: dict[tuple[str, str, str], _Cached[Any]] = {}
+        self._cached: dict[CacheKey, _Cached[Any]] = {}
         self._compiler = BackgroundCompiler()
 
     def forget(self) -> None:
         """Drop the cache after this process changed an object."""
-        self._cached.clear()
+        self._cached = {}  # a new one: a read that has begun keeps its result in the old one
 
     async def type(self, tenant: str, key: str) -> NotificationType:
         """Return the type that applies to a tenant; an unknown one has no rules."""
@@ -110,8 +113,9 @@ class Catalog:
         cached = self._get("tenants", key, "")
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
+        kept_in = self._cached
         value = tenant_settings.of(await self._store.recipients.tenant(key), self._config)
-        self._keep("tenants", key, "", value)
+        self._keep(kept_in, ("tenants", key, ""), value)
         return value
 
     async def _overridden(self, kind: str, tenant: str, key: str, decode: Callable[[bytes], T]) -> T | None:
@@ -123,18 +127,19 @@ class Catalog:
         cached = self._get(kind, tenant, key)
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
+        kept_in = self._cached
         document = await self._store.documents.get(kind, tenant, key)
         value = None if document is None else decode(document.body)
         if document is not None and kind == TEMPLATES:
             await self.compile(document.body)
-        self._keep(kind, tenant, key, value)
+        self._keep(kept_in, (kind, tenant, key), value)
         return value
 
     def _get(self, kind: str, tenant: str, key: str) -> _Cached[Any] | None:
         cached = self._cached.get((kind, tenant, key))
         return cached if cached is not None and cached.until > self._clock.now() else None
 
-    def _keep(self, kind: str, tenant: str, key: str, value: object) -> None:
-        if len(self._cached) >= MAX_CACHED:
-            self._cached.clear()
-        self._cached[kind, tenant, key] = _Cached(value, self._clock.now() + int(CACHE_SECONDS * 1000))
+    def _keep(self, kept_in: dict[CacheKey, _Cached[Any]], key: CacheKey, value: object) -> None:
+        if len(kept_in) >= MAX_CACHED:
+            kept_in.clear()
+        kept_in[key] = _Cached(value, self._clock.now() + int(CACHE_SECONDS * 1000))

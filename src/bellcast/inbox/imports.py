@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.errors import BellcastError
+from bellcast.errors import BellcastError, Unavailable
 from bellcast.inbox import sending
 from bellcast.model import ids, notification_drafts, times
 from bellcast.model.events import SEPARATOR
@@ -16,15 +16,24 @@ from bellcast.model.notifications import ImportedDraft, content
 from bellcast.ports import Context, ImportRequest, Sent
 
 
-async def import_many(
-    engines: Context, limits: Limits, drafts: Sequence[ImportedDraft | BellcastError]
-) -> list[bytes | BellcastError]:
-    """Commit notifications in order, each accepted or refused separately; return responses and refusals in the same
-    order. Imports do not count towards quotas."""
-    prepared = await _prepare_many(engines, limits, drafts)
-    requests = [one for one in prepared if isinstance(one, ImportRequest)]
-    results = iter(await _commit(engines, requests))
-    return [next(results) if isinstance(one, ImportRequest) else one for one in prepared]
+class BulkImport:
+    """Commits notifications in order, each accepted or refused separately. Imports do not count towards quotas.
+
+    Once the store is unavailable, the following notifications are refused too, as by `sending.BulkSend`."""
+
+    def __init__(self, engines: Context, limits: Limits) -> None:
+        self._engines = engines
+        self._limits = limits
+        self._failure: BellcastError | None = None
+
+    async def send(self, drafts: Sequence[ImportedDraft | BellcastError]) -> list[bytes | BellcastError]:
+        """Commit the next notifications; return responses and refusals in the same order."""
+        prepared = await _prepare_many(self._engines, self._limits, drafts)
+        requests = [one for one in prepared if isinstance(one, ImportRequest)]
+        results = [self._failure] * len(requests) if self._failure else await _commit(self._engines, requests)
+        self._failure = self._failure or sending.outage(results)
+        following = iter(results)
+        return [next(following) if isinstance(one, ImportRequest) else one for one in prepared]
 
 
 async def plan_many(
@@ -47,11 +56,14 @@ async def _prepare_many(
 
 async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[bytes | BellcastError]:
     results: list[Sent | Exception] = []
-    async for committed in engines.store.sends.add_imported(requests):
-        results += committed
-        events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
-        async for some in engines.pace.slices(events):
-            await engines.broker.publish(*some)
+    try:
+        async for committed in engines.store.sends.add_imported(requests):
+            results += committed
+            events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
+            async for some in engines.pace.slices(events):
+                await engines.broker.publish(*some)
+    except Unavailable as failure:  # as in `sending`
+        results += [failure] * (len(requests) - len(results))
     return [sending.response_of(result) for result in results]
 
 

@@ -128,7 +128,7 @@ class BulkSend:
         """Commit the next drafts; return responses and refusals in the same order."""
         prepared = await self._prepare(drafts)
         responses = [] if self._failure is not None else await self._send(drafts, prepared)
-        self._failure = self._failure or _unavailable(responses)
+        self._failure = self._failure or outage(responses)
         if self._failure is not None:
             responses += _refuse(self._engines, prepared[len(responses) :], self._failure)
         return responses
@@ -156,14 +156,15 @@ class BulkSend:
                 continue
             responses += await _commit(engines, waiting)
             waiting = []
-            if _unavailable(responses) is None:
+            if outage(responses) is None:
                 responses.append(await _send_one(engines, one, allows_past=self._allows_past))
-            if _unavailable(responses) is not None:
+            if outage(responses) is not None:
                 return responses
         return responses + await _commit(engines, waiting)
 
 
-def _unavailable(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
+def outage(responses: Sequence[bytes | BellcastError]) -> BellcastError | None:
+    """Return the last response if the store was unavailable for it; None otherwise."""
     last = responses[-1] if responses else None
     return last if isinstance(last, DiskFull | Unavailable) else None
 
@@ -238,14 +239,17 @@ async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | Be
 async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[bytes | BellcastError]:
     """Commit requests in order, and publish each as soon as it is committed."""
     results: list[Sent | Exception] = []
-    async for committed in engines.store.sends.add(requests):
-        results += committed
-        events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
-        if len(requests) == 1:
-            await engines.broker.publish(*events)
-        else:
-            async for some in engines.pace.slices(events):
-                await engines.broker.publish(*some)
+    try:
+        async for committed in engines.store.sends.add(requests):
+            results += committed
+            events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
+            if len(requests) == 1:
+                await engines.broker.publish(*events)
+            else:
+                async for some in engines.pace.slices(events):
+                    await engines.broker.publish(*some)
+    except Unavailable as failure:  # the store is being closed; what is committed keeps its results
+        results += [failure] * (len(requests) - len(results))
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.response != request.response:
@@ -320,8 +324,8 @@ def _send_event(
 async def _announce(engines: Context, request: AnnounceRequest) -> bytes | BellcastError:
     created = {"id": request.id, "recipient": None, "topic": request.topic}
     change = {**created, **msgspec.to_builtins(request.content)}
-    events = await engines.webhooks.events(request.tenant, "notification.created", [change])
     try:
+        events = await engines.webhooks.events(request.tenant, "notification.created", [change])
         sent = await engines.store.sends.announce(msgspec.structs.replace(request, events=events))
     except BellcastError as refusal:
         _give_back(engines, request)

@@ -51,11 +51,16 @@ async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[s
     recipient = await engine.read(recipient_scripts.get, tenant, key)
     if recipient is None and not await engine.read(recipient_scripts.stored_kinds, tenant, key):
         return None
-    return _pairs(engine, tenant, key, recipient)
+    return _with_record(recipient, _items(engine, tenant, key, recipient))
 
 
-async def _pairs(engine: Engine, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
-    yield "recipient", recipient
+async def _with_record(record: object, items: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
+    yield "recipient", record
+    async for pair in items:
+        yield pair
+
+
+async def _items(engine: Engine, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
     own = await engine.read(profiles.preferences, tenant, key)
     if own is not None:
         updated_at = times.to_rfc3339_or_null(own.updated_at)
@@ -174,12 +179,23 @@ async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterat
     while events := await engine.read(fetch, _page("export_last_events", key, topic)):
         for topic, name, data, at in events:
             yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
+    async for record, items in _recipients(engine, key):
+        async for pair in _with_record(record, items):
+            yield pair
+
+
+async def _recipients(engine: Engine, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
+    """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
     after = None
-    while recipients := await engine.read(recipient_scripts.page, key, after, EXPORT_BATCH_ROWS, None):
+    while recipients := await engine.read(recipient_scripts.page, tenant, after, EXPORT_BATCH_ROWS, None):
         for recipient in recipients:
-            async for pair in _pairs(engine, key, recipient.key, recipient):
-                yield pair
+            yield recipient, _items(engine, tenant, recipient.key, recipient)
         after = recipients[-1].key
+    named = ""
+    while found := await engine.read(fetch, Statement("export_next_key", {"tenant": tenant, "after": named})):
+        ((named, has_record),) = found
+        if not has_record:
+            yield {"key": named}, _items(engine, tenant, named, None)
 
 
 # The column of an announcement's topic, after those of a notification; its number follows.

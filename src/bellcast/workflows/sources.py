@@ -128,7 +128,6 @@ class Sources:
         overridden: set[tuple[str, str]] = set()
         for owner, key, body in await self._documents(SOURCES):
             source = _decode(body)
-            await self._compiler.compile(body, has_html=False)
             sources.setdefault(source.event, []).append((owner, key, source))
             if owner != PROJECT:
                 overridden.add((owner, key))
@@ -187,6 +186,7 @@ class Sources:
 
     async def _fire(self, source: EventSource, tenant: str, values: Mapping[str, Any], own_key: str | None) -> None:
         engines = self._engines()
+        await self._compiler.compile(msgspec.json.encode(source), has_html=False)
         settings: TenantSettings = await self._settings_of(tenant)
         renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone))
         if source.notification is not None:

@@ -121,6 +121,16 @@ async def test_failed_save_of_topics_is_repeated(clients: Any) -> None:
     assert client.is_recoverable
 
 
+async def test_client_is_not_recoverable_between_two_attempts_to_save_its_topics(clients: Any) -> None:
+    client = clients(1)
+    following = asyncio.ensure_future(client.topics.follow(client.connection, ("hall",), by_app=True))
+    await client.pass_time(0)
+    client.notify(1)
+    assert not client.is_recoverable
+    await client.pass_time(SAVE_RETRY_SECONDS)
+    await following
+
+
 async def test_client_with_unsaved_topics_receives_offsets_without_recovery(clients: Any) -> None:
     client = clients(2)
     await client.follow("hall")

@@ -83,9 +83,9 @@ class ConnectionTopics:
                 await self._store(connection)
             except BellcastError as failure:
                 log.warning("joined_topics_save_failed", reason=failure.detail)
+                connection.mark_topics(saved=False)  # also until the next attempt
             else:
                 return
-        connection.mark_topics(saved=False)
         connection.emit("error", ({"code": Unavailable.code, "message": UNSAVED},))
 
     async def _store(self, connection: NamespaceConnection) -> None:

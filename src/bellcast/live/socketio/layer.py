@@ -39,6 +39,7 @@ class SocketIOState:
     __slots__ = (
         "_connect_timeout",
         "_max_held_bytes",
+        "_refused_before",
         "connect_timer",
         "connections",
         "joining_bytes",
@@ -55,6 +56,7 @@ class SocketIOState:
         self._connect_timeout = connect_timeout
         self.joining_bytes = 0
         self.refused = 0  # namespaces
+        self._refused_before = 0  # the last namespace was left
         self._max_held_bytes = MAX_HELD_PAYLOADS * max_payload  # 0: unlimited
 
     def add(self, connection: NamespaceConnection) -> None:
@@ -74,7 +76,13 @@ class SocketIOState:
     def start_timer(self, session: EngineSession) -> None:
         """Close the session after `connect_timeout` unless it joins a namespace."""
         loop = asyncio.get_running_loop()
+        self._refused_before = self.refused
         self.connect_timer = loop.call_later(self._connect_timeout, session.close, close_reasons.NO_PONG)
+
+    @property
+    def is_refused_too_often(self) -> bool:
+        """True if the session has not joined a namespace, and MAX_NAMESPACES were refused."""
+        return self.connect_timer is not None and self.refused - self._refused_before >= MAX_NAMESPACES
 
     @property
     def is_full(self) -> bool:
@@ -229,7 +237,7 @@ def _send_connect_error(
         return
     state: SocketIOState = session.app_state
     state.remove(session, namespace)
-    if state.connect_timer is not None and state.refused >= MAX_NAMESPACES:
+    if state.is_refused_too_often:
         session.close(close_reasons.TOO_FAST)
         return
     _log_refusal(session, namespace, message if code is None else code, principal)

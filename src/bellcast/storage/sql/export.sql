@@ -82,3 +82,22 @@ UNION ALL
 SELECT 'awaited_event' WHERE EXISTS (SELECT 1 FROM event_waits WHERE tenant = :tenant AND recipient = :key)
 UNION ALL
 SELECT 'webhook_event' WHERE EXISTS (SELECT 1 FROM webhook_events WHERE tenant = :tenant AND recipient = :key)
+
+-- name: export_next_key
+-- The next key that data outside of the inbox names, and whether it has a record.
+SELECT key, EXISTS (SELECT 1 FROM recipients r WHERE r.tenant = :tenant AND r.key = named.key) FROM (
+  SELECT min(key) AS key FROM (
+    SELECT min(recipient) AS key FROM messages WHERE tenant = :tenant AND recipient > :after
+    UNION ALL
+    SELECT min(recipient) AS key FROM decisions WHERE tenant = :tenant AND recipient > :after
+    UNION ALL
+    SELECT min(recipient) AS key FROM runs WHERE tenant = :tenant AND recipient > :after
+    UNION ALL
+    SELECT min(recipient) AS key FROM step_counters WHERE tenant = :tenant AND recipient > :after
+    UNION ALL
+    SELECT min(recipient) AS key FROM event_waits WHERE tenant = :tenant AND recipient > :after
+    UNION ALL
+    SELECT min(recipient) AS key FROM webhook_events WHERE tenant = :tenant AND recipient > :after
+  ) keys
+) named
+WHERE key IS NOT NULL
