@@ -8,7 +8,7 @@ from tests.clock import FakeClock
 
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.socketio.engine_session import EngineSession
-from bellcast.live.socketio.layer import MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
+from bellcast.live.socketio.layer import MAX_NAMESPACES, MAX_REFUSED_EVENTS, SocketIOLayer, SocketIOState
 from bellcast.model.identities import Principal
 from bellcast.model.live_feed import FeedEvent, FeedFilter
 from bellcast.server.live_feed import LiveFeed
@@ -23,7 +23,7 @@ class Refusals:
         self.feed = LiveFeed(clock)
         log = RequestLog(clock, self.feed, lambda: "off")
         request = SimpleNamespace(path="/socket.io/", header=lambda _: "https://shop.example", address=None)
-        sessions = cast(Any, SimpleNamespace(log=log))
+        sessions = cast(Any, SimpleNamespace(log=log, set_unjoined=lambda _: None, discard=lambda _: None))
         self.session = EngineSession(sessions, cast(Any, request))
         state = self.session.app_state = SocketIOState(100, 45)
         state.connect_timer = cast(Any, SimpleNamespace(cancel=lambda: None))
@@ -61,6 +61,21 @@ def test_refusals_of_one_session_are_few_events(refusals: Refusals) -> None:
     for number in range(MAX_REFUSED_EVENTS + 5):
         refusals.layer.on_message(refusals.session, f"0/{number},")
     assert len(refusals.events) == MAX_REFUSED_EVENTS
+
+
+async def test_session_that_has_left_its_namespaces_may_be_refused_again(refusals: Refusals) -> None:
+    state: SocketIOState = refusals.session.app_state
+    for number in range(MAX_NAMESPACES - 1):
+        refusals.layer.on_message(refusals.session, f"0/{number},")
+    state.cancel_timer()  # a namespace was joined
+    state.remove(refusals.session, "/")
+    refusals.layer.on_message(refusals.session, "0/again,")
+    refusals.layer.on_message(refusals.session, "0/and again,")
+    assert not refusals.session.is_closed
+    for number in range(MAX_NAMESPACES):
+        refusals.layer.on_message(refusals.session, f"0/{number},")
+    assert refusals.session.is_closed
+    state.cancel_timer()
 
 
 def test_refusal_of_a_recipient_is_an_event_of_its_tenant(refusals: Refusals) -> None:
