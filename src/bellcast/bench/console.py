@@ -2,16 +2,20 @@
 watching the live feed."""
 
 import itertools
+import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlencode
 
 import bellcast
 from bellcast.bench import feed_watchers, figures, server_under_test
-from bellcast.bench.epoll_loop import EpollLoop
+from bellcast.bench.epoll_loop import Deadline, EpollLoop
 from bellcast.bench.fairness import Singles
 from bellcast.bench.figures import Figure
 from bellcast.bench.frames import HttpReply
@@ -153,43 +157,56 @@ def _view_figures(run: Run, p95: Mapping[str, float]) -> list[Figure]:
 
 
 class Browsing:
-    """An operator who opens a view every BROWSE_INTERVAL_S while `is_active`."""
+    """An operator who opens a view about every BROWSE_INTERVAL_S while `is_active`.
 
-    def __init__(self, loop: EpollLoop, server: BenchServer, requests: Iterator[bytes]) -> None:
+    At random times and in a thread of its own: an operator opens no view just before a send, and does not delay the
+    client that sends."""
+
+    def __init__(self, deadline: Deadline, server: BenchServer, requests: Iterator[bytes]) -> None:
         self.is_active = False
         self.opened = 0
+        self._deadline = deadline
+        self._server = server
         self._requests = requests
-        self._is_waiting = False
-        self._due = 0.0
-        self._caller = HttpCaller(loop, server.address, self._on_response)
+        self._is_over = threading.Event()
+        self._threads = ThreadPoolExecutor(1)
 
-    def step(self) -> bool:
-        """Open the next view if it is due. Always returns True, so that it can be used in a condition."""
-        if self.is_active and not self._is_waiting and time.monotonic() >= self._due:
-            self._is_waiting = True
-            self._due = time.monotonic() + BROWSE_INTERVAL_S
-            self._caller.send(next(self._requests))
-        return True
+    def __enter__(self) -> Self:
+        self._work = self._threads.submit(self._browse)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._threads.shutdown()
+        self._work.result()
+
+    def _browse(self) -> None:
+        with EpollLoop(self._deadline) as loop:
+            caller = HttpCaller(loop, self._server.address, self._on_response)
+            while not self._is_over.wait(random.uniform(0.5, 1.5) * BROWSE_INTERVAL_S):
+                if self.is_active:
+                    loop.step(0)  # notices that the server has closed the idle connection
+                    expected = self.opened + 1
+                    caller.send(next(self._requests))
+                    loop.run(lambda expected=expected: self.opened == expected)  # type: ignore[misc]  # mypy: a default in a lambda
 
     def _on_response(self, _caller: HttpCaller, response: HttpReply) -> None:
         if response.status != 200:
             raise HandshakeRefused(f"a view returned {response.status}: {response.body[:300]!r}")
-        self._is_waiting = False
         self.opened += 1
 
 
 def _sends_while_browsing(run: Run, server: BenchServer, paths: Sequence[bytes]) -> Figure:
     """Compare the latencies of single sends with and without browsing, in alternating periods."""
     waits: dict[bool, list[float]] = {False: [], True: []}
-    with EpollLoop(run.deadline) as loop:
+    browser = Browsing(run.deadline, server, itertools.cycle(paths))
+    with EpollLoop(run.deadline) as loop, browser as browsing:
         singles = Singles(loop, server)
-        browsing = Browsing(loop, server, itertools.cycle(paths))
         singles.send_for(WARM_UP_S)
         for number in range(2 * run.scale.periods):
             browsing.is_active = bool(number % 2)
             run.report(f"sends {'while an operator browses' if browsing.is_active else 'alone'}")
-            end = time.monotonic() + run.scale.browse_seconds
-            waits[browsing.is_active] += singles.send_while(lambda end=end: browsing.step() and time.monotonic() < end)  # type: ignore[misc]  # mypy: a default in a lambda
+            waits[browsing.is_active] += singles.send_for(run.scale.browse_seconds)
     alone, browsed = (1e3 * figures.percentile(waits[key], 0.99) for key in (False, True))
     return Figure(
         benchmark=NAME,

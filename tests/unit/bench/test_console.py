@@ -1,36 +1,64 @@
 """An operator opens one view after the other."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
+from threading import Thread
+from types import SimpleNamespace
+
 import pytest
-from tests.unit.bench.fixed_server import epoll_loop, serving
+from tests.faults.raw import eventually
 
 from bellcast.bench import console
+from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.handshakes import HandshakeRefused
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(404 if self.path == "/missing" else 200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_) -> None:
+        pass
 
 
-class Server:
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.address = address
+@contextmanager
+def browsing_to(path: str) -> Iterator[console.Browsing]:
+    requests = repeat(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with console.Browsing(Deadline(60), SimpleNamespace(address=server.server_address), requests) as browsing:
+                yield browsing
+        finally:
+            server.shutdown()
+            thread.join()
 
 
-def test_view_is_opened_once_in_an_interval_while_active():
-    with serving([OK]) as (address, _), epoll_loop() as loop:
-        browsing = console.Browsing(loop, Server(address), iter([b"GET / HTTP/1.1\r\n\r\n"] * 2))
-        assert browsing.step()
+@pytest.fixture(autouse=True)
+def short_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "BROWSE_INTERVAL_S", 0.001)
+
+
+def test_views_are_opened_while_active() -> None:
+    with browsing_to("/") as browsing:
         assert browsing.opened == 0
         browsing.is_active = True
-        browsing.step()
-        loop.run(lambda: browsing.opened == 1)
-        assert browsing.step()  # the next one is due in a second
-        assert browsing.opened == 1
+        assert eventually(lambda: browsing.opened > 2)
 
 
-def test_view_that_is_refused_fails_the_benchmark():
-    with serving([MISSING]) as (address, _), epoll_loop() as loop:
-        browsing = console.Browsing(loop, Server(address), iter([b"GET / HTTP/1.1\r\n\r\n"]))
-        browsing.is_active = True
-        browsing.step()
-        with pytest.raises(HandshakeRefused, match="404"):
-            loop.run(lambda: browsing.opened == 1)
+def test_view_that_is_refused_fails_the_benchmark() -> None:
+    def browse() -> None:
+        with browsing_to("/missing") as browsing:
+            browsing.is_active = True
+            eventually(browsing._work.done)
+
+    with pytest.raises(HandshakeRefused, match="404"):
+        browse()
