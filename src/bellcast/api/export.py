@@ -109,8 +109,9 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
 
     All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`,
     `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set)
-    and the lines of its export, one for each item (of a recipient without a record, `recipient` has only the `key`): `subscription`, `notification`, `message`, `decision`, `run`,
-    `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`."""
+    and the lines of its export, one for each item: `subscription`, `notification`, `message`, `decision`, `run`,
+    `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`. The last
+    recipients are those without a record: their `recipient` has only the `key`."""
     tenant = tenants.key(request)
     result = await context.of(request).engines.store.recipients.export_tenant(tenant)
     if result is None:

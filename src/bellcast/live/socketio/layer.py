@@ -56,7 +56,7 @@ class SocketIOState:
         self._connect_timeout = connect_timeout
         self.joining_bytes = 0
         self.refused = 0  # namespaces
-        self._refused_before = 0  # the last namespace was left
+        self._refused_before = 0  # before the last namespace was left
         self._max_held_bytes = MAX_HELD_PAYLOADS * max_payload  # 0: unlimited
 
     def add(self, connection: NamespaceConnection) -> None:
