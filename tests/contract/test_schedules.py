@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.errors import IdempotencyMismatch, Invalid
+from bellcast.channels import audiences
+from bellcast.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.inbox import recipients, sending
 from bellcast.model import times
 from bellcast.model.limits import Limits
@@ -189,7 +190,58 @@ async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once
     assert [len(await times_of(app, key)) for key in ZONES] == [1, 1, 1, 1]
 
 
+async def test_schedule_by_zone_reaches_the_tenant_of_its_notification(world: WorkflowWorld, app: App) -> None:
+    for tenant, key in (("", "bob"), ("acme", "eve")):
+        await world.store.recipients.subscribe(tenant, "news", key, app.now)
+    notification = {"tenant": "acme", "to": {"topic": "news"}, "title": "Good morning"}
+    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
+    await world.advance(DAY)
+    assert await app.titles("eve", tenant="acme") == ["Good morning"]
+    assert await app.titles("bob", tenant="acme") == []
+    assert await app.titles("bob") == []
+
+
+async def test_schedule_that_is_deleted_while_it_fires_reaches_no_further_recipients(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audiences, "FANOUT_PAGE", 1)
+    add, sends = world.store.sends.add, 0
+
+    async def add_and_delete(requests: Any) -> Any:
+        nonlocal sends
+        async for committed in add(requests):
+            yield committed
+        sends += 1
+        await world.workflows.schedules.delete("", "s")
+
+    monkeypatch.setattr(world.store.sends, "add", add_and_delete)
+    notification = {"to": ["alice", "bob", "carol"], "title": "Hi"}
+    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
+    await world.advance(DAY)
+    assert sends == 1
+    assert sum([len(await app.titles(key)) for key in ("alice", "bob", "carol")]) == 1
+
+
 # --- sends and triggers with `send_at`
+
+
+async def test_interrupted_deletion_of_a_fired_schedule_sends_nothing_again(
+    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sending.send(world.engines, Limits(), Draft(to="alice", title="Later", send_at="2025-03-29T20:00:00Z"))
+    await world.advance(DAY)
+    assert await app.titles("alice") == ["Later"]
+    delete, failures = world.store.documents.delete, [1, 2]
+
+    async def fail(*name: str) -> bool:
+        if failures.pop() == 1 if failures else False:  # the second deletion
+            raise Unavailable
+        return await delete(*name)
+
+    monkeypatch.setattr(world.store.documents, "delete", fail)
+    await world.advance(32 * DAY)
+    assert failures == []
+    assert await app.titles("alice") == ["Later"]
 
 
 async def test_send_waits_for_its_time_and_its_schedule_is_deleted(world: WorkflowWorld, app: App) -> None:

@@ -228,6 +228,30 @@ async def test_messages_over_the_rate_wait_for_separate_times(tmp_path: Path) ->
         assert server.store is not None
 
 
+async def test_failover_keeps_the_rate_of_the_backup(tmp_path: Path) -> None:
+    async with (
+        vendor_server() as vendor,
+        vendor_server() as backup,
+        app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client),
+    ):
+        vendor.default = raw_response(503, {})
+        backup.default = raw_response(201, {"sid": "SM1"})
+        await put(client, "main", twilio_url(vendor), priority=1)
+        await put(client, "backup", twilio_url(backup), priority=2, rate=0.001)
+        for _ in range(3):
+            await send(client)
+
+        async def read() -> Any:
+            return (await client.get("/v1/messages")).json()["messages"]
+
+        def has_settled(found: list[dict[str, Any]]) -> bool:
+            ended = sorted((one["state"], one["reason"] or "", len(one["attempts"])) for one in found)
+            return ended == [("queued", "rate", 1), ("queued", "rate", 1), ("sent", "", 2)]
+
+        await eventually(read, has_settled)
+        assert len(backup.requests) == 1
+
+
 async def test_tenants_own_provider_replaces_the_projects(tmp_path: Path) -> None:
     async with (
         vendor_server() as project,

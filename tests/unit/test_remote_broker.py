@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
+from tests.clock import FakeClock
 
 from bellcast.brokers import remote
 from bellcast.brokers.remote import PubSubMessage, RemoteBroker
@@ -108,3 +109,37 @@ async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() ->
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
     await broker.close()
     assert transport.sent == remote.MAX_OUTGOING_BEFORE_FEED + 1
+
+
+class ImpatientClock(FakeClock):
+    """Records how long it sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self.has_slept_often = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        if len(self.waits) == 8:
+            self.has_slept_often.set()
+        self.advance(seconds)
+        await asyncio.sleep(0)
+
+
+async def test_pauses_between_useless_connections_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.brokers.remote.random.uniform", lambda _, longest: longest)
+    transport, clock = Transport(), ImpatientClock()
+    transport.gate.set()
+
+    async def lose() -> None:
+        if len(clock.waits) == 6:
+            clock.advance(60)  # this connection lasts
+        raise Unavailable("The log cannot be read.")
+
+    monkeypatch.setattr(transport, "wait_lost", lose)
+    broker = RemoteBroker(transport, clock)
+    await broker.open()
+    await asyncio.wait_for(clock.has_slept_often.wait(), LIMIT_SECONDS)
+    await broker.close()
+    assert clock.waits[:8] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 0.05, 0.1]

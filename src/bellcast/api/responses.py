@@ -14,8 +14,8 @@ from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 NO_STORE = (b"cache-control", b"no-store")
-# A body of this size is sent at once: sockets buffer more.
-MAX_PIECE_BYTES = 65_536
+# A body of this size or less is sent at once: sockets buffer more.
+SMALL_BODY_BYTES = 65_536
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,7 +40,7 @@ def in_pieces(body: Sequence[bytes]) -> ASGIApp:
     """Return a JSON response whose body, if it is large, is sent in pieces, each after the client has read the ones before
     it."""
     size = sum(map(len, body))
-    if size <= MAX_PIECE_BYTES:
+    if size <= SMALL_BODY_BYTES:
         return complete(200, b"".join(body))
     headers = [(b"content-type", JSON.encode()), (b"content-length", b"%d" % size), NO_STORE]
 

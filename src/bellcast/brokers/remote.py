@@ -237,8 +237,13 @@ class RemoteBroker:
         while True:
             try:
                 await self._connect()
-                wait = FIRST_WAIT
-                await self._serve()
+                connected_at = self._clock.now()
+                try:
+                    await self._serve()
+                finally:
+                    # A connection that is useless from its begin must not be repeated without a pause.
+                    if not self._must_reconnect and self._clock.now() - connected_at > 1000 * LONGEST_WAIT:
+                        wait = FIRST_WAIT
             except (OSError, Unavailable) as failure:
                 log.warning("broker_disconnected", reason=str(failure), retry_in=wait)
             except Exception:  # without this loop the process would never receive another event

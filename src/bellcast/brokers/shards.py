@@ -5,6 +5,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -32,11 +33,12 @@ class CommandNames(NamedTuple):
     publish: bytes
     message: bytes
     followed: bytes
+    unfollowed: bytes
     channels_per_command: int
 
 
-PLAIN = CommandNames(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", CHANNELS)
-SHARDED = CommandNames(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", 1)
+PLAIN = CommandNames(b"SUBSCRIBE", b"UNSUBSCRIBE", b"PUBLISH", b"message", b"subscribe", b"unsubscribe", CHANNELS)
+SHARDED = CommandNames(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage", b"ssubscribe", b"sunsubscribe", 1)
 
 
 SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end"
@@ -56,6 +58,7 @@ class Shard:
         self._is_closed = False
         self._unconfirmed: set[bytes] = set()
         self._confirmed = asyncio.Event()
+        self._unfollowing: Counter[bytes] = Counter()  # commands that are not confirmed yet, by channel
         self._last_received = False
         self._fence_numbers = itertools.count(1)
         self._fences: dict[bytes, asyncio.Future[None]] = {}
@@ -87,6 +90,17 @@ class Shard:
                 self._unconfirmed.discard(channel)
                 if not self._unconfirmed:
                     self._confirmed.set()
+            elif kind == names.unfollowed:
+                self._confirm_unfollowed(channel)
+
+    def _confirm_unfollowed(self, channel: bytes) -> None:
+        """Redis also ends subscriptions by itself, if their slot has moved to another node. Then raise Unavailable, which
+        ends the connection: the next one reads the slots again."""
+        if not self._unfollowing[channel]:
+            raise Unavailable("a channel has moved to another node")
+        self._unfollowing[channel] -= 1
+        if not self._unfollowing[channel]:
+            del self._unfollowing[channel]
 
     def _pass_fence(self, name: bytes) -> None:
         passed = self._fences.pop(name, None)
@@ -131,6 +145,11 @@ class Shard:
                     return await redis.execute_command("EVAL", script, len(keys), *keys, *args)
         except exceptions.NoPermissionError as failure:
             raise LogUnsupported(str(failure)) from failure
+        except (exceptions.MovedError, exceptions.ReadOnlyError) as failure:
+            # Another node has the slot. The broker notices the end of the connection, and reads the slots again.
+            if self._reading is not None:
+                self._reading.cancel()
+            raise Unavailable(f"Redis cannot be used: {failure}.") from failure
         # redis-py raises AttributeError in commands on a connection that `close` disconnects.
         except (exceptions.RedisError, OSError, AttributeError) as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
@@ -149,6 +168,7 @@ class Shard:
 
     async def unfollow(self, channels: Sequence[bytes]) -> None:
         """Unsubscribe from these channels."""
+        self._unfollowing.update(channels)
         await self._command(self._names.unfollow, channels)
 
     async def _command(self, command: bytes, channels: Sequence[bytes]) -> None:

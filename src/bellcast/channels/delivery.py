@@ -159,11 +159,14 @@ class MessageDelivery:
         outgoing = OutgoingMessage(id=message.id, to=target.to, content=content_of(message))
         last: DeliveryError | None = None
         retry_after: float | None = None
+        over_rate: list[int] = []  # when other providers may be used
         for named in providers:
             due_at = named.limits.due_at(self._clock.now()) if named.limits is not None else 0
-            if due_at > self._clock.now() and last is None:
-                # No failover: other providers are for failures, and may cost more.
-                return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=due_at))
+            if due_at > self._clock.now():
+                over_rate.append(due_at)
+                if last is None:  # no failover: other providers are for failures, and may cost more
+                    break
+                continue
             try:
                 accepted = await named.send(outgoing)
             except DeliveryError as error:
@@ -173,6 +176,8 @@ class MessageDelivery:
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
                 return self._sent(message, named, accepted)
+        if over_rate:
+            return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=min(over_rate)))
         return self._postponed(message, last, retry_after)
 
     def _sent(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> MessageUpdate:

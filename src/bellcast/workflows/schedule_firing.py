@@ -22,7 +22,7 @@ from bellcast.ports.runs import FiredSchedule, ScheduleChanged
 from bellcast.ports.sends import Claim, ClaimTaken
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
-from bellcast.workflows.schedules import PROGRESS, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
+from bellcast.workflows.schedules import PROGRESS, SCHEDULES, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
 from bellcast.workflows.triggers import TriggerDraft, Triggers
 
 # Prefix of the idempotency keys of firings. Clients cannot send a control character.
@@ -39,7 +39,7 @@ class _Firing(Struct, frozen=True):
 
     name: ScheduleName
     schedule: StoredSchedule
-    source: FiredSchedule | None
+    source: FiredSchedule
 
 
 class ScheduleFiring:
@@ -66,8 +66,7 @@ class ScheduleFiring:
         if found is None or not found[0].active:
             return None
         schedule, progress, body = found
-        # A cancelled trigger must not start.
-        source = None if schedule.cancel_key is None else FiredSchedule(name.tenant, name.key, body)
+        source = FiredSchedule(name.tenant, name.key, body)  # a deleted or changed one must not fire
         fire = self._run_by_zone if schedule.is_by_zone else self._run
         try:
             following = await fire(name, schedule, progress, source)
@@ -90,7 +89,7 @@ class ScheduleFiring:
         name: ScheduleName,
         schedule: StoredSchedule,
         progress: ScheduleProgress,
-        source: FiredSchedule | None,
+        source: FiredSchedule,
     ) -> int | None:
         now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
         for moment in schedule_times.due_times(schedule, zone, progress.until, now):
@@ -149,7 +148,7 @@ class ScheduleFiring:
         name: ScheduleName,
         schedule: StoredSchedule,
         progress: ScheduleProgress,
-        source: FiredSchedule | None,
+        source: FiredSchedule,
     ) -> int | None:
         now, zones = self._engines().clock.now(), await self._schedules.zones(name.tenant, schedule)
         due: dict[str, set[str]] = {}
@@ -175,6 +174,9 @@ class ScheduleFiring:
         claim = Claim(claim_name(name.key, local), self._engines().clock.now() + CLAIM_MS)
         error = None
         async for keys in self._pages(name.tenant, firing.schedule):
+            stored = await self._engines().store.documents.get(SCHEDULES, name.tenant, name.key)
+            if stored is None or stored.body != firing.source.body:
+                raise ScheduleChanged
             error = await self._fire_page(firing, claim, keys, zones) or error
         return error
 
@@ -187,14 +189,14 @@ class ScheduleFiring:
                 yield named[start : start + audiences.FANOUT_PAGE]
             return
         position, now = "", engines.clock.now()
-        while keys := await audiences.page(engines.store, to.tenant or tenant, to, position, now):
+        owner = schedule_times.tenant_of(schedule, tenant)
+        while keys := await audiences.page(engines.store, owner, to, position, now):
             yield keys
             position = keys[-1]
 
     async def _fire_page(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
         name, schedule = firing.name, firing.schedule
-        store, to = self._engines().store, schedule_times.recipients_of(schedule)
-        tenant = (to.tenant if isinstance(to, Audience) else None) or name.tenant
+        store, tenant = self._engines().store, schedule_times.tenant_of(schedule, name.tenant)
         settings = await self._settings_of(tenant)
         while True:
             unclaimed = await store.runs.unclaimed(tenant, claim.name, keys)

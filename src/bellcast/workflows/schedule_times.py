@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import local_times, notification_drafts, times, validation
 from bellcast.model.decode_errors import field_error
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.workflows import cron, triggers
@@ -189,6 +189,15 @@ def world_times(schedule: Schedule) -> tuple[int, int] | None:
     """Return the first and the last moment at which the local time of `at` occurs anywhere; None for cron."""
     first, last = (_at(schedule, zone) for zone in (FIRST_ZONE, LAST_ZONE))
     return None if first is None or last is None else (first, last)
+
+
+def tenant_of(schedule: Schedule, tenant: str) -> str:
+    """Return the tenant of the recipients of a schedule in `tenant`. A schedule of the default tenant can name another one."""
+    to = recipients_of(schedule)
+    if isinstance(to, Audience) and to.tenant is not None:
+        return to.tenant
+    named = None if schedule.notification is None else draft_of(schedule).tenant
+    return tenant or named or DEFAULT_TENANT
 
 
 def recipients_of(schedule: Schedule) -> str | list[str] | Audience:

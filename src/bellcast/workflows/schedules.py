@@ -121,10 +121,12 @@ class Schedules:
         """Delete a schedule; return whether there was one."""
         documents = self._engines().store.documents
         found = await self.find(tenant, key)
+        # First: without its progress, a schedule would fire again.
+        is_deleted = await documents.delete(SCHEDULES, tenant, key)
+        await documents.delete(PROGRESS, tenant, key)
         if found is not None and found[0].cancel_key is not None:
             await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(found[0])}{key}")
-        await documents.delete(PROGRESS, tenant, key)
-        return await documents.delete(SCHEDULES, tenant, key)
+        return is_deleted
 
     async def find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress] | None:
         """Return a schedule and its progress."""
@@ -136,6 +138,8 @@ class Schedules:
         documents = self._engines().store.documents
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
+        if progress is None:  # `delete` deletes it after the schedule
+            found = await documents.get(SCHEDULES, tenant, key)
         if found is None:
             return None
         schedule = msgspec.json.decode(found.body, type=StoredSchedule)
@@ -168,8 +172,8 @@ class Schedules:
         if not schedule.is_by_zone:
             return [schedule_times.zone_of(schedule)]
         store, to = self._engines().store, schedule_times.recipients_of(schedule)
+        tenant = schedule_times.tenant_of(schedule, tenant)
         if isinstance(to, Audience):
-            tenant = to.tenant or tenant
             profiles = [Profile(key="", timezone=name) for name in await store.recipients.timezones(tenant)]
         else:
             keys = [to] if isinstance(to, str) else to

@@ -45,6 +45,7 @@ class UnreliableStore:
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.saved: list[str] = []
+        self.refreshes = self.failed_refresh = 0
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
         if self.failures:
@@ -52,7 +53,10 @@ class UnreliableStore:
             raise Unavailable("The database is locked.")
         self.saved.append(topics)
 
-    async def refresh(self, connections: Any, now: int) -> None: ...
+    async def refresh(self, connections: Any, now: int) -> None:
+        self.refreshes += 1
+        if self.refreshes == self.failed_refresh:
+            raise RuntimeError("unforeseen")
 
 
 class Client:
@@ -158,3 +162,12 @@ async def test_unsaved_topics_are_saved_by_the_next_refresh(clients: Any) -> Non
     assert client.store.saved == ['[["hall"],[]]']
     client.notify(1)
     assert client.is_recoverable
+
+
+async def test_refresh_of_topics_continues_after_an_unexpected_exception(clients: Any) -> None:
+    client = clients(0)
+    client.store.failed_refresh = 1
+    await client.follow("hall")
+    for _ in range(2):
+        await client.pass_time(JOINED_TOPICS_REFRESH_MS / 1000)
+    assert client.store.refreshes == 2

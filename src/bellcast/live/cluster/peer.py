@@ -54,6 +54,8 @@ class PeerState:
         self.report = update.report or self.report
         if update.pieces:
             return self._collect_snapshot(update)
+        if self._snapshot_parts is not None and update.number != self._snapshot_parts.number:
+            self._snapshot_parts = None  # the next part has been lost
         if self.sequence is not None and update.number == self.sequence + 1 and (update.counts or update.members):
             self.sequence = update.number
             return self._apply_delta(update.counts, update.members)

@@ -111,6 +111,8 @@ class ConnectionTopics:
                 await self._refresh_all()
             except BellcastError as failure:
                 log.warning("joined_topics_refresh_failed", reason=failure.detail)
+            except Exception:  # without this task, no topics would be recovered after their lifetime
+                log.exception("joined_topics_refresh_failed")
 
     async def _refresh_all(self) -> None:
         now = self._engines.clock.now()

@@ -85,7 +85,7 @@ SELECT 'webhook_event' WHERE EXISTS (SELECT 1 FROM webhook_events WHERE tenant =
 
 -- name: export_next_key
 -- The next key that data outside of the inbox names, and whether it has a record.
-SELECT key, EXISTS (SELECT 1 FROM recipients r WHERE r.tenant = :tenant AND r.key = named.key) FROM (
+SELECT key, EXISTS (SELECT 1 FROM recipients r WHERE r.tenant = :tenant AND r.key = n.key) FROM (
   SELECT min(key) AS key FROM (
     SELECT min(recipient) AS key FROM messages WHERE tenant = :tenant AND recipient > :after
     UNION ALL
@@ -98,6 +98,6 @@ SELECT key, EXISTS (SELECT 1 FROM recipients r WHERE r.tenant = :tenant AND r.ke
     SELECT min(recipient) AS key FROM event_waits WHERE tenant = :tenant AND recipient > :after
     UNION ALL
     SELECT min(recipient) AS key FROM webhook_events WHERE tenant = :tenant AND recipient > :after
-  ) keys
-) named
+  ) names
+) n
 WHERE key IS NOT NULL

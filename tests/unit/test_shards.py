@@ -1,0 +1,62 @@
+"""A shard of Redis whose slots move to another node while its connections stay open."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from redis import exceptions
+
+from bellcast.brokers.redis import RedisTransport
+from bellcast.brokers.shards import SHARDED, Shard
+from bellcast.errors import Unavailable
+
+LIMIT_SECONDS = 60
+
+
+class Connection:
+    """Confirms commands as Redis does."""
+
+    def __init__(self) -> None:
+        self.replies: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def read_response(self) -> Any:
+        return await self.replies.get()
+
+    def pack_commands(self, commands: Any) -> Any:
+        return commands
+
+    async def send_packed_command(self, commands: Any) -> None:
+        for name, *args in commands:
+            for one in args:
+                self.replies.put_nowait([b"pong" if name == b"PING" else name.lower(), one, 0])
+
+
+class MovedSlots:
+    async def execute_command(self, *_: Any) -> Any:
+        raise exceptions.MovedError("123 127.0.0.1:7002")
+
+
+@pytest.fixture
+async def shard() -> Any:
+    shard: Any = Shard(RedisTransport("redis://localhost", "test")._pool(None), SHARDED)
+    shard._listening, shard._redis = Connection(), MovedSlots()
+    shard._reading = asyncio.create_task(shard._read(lambda _: None))
+    yield shard
+    shard._reading.cancel()
+    await asyncio.gather(shard._reading, return_exceptions=True)
+
+
+async def test_channel_that_redis_unsubscribes_ends_the_connection(shard: Any) -> None:
+    await shard.follow([b"kept", b"moved"])
+    await shard.unfollow([b"moved"])
+    await shard.fence()
+    shard._listening.replies.put_nowait([b"sunsubscribe", b"kept", 0])
+    with pytest.raises(Unavailable, match="moved to another node"):
+        await asyncio.wait_for(shard.wait_lost(), LIMIT_SECONDS)
+
+
+async def test_script_on_a_moved_slot_ends_the_connection(shard: Any) -> None:
+    with pytest.raises(Unavailable):
+        await shard.run_script("return 1", [b"key"], [])
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(shard.wait_lost(), LIMIT_SECONDS)
