@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.errors import BellcastError, Unavailable
+from bellcast.errors import BellcastError
 from bellcast.inbox import sending
 from bellcast.model import ids, notification_drafts, times
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import ImportedDraft, content
-from bellcast.ports import Context, ImportRequest, Sent
+from bellcast.ports import Context, ImportRequest
 
 
 class BulkImport:
@@ -55,15 +55,7 @@ async def _prepare_many(
 
 
 async def _commit(engines: Context, requests: Sequence[ImportRequest]) -> list[bytes | BellcastError]:
-    results: list[Sent | Exception] = []
-    try:
-        async for committed in engines.store.sends.add_imported(requests):
-            results += committed
-            events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
-            async for some in engines.pace.slices(events):
-                await engines.broker.publish(*some)
-    except Unavailable as failure:  # as in `sending`
-        results += [failure] * (len(requests) - len(results))
+    results = await sending.published(engines, engines.store.sends.add_imported, requests)
     return [sending.response_of(result) for result in results]
 
 

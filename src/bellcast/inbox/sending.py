@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,7 @@ from bellcast.ports.sends import Claim
 
 _encode = msgspec.json.Encoder().encode
 
+T = TypeVar("T")
 SendOrAnnounce: TypeAlias = SendRequest | AnnounceRequest
 
 
@@ -236,11 +237,13 @@ async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | Be
         return refusal
 
 
-async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[bytes | BellcastError]:
-    """Commit requests in order, and publish each as soon as it is committed."""
+async def published(
+    engines: Context, commit: Callable[[Sequence[T]], AsyncIterator[list[Sent | Exception]]], requests: Sequence[T]
+) -> list[Sent | Exception]:
+    """Commit requests in order, and publish the events of each as soon as it is committed. Return their results."""
     results: list[Sent | Exception] = []
     try:
-        async for committed in engines.store.sends.add(requests):
+        async for committed in commit(requests):
             results += committed
             events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
             if len(requests) == 1:
@@ -250,6 +253,12 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
                     await engines.broker.publish(*some)
     except Unavailable as failure:  # the store is being closed; what is committed keeps its results
         results += [failure] * (len(requests) - len(results))
+    return results
+
+
+async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[bytes | BellcastError]:
+    """Commit requests in order, and publish each as soon as it is committed."""
+    results = await published(engines, engines.store.sends.add, requests)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
         if not isinstance(result, Sent) or result.response != request.response:
