@@ -6,7 +6,6 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels import audiences
 from bellcast.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.inbox import recipients, sending
 from bellcast.model import times
@@ -18,11 +17,8 @@ from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.contract.schedules import DAY, START, ZONES, daily, populate, put
 from tests.workflows import WorkflowWorld
-
-DAY = 86_400
-# Saturday 2025-03-29 12:00 in Vienna; the clocks go forward the next night.
-START = times.milliseconds(times.EPOCH.fromisoformat("2025-03-29T11:00:00+00:00"))
 
 
 @pytest.fixture
@@ -33,16 +29,6 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def world(store: Store, clock: FakeClock) -> WorkflowWorld:
     return WorkflowWorld(store, clock)
-
-
-def daily(**fields: Any) -> Schedule:
-    base = {"cron": "30 2 * * *", "timezone": "Europe/Vienna", "notification": {"to": "alice", "title": "Good morning"}}
-    return Schedule(**{**base, **fields})
-
-
-async def put(world: WorkflowWorld, schedule: Schedule) -> None:
-    schedule_times.check(schedule, world.clock.now(), Limits())
-    await world.workflows.schedules.put("", "s", schedule)
 
 
 async def sent_at(app: App) -> list[str]:
@@ -121,105 +107,6 @@ async def test_inactive_changed_and_deleted_schedules_do_not_fire(world: Workflo
     assert await world.workflows.schedules.delete("", "s")
     await world.advance(2 * DAY)
     assert len(await sent_at(app)) == 1
-
-
-# --- the time zone of each recipient
-
-
-ZONES = {"alice": "Europe/Vienna", "bob": "America/New_York", "mia": None, "zoe": "Pacific/Auckland"}
-
-
-async def populate(world: WorkflowWorld) -> None:
-    for key, zone in ZONES.items():
-        await world.recipient(key, timezone=zone)
-
-
-async def times_of(app: App, key: str) -> list[str]:
-    return [one.created_at.isoformat()[5:16] for one in (await app.page(key))[::-1]]
-
-
-async def test_each_recipient_gets_a_local_time_in_its_own_zone(world: WorkflowWorld, app: App) -> None:
-    await populate(world)
-    everyone = {"to": {"all": True}, "title": "Good morning"}
-    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=everyone))
-    await world.advance(2 * DAY)
-    # In Vienna, the clocks went forward.
-    assert await times_of(app, "alice") == ["03-30T06:00", "03-31T06:00"]
-    assert await times_of(app, "bob") == ["03-29T12:00", "03-30T12:00"]
-    assert await times_of(app, "mia") == ["03-30T08:00", "03-31T08:00"]
-    assert await times_of(app, "zoe") == ["03-29T19:00", "03-30T19:00"]
-
-
-async def test_recipient_that_moves_gets_no_local_time_twice(world: WorkflowWorld, app: App) -> None:
-    await populate(world)
-    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification={"to": ["zoe"], "title": "Hi"}))
-    await world.advance(DAY / 2)
-    assert len(await times_of(app, "zoe")) == 1
-    await world.recipient("zoe", timezone="America/New_York")
-    await world.advance(DAY)  # past 8:00 of the same day in New York
-    assert len(await times_of(app, "zoe")) == 1
-    await world.advance(DAY)
-    assert await times_of(app, "zoe") == ["03-29T19:00", "03-31T12:00"]
-
-
-async def test_time_in_each_zone_fires_at_once_where_it_has_passed(world: WorkflowWorld, app: App) -> None:
-    await populate(world)
-    await world.put("hello", {"key": "bell", "type": "inbox", "title": "Hello"})
-    at = {"cron": None, "at": "2025-03-29T12:30:00", "timezone": "recipient"}
-    await put(world, daily(**at, notification=None, workflow="hello", to={"all": True}))
-    await world.advance(2 * DAY)
-    assert await times_of(app, "zoe") == ["03-29T11:00"]
-    assert await times_of(app, "alice") == ["03-29T11:30"]
-    assert await times_of(app, "mia") == ["03-29T12:30"]
-    assert await times_of(app, "bob") == ["03-29T16:30"]
-    assert await world._next_due() is None
-
-
-async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once(
-    world: WorkflowWorld, app: App
-) -> None:
-    await populate(world)
-    everyone = {"to": {"all": True}, "title": "Good morning", "channels": ["inbox", "email"]}
-    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=everyone))
-    before = await world.store.documents.get(schedules.PROGRESS, "", "s")
-    assert before is not None
-    await world.advance(DAY)
-    await world.store.documents.put(schedules.PROGRESS, "", "s", before.body, app.now)
-    (job,) = await app.lease(2**52, 2**52 + 1, 10)
-    await world.workflows.schedule_firing.run(job)
-    assert [len(await times_of(app, key)) for key in ZONES] == [1, 1, 1, 1]
-
-
-async def test_schedule_by_zone_reaches_the_tenant_of_its_notification(world: WorkflowWorld, app: App) -> None:
-    for tenant, key in (("", "bob"), ("acme", "eve")):
-        await world.store.recipients.subscribe(tenant, "news", key, app.now)
-    notification = {"tenant": "acme", "to": {"topic": "news"}, "title": "Good morning"}
-    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
-    await world.advance(DAY)
-    assert await app.titles("eve", tenant="acme") == ["Good morning"]
-    assert await app.titles("bob", tenant="acme") == []
-    assert await app.titles("bob") == []
-
-
-async def test_schedule_that_is_deleted_while_it_fires_reaches_no_further_recipients(
-    world: WorkflowWorld, app: App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audiences, "FANOUT_PAGE", 1)
-    add, sends = world.store.sends.add, 0
-
-    async def add_and_delete(requests: Any) -> Any:
-        nonlocal sends
-        async for committed in add(requests):
-            yield committed
-        sends += 1
-        await world.workflows.schedules.delete("", "s")
-
-    monkeypatch.setattr(world.store.sends, "add", add_and_delete)
-    notification = {"to": ["alice", "bob", "carol"], "title": "Hi"}
-    await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
-    await world.advance(DAY)
-    assert sends == 1
-    assert sum([len(await app.titles(key)) for key in ("alice", "bob", "carol")]) == 1
 
 
 # --- sends and triggers with `send_at`

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -239,6 +240,20 @@ def test_client_whose_joined_topics_have_expired_is_not_recovered(
         assert "wished-1" not in dict(late.after)["ready"][0]["topics"]
         assert come_back(late.pid).pid == late.pid  # it has joined nothing since
         pid = late.pid
+
+
+def test_client_whose_joined_topics_are_no_longer_stored_is_not_recovered(server: ServerProcess, alice: str) -> None:
+    """Only the topics of a recipient's latest 100 connections are stored."""
+    with closing(Raw(server, {"token": server.token(alice)}, keep_open=True)) as session:
+        session.ask("enter", "hall")
+        notify(server, alice)
+        offset = session.next()[1][-1]
+    recovered = raw(server, alice, pid=session.pid, offset=offset)
+    assert recovered.pid == session.pid
+    assert "hall" in dict(recovered.after)["ready"][0]["topics"]
+    with closing(sqlite3.connect(server.data / "bellcast.db", timeout=60)) as store, store:
+        store.execute("DELETE FROM joined_topics")
+    assert raw(server, alice, pid=session.pid, offset=offset).pid != session.pid
 
 
 def test_new_client_has_joined_nothing(server: ServerProcess, alice: str) -> None:

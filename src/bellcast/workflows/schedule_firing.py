@@ -5,14 +5,13 @@ repeated after a crash has no effect. With the time zone of each recipient, a fi
 recipient is claimed for the local time."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.errors import BellcastError, TooMany, Unavailable
+from bellcast.errors import BellcastError, Invalid, TooMany, Unavailable
 from bellcast.inbox import sending
 from bellcast.model.identities import Profile
 from bellcast.model.limits import Limits
@@ -34,12 +33,14 @@ CLAIM_MS = 3 * 86_400_000
 GENERATED_MS = 30 * 86_400_000
 
 
-class _Firing(Struct, frozen=True):
-    """A schedule that fires by zone. `source` must not change until its requests commit."""
+class _Firing(Struct):
+    """A schedule that fires, as it was read. `source` must not change until its requests commit, and `saved`, the body
+    of its progress, until the next progress is saved."""
 
     name: ScheduleName
     schedule: StoredSchedule
     source: FiredSchedule
+    saved: bytes | None
 
 
 class ScheduleFiring:
@@ -63,17 +64,17 @@ class ScheduleFiring:
         """Fire a schedule for its due times. Return the next time, or None."""
         name = msgspec.json.decode(job.payload, type=ScheduleName)
         found = await self._schedules.find_stored(name.tenant, name.key)
-        if found is None or not found[0].active:
+        if found is None or not found.schedule.active:
             return None
-        schedule, progress, body = found
-        source = FiredSchedule(name.tenant, name.key, body)  # a deleted or changed one must not fire
-        fire = self._run_by_zone if schedule.is_by_zone else self._run
+        source = FiredSchedule(name.tenant, name.key, found.body)  # a deleted or changed one must not fire
+        firing = _Firing(name, found.schedule, source, found.progress_body)
+        fire = self._run_by_zone if found.schedule.is_by_zone else self._run
         try:
-            following = await fire(name, schedule, progress, source)
+            following = await fire(firing, found.progress)
         except ScheduleChanged:
             return self._engines().clock.now()  # read it again
-        if following is None and schedule.is_generated:
-            return await self._delete_generated(name, progress)
+        if following is None and found.schedule.is_generated:
+            return await self._delete_generated(name, found.progress)
         return following
 
     async def _delete_generated(self, name: ScheduleName, progress: ScheduleProgress) -> int | None:
@@ -84,39 +85,29 @@ class ScheduleFiring:
         await self._schedules.delete(name.tenant, name.key)
         return None
 
-    async def _run(
-        self,
-        name: ScheduleName,
-        schedule: StoredSchedule,
-        progress: ScheduleProgress,
-        source: FiredSchedule,
-    ) -> int | None:
+    async def _run(self, firing: _Firing, progress: ScheduleProgress) -> int | None:
+        name, schedule = firing.name, firing.schedule
         now, zone = self._engines().clock.now(), schedule_times.zone_of(schedule)
         for moment in schedule_times.due_times(schedule, zone, progress.until, now):
-            key = f"{OWN_KEY}{name.key} {progress.written_at} {moment}"
-            error = await self._refusal(self.fire(name.tenant, schedule, key, source=source))
+            key, error = f"{OWN_KEY}{name.key} {progress.written_at} {moment}", None
+            try:
+                await self.fire(name.tenant, schedule, key, source=firing.source)
+            except BellcastError as refusal:
+                error = _final(refusal)
             progress = msgspec.structs.replace(progress, until=moment, last_at=moment, last_error=error)
-            await self._save(name, progress)
+            await self._save(firing, progress)
         if progress.until < now:
-            await self._save(name, msgspec.structs.replace(progress, until=now))
+            await self._save(firing, msgspec.structs.replace(progress, until=now))
         return next(iter(schedule_times.times_after(schedule, [zone], now, 1)), None)
 
-    async def _save(self, name: ScheduleName, progress: ScheduleProgress) -> None:
-        engines = self._engines()
+    async def _save(self, firing: _Firing, progress: ScheduleProgress) -> None:
+        """Save the progress. Raises ScheduleChanged if another one was saved since it was read."""
+        engines, name = self._engines(), firing.name
         body = msgspec.json.encode(progress)
-        await engines.store.documents.put(PROGRESS, name.tenant, name.key, body, engines.clock.now())
-
-    async def _refusal(self, firing: Any) -> str | None:
-        """Return the error of a refused firing. Raises errors after which the firing is retried."""
-        try:
-            await firing
-        except TooMany as error:
-            raise Unavailable(error.detail) from error
-        except BellcastError as error:
-            if error.is_server_error:
-                raise
-            return error.detail
-        return None
+        documents, now = engines.store.documents, engines.clock.now()
+        if not await documents.change(PROGRESS, name.tenant, name.key, firing.saved, body, now):
+            raise ScheduleChanged
+        firing.saved = body
 
     async def fire(
         self,
@@ -143,16 +134,10 @@ class ScheduleFiring:
             return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant))
         return await self._schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None))
 
-    async def _run_by_zone(
-        self,
-        name: ScheduleName,
-        schedule: StoredSchedule,
-        progress: ScheduleProgress,
-        source: FiredSchedule,
-    ) -> int | None:
+    async def _run_by_zone(self, firing: _Firing, progress: ScheduleProgress) -> int | None:
+        name, schedule = firing.name, firing.schedule
         now, zones = self._engines().clock.now(), await self._schedules.zones(name.tenant, schedule)
         due: dict[str, set[str]] = {}
-        firing = _Firing(name, schedule, source)
         last_at, error = progress.last_at, progress.last_error
         for zone in zones:
             for moment in schedule_times.due_times(schedule, zone, progress.until, now):
@@ -160,7 +145,7 @@ class ScheduleFiring:
                 last_at, error = max(moment, last_at or 0), None
         for local in sorted(due):
             error = await self._fire_zones(firing, local, due[local]) or error
-        await self._save(name, msgspec.structs.replace(progress, until=now, last_at=last_at, last_error=error))
+        await self._save(firing, msgspec.structs.replace(progress, until=now, last_at=last_at, last_error=error))
         following = schedule_times.times_after(schedule, zones, now, 1)
         world = schedule_times.world_times(schedule)
         if world is not None and now >= world[1]:
@@ -195,23 +180,51 @@ class ScheduleFiring:
             position = keys[-1]
 
     async def _fire_page(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
-        name, schedule = firing.name, firing.schedule
-        store, tenant = self._engines().store, schedule_times.tenant_of(schedule, name.tenant)
-        settings = await self._settings_of(tenant)
+        """Fire for those of these recipients who are in the zones; return the last error."""
         while True:
-            unclaimed = await store.runs.unclaimed(tenant, claim.name, keys)
-            profiles = await store.recipients.profiles(tenant, unclaimed) if unclaimed else {}
-            chosen = [
-                key
-                for key in unclaimed
-                if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
-            ]
-            if not chosen:
-                return None
             try:
-                return await self._refusal(self.fire(tenant, _for(schedule, chosen), None, claim, firing.source))
+                return await self._fire_unclaimed(firing, claim, keys, zones)
             except ClaimTaken:  # another process also runs the job, because this one was slow
                 continue
+
+    async def _fire_unclaimed(self, firing: _Firing, claim: Claim, keys: Sequence[str], zones: set[str]) -> str | None:
+        store, tenant = self._engines().store, schedule_times.tenant_of(firing.schedule, firing.name.tenant)
+        settings = await self._settings_of(tenant)
+        unclaimed = await store.runs.unclaimed(tenant, claim.name, keys)
+        profiles = await store.recipients.profiles(tenant, unclaimed) if unclaimed else {}
+        chosen = [
+            key
+            for key in unclaimed
+            if decision_inputs.zone_of(profiles.get(key) or Profile(key=key), settings).key in zones
+        ]
+        error, size = None, self._limits.to or audiences.FANOUT_PAGE
+        for start in range(0, len(chosen), size):
+            error = await self._fire_for(firing, claim, tenant, chosen[start : start + size]) or error
+        return error
+
+    async def _fire_for(self, firing: _Firing, claim: Claim, tenant: str, keys: list[str]) -> str | None:
+        """Fire for these recipients; return the last error. What is refused, perhaps for one recipient only, or because the
+        quota is smaller, is divided, so that the others get it."""
+        try:
+            await self.fire(tenant, _for(firing.schedule, keys), None, claim, firing.source)
+        except (Invalid, TooMany) as refusal:
+            if len(keys) == 1:
+                return _final(refusal)
+            middle = len(keys) // 2
+            error = await self._fire_for(firing, claim, tenant, keys[:middle])
+            return await self._fire_for(firing, claim, tenant, keys[middle:]) or error
+        except BellcastError as refusal:
+            return _final(refusal)
+        return None
+
+
+def _final(refusal: BellcastError) -> str:
+    """Return the error of a refused firing. Raises refusals after which the firing is retried."""
+    if isinstance(refusal, TooMany):
+        raise Unavailable(refusal.detail) from refusal
+    if refusal.is_server_error:
+        raise refusal
+    return str(refusal.detail)
 
 
 def _trigger_of(schedule: StoredSchedule, tenant: str, idempotency_key: str | None) -> TriggerDraft:

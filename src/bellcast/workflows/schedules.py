@@ -54,6 +54,16 @@ def job_id(tenant: str, key: str) -> str:
     return f"schedule {tenant} {key}"
 
 
+class FoundSchedule(Struct, frozen=True):
+    """A schedule and its progress, with their stored bodies. Without a stored progress, it starts when the schedule was
+    created."""
+
+    schedule: StoredSchedule
+    body: bytes
+    progress: ScheduleProgress
+    progress_body: bytes | None
+
+
 class Schedules:
     """Writes schedules, including those of sends and triggers at a later time."""
 
@@ -131,10 +141,10 @@ class Schedules:
     async def find(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress] | None:
         """Return a schedule and its progress."""
         found = await self.find_stored(tenant, key)
-        return None if found is None else found[:2]
+        return None if found is None else (found.schedule, found.progress)
 
-    async def find_stored(self, tenant: str, key: str) -> tuple[StoredSchedule, ScheduleProgress, bytes] | None:
-        """Return a schedule, its progress, and its stored body."""
+    async def find_stored(self, tenant: str, key: str) -> FoundSchedule | None:
+        """Return a schedule and its progress as they are stored."""
         documents = self._engines().store.documents
         found = await documents.get(SCHEDULES, tenant, key)
         progress = await documents.get(PROGRESS, tenant, key)
@@ -144,8 +154,10 @@ class Schedules:
             return None
         schedule = msgspec.json.decode(found.body, type=StoredSchedule)
         if progress is None:
-            return schedule, ScheduleProgress(until=found.created_at), found.body
-        return schedule, msgspec.json.decode(progress.body, type=ScheduleProgress), found.body
+            return FoundSchedule(schedule, found.body, ScheduleProgress(until=found.created_at), None)
+        return FoundSchedule(
+            schedule, found.body, msgspec.json.decode(progress.body, type=ScheduleProgress), progress.body
+        )
 
     async def times_after(self, tenant: str, schedule: Schedule, moment: int, count: int) -> list[int]:
         """Return the next times after a moment, in the zones of its recipients."""
@@ -265,16 +277,16 @@ class Schedules:
         documents = self._engines().store.documents
         while True:
             found = await self.find_stored(tenant, key)
-            if found is None or found[0].cancel_key is None:  # deleted or replaced
+            if found is None or found.schedule.cancel_key is None:  # deleted or replaced
                 return 0
-            schedule, progress, before = found
+            schedule, progress = found.schedule, found.progress
             left, waiting = await self._without(tenant, key, schedule, recipients)
             if not waiting or (progress.last_at is not None and not schedule.is_by_zone):
                 return 0
             if is_dry_run:
                 return waiting
             after = None if left is None else msgspec.json.encode(left)
-            if await documents.change(SCHEDULES, tenant, key, before, after, self._engines().clock.now()):
+            if await documents.change(SCHEDULES, tenant, key, found.body, after, self._engines().clock.now()):
                 if left is None:
                     await documents.delete(PROGRESS, tenant, key)
                     await documents.delete(CANCEL_NAMES, tenant, f"{_cancel_prefix(schedule)}{key}")

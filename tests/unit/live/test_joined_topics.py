@@ -33,10 +33,10 @@ class Names(list[str]):
 
 async def test_many_unfollowed_names_are_not_searched_for_each_joined_topic() -> None:
     """The search for 100 joined topics in a message of 1 MB took half a second."""
-    topics = ConnectionTopics(cast(Any, None), cast(Any, None), cast(Any, None), cast(Any, None))
-    connection: Any = SimpleNamespace(joined_topics={"a": True, "b": False}, resumable=False)
-    await topics.unfollow(connection, Names(["b", "c"]))
-    assert connection.joined_topics == {"a": True}
+    client = Client(0)
+    client.connection.set_joined({"a": True, "b": False})
+    await client.topics.unfollow(client.connection, Names(["b", "c"]))
+    assert client.connection.joined_topics == {"a": True}
 
 
 class UnreliableStore:
@@ -92,11 +92,22 @@ class Client:
             await asyncio.sleep(0)
 
     @property
+    def offset(self) -> str:
+        """The last offset that the client received."""
+        return str(json.loads(self.fake.written[-1].removeprefix(b"42"))[-1])
+
+    @property
     def is_recoverable(self) -> bool:
         """True if a server would accept the client's recovery id with its last offset."""
-        *_, offset = json.loads(self.fake.written[-1].removeprefix(b"42"))
         pid = recovery.sign(PROJECT, Pid("", "alice", "/", "sid", "1-0"))
-        return recovery.read(PROJECT, pid, offset) is not None
+        return recovery.read(PROJECT, pid, self.offset) is not None
+
+    @property
+    def has_joined(self) -> bool:
+        """True if a server that receives the client's last offset knows that it had joined topics."""
+        point = recovery.point_of(Pid("", "alice", "/", "sid", "1-0"), self.offset)
+        assert point is not None
+        return point.has_joined
 
     def notify(self, revision: int) -> None:
         self.hub.dispatcher.dispatch(added(revision))
@@ -171,3 +182,16 @@ async def test_refresh_of_topics_continues_after_an_unexpected_exception(clients
     for _ in range(2):
         await client.pass_time(JOINED_TOPICS_REFRESH_MS / 1000)
     assert client.store.refreshes == 2
+
+
+async def test_offsets_tell_whether_the_client_has_joined_topics(clients: Any) -> None:
+    client = clients(0)
+    told = []
+    for revision, name in enumerate(["", "follow", "unfollow"], 1):
+        if name == "follow":
+            await client.follow("hall")
+        elif name == "unfollow":
+            await client.topics.unfollow(client.connection, ["hall"])
+        client.notify(revision)
+        told.append(client.has_joined)
+    assert told == [False, True, False]

@@ -300,7 +300,7 @@ class FakeNamespaceConnection(NamespaceConnection):
 class JoinedTopics:
     """The stored topics of a Socket.IO connection: none."""
 
-    async def restore(self, *_: Any) -> dict[str, Grant]:
+    async def restore(self, *_: Any, **__: Any) -> dict[str, Grant]:
         return {}
 
     async def follow(self, *_: Any, by_app: bool) -> None: ...

@@ -139,6 +139,7 @@ class Dispatcher:
         encoded: dict[object, bytes | None] = {}
         around_marks: dict[object, tuple[Mapping[int, bytes] | None, bytes | None]] = {}
         dialect, shared, start, end, tick, live = None, None, None, None, self._owner.tick, Phase.LIVE
+        join = b"".join  # half the time of two concatenations
         for connection in connections:
             if connection.dialect is not dialect:
                 dialect = connection.dialect
@@ -159,7 +160,7 @@ class Dispatcher:
                 head = connection.mark_head
                 if connection.mark_revision != connection.revision:
                     head = connection.update_mark()
-                data = head + end if start is None else start[len(head)] + head + end
+                data = head + end if start is None else join((start[len(head)], head, end))
             if is_coalescing:
                 connection.write(data)
             else:

@@ -45,32 +45,36 @@ class ConnectionTopics:
         before = {} if connection.joined_topics is None else connection.joined_topics
         now = before | {name: by_app or before.get(name, False) for name in names}
         if now != before:
-            connection.joined_topics = now
+            connection.set_joined(now)
             await self._save(connection)
 
     async def unfollow(self, connection: NamespaceConnection, names: list[str] | tuple[str, ...]) -> None:
         if connection.joined_topics is not None and not connection.joined_topics.keys().isdisjoint(names):
             ended = set(names)  # a client may name 100,000
-            connection.joined_topics = {
-                name: by_app for name, by_app in connection.joined_topics.items() if name not in ended
-            }
+            left = {name: by_app for name, by_app in connection.joined_topics.items() if name not in ended}
+            connection.set_joined(left)
             await self._save(connection)
 
-    async def restore(self, connection: NamespaceConnection, followed: int) -> dict[str, Grant] | None:
+    async def restore(
+        self, connection: NamespaceConnection, followed: int, *, has_joined: bool
+    ) -> dict[str, Grant] | None:
         """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
-        to. None if they have expired: then it has lost topics, and begins again without any."""
+        to. None if they have expired, or if it had joined topics of which nothing is stored: then it has lost topics, and
+        begins again without any."""
         principal, store, now = connection.principal, self._engines.store, self._engines.clock.now()
         by = JoinedBy(connection.inbox, connection.id)
         found = await store.joined_topics.get(by)
-        saved = TopicLists() if found is None else _decode(found.text)
-        if found is None or saved == TopicLists():
+        if found is None:
+            return None if has_joined else {}
+        saved = _decode(found.text)
+        if saved == TopicLists():
             return {}
         if now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:
             await store.joined_topics.save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()
         granted, _ = await topic_access.authorize_topics(store, principal, saved.subscribed, followed, self._config)
-        connection.joined_topics = dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True)
+        connection.set_joined(dict.fromkeys(granted, False) | dict.fromkeys(saved.joined, True))
         return granted | dict.fromkeys(saved.joined, Grant.APP)
 
     async def _save(self, connection: NamespaceConnection) -> None:

@@ -51,11 +51,20 @@ class NamespaceConnection(Connection):
             self.write = transport.transport.write
             self._set_high_water(self.max_unsent)
 
+    def set_joined(self, topics: dict[str, bool]) -> None:
+        """Change `joined_topics`. While there are any, each offset that the client receives says so: it must not be
+        recovered without them, even if their row is gone."""
+        before, self.joined_topics = self._offset_prefix, topics
+        self._update_prefix(before)
+
     def mark_topics(self, *, saved: bool) -> None:
         """Record whether `joined_topics` are stored. While they are not, each offset that the client receives says that it
         must not be recovered: that holds on every node, also after a crash of this one."""
-        if self.has_unsaved_topics is saved and self.phase is not Phase.CLOSED:
-            self.has_unsaved_topics = not saved
+        before, self.has_unsaved_topics = self._offset_prefix, not saved
+        self._update_prefix(before)
+
+    def _update_prefix(self, before: str) -> None:
+        if self.resumable and self._offset_prefix != before and self.phase is not Phase.CLOSED:
             self._set_dialect()
 
     def _set_dialect(self) -> None:
@@ -69,7 +78,9 @@ class NamespaceConnection(Connection):
 
     @property
     def _offset_prefix(self) -> str:
-        return dialect.UNRECOVERABLE if self.has_unsaved_topics else ""
+        if self.has_unsaved_topics:
+            return dialect.UNRECOVERABLE
+        return dialect.HAS_JOINED if self.joined_topics else ""
 
     # --- outbound
 

@@ -88,7 +88,9 @@ class NamespaceHandshake:
         granted = await self._topics(connection, inbox)
         missed = None if opened is None else opened.missed
         if missed is not None and point is not None:
-            restored = await self._dispatcher.joined_topics.restore(connection, len(granted))
+            restored = await self._dispatcher.joined_topics.restore(
+                connection, len(granted), has_joined=point.has_joined
+            )
             if restored is None:
                 point = None
             else:

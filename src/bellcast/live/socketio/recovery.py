@@ -60,19 +60,22 @@ def read(project: Project, text: Any, offset: Any) -> Pid | None:
 
 
 class RecoveryPoint(NamedTuple):
-    """The inbox position and the last live event of a returning client. `text` is the resume position."""
+    """The inbox position and the last live event of a returning client. `text` is the resume position. `has_joined`:
+    the client had joined topics when it received the offset."""
 
     position: Position
     text: str
+    has_joined: bool
 
 
 def point_of(pid: Pid, offset: Any) -> RecoveryPoint | None:
     """Return the resume position in the client's offset or, if that is invalid, the one at its start."""
     for text in (offset, pid.position):
         if isinstance(text, str):
-            position = parse_position(history.split_position(text)[0])
+            bare = text.removeprefix(dialect.HAS_JOINED)
+            position = parse_position(history.split_position(bare)[0])
             if position is not None:
-                return RecoveryPoint(position, text)
+                return RecoveryPoint(position, bare, has_joined=bare != text)
     return None
 
 

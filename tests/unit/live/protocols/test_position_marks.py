@@ -12,7 +12,7 @@ SOCKETIO = [
     SocketIODialect(namespace, encoding, resumable=True)
     for encoding in (engineio.FRAMES, engineio.ASGI_MESSAGES, engineio.POLLING_BODY)
     for namespace in ("/", "/admin")
-] + [SocketIODialect("/", engineio.FRAMES, resumable=True, offset_prefix="!")]
+] + [SocketIODialect("/", engineio.FRAMES, resumable=True, offset_prefix=prefix) for prefix in ("!", "+")]
 
 
 def body(data: bytes) -> bytes:

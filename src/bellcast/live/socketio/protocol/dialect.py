@@ -34,8 +34,9 @@ from bellcast.model.inboxes import InboxState
 
 _encode = msgspec.json.Encoder().encode
 
-# Begins the offset of a client that must not be recovered. No position begins with it.
+# Begin the offset of a client that must not be recovered, and of one that joined topics. No position begins with them.
 UNRECOVERABLE = "!"
+HAS_JOINED = "+"
 
 
 class FrameStarts(dict[int, bytes]):
