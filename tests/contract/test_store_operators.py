@@ -245,6 +245,9 @@ async def test_tenants_of_operators_and_keys_are_kept_and_an_owner_has_all(store
     assert await store.operators.change("1", "owner", None)
     assert await store.operators.change("1", None, None, ("acme",))
     assert [one.tenants for one in await store.operators.all()] == [None]
+    await store.operators.create(operator("2"), "x")
+    assert await store.operators.change("1", "viewer", None)  # restricted to the same tenants as before
+    assert [one.tenants for one in await store.operators.all()] == [("globex", "acme"), None]
     for tenants in (None, ("acme",)):
         made = keys.make("k", ["send"], NOW, tenants)
         await store.keys.create(made.key, made.digest)

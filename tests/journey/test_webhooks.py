@@ -413,3 +413,17 @@ async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retri
         found = await one.webhooks.get("", one.id)
         assert found is not None
         assert not found.active
+
+
+async def test_webhook_beyond_the_maximum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would receive no events."""
+    monkeypatch.setattr(webhooks, "MAX_WEBHOOKS", 2)
+    async with vendor_server() as vendor, app(tmp_path, HTTP_ALLOW="127.0.0.1") as (_, client):
+        first, _ = [await create(client, vendor, "run.*") for _ in range(2)]
+        body = {"url": f"http://{vendor.host}/hooks", "events": ["run.*"]}
+        for dry_run in ("false", "true"):
+            refused = await client.post("/v1/webhooks", json=body, params={"dry_run": dry_run})
+            assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        await create(client, vendor, "run.*", tenant="acme")
+        await client.delete(f"/v1/webhooks/{first['id']}")
+        await create(client, vendor, "run.*")

@@ -60,3 +60,27 @@ async def test_script_on_a_moved_slot_ends_the_connection(shard: Any) -> None:
         await shard.run_script("return 1", [b"key"], [])
     with pytest.raises(Unavailable):
         await asyncio.wait_for(shard.wait_lost(), LIMIT_SECONDS)
+
+
+async def test_failed_connect_leaves_no_shard_that_is_still_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`close` comes next, and would miss its connection."""
+    transport: Any = RedisTransport("redis://localhost", "test")
+    may_connect, connected = asyncio.Event(), list[Shard]()
+
+    async def slots() -> list[tuple[str, int]]:
+        return [("127.0.0.1", 7001)] * 8192 + [("127.0.0.1", 7002)] * 8192
+
+    async def connect(shard: Shard, _: Any) -> None:
+        if shard is transport._shards[0]:
+            raise Unavailable("Redis cannot be used.")
+        await may_connect.wait()
+        connected.append(shard)
+
+    monkeypatch.setattr(transport, "_slots", slots)
+    monkeypatch.setattr(Shard, "connect", connect)
+    connecting = asyncio.ensure_future(transport.connect(lambda _: None))
+    done, _ = await asyncio.wait((connecting,), timeout=0.05)
+    may_connect.set()
+    with pytest.raises(Unavailable):
+        await connecting
+    assert (done, connected) == (set(), transport._shards[1:])

@@ -14,7 +14,7 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import webhooks
 from bellcast.channels.webhooks import Webhook
-from bellcast.errors import FieldError, Invalid, NotFound
+from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
@@ -101,6 +101,7 @@ class Replayed(Struct, frozen=True):
     query=DryRunQuery,
     body=WebhookRequest,
     response_types={200: WebhookObject, 201: CreatedWebhook},
+    refusals=(Conflict,),
     example={"url": "https://app.example.com/hooks/bellcast", "events": ["message.*"]},
 )
 async def create(request: ApiRequest) -> ASGIApp:
@@ -110,6 +111,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     tenants."""
     ctx, owner = context.of(request), _owner(request)
     body = await request_body.body(request, CREATE)
+    await ctx.webhooks.check_count(owner)
     if objects.is_dry_run(request):
         now = ctx.engines.clock.now()
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)

@@ -44,7 +44,10 @@ class RedisTransport:
             self._nodes = sorted(set(slots))
             self._owners = [self._nodes.index(address) for address in slots]
             self._shards = [Shard(self._pool(address), SHARDED) for address in self._nodes]
-        await asyncio.gather(*(shard.connect(on_message) for shard in self._shards))
+        results = await asyncio.gather(*(shard.connect(on_message) for shard in self._shards), return_exceptions=True)
+        for result in results:  # raised after all of them, so that `close` closes every connection
+            if isinstance(result, BaseException):
+                raise result
 
     async def _slots(self) -> list[Address] | None:
         """Return the node of each slot, or None without a cluster. Any previously known node may respond."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 from bellcast.calls.http_callback import SECRET_PREFIX, signed, signing_key
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.encryption import Encryption
-from bellcast.errors import Unavailable
+from bellcast.errors import Conflict, Unavailable
 from bellcast.jobs import JobRunner, SetAside
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
@@ -231,6 +231,11 @@ class Webhooks:
             self._jobs.wake()
 
     # --- objects
+
+    async def check_count(self, tenant: str) -> None:
+        """Raise Conflict if a tenant has MAX_WEBHOOKS webhooks: another one would receive no events."""
+        if len(await self.page(tenant, "", MAX_WEBHOOKS)) >= MAX_WEBHOOKS:
+            raise Conflict(f"There are already {MAX_WEBHOOKS} webhooks: delete one first.")
 
     async def create(self, tenant: str, url: str, events: Sequence[str]) -> tuple[str, Webhook, str]:
         """Return the id, the webhook and its secret, which is not shown again."""

@@ -13,8 +13,8 @@ VALUES (:id, :name, :role, :tenants, :password, :created_at, :subject)
 ON CONFLICT DO NOTHING RETURNING id
 
 -- fragment: operator_columns
--- The columns of an operator.
-id, name, role, tenants, created_at, seen_at, mfa_secret IS NOT NULL, subject,
+-- The columns of an operator. An owner has all tenants, and its own again with another role.
+id, name, role, CASE WHEN role = 'owner' THEN NULL ELSE tenants END, created_at, seen_at, mfa_secret IS NOT NULL, subject,
   (SELECT count(*) FROM passkeys p WHERE p.operator = operators.id)
 
 -- name: operator_all
@@ -38,8 +38,8 @@ SELECT {{operator_columns}} FROM operators WHERE subject = :subject
 SELECT role, password FROM operators WHERE id = :id
 
 -- name: operator_change_role
--- Change the role. An owner has all tenants.
-UPDATE operators SET role = :role, tenants = CASE WHEN :role = 'owner' THEN NULL ELSE tenants END WHERE id = :id
+-- Change the role.
+UPDATE operators SET role = :role WHERE id = :id
 
 -- name: operator_change_tenants
 -- Change the tenants; an owner has all.
@@ -72,7 +72,8 @@ VALUES (:digest, :operator, :now, :now, :verified_at)
 
 -- name: operator_session_find
 -- A session with its operator.
-SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role, o.tenants, o.created_at, o.seen_at,
+SELECT s.created_at, s.seen_at, s.verified_at, o.id, o.name, o.role,
+  CASE WHEN o.role = 'owner' THEN NULL ELSE o.tenants END, o.created_at, o.seen_at,
   o.mfa_secret IS NOT NULL, o.subject, (SELECT count(*) FROM passkeys p WHERE p.operator = o.id)
 FROM operator_sessions s JOIN operators o ON o.id = s.operator WHERE s.digest = :digest
 
