@@ -122,7 +122,7 @@ async def test_session_is_read_again_after_a_namespace_with_a_full_queue_was_lef
     await slow.step()
     assert transport.calls[-1] == "resume_reading"
     assert slow.handled == [0]
-    assert left.session.app_state.leaving == set()
+    assert left.session.app_state.leaving == ()
 
 
 async def test_packets_of_namespaces_that_were_left_count_while_they_are_handled() -> None:
@@ -140,7 +140,7 @@ async def test_packets_of_namespaces_that_were_left_count_while_they_are_handled
     await slow.step()
     assert (slow.handled, transport.calls[-1]) == (["/1"], "resume_reading")
     await slow.step(2)
-    assert (slow.handled, session.app_state.leaving) == (["/1", "/2", "/3"], set())
+    assert (slow.handled, session.app_state.leaving) == (["/1", "/2", "/3"], ())
 
 
 async def test_packets_of_all_namespaces_count_while_they_are_handled() -> None:
@@ -176,7 +176,7 @@ async def test_namespaces_that_were_left_count_while_their_handlers_run() -> Non
     layer.on_message(session, "0/another,")
     assert [b"too_many" in head for head in sent] == [True]
     await slow.step(MAX_NAMESPACES)
-    assert session.app_state.leaving == set()
+    assert session.app_state.leaving == ()
 
 
 async def test_credentials_of_namespaces_that_are_joining_count() -> None:

@@ -30,7 +30,7 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     address: str | None
     parameters: list[tuple[str, str]]
     header_values: dict[bytes, bytes]  # of several equal headers or parameters, the last one
-    parameter_values: dict[str, str]
+    parameter_values: Mapping[str, str]
     request_id: str | None = None
 
     @property

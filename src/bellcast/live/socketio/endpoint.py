@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 WARNING_INTERVAL_SECONDS = 60.0
 # Headers that later namespaces need. Others are dropped, because they would be most of a connection's memory.
 RETAINED_HEADERS = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
+NO_PARAMETERS: Mapping[str, str] = {}
 # Limit of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
 MAX_RETAINED_BYTES = 8_192
 # Limits for polling sessions that have not joined a namespace. They are not authenticated, have no socket, and use up
@@ -92,7 +94,7 @@ class SocketIOEndpoint:
     # --- sessions of other processes
 
     async def _hand_off(
-        self, siblings: SiblingProcesses, scope: Scope, query: dict[str, str], receive: Receive, send: Send
+        self, siblings: SiblingProcesses, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
         socket_path = siblings.peer_path(query.get("sid", ""))
@@ -112,7 +114,7 @@ class SocketIOEndpoint:
 
     # --- polling
 
-    async def _respond(self, request: HandshakeRequest, query: dict[str, str], receive: Receive, send: Send) -> None:
+    async def _respond(self, request: HandshakeRequest, query: Mapping[str, str], receive: Receive, send: Send) -> None:
         if request.method == "OPTIONS":
             allowed = origins.preflight_origin(request.header(b"origin"), self._config.access.origins)
             await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_requested_headers(request)])
@@ -162,7 +164,7 @@ class SocketIOEndpoint:
 
     # --- WebSocket
 
-    async def _upgrade(self, scope: Scope, request: HandshakeRequest, query: dict[str, str], send: Send) -> None:
+    async def _upgrade(self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], send: Send) -> None:
         error = self._refusal(request, query, upgrading=True)
         upgrade = websocket.check_upgrade(request.method, request.http_version, request.headers)
         if error is not None:
@@ -173,7 +175,7 @@ class SocketIOEndpoint:
             self._serve_direct(scope, request, query, upgrade)
 
     def _serve_direct(
-        self, scope: Scope, request: HandshakeRequest, query: dict[str, str], upgrade: websocket.Upgrade
+        self, scope: Scope, request: HandshakeRequest, query: Mapping[str, str], upgrade: websocket.Upgrade
     ) -> None:
         session = self._session(request, query)
         socket = self._socket(session, engineio.FRAMES)
@@ -189,7 +191,9 @@ class SocketIOEndpoint:
         if early:
             socket.data_received(early)
 
-    async def _serve_asgi(self, request: HandshakeRequest, query: dict[str, str], receive: Receive, send: Send) -> None:
+    async def _serve_asgi(
+        self, request: HandshakeRequest, query: Mapping[str, str], receive: Receive, send: Send
+    ) -> None:
         """Serve a WebSocket through ASGI `send`."""
         await receive()  # websocket.connect
         if self._refusal(request, query, upgrading=True) is not None:
@@ -207,7 +211,7 @@ class SocketIOEndpoint:
             socket, output, sending, _receive_websocket(socket, output, receive, self._settings.max_payload)
         )
 
-    def _session(self, request: HandshakeRequest, query: dict[str, str]) -> EngineSession:
+    def _session(self, request: HandshakeRequest, query: Mapping[str, str]) -> EngineSession:
         sid = query.get("sid")
         session = None if sid is None else self._sessions.find(sid)
         return session or EngineSession(self._sessions, _retained_request(request))
@@ -215,7 +219,7 @@ class SocketIOEndpoint:
     def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
         return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
 
-    def _begin(self, socket: EngineWebSocket, query: dict[str, str]) -> None:
+    def _begin(self, socket: EngineWebSocket, query: Mapping[str, str]) -> None:
         """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
         if "sid" not in query:
             socket.begin()
@@ -224,7 +228,7 @@ class SocketIOEndpoint:
 
     # --- request validation
 
-    def _refusal(self, request: HandshakeRequest, query: dict[str, str], *, upgrading: bool) -> EngineError | None:
+    def _refusal(self, request: HandshakeRequest, query: Mapping[str, str], *, upgrading: bool) -> EngineError | None:
         """Return the error for an invalid request, checked in the order of the reference implementation."""
         transport, sid = query.get("transport"), query.get("sid")
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
@@ -319,7 +323,7 @@ def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
         address=request.address,
         parameters=[],
         header_values=dict(headers),
-        parameter_values={},
+        parameter_values=NO_PARAMETERS,
     )
 
 

@@ -38,7 +38,7 @@ class SocketIOState:
 
     __slots__ = (
         "_connect_timeout",
-        "_max_held_bytes",
+        "_max_payload",
         "_refused_before",
         "connect_timer",
         "connections",
@@ -51,13 +51,13 @@ class SocketIOState:
     def __init__(self, max_payload: int, connect_timeout: float) -> None:
         self.reader = PacketReader(max_payload)
         self.connections: dict[str, NamespaceConnection | None] = {}
-        self.leaving: set[NamespaceConnection] = set()
+        self.leaving: tuple[NamespaceConnection, ...] = ()  # a set would take 216 bytes
         self.connect_timer: asyncio.TimerHandle | None = None  # not None while no namespace is joined
         self._connect_timeout = connect_timeout
         self.joining_bytes = 0
         self.refused = 0  # namespaces
         self._refused_before = 0  # before the last namespace was left
-        self._max_held_bytes = MAX_HELD_PAYLOADS * max_payload  # 0: unlimited
+        self._max_payload = max_payload  # 0: unlimited
 
     def add(self, connection: NamespaceConnection) -> None:
         """Mark the session as joined."""
@@ -72,6 +72,14 @@ class SocketIOState:
         if self.connect_timer is None and not any(self.connections.values()) and not session.is_closed:
             session.set_unjoined()
             self.start_timer(session)
+
+    def keep_leaving(self, connection: NamespaceConnection) -> None:
+        """Count the packets of a connection that was left, until its handler ends."""
+        if connection not in self.leaving:
+            self.leaving = (*self.leaving, connection)
+
+    def end_leaving(self, connection: NamespaceConnection) -> None:
+        self.leaving = tuple(one for one in self.leaving if one is not connection)
 
     def start_timer(self, session: EngineSession) -> None:
         """Close the session after `connect_timeout` unless it joins a namespace."""
@@ -92,7 +100,7 @@ class SocketIOState:
         queues = [one.pending for one in connections if one.pending is not None]
         is_any_full = any(queue.is_full for queue in queues)
         held_bytes = self.joining_bytes + sum(queue.held_bytes for queue in queues)
-        return is_any_full or 0 < self._max_held_bytes < held_bytes
+        return is_any_full or 0 < MAX_HELD_PAYLOADS * self._max_payload < held_bytes
 
     def cancel_timer(self) -> None:
         if self.connect_timer is not None:

@@ -131,7 +131,7 @@ class NamespaceConnection(Connection):
     def resume_reading(self) -> None:
         """Read from the session again, unless it holds too many packets of other namespaces."""
         if self.pending is None:
-            self.session.app_state.leaving.discard(self)
+            self.session.app_state.end_leaving(self)
         transport = self.session.transport.transport
         if not transport.is_closing() and not self.has_full_queue:
             transport.resume_reading()
@@ -157,7 +157,7 @@ class NamespaceConnection(Connection):
         self.owner.on_disconnected(self)
         if self.pending is not None:
             self.pending.clear()  # unprocessed messages
-            self.session.app_state.leaving.add(self)  # until its handler ends
+            self.session.app_state.keep_leaving(self)
         self.sock = None  # the session detaches it
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
         acks, self._pending_acks = self._pending_acks, None
