@@ -79,6 +79,32 @@ async def test_unknown_workflow_is_named(rest: Rest, path: str) -> None:
     assert list(fields(await caller.request("PATCH", path, json=document))) == ["workflows.order"]
 
 
+@pytest.mark.parametrize("path", [OWN, OWN_OF_ALICE, DEFAULTS, DEFAULTS_OF_ACME])
+async def test_switch_stored_before_its_type_was_required_may_stay(rest: Rest, path: str) -> None:
+    caller = rest.recipient("alice") if path == OWN_OF_ALICE else rest.app
+    document = {"types": {"booking": {"email": False, "sms": "urgent"}}}
+    for type in ("booking", "invoice"):
+        assert (await rest.app.put(f"/v1/types/{type}", json={})).is_success
+    assert (await caller.request("PATCH", path, json=document)).status_code == 200
+    for type in ("booking", "invoice"):
+        assert (await rest.app.put(f"/v1/types/{type}", json={"required": True})).is_success
+    stored = (await caller.get(path)).json()
+    assert stored["types"] == document["types"]
+    # Everything that is sent back unchanged is accepted.
+    for query in ("&dry_run=true" if "?" in path else "?dry_run=true", ""):
+        for method, body in (("PUT", stored), ("PATCH", document), ("PATCH", {"channels": {"sms": False}})):
+            assert (await caller.request(method, path + query, json=body)).status_code == 200
+        # New switches are refused, each by its name.
+        for method in ("PUT", "PATCH"):
+            body = {"types": {"booking": {"email": False, "sms": False, "push": False}, "invoice": OFF}}
+            refused = fields(await caller.request(method, path + query, json=body))
+            assert list(refused) == ["types.booking.sms", "types.booking.push", "types.invoice.email"]
+    assert (await caller.request("PATCH", path, json={"types": {"booking": {"email": None}}})).status_code == 200
+    assert list(fields(await caller.request("PATCH", path, json={"types": {"booking": OFF}}))) == [
+        "types.booking.email"
+    ]
+
+
 async def test_workflow_of_a_tenant_is_known_there_only(rest: Rest) -> None:
     steps = [{"key": "bell", "type": "inbox", "title": "Hi"}]
     assert (await rest.app.put("/v1/workflows/own?tenant=acme", json={"steps": steps})).status_code == 201

@@ -21,6 +21,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import (
     NO_PREFERENCES,
+    NO_RULES,
     Preferences,
     QuietHours,
     TypeRules,
@@ -232,7 +233,7 @@ async def delete_defaults(request: ApiRequest) -> ASGIApp:
 
 async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
     own = await context.of(request).engines.store.recipients.preferences(tenant, key)
-    preferences = NO_PREFERENCES if own is None else msgspec.json.decode(own.document, type=Preferences)
+    preferences = decode(None if own is None else own.document)
     updated_at = None if own is None else own.updated_at
     return responses.json(await _with_effective(context.of(request), tenant, preferences, updated_at))
 
@@ -247,6 +248,11 @@ def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
     return {**msgspec.to_builtins(preferences), "updated_at": times.to_rfc3339_or_null(updated_at)}
 
 
+def decode(document: bytes | None) -> Preferences:
+    """Decode stored preferences; None if none are stored."""
+    return NO_PREFERENCES if document is None else msgspec.json.decode(document, type=Preferences)
+
+
 async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
     rules = {GENERAL: TypeRules()}
@@ -258,22 +264,20 @@ async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
 
 async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
     ctx = context.of(request)
-    read_stored = ctx.engines.store.recipients.preferences
-    if "workflows" in document:
-        own = await read_stored(tenant, key)
-        await _check_workflows(ctx, tenant, document["workflows"], None if own is None else own.document)
+    own = await ctx.engines.store.recipients.preferences(tenant, key)
+    stored = None if own is None else own.document
+    await _check_workflows(ctx, tenant, document.get("workflows"), stored)
     types = await types_of(ctx, tenant)
 
-    def merged(before: bytes | None) -> Preferences:
-        return _merged(ctx, document, before, types)
+    def apply(before: bytes | None) -> Preferences:
+        return _apply_document(ctx, document, before, types, merge=merge)
 
     if objects.is_dry_run(request):
-        own = await read_stored(tenant, key) if merge else None
-        preferences, now = merged(None if own is None else own.document), ctx.engines.clock.now()
+        preferences, now = apply(stored), ctx.engines.clock.now()
     elif merge:
-        preferences, now = await recipient_actions.change_preferences(ctx.engines, tenant, key, merged)
+        preferences, now = await recipient_actions.change_preferences(ctx.engines, tenant, key, apply)
     else:
-        preferences = merged(None)
+        preferences = apply(stored)
         now = await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
     return responses.json(await _with_effective(ctx, tenant, preferences, now))
 
@@ -287,7 +291,7 @@ async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
         await _check_workflows(ctx, tenant, document.get("workflows"), before)
-        preferences = _merged(ctx, document, before if merge else None, types)
+        preferences = _apply_document(ctx, document, before, types, merge=merge)
         if preferences.muted:
             raise Invalid.of("muted", "is for recipients only")
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
@@ -334,25 +338,25 @@ async def _read(request: ApiRequest) -> dict[str, Any]:
     return patch
 
 
-def _merged(
-    ctx: ApiContext, patch: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules]
+def _apply_document(
+    ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
 ) -> Preferences:
-    """Return a request's document, merged into the previous one if there is one."""
-    merged = patch if before is None else merge_patch(msgspec.json.decode(before), patch)
+    """Return the preferences that a request writes: its document, or this as a merge patch of those before."""
+    merged = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
     cleaned = merge_patch({}, merged)  # in a complete document, null means absent
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
-    errors = [*_errors(preferences, ctx.limits), *_required_errors(preferences, types)]
+    errors = [*_errors(preferences, ctx.limits), *_required_errors(preferences, decode(before), types)]
     if errors:
         raise Invalid.fields(errors)
     return preferences
 
 
 async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
-    """Raise Invalid for unknown workflows, unless the document before names them: they were deleted since. `_merged` refuses
-    names that no workflow can have."""
+    """Raise Invalid for unknown workflows, unless the document before names them: they were deleted since. `_apply_document`
+    refuses names that no workflow can have."""
     if not isinstance(switches, dict):
         return
-    known = {} if before is None else msgspec.json.decode(before, type=Preferences).workflows
+    known = decode(before).workflows
     errors: list[FieldError] = []
     for name, channels in switches.items():
         if channels is None or name in known or any(_name_errors("workflows", name, MAX_KEY)):
@@ -397,11 +401,13 @@ def _time_errors(field: str, value: str) -> validation.FieldErrors:
         yield FieldError(field, "must be a time of day such as 08:00")
 
 
-def _required_errors(value: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
+def _required_errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
+    """Return the errors of switches that turn off a required channel. Those that were stored before the type required
+    it may stay: they have no effect."""
     for name, switches in value.types.items():
-        rules = types.get(name)
+        rules, stored = types.get(name, NO_RULES), before.types.get(name, {})
         for channel, is_on in switches.items():
-            if rules is not None and is_on is not True and rules.requires(channel):
+            if is_on not in (True, stored.get(channel)) and rules.requires(channel):
                 yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
 
 
