@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,32 @@ async def link(world: World) -> str:
     return url.removeprefix("https://bell.example")
 
 
-def ticked(page: str) -> list[tuple[str, str]]:
-    """Return the fields that a browser sends for the unchanged form."""
-    boxes = re.findall(r'name=on value="([^"]*)"[^>]* checked>', page)
-    shown = re.findall(r'name=was value="([^"]*)">', page)
-    return [("on", box) for box in boxes] + [("was", box) for box in shown] + [("start", "22:00"), ("end", "07:00")]
+class DisplayedForm(HTMLParser):
+    """The fields that a browser sends for the unchanged form of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.fields: list[tuple[str, str]] = []
+        self._select = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        if tag == "select":
+            self._select = attributes["name"] or ""
+        elif tag == "option" and "selected" in attributes:
+            self.fields.append((self._select, attributes["value"] or ""))
+        elif tag == "input" and "disabled" not in attributes and self._is_sent(attributes):
+            self.fields.append((attributes["name"] or "", attributes.get("value") or "on"))
+
+    def _is_sent(self, attributes: dict[str, str | None]) -> bool:
+        return attributes["type"] != "checkbox" or "checked" in attributes
+
+
+def displayed(page: str, **changes: str | None) -> list[tuple[str, str]]:
+    """Return the fields of the form after changes: None unchecks a box."""
+    kept = [field for field in DisplayedForm(page).fields if field[0] not in changes]
+    return kept + [(name, value) for name, value in changes.items() if value is not None]
 
 
 async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) -> None:
@@ -38,23 +60,100 @@ async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) ->
         page = (await world.client.get(path, headers={"authorization": ""})).text
         assert "Invoices &lt;b&gt;" in page
         assert 'value="email:invoice" aria-label="Invoices &lt;b&gt;: e-mail (required)" checked disabled' in page
-        saved = await world.client.post(path, data=_fields(ticked(page)))
+        saved = await world.client.post(path, data=_fields(displayed(page)))
         assert "Your preferences are saved." in saved.text
         assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"old": {"email": False}}
-        changed = [pair for pair in ticked(page) if pair != ("on", "push:news")]
-        fields = _fields(
-            [*changed, ("on", "sms:news"), ("quiet", "on"), ("digest.news", "daily"), ("digest_at", "09:15")]
-        )
-        await world.client.post(path, data=fields)
+        fields = displayed(page, quiet="on", **{"digest.news": "daily", "digest_at": "09:15"})
+        fields = [("on", "sms:news"), *(pair for pair in fields if pair != ("on", "push:news"))]
+        await world.client.post(path, data=_fields(fields))
         stored = await world.get("/v1/recipients/alice/preferences")
         assert stored["types"] == {"old": {"email": False}, "news": {"push": False, "sms": True}}
         assert stored["quiet_hours"] == {"start": "22:00", "end": "07:00"}
         assert (stored["digest"], stored["digest_at"]) == ({"news": "daily"}, "09:15")
         again = (await world.client.get(path)).text
         assert re.search(r'value="push:news"[^>]*: push notification">', again)
-        await world.client.post(path, data=_fields([*ticked(again), ("muted", "on")]))
+        await world.client.post(path, data=_fields(displayed(again, quiet=None, muted="on")))
         muted = await world.get("/v1/recipients/alice/preferences")
         assert (muted["muted"], muted["quiet_hours"]) == ({"*": True}, False)
+
+
+DEFAULTS = {
+    "digest": {"news": "daily"},
+    "digest_at": "09:00",
+    "quiet_hours": {"start": "21:00", "end": "06:00"},
+}
+
+
+async def test_unchanged_page_changes_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/news", {})
+        await world.put("/v1/preference-defaults", DEFAULTS)
+        await world.put("/v1/recipients/alice", {"timezone": "Europe/Vienna"})
+        own = "/v1/recipients/alice/preferences"
+        until = {"muted": {"*": "2027-12-01T00:00:00Z", "news": True}}
+        await world.put(own, until)
+        path = await link(world)
+        page = (await world.client.get(path)).text
+        assert re.search(r"name=muted checked>.* Inbox only, until 2027-12-01 01:00 \(Europe/Vienna\)<", page)
+        for _ in range(2):
+            page = (await world.client.post(path, data=_fields(displayed(page)))).text
+            stored = await world.get(own)
+            assert {name: stored[name] for name in stored if name not in ("updated_at", "effective")} == until
+        await world.client.post(path, data=_fields(displayed(page, muted=None)))
+        assert (await world.get(own))["muted"] == {"news": True}
+        assert "Inbox only, until I turn this off" in (await world.client.get(path)).text
+
+
+async def test_page_opened_before_a_change_keeps_it(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/news", {})
+        path, own = await link(world), "/v1/recipients/alice/preferences"
+        page = (await world.client.get(path)).text
+        await world.put(own, {**DEFAULTS, "muted": {"*": True}})
+        await world.client.post(path, data=_fields(displayed(page)))
+        stored = await world.get(own)
+        assert {name: stored[name] for name in (*DEFAULTS, "muted")} == {**DEFAULTS, "muted": {"*": True}}
+        # What the user changed is saved, even if it was something else in the meantime.
+        changes = {"digest.news": "hourly", "quiet": "on", "start": "23:00", "digest_at": "10:00"}
+        await world.client.post(path, data=_fields(displayed(page, **changes)))
+        stored = await world.get(own)
+        assert (stored["digest"], stored["digest_at"]) == ({"news": "hourly"}, "10:00")
+        assert (stored["quiet_hours"], stored["muted"]) == ({"start": "23:00", "end": "07:00"}, {"*": True})
+
+
+async def test_empty_time_on_the_page_keeps_the_stored_one(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path, own = await link(world), "/v1/recipients/alice/preferences"
+        await world.put(own, DEFAULTS)
+        page = (await world.client.get(path)).text
+        await world.client.post(path, data=_fields(displayed(page, start="", digest_at="")))
+        stored = await world.get(own)
+        assert {name: stored[name] for name in DEFAULTS} == DEFAULTS
+
+
+async def test_page_shows_only_a_mute_that_has_not_ended(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path, own = await link(world), "/v1/recipients/alice/preferences"
+        await world.put("/v1/recipients/alice", {"timezone": "Pacific/Kiritimati"})
+        await world.put(own, {"muted": {"*": "9999-12-31T23:59:59Z"}})
+        assert "Inbox only, until 9999-12-31 23:59 (UTC)" in (await world.client.get(path)).text
+        await world.put(own, {"muted": {"*": "2026-06-10T12:30:00Z"}})
+        assert "name=muted checked" in (await world.client.get(path)).text
+        await world.advance("31m")
+        ended = (await world.client.get(path)).text
+        assert "name=muted>" in ended
+        assert "Inbox only, until I turn this off" in ended
+        await world.client.post(path, data=_fields(displayed(ended, muted="on")))
+        assert (await world.get(own))["muted"] == {"*": True}
+
+
+async def test_page_offers_no_digest_of_required_email(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/invoice", {"required": ["email"]})
+        await world.put("/v1/types/alert", {"required": ["sms"]})
+        page = (await world.client.get(await link(world))).text
+        assert "digest.alert" in page
+        assert "digest.invoice" not in page
 
 
 async def test_form_with_many_fields_is_refused(tmp_path: Path) -> None:
@@ -73,7 +172,7 @@ async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path
         path = await link(world)
         page = (await world.client.get(path)).text
         await world.put("/v1/types/alerts", {})
-        fields = _fields([pair for pair in ticked(page) if pair != ("on", "email:news")])
+        fields = _fields([pair for pair in displayed(page) if pair != ("on", "email:news")])
         await world.client.post(path, data=fields)
         assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"news": {"email": False}}
 
@@ -84,7 +183,7 @@ async def test_page_keeps_changes_of_another_device(tmp_path: Path) -> None:
         path = await link(world)
         page = (await world.client.get(path)).text
         await world.put("/v1/recipients/alice/preferences", {"types": {"news": {"sms": False}}})
-        fields = _fields([pair for pair in ticked(page) if pair != ("on", "email:news")])
+        fields = _fields([pair for pair in displayed(page) if pair != ("on", "email:news")])
         await world.client.post(path, data=fields)
         stored = await world.get("/v1/recipients/alice/preferences")
         assert stored["types"] == {"news": {"sms": False, "email": False}}

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from bellcast.channels.explanations import NAMES
-from bellcast.model import local_times
+from bellcast.model import local_times, times
 from bellcast.model.preferences import CHANNELS, Preferences, QuietHours, TypeRules, merge_patch
-from bellcast.preferences import Layers, Occasion
-from bellcast.preferences.decision import switch
+from bellcast.preferences import Layers, Occasion, decision
+from bellcast.preferences.decision import EVERY_TYPE
 
 FREQUENCIES = {"instant": "At once", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
 LABELS = {"inbox": "Inbox", "email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
@@ -21,15 +22,12 @@ ALL_TYPES = "\x00"
 def _is_on(layers: Layers, type: str, channel: Any, rules: TypeRules) -> bool:
     occasion = Occasion(channel=channel, type=type, priority="normal", now=0, zone=local_times.UTC_ZONE)
     layers = msgspec.structs.replace(layers, rules=rules)
-    return switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
+    return decision.switch("channel" if type == ALL_TYPES else "type", occasion, layers)[0]
 
 
-def changed(
-    before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules], layers: Layers
-) -> Preferences:
-    """Apply the form. Only fields that differ from the displayed form are written, because types may have been added
-    since."""
-    layers = msgspec.structs.replace(layers, recipient=before)
+def changed(before: Preferences, fields: dict[str, list[str]], rules: Mapping[str, TypeRules]) -> Preferences:
+    """Apply the form. Only fields that differ from the displayed form (`was`) are written: the others may have been
+    changed since, or be defaults of the tenant or project."""
     switched = set(fields.get("on", [])) ^ set(fields.get("was", []))
     ticked = set(fields.get("on", []))
     patch: dict[str, Any] = {"channels": {}, "types": {}, "digest": {}, "muted": {}}
@@ -39,20 +37,29 @@ def changed(
                 continue
             target = patch["channels"] if type == ALL_TYPES else patch["types"].setdefault(type, {})
             target[channel] = value in ticked
-        frequency = fields.get(f"digest.{type}", [""])[0]
-        if type != ALL_TYPES and frequency in FREQUENCIES and frequency != _frequency(layers, type):
+        frequency = _value(fields, digest := f"digest.{type}")
+        if type != ALL_TYPES and frequency in FREQUENCIES and _differs(fields, digest):
             patch["digest"][type] = frequency
-    if "digest_at" in fields and _is_time(fields["digest_at"][0]):
-        patch["digest_at"] = fields["digest_at"][0]
-    start, end = (fields.get(name, [""])[0] for name in ("start", "end"))
-    is_quiet = "quiet" in fields and _is_time(start) and _is_time(end)
-    if is_quiet:
+    if _differs(fields, "digest_at") and _is_time(at := _value(fields, "digest_at")):
+        patch["digest_at"] = at
+    start, end = _value(fields, "start"), _value(fields, "end")
+    if "quiet" not in fields:
+        patch |= {"quiet_hours": False} if _differs(fields, "quiet") else {}
+    elif _differs(fields, "quiet", "start", "end") and _is_time(start) and _is_time(end):
         patch["quiet_hours"] = {"start": start, "end": end}
-    elif isinstance(_quiet_hours(layers), QuietHours):
-        patch["quiet_hours"] = False
-    patch["muted"]["*"] = True if "muted" in fields else None
+    if _differs(fields, "muted"):
+        patch["muted"][EVERY_TYPE] = True if "muted" in fields else None
     merged = merge_patch(msgspec.to_builtins(before), patch)
     return msgspec.convert(merged, Preferences)
+
+
+def _value(fields: dict[str, list[str]], name: str) -> str:
+    return fields.get(name, [""])[0]
+
+
+def _differs(fields: dict[str, list[str]], *names: str) -> bool:
+    """Return whether a field differs from the displayed form. A box that is not checked has no value."""
+    return any(_value(fields, name) != _value(fields, f"was_{name}") for name in names)
 
 
 def _switch(type: str, channel: str) -> str:
@@ -80,28 +87,30 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def html(rules: Mapping[str, TypeRules], names: dict[str, str], layers: Layers) -> str:
-    """Return the form for the effective preferences. `names` are the displayed names of the types."""
+def html(rules: Mapping[str, TypeRules], names: dict[str, str], layers: Layers, now: int, zone: ZoneInfo) -> str:
+    """Return the form for the effective preferences. `names` are the displayed names of the types, `zone` is the
+    recipient's."""
     head = "".join(f"<th scope=col>{LABELS[channel]}" for channel in CHANNELS)
     body = "".join(_row(row, names, layers) for row in _rows(rules))
     quiet = _quiet_hours(layers)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
-    return f"""<form method="post">
+    # Without autocompletion: on a reload, Firefox would show the old input in the new form.
+    return f"""<form method="post" autocomplete="off">
 <div class=scroll><table>
 <thead><tr><th scope=col>Type{head}<th scope=col>How often</thead>
 <tbody>{body}</tbody>
 </table></div>
 <fieldset><legend>Quiet hours</legend>
-<label><input type=checkbox name=quiet{_checked(is_on=isinstance(quiet, QuietHours))}> Hold everything but the inbox</label>
-<label>from <input type=time name=start value="{escape(hours.start)}"></label>
-<label>to <input type=time name=end value="{escape(hours.end)}"></label>
+<label>{_box("quiet", is_on=isinstance(quiet, QuietHours))} Hold everything but the inbox</label>
+<label>from {_time("start", hours.start)}</label>
+<label>to {_time("end", hours.end)}</label>
 </fieldset>
 <fieldset><legend>Daily and weekly e-mails</legend>
-<label>at <input type=time name=digest_at value="{escape(digest_at)}"></label>
+<label>at {_time("digest_at", digest_at)}</label>
 </fieldset>
 <fieldset><legend>Mute</legend>
-<label><input type=checkbox name=muted{_checked(is_on=layers.recipient.muted.get("*") is True)}> Inbox only, until I turn this off</label>
+{_mute(layers.recipient, now, zone)}
 </fieldset>
 <button>Save</button>
 </form>"""
@@ -111,7 +120,7 @@ def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> s
     type, rules = row
     name = "All notifications" if type == ALL_TYPES else names[type]
     cells = "".join(_cell(name, type, channel, rules, layers) for channel in CHANNELS)
-    return f"<tr><th scope=row>{escape(name)}{cells}<td>{'' if type == ALL_TYPES else _select(name, type, layers)}"
+    return f"<tr><th scope=row>{escape(name)}{cells}<td>{'' if type == ALL_TYPES else _frequencies(name, type, rules, layers)}"
 
 
 def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) -> str:
@@ -124,12 +133,34 @@ def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) 
     return f'<td><input type=checkbox name=on value="{value}" aria-label="{label}"{state}>{was}'
 
 
-def _select(name: str, type: str, layers: Layers) -> str:
+def _frequencies(name: str, type: str, rules: TypeRules, layers: Layers) -> str:
+    if rules.requires("email"):  # no digest applies
+        return FREQUENCIES["instant"]
     chosen = _frequency(layers, type)
     options = "".join(
         f"<option value={value}{' selected' if value == chosen else ''}>{label}" for value, label in FREQUENCIES.items()
     )
-    return f'<select name="digest.{escape(type)}" aria-label="{escape(name)}: how often">{options}</select>'
+    select = f'<select name="digest.{escape(type)}" aria-label="{escape(name)}: how often">{options}</select>'
+    return select + _was(f"digest.{type}", chosen)
+
+
+def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> str:
+    is_muted, until = decision.is_muted(recipient, EVERY_TYPE, now), recipient.muted.get(EVERY_TYPE, True)
+    end = "I turn this off" if not is_muted or until is True else local_times.describe(times.milliseconds(until), zone)
+    return f"<label>{_box('muted', is_on=is_muted)} Inbox only, until {escape(end)}</label>"
+
+
+def _box(name: str, *, is_on: bool) -> str:
+    return f"<input type=checkbox name={name}{_checked(is_on=is_on)}>{_was(name, 'on') if is_on else ''}"
+
+
+def _time(name: str, value: str) -> str:
+    return f'<input type=time name={name} value="{escape(value)}" required>{_was(name, value)}'
+
+
+def _was(name: str, value: str) -> str:
+    """Return a field with the displayed value of another field."""
+    return f'<input type=hidden name="was_{escape(name)}" value="{escape(value)}">'
 
 
 def _checked(*, is_on: bool) -> str:

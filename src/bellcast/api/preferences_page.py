@@ -2,7 +2,6 @@
 
 from html import escape
 
-import msgspec
 from msgspec import Struct
 
 from bellcast.api import (
@@ -20,20 +19,20 @@ from bellcast.api.context import ApiContext
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.channels import preferences_link
+from bellcast.channels import decision_inputs, preferences_link
 from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import RecipientFields
+from bellcast.model.identities import Profile, RecipientFields
 from bellcast.model.notifications import GENERAL
-from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences
+from bellcast.model.preferences import CHANNELS, Preferences
 from bellcast.preferences import Layers
 
-# Maximum fields of the form: two per switch and one per frequency, for the types of the project and the tenant, and the
+# Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
 # general fields.
-MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * (2 * len(CHANNELS) + 1) + 100
+MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * 2 * (len(CHANNELS) + 1) + 100
 
 
 class LinkRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,7 +88,8 @@ async def show(request: ApiRequest) -> ASGIApp:
 
     For the recipient of the link."""
     ctx, grant = context.of(request), await _read(request)
-    return await _page(ctx, grant, await _stored(ctx, grant), is_saved=False)
+    own = await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient)
+    return await _page(ctx, grant, preferences.decode(None if own is None else own.document), is_saved=False)
 
 
 @operation(
@@ -109,10 +109,10 @@ async def save(request: ApiRequest) -> ASGIApp:
         raise Invalid.of("", f"expected {request_body.FORM}")
     text = await request_body.raw(request, ctx.limits.request)
     fields = request_body.form_values(text, MAX_FORM_FIELDS)
-    rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, NO_PREFERENCES)
+    rules = await preferences.types_of(ctx, grant.tenant)
 
     def change(before: bytes | None) -> Preferences:
-        return preferences_form.changed(_decoded(before), fields, rules, layers)
+        return preferences_form.changed(preferences.decode(before), fields, rules)
 
     changed = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
     return await _page(ctx, grant, changed, is_saved=True)
@@ -126,27 +126,19 @@ async def _read(request: ApiRequest) -> PreferencesGrant:
     return grant
 
 
-async def _stored(ctx: ApiContext, grant: PreferencesGrant) -> Preferences:
-    own = await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient)
-    return _decoded(None if own is None else own.document)
-
-
-def _decoded(own: bytes | None) -> Preferences:
-    return NO_PREFERENCES if own is None else msgspec.json.decode(own, type=Preferences)
-
-
-async def _layers(ctx: ApiContext, grant: PreferencesGrant, own: Preferences) -> Layers:
-    tenant, project = await ctx.catalog.preferences(grant.tenant)
-    return Layers(recipient=own, tenant=tenant, project=project)
-
-
 async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, is_saved: bool) -> ASGIApp:
-    rules, layers = await preferences.types_of(ctx, grant.tenant), await _layers(ctx, grant, own)
+    rules = await preferences.types_of(ctx, grant.tenant)
     names = await _names(ctx, grant.tenant, list(rules))
-    brand = (await ctx.catalog.tenant(grant.tenant)).brand
+    defaults, project = await ctx.catalog.preferences(grant.tenant)
+    layers = Layers(recipient=own, tenant=defaults, project=project)
+    profiles = await ctx.engines.store.recipients.profiles(grant.tenant, [grant.recipient])
+    tenant = await ctx.catalog.tenant(grant.tenant)
+    zone = decision_inputs.zone_of(profiles.get(grant.recipient) or Profile(key=grant.recipient), tenant)
+    form = preferences_form.html(rules, names, layers, ctx.engines.clock.now(), zone)
+    brand = tenant.brand
     title = f"Notifications from {escape(brand.name)}" if brand.name else "Notifications"
     saved = "<p class=saved role=status>Your preferences are saved.</p>" if is_saved else ""
-    content = f"<main>\n<h1>{title}</h1>\n{saved}\n{preferences_form.html(rules, names, layers)}\n</main>"
+    content = f"<main>\n<h1>{title}</h1>\n{saved}\n{form}\n</main>"
     return link_pages.page(title, STYLE, content)
 
 
@@ -171,7 +163,7 @@ tbody tr:last-child > * { border-bottom: 0 }
 input[type=checkbox] { width: 1.2rem; height: 1.2rem; vertical-align: -.2rem }
 fieldset { padding: .5rem 1rem 1rem }
 legend { font-weight: 600; padding: 0 .35rem }
-label { margin-inline-end: 1rem; white-space: nowrap }
+label { display: inline-block; margin-inline-end: 1rem; overflow-wrap: anywhere }
 input[type=time], select { font: inherit; padding: .25rem .4rem; border-radius: .4rem; border: 1px solid light-dark(#9ca3af, #4b5563); background: transparent; color: inherit }
 option { background: light-dark(#fff, #1b1e25) }
 button { font: inherit; font-weight: 600; padding: .65rem 1.6rem; border: 0; background: #3b5bdb; color: #fff; cursor: pointer }

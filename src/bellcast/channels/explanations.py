@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.channels.timeline import TimelineEntry
-from bellcast.model import times
+from bellcast.model import local_times, times
 from bellcast.model.messages import OPEN_STATES, State
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports import NewDecision, StoredMessage
@@ -215,7 +215,7 @@ def _would(channel: Channel, decision: Decision, zone: ZoneInfo) -> str:
 def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -> str:
     name = NAMES[decision.channel]
     if decision.outcome == "skip" and message is not None:
-        held = _local(message.due_at, zone)
+        held = local_times.describe(message.due_at, zone)
         return (
             f"The {name} waited until {held} and was then not sent, because {_reason(decision.rule, decision.source)}."
         )
@@ -241,7 +241,7 @@ def _reason(rule: str | None, by: str | None) -> str:
 def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> str:
     what = "digest" if rule == "digest" else "quiet hours"
     verb = "for" if rule == "digest" else "for the end of"
-    until = "" if at is None else f", until {_local(at, zone)}"
+    until = "" if at is None else f", until {local_times.describe(at, zone)}"
     return f"{verb} {HOLDERS.get(by or '', 'the')} {what}{until}"
 
 
@@ -251,9 +251,8 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
     at = times.milliseconds(message.attempts[-1].at) if message.attempts and message.state == "sent" else message.due_at
     reason = CANCELLED.get(message.reason or "", message.reason) if message.state == "cancelled" else message.reason
     return ENDINGS[message.state].format(
-        at=_local(at, zone), provider=message.provider, to=message.address, reason=reason or "no reason was given"
+        at=local_times.describe(at, zone),
+        provider=message.provider,
+        to=message.address,
+        reason=reason or "no reason was given",
     )
-
-
-def _local(at: int, zone: ZoneInfo) -> str:
-    return f"{times.to_rfc3339(at).astimezone(zone):%Y-%m-%d %H:%M} ({zone.key})"
