@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.api.preferences import MAX_ENTRIES
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.model import times
@@ -141,6 +142,21 @@ async def test_only_a_write_sets_the_time(rest: Rest, path: str) -> None:
     assert await updated_at(rest, path) == first
     sent_back = await rest.app.put(path, json=stored)
     assert sent_back.json() == stored | {"updated_at": now}
+
+
+async def test_preferences_with_too_many_types_of_links_can_be_changed(rest: Rest) -> None:
+    await rest.app.put("/v1/recipients/alice", json={})
+    types = [f"type-{number}" for number in range(MAX_ENTRIES + 2)]
+    token = unsubscribe.token(PROJECT, Unsubscription("", "alice", rest.clock.now(), types[0], tuple(types[1:])))
+    assert (await rest.anonymous.post(f"/u/{token}", headers=FORM)).status_code == 200
+    stored = (await rest.app.get(OWN)).json()
+    assert len(stored["types"]) == len(types)
+    assert (await rest.app.put(OWN, json=stored)).status_code == 200
+    more = await rest.app.patch(OWN, json={"types": {"another": OFF}})
+    assert fields(more) == {"types": f"must have at most {MAX_ENTRIES} entries"}
+    for patch in ({"channels": {"sms": False}}, {"types": {types[0]: None}}):
+        assert (await rest.app.patch(OWN, json=patch)).status_code == 200
+    assert list(fields(await rest.app.put(OWN, json=stored))) == ["types"]
 
 
 async def test_exports_contain_the_preferences(rest: Rest) -> None:

@@ -345,7 +345,8 @@ def _apply_document(
     merged = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
     cleaned = merge_patch({}, merged)  # in a complete document, null means absent
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
-    errors = [*_errors(preferences, ctx.limits), *_required_errors(preferences, decode(before), types)]
+    stored = decode(before)
+    errors = [*_errors(preferences, stored, ctx.limits), *_required_errors(preferences, stored, types)]
     if errors:
         raise Invalid.fields(errors)
     return preferences
@@ -369,11 +370,12 @@ async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, befor
         raise Invalid.fields(errors)
 
 
-def _errors(value: Preferences, limits: Limits) -> validation.FieldErrors:
+def _errors(value: Preferences, before: Preferences, limits: Limits) -> validation.FieldErrors:
     type = limits.type
     for field, max_name in (("types", type), ("workflows", MAX_KEY), ("digest", type), ("muted", type)):
         entries = getattr(value, field)
-        if len(entries) > MAX_ENTRIES:
+        # Links in e-mails may have added more: the other preferences must stay changeable.
+        if len(entries) > max(MAX_ENTRIES, len(getattr(before, field))):
             yield FieldError(field, f"must have at most {MAX_ENTRIES} entries")
         for name in entries:
             yield from _name_errors(f"{field}.{name[:100]}", name, max_name)
