@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from bellcast.channels import webhooks
@@ -15,7 +16,7 @@ from bellcast.model.ids import Ids
 from bellcast.model.providers import ProviderFields
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Store
+from bellcast.ports import Document, Store
 from bellcast.server import provider_directory
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
@@ -90,3 +91,29 @@ async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, 
     await put("2h")
     clock.advance(CACHE_SECONDS)
     assert (await there.definition("acme", "booking", 1)).steps[0].fields["for"] == "2h"
+
+
+async def test_provider_write_keeps_a_password_that_another_write_sets_at_the_same_time(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, other = directory_of(store, clock, clients), directory_of(store, clock, clients)
+
+    def fields(url: str, priority: int = 0) -> ProviderFields:
+        return ProviderFields(channel="email", url=url, priority=priority)
+
+    await directory.put("acme", "mail", fields("smtp://ann:old@mail.example.com?from=a@example.com"))
+    read = store.documents.get
+
+    async def read_before_the_other_write(kind: str, tenant: str, key: str) -> Document | None:
+        found = await read(kind, tenant, key)
+        monkeypatch.undo()
+        await other.put("acme", "mail", fields("smtp://ann:new@mail.example.com?from=a@example.com"))
+        return found
+
+    monkeypatch.setattr(store.documents, "get", read_before_the_other_write)
+    await directory.put("acme", "mail", fields("smtp://…@mail.example.com?from=a@example.com", priority=1))
+    stored = await store.documents.get(provider_directory.KIND, "acme", "mail")
+    assert stored is not None
+    written = msgspec.json.decode(stored.body, type=ProviderFields)
+    assert written.priority == 1
+    assert KEY.decrypt(written.url, "providers/acme/mail").startswith("smtp://ann:new@")

@@ -15,7 +15,7 @@ from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.provider_limits import ProviderLimits
-from bellcast.errors import Invalid, NotFound, SettingsError
+from bellcast.errors import Invalid, NotFound, SettingsError, Unavailable
 from bellcast.model import times
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 KIND = "providers"
 # Maximum providers of one tenant; all of them fit on one page of a list.
 MAX_PROVIDERS = 1000
+# Attempts of a change, for concurrent writers of one provider.
+MAX_CHANGE_ROUNDS = 5
 # Sender of simulated e-mails, if no provider has one.
 SIMULATED_SENDER = ("bellcast@localhost", None)
 TEST_TITLE = "Test message from Bellcast"
@@ -143,20 +145,23 @@ class ProviderDirectory:
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. A masked URL keeps the stored one, `…@` keeps its
         credentials."""
-        fields = await self._usable(tenant, key, fields)
-        encrypted = self._encryption.encrypt(fields.url, _place(tenant, key))
-        body = msgspec.json.encode(msgspec.structs.replace(fields, url=encrypted))
-        document, is_new = await self._documents.put(KIND, tenant, key, body, self._clock.now())
-        self._forget(tenant)
-        return self._configured(tenant, document), is_new
+        for _ in range(MAX_CHANGE_ROUNDS):
+            usable, before = await self._usable(tenant, key, fields)
+            encrypted = self._encryption.encrypt(usable.url, _place(tenant, key))
+            body = msgspec.json.encode(msgspec.structs.replace(usable, url=encrypted))
+            if await self._documents.change(KIND, tenant, key, before, body, self._clock.now()):
+                self._forget(tenant)
+                return _without_secret(tenant, key, usable), before is None
+        raise Unavailable("The provider is being changed by too many requests.")
 
     async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
         """Return the provider that `put` would write. Raises Invalid like `put`."""
-        return _without_secret(tenant, key, await self._usable(tenant, key, fields))
+        usable, _ = await self._usable(tenant, key, fields)
+        return _without_secret(tenant, key, usable)
 
-    async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> ProviderFields:
-        """Return the fields, with masked credentials replaced by the stored ones. Raises Invalid if the URL cannot be
-        used."""
+    async def _usable(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ProviderFields, bytes | None]:
+        """Return the fields, with masked credentials replaced by the stored ones, and the stored body. Raises Invalid
+        if the URL cannot be used."""
         before, stored = await self._documents.get(KIND, tenant, key), ""
         if before is not None:
             with contextlib.suppress(ValueError):  # a URL that cannot be decrypted provides no credentials
@@ -167,7 +172,7 @@ class ProviderDirectory:
             raise Invalid.of("url", str(error)) from None
         if (problem := self.problem(fields)) is not None:
             raise Invalid.of("url", problem)
-        return fields
+        return fields, None if before is None else before.body
 
     async def delete(self, tenant: str, key: str) -> bool:
         """Delete a provider; return whether there was one."""
@@ -192,7 +197,7 @@ class ProviderDirectory:
 
     async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
         """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
-        fields = await self._usable(tenant, key, fields)
+        fields, _ = await self._usable(tenant, key, fields)
         named = self._create(key, tenant, fields, is_trusted=False)
         try:
             return await self._test(_without_secret(tenant, key, fields), named, to, is_trusted=False)
