@@ -1,11 +1,14 @@
-"""A template that a type uses cannot be deleted, and a type cannot name one that does not exist."""
+"""A template that other objects use is not deleted, and stays a layout if they use it as one. They cannot name one that does not exist."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from bellcast.api import objects, templates
-from tests.journey.rest import Rest
+from bellcast.api import objects, uses
+from bellcast.model import times
+from tests.journey.rest import HOUR, Rest
 from tests.journey.test_email import app
 
 
@@ -59,7 +62,7 @@ async def put_types(rest: Rest, count: int, tenant: str = "") -> None:
 async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(templates, "MAX_SEARCHED", 200)
+    monkeypatch.setattr(uses, "MAX_SEARCHED", 200)
     await put_types(rest, 120)
     await rest.store.documents.put("types", "acme", "own", b'{"template":"other"}', 1)
     await put_types(rest, 200, "globex")
@@ -67,9 +70,9 @@ async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
     for key in ("hello", "other", "rare"):
         await rest.store.documents.put("templates", "", key, b'{"inbox":{"title":"Hello"}}', 1)
     listed = (await rest.app.get("/v1/templates")).json()["templates"]
-    uses = {one["key"]: one["uses"] for one in listed}
-    assert len(uses["hello"]) == objects.MAX_USES
-    assert (uses["other"], uses["rare"]) == (["types/own?tenant=acme"], [])
+    users = {one["key"]: one["uses"] for one in listed}
+    assert len(users["hello"]) == objects.MAX_USES
+    assert (users["other"], users["rare"]) == (["types/own?tenant=acme"], [])
     refused = await rest.app.delete("/v1/templates/rare")  # a deletion searches all
     assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
 
@@ -93,3 +96,103 @@ async def test_read_of_a_tenants_template_searches_no_other_tenant(rest: Rest, m
     read = (await rest.app.get("/v1/templates/hello?tenant=acme")).json()
     assert read["uses"] == ["types/t0000"]
     assert set(searched) == {"", "acme"}
+
+
+LAYOUT = {"email": {"subject": "L", "html": "<b>{{ content }}</b>"}}
+PLAIN = {"email": {"subject": "L", "html": "<b>nothing</b>"}}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(PLAIN, id="without content"),
+        pytest.param({"inbox": {"title": "L"}}, id="without e-mail"),
+        pytest.param({"email": {"subject": "L", "text": "L"}}, id="without HTML"),
+        pytest.param(LAYOUT | {"translations": {"de": PLAIN}}, id="without content in German"),
+    ],
+)
+async def test_used_layout_stays_a_layout(rest: Rest, broken: dict[str, Any]) -> None:
+    await rest.app.put("/v1/templates/frame", json=LAYOUT)
+    await rest.app.put("/v1/templates/hello", json={"email": {"subject": "Hi", "html": "<p>Hi</p>", "layout": "frame"}})
+    for query in ("", "?dry_run=true", "?tenant=acme"):
+        refused = await rest.app.put(f"/v1/templates/frame{query}", json=broken)
+        if query == "?tenant=acme" and "email" not in broken:
+            assert refused.status_code == 201  # the e-mail of the project remains
+            continue
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict"), query
+        assert "templates/hello" in refused.json()["detail"]
+    assert "nothing" not in (await rest.app.get("/v1/templates/frame")).text
+    other = {"email": {"subject": "L", "html": "<i>{{ content }}</i>"}}
+    assert (await rest.app.put("/v1/templates/frame", json=other)).status_code == 200
+    await rest.app.delete("/v1/templates/hello")
+    assert (await rest.app.put("/v1/templates/frame", json=broken)).status_code == 200
+
+
+async def test_layout_that_is_used_only_as_a_template_can_become_one(rest: Rest) -> None:
+    await rest.app.put("/v1/templates/frame", json=LAYOUT)
+    await rest.app.put("/v1/types/booking", json={"template": "frame"})
+    assert (await rest.app.put("/v1/templates/frame", json=PLAIN)).status_code == 200
+
+
+async def test_tenants_layout_stays_while_the_projects_is_none(rest: Rest) -> None:
+    await rest.app.put("/v1/templates/frame", json=PLAIN)
+    await rest.app.put("/v1/templates/frame?tenant=acme", json=LAYOUT)
+    hello = {"email": {"subject": "Hi", "html": "<p>Hi</p>", "layout": "frame"}}
+    assert (await rest.app.put("/v1/templates/hello?tenant=acme", json=hello)).status_code == 201
+    refused = await rest.app.delete("/v1/templates/frame?tenant=acme")
+    assert refused.status_code == 409
+    assert "templates/hello" in refused.json()["detail"]
+
+
+async def test_template_with_a_translation_that_is_no_layout_cannot_be_a_layout(rest: Rest) -> None:
+    await rest.app.put("/v1/templates/frame", json=LAYOUT | {"translations": {"de": PLAIN}})
+    hello = {"email": {"subject": "Hi", "html": "<p>Hi</p>", "layout": "frame"}}
+    refused = await rest.app.put("/v1/templates/hello", json=hello)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["message"].endswith("has no {{ content }} in de")
+
+
+SEND = {
+    "to": "alice",
+    "title": "Hi",
+    "channels": ["email"],
+    "email": {"subject": "Hi", "text": "Hi", "layout": "frame"},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "user"),
+    [
+        ("/v1/sources/leads", {"event": "lead.assigned", "notification": SEND}),
+        ("/v1/sources/leads", {"event": "lead.assigned", "notification": {"to": "alice", "template": "frame"}}),
+        ("/v1/schedules/weekly", {"cron": "0 8 * * 1", "notification": SEND}),
+        ("/v1/schedules/weekly", {"cron": "0 8 * * 1", "notification": {"to": "alice", "template": "frame"}}),
+        ("/v1/workflows/greeting", {"steps": [{"key": "m", "type": "email", "text": "Hi", "layout": "frame"}]}),
+    ],
+)
+async def test_template_of_a_source_a_schedule_or_a_workflow_stays(rest: Rest, path: str, user: dict[str, Any]) -> None:
+    await rest.app.put("/v1/templates/frame", json=LAYOUT)
+    written = await rest.app.put(path, json=user)
+    assert written.status_code == 201, written.text
+    name = path.removeprefix("/v1/")
+    assert (await rest.app.get("/v1/templates/frame")).json()["uses"] == [name]
+    refused = await rest.app.delete("/v1/templates/frame")
+    assert refused.status_code == 409
+    assert f"is used by {name}: change or delete these first." in refused.json()["detail"]
+    changed = await rest.app.put("/v1/templates/frame", json=PLAIN)
+    assert changed.status_code == (409 if "layout" in msgspec.json.encode(user).decode() else 200)
+    await rest.app.delete(path)
+    assert (await rest.app.delete("/v1/templates/frame")).status_code == 204
+
+
+async def test_template_of_a_waiting_send_stays_until_its_time(rest: Rest) -> None:
+    await rest.app.put("/v1/templates/hello", json={"inbox": {"title": "Hello"}})
+    at = times.to_rfc3339(rest.clock.now() + HOUR).isoformat()
+    sent = await rest.app.post("/v1/notifications", json={"to": "alice", "template": "hello", "send_at": at})
+    key = sent.json()["schedule"]["key"]
+    refused = await rest.app.delete("/v1/templates/hello")
+    assert refused.status_code == 409
+    assert f"schedules/{key}" in refused.json()["detail"]
+    assert "send_at" in refused.json()["detail"]
+    rest.clock.advance(2 * HOUR / 1000)
+    assert (await rest.app.delete("/v1/templates/hello")).status_code == 204

@@ -36,6 +36,7 @@ from bellcast.model.operators import ROLES
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.list_scan import ListScan
+from bellcast.workflows.schedules import GENERATED_PREFIX, SCHEDULES
 
 T = TypeVar("T", bound=Struct)
 
@@ -81,9 +82,15 @@ class FindUses(Protocol):
     ) -> dict[tuple[str, str], list[str]]: ...
 
 
+class FindBroken(Protocol):
+    """Returns the search for those users of an object that could not use another body of it; None if all could."""
+
+    async def __call__(self, ctx: ApiContext, before: bytes, after: bytes) -> FindUses | None: ...
+
+
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the type. An object with uses
-    cannot be deleted. `describe` returns the fields in `added` for a read. `changed` is called after a write. `merge`
+    cannot be deleted, or changed so that `find_broken` finds some. `describe` returns the fields in `added` for a read. `changed` is called after a write. `merge`
     combines the project's object with a tenant's override; without it, the override replaces the whole object. With
     `is_open_to_viewers`, operators with the role viewer read the list, without content."""
 
@@ -96,6 +103,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     any_key: bool = False
     check_references: CheckReferences[T] | None = None
     find_uses: FindUses | None = None
+    find_broken: FindBroken | None = None
     stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
     added: Mapping[str, Any] = {}
     describe: Describe | None = None
@@ -163,7 +171,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
     async def delete(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-        await _check_unused(kind, ctx, tenant, key)
+        await _check_uses(kind, ctx, tenant, key, None)
         if not await ctx.engines.store.documents.delete(kind.plural, tenant, key):
             raise NotFound(f"There is no {kind.name} with this key.")
         _changed(kind, ctx)
@@ -181,7 +189,8 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         _operation("PUT", item, write, kind,
                    f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
-                   response_types={200: shown, 201: shown}, refusals=(PreconditionFailed,), example=kind.example),
+                   response_types={200: shown, 201: shown},
+                   refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
         _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n{override}", "manage",
                    query=TenantQuery, response_types={204: None},
                    refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
@@ -219,6 +228,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     if is_conditional:
         found = await find(kind, ctx, tenant, key)
         entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
+    await _check_uses(kind, ctx, tenant, key, value)
     after = msgspec.json.decode(body)
     shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
     if plans:
@@ -320,16 +330,39 @@ def _operation(
     return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
 
 
-async def _check_unused(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> None:
-    """Raise Conflict if deleting the object would leave a dangling reference."""
+async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: T | None) -> None:
+    """Raise Conflict if users of the object could not use what applies to the tenant after a write of this value, or
+    after a deletion."""
+    if kind.find_uses is None or (value is not None and kind.find_broken is None):
+        return
     documents = ctx.engines.store.documents
-    if tenant != PROJECT and await documents.get(kind.plural, PROJECT, key) is not None:
+    base = None if tenant == PROJECT else await documents.get(kind.plural, PROJECT, key)
+    own = await documents.get(kind.plural, tenant, key)
+    before, after = _applied(kind, base, own, tenant), _applied(kind, base, _with_body(key, value), tenant)
+    if before is None:
         return
-    if kind.find_uses is None:
+    find_users: FindUses | None = kind.find_uses
+    if after is not None:
+        find_users = None if kind.find_broken is None else await kind.find_broken(ctx, before[0].body, after[0].body)
+    if find_users is not None:
+        await check_unused(kind.name, ctx, tenant, key, find_users)
+
+
+def _with_body(key: str, value: Struct | None) -> Document | None:
+    return None if value is None else Document(key, msgspec.json.encode(value), 0, 0)
+
+
+async def check_unused(name: str, ctx: ApiContext, tenant: str, key: str, find_users: FindUses) -> None:
+    """Raise Conflict if an object, such as a `template`, has users that this search finds."""
+    users = (await find_users(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
+    if not users:
         return
-    users = (await kind.find_uses(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
-    if users and await documents.get(kind.plural, tenant, key) is not None:
-        raise Conflict(f"This {kind.name} is used by {', '.join(users)}: change these first.")
+    hint = ""
+    if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
+        hint = (
+            " A schedule that begins with send- is a send or trigger with send_at: delete it, or wait until it is sent."
+        )
+    raise Conflict(f"This {name} is used by {', '.join(users)}: change or delete these first.{hint}")
 
 
 async def _added(

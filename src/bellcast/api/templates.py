@@ -1,22 +1,20 @@
 """Templates: content with variables, per channel and language."""
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, definition_body, objects, request_body, responses, tenants
+from bellcast.api import context, definition_body, objects, request_body, responses, tenants, uses
 from bellcast.api.context import ApiContext
 from bellcast.api.messages import HTML_HEADERS
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.channels.previews import Subject
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
 from bellcast.model import notification_drafts, validation
@@ -25,17 +23,10 @@ from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
 from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
-from bellcast.model.templates import Parts, Template
-from bellcast.ports import Document
+from bellcast.model.templates import Parts, Template, locales_of
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template, is_layout
-from bellcast.workflows.workflow_catalog import WORKFLOWS
 
-# Objects per read in the search for uses of templates. A template has at most 256 KiB.
-OBJECTS_PER_READ = 100
-# Objects of a kind that a read of templates searches for their uses, those of the project first: 5,000 of each kind take
-# about 0.1 s. A deletion searches all.
-MAX_SEARCHED = 5_000
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -91,17 +82,12 @@ async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
 async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], path: str) -> list[FieldError]:
     """Return errors, below `path`, for unknown templates that a tenant's send names. Names that contain variables, such
     as `{{ event.data.kind }}`, are not checked."""
-    email = send.get("email")
-    named = {"template": send.get("template"), "email.layout": email.get("layout") if isinstance(email, dict) else None}
     owner = send.get("tenant")
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
         FieldError(f"{path}.{field}", f"there is no template {name[: objects.MAX_KEY]!r}")
-        for field, name in named.items()
-        if isinstance(name, str)
-        and "{" not in name
-        and (field, name) != ("email.layout", BASE_LAYOUT)
-        and not any([await exists(ctx, one, name) for one in tenants])
+        for field, _, name in uses.named_by_send(send)
+        if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]
 
 
@@ -124,83 +110,33 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     if found is None:
         return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
     await ctx.catalog.compile(found[0].body)
-    email = request_body.decoder(Template).decode(found[0].body).email
-    if email is None or email.html is None or not is_layout(email.html):
-        return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}"
+    template = request_body.decoder(Template).decode(found[0].body)
+    for locale in ("", *template.translations):
+        if not _is_layout(template, locale):
+            language = f" in {locale[:MAX_LOCALE]}" if locale else ""
+            return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}{language}"
     return None
 
 
-async def _find_uses(
-    ctx: ApiContext, named: Sequence[tuple[str, str]], limit: int, *, is_exact: bool
-) -> dict[tuple[str, str], list[str]]:
-    """Return at most `limit` types, templates and workflows that name each of these templates, by tenant and key. Those
-    of the project and the tenant are searched; for the project's own templates, those of every tenant. Unless
-    `is_exact`, the search ends after MAX_SEARCHED of each kind."""
-    uses: dict[tuple[str, str], dict[str, None]] = {name: {} for name in named}
-    tenants_of: dict[str, list[str]] = {}
-    for tenant, key in uses:
-        tenants_of.setdefault(key, []).append(tenant)
-    for plural, names_of in USERS.items():
-        searched = 0
-        async with contextlib.aclosing(_pages(ctx, plural, {tenant for tenant, _ in uses})) as pages:
-            async for page in pages:
-                for owner, document in page:
-                    for key in names_of(document.body):
-                        for tenant in tenants_of.get(key, ()):
-                            if (owner in (PROJECT, tenant) or tenant == PROJECT) and len(uses[tenant, key]) < limit:
-                                suffix = "" if owner in (PROJECT, tenant) else f"?tenant={owner}"
-                                uses[tenant, key][f"{plural}/{document.key}{suffix}"] = None
-                searched += len(page)
-                if searched >= MAX_SEARCHED and not is_exact:
-                    break
-                if all(len(users) == limit for users in uses.values()):
-                    break
-    return {name: list(users) for name, users in uses.items()}
+def _is_layout(template: Template, locale: str) -> bool:
+    """Return whether a template can be used as a layout in a language; an empty locale is the default language."""
+    part = template.part("email", locales_of(locale))
+    try:
+        return part is not None and part.html is not None and is_layout(part.html)
+    except TemplateError:  # stored by a version that accepted it
+        return False
 
 
-async def _pages(
-    ctx: ApiContext, plural: str, owners: Collection[str]
-) -> AsyncGenerator[list[tuple[str, Document]], None]:
-    """Yield the objects of the project and these tenants with their owners, or of every tenant if the project is one of
-    them."""
-    documents = ctx.engines.store.documents
-    if PROJECT in owners:
-        after = ("", "")
-        while found := await documents.of_all_tenants(plural, after, OBJECTS_PER_READ):
-            yield found
-            after = (found[-1][0], found[-1][1].key)
-        return
-    for owner in (PROJECT, *sorted(owners)):
-        last = ""
-        while page := await documents.page(plural, owner, last, OBJECTS_PER_READ):
-            yield [(owner, document) for document in page]
-            last = page[-1].key
-
-
-def _named_by_type(body: bytes) -> set[str]:
-    template = request_body.decoder(NotificationType).decode(body).template
-    return set() if template is None else {template}
-
-
-def _named_by_template(body: bytes) -> set[str]:
-    return request_body.decoder(Template).decode(body).layouts()
-
-
-def _named_by_workflow(body: bytes) -> set[str]:
-    """Return the templates and layouts of the workflow's steps, at any depth."""
-    named: set[str] = set()
-    waiting: list[Any] = [msgspec.json.decode(body)]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, list):
-            waiting += value
-        elif isinstance(value, dict):
-            waiting += value.values()
-            named |= {name for field in ("template", "layout") if isinstance(name := value.get(field), str)}
-    return named - {BASE_LAYOUT}
-
-
-USERS = {TYPES: _named_by_type, TEMPLATES: _named_by_template, WORKFLOWS: _named_by_workflow}
+async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.FindUses | None:
+    """Return the search for templates and sends that use a template as their layout, if it is no longer one in a
+    language in which it was."""
+    for body in (before, after):
+        await ctx.catalog.compile(body)
+    old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
+    is_broken = any(
+        _is_layout(old, locale) and not _is_layout(new, locale) for locale in ("", *old.translations, *new.translations)
+    )
+    return uses.of_layouts if is_broken else None
 
 
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
@@ -218,7 +154,8 @@ KIND = objects.Kind(
     type=Template,
     rules=_check,
     check_references=_reference_errors,
-    find_uses=_find_uses,
+    find_uses=uses.of_templates,
+    find_broken=_find_broken,
     merge=Template.overridden_by,
     is_open_to_viewers=True,
     example={

@@ -29,6 +29,8 @@ from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
 JOB_KIND = "schedule"
+# Prefix of the keys of sends and triggers with `send_at`.
+GENERATED_PREFIX = "send-"
 # Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this
 # much later.
 ZONE_POLL_MS = 3_600_000
@@ -330,7 +332,7 @@ class Schedules:
     async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
         engines = self._engines()
         now = engines.clock.now()
-        key = f"send-{engines.new_id(now)}"
+        key = f"{GENERATED_PREFIX}{engines.new_id(now)}"
         following = await self.times_after(tenant, schedule, new_progress(schedule, now).until, 1)
         next_at = times.to_rfc3339(following[0]) if following else None
         response = await engines.store.runs.start(

@@ -1,0 +1,158 @@
+"""Which objects name a template or a workflow, so that it is not deleted while one does."""
+
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.api import request_body
+from bellcast.api.context import ApiContext
+from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
+from bellcast.model.messages import BASE_LAYOUT
+from bellcast.model.templates import Template
+from bellcast.ports import Document
+from bellcast.ports.documents import PROJECT
+from bellcast.workflows import schedule_times, workflow_catalog
+from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.schedule_times import StoredSchedule
+from bellcast.workflows.schedules import SCHEDULES
+from bellcast.workflows.sources import SOURCES
+from bellcast.workflows.workflow_catalog import WORKFLOWS
+
+# Objects per read of a search. A template has at most 256 KiB.
+OBJECTS_PER_READ = 100
+# Objects of a kind that a search searches if it need not be exact, those of the project first: 5,000 of each kind take
+# about 0.1 s.
+MAX_SEARCHED = 5_000
+
+# How an object names another one: a template or a workflow by its key, or a template as the layout of e-mails.
+Reference = Literal["template", "layout", "workflow"]
+# A name, and what it is the name of.
+Named = tuple[Reference, str]
+
+
+class User(Struct, frozen=True):
+    """A kind of object that names others: how it can, and a function that returns the names in a stored object at a
+    time."""
+
+    references: frozenset[Reference]
+    named: Callable[[Document, int], set[Named]]
+
+
+async def _find(
+    references: frozenset[Reference],
+    ctx: ApiContext,
+    named: Sequence[tuple[str, str]],
+    limit: int,
+    *,
+    is_exact: bool,
+) -> dict[tuple[str, str], list[str]]:
+    """Return at most `limit` objects that name each of these, by tenant and key, in one of these ways. Those of the
+    project and the tenant are searched; for the project's own, those of every tenant. Unless `is_exact`, the search
+    ends after MAX_SEARCHED of each kind."""
+    found: dict[tuple[str, str], dict[str, None]] = {name: {} for name in named}
+    tenants_of: dict[str, list[str]] = {}
+    for tenant, key in found:
+        tenants_of.setdefault(key, []).append(tenant)
+    now = ctx.engines.clock.now()
+    for plural, user in USERS.items():
+        if user.references.isdisjoint(references):
+            continue
+        searched = 0
+        async with contextlib.aclosing(_pages(ctx, plural, {tenant for tenant, _ in found})) as pages:
+            async for page in pages:
+                for owner, document in page:
+                    keys = {key for reference, key in user.named(document, now) if reference in references}
+                    for name in [(tenant, key) for key in keys for tenant in tenants_of.get(key, ())]:
+                        is_near = owner in (PROJECT, name[0])
+                        if (is_near or name[0] == PROJECT) and len(found[name]) < limit:
+                            suffix = "" if is_near else f"?tenant={owner}"
+                            found[name][f"{plural}/{document.key}{suffix}"] = None
+                searched += len(page)
+                if searched >= MAX_SEARCHED and not is_exact:
+                    break
+                if all(len(users) == limit for users in found.values()):
+                    break
+    return {name: list(users) for name, users in found.items()}
+
+
+async def _pages(
+    ctx: ApiContext, plural: str, owners: Collection[str]
+) -> AsyncGenerator[list[tuple[str, Document]], None]:
+    """Yield the objects of the project and these tenants with their owners, or of every tenant if the project is one of
+    them."""
+    documents = ctx.engines.store.documents
+    if PROJECT in owners:
+        after = ("", "")
+        while found := await documents.of_all_tenants(plural, after, OBJECTS_PER_READ):
+            yield found
+            after = (found[-1][0], found[-1][1].key)
+        return
+    for owner in (PROJECT, *sorted(owners)):
+        last = ""
+        while page := await documents.page(plural, owner, last, OBJECTS_PER_READ):
+            yield [(owner, document) for document in page]
+            last = page[-1].key
+
+
+def _named_by_type(document: Document, now: int) -> set[Named]:
+    template = request_body.decoder(NotificationType).decode(document.body).template
+    return set() if template is None else {("template", template)}
+
+
+def _named_by_template(document: Document, now: int) -> set[Named]:
+    return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
+
+
+def _named_by_workflow(document: Document, now: int) -> set[Named]:
+    """Return the names in the workflow's steps, at any depth. A workflow may trigger itself."""
+    definition = msgspec.json.decode(document.body)["definition"]
+    steps = [step for _, step in workflow_catalog.steps_with_paths(definition)]
+    named: set[Named] = set()
+    for reference in USERS[WORKFLOWS].references:
+        named |= {(reference, name) for step in steps if isinstance(name := step.get(reference), str)}
+    return named - {("layout", BASE_LAYOUT), ("workflow", document.key)}
+
+
+def _named_by_source(document: Document, now: int) -> set[Named]:
+    source = request_body.decoder(EventSource).decode(document.body)
+    return _named(source.workflow, source.notification)
+
+
+def _named_by_schedule(document: Document, now: int) -> set[Named]:
+    """A send or trigger with `send_at` names nothing once its time has passed everywhere: its schedule only remains as a record."""
+    schedule = request_body.decoder(StoredSchedule).decode(document.body)
+    world = schedule_times.world_times(schedule) if schedule.is_generated else None
+    return set() if world is not None and world[1] <= now else _named(schedule.workflow, schedule.notification)
+
+
+def _named(workflow: str | None, send: Mapping[str, Any] | None) -> set[Named]:
+    named: set[Named] = set() if workflow is None else {("workflow", workflow)}
+    return named | {(reference, name) for _, reference, name in named_by_send(send or {})}
+
+
+def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
+    """Return the templates that a send names, each with its field."""
+    email = send.get("email")
+    layout = email.get("layout") if isinstance(email, dict) else None
+    named: list[tuple[str, Reference, Any]] = [
+        ("template", "template", send.get("template")),
+        ("email.layout", "layout", None if layout == BASE_LAYOUT else layout),
+    ]
+    return [(field, reference, name) for field, reference, name in named if isinstance(name, str)]
+
+
+EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout", "workflow"})
+USERS = {
+    TYPES: User(frozenset({"template"}), _named_by_type),
+    TEMPLATES: User(frozenset({"layout"}), _named_by_template),
+    WORKFLOWS: User(EVERY_REFERENCE, _named_by_workflow),
+    SOURCES: User(EVERY_REFERENCE, _named_by_source),
+    SCHEDULES: User(EVERY_REFERENCE, _named_by_schedule),
+}
+of_templates = functools.partial(_find, frozenset[Reference]({"template", "layout"}))
+of_layouts = functools.partial(_find, frozenset[Reference]({"layout"}))
+of_workflows = functools.partial(_find, frozenset[Reference]({"workflow"}))
