@@ -17,6 +17,7 @@ from bellcast.api import (
     request_body,
     responses,
     tenants,
+    uses,
     viewers,
 )
 from bellcast.api.context import ApiContext
@@ -31,6 +32,7 @@ from bellcast.model import notification_drafts, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import ROLES
 from bellcast.ports import Document
+from bellcast.ports.documents import PROJECT
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
@@ -298,10 +300,15 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a workflow.
 
-    Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
-    key, owner = objects.restricted_key(request), tenants.single_tenant(request)
-    before = await _own(request, owner, key)
-    if not await context.of(request).workflow_catalog.delete(owner, key):
+    Its current runs finish. While event sources, schedules or steps of other workflows trigger it, the response is a 409
+    that names them. With `?tenant=`, the tenant's override is deleted."""
+    ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
+    before, documents = await _own(request, owner, key), ctx.engines.store.documents
+    if await ctx.workflow_catalog.writable(owner, key) is None:
+        raise NotFound(UNKNOWN)
+    if owner == PROJECT or await documents.get(WORKFLOWS, PROJECT, key) is None:
+        await objects.check_unused("workflow", ctx, owner, key, uses.of_workflows)
+    if not await ctx.workflow_catalog.delete(owner, key):
         raise NotFound(UNKNOWN)
     audit.note_changes(request, before, {})
     return responses.empty()

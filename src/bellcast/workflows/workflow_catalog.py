@@ -183,13 +183,13 @@ class WorkflowCatalog:
         """Write a validated definition as a new version, unless it equals the last one. Return the workflow, and
         whether it is new. Raises Conflict for a workflow that is defined in code, and PreconditionFailed if the stored
         workflow is not `replaces` (None: it must be new); the version is then stored, but not current."""
-        await self._writable(owner, key, is_code=is_code)
+        await self.writable(owner, key, is_code=is_code)
         now = self._clock.now()
         for step in definitions.of_valid(value).live_waits:
             await self._store.documents.put(AWAITED, owner, step.fields["event"], b"{}", now)
         stored = await self._store.runs.put_version(owner, key, definitions.encode(value), now)
         while True:
-            found = await self._writable(owner, key, is_code=is_code)
+            found = await self.writable(owner, key, is_code=is_code)
             before = found if replaces is UNSET else replaces or None
             is_active = is_code or before is None or _decode(before.body).active
             current = CurrentVersion(version=stored.version, active=is_active, is_code=is_code, definition=value)
@@ -200,7 +200,7 @@ class WorkflowCatalog:
 
     async def plan(self, owner: str, key: str, value: dict[str, Any]) -> Workflow:
         """Return the workflow that `put` would write. Raises Conflict like `put`."""
-        found = await self._writable(owner, key)
+        found = await self.writable(owner, key)
         before = None if found is None else _decode(found.body)
         last = next(iter(await self._store.runs.versions(owner, key, 1)), None)
         is_same = last is not None and last.body == definitions.encode(value)
@@ -214,7 +214,7 @@ class WorkflowCatalog:
         """Activate or deactivate a workflow, or make another version current. Activation makes its paused runs due.
         Raises NotFound and Conflict."""
         changes: dict[str, Any] = {} if active is None else {"active": active}
-        while (before := await self._writable(owner, key)) is not None:
+        while (before := await self.writable(owner, key)) is not None:
             if version is not None:
                 found = await self._store.runs.version(owner, key, version)
                 if found is None:
@@ -228,14 +228,14 @@ class WorkflowCatalog:
     async def delete(self, owner: str, key: str) -> bool:
         """Delete a workflow. Its current runs finish, including paused ones. Return False if it does not exist. Raises
         Conflict."""
-        await self._writable(owner, key)
+        await self.writable(owner, key)
         deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
         self.forget()
         if deleted:
             await self._resume(owner, key)
         return deleted
 
-    async def _writable(self, owner: str, key: str, *, is_code: bool = False) -> Document | None:
+    async def writable(self, owner: str, key: str, *, is_code: bool = False) -> Document | None:
         """Return a stored workflow. Raises Conflict for one that is defined in code."""
         found = await self._store.documents.get(WORKFLOWS, owner, key)
         if found is not None and _decode(found.body).is_code and not is_code:
