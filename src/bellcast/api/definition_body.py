@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
-from bellcast.api import context, request_body
+from bellcast.api import context, request_body, tenants
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Invalid
 from bellcast.model import validation
@@ -15,8 +15,9 @@ MEDIA_TYPES = ("application/json", "application/yaml")
 MAX_BYTES = 256 * 1024
 
 
-async def read(request: ApiRequest, added: Collection[str]) -> tuple[Any, YamlText | None]:
-    """Return the object in a body without the fields `added` by a read, and the YAML text it was read from."""
+async def read(request: ApiRequest, added: Collection[str]) -> tuple[str, Any, YamlText | None]:
+    """Return the tenant of a write, the object in its body without the fields `added` by a read, and the YAML text it
+    was read from. Raises Invalid."""
     text: YamlText | None = None
     if request_body.media_type(request) in request_body.YAML_TYPES:
         limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
@@ -26,9 +27,20 @@ async def read(request: ApiRequest, added: Collection[str]) -> tuple[Any, YamlTe
         validation.check(validation.data("", value, MAX_BYTES))
     else:
         value = request_body.plain_json(await request_body.json_text(request))
+    try:
+        tenant, value = split(request, value, added)
+    except Invalid as refusal:
+        raise with_lines(refusal, text) from None
+    return tenant, value, text
+
+
+def split(request: ApiRequest, value: Any, added: Collection[str]) -> tuple[str, Any]:
+    """Return the tenant of a write, which the query or the body names, and the body without the fields `added` by a
+    read. Raises Invalid."""
+    tenant = tenants.tenant_of_object(request, value)
     if isinstance(value, dict):
         value = {name: inner for name, inner in value.items() if name not in added}
-    return value, text
+    return tenant, value
 
 
 def with_lines(refusal: Invalid, text: YamlText | None) -> Invalid:

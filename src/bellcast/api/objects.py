@@ -47,7 +47,7 @@ SHOWN_USES = 5
 MAX_USES = 100
 # Headers of a conditional write, which keep two editors from overwriting each other's changes.
 CONDITIONS = ("If-Match", "If-None-Match")
-# Fields that a read adds. A write ignores them, so that a client can send back what it read.
+# Fields that a read adds. A write ignores them, except for the tenant, so that a client can send back what it read.
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
 
@@ -178,7 +178,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         audit.note_change(request, "key", key, None)
         return responses.empty()
 
-    override = f"With `?tenant=`, the request is about a tenant's override of the {kind.name}."
+    override = f"the request is about a tenant's override of the {kind.name}."
     return [
         _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
                    "those of the project and of all tenants, by tenant and key.", "read",
@@ -187,11 +187,12 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
         _operation("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
                    query=TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
         _operation("PUT", item, write, kind,
-                   f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. {override}", "manage",
+                   f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
+                   f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
                    query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
                    response_types={200: shown, 201: shown},
                    refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
-        _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\n{override}", "manage",
+        _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
                    query=TenantQuery, response_types={204: None},
                    refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
     ]  # fmt: skip
@@ -213,9 +214,8 @@ async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
 
 
 async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
-    ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
-    plans = is_dry_run(request)
-    sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
+    ctx, key, plans = context.of(request), key_of(request, kind), is_dry_run(request)
+    tenant, sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
     try:
         # In a thread: compiling the texts of a template takes seconds and would block the event loop.
         value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
@@ -379,14 +379,6 @@ async def _added(
         return {name: {} for name in named}
     uses = await kind.find_uses(ctx, named, MAX_USES, is_exact=False)
     return {name: {"uses": users} for name, users in uses.items()}
-
-
-def without_added(text: bytes, *added: str) -> bytes:
-    """Return the body without the fields that a read adds to every object, and to this kind."""
-    value = request_body.anything(text)
-    if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in (*ADDED, *added)}
-    return msgspec.json.encode(value)
 
 
 def _outside(document: Document, tenant: str) -> dict[str, Any]:

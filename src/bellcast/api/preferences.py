@@ -283,10 +283,10 @@ async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key
 
 
 async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
-    ctx, tenant = context.of(request), tenants.single_tenant(request)
-    documents = ctx.engines.store.documents
-    document, types = await _read(request), await types_of(ctx, tenant)
+    ctx, document = context.of(request), await _read(request)
+    tenant = tenants.tenant_of_object(request, document)
     document.pop("tenant", None)
+    documents, types = ctx.engines.store.documents, await types_of(ctx, tenant)
     for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body

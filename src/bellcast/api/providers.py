@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
@@ -12,6 +13,7 @@ from bellcast.api import (
     bound_callers,
     connection_tests,
     context,
+    definition_body,
     guards,
     list_positions,
     objects,
@@ -55,6 +57,7 @@ MAX_RATE = 100_000.0
 # Half an hour. A longer timeout could delay a shutdown far too long.
 MAX_TIMEOUT = 1800.0
 MAIL = "message/rfc822"
+READ_ADDS = {*objects.ADDED, "secret"}
 
 
 class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
@@ -179,10 +182,11 @@ async def write(request: ApiRequest) -> ASGIApp:
 
     Its URL is stored encrypted. If you send back the masked URL of a read, the stored URL does not change. `…@` keeps
     the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
-    the project's."""
-    ctx, tenant, key = context.of(request), tenants.single_tenant(request), _writable_key(request)
-    text = objects.without_added(await request_body.json_text(request), "secret")
-    fields = request_body.json(text, FIELDS, ctx)
+    the project's: `?tenant=`, or `tenant` in the body, names the tenant."""
+    ctx, key = context.of(request), _writable_key(request)
+    sent = request_body.plain_json(await request_body.json_text(request))
+    tenant, value = definition_body.split(request, sent, READ_ADDS)
+    fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
     if objects.is_dry_run(request):
         return responses.json(_outside(await ctx.providers.plan(tenant, key, fields)))
     before = await _own(request, tenant, key)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, notifications, objects, request_body, responses, templates, tenants
+from bellcast.api import context, definition_body, notifications, objects, request_body, responses, templates, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
 from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
@@ -112,11 +112,11 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a schedule.
 
-    It takes effect at once; 201 when it is new. A time without an offset needs a `timezone`."""
-    ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
-    value = request_body.plain_json(await request_body.json_text(request))
-    if isinstance(value, dict):
-        value = {name: inner for name, inner in value.items() if name not in READ_ADDS}
+    It takes effect at once; 201 when it is new. A time without an offset needs a `timezone`. With `?tenant=`, or
+    `tenant` in the body, the request writes a tenant's schedule."""
+    ctx, key = context.of(request), objects.restricted_key(request)
+    sent = request_body.plain_json(await request_body.json_text(request))
+    tenant, value = definition_body.split(request, sent, READ_ADDS)
     schedule = request_body.json(msgspec.json.encode(value), SCHEDULE, ctx)
     await ctx.schedules.check_references(tenant, schedule)
     if errors := await templates.errors_of_send(ctx, tenant, schedule.notification or {}, "notification"):

@@ -65,6 +65,14 @@ def tenant_of_item(request: ApiRequest, body: str | None) -> str:
     return tenant
 
 
+def tenant_of_object(request: ApiRequest, value: object) -> str:
+    """Return the tenant of a request for a single tenant, whose body is this JSON value and can name it."""
+    named = value.get(request_body.TENANT) if isinstance(value, dict) else None
+    if named is not None and not isinstance(named, str):
+        raise Invalid.of("tenant", "must be a tenant's key or null")
+    return single_tenant(request, named)
+
+
 def log_tenant(request: ApiRequest, tenant: str | None) -> None:
     """Name the tenant of a request with server permissions in the request log."""
     request.scope["state"]["tenant"] = tenant

@@ -214,11 +214,10 @@ async def write(request: ApiRequest) -> ASGIApp:
     """Write a workflow.
 
     As JSON or YAML. Changed content becomes a new version, which later triggers use; existing runs keep their version.
-    201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, the
-    request writes a tenant's override of the workflow."""
-    ctx, key, tenant = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
-    plans = objects.is_dry_run(request)
-    value, yaml = await definition_body.read(request, READ_ADDS)
+    201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, or `tenant`
+    in the body, the request writes a tenant's override of the workflow."""
+    ctx, key, plans = context.of(request), objects.restricted_key(request), objects.is_dry_run(request)
+    tenant, value, yaml = await definition_body.read(request, READ_ADDS)
     try:
         validation.check(validation.data("", value, definition_body.MAX_BYTES))
         await ctx.workflow_catalog.check(tenant, key, value)
