@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bellcast.api import entity_tags
 from tests.journey import operators
 from tests.journey.rest import Caller, Rest, refused
 
@@ -37,6 +38,38 @@ class TestConditions:
         assert (await rest.app.get(path)).json() == changed
         fresh = {"if-match": await tag_of(rest, path)}
         assert (await rest.app.put(path, json=first, headers=fresh)).status_code == 200
+
+    async def test_delete_under_the_tag_of_a_read_is_refused_after_a_write(
+        self, rest: Rest, plural: str, first: Any, second: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = f"/v1/{plural}/booking"
+        assert refused(await rest.app.delete(path, headers={"if-match": "*"}), 404, "not_found")
+        await rest.app.put(path, json=first)
+        stale = {"if-match": await tag_of(rest, path)}
+        await rest.app.put(path, json=second)
+        assert refused(await rest.app.delete(path, headers=stale), 412, "precondition_failed")
+        fresh = {"if-match": await tag_of(rest, path)}
+        check = entity_tags.check
+
+        def changed_after_the_check(*args: Any) -> None:
+            check(*args)
+            monkeypatch.setattr(documents, "change", write_then_change)
+
+        async def write_then_change(kind: str, tenant: str, key: str, *args: Any) -> bool:
+            await documents.put(kind, tenant, key, other, 1)
+            return await change(kind, tenant, key, *args)
+
+        documents, change = rest.store.documents, rest.store.documents.change
+        stored = await documents.get(plural, "", "booking")
+        assert stored is not None
+        other = stored.body.replace(b"Second", b"Third")
+        monkeypatch.setattr(entity_tags, "check", changed_after_the_check)
+        assert refused(await rest.app.delete(path, headers=fresh), 412, "precondition_failed")
+        monkeypatch.undo()
+        assert b"Third" in (await rest.app.get(path)).content
+        fresh = {"if-match": await tag_of(rest, path)}
+        assert (await rest.app.delete(path, headers=fresh)).status_code == 204
+        assert (await rest.app.get(path)).status_code == 404
 
     async def test_only_one_of_two_writes_at_a_time_succeeds(
         self, rest: Rest, plural: str, first: Any, second: Any

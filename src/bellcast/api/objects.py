@@ -47,6 +47,7 @@ SHOWN_USES = 5
 MAX_USES = 100
 # Headers of a conditional write, which keep two editors from overwriting each other's changes.
 CONDITIONS = ("If-Match", "If-None-Match")
+CONDITION_OF_DELETION = ("If-Match",)
 # Fields that a read adds. A write ignores them, except for the tenant, so that a client can send back what it read.
 ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
@@ -171,9 +172,17 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 
     async def delete(request: ApiRequest) -> ASGIApp:
         ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+        documents, now = ctx.engines.store.documents, ctx.engines.clock.now()
+        before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
+        if before is None:
+            raise NotFound(unknown)
+        await _check_condition(request, kind, tenant, key)
         await _check_uses(kind, ctx, tenant, key, None)
-        if not await ctx.engines.store.documents.delete(kind.plural, tenant, key):
-            raise NotFound(f"There is no {kind.name} with this key.")
+        if entity_tags.is_conditional(request):
+            if not await documents.change(kind.plural, tenant, key, before.body, None, now):
+                raise PreconditionFailed
+        elif not await documents.delete(kind.plural, tenant, key):
+            raise NotFound(unknown)
         _changed(kind, ctx)
         audit.note_change(request, "key", key, None)
         return responses.empty()
@@ -193,8 +202,8 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
                    response_types={200: shown, 201: shown},
                    refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
         _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
-                   query=TenantQuery, response_types={204: None},
-                   refusals=(NotFound, Conflict) if kind.find_uses else (NotFound,)),
+                   query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
+                   refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
     ]  # fmt: skip
 
 
@@ -225,9 +234,7 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
         raise definition_body.with_lines(refusal, yaml) from None
     body, documents = msgspec.json.encode(value), ctx.engines.store.documents
     before, is_conditional = await documents.get(kind.plural, tenant, key), entity_tags.is_conditional(request)
-    if is_conditional:
-        found = await find(kind, ctx, tenant, key)
-        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
+    await _check_condition(request, kind, tenant, key)
     await _check_uses(kind, ctx, tenant, key, value)
     after = msgspec.json.decode(body)
     shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
@@ -241,6 +248,13 @@ async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T
     audit.note_changes(request, {} if before is None else _content(before), after)
     _changed(kind, ctx)
     return responses.json(shown, 201 if is_new else 200)
+
+
+async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, key: str) -> None:
+    """Raise PreconditionFailed if the object that a read returns is not the one that the request expects."""
+    if entity_tags.is_conditional(request):
+        found = await find(kind, context.of(request), tenant, key)
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
 
 
 def _content(document: Document) -> dict[str, Any]:

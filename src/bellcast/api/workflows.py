@@ -293,8 +293,9 @@ async def change(request: ApiRequest) -> ASGIApp:
     tag="Workflows",
     required_scope="manage",
     query=TenantQuery,
+    headers=objects.CONDITION_OF_DELETION,
     response_types={204: None},
-    refusals=(NotFound, Conflict),
+    refusals=(NotFound, Conflict, PreconditionFailed),
 )
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a workflow.
@@ -303,11 +304,14 @@ async def delete(request: ApiRequest) -> ASGIApp:
     that names them. With `?tenant=`, the tenant's override is deleted."""
     ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
     before, documents = await _own(request, owner, key), ctx.engines.store.documents
-    if await ctx.workflow_catalog.writable(owner, key) is None:
+    stored = await ctx.workflow_catalog.writable(owner, key)
+    if stored is None:
         raise NotFound(UNKNOWN)
+    entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
     if owner == PROJECT or await documents.get(WORKFLOWS, PROJECT, key) is None:
         await objects.check_unused("workflow", ctx, owner, key, uses.of_workflows)
-    if not await ctx.workflow_catalog.delete(owner, key):
+    replaced = stored if entity_tags.is_conditional(request) else UNSET
+    if not await ctx.workflow_catalog.delete(owner, key, replaces=replaced):
         raise NotFound(UNKNOWN)
     audit.note_changes(request, before, {})
     return responses.empty()

@@ -225,11 +225,15 @@ class WorkflowCatalog:
                 return Workflow(key=key, owner=owner, current=current)
         raise NotFound(UNKNOWN)
 
-    async def delete(self, owner: str, key: str) -> bool:
+    async def delete(self, owner: str, key: str, *, replaces: Document | UnsetType = UNSET) -> bool:
         """Delete a workflow. Its current runs finish, including paused ones. Return False if it does not exist. Raises
-        Conflict."""
+        Conflict, and PreconditionFailed if the stored workflow is not `replaces`."""
         await self.writable(owner, key)
-        deleted = await self._store.documents.delete(WORKFLOWS, owner, key)
+        documents = self._store.documents
+        if replaces is UNSET:
+            deleted = await documents.delete(WORKFLOWS, owner, key)
+        elif not (deleted := await documents.change(WORKFLOWS, owner, key, replaces.body, None, self._clock.now())):
+            raise PreconditionFailed
         self.forget()
         if deleted:
             await self._resume(owner, key)
