@@ -208,6 +208,12 @@ async def test_app_that_is_disabled_before_the_end_of_the_body_publishes_nothing
     assert (response.status_code, len(rest.published)) == (status, published)
 
 
+@pytest.mark.parametrize("tenant", ["*", ""])
+async def test_app_of_a_text_that_is_no_tenant_is_refused(rest: Rest, tenant: str) -> None:
+    response = await rest.app.post(APPS, json={"name": "x", "tenant": tenant})
+    assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "tenant")
+
+
 async def test_app_of_an_erased_tenant_is_unknown_at_once(rest: Rest) -> None:
     await rest.app.put("/v1/tenants/leads", json={"name": "Leads"})
     created = (await rest.app.post(APPS, json={"name": "Leads", "tenant": "leads"})).json()

@@ -122,3 +122,21 @@ async def test_stored_app_replaces_a_test_of_its_credentials(
         app = directory.by_key("app-key")
         assert app is not None
         assert (app.tenant, app.only_channel) == ("acme", None)
+
+
+async def test_app_with_the_key_of_an_older_one_signs_nothing(
+    documents: Documents, directory: PusherAppDirectory
+) -> None:
+    def stored(tenant: str, id: str, key: str, created_at: int) -> tuple[str, Document]:
+        secret = ENCRYPTION.encrypt(f"the secret of {id}", f"{KIND}/{tenant}/{id}")
+        body = msgspec.json.encode(StoredApp(key=key, secret=secret, name=id))
+        return tenant, Document(key=id, body=body, created_at=created_at, updated_at=created_at)
+
+    documents.rows = [stored("globex", "7", "shared", 1), stored("acme", "8", "shared", 2)]
+    await directory.reload()
+    assert directory.of_tenant("acme") is None
+    documents.rows.append(stored("acme", "9", "own", 3))
+    await directory.reload()
+    app = directory.of_tenant("acme")
+    assert app is not None
+    assert app == directory.by_key("own")

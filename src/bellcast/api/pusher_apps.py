@@ -294,7 +294,7 @@ def _canonical(texts: list[str]) -> tuple[str, ...]:
 
 def _check(wanted: PusherAppRequest, ctx: ApiContext) -> None:
     if wanted.tenant is not None:
-        validation.check(validation.key("tenant", wanted.tenant, ctx.limits))
+        validation.check(validation.tenant("tenant", wanted.tenant, ctx.limits))
 
 
 NEW = request_body.Shape(PusherAppRequest, _check, {"name": "x"})

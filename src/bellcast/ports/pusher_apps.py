@@ -33,7 +33,8 @@ class PusherApps(Protocol):
     def by_key(self, key: str) -> PusherApp | None: ...
 
     def of_tenant(self, tenant: str) -> PusherApp | None:
-        """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one."""
+        """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
+        id and key no older app has."""
         ...
 
     def watch(self, changed: Callable[[], None]) -> None:

@@ -71,7 +71,8 @@ class PusherAppDirectory:
         return self._by_key.get(key)
 
     def of_tenant(self, tenant: str) -> PusherApp | None:
-        return next((one.app for one in self._all if one.app.tenant == tenant and one.app.enabled), None)
+        apps = (one.app for one in self._all if one.state != "overridden")
+        return next((app for app in apps if app.tenant == tenant and app.enabled), None)
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
