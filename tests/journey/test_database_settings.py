@@ -100,6 +100,14 @@ def test_wrong_values_are_refused_together(server: ServerProcess) -> None:
     assert errors == {"set.origins", "set.limit_title", "set.host", "set.limit_to", "set.limit_replay"}
 
 
+def test_setting_that_is_both_set_and_reset_is_refused(server: ServerProcess) -> None:
+    before = revision(server)
+    for dry_run in (True, False):
+        refused = change(server, set={"limit_title": "100"}, reset=["limit_title"], dry_run=dry_run)
+        assert (refused.status_code, [one["field"] for one in refused.json()["errors"]]) == (422, ["reset.limit_title"])
+    assert revision(server) == before
+
+
 def test_value_that_could_not_be_changed_back_or_has_a_password_is_refused(server: ServerProcess) -> None:
     body = {"limit_request": "100", "session_url": "https://bell:pass@app.example.com/session"}
     errors = {one["field"]: one["message"] for one in change(server, set=body).json()["errors"]}

@@ -190,6 +190,7 @@ class DatabaseSettings:
             for name, text in set.items()
             if name in SETTINGS and (problem := _value_problem(SETTINGS[name], text)) is not None
         ]
+        errors += [FieldError(f"reset.{name}", "is also in set: name it once") for name in set if name in reset]
         if errors:
             raise Invalid.fields(errors)
 
