@@ -196,3 +196,18 @@ async def test_template_of_a_waiting_send_stays_until_its_time(rest: Rest) -> No
     assert "send_at" in refused.json()["detail"]
     rest.clock.advance(2 * HOUR / 1000)
     assert (await rest.app.delete("/v1/templates/hello")).status_code == 204
+
+
+async def test_uses_by_schedules_of_the_default_tenant_are_not_shown_to_another_tenant(rest: Rest) -> None:
+    hello = {"inbox": {"title": "Hello"}}
+    await rest.app.put("/v1/templates/hello", json=hello)
+    await rest.app.put("/v1/templates/own?tenant=acme", json=hello)
+    for key, notification in (
+        ("weekly", {"to": "alice", "template": "hello"}),
+        ("for-acme", {"to": "alice", "tenant": "acme", "template": "own"}),
+    ):
+        schedule = {"cron": "0 8 * * 1", "notification": notification}
+        assert (await rest.app.put(f"/v1/schedules/{key}", json=schedule)).status_code == 201
+    assert (await rest.app.get("/v1/templates/hello")).json()["uses"] == ["schedules/weekly"]
+    assert (await rest.app.get("/v1/templates/hello?tenant=acme")).json()["uses"] == []
+    assert (await rest.app.delete("/v1/templates/own?tenant=acme")).status_code == 409

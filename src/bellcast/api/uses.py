@@ -50,8 +50,8 @@ async def _find(
     *,
     is_exact: bool,
 ) -> dict[tuple[str, str], list[str]]:
-    """Return at most `limit` objects that name each of these, by tenant and key, in one of these ways. Those of the
-    project and the tenant are searched; for the project's own, those of every tenant. Unless `is_exact`, the search
+    """Return at most `limit` objects that name each of these, by tenant and key, in one of these ways. Those that
+    apply to the tenant are searched; for the project's own, those of every tenant. Unless `is_exact`, the search
     ends after MAX_SEARCHED of each kind."""
     found: dict[tuple[str, str], dict[str, None]] = {name: {} for name in named}
     tenants_of: dict[str, list[str]] = {}
@@ -67,9 +67,9 @@ async def _find(
                 for owner, document in page:
                     keys = {key for reference, key in user.named(document, now) if reference in references}
                     for name in [(tenant, key) for key in keys for tenant in tenants_of.get(key, ())]:
-                        is_near = owner in (PROJECT, name[0])
-                        if (is_near or name[0] == PROJECT) and len(found[name]) < limit:
-                            suffix = "" if is_near else f"?tenant={owner}"
+                        is_wanted = name[0] == PROJECT or _applies(plural, owner, document, name[0])
+                        if is_wanted and len(found[name]) < limit:
+                            suffix = "" if owner in (PROJECT, name[0]) else f"?tenant={owner}"
                             found[name][f"{plural}/{document.key}{suffix}"] = None
                 searched += len(page)
                 if searched >= MAX_SEARCHED and not is_exact:
@@ -77,6 +77,14 @@ async def _find(
                 if all(len(users) == limit for users in found.values()):
                     break
     return {name: list(users) for name, users in found.items()}
+
+
+def _applies(plural: str, owner: str, document: Document, tenant: str) -> bool:
+    """Return whether an object is the tenant's own, or one of the project that applies there. Tenants inherit no
+    schedules; one of the project may name a tenant."""
+    if plural != SCHEDULES:
+        return owner in (PROJECT, tenant)
+    return schedule_times.tenant_of(request_body.decoder(StoredSchedule).decode(document.body), owner) == tenant
 
 
 async def _pages(
