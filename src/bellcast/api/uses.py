@@ -34,7 +34,7 @@ Reference = Literal["template", "layout", "workflow"]
 Named = tuple[Reference, str]
 
 
-class User(Struct, frozen=True):
+class ReferringKind(Struct, frozen=True):
     """A kind of object that names others: how it can, and a function that returns the names in a stored object at a
     time."""
 
@@ -155,11 +155,11 @@ def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
 
 EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout", "workflow"})
 USERS = {
-    TYPES: User(frozenset({"template"}), _named_by_type),
-    TEMPLATES: User(frozenset({"layout"}), _named_by_template),
-    WORKFLOWS: User(EVERY_REFERENCE, _named_by_workflow),
-    SOURCES: User(EVERY_REFERENCE, _named_by_source),
-    SCHEDULES: User(EVERY_REFERENCE, _named_by_schedule),
+    TYPES: ReferringKind(frozenset({"template"}), _named_by_type),
+    TEMPLATES: ReferringKind(frozenset({"layout"}), _named_by_template),
+    WORKFLOWS: ReferringKind(EVERY_REFERENCE, _named_by_workflow),
+    SOURCES: ReferringKind(EVERY_REFERENCE, _named_by_source),
+    SCHEDULES: ReferringKind(EVERY_REFERENCE, _named_by_schedule),
 }
 of_templates = functools.partial(_find, frozenset[Reference]({"template", "layout"}))
 of_layouts = functools.partial(_find, frozenset[Reference]({"layout"}))
