@@ -83,10 +83,16 @@ class FindUses(Protocol):
     ) -> dict[tuple[str, str], list[str]]: ...
 
 
-class FindBroken(Protocol):
-    """Returns the search for those users of an object that could not use another body of it; None if all could."""
+class BrokenUses(Struct, frozen=True):
+    """The search for the users of an object that could not use it after a change, and the end of `This template is used by
+    templates/booking` that says how they use it and why they could not."""
 
-    async def __call__(self, ctx: ApiContext, before: bytes, after: bytes) -> FindUses | None: ...
+    find: FindUses
+    reason: str = ""
+
+
+# Returns which uses of an object end if another body replaces one; None if none do.
+FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
 
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
@@ -355,28 +361,26 @@ async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, val
     before, after = _applied(kind, base, own, tenant), _applied(kind, base, _with_body(key, value), tenant)
     if before is None:
         return
-    find_users: FindUses | None = kind.find_uses
+    broken: BrokenUses | None = BrokenUses(kind.find_uses)
     if after is not None:
-        find_users = None if kind.find_broken is None else await kind.find_broken(ctx, before[0].body, after[0].body)
-    if find_users is not None:
-        await check_unused(kind.name, ctx, tenant, key, find_users)
+        broken = None if kind.find_broken is None else await kind.find_broken(ctx, before[0].body, after[0].body)
+    if broken is not None:
+        await check_unused(kind.name, ctx, tenant, key, broken)
 
 
 def _with_body(key: str, value: Struct | None) -> Document | None:
     return None if value is None else Document(key, msgspec.json.encode(value), 0, 0)
 
 
-async def check_unused(name: str, ctx: ApiContext, tenant: str, key: str, find_users: FindUses) -> None:
+async def check_unused(name: str, ctx: ApiContext, tenant: str, key: str, broken: BrokenUses) -> None:
     """Raise Conflict if an object, such as a `template`, has users that this search finds."""
-    users = (await find_users(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
+    users = (await broken.find(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
     if not users:
         return
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
-        hint = (
-            " A schedule that begins with send- is a send or trigger with send_at: delete it, or wait until it is sent."
-        )
-    raise Conflict(f"This {name} is used by {', '.join(users)}: change or delete these first.{hint}")
+        hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
+    raise Conflict(f"This {name} is used by {', '.join(users)}{broken.reason}: change or delete these first.{hint}")
 
 
 async def _added(

@@ -113,8 +113,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     template = request_body.decoder(Template).decode(found[0].body)
     for locale in ("", *template.translations):
         if not _is_layout(template, locale):
-            language = f" in {locale[:MAX_LOCALE]}" if locale else ""
-            return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}{language}"
+            return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}{_in_language(locale)}"
     return None
 
 
@@ -127,16 +126,20 @@ def _is_layout(template: Template, locale: str) -> bool:
         return False
 
 
-async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.FindUses | None:
-    """Return the search for templates and sends that use a template as their layout, if it is no longer one in a
-    language in which it was."""
+async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
+    """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
     for body in (before, after):
         await ctx.catalog.compile(body)
     old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
-    is_broken = any(
-        _is_layout(old, locale) and not _is_layout(new, locale) for locale in ("", *old.translations, *new.translations)
-    )
-    return uses.of_layouts if is_broken else None
+    for locale in ("", *old.translations, *new.translations):
+        if _is_layout(old, locale) and not _is_layout(new, locale):
+            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{_in_language(locale)}"
+            return objects.BrokenUses(uses.of_layouts, reason)
+    return None
+
+
+def _in_language(locale: str) -> str:
+    return f" in {locale[:MAX_LOCALE]}" if locale else ""
 
 
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:

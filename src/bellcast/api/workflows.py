@@ -309,7 +309,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
         raise NotFound(UNKNOWN)
     entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
     if owner == PROJECT or await documents.get(WORKFLOWS, PROJECT, key) is None:
-        await objects.check_unused("workflow", ctx, owner, key, uses.of_workflows)
+        await objects.check_unused("workflow", ctx, owner, key, objects.BrokenUses(uses.of_workflows))
     replaced = stored if entity_tags.is_conditional(request) else UNSET
     if not await ctx.workflow_catalog.delete(owner, key, replaces=replaced):
         raise NotFound(UNKNOWN)
