@@ -97,9 +97,10 @@ FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     """A kind of object: its plural in the path, the type of its body, and rules beyond the type. An object with uses
-    cannot be deleted, or changed so that `find_broken` finds some. `describe` returns the fields in `added` for a read. `changed` is called after a write. `merge`
-    combines the project's object with a tenant's override; without it, the override replaces the whole object. With
-    `is_open_to_viewers`, operators with the role viewer read the list, without content."""
+    cannot be deleted, or changed so that `find_broken` finds some. `describe` returns the fields in `added` for a read.
+    `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
+    override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
+    content."""
 
     plural: str
     name: str
