@@ -84,6 +84,49 @@ async def test_long_body_is_truncated_to_the_push_services_limit(vendor: VendorS
     assert json.loads(plain)["body"].endswith("…")
 
 
+LINK = "https://shop.example/" + "a" * 1_979
+BUTTONS = [{"key": key, "label": key, "url": LINK} for key in ("yes", "no")]
+
+
+@pytest.mark.parametrize(
+    ("content", "kept"),
+    [
+        ({"body": "b" * 5_000, "url": LINK}, {"url", "title", "body"}),
+        ({"title": "t" * 5_000, "url": LINK}, {"url", "title"}),
+        ({"title": "t" * 500, "body": "b" * 500, "url": LINK, "actions": BUTTONS}, {"url", "title", "body"}),
+        ({"body": "b", "url": LINK[:1_000], "actions": BUTTONS[:1]}, {"url", "title", "body", "actions"}),
+        ({"body": "b", "url": LINK * 2, "actions": BUTTONS}, {"title", "body"}),
+        ({"title": "\x01" * 5_000, "body": '"é' * 5_000, "url": LINK * 2, "actions": BUTTONS}, {"title", "body"}),
+    ],
+)
+async def test_long_push_is_shortened_and_loses_its_link_last(
+    vendor: VendorServer, http: HttpxClient, content: dict[str, Any], kept: set[str]
+) -> None:
+    browser = Browser()
+    vendor.default = raw_response(201, b"")
+    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    subscription = msgspec.json.encode(browser.subscription(f"http://{vendor.host}/x")).decode()
+    content = {"id": "n1", "title": "New booking", **content}
+    await provider.send(OutgoingMessage(id="m1", to=subscription, content=content))
+    plain = browser.decrypt(vendor.requests[0].body)
+    assert len(plain) <= MAX_PAYLOAD
+    shown = json.loads(plain)
+    assert set(shown) == {"id", *kept}
+    assert all(shown[name] == content[name] for name in kept - {"title", "body"})
+    for name in kept & {"title", "body"}:
+        assert shown[name] == content[name] or len(shown[name].encode()) > 190
+
+
+async def test_push_that_cannot_fit_keeps_the_subscription_and_one_with_bad_keys_does_not(http: HttpxClient) -> None:
+    provider = WebPushProvider(http, FakeClock(), VapidKey.generate(), "mailto:ops@example.com")
+    good = Browser().subscription()
+    for target, content, is_bounce in ((good, {"id": "n" * 4_000}, False), (PushTarget("https://x", "", ""), {}, True)):
+        message = OutgoingMessage(id="m1", to=msgspec.json.encode(target).decode(), content=content)
+        with pytest.raises(DeliveryError) as caught:
+            await provider.send(message)
+        assert (caught.value.is_temporary, caught.value.is_bounce) == (False, is_bounce)
+
+
 def test_payload_of_every_length_is_encrypted() -> None:
     browser = Browser()
     for length in (0, 1, 100, MAX_PAYLOAD):

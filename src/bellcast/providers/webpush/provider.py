@@ -18,6 +18,8 @@ GONE = frozenset({404, 410})
 MAX_TTL = 28 * 86_400
 # Fields that the service worker reads.
 FIELDS = ("id", "title", "body", "url", "actions")
+# Texts are not shortened below this to make room for links: a notification shows at most a few lines, about 200 bytes.
+MIN_TEXT_BYTES = 200
 URGENCY = {"low": "low", "normal": "normal", "high": "high", "urgent": "high"}
 
 
@@ -40,9 +42,12 @@ class WebPushProvider:
         """Post the encrypted content. A deleted subscription is a bounce."""
         subscription = msgspec.json.decode(message.to, type=PushTarget)
         content: dict[str, Any] = message.content
+        payload = _payload(content)
+        if len(payload) > MAX_PAYLOAD:
+            raise DeliveryError(f"the content exceeds the {MAX_PAYLOAD} bytes of a push message", is_temporary=False)
         try:
-            body = encrypt(_payload(content), subscription)
-        except ValueError as error:
+            body = encrypt(payload, subscription)
+        except ValueError as error:  # the keys are wrong
             raise DeliveryError(str(error), is_temporary=False, is_bounce=True) from None
         now = self._clock.now() / 1000
         headers = {
@@ -65,11 +70,25 @@ class WebPushProvider:
 
 
 def _payload(content: dict[str, Any]) -> bytes:
-    """Encode the fields for the service worker. The body is truncated if the payload is too long."""
+    """Encode the fields for the service worker. If they are too long, the body and then the title are shortened. If that
+    is not enough, the buttons are omitted, and last the link: without it, a click opens the app."""
     shown = {name: content[name] for name in FIELDS if content.get(name)}
+    encoded = _fitted(shown)
+    for name in ("actions", "url"):
+        if len(encoded) > MAX_PAYLOAD and shown.pop(name, None):
+            encoded = _fitted(shown)
+    return encoded
+
+
+def _fitted(shown: dict[str, Any]) -> bytes:
+    """Encode the fields, with texts shortened to what fits, or to their minimum."""
+    shown = dict(shown)
     encoded = msgspec.json.encode(shown)
-    if len(encoded) > MAX_PAYLOAD and isinstance(body := shown.get("body"), str):
-        excess = len(encoded) - MAX_PAYLOAD
-        shown["body"] = body.encode()[: max(0, len(body.encode()) - 2 * excess - 3)].decode(errors="ignore") + "…"
-        encoded = msgspec.json.encode(shown)
+    for name in ("body", "title"):
+        text = str(shown.get(name, "")).encode()
+        if (excess := len(encoded) - MAX_PAYLOAD) > 0 and len(text) > MIN_TEXT_BYTES:
+            # JSON needs at least as many bytes as the text that is cut off.
+            length = max(MIN_TEXT_BYTES, len(text) - excess) - len("…".encode())
+            shown[name] = text[:length].decode(errors="ignore") + "…"
+            encoded = msgspec.json.encode(shown)
     return encoded
