@@ -51,7 +51,7 @@ class Texts:
             address=NUMBER,
             due_at=2**52,
             created_at=self.clock.now(),
-            content=b"{}",
+            content=b'{"text":"Hi"}',
         )
         await self.store.messages.add([message])
         (stored,) = await self.store.messages.find([id])

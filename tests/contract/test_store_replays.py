@@ -42,7 +42,7 @@ def message(number: int, **fields: Any) -> NewMessage:
         "address": "alice@example.com",
         "due_at": NOW,
         "created_at": NOW,
-        "content": b"{}",
+        "content": b'{"subject":"Hi"}',
     }
     return NewMessage(**{**base, **fields})
 

@@ -32,7 +32,7 @@ from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.times import Moment
 from bellcast.ports import MessageQuery, StoredMessage
 from bellcast.ports.list_scan import ListTotal
-from bellcast.ports.messages import NEWEST
+from bellcast.ports.messages import NEWEST, NO_CONTENT
 from bellcast.replays import FailureFilter
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
@@ -236,16 +236,22 @@ async def html(request: ApiRequest) -> ASGIApp:
 async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a message that failed or bounced.
 
-    The message gets a new series of attempts. For a message of a digest, the digest is sent again. A message to a
+    The message gets a new series of attempts. A message whose template could not be rendered has no content and cannot
+    be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest is sent again. A message to a
     suppressed address becomes `suppressed` without an attempt: an address that bounced is suppressed until you allow it
     again."""
     engines = context.of(request).engines
     message = await _find(request)
     id = message.digest or message.id
     conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
+    if message.state not in RETRYABLE_STATES:
+        raise conflict
+    if message.content == NO_CONTENT:
+        raise Conflict(
+            "This message has no content, because its template could not be rendered: correct the template or the data, "
+            "then send the notification again."
+        )
     if objects.is_dry_run(request):
-        if message.state not in RETRYABLE_STATES:
-            raise conflict
         return responses.json(Retried(1))
     if not await engines.store.messages.retry(message.tenant, [id], engines.clock.now()):
         raise conflict
@@ -305,7 +311,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     """Retry failed messages.
 
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
-    channel or created since a time. `retried` counts at most 20,000, but more messages may be retried."""
+    channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000, but more messages may be retried."""
     replays = context.of(request).replays
     body = await request_body.optional_body(request, RETRY) or RetryRequest()
     tenant = tenants.single_tenant(request, body.tenant)

@@ -21,7 +21,7 @@ from bellcast.jobs import PageOutcome
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
-from bellcast.ports.messages import MessageUpdate, StoredMessage, with_outcome
+from bellcast.ports.messages import NO_CONTENT, MessageUpdate, StoredMessage, with_outcome
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.ports.webhooks import WebhookSink
 
@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 
 # Maximum stored attempts per message: the rounds of the default retries with four providers each.
 MAX_ATTEMPTS = 32
+NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
 
 class NamedProvider(Struct, frozen=True):
@@ -125,6 +126,8 @@ class MessageDelivery:
 
     async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
         """Return the update that ends or holds a message without an attempt, or what the attempt needs."""
+        if message.content == NO_CONTENT:
+            return MessageUpdate(message=with_outcome(message, state="failed", reason=NOT_RENDERED))
         ended = outdated(message, self._clock.now())
         if ended is not None:
             return ended

@@ -21,7 +21,7 @@ from bellcast.model.notifications import GENERAL, Audience, ChannelRequest, Cont
 from bellcast.model.preferences import NO_PREFERENCES, Channel
 from bellcast.model.templates import Template
 from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, SendRequest, Store
-from bellcast.ports.messages import as_change
+from bellcast.ports.messages import NO_CONTENT, as_change
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
 from bellcast.templates import SharedResults
@@ -260,7 +260,7 @@ class Router:
                 reason=error.detail,
                 due_at=request.created_at,
                 created_at=request.created_at,
-                content=b"{}",
+                content=NO_CONTENT,
             )
             messages.append(failed)
             decisions.append(_record(request, id, key, entry.channel, decision, failed))

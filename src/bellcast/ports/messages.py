@@ -14,6 +14,8 @@ from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
 # Sorts after every id, because ids are hexadecimal.
 NEWEST = "~"
+# Content of a message that failed because its template could not be rendered. It cannot be delivered or retried.
+NO_CONTENT = b"{}"
 
 
 class NewMessage(Struct, frozen=True, kw_only=True):

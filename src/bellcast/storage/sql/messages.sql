@@ -255,9 +255,9 @@ WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND reason IS NULL A
 RETURNING id, priority
 
 -- name: messages_requeue
--- Make failed messages due again, with a fresh series of attempts.
+-- Make failed messages due again, with a fresh series of attempts. Those without content were not rendered.
 UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
-WHERE id {{in_ids}} AND tenant = :tenant AND state IN ('failed', 'bounced')
+WHERE id {{in_ids}} AND tenant = :tenant AND state IN ('failed', 'bounced') AND content <> '{}'
   AND (digest IS NULL OR digest = id)
 RETURNING id, priority
 
