@@ -6,21 +6,24 @@ import msgspec
 import pytest
 
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.delivery_status import MailReport
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.receipts import Receipts
 from bellcast.jobs import JobRunner
 from bellcast.model.ids import Ids
+from bellcast.model.messages import ExternalChannel, State
 from bellcast.model.providers import ProviderFields
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import NewMessage, Store, Suppression
 from bellcast.ports.messages import MessageUpdate
 from bellcast.ports.providers import OptOut, Receipt
-from bellcast.ports.webhooks import NoWebhooks
+from bellcast.ports.webhooks import NoWebhooks, no_report
 from bellcast.server.provider_directory import ProviderDirectory
 from tests.clock import FakeClock
 
 NUMBER, KEY = "+431", "texts"
+NEVER = 2**52
 TEXTS = ProviderFields(channel="sms", url="twilio://AC1:token@default?from=1")
 MAIL = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
 # Tenants with their own provider under the project's key, with none, with one for another channel, and with an inactive one.
@@ -37,23 +40,28 @@ class Texts:
         self.jobs = JobRunner(store.jobs, clock, self.ids.new)
         self.receipts = Receipts(store, self.providers, clock, NoWebhooks(), self.jobs)
 
-    async def add_sent(self, tenant: str, reference: str) -> str:
-        """Add a message that a provider accepted with this reference; return its id."""
+    async def add(self, tenant: str, channel: ExternalChannel = "sms") -> str:
+        """Add a queued message; return its id."""
         id = self.ids.new(self.clock.now())
         message = NewMessage(
             id=id,
             tenant=tenant,
             recipient="alice",
             notification=None,
-            channel="sms",
+            channel=channel,
             type="general",
             priority="normal",
             address=NUMBER,
-            due_at=2**52,
+            due_at=NEVER,
             created_at=self.clock.now(),
             content=b'{"text":"Hi"}',
         )
         await self.store.messages.add([message])
+        return id
+
+    async def add_sent(self, tenant: str, reference: str) -> str:
+        """Add a message that a provider accepted with this reference; return its id."""
+        id = await self.add(tenant)
         (stored,) = await self.store.messages.find([id])
         accepted = msgspec.structs.replace(stored, state="sent", provider=KEY, reference=reference)
         await self.store.messages.finish([MessageUpdate(message=accepted)], self.clock.now())
@@ -98,6 +106,37 @@ async def test_early_receipt_is_applied_once_its_message_is_known(texts: Texts) 
         await texts.jobs.run_due()
     assert await texts.state(id) == "delivered"
     assert [group.kind for group in await texts.store.jobs.due(2**51)] == []
+
+
+@pytest.mark.parametrize("state", ["delivered", "bounced"])
+async def test_report_on_an_email_that_is_being_sent_is_applied_once_it_is_sent(texts: Texts, state: State) -> None:
+    id = await texts.add("acme", "email")
+    (begun,) = await texts.store.messages.begin([id], NEVER)
+    assert not await texts.receipts.apply_report("globex", MailReport(id, state))
+    assert await texts.receipts.apply_report("acme", MailReport(id, state))
+    texts.clock.advance(1)
+    await texts.jobs.run_due()
+    assert await texts.state(id) == "sending"
+    sent = msgspec.structs.replace(begun, state="sent")
+    await texts.store.messages.finish([MessageUpdate(message=sent)], texts.clock.now())
+    for seconds in (5, 30, 120):
+        texts.clock.advance(seconds)
+        await texts.jobs.run_due()
+    assert await texts.state(id) == state
+    assert await texts.receipts.apply_report("acme", MailReport(id, state))
+    assert [group.kind for group in await texts.store.jobs.due(NEVER - 1)] == []
+
+
+async def test_receipt_of_a_message_that_is_sent_again_waits_for_its_attempt(texts: Texts) -> None:
+    id = await texts.add_sent("", "SM1")
+    await texts.store.messages.settle(id, "failed", None, no_report, texts.clock.now())
+    await texts.store.messages.retry("", [id], texts.clock.now())
+    (begun,) = await texts.store.messages.begin([id], texts.clock.now())
+    await texts.receipts.take_receipt(KEY, "", Receipt("SM1", "delivered"))
+    await texts.store.messages.finish([MessageUpdate(message=msgspec.structs.replace(begun, state="sent"))], 0)
+    texts.clock.advance(1)
+    await texts.jobs.run_due()
+    assert await texts.state(id) == "delivered"
 
 
 async def test_early_receipt_of_a_tenants_provider_waits_as_the_tenants_job(texts: Texts) -> None:

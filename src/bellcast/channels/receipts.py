@@ -19,13 +19,14 @@ BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 
 
 JOB_KIND = "receipt"
-# A vendor may report before the commit that records its reference. After this time, the message does not belong to this
-# server.
+# A vendor may report before the commit that records its reference, or the state `sent`. After this time, the message
+# does not belong to this server.
 RETRIES_MS = (1_000, 5_000, 30_000, 120_000)
 
 
 class EarlyReceipt(Struct, frozen=True, array_like=True):
-    """The job payload of a receipt whose message is not known yet."""
+    """The job payload of a receipt whose message is not known yet, or whose attempt is still in progress. Without a
+    provider, it is a mail server's report, and its reference is the message's id."""
 
     provider: str
     tenant: str
@@ -50,7 +51,7 @@ class Receipts:
         jobs.register(JOB_KIND, self.run)
 
     async def take_receipt(self, provider: str, tenant: str, receipt: Receipt) -> None:
-        """Apply a vendor's receipt. If its message is not known yet, a job applies it soon."""
+        """Apply a receipt. If its message is not known yet, or its attempt is in progress, a job applies it soon."""
         if not await self._apply(EarlyReceipt(provider, tenant, receipt)):
             payload = msgspec.json.encode(EarlyReceipt(provider, tenant, receipt))
             await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0], tenant)
@@ -63,22 +64,28 @@ class Receipts:
         return self._clock.now() + RETRIES_MS[job.attempts]
 
     async def _apply(self, early: EarlyReceipt) -> bool:
-        """Apply a vendor's receipt; return whether its message is known."""
-        found = await self._store.messages.of_reference(early.provider, early.receipt.reference, early.tenant)
-        messages = [one for one in found if await self._is_about(early.tenant, early.provider, one.tenant, one.channel)]
-        for message in messages:
-            await self._settle(message, early.receipt)
-        return bool(messages)
+        """Apply a receipt; return whether its message is known and no attempt is due or in progress."""
+        messages = await self._find(early.provider, early.tenant, early.receipt.reference)
+        settled = [await self._settle(message, early.receipt) for message in messages]
+        return bool(messages) and all(settled)
+
+    async def _find(self, provider: str, tenant: str, reference: str) -> list[StoredMessage]:
+        """Return the messages of a vendor's reference or, without a provider, the e-mail with this id."""
+        if not provider:
+            found = await self._store.messages.find([reference])
+            return [one for one in found if one.channel == "email" and tenant in ("", one.tenant)]
+        found = await self._store.messages.of_reference(provider, reference, tenant)
+        return [one for one in found if await self._is_about(tenant, provider, one.tenant, one.channel)]
 
     async def apply_report(self, tenant: str, report: MailReport) -> bool:
         """Apply a mail server's report; return whether its message is known."""
-        found = await self._store.messages.find([report.message])
-        if not found or found[0].channel != "email" or tenant not in ("", found[0].tenant):
+        found = await self._find("", tenant, report.message)
+        if not found:
             return False
         if report.state is None:
             await self._suppress(found[0].tenant, found[0], COMPLAINT)
         else:
-            await self._settle(found[0], Receipt(report.message, report.state, report.code))
+            await self.take_receipt("", tenant, Receipt(report.message, report.state, report.code))
         return True
 
     async def apply_opt_out(self, provider: str, tenant: str, opt_out: OptOut) -> None:
@@ -102,12 +109,16 @@ class Receipts:
         found = await self._providers.find(sender, provider)
         return found is None or found.tenant != sender or found.fields.channel != channel or not found.fields.active
 
-    async def _settle(self, message: StoredMessage, receipt: Receipt) -> None:
+    async def _settle(self, message: StoredMessage, receipt: Receipt) -> bool:
+        """Write the state of a receipt, which changes only a sent message. Return False if it may still become sent."""
         report = await self._webhooks.report(message.tenant, [f"message.{receipt.state}"])
-        if await self._store.messages.settle(message.id, receipt.state, receipt.code, report, self._clock.now()):
+        now = self._clock.now()
+        has_changed = await self._store.messages.settle(message.id, receipt.state, receipt.code, report, now)
+        if has_changed:
             self._jobs.wake()
         if receipt.state == "bounced":
             await self._suppress(message.tenant, message, BOUNCE)
+        return has_changed or message.state not in ("queued", "sending")
 
     async def _suppress(self, tenant: str, message: StoredMessage, reason: str) -> None:
         suppression = self._suppression(message.channel, message.address, reason)
