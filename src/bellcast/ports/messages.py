@@ -64,6 +64,8 @@ MAX_DECISIONS = 100
 # Maximum messages of one notification to one recipient: one per e-mail address, number, device and chat; some workflows
 # add others.
 MAX_MESSAGES = 100
+# Maximum stored attempts per message: the rounds of the default retries with four providers each.
+MAX_ATTEMPTS = 32
 # Maximum messages with one reference. A vendor's references are unique, but providers of other tenants with the same
 # key may use the same one.
 MAX_OF_REFERENCE = 10
@@ -204,8 +206,8 @@ class Messages(Protocol):
 
 
 def with_outcome(message: StoredMessage, attempt: Attempt | None = None, **changes: object) -> StoredMessage:
-    """Return the message after an attempt, with these fields changed."""
-    attempts = message.attempts if attempt is None else (*message.attempts, attempt)
+    """Return the message after an attempt, with these fields changed. It keeps its last MAX_ATTEMPTS attempts."""
+    attempts = message.attempts if attempt is None else (*message.attempts, attempt)[-MAX_ATTEMPTS:]
     return msgspec.structs.replace(message, attempts=attempts, **changes)
 
 

@@ -1,0 +1,120 @@
+"""Rounds of attempts to deliver a message, on every store."""
+
+import pytest
+
+from bellcast.channels.catalog import Catalog
+from bellcast.channels.config import ChannelConfig
+from bellcast.channels.delivery import MessageDelivery, NamedProvider
+from bellcast.channels.message_reports import MessageReports
+from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.channels.release import Release
+from bellcast.channels.retries import RETRIES
+from bellcast.model.messages import ExternalChannel
+from bellcast.model.token_bucket import TokenBuckets
+from bellcast.ports import Job, NewMessage, Store, StoredMessage
+from bellcast.ports.messages import MAX_ATTEMPTS
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
+from bellcast.ports.webhooks import NoWebhooks
+from tests.clock import FakeClock
+
+ID = "00000000-0000-7000-8000-000000000001"
+HOUR = 3_600_000
+
+
+class BusyProvider:
+    """A provider that refuses every message for now."""
+
+    channel: ExternalChannel = "sms"
+    kind: AddressKind = "sms"
+    server: ServerAddress | None = None
+
+    def __init__(self, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        self.calls = 0
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        self.calls += 1
+        raise DeliveryError("busy", code="429", is_temporary=True, retry_after=self.retry_after)
+
+    async def check(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class World:
+    """Deliveries of one message through these providers."""
+
+    def __init__(self, store: Store, clock: FakeClock, providers: list[NamedProvider]) -> None:
+        self.store, self.clock, self.providers = store, clock, providers
+        release = Release(store, clock, Catalog(store, clock, ChannelConfig()))
+        self.delivery = MessageDelivery(store, clock, self._find, release, NoWebhooks(), MessageReports(clock))
+
+    async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:
+        return self.providers
+
+    async def add(self) -> None:
+        now = self.clock.now()
+        message = NewMessage(
+            id=ID,
+            tenant="",
+            recipient="alice",
+            notification=None,
+            channel="sms",
+            type="general",
+            priority="normal",
+            address="+12025550123",
+            due_at=now,
+            created_at=now,
+            content=b'{"text":"Hi"}',
+        )
+        await self.store.messages.add([message])
+
+    async def deliver(self) -> StoredMessage:
+        """Make one round of attempts when it is due; return the message."""
+        (message,) = await self.store.messages.find([ID])
+        self.clock.advance(max(0, message.due_at - self.clock.now()) / 1000)
+        job = Job(id=ID, kind="message", payload=ID.encode(), run_at=0, created_at=0, tenant="")
+        (outcome,) = await self.delivery.run_page([job])
+        if callable(outcome):
+            await outcome()
+        (message,) = await self.store.messages.find([ID])
+        return message
+
+
+def rated(clock: FakeClock, rate: float) -> ProviderLimits:
+    """Return the limits of a provider that has just used up its rate."""
+    limits = ProviderLimits("backup", 10, rate, TokenBuckets())
+    while limits.due_at(clock.now()) == clock.now():
+        pass
+    return limits
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "rate", "least"), [(3600.0, 0.1, HOUR), (None, 1 / 7_200, HOUR), (None, 0.1, 9_000)]
+)
+async def test_failed_round_counts_while_the_backup_is_above_its_rate(
+    store: Store, clock: FakeClock, retry_after: float | None, rate: float, least: int
+) -> None:
+    main, backup = BusyProvider(retry_after), BusyProvider()
+    limits = rated(clock, rate)
+    world = World(store, clock, [NamedProvider("main", main), NamedProvider("backup", backup, limits)])
+    await world.add()
+    message = await world.deliver()
+    assert (message.state, message.reason, message.rounds, main.calls, backup.calls) == ("queued", "busy", 1, 1, 0)
+    assert message.due_at >= clock.now() + least
+    rounds = 1
+    while message.state == "queued":
+        message = await world.deliver()
+        rounds += 1
+    assert (message.state, rounds, main.calls) == ("failed", len(RETRIES) + 1, rounds)
+
+
+async def test_message_keeps_its_last_attempts(store: Store, clock: FakeClock) -> None:
+    world = World(store, clock, [NamedProvider(f"p{number}", BusyProvider()) for number in range(5)])
+    await world.add()
+    message = await world.deliver()
+    while message.state == "queued":
+        message = await world.deliver()
+    assert len(message.attempts) == MAX_ATTEMPTS < 5 * (len(RETRIES) + 1)
+    assert message.attempts[-1].provider == "p4"
+    assert [one.at for one in message.attempts] == sorted(one.at for one in message.attempts)
