@@ -320,6 +320,35 @@ async def test_events_of_a_digest_are_those_of_its_messages_too(app: App) -> Non
     assert await report.stored_types(app) == [type for type, _ in report.changes]
 
 
+@pytest.mark.parametrize("first", ["queued", "held", "failed", "cancelled", "sent", "bounced", "delivered"])
+@pytest.mark.parametrize("late", ["queued", "failed", "cancelled", "sent", "bounced"])
+async def test_late_outcome_counts_only_if_a_provider_reports_the_first(app: App, first: str, late: str) -> None:
+    """A worker whose lease ended reports after another one; the messages of the digest keep the digest's state."""
+    store, report = app.store.messages, ReportedChanges()
+    await add(app, waiting(1))
+    await store.add_digest(message(9, digest=message(9).id), [message(1).id], [], NOW)
+    (begun,) = await begin(app, 9)
+    accepted = "sent" if first == "delivered" else first
+    await store.finish([MessageUpdate(message=replace(begun, state=accepted))], NOW)
+    if first == "delivered":
+        await store.settle(begun.id, "delivered", None, report, NOW)
+    report.changes.clear()
+    late_update = MessageUpdate(
+        message=replace(begun, state=late),
+        suppress="bounce",
+        events=report(f"message.{late}", {"id": begun.id}),
+        report=report,
+    )
+    await store.finish([late_update], NOW)
+    counts = late in ("sent", "bounced") and first not in ("sent", "bounced", "delivered")
+    found = {one.id: one.state for one in await store.find([begun.id, message(1).id])}
+    ended = late if counts else first
+    # A cancelled message of a digest stays cancelled.
+    assert found == {begun.id: ended, message(1).id: first if first == "cancelled" else ended}
+    assert (await app.store.suppressions.page("", ("", ""), 10) != []) == counts
+    assert (f"message.{late}" in await report.stored_types(app)) == counts
+
+
 @pytest.mark.parametrize("state", ["queued", "sending", "sent"])
 async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App, state: str) -> None:
     """The digest's content shows the recalled notification, so its other messages wait for a new digest."""

@@ -170,8 +170,9 @@ class Messages(Protocol):
         ...
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
-        """Write outcomes, in one transaction. A message cancelled during its attempt keeps its state unless the provider
-        accepted or bounced it. The messages of a digest take its state."""
+        """Write outcomes, in one transaction. A message that another worker ended, or that was cancelled, during its
+        attempt keeps its state unless the provider accepted or bounced it, and no provider did before. The messages of a
+        digest take its state."""
         ...
 
     async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:

@@ -36,6 +36,10 @@ DIGEST_JOB_KIND = "digest"
 # Messages of a digest read at once: most digests have fewer, and the largest messages have 1 MB.
 DIGEST_READ_ROWS = 20
 
+# What providers report on an attempt, and the states that only their later receipts change.
+PROVIDER_OUTCOMES: tuple[State, ...] = ("sent", "bounced")
+SETTLED_STATES: tuple[State, ...] = (*PROVIDER_OUTCOMES, "delivered")
+
 
 class DigestOwner(Struct, frozen=True, array_like=True):
     """The recipient of a digest."""
@@ -316,7 +320,12 @@ def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
         yield Statement("job_add", many=list(waiting.values()))
 
 
-def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
+def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[None]:
+    ids = sorted({update.message.id for update in outcomes})
+    states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": rows.to_json(ids)})))
+    updates = [one for one in outcomes if _may_become(states.get(one.message.id), one.message.state)]
+    if not updates:
+        return
     yield Statement("message_update", many=[_update_params(update.message) for update in updates])
     for update in updates:
         if update.message.digest == update.message.id:
@@ -327,6 +336,14 @@ def _finish(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
     yield from _wake_runs([update.message for update in updates])
     yield from _record(updates)
     yield from _add_events(updates, now)
+
+
+def _may_become(state: State | None, outcome: State) -> bool:
+    """Return whether an outcome still counts. After the lease of a job was lost, another worker may have ended the
+    message; then only the outcomes of providers count, unless another one came first."""
+    if outcome in PROVIDER_OUTCOMES:
+        return state is not None and state not in SETTLED_STATES
+    return state == "sending"
 
 
 def _update_members(digest: MessageUpdate, now: int) -> Script[None]:

@@ -67,12 +67,20 @@ WHERE id {{in_ids}} AND state IN ('held', 'queued', 'sending')
   AND (digest IS NULL OR digest = id)
 RETURNING {{message_columns}}
 
+-- name: messages_lock @sqlite
+-- The states of messages.
+SELECT id, state FROM messages WHERE id {{in_ids}}
+
+-- name: messages_lock @postgres
+-- The states of messages; they do not change before the commit.
+SELECT id, state FROM messages WHERE id {{in_ids}} ORDER BY id FOR UPDATE
+
 -- name: message_update @sqlite
 -- The outcome of an attempt or a decision.
 UPDATE messages SET
   address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference,
   attempts = :attempts, rounds = :rounds
-WHERE id = :id AND (state = 'sending' OR :state IN ('sent', 'bounced'))
+WHERE id = :id
 
 -- name: message_update @postgres
 -- The outcomes of attempts or decisions.
@@ -83,7 +91,7 @@ FROM unnest(
   :id::text[], :address::text[], :state::text[], :reason::text[], :due_at::bigint[], :provider::text[],
   :reference::text[], :attempts::text[], :rounds::bigint[]
 ) u (id, address, state, reason, due_at, provider, reference, attempts, rounds)
-WHERE m.id = u.id AND (m.state = 'sending' OR u.state IN ('sent', 'bounced'))
+WHERE m.id = u.id
 
 -- name: digest_members
 -- Messages that wait for a recipient's digest which is due, the oldest first.
