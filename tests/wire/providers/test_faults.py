@@ -275,9 +275,12 @@ async def test_fcm_token_without_a_usable_end_is_renewed_after_an_hour(
     assert [request.path for request in vendor.requests].count("/token") == 1
 
 
-async def test_device_of_another_sender_is_a_bounce(vendor: VendorServer, http: HttpxClient, tmp_path: Path) -> None:
+async def test_device_of_another_sender_is_permanent_and_keeps_its_token(
+    vendor: VendorServer, http: HttpxClient, tmp_path: Path
+) -> None:
     """FCM refuses it with 403, a status that is temporary in all other cases."""
     error = {"code": 403, "message": "Not yours.", "details": [{"errorCode": "SENDER_ID_MISMATCH"}]}
     vendor.responses += [GRANT, raw_response(403, {"error": error})]
     refused = await failure(fcm_at(vendor.host, False, http, tmp_path), VENDORS["fcm"].message(vendor.host))
-    assert (refused.is_temporary, refused.is_bounce) == (False, True)
+    assert (refused.is_temporary, refused.is_bounce) == (False, False)
+    assert "check the credentials" in refused.response

@@ -17,8 +17,16 @@ API = "https://api.push.apple.com"
 OPTIONS = frozenset({"key", "key_base64", "topic"})
 # Apple refuses tokens older than an hour, and those renewed more often than every 20 minutes.
 TOKEN_SECONDS = 2400
-# The device token is no longer valid, or belongs to another app.
-BOUNCES = frozenset({"BadDeviceToken", "Unregistered", "DeviceTokenNotForTopic", "ExpiredToken"})
+# The status of a device token that is no longer valid.
+GONE = 410
+BAD_TOKEN = "BadDeviceToken"  # noqa: S105  a reason of the API
+# What to check for a reason that a wrong setting causes for all devices.
+CHECKS = {
+    BAD_TOKEN: "the device token is malformed or of Apple's other environment: check the host in the provider's URL "
+    "(default for production, api.sandbox.push.apple.com for development builds)",
+    "DeviceTokenNotForTopic": "the device token is of another app: check the topic in the provider's URL, which must be "
+    "the app's bundle id",
+}
 # Response for a token, signed by this server, that is older than an hour by Apple's clock.
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105  a reason of the API
 
@@ -92,7 +100,9 @@ class APNsProvider:
             reason = exchange.text_of(exchange.json_body(response).get("reason"))
             if reason == EXPIRED_TOKEN:
                 self._signed_at = 0.0  # the clocks differ: the next attempt uses a new token
-            raise exchange.error_of(response, reason, is_bounce=response.status == 410 or reason in BOUNCES)
+            if reason in CHECKS:
+                reason = f"{reason}: {CHECKS[reason]}"
+            raise exchange.error_of(response, reason, is_bounce=response.status == GONE)
         return AcceptedMessage("200", None, response.headers.get("apns-id"))
 
     async def check(self) -> None:
@@ -100,7 +110,7 @@ class APNsProvider:
         try:
             await self.send(OutgoingMessage(id="00000000-0000-0000-0000-000000000000", to="00", content={}))
         except DeliveryError as error:
-            if error.response != "BadDeviceToken":
+            if not error.response.startswith(BAD_TOKEN):
                 raise
 
     def _authorization(self) -> str:

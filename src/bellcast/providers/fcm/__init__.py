@@ -21,8 +21,13 @@ OPTIONS = frozenset({"credentials", "credentials_base64"})
 ASSERTION_SECONDS = 3600
 # An access token is replaced this long before it ends.
 RENEWAL_SECONDS = 300
-# Errors for an app installation's token that is no longer registered, or belongs to another sender.
-BOUNCES = frozenset({"UNREGISTERED", "SENDER_ID_MISMATCH"})
+# The error for an app installation's token that is no longer registered.
+UNREGISTERED = "UNREGISTERED"
+# The error for a token of another Firebase project, which wrong credentials cause for all devices.
+MISMATCH = "SENDER_ID_MISMATCH"
+MISMATCH_CHECK = (
+    f"{MISMATCH}: the device token is of another Firebase project: check the credentials in the provider's URL"
+)
 
 
 class ServiceAccount(Struct, frozen=True):
@@ -103,7 +108,11 @@ class FCMProvider:
         details = error.get("details")
         items = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
         codes = {exchange.text_of(item.get("errorCode")) for item in items}
-        return exchange.error_of(response, error.get("message"), is_bounce=not BOUNCES.isdisjoint(codes))
+        if MISMATCH in codes:
+            mismatch = exchange.error_of(response, MISMATCH_CHECK)
+            mismatch.is_temporary = False  # its status is 403
+            return mismatch
+        return exchange.error_of(response, error.get("message"), is_bounce=UNREGISTERED in codes)
 
     async def _authorization(self) -> dict[str, str]:
         async with self._renewing:
