@@ -23,6 +23,7 @@ class Mailbox:
         self.connections = 0
         self.transports: list[asyncio.BaseTransport] = []
         self.hanging = asyncio.Event()
+        self.disconnected = asyncio.Event()
         self.logins: list[tuple[bytes, bytes]] = []
         self.port = 0
         self._arrived = asyncio.Condition()
@@ -92,6 +93,10 @@ async def smtp_server(
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             mailbox.transports.append(transport)
             super().connection_made(transport)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            mailbox.disconnected.set()
+            super().connection_lost(error)
 
         async def push(self, status: str | bytes) -> None:
             # A lone surrogate stands for a byte that is not UTF-8.

@@ -103,6 +103,25 @@ async def test_endless_reply_is_refused() -> None:
     assert sent < 50_000_000
 
 
+@pytest.mark.parametrize("fault", ["no SMTPUTF8", "cancelled"])
+async def test_idle_connection_is_closed_if_the_next_mail_does_not_begin(fault: str) -> None:
+    async with smtp_server(has_utf8=False) as mailbox:
+        smtp = provider(mailbox)
+        await smtp.send(mail())
+        if fault == "cancelled":
+            mailbox.replies["MAIL"] = ["hang"]
+            sending = asyncio.create_task(smtp.send(mail(2)))
+            await mailbox.hanging.wait()
+            sending.cancel()
+            await asyncio.wait([sending])
+        else:
+            await failure(smtp, mail(2, to="älice@example.com"))
+        async with asyncio.timeout(5):
+            await mailbox.disconnected.wait()
+        assert mailbox.connections == 1
+        await smtp.close()
+
+
 async def test_connection_is_reused_for_the_next_mail() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox)

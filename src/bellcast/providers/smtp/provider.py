@@ -162,21 +162,22 @@ class SMTPProvider:
             if connection.used_at < stale:
                 connection.client.close()
                 continue
-            try:
+            with suppress(aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, OSError):
                 await self._mail(connection.client, encoding)
-            except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPResponseException, OSError):
-                connection.client.close()
-                continue
-            return connection
+                return connection
         connection = await self._open()
-        try:
-            await self._mail(connection.client, encoding)
-        except BaseException:
-            connection.client.close()
-            raise
+        await self._mail(connection.client, encoding)
         return connection
 
     async def _mail(self, client: SMTP, encoding: str) -> None:
+        """Send MAIL FROM; close the connection if it is not accepted."""
+        try:
+            await self._send_mail_from(client, encoding)
+        except BaseException:
+            client.close()
+            raise
+
+    async def _send_mail_from(self, client: SMTP, encoding: str) -> None:
         """Send MAIL FROM. Non-ASCII addresses need SMTPUTF8 (RFC 6531 §3.4)."""
         if encoding == "ascii":
             await client.mail(self._sender)
