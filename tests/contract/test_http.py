@@ -299,3 +299,10 @@ async def test_finished_request_leaves_no_garbage(server: Server, http: HttpxCli
         gc.enable()
     assert len(server.requests) == 3
     assert leftover == []
+
+
+@pytest.mark.parametrize("end", ["\n", "\x00", " ", "€"])
+async def test_value_of_a_header_is_not_in_the_error(server: Server, http: HttpxClient, end: str) -> None:
+    with pytest.raises(Unavailable, match="header that HTTP forbids") as caught:
+        await http.request("GET", server.url, headers={"authorization": f"Bearer SECRET{end}"})
+    assert "SECRET" not in caught.value.detail

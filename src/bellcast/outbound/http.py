@@ -69,7 +69,7 @@ class HttpxClient:
                 del self._client
             raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise Unavailable(f"{_origin(url)} cannot be reached: {str(error) or type(error).__name__}.") from None
+            raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
         finally:
             await self._release(client)
 
@@ -148,6 +148,13 @@ def tls_context() -> ssl.SSLContext:
 def _trusted(*, http2: bool) -> ssl.SSLContext:
     """Return the context of a version of HTTP, whose protocols httpcore sets in it."""
     return tls_context()
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error, without a header's value, which may be secret."""
+    if isinstance(error, httpx.LocalProtocolError | UnicodeEncodeError):
+        return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
+    return str(error) or type(error).__name__
 
 
 def _origin(url: str) -> str:
