@@ -76,8 +76,8 @@ class Texts:
         found = [(one, await self.store.suppressions.page(one, ("", ""), 10)) for one in ("", *TENANTS)]
         return {tenant for tenant, suppressions in found if suppressions}
 
-    async def suppress(self, *tenants: str) -> None:
-        one = Suppression(channel="sms", address=NUMBER, reason="asked by phone", created_at=self.clock.now())
+    async def suppress(self, *tenants: str, reason: str = "stop") -> None:
+        one = Suppression(channel="sms", address=NUMBER, reason=reason, created_at=self.clock.now())
         for tenant in tenants:
             await self.store.suppressions.put(tenant, one)
 
@@ -163,6 +163,25 @@ async def test_reply_to_the_projects_provider_changes_the_tenants_that_it_sends_
     await texts.suppress("acme")
     await texts.receipts.apply_opt_out(KEY, "", OptOut(NUMBER, is_allowed=True))
     assert await texts.suppressed() == {"acme"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_lifted"), [("stop", True), ("bounce", True), ("complaint", False), ("asked by phone", False)]
+)
+async def test_start_lifts_only_what_stop_or_a_bounce_suppressed(texts: Texts, reason: str, is_lifted: bool) -> None:
+    await texts.suppress("acme", reason=reason)
+    await texts.receipts.apply_opt_out(KEY, "acme", OptOut(NUMBER, is_allowed=True))
+    assert await texts.suppressed() == (set() if is_lifted else {"acme"})
+
+
+async def test_stop_and_bounces_keep_the_apps_reason_for_a_suppression(texts: Texts) -> None:
+    await texts.suppress("acme", reason="asked by phone")
+    await texts.add_sent("acme", "SM1")
+    await texts.receipts.take_receipt(KEY, "acme", Receipt("SM1", "bounced"))
+    for is_allowed in (False, True):
+        await texts.receipts.apply_opt_out(KEY, "acme", OptOut(NUMBER, is_allowed=is_allowed))
+    (kept,) = await texts.store.suppressions.page("acme", ("", ""), 10)
+    assert kept.reason == "asked by phone"
 
 
 async def test_receipt_finds_its_message_beside_the_same_reference_of_another_tenant(texts: Texts) -> None:

@@ -89,8 +89,8 @@ class Receipts:
         return True
 
     async def apply_opt_out(self, provider: str, tenant: str, opt_out: OptOut) -> None:
-        """Suppress a number, or allow it again: in the tenant, or in all tenants for which the project's provider has
-        sent to it."""
+        """Suppress a number, or allow it again unless the app suppressed it: in the tenant, or in all tenants for which
+        the project's provider has sent to it."""
         tenants = {tenant}
         if tenant == DEFAULT_TENANT:
             tenants.update(await self._store.messages.tenants_of("sms", provider, opt_out.address))
@@ -98,9 +98,9 @@ class Receipts:
             if not await self._is_about(tenant, provider, one, "sms"):
                 continue
             if opt_out.is_allowed:
-                await self._store.suppressions.delete(one, "sms", opt_out.address)
+                await self._store.suppressions.lift(one, "sms", opt_out.address)
             else:
-                await self._store.suppressions.put(one, self._suppression("sms", opt_out.address, STOP))
+                await self._store.suppressions.add_reported(one, self._suppression("sms", opt_out.address, STOP))
 
     async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
         """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
@@ -122,7 +122,7 @@ class Receipts:
 
     async def _suppress(self, tenant: str, message: StoredMessage, reason: str) -> None:
         suppression = self._suppression(message.channel, message.address, reason)
-        await self._store.suppressions.put(tenant, suppression)
+        await self._store.suppressions.add_reported(tenant, suppression)
 
     def _suppression(self, channel: str, address: str, reason: str) -> Suppression:
         return Suppression(channel=channel, address=address, reason=reason, created_at=self._clock.now())  # type: ignore[arg-type]  # a stored channel

@@ -9,8 +9,8 @@ from bellcast.model.messages import ExternalChannel
 
 
 class Suppression(Struct, frozen=True, kw_only=True):
-    """An address that must not be used, and the reason: `bounce`, `complaint`, or a text of the app. E-mail addresses
-    are in lower case."""
+    """An address that must not be used, and the reason: `bounce`, `complaint`, `stop`, or a text of the app. E-mail
+    addresses are in lower case."""
 
     channel: ExternalChannel
     address: str
@@ -35,6 +35,14 @@ class Suppressions(Protocol):
 
     async def put(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
         """Suppress an address, or change the reason. Return what is stored, and whether it is new."""
+        ...
+
+    async def add_reported(self, tenant: str, suppression: Suppression) -> None:
+        """Suppress an address that a provider reports. It does not replace the app's own reason."""
+        ...
+
+    async def lift(self, tenant: str, channel: str, address: str) -> bool:
+        """Delete a suppression that STOP or a bounce caused; return whether there was one."""
         ...
 
     async def delete(self, tenant: str, channel: str, address: str) -> bool:

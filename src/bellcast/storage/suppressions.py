@@ -11,7 +11,7 @@ from bellcast.ports.suppressions import Suppression
 from bellcast.storage import rows
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, Statement, fetch
+from bellcast.storage.script import Params, Script, Statement, fetch
 
 
 class Suppressions:
@@ -36,22 +36,34 @@ class Suppressions:
     async def put(self, tenant: str, suppression: Suppression) -> tuple[Suppression, bool]:
         return await self._engine.write(ScriptCommand(lambda: _put(tenant, suppression), []))
 
+    async def add_reported(self, tenant: str, suppression: Suppression) -> None:
+        await self._write("suppression_insert", _params(tenant, suppression))
+
+    async def lift(self, tenant: str, channel: str, address: str) -> bool:
+        return await self._write("suppression_lift", _key(tenant, channel, address))
+
     async def delete(self, tenant: str, channel: str, address: str) -> bool:
-        params = {"tenant": tenant, "channel": channel, "address": _address(channel, address)}
-        statement = Statement("suppression_delete", params)
+        return await self._write("suppression_delete", _key(tenant, channel, address))
+
+    async def _write(self, name: str, params: Params) -> bool:
+        """Run a statement; return whether it returned a row."""
+        statement = Statement(name, params)
         return bool(await self._engine.write(ScriptCommand(lambda: fetch(statement), [])))
 
 
-def of_update(update: MessageUpdate, now: int) -> dict[str, object]:
+def of_update(update: MessageUpdate, now: int) -> Params:
     """Return the row that suppresses the address of a message."""
     message = update.message
-    return {
-        "tenant": message.tenant,
-        "channel": message.channel,
-        "address": _address(message.channel, message.address),
-        "reason": update.suppress,
-        "created_at": now,
-    }
+    return {**_key(message.tenant, message.channel, message.address), "reason": update.suppress, "created_at": now}
+
+
+def _key(tenant: str, channel: str, address: str) -> dict[str, object]:
+    return {"tenant": tenant, "channel": channel, "address": _address(channel, address)}
+
+
+def _params(tenant: str, suppression: Suppression) -> Params:
+    key = _key(tenant, suppression.channel, suppression.address)
+    return {**key, "reason": suppression.reason, "created_at": suppression.created_at}
 
 
 def _address(channel: str, address: str) -> str:
@@ -85,8 +97,7 @@ def _of_addresses(tenant: str, addresses: Collection[str]) -> Script[list[Suppre
 
 
 def _put(tenant: str, suppression: Suppression) -> Script[tuple[Suppression, bool]]:
-    fields = msgspec.structs.asdict(suppression)
-    params = {**fields, "tenant": tenant, "address": _address(suppression.channel, suppression.address)}
+    params = _params(tenant, suppression)
     is_new = not (yield Statement("suppression_find", params))
     ((created_at,),) = yield Statement("suppression_write", params)
     stored = msgspec.structs.replace(suppression, address=params["address"], created_at=created_at)

@@ -1,8 +1,9 @@
 -- name: suppression_insert
--- An address that must not be used.
+-- An address that must not be used, as a provider reports. The app's own reason stays.
 INSERT INTO suppressions (tenant, channel, address, reason, created_at)
 VALUES (:tenant, :channel, :address, :reason, :created_at)
 ON CONFLICT (tenant, channel, address) DO UPDATE SET reason = excluded.reason
+WHERE suppressions.reason IN ('bounce', 'complaint', 'stop')
 
 -- name: suppressions_page
 -- A tenant's suppressions by channel and address, after (:channel, :address).
@@ -30,6 +31,12 @@ SELECT reason, created_at FROM suppressions WHERE tenant = :tenant AND channel =
 -- name: suppression_delete
 -- Delete a suppression.
 DELETE FROM suppressions WHERE tenant = :tenant AND channel = :channel AND address = :address RETURNING address
+
+-- name: suppression_lift
+-- Delete a suppression that STOP or a bounce caused.
+DELETE FROM suppressions
+WHERE tenant = :tenant AND channel = :channel AND address = :address AND reason IN ('stop', 'bounce')
+RETURNING address
 
 -- name: suppressions_find @sqlite
 -- The given addresses that must not be used, in any channel.
