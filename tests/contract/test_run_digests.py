@@ -281,3 +281,14 @@ async def test_digest_of_an_ended_run_is_reopened(world: WorkflowWorld, app: App
         await comment(world, n)
     await world.advance(HOUR)
     assert await app.titles("alice") == ["2: 2 3 by ", "1: 1 by "]
+
+
+async def test_open_digest_of_an_inactive_workflow_keeps_what_it_collected(world: WorkflowWorld, app: App) -> None:
+    for n in (1, 2, 3):
+        await comment(world, n, "Ann")
+    await world.workflows.workflow_catalog.change("", "comments", active=False, version=None)
+    await world.advance(40 * 24 * HOUR)
+    await world.store.upkeep.delete_messages(world.clock.now() - 30 * 24 * HOUR * 1000, 100)
+    await world.workflows.workflow_catalog.change("", "comments", active=True, version=None)
+    await world.settle()
+    assert await app.titles("alice") == ["3: 1 2 3 by Ann"]

@@ -1,5 +1,6 @@
 """Runs of workflows that are disabled and enabled again, on every store."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from bellcast.model.notifications import Audience
 from bellcast.ports import Store
 from bellcast.ports.documents import Document
 from bellcast.ports.runs import WorkflowVersion
+from bellcast.storage.runs import _end_waits
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -115,3 +117,49 @@ async def test_new_version_does_not_undo_a_concurrent_deactivation(
     assert (workflow.current.version, workflow.current.active, is_new) == (2, False, False)
     current = await WorkflowCatalog(world.store, world.clock).current("", "booking")
     assert current == workflow.current
+
+
+async def test_woken_run_does_not_count_as_a_job_that_has_waited_for_years(world: WorkflowWorld, app: App) -> None:
+    await world.put("booking", BELL, {**LOOKED, "on_match": "continue", "timeout": "1h"})
+    await world.trigger("booking")
+    await world.settle()
+    await app.mark("alice", "seen")
+    assert [group.run_at for group in await world.store.jobs.due(world.clock.now())] == [0]
+    assert await world.runner.queue_age() == 0
+
+
+async def test_run_that_became_too_large_before_a_call_calls_nothing(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.put("booking", {"key": "call", "type": "http", "url": "https://app.example.com/"})
+    id = await world.trigger("booking")
+    monkeypatch.setattr("bellcast.workflows.execution.MAX_RUN", 20)
+    await world.settle()
+    run, _ = await world.run(id)
+    assert (run.state, run.reason, world.http.requests) == ("failed", "too_large", [])
+
+
+async def test_cancellation_of_many_runs_commits_small_batches(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.storage.runs.CANCEL_BATCH_ROWS", 3)
+    cancel, batches = type(world.store.runs)._cancel, list[int]()
+
+    async def count(self: Any, runs: Any, *args: Any) -> int:
+        batches.append(len(runs))
+        return await cancel(self, runs, *args)
+
+    monkeypatch.setattr(type(world.store.runs), "_cancel", count)
+    await world.put("booking", LATER, BELL)
+    for only, cancelled in ((None, 10), (["r1", "r4", "r8"], 3)):
+        id = await world.trigger("booking", [f"r{number}" for number in range(10)], cancel_key="c")
+        await world.settle()
+        found = await world.store.runs.cancel_by_key("", "booking", "c", only, world.clock.now())
+        assert (found, (await world.store.runs.counts("", id))["cancelled"]) == (cancelled, cancelled)
+    assert max(batches) == 3
+
+
+def test_waits_end_after_their_runs_are_locked() -> None:
+    """A cancellation locks the run before its waits: in another order the two could deadlock on PostgreSQL."""
+    waiting: Any = SimpleNamespace(run="r", step="s")
+    assert next(iter(_end_waits([waiting], "e"))).name == "runs_lock"

@@ -183,7 +183,7 @@ class JobRunner:
     async def queue_age(self) -> int:
         """Return how long the longest due job has waited (milliseconds)."""
         now = self._clock.now()
-        return max((now - group.run_at for group in await self._known_groups(now)), default=0)
+        return max((now - group.run_at for group in await self._known_groups(now) if group.run_at > 0), default=0)
 
     def _has_outcomes(self) -> bool:
         return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.dead)

@@ -29,7 +29,8 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class JobGroup(Struct, frozen=True):
-    """The due jobs of one priority, tenant and kind. The oldest has been due since `run_at`."""
+    """The due jobs of one priority, tenant and kind. The oldest has been due since `run_at`; 0 if an event has woken one,
+    at a time that is not stored."""
 
     priority: int
     tenant: str

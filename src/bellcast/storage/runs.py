@@ -105,20 +105,20 @@ class Runs:
     ) -> int:
         """Cancel the open runs that a statement selects, page by page."""
         cancelled = 0
-        known: frozenset[str] = frozenset()
+        skipped: frozenset[str] = frozenset()  # found again by the next page; cancelled runs are not
         while True:
-            limit = CANCEL_BATCH_ROWS + len(known)
+            limit = CANCEL_BATCH_ROWS + len(skipped)
             params = {**statement.params, "limit": limit}
             found = await self._engine.read(fetch, Statement(statement.name, params))
             runs = [
                 run
                 for id, _, recipient in found
-                if id not in known
+                if id not in skipped
                 and (recipients is None or recipient in recipients)
                 and (run := await self.get(id)) is not None
             ]
             cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
-            known |= {id for id, _, _ in found}
+            skipped = frozenset(id for id, _, _ in found) - {run.id for run in runs}
             if len(found) < limit:
                 return cancelled
 
@@ -238,6 +238,8 @@ def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[
 
 
 def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
+    # Locked first, as in a cancellation and in the commit of a run: in another order they could deadlock.
+    yield Statement("runs_lock", {"ids": rows.to_json(sorted({wait.run for wait in waits}))})
     for wait in waits:
         if not (yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event})):
             continue

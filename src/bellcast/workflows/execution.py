@@ -338,6 +338,7 @@ class RunExecutor:
         if len(body) > MAX_RUN:
             state = execution.state = runs.decode(execution.stored.body).ended("failed", "too_large")
             execution.sends, execution.counters, execution.triggers, execution.watched = [], [], [], []
+            execution.call = execution.due_at = None
             body = runs.encode(state)
         return msgspec.structs.replace(
             execution.stored,

@@ -75,7 +75,7 @@ class RunFanout:
         """True if runs of fan-outs are waiting for a process."""
         now = self._clock.now()
         groups = await self._store.jobs.due(now)
-        return any(group.priority == FANOUT and group.run_at < now - BACKLOG_MS for group in groups)
+        return any(group.priority == FANOUT and 0 < group.run_at < now - BACKLOG_MS for group in groups)
 
     async def _begun(self, page: FanoutPage) -> FanoutPage:
         try:

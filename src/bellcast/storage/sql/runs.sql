@@ -447,9 +447,10 @@ DELETE FROM fanouts WHERE id IN (
 RETURNING id
 
 -- name: counters_forget
--- Expired counters, at most :limit.
+-- Expired counters in which no open run collects, at most :limit. Runs of an inactive workflow are paused for any time.
 DELETE FROM step_counters WHERE (tenant, workflow, step, recipient, "by") IN (
   SELECT tenant, workflow, step, recipient, "by" FROM step_counters WHERE expires_at < :now
+    AND (run IS NULL OR NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = step_counters.run AND runs.ended_at IS NULL))
   ORDER BY expires_at LIMIT :limit
 )
 RETURNING step
