@@ -88,13 +88,16 @@ def test_refused_row_does_not_block_the_others(shop, relay):
     refused = []
     notification_refused.connect(lambda entry, **_: refused.append(entry), weak=False, dispatch_uid="test")
     OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload={"to": "1"})
+    half = {"to": "1", "title": "half an emoji \ud83d"}
+    OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355f", kind="notify", payload=half)
     send(shop.nadia)
     relay()
     assert titles(shop.nadia) == ["New sale"]
-    (row,) = rows()
-    assert row.refused_at is not None
-    assert "title" in row.error
-    assert refused == [row]
+    assert all(row.refused_at for row in rows())
+    untitled, halved = rows()
+    assert "title" in untitled.error
+    assert "payload: cannot be written as JSON" in halved.error
+    assert sorted(refused, key=lambda entry: entry.id) == [untitled, halved]
     notification_refused.disconnect(dispatch_uid="test")
 
 

@@ -5,14 +5,16 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from bellcast.client import Bellcast, Retries
-from bellcast.contrib import dbapi, outbox
+from bellcast.contrib import dbapi, outbox, outbox_rows, relay
 from bellcast.contrib.outbox_rows import OutboxRows
-from bellcast.contrib.relay import HELD_POLL, LEASE, Relay
+from bellcast.contrib.relay import HELD_POLL, LEASE, LONGEST_BACKOFF, Relay, Row
+from tests.outbox.conftest import Database
 
 
 class Shop:
@@ -189,15 +191,63 @@ def test_relay_releases_rows_after_those_that_another_leased_at_the_same_time(sh
 
 
 @pytest.mark.parametrize(
-    "payload", ["5", "[1]", '"x"', "null", '{"addresses": 5}', '{"addresses": {"a": 5}}', "[" * 900 + "]" * 900]
+    ("payload", "reason"),
+    [
+        *((payload, "payload: must be") for payload in ("5", "[1]", '"x"', "null", "[" * 900 + "]" * 900)),
+        (f'{{"title": {"9" * 5000}}}', "payload: must be"),
+        ('{"addresses": 5}', "addresses: must be"),
+        ('{"addresses": {"a": 5}}', "addresses: must be"),
+        (r'{"title": "half an emoji \ud83d"}', "payload: cannot be written as JSON"),
+        ('{"title": 1e999}', "payload: cannot be written as JSON"),
+        ('{"tenant": ["x"], "addresses": {"a": {"email": "a@example.com"}}}', "tenant: must be"),
+    ],
 )
-def test_row_whose_payload_is_not_an_object_is_refused_and_holds_no_other(shop: Shop, payload: str) -> None:
+def test_row_whose_payload_cannot_be_sent_is_refused_and_holds_no_other(shop: Shop, payload: str, reason: str) -> None:
     shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES ('k', 'notify', ?)", (payload,))
     shop.write("b")
     shop.run()
     assert shop.sent == ["b"]
     (error,) = shop.errors()
-    assert "must be" in error
+    assert reason in error
+
+
+def test_row_that_python_cannot_decode_holds_no_other_on_postgresql(shop: Shop, empty_database: Database) -> None:
+    for statement in outbox.table_sql("postgresql").split(";\n")[:-1]:
+        empty_database.run(statement)
+    for payload in (f'{{"title": {"9" * 5000}}}', '{"title": "b"}'):
+        insert = outbox.insert_sql("postgresql", ["gen_random_uuid()", "'notify'", "%s"])
+        empty_database.run(insert, payload)
+    rows = outbox_rows.connect(empty_database.url)
+    assert len(Relay(rows, shop.bell).run().refused) == 1
+    rows.close()
+    assert shop.sent == ["b"]
+
+
+@pytest.mark.parametrize("record", ['{"emial": "a@example.com"}', '{"key": "a"}', '{"email": ["a"]}'])
+def test_row_whose_address_is_unusable_is_sent(shop: Shop, record: str) -> None:
+    row = (f'{{"title": "a", "addresses": {{"a": {record}}}}}',)
+    shop.connection.execute("INSERT INTO bellcast_outbox (key, kind, payload) VALUES ('k', 'notify', ?)", row)
+    shop.write("b")
+    shop.run()
+    assert shop.sent == ["a", "b"]
+
+
+def test_row_that_fails_unforeseen_holds_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = relay._draft
+
+    def failing(row: Row) -> dict[str, Any]:
+        if row.payload["title"] == "b":
+            raise ZeroDivisionError("unforeseen")
+        return draft(row)
+
+    shop.write("a", "b", "c")
+    with monkeypatch.context() as patch:
+        patch.setattr(relay, "_draft", failing)
+        shop.run()
+    assert shop.sent == ["a", "c"]
+    assert list(shop.connection.execute("SELECT error FROM bellcast_outbox")) == [("ZeroDivisionError: unforeseen",)]
+    shop.run(LONGEST_BACKOFF)
+    assert shop.sent == ["a", "c", "b"]
 
 
 def test_row_with_a_text_key_is_sent_under_its_uuid(shop: Shop) -> None:

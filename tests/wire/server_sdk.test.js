@@ -222,6 +222,7 @@ test('outbox rows have the keys of the other languages', () => {
   assert.equal(row.sql, 'INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING');
   assert.deepEqual(row.params, [process.env.ROW_KEY, 'notify', '{"to":"alice","title":"Hello"}']);
   for (const dialect of [undefined, 'postgres', 'postgresql']) assert.match(bell.outboxRow('publish', {}, { dialect }).sql, /VALUES \(\$1, \$2, \$3\)/);
+  assert.throws(() => bell.outboxRow('notify', { to: 'alice', title: 'Hello 😀'.slice(0, 7) }), /payload: .*valid Unicode/);
   assert.throws(() => bell.outboxRow('publish', {}, { dialect: 'oracle' }), /dialect: expected one of/);
   assert.match(bell.outboxRow('publish', {}, { dialect: 'mysql' }).sql, /^INSERT IGNORE INTO bellcast_outbox \(`key`/);
 });

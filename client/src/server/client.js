@@ -428,7 +428,7 @@ export class Bellcast {
     const column = dialect === 'mysql' ? '`key`' : 'key';
     const [verb, end] = dialect === 'mysql' ? ['INSERT IGNORE', ''] : ['INSERT', ' ON CONFLICT (key) DO NOTHING'];
     const sql = `${verb} INTO bellcast_outbox (${column}, kind, payload) VALUES (${mark(1)}, ${mark(2)}, ${mark(3)})${end}`;
-    return { sql, params: [key === undefined ? this.#crypto.randomUUID() : rowKey(key), kind, JSON.stringify(payload)] };
+    return { sql, params: [key === undefined ? this.#crypto.randomUUID() : rowKey(key), kind, JSON.stringify(checkedData(payload, 'payload'))] };
   }
 
   /** A handler that responds with a session token of the signed-in user. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */

@@ -53,7 +53,9 @@ class OutboxRows:
             f"created_at = coalesce(created_at, {self._mark}) WHERE id IN ({self._marks(ids)}) AND {due}",
             *(until, now, *ids, now),
         )
-        columns = f"id, {self._key}, kind, payload, created_at, attempts"
+        # As text, because psycopg raises an error for all rows if it cannot decode one.
+        payload = "payload::text" if self._dialect == "postgresql" else "payload"
+        columns = f"id, {self._key}, kind, {payload}, created_at, attempts"
         rows = self._run(
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
@@ -145,10 +147,11 @@ def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: 
 
 
 def _decoded(payload: Any) -> Any:
-    """Decode a payload that the driver did not decode; None if it is nested too deeply."""
+    """Decode a payload that the driver did not decode; None if Python cannot: it is nested too deeply, or a number in it
+    has more than 4,300 digits."""
     try:
         return json.loads(payload) if isinstance(payload, str | bytes) else payload
-    except RecursionError:
+    except (RecursionError, ValueError):
         return None
 
 

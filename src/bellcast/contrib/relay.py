@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from bellcast.client import Bellcast, BellcastError, Problem, RequestRefused, arguments
+from bellcast.client import Bellcast, BellcastError, InvalidArgument, Problem, RequestRefused, arguments
 from bellcast.client.notifications import BULK_TIMEOUT, once
 from bellcast.client.request import Body, HttpRequest, json, nothing
 from bellcast.client.responses import BulkResult, BulkResults
@@ -127,14 +127,25 @@ class Relay:
         for kind, group in groupby(rows, key=lambda row: row.kind):
             batch = self._valid(group, done)
             if batch and done.failure is None:
-                try:
-                    (self._notify if kind == "notify" else self._publish)(batch, done)
-                except BellcastError as error:
-                    _stop(done, batch[0], error)
+                self._attempt(self._notify if kind == "notify" else self._publish, batch, done)
             if batch and done.failure is not None:
-                # Rows that were sent before the failure are deleted: postponing them changes nothing.
-                waiting = [row.id for row in batch if row.id not in done.refused and row.id not in done.rescheduled]
-                self._table.postpone(waiting, done.wait or 0.0, str(done.failure))
+                self._table.postpone([row.id for row in _open(batch, done)], done.wait or 0.0, str(done.failure))
+
+    def _attempt(self, send: Callable[[Sequence[Row], Round], None], batch: Sequence[Row], done: Round) -> None:
+        """Send rows of one kind. After an unforeseen error, send each row alone; one that fails again holds no other."""
+        try:
+            send(batch, done)
+        except BellcastError as error:
+            _stop(done, batch[0], error)
+        except Exception as error:
+            if len(batch) == 1:
+                log.exception("outbox_row_failed id=%s", batch[0].id)
+                self._table.reschedule(batch[0].id, LONGEST_BACKOFF, f"{type(error).__name__}: {error}")
+                done.rescheduled.add(batch[0].id)
+                return
+            for row in _open(batch, done):
+                if done.failure is None:
+                    self._attempt(send, [row], done)
 
     def _valid(self, rows: Iterable[Row], done: Round) -> list[Row]:
         """Refuse the rows whose payload cannot be sent, and return the others."""
@@ -220,10 +231,10 @@ class Relay:
                 if refusal.status != 404:
                     raise
                 self._bell.recipients.put(recipient, tenant=tenant, **record)
-        except RequestRefused as refusal:
-            if refusal.status not in PERMANENT:
+        except (RequestRefused, InvalidArgument, TypeError) as error:  # TypeError: a field named as a parameter
+            if isinstance(error, RequestRefused) and error.status not in PERMANENT:
                 raise
-            log.warning("address_refused recipient=%s error=%s", recipient, refusal)
+            log.warning("address_refused recipient=%s error=%s", recipient, error)
 
     def _refuse(self, row: Row, reason: str, done: Round) -> None:
         log.error("outbox_row_refused id=%s error=%s", row.id, reason)
@@ -266,6 +277,12 @@ def fault_of(payload: Any) -> str | None:
     """Return why a payload cannot be sent, or None. The server checks everything else."""
     if not isinstance(payload, Mapping):
         return "payload: must be a JSON object"
+    try:
+        arguments.encoded("payload", payload)
+    except InvalidArgument as error:
+        return str(error)
+    if not isinstance(payload.get("tenant"), str | None):
+        return "tenant: must be a string"
     records = payload.get(ADDRESSES) or {}
     if not isinstance(records, Mapping) or not all(isinstance(record, Mapping) for record in records.values()):
         return f"{ADDRESSES}: must be an object with an object for each recipient"
@@ -303,6 +320,15 @@ def unbroken(ids: Sequence[int], rows: Sequence[Row]) -> tuple[list[Row], list[i
     which this relay must give back."""
     leased = [row for id, row in zip(ids, rows, strict=False) if row.id == id]
     return leased, [row.id for row in rows[len(leased) :]]
+
+
+def _open(batch: Sequence[Row], done: Round) -> list[Row]:
+    """Return the rows that were neither sent nor refused nor rescheduled."""
+    return [
+        row
+        for row in batch
+        if row.key not in done.sent and row.id not in done.refused and row.id not in done.rescheduled
+    ]
 
 
 def _stop(done: Round, row: Row, failure: BellcastError) -> None:
