@@ -107,6 +107,25 @@ test('a reset refetches the inbox and applies events that arrive meanwhile', asy
   assert.equal(fetches, 2);
 });
 
+for (const [name, during] of Object.entries({
+  'counters change': ({ env }) => env.link.receive({ type: 'counts', changed: 'seen', ids: [], at: '2026-01-01T00:00:00Z', ...counts(5) }),
+  'one of them arrives': ({ env }) => env.link.receive(arrival(6, 6)),
+  'the inbox is read as a view': ({ session }) => void session.view({}).state,
+})) {
+  test(`notifications missed before a reset are reported once if ${name} meanwhile`, async () => {
+    const response = later();
+    let fetches = 0;
+    const { env, session, events } = await open({ 'GET inbox': () => (fetches++ ? response.promise : page([3, 2, 1])) });
+    env.link.receive({ type: 'reset', ...counts(5) });
+    during({ env, session });
+    response.resolve(page([6, 5, 4, 3, 2, 1]));
+    await settled();
+    await settled();
+    assert.deepEqual(events.map(({ detail }) => Number(detail.id.slice(-4))).sort(), [4, 5, 6]);
+    assert.equal(fetches, 2);
+  });
+}
+
 test('a session without a connection finds new notifications by fetching', async () => {
   let inbox = page([1]);
   const { env, session } = await open({ 'GET inbox': () => inbox, 'GET counts': () => inbox });

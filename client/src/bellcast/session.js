@@ -67,6 +67,8 @@ export class Session extends EventTarget {
   #alertTimer;
   /** @type {string[]} */
   #pendingAlerts = [];
+  /** Places of the notifications that were reported; a row that woke has another. @type {Set<string>} */
+  #reported = new Set();
   /** Loaded on first use. @type {LiveTopics | null} */
   #liveTopics = null;
   /** @type {Status} */
@@ -392,8 +394,11 @@ export class Session extends EventTarget {
     }
   }
 
-  /** @param {Notification} notification */
+  /** Report a notification once: it may arrive while the inbox is fetched, and several calls share that request. @param {Notification} notification */
   #onNew(notification) {
+    const place = placeOf(notification);
+    if (this.#reported.has(place)) return;
+    this.#reported.add(place);
     this.#emit('notification', notification);
     this.#pendingAlerts.push(notification.id);
     this.#alertTimer ??= this.#environment.setTimeout(() => void this.#alert(), this.#environment.alertDelay());
