@@ -107,6 +107,20 @@ test('a reset refetches the inbox and applies events that arrive meanwhile', asy
   assert.equal(fetches, 2);
 });
 
+test('a session that was closed before its alert alerts again once it is reopened', async () => {
+  const { env, session } = await open();
+  const alerts = [];
+  session.addEventListener('alert', ({ detail }) => alerts.push(detail.map(({ id }) => id)));
+  env.link.receive(arrival(4, 4));
+  session.close();
+  session.open();
+  await settled();
+  env.link.receive(ready({ position: 'p2' }));
+  env.link.receive(arrival(5, 5));
+  await env.timers.advance(100);
+  assert.deepEqual(alerts, [[notification(5).id]]);
+});
+
 for (const [name, during] of Object.entries({
   'counters change': ({ env }) => env.link.receive({ type: 'counts', changed: 'seen', ids: [], at: '2026-01-01T00:00:00Z', ...counts(5) }),
   'one of them arrives': ({ env }) => env.link.receive(arrival(6, 6)),

@@ -123,6 +123,8 @@ export class Session extends EventTarget {
   close() {
     this.#queue.flushDeferred();
     this.#environment.clearTimeout(this.#alertTimer);
+    this.#alertTimer = undefined;
+    this.#pendingAlerts = [];
     this.#attempt = null;
     this.#disconnect();
     this.#onStatusChange();
