@@ -87,11 +87,12 @@ import sys
 import django
 from django.conf import settings
 
-host, port, name = sys.argv[1:]
+host, port, name, *apps = sys.argv[1:]
 database = {"ENGINE": "django.db.backends.postgresql", "HOST": host, "PORT": port, "NAME": name, "USER": "postgres"}
-settings.configure(DATABASES={"default": database, "other": database})
+settings.configure(DATABASES={"default": database, "other": database}, INSTALLED_APPS=apps)
 django.setup()
-
+"""
+DJANGO_TRANSACTIONS = """
 from django.db import connection, transaction
 from bellcast.contrib.django import notify, publish
 
@@ -118,19 +119,44 @@ publish(None, "hello", recipient="alice", tenant="acme")
 
 
 def test_django_sends_with_its_atomic_blocks(app):
-    """In a separate process, because Django is configured once per process."""
-    _, _, address_and_name = app.url.rpartition("@")
-    address, _, name = address_and_name.partition("/")
-    result = subprocess.run(
-        [sys.executable, "-c", DJANGO, *address.split(":"), name], capture_output=True, text=True, timeout=60
-    )
-    assert result.returncode == 0, result.stderr
+    run_django(app, DJANGO_TRANSACTIONS)
     assert payloads(app) == [
         {"to": "alice", "title": "100 % booked", "data": {"id": 2}},
         {"to": "alice", "title": "Elsewhere", "idempotency_key": "7"},
         {"topic": "admin", "name": "booking.made", "data": {"id": 2}},
         {"name": "hello", "data": None, "recipient": "alice", "tenant": "acme"},
     ]
+
+
+DJANGO_BULK = """
+from django.contrib.auth.models import User
+from django.test import override_settings
+from bellcast.contrib.django import NotificationService, notify
+
+users = [User(pk=pk, username=f"user{pk}") for pk in range(1, 1002)]
+with override_settings(BELLCAST={"BACKEND": "bellcast.contrib.django.backends.PostgresBackend"}):
+    for _ in range(2):
+        NotificationService.send_bulk_notifications(users, "Bulk", "Hello", idempotency_key="order-7")
+        notify(users, title="Direct", idempotency_key="order-8" * 30)
+"""
+
+
+def test_django_send_in_several_rows_reaches_all_recipients_once(deployment):
+    app, server = deployment
+    run_django(app, DJANGO_BULK, "django.contrib.contenttypes", "django.contrib.auth", "bellcast.contrib.django")
+    assert eventually(lambda: app.waiting() == 0)
+    assert app.run("SELECT * FROM bellcast.refused") == []
+    for recipient in ("1", "1000", "1001"):
+        assert titles(server, recipient) == ["Direct", "Bulk"]
+
+
+def run_django(app, script: str, *apps: str) -> None:
+    """Run a script in a separate process, because Django is configured once per process."""
+    _, _, address_and_name = app.url.rpartition("@")
+    address, _, name = address_and_name.partition("/")
+    command = [sys.executable, "-c", DJANGO + script, *address.split(":"), name, *apps]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
 
 
 def test_framework_modules_import_neither_the_server_nor_the_other_framework():

@@ -121,7 +121,7 @@ def notify(to: Any, *, using: str | None = None, idempotency_key: object = None,
     number = None
     for place, (target, tenant) in enumerate(_targets(to)):
         body = _checked(drafts.draft(target, {"tenant": tenant} | content))
-        one = Outgoing("notify", body, _key(idempotency_key, place), idempotency_key=_text_key(idempotency_key))
+        one = Outgoing("notify", body, _key(idempotency_key, place), _text_key(idempotency_key, place))
         number = backends.current().send([one], using)
     return number
 
@@ -211,7 +211,7 @@ def _send_to_users(users: Sequence[Any], title: Any, message: Any, **fields: Any
         payload, send_at = _payload(to, title, message, owner, fields, members)
         notifications = [_notification(user, owner, payload, fields) for user in members]
         made.update({id(user): one for user, one in zip(members, notifications, strict=True)})
-        sends.append(Outgoing("notify", payload, _key(key, place), _text_key(key), send_at, notifications))
+        sends.append(Outgoing("notify", payload, _key(key, place), _text_key(key, place), send_at, notifications))
     if sends:
         backends.current().send(sends, None)
     return [made[id(user)] for user in users]
@@ -224,7 +224,8 @@ def _announce(title: Any, message: Any, **fields: Any) -> Any:
     payload, send_at = _payload({"tenant": owner}, title, message, None, fields, ())
     notification = _notification(None, owner, payload, fields)
     key = fields.get("idempotency_key")
-    backends.current().send([Outgoing("notify", payload, _key(key, 0), _text_key(key), send_at, [notification])], None)
+    one = Outgoing("notify", payload, _key(key, 0), _text_key(key, 0), send_at, [notification])
+    backends.current().send([one], None)
     return notification
 
 
@@ -325,5 +326,10 @@ def _key(idempotency_key: object, place: int) -> UUID:
     return key if place == 0 else row_key(f"{key}/{place}")
 
 
-def _text_key(idempotency_key: object) -> str | None:
-    return None if idempotency_key is None else str(idempotency_key)
+def _text_key(idempotency_key: object, place: int) -> str | None:
+    """Return the key of a send for the server: the caller's text, or the row's key if the server would refuse the text
+    as too long or if the call needs several rows."""
+    if idempotency_key is None:
+        return None
+    text = str(idempotency_key)
+    return text if place == 0 and len(text) <= server_rules.LIMITS.key else str(_key(idempotency_key, place))
