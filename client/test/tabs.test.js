@@ -48,10 +48,10 @@ afterEach(() => {
 function browser(storage = fakeStorage()) {
   const locks = new Locks();
   const page = { notifications: [notification(1)], next: null, unread: 1, unseen: 1, position: 'p1' };
-  return async (routes = () => page, token = TOKEN) => {
+  return async (routes = () => page, token = TOKEN, topics = []) => {
     const env = fakeEnvironment(({ method, url, body }) => routes({ method, url, body }) ?? page);
     Object.assign(env, { locks, Channel: BroadcastChannel, storage: () => storage });
-    const session = new Session({ server: 'https://bell.example', token, environment: env });
+    const session = new Session({ server: 'https://bell.example', token, topics, environment: env });
     open.push(session);
     session.open();
     await delivered();
@@ -129,6 +129,26 @@ test('a follower’s call is relayed by the leader', async () => {
   first.env.link.receive({ type: 'ack', ref, data: 3 });
   await delivered();
   assert.equal(await called, 3);
+});
+
+test('a tab that takes over resumes after events that its siblings published', async () => {
+  const tab = browser();
+  const first = await tab(undefined, TOKEN, ['team']);
+  first.env.link.receive(ready());
+  const [second, third] = [await tab(undefined, TOKEN, ['team']), await tab(undefined, TOKEN, ['team'])];
+  const heard = [];
+  second.session.addEventListener('event', ({ detail }) => heard.push(detail.name));
+  for (const [{ session }, id] of [[first, 'e7'], [third, 'e8']]) {
+    const published = session.publish('team', id);
+    await delivered();
+    first.env.link.receive({ type: 'ack', ref: first.env.link.sent.at(-1).ref, id });
+    await delivered();
+    await published;
+  }
+  first.session.close();
+  await delivered();
+  assert.deepEqual(heard, ['e7', 'e8']);
+  assert.equal(second.env.link.url.searchParams.get('position'), 'p1~e8');
 });
 
 test('tabs of different recipients do not share a connection', async () => {

@@ -78,7 +78,7 @@ export class TabCoordinator {
   /** @param {object} frame @returns {Promise<any>} */
   async request(frame) {
     const result = await (await this.#loadRpc())?.request(frame);
-    if (this.#tab.isLeader) this.#echo(frame, this.#id);
+    if (this.#tab.isLeader) this.#echo(frame, this.#id, result);
     return result;
   }
 
@@ -189,19 +189,19 @@ export class TabCoordinator {
     if (type === 'unsubscribe') for (const topic of topics) theirs?.delete(topic);
     const response = /subscribe$/.test(type) ? this.changeTopics(type, topics) : this.#loadRpc().then((rpc) => rpc?.request(frame));
     const event = await Promise.resolve(response).then(
-      (result) => (this.#echo(frame, tabId), { ...result, type: 'ack', ref }),
+      (result) => (this.#echo(frame, tabId, result), { ...result, type: 'ack', ref }),
       ({ code, message }) => ({ type: 'error', ref, code, message }),
     );
     this.post({ to: tabId, event });
   }
 
-  /** The server does not echo to the publishing connection, so the other tabs that share it get the event from the leader. @param {any} frame @param {string} tabId */
-  #echo({ type, topic, name, data = null, on }, tabId) {
+  /** The server does not echo to the publishing connection, so the other tabs that share it get the event from the leader, with the id from which they resume. @param {any} frame @param {string} tabId @param {{id?: string}} [ack] */
+  #echo({ type, topic, name, data = null, on }, tabId, ack) {
     const { connection } = this.#tab;
     if (type !== 'publish' && type !== 'typing') return;
     const recipient = connection?.greeting?.recipient ?? '';
     /** @type {BellcastEvent} */
-    const event = JSON.parse(JSON.stringify(type === 'publish' ? { type: 'event', topic, name, data } : { type, topic, recipient, on }));
+    const event = JSON.parse(JSON.stringify(type === 'publish' ? { type: 'event', topic, name, data, id: ack?.id } : { type, topic, recipient, on }));
     this.post({ event, except: tabId });
     if (tabId !== this.#id) this.#deliver(event);
   }
