@@ -151,6 +151,36 @@ test('a tab that takes over resumes after events that its siblings published', a
   assert.equal(second.env.link.url.searchParams.get('position'), 'p1~e8');
 });
 
+test('a tab that takes over resumes the topics that its siblings follow, and passes on what they missed', async () => {
+  const tab = browser();
+  const first = await tab(undefined, TOKEN, ['a']);
+  first.env.link.receive(ready({ id: 'e1' }));
+  const [second, third, fourth] = [await tab(undefined, TOKEN, ['b']), await tab(undefined, TOKEN, ['c']), await tab(undefined, TOKEN, ['d'])];
+  const acknowledged = async (request) => {
+    await delivered();
+    first.env.link.receive({ type: 'ack', ref: first.env.link.sent.at(-1).ref });
+    await request;
+  };
+  await acknowledged(third.session.subscribe('c2', 'c3'));
+  await acknowledged(third.session.unsubscribe('c3'));
+  fourth.session.close();
+  await delivered();
+  const heard = [];
+  third.session.addEventListener('event', ({ detail }) => heard.push(detail.name));
+  const takeOver = async (leader, next) => {
+    leader.session.close();
+    await delivered();
+    return next.env.link.url.searchParams;
+  };
+  const query = await takeOver(first, second);
+  assert.deepEqual([query.getAll('topic'), query.get('position')], [['b', 'c', 'c2'], 'p1~e1']);
+  second.env.link.receive(ready({ id: 'e1' }));
+  second.env.link.receive({ type: 'event', topic: 'c', name: 'missed', data: null, id: 'e2' });
+  await delivered();
+  assert.deepEqual(heard, ['missed']);
+  assert.deepEqual((await takeOver(second, third)).getAll('topic'), ['c', 'c2']);
+});
+
 test('tabs of different recipients do not share a connection', async () => {
   const tab = browser();
   await tab();

@@ -31,7 +31,7 @@ const NO_CREDENTIAL = { token: async () => null, renew: async () => false, claim
 
 export class TabCoordinator {
   #tab;
-  /** Topics by follower. @type {Map<string, Set<string>>} */
+  /** Topics by follower, also while another tab leads: a tab that takes over resumes the topics of all. @type {Map<string, Set<string>>} */
   #followers = new Map();
   /** Ids of notifications for which a tab has already alerted the user. @type {Set<string>} */
   #claimed = new Set();
@@ -139,9 +139,11 @@ export class TabCoordinator {
     const me = this.#id;
     for (const id of claimed ?? []) this.#claimed.add(id);
     if ((to ?? me) !== me || except === me) return;
+    if (topics) this.#addFollower(from, topics);
+    if (request) this.#recordTopics(from, request);
+    if (type === 'elected') this.#followers.delete(from);
     if (isLeader) {
       if (type === 'retry') connection?.open();
-      if (topics) this.#addFollower(from, topics);
       if (request) void this.#relayRequest(from, request);
     } else if (type === 'elected') connection?.reopen();
     else if (event?.type === 'ready' && connection?.status === 'waiting') connection.open();
@@ -167,26 +169,31 @@ export class TabCoordinator {
     const current = new Set(this.#tab.options.topics());
     if (!this.#followers.has(tabId)) void this.#watchFollower(tabId);
     this.#followers.set(tabId, new Set(topics));
+    if (!this.#tab.isLeader) return;
     const added = topics.filter((topic) => !current.has(topic));
     if (added.length) this.changeTopics('subscribe', added).catch(() => {});
     this.#sendReady({ to: tabId });
   }
 
-  /** Wait until the follower closes, then unsubscribe its topics. @param {string} tabId */
+  /** @param {string} tabId @param {Record<string, any>} request */
+  #recordTopics(tabId, { type, topics = [] }) {
+    const theirs = this.#followers.get(tabId);
+    if (type === 'subscribe') for (const topic of topics) theirs?.add(topic);
+    if (type === 'unsubscribe') for (const topic of topics) theirs?.delete(topic);
+  }
+
+  /** Wait until the follower closes; the leader then unsubscribes its topics. @param {string} tabId */
   async #watchFollower(tabId) {
     await this.#withLock(tabId, () => {});
     if (this.#tab.signal.aborted) return;
     const topics = [...(this.#followers.get(tabId) ?? [])];
     this.#followers.delete(tabId);
-    this.changeTopics('unsubscribe', topics).catch(() => {});
+    if (this.#tab.isLeader) this.changeTopics('unsubscribe', topics).catch(() => {});
   }
 
   /** @param {string} tabId @param {Record<string, any>} frame */
   async #relayRequest(tabId, { ref, ...frame }) {
     const { type, topics = [] } = frame;
-    const theirs = this.#followers.get(tabId);
-    if (type === 'subscribe') for (const topic of topics) theirs?.add(topic);
-    if (type === 'unsubscribe') for (const topic of topics) theirs?.delete(topic);
     const response = /subscribe$/.test(type) ? this.changeTopics(type, topics) : this.#loadRpc().then((rpc) => rpc?.request(frame));
     const event = await Promise.resolve(response).then(
       (result) => (this.#echo(frame, tabId, result), { ...result, type: 'ack', ref }),
