@@ -98,6 +98,58 @@ def test_socket_sends_notifications_and_counts(shop, signed_in, connect, relay):
     assert socket.next_json() == {"type": "pong"}
 
 
+def test_separators_of_unicode_do_not_end_a_line(shop, signed_in, connect, relay):
+    from bellcast.contrib.django import NotificationService
+
+    socket = connect(signed_in)
+    assert socket.next()["type"] == "websocket.accept"
+    assert socket.next_json()["type"] == "notification_count"
+    text = "one\u2028two\u2029three\x85four"
+    NotificationService.send_notification(shop.nadia, "Pasted", "Text", metadata={"text": text})
+    relay()
+    assert socket.next_json()["data"]["metadata"] == {"text": text}
+
+
+def fail_at_first(monkeypatch, error):
+    """Let the first attempt to follow an inbox fail."""
+    from bellcast.contrib.django import identity
+
+    errors, original = [error], identity.session_token
+
+    def session_token(*args):
+        if errors:
+            raise errors.pop()
+        return original(*args)
+
+    monkeypatch.setattr(identity, "session_token", session_token)
+
+
+def test_socket_waits_for_an_unavailable_server_that_signs_its_tokens(shop, signed_in, connect, monkeypatch):
+    from bellcast.client import Unavailable
+
+    fail_at_first(monkeypatch, Unavailable("no response"))
+    socket = connect(signed_in)
+    assert socket.next()["type"] == "websocket.accept"
+    assert socket.next_json() == {"type": "notification_count", "count": 0}
+
+
+def test_unforeseen_error_ends_the_socket(shop, signed_in, monkeypatch):
+    from bellcast.contrib.django.asgi import NotificationSocket
+
+    fail_at_first(monkeypatch, ZeroDivisionError())
+    scope = {"type": "websocket", "path": "/ws/notifications/", "headers": [], "user": shop.nadia}
+
+    async def serve():
+        incoming, sent = asyncio.Queue(), asyncio.Queue()
+        incoming.put_nowait({"type": "websocket.connect"})
+        async with asyncio.timeout(RESPONSE_SECONDS):
+            await NotificationSocket.as_asgi()(scope, incoming.get, sent.put)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        asyncio.run(serve())
+    assert raised.group_contains(ZeroDivisionError)
+
+
 def test_anonymous_socket_is_closed(shop, connect):
     socket = connect()
     assert [socket.next(), socket.next()] == [{"type": "websocket.accept"}, {"type": "websocket.close", "code": 4401}]

@@ -3,7 +3,6 @@
 pages use `<bellcast-bell>`."""
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
@@ -19,7 +18,7 @@ from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest, parse_cookie
 from django.utils.module_loading import import_string
 
-from bellcast.client import Notification
+from bellcast.client import BellcastError, Notification
 from bellcast.contrib.django import conf, identity
 from bellcast.contrib.django.rest.rows import to_row
 
@@ -75,13 +74,11 @@ class _Connection:
         self._position: str | None = None
 
     async def run(self) -> None:
-        following = asyncio.ensure_future(self._follow())
-        try:
+        """Serve the socket until the client disconnects. An unforeseen error is raised: then the client connects again."""
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(self._follow())
             await self._respond_to_pings()
-        finally:
             following.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await following
 
     async def _respond_to_pings(self) -> None:
         """Respond to `ping` until the client disconnects."""
@@ -106,7 +103,7 @@ class _Connection:
                     async for event, data in self._frames(http):
                         wait = FIRST_WAIT
                         await self._handle(event, data)
-                except (httpx.HTTPError, msgspec.DecodeError, DatabaseError) as error:
+                except (httpx.HTTPError, BellcastError, msgspec.DecodeError, DatabaseError) as error:
                     log.info("notification_stream_lost error=%s", error)
                 await asyncio.sleep(wait)
                 wait = min(LONGEST_WAIT, wait * 2)
@@ -126,7 +123,7 @@ class _Connection:
         async with http.stream("GET", f"{conf.current().url}/v1/stream", headers=headers) as response:
             response.raise_for_status()
             event, position = "", None
-            async for line in response.aiter_lines():
+            async for line in _lines(response):
                 name, _, value = line.partition(":")
                 value = value.removeprefix(" ")
                 if name == "event":
@@ -147,6 +144,15 @@ class _Connection:
 
     async def _emit(self, message: Mapping[str, Any]) -> None:
         await self._send({"type": "websocket.send", "text": json.dumps(message)})
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """Return the lines of an event stream. httpx's own also end at separators within a JSON text, such as U+2028."""
+    rest = b""
+    async for chunk in response.aiter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 def _type_of(text: str) -> Any:
