@@ -54,6 +54,31 @@ def api(request, shop, configured, relay):
     return SimpleNamespace(call=call, client=client, get=lambda path: call("get", path), shop=shop, kind=request.param)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "field"),
+    [
+        ("post", f"{LIST}mark_as_read/", '{"notification_ids": [""]}', "ids[0]"),
+        ("post", f"{LIST}mark_as_read/", r'{"notification_ids": ["half an emoji \ud83d"]}', "ids[0]"),
+        ("post", f"{LIST}mark_as_read/", "[" * 100_000, "detail"),
+        ("patch", PREFERENCES, '{"quiet_hours_start": "２２:００", "quiet_hours_end": "07:00"}', "quiet_hours.start"),
+        ("get", f"{LIST}?page_size={'0' * 5000}", None, "page_size"),
+    ],
+)
+def test_wrong_value_is_named(api, method, path, body, field):
+    data = {} if body is None else {"data": body, "content_type": "application/json"}
+    response = getattr(api.client, method)(path, **data)
+    assert (response.status_code, list(response.json())) == (400, [field])
+
+
+def test_page_is_at_most_as_large_as_allowed(api):
+    assert len(api.get(f"{LIST}?page_size={'9' * 5000}").body["results"]) == 3
+
+
+def test_preferences_are_unavailable_with_a_wrong_secret(api, configured):
+    configured(REST=api.kind, SECRET="w" * 43)
+    assert api.call("patch", PREFERENCES, {"email_enabled": False}).status == 503
+
+
 def test_list_has_the_documented_fields(api):
     response = api.get(LIST)
     assert response.status == 200

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from bellcast.client import NotFound, RequestRefused
+from bellcast.client import NotFound
 from bellcast.contrib.django import conf, identity
 from bellcast.contrib.django.rest.rows import time_text
 
@@ -66,14 +66,11 @@ def _types(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def write(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Change the given fields; unknown ones are ignored. Raises ValidationError by field."""
+    """Change the given fields; unknown ones are ignored. Raises ValidationError by field, and BellcastError."""
     patch = _patch(user, _checked(changes))
     if patch:
         recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
-        try:
-            conf.client().preferences.change(recipient, patch, tenant=tenant)
-        except RequestRefused as refusal:
-            raise ValidationError({error.field or "detail": error.message for error in refusal.errors}) from refusal
+        conf.client().preferences.change(recipient, patch, tenant=tenant)
     return read(user)
 
 

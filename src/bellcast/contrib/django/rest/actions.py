@@ -61,9 +61,10 @@ def _filters(query: Query) -> tuple[dict[str, Any], str]:
 def _whole(name: str, text: str | None, default: int) -> int:
     if not text:
         return default
-    if not text.isdecimal() or int(text) < 1:
+    digits = text.lstrip("0")[:7]  # Python converts at most 4,300
+    if not text.isdecimal() or not digits or int(digits) < 1:
         raise ValidationError({name: ["A positive whole number is required."]})
-    return min(int(text), 100_000)
+    return min(int(digits), 100_000)
 
 
 def _with_cursor(url: str, query: Query, cursor: list[str]) -> str:

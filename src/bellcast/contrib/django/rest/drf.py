@@ -36,14 +36,18 @@ def _incoming(request: Request, kwargs: dict[str, Any]) -> Incoming:
         query=request.query_params.dict(),
         url=request.build_absolute_uri(request.path),
         session_expires_at=lambda: plain.session_end(django_request),
-        body=lambda: _object(request.data),
+        body=lambda: _object(request),
         kwargs=kwargs,
     )
 
 
-def _object(data: Any) -> Any:
+def _object(request: Request) -> Any:
     from django.core.exceptions import ValidationError
 
+    try:
+        data = request.data
+    except RecursionError as error:
+        raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
     if isinstance(data, dict):
         # A form's values are lists.
         return data.dict() if hasattr(data, "dict") else data

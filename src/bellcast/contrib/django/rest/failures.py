@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 
-from bellcast.client import BellcastError, NotFound, RequestRefused, TooManyRequests, Unavailable
+from bellcast.client import BellcastError, InvalidArgument, NotFound, RequestRefused, TooManyRequests, Unavailable
 
 # Seconds until a client may retry, if the server does not specify it.
 RETRY_AFTER = 5
@@ -18,6 +18,8 @@ def describe(error: Exception) -> tuple[int, Any, dict[str, str]]:
         return 400, _by_field(error), {}
     if isinstance(error, ObjectDoesNotExist | NotFound):
         return 404, {"detail": "Not found."}, {}
+    if isinstance(error, InvalidArgument):
+        return 400, {error.argument: [error.message]}, {}
     if isinstance(error, RequestRefused) and error.status in (400, 422):
         return 400, _refused_fields(error), {}
     if isinstance(error, BellcastError):

@@ -53,7 +53,7 @@ def _json(request: HttpRequest) -> dict[str, Any]:
         return fields
     try:
         body = json.loads(request.body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValidationError({"detail": [f"JSON parse error - {error}"]}) from error
     if not isinstance(body, dict):
         raise ValidationError({"non_field_errors": ["Expected a JSON object."]})
