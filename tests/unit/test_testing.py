@@ -59,6 +59,17 @@ def test_next_test_begins_without_the_recipients_of_several_pages(bellcast_fake,
     bellcast_fake.notify([f"person-{number}" for number in range(101)], title="Hello")
 
 
+@pytest.mark.parametrize("title", ["First", "Second"])
+def test_next_test_begins_without_announcements_and_tenants(bellcast_fake, title):
+    def titles(tenant=None):
+        inbox = bellcast_fake.inbox(bellcast_fake.token("alice", tenant=tenant))
+        return [row.title for row in inbox.list().notifications]
+
+    bellcast_fake.notify({"all": True}, title=title)
+    bellcast_fake.notify("alice", title=title, tenant="acme / north")
+    assert (titles(), titles("acme / north")) == ([title], [title])
+
+
 def test_fake_fails_on_request(bellcast_fake):
     bellcast_fake.fail_with(Unavailable("down"))
     with pytest.raises(Unavailable):

@@ -41,7 +41,7 @@ def bellcast_fake(_bellcast_fake_server: "LocalServer", monkeypatch: pytest.Monk
         monkeypatch.setattr(client, "__init__", init)
     yield bell
     bell.close()
-    _forget_recipients(_bellcast_fake_server)
+    _forget_sends(_bellcast_fake_server)
 
 
 def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
@@ -55,13 +55,23 @@ def _recording(original: Any, recorder: Any, credentials: Any) -> Any:
     return init
 
 
-def _forget_recipients(server: "LocalServer") -> None:
-    """Delete all recipients of the previous test, so that the next one starts with empty inboxes."""
+def _forget_sends(server: "LocalServer") -> None:
+    """Delete the tenants, announcements and recipients of the previous test, so that the next one starts with empty
+    inboxes."""
+    from bellcast.client.request import HttpRequest, nothing, path, reads
+
     bell = server.sync_client
-    for tenant in (None, *bell.stats().get("tenants", {})):
-        while listed := bell.recipients.list(tenant=tenant).recipients:
-            for recipient in listed:
-                bell.recipients.delete(recipient.key, tenant=tenant)
+    tenants = HttpRequest("GET", "/v1/tenants", reads(dict[str, Any]))
+    while listed := bell.sender.send(tenants)["tenants"]:
+        for tenant in listed:
+            bell.sender.send(HttpRequest("DELETE", path("tenants", tenant["key"]), nothing))
+    announcements = HttpRequest("GET", "/v1/announcements", reads(dict[str, Any]))
+    while listed := bell.sender.send(announcements)["announcements"]:
+        for announcement in listed:
+            bell.recall(announcement["id"])
+    while recipients := bell.recipients.list().recipients:
+        for recipient in recipients:
+            bell.recipients.delete(recipient.key)
 
 
 @pytest.fixture(autouse=True)
