@@ -149,6 +149,24 @@ def test_inbox_is_usable_by_keyboard(app, person, inbox):
     expect(page.get_by_role("button", name="Sound")).to_be_focused()
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "number"),
+    [("Mark as read", "Enter", 1), ("Archive", "Enter", 0), ("Clear selection", "Enter", 1), ("Archive", "Escape", 1)],
+)
+def test_focus_returns_to_the_list_when_the_selection_ends(app, person, inbox, name, key, number):
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(3))
+    page = inbox()
+    expect(row(page, "Order 2")).to_be_visible()
+    tab(page, "All").focus()
+    for press in ("Tab", "ArrowDown", "x"):
+        page.keyboard.press(press)
+    bar = page.get_by_role("toolbar")
+    bar.get_by_role("button", name=name).focus()
+    page.keyboard.press(key)
+    expect(bar).to_be_hidden()
+    focused(page, number).to_be_focused()
+
+
 def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):
     app.bulk({"to": person, "title": f"Order {number}"} for number in range(60))
     page = inbox()

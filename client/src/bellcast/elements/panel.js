@@ -87,7 +87,7 @@ export class Panel {
     this.#notice = new Notice(texts.undo);
     this.triage = new Triage({ session, texts, notice: this.#notice, allows: context.allows, onUndone: () => (element.focus(), draw()) });
     this.#list = new List({ texts, clock, act: (verb, { members }) => this.triage.act(/** @type {TriageVerb} */ (verb), members), follow: (item, event) => this.#follow(item, event), unfold: (group) => this.#unfold(group), take: (item, action, event) => this.#take(item, action, event), openMenu: (item) => void this.#overlays.openMenu(item), select: (item, event) => this.#selectByMouse(item, event) });
-    this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), draw);
+    this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), (hadFocus) => (hadFocus && (this.#list.row(this.#focus.current)?.title ?? element).focus(), draw()));
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
     this.#readAll.title = texts.readAll;
     this.#readAll.append(icon('checks'), h('span', 'read-all-text', {}, texts.readAll));
@@ -380,7 +380,6 @@ export class Panel {
   #actOnSelection(verb) {
     const members = this.#targets().flatMap(({ members }) => members);
     this.triage.act(verb === 'archive' && members.every(({ archived_at }) => archived_at) ? 'unarchive' : verb, members);
-    if (verb !== 'read' && verb !== 'unread') this.element.focus(); // the bar disappears, the focus must not
     this.#selection.clear();
   }
 

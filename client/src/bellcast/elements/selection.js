@@ -15,7 +15,7 @@ export class Selection {
   /** The start of the range that Shift extends. @type {string | null} */
   #anchor = null;
 
-  /** @param {Messages} texts @param {(verb: TriageVerb) => void} act @param {() => void} onChange */
+  /** @param {Messages} texts @param {(verb: TriageVerb) => void} act @param {(hadFocus: boolean) => void} onChange  `hadFocus`: the bar had the focus and disappears */
   constructor(texts, act, onChange) {
     this.#texts = texts;
     this.#onChange = onChange;
@@ -62,8 +62,9 @@ export class Selection {
   }
 
   #render() {
+    const hadFocus = this.element.matches(':focus-within');
     this.element.hidden = !this.ids.size;
     this.#count.textContent = this.#texts.selected(this.ids.size);
-    this.#onChange();
+    this.#onChange(hadFocus && this.element.hidden);
   }
 }
