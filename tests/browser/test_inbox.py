@@ -2,7 +2,19 @@
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, bell, in_page, row, rows, tab, wait_live, wait_page, wait_state, wait_until
+from tests.browser.shop import (
+    PHONE,
+    bell,
+    in_page,
+    row,
+    rows,
+    session_state,
+    tab,
+    wait_live,
+    wait_page,
+    wait_state,
+    wait_until,
+)
 
 INBOX = '<bellcast-inbox token="{token}" tabs="all,unread,type:booking=Bookings,tag:vip=VIP,archived"></bellcast-inbox>'
 
@@ -165,6 +177,19 @@ def test_focus_returns_to_the_list_when_the_selection_ends(app, person, inbox, n
     page.keyboard.press(key)
     expect(bar).to_be_hidden()
     focused(page, number).to_be_focused()
+
+
+def test_rows_are_reported_as_seen_after_a_restart_between_two_reports(app, person, shop, inbox):
+    longer = "{ const set = setTimeout; globalThis.setTimeout = (run, ms, ...args) => set(run, ms === 300 ? 30_000 : ms, ...args) }"
+    shop.context.add_init_script(longer)  # the interval between two reports
+    app.notify(person, title="Order 0")
+    page = inbox()
+    wait_state(page, "!state.unseen", "bellcast-inbox")
+    app.notify(person, title="Order 1")
+    expect(row(page, "Order 1")).to_be_visible()
+    assert session_state(page, "unseen", "bellcast-inbox") == 1
+    in_page(page, "{ bell.messages = {} }", "bellcast-inbox")
+    wait_state(page, "state.loaded && !state.unseen", "bellcast-inbox", within=10)
 
 
 def test_key_presses_faster_than_the_server_are_not_lost(app, person, inbox):

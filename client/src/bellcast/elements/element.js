@@ -173,6 +173,7 @@ export class Element extends BaseElement {
     const { session, release } = this.#providedSession ? { session: this.#providedSession, release() {} } : this.#acquireSession();
     this.#session = session;
     this.#reportedSeen.clear();
+    this.#unreportedSeen = [];
     const topics = parseTopics(this.getAttribute('topics') ?? '');
     if (topics.length) session.subscribe(...topics).catch(() => {});
     if (this.hasAttribute('debug')) import('../debug.js').then(({ logSession }) => logSession(session), () => {});
