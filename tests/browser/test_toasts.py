@@ -39,6 +39,17 @@ def test_toast_closes_after_its_duration_unless_urgent(app, person, shop):
     expect(toasts(page)).to_have_count(0)
 
 
+def test_page_that_shows_its_own_toasts_sees_no_number_of_further_ones(app, person, shop):
+    page = open_both(shop)
+    page.evaluate(
+        "globalThis.offered = 0; addEventListener('bellcast:toast', (event) => (offered++, event.preventDefault()))"
+    )
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(5))
+    wait_page(page, "offered === 3")
+    expect(toasts(page)).to_have_count(0)
+    expect(page.locator("bellcast-toasts .toast-more")).to_be_hidden()
+
+
 def test_toast_closes_when_its_notification_is_read(app, person, shop):
     page = open_both(shop)
     app.notify(person, title="New order")

@@ -69,7 +69,7 @@ export class Toasts extends Element {
       if (!chosen.has(notification)) this.#close(notification.id, false);
       else if (!this.#shown.has(notification.id)) this.#show(notification);
     }
-    this.#hide([...this.#hidden, ...hidden.map(({ id }) => id)]);
+    this.#hide(this.#shown.size ? [...this.#hidden, ...hidden.map(({ id }) => id)] : []); // a page may show its own
   }
 
   /** @param {string[]} ids */
