@@ -43,6 +43,8 @@ import { browserEnvironment } from './environment.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
+/** Notifications remembered as reported: many times those of a fetched inbox, and about 100 kB. */
+const MAX_REPORTED = 1_000;
 const LIVE = ['event', 'presence', 'typing', 'preferences'];
 
 /**
@@ -400,7 +402,8 @@ export class Session extends EventTarget {
   #onNew(notification) {
     const place = placeOf(notification);
     if (this.#reported.has(place)) return;
-    this.#reported.add(place);
+    const [oldest = place] = this.#reported;
+    if (this.#reported.add(place).size > MAX_REPORTED) this.#reported.delete(oldest);
     this.#emit('notification', notification);
     this.#pendingAlerts.push(notification.id);
     this.#alertTimer ??= this.#environment.setTimeout(() => void this.#alert(), this.#environment.alertDelay());
