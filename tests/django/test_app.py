@@ -217,6 +217,19 @@ def test_admin_retries_and_discards_refused_rows(shop, admin, relay):
     assert not OutboxEntry.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [([1], ""), (5, ""), ({"to": {"role": "x"}, "title": 7}, "7"), ({"to": "1", "title": "half \ud83d"}, "half ?")],
+)
+def test_admin_shows_refused_rows_of_any_payload(shop, admin, payload, shown):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    row = OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload=payload)
+    assert f'<td class="field-title">{shown or "-"}</td>' in admin.get("/admin/bellcast/outboxentry/").content.decode()
+    assert admin.get(f"/admin/bellcast/outboxentry/{row.pk}/change/").status_code == 200
+    assert str(row) == f"notify {shown or row.key}"
+
+
 def test_admin_needs_the_permission(shop, admin):
     shop.nadia.is_superuser = False
     shop.nadia.save()

@@ -1,5 +1,6 @@
 """The admin: the outbox as a table, and each user's notifications, read from Bellcast."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -31,6 +32,8 @@ class OutboxEntryAdmin(admin.ModelAdmin):
     list_display = ("id", "kind", "title", "recipient", "created_at", "attempts", "state")
     list_filter = ("kind", ("refused_at", admin.EmptyFieldListFilter))
     ordering = ("-id",)
+    exclude = ("payload",)
+    readonly_fields = ("content",)
     actions = ("retry", "discard")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -44,14 +47,17 @@ class OutboxEntryAdmin(admin.ModelAdmin):
         actions.pop("delete_selected", None)  # `discard` does the same without a second page
         return actions
 
+    @admin.display(description=gettext_lazy("payload"))
+    def content(self, entry: OutboxEntry) -> str:
+        return json.dumps(entry.payload)
+
     @admin.display(description=gettext_lazy("title"))
     def title(self, entry: OutboxEntry) -> str:
-        return str(entry.payload.get("title") or entry.payload.get("name") or "")
+        return entry.field("title", "name")
 
     @admin.display(description=gettext_lazy("recipient"))
     def recipient(self, entry: OutboxEntry) -> str:
-        to = entry.payload.get("to") or entry.payload.get("topic") or entry.payload.get("recipient") or ""
-        return f"{len(to)} recipients" if isinstance(to, list) else str(to)
+        return entry.field("to", "topic", "recipient")
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, entry: OutboxEntry) -> str:

@@ -33,7 +33,15 @@ class OutboxEntry(models.Model):
         indexes = (models.Index(fields=["next_attempt_at", "id"], name="bellcast_outbox_due"),)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.payload.get('title') or self.payload.get('name') or self.key}"
+        return f"{self.kind} {self.field('title', 'name') or self.key}"
+
+    def field(self, *names: str) -> str:
+        """Return the first of these fields of the payload as a text that can be shown. Another program may have written any
+        JSON."""
+        payload = self.payload if isinstance(self.payload, dict) else {}
+        value = next((payload[name] for name in names if payload.get(name)), "")
+        text = f"{len(value)} recipients" if isinstance(value, list) else str(value)
+        return text.encode(errors="replace").decode()
 
 
 class Notification(OutboxEntry):
