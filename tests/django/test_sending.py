@@ -114,6 +114,23 @@ def test_row_inserted_with_three_columns_is_sent(shop, relay):
     assert titles(shop.nadia) == ["By SQL"]
 
 
+@pytest.mark.parametrize("payload", ['{"title": %s}' % ("9" * 5000), "[" * 900 + "]" * 900])
+def test_row_that_python_cannot_decode_does_not_block_the_others(shop, relay, payload):
+    from django.db import connection
+
+    from bellcast.contrib.django.models import OutboxEntry
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO bellcast_outbox (key, kind, payload) VALUES (%s, 'notify', %s)",
+            ["0b5f35f7-43f6-4d3b-8c6c-5bbf9f2c2a11", payload],
+        )
+    send(shop.nadia)
+    relay()
+    assert titles(shop.nadia) == ["New sale"]
+    assert OutboxEntry.objects.values_list("error", flat=True).get() == "payload: must be a JSON object"
+
+
 def test_repeated_idempotency_key_sends_once(shop, relay):
     for _ in range(2):
         send(shop.nadia, idempotency_key=f"sale-{shop.nadia.pk}-7")

@@ -3,6 +3,7 @@
 The app inserts `key`, `kind` and `payload` in its transaction; a relay (`bellcast.contrib.relay`) sends the row after
 the commit and deletes it."""
 
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -15,6 +16,18 @@ TABLE = "bellcast_outbox"
 Kind = Literal["notify", "publish"]
 Dialect = Literal["sqlite", "postgresql", "mysql"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
+
+
+class PayloadDecoder(json.JSONDecoder):
+    """Returns None for a payload that Python cannot decode: it is nested too deeply, or a number in it has more than 4,300
+    digits. An error would prevent all rows from being read."""
+
+    def decode(self, s: str, *args: Any) -> Any:
+        try:
+            return super().decode(s, *args)
+        except (RecursionError, ValueError):
+            return None
+
 
 _COLUMNS: dict[Dialect, str] = {
     "sqlite": """\

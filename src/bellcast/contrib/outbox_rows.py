@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 from bellcast.contrib import relay
-from bellcast.contrib.outbox import TABLE, Dialect, uuid_of
+from bellcast.contrib.outbox import TABLE, Dialect, PayloadDecoder, uuid_of
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, Row
 
 # Time format in SQLite: text that sorts by time, as Django writes it.
@@ -143,16 +143,7 @@ def connect(url: str) -> OutboxRows:
 
 def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:
     uuid = key if isinstance(key, UUID) else uuid_of(str(key))
-    return Row(id, uuid, kind, _decoded(payload), _time(created_at), attempts)
-
-
-def _decoded(payload: Any) -> Any:
-    """Decode a payload that the driver did not decode; None if Python cannot: it is nested too deeply, or a number in it
-    has more than 4,300 digits."""
-    try:
-        return json.loads(payload) if isinstance(payload, str | bytes) else payload
-    except (RecursionError, ValueError):
-        return None
+    return Row(id, uuid, kind, json.loads(payload, cls=PayloadDecoder), _time(created_at), attempts)
 
 
 def _time(value: Any) -> datetime:

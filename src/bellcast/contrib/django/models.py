@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from bellcast.contrib.django import inbox_query
-from bellcast.contrib.outbox import TABLE
+from bellcast.contrib.outbox import TABLE, PayloadDecoder
 
 
 class OutboxEntry(models.Model):
@@ -19,7 +19,7 @@ class OutboxEntry(models.Model):
     # Only `key`, `kind` and `payload` are required, also for rows that are inserted with SQL.
     key = models.UUIDField(unique=True)
     kind = models.CharField(max_length=10, choices=KINDS)
-    payload = models.JSONField()
+    payload = models.JSONField(decoder=PayloadDecoder)
     created_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
     next_attempt_at = models.DateTimeField(null=True, blank=True, default=timezone.now)
     attempts = models.IntegerField(null=True, blank=True, default=0)

@@ -3,6 +3,8 @@
 import django.utils.timezone
 from django.db import migrations, models
 
+from bellcast.contrib.outbox import PayloadDecoder
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -19,7 +21,7 @@ class Migration(migrations.Migration):
                     "kind",
                     models.CharField(choices=[("notify", "notification"), ("publish", "live event")], max_length=10),
                 ),
-                ("payload", models.JSONField()),
+                ("payload", models.JSONField(decoder=PayloadDecoder)),
                 ("created_at", models.DateTimeField(blank=True, default=django.utils.timezone.now, null=True)),
                 ("next_attempt_at", models.DateTimeField(blank=True, default=django.utils.timezone.now, null=True)),
                 ("attempts", models.IntegerField(blank=True, default=0, null=True)),
