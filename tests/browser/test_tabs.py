@@ -86,6 +86,25 @@ def test_tab_receives_its_own_topics_over_the_shared_connection(app, person, sho
     shop.expect_lines(1)
 
 
+def test_tabs_of_other_topics_lose_no_event_when_the_leader_closes(app, person, shop, bellcast_server):
+    token = bellcast_server.token(person, topics=["room-*"])
+    pages = [shop.open(BELL_AND_TOASTS.replace("{topics}", f"room-{name}"), token=token) for name in "abc"]
+    for page, name in zip(pages, "abc", strict=True):
+        wait_live(page)
+        in_page(
+            page,
+            "{ globalThis.received = []; bell.session.addEventListener('event', (e) => received.push(e.detail.name)) }",
+        )
+        in_page(page, f"bell.session.subscribe('room-{name}').then(() => {{}})")
+    pages[0].close()
+    names = [f"event {number}" for number in range(30)]
+    for name in names:
+        app.publish(["room-b", "room-c"], name, {})
+    for page in pages[1:]:
+        wait_page(page, "received.length >= 30")
+        assert page.evaluate("received") == names
+
+
 @pytest.mark.parametrize("shared", [True, False], ids=["one line", "a line each"])
 def test_event_published_by_a_tab_reaches_the_other_tabs_only(shop, bellcast_server, person, shared):
     if not shared:
