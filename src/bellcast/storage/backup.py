@@ -13,6 +13,8 @@ from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite_connection import connect, make_private, translated
 
 COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` is called
+# SQLite would apply the log that an interrupted process left behind to a new file of the same name.
+LOG_SUFFIXES = ("-wal", "-shm", "-journal")
 
 # Called after each step with the number of pages or rows copied and the total.
 Progress = Callable[[int, int], None]
@@ -73,7 +75,7 @@ def readable(text: bytes) -> str:
 def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
     """Copy into a new file that gets its name only when complete."""
     part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
+    discard(part)
     try:
         make_private(part)
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
@@ -81,7 +83,7 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
             copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
         publish(part, target)
     finally:
-        part.unlink(missing_ok=True)
+        discard(part)
 
 
 def partial_path(target: Path) -> Path:
@@ -89,13 +91,13 @@ def partial_path(target: Path) -> Path:
     if target.exists():
         raise Conflict(f"{target} already exists: name a new file.")
     part = target.with_name(target.name + ".part")
-    part.unlink(missing_ok=True)
+    discard(part)
     return part
 
 
 def discard(part: Path) -> None:
     """Delete a temporary file and its logs, if they exist."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", *LOG_SUFFIXES):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
 
@@ -108,18 +110,22 @@ def publish(part: Path, target: Path) -> None:
 
 def _replace(source: sqlite3.Connection, database: Path, progress: Progress) -> None:
     ready = database.with_name(database.name + ".restored")
-    ready.unlink(missing_ok=True)
-    _copy(source, ready, progress)
-    with closing(connect(ready)) as restored:
-        if migrations.pending(restored):
-            migrations.migrate(restored)
-        restored.execute(statements.load("sqlite")["epochs_renew"])
-        restored.execute("PRAGMA journal_mode = DELETE")
-    _sync(ready)
-    # SQLite would apply a leftover log to the restored file.
-    for suffix in ("-wal", "-shm"):
-        database.with_name(database.name + suffix).unlink(missing_ok=True)
-    ready.replace(database)
+    discard(ready)
+    try:
+        _copy(source, ready, progress)
+        with closing(connect(ready)) as restored:
+            if migrations.pending(restored):
+                migrations.migrate(restored)
+            restored.execute(statements.load("sqlite")["epochs_renew"])
+            restored.execute("PRAGMA journal_mode = DELETE")
+        with closing(open_database(ready)) as restored:
+            verify(restored)
+        _sync(ready)
+        for suffix in LOG_SUFFIXES:
+            database.with_name(database.name + suffix).unlink(missing_ok=True)
+        ready.replace(database)
+    finally:
+        discard(ready)
     _sync(database.parent)
 
 

@@ -1,5 +1,6 @@
 """Backups are made while a server runs, and restored while none does."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ from bellcast.errors import Conflict, NotFound, Unavailable
 from bellcast.storage import backup
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
+from bellcast.storage.sqlite_connection import connect
 from bellcast.storage.store import SQLStore
 
 
@@ -107,6 +109,54 @@ async def test_damaged_backup_is_refused_and_the_store_stays(
         backup.restore(tmp_path / "nowhere", database, no_progress)
     await engine.open()
     assert (await app.counts("alice"))[0] == 100
+
+
+async def test_restore_after_an_interrupted_one_discards_its_log(
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    await app.send("alice", "first")
+    backup.backup(database, first, no_progress)
+    await app.add_all([app.send_request("alice", f"title {number}", data={"n": number}) for number in range(300)])
+    backup.backup(database, second, no_progress)
+    await engine.close()
+
+    ready, killed = database.with_name(f"{database.name}.restored"), tmp_path / "killed"
+    shutil.copy(first, ready)
+    killed.mkdir()
+    with closing(connect(ready)) as interrupted:
+        interrupted.execute("UPDATE recipients SET name = 'interrupted'")
+        for file in database.parent.glob(f"{ready.name}*"):
+            shutil.copy(file, killed)
+    shutil.copytree(killed, database.parent, dirs_exist_ok=True)
+    assert names(killed) == {f"{ready.name}{suffix}" for suffix in ("", "-wal", "-shm")}
+
+    backup.restore(second, database, no_progress)
+    assert names(database.parent) == {database.name, f"{database.name}.lock"}
+    with closing(sqlite3.connect(database)) as restored:
+        assert restored.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    await engine.open()
+    assert (await app.counts("alice"))[0] == 301
+
+
+async def test_restored_file_is_verified_before_it_replaces_the_store(
+    app: App, engine: SqliteEngine, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.send("alice", "kept")
+    backup.backup(database, tmp_path / "copy", no_progress)
+    await engine.close()
+
+    def connect_and_damage(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("DROP INDEX notifications_expiry")
+        return connection
+
+    monkeypatch.setattr(backup, "connect", connect_and_damage)
+    with pytest.raises(Conflict, match="differs from the one that Bellcast creates"):
+        backup.restore(tmp_path / "copy", database, no_progress)
+    assert names(database.parent) == {database.name, f"{database.name}.lock"}
+    await engine.open()
+    assert await app.titles("alice") == ["kept"]
 
 
 async def test_another_programs_database_is_refused(tmp_path: Path, database: Path) -> None:
