@@ -323,6 +323,41 @@ def test_displayed_settings_can_be_loaded_again() -> None:
     assert msgspec.structs.replace(defaults, sources={}) == Settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "displayed"),
+    [
+        ("STORE", "postgresql://bell:hush@db/bell", "postgresql://bell:…@db/bell"),
+        ("STORE", "postgresql://a@b:hush@db:5433/bell", "postgresql://a@b:…@db:5433/bell"),
+        (
+            "STORE",
+            "postgresql://bell@db/bell?sslmode=require&password=hush&sslpassword=hush&passfile=/hush",
+            "postgresql://bell@db/bell?sslmode=require&password=…&sslpassword=…&passfile=…",
+        ),
+        ("DATABASE_URL", "postgresql:///app?p%61ssword=hush&a=b", "postgresql:///app?p%61ssword=…&a=b"),
+        ("BROKER", "redis://:hush@cache?PASSWORD=hush", "redis://:…@cache?PASSWORD=…"),
+        ("BROKER", "redis://cache:6380/1?protocol=3", "redis://cache:6380/1?protocol=3"),
+    ],
+)
+def test_passwords_in_urls_are_masked(name: str, text: str, displayed: str) -> None:
+    variable = f"BELLCAST_{name}"
+    assert settings.as_displayed(settings.load({}, {variable: text}))[variable] == displayed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mariadb://bell:hush@db",
+        "mysql://db/bell?password=hush",
+        "mysql://db/bell?p%61ssword=hush",
+        "host=db user=bell password=hush",
+        "postgresql://db:port/bell?sslpassword=hush&passfile=/hush",
+    ],
+)
+def test_invalid_url_is_refused_without_repeating_its_password(text: str) -> None:
+    assert "hush" not in refusal(BELLCAST_STORE=text)
+    assert "hush" not in refusal(BELLCAST_BROKER=text)
+
+
 # --- the table
 
 

@@ -5,11 +5,12 @@ The value of a setting is its flag, else `BELLCAST_<NAME>`, else the content of 
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.oidc_config import OidcConfig
@@ -34,6 +35,9 @@ from bellcast.settings.groups import (
 from bellcast.settings.table import PREFIX, TABLE, Setting
 
 __all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url"]
+
+USER_PASSWORD = re.compile(r"(?<=://)([^/?#:]*:)[^/?#]*(?=@)")
+PASSWORD_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})  # of libpq, asyncpg and redis-py
 
 # The source of a value (flag, variable or file variable), and its text.
 SettingSource = tuple[str, str]
@@ -120,7 +124,7 @@ def _read(setting: Setting, source: str, raw: str) -> Any:
     try:
         return setting.parse(raw)
     except (ValueError, KeyError):
-        got = "" if setting.is_secret or "@" in raw else f", got {raw!r}"  # an address may hold a password
+        got = "" if setting.is_secret or _may_hold_password(raw) else f", got {raw!r}"
         raise SettingsError(f"{source}: expected {setting.expects}{got}.") from None
 
 
@@ -166,9 +170,20 @@ def as_text(setting: Setting, value: Any) -> str:
     return str(value)
 
 
+def _may_hold_password(invalid: str) -> bool:
+    """True if an invalid text may be an address with a password."""
+    return "@" in invalid or any(name in unquote(invalid).lower() for name in PASSWORD_PARAMETERS)
+
+
 def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", f":{MASK}@", 1)
+    """Mask the passwords of a URL: of its user, and in its query."""
+    address, mark, query = USER_PASSWORD.sub(rf"\1{MASK}", url, count=1).partition("?")
+    return address + mark + "&".join(map(_without_value, query.split("&")))
+
+
+def _without_value(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    return f"{name}={MASK}" if equals and unquote(name).lower() in PASSWORD_PARAMETERS else parameter
 
 
 def _duration(seconds: float) -> str:
