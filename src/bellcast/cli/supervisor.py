@@ -118,7 +118,7 @@ class Supervisor:
         with _reserved(host, port) as self._port, _private_folder() as self._folder, self._signals():
             for _ in range(self._worker_count):
                 self._start()
-            while self._workers or (self._restarts and not self._is_stopping):
+            while self._workers or self._restarts:
                 self._step()
         return self._status
 
@@ -158,7 +158,7 @@ class Supervisor:
             self._start()
 
     def _timeout(self) -> float | None:
-        return max(0.0, min(self._restarts) - time.monotonic()) if self._restarts and not self._is_stopping else None
+        return max(0.0, min(self._restarts) - time.monotonic()) if self._restarts else None
 
     def _handle_signal(self, number: int) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -215,6 +215,7 @@ class Supervisor:
         if self._is_stopping:
             return
         self._is_stopping = True
+        self._restarts.clear()
         for worker in self._workers.values():
             worker.terminate()
         timer = threading.Timer(self._drain + GRACE_SECONDS, self._kill_workers)
