@@ -164,8 +164,9 @@ class Supervisor:
         if number in (signal.SIGTERM, signal.SIGINT):
             self._stop()
         elif number == signal.SIGHUP and not self._is_stopping and not self._to_replace:
-            self._to_replace.extend(worker for worker in self._workers.values() if not worker.is_stopping)
-            self._start()
+            self._to_replace.extend(self._running())
+            if self._to_replace:  # otherwise all have exited, and their restarts are due
+                self._start()
 
     def _read_readiness(self, worker: Worker) -> None:
         """Read the worker's URL; empty if it exited before it was ready."""
@@ -190,6 +191,9 @@ class Supervisor:
             if self._to_replace:
                 self._start()
 
+    def _running(self) -> list[Worker]:
+        return [worker for worker in self._workers.values() if not worker.is_stopping]
+
     def _reap(self) -> None:
         for pid, worker in list(self._workers.items()):
             status = worker.process.poll()
@@ -207,6 +211,9 @@ class Supervisor:
         log.warning("worker_exited", pid=worker.process.pid, status=status)
         if worker in self._to_replace:
             self._to_replace.remove(worker)
+        # While workers are replaced, one more than configured runs: the replacement of the next one.
+        if len(self._running()) + len(self._restarts) >= self._worker_count + bool(self._to_replace):
+            return
         now = time.monotonic()
         self._restarts.append(now if now - worker.started_at > HEALTHY_SECONDS else now + RESTART_DELAY)
 

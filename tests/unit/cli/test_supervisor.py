@@ -106,3 +106,43 @@ def test_stopping_supervisor_restarts_no_worker(clock: SimpleNamespace) -> None:
     (last,) = supervised.supervisor._workers.values()
     assert last.process.signals == ["TERM"]
     assert supervised.supervisor._timeout() is None
+
+
+def test_reload_replaces_the_workers_one_by_one(clock: SimpleNamespace) -> None:
+    supervised = Supervised(2, clock)
+    old = supervised.running
+    supervised.receive(signal.SIGHUP)
+    for _ in old:
+        assert len(supervised.running) == 3
+        supervised.report_ready(supervised.running[-1])
+    assert len(supervised.running) == 2
+    assert not {*old} & {*supervised.running}
+
+
+@pytest.mark.parametrize("dying", range(4))
+@pytest.mark.parametrize("replaced", range(3))
+def test_worker_that_exits_during_a_reload_is_replaced_once(clock: SimpleNamespace, replaced: int, dying: int) -> None:
+    supervised = Supervised(3, clock)
+    old = supervised.running
+    supervised.receive(signal.SIGHUP)
+    for _ in range(replaced):
+        supervised.report_ready(supervised.running[-1])
+    is_starting = supervised.running[-1]
+    dead = supervised.running[dying]
+    supervised.exit(dead)
+    supervised.advance(supervisor.RESTART_DELAY)
+    for worker in [is_starting, *supervised.running]:
+        if not worker.is_ready and worker is not dead:
+            supervised.report_ready(worker)
+    while starting := [worker for worker in supervised.running if not worker.is_ready]:
+        supervised.report_ready(starting[0])
+    assert len(supervised.running) == 3
+    assert not {*old} & {*supervised.running}
+
+
+def test_reload_while_all_workers_wait_for_their_restart_adds_none(clock: SimpleNamespace) -> None:
+    supervised = Supervised(2, clock)
+    supervised.exit(*supervised.running)
+    supervised.receive(signal.SIGHUP)
+    supervised.advance(supervisor.RESTART_DELAY)
+    assert len(supervised.running) == 2
