@@ -132,5 +132,18 @@ def main() -> NoReturn:
         console.fail(error.detail, 2)
     except errors.BellcastError as error:
         console.fail(error.detail, 1)
+    except ValueError as error:
+        console.fail(_invalid_value(error), 2)
     except typer.Abort:
         console.fail("Stopped.", 1)
+
+
+def _invalid_value(error: ValueError) -> str:
+    """Return the message for a value that the client refuses or that is not UTF-8. Raises any other error again."""
+    from bellcast.client import InvalidArgument
+
+    if isinstance(error, InvalidArgument):
+        return f"{error}; nothing was sent."
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) and error.encoding == "utf-8":
+        return "a text is not valid UTF-8; pass UTF-8. Nothing was sent."
+    raise error

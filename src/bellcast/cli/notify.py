@@ -135,7 +135,7 @@ def _expiry(expires: str | None) -> Any:
         return None
     try:
         return times.to_rfc3339(time.time_ns() // 1_000_000 + round(times.seconds(expires) * 1000))
-    except ValueError:
+    except (ValueError, OverflowError):
         return expires
 
 

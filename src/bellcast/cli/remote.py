@@ -36,11 +36,13 @@ def credentials(settings: Settings) -> Credentials:
 
 @contextmanager
 def server(settings: Settings) -> Iterator[Bellcast]:
-    """Yield a client of the running server. Raises its errors as CommandError."""
+    """Yield a client of the running server. Raises its errors as CommandError, except InvalidArgument."""
     url = effective.url(settings)
     with Bellcast(url, credentials(settings)) as client:
         try:
             yield client
+        except InvalidArgument:
+            raise  # `main` reports it, as it does for requests that are built before a client exists
         except BellcastError as error:
             raise _command_error(error, settings, url) from error
 
@@ -68,8 +70,6 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
             )
         case RequestRefused():
             return CommandError(error.reason, "nothing was changed")
-        case InvalidArgument():
-            return CommandError(str(error), "nothing was sent", 2)
         case _:
             return CommandError(str(error), "check --url")
 

@@ -88,12 +88,15 @@ def token(
 
 
 def _epoch_seconds(time: str) -> float:
+    import math
     from datetime import datetime
 
     try:
-        return float(time)
+        seconds = float(time)
     except ValueError:
-        pass
+        seconds = math.nan
+    if math.isfinite(seconds):
+        return seconds
     try:
         moment = datetime.fromisoformat(time)
     except ValueError:

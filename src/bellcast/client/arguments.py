@@ -126,7 +126,10 @@ def moment(argument: str, value: object) -> datetime | str:
     if not isinstance(value, str | timedelta):
         expected = 'an aware datetime, an RFC 3339 text, a timedelta or a duration such as "2h"'
         raise InvalidArgument(argument, f"expected {expected}, got {_kind(value)}")
-    return now() + timedelta(seconds=seconds(argument, value))
+    try:
+        return now() + timedelta(seconds=seconds(argument, value))
+    except OverflowError:
+        raise InvalidArgument(argument, f"must be before the year 10000, got {_shown(value)}") from None
 
 
 def past_moment(argument: str, value: object) -> datetime | str:

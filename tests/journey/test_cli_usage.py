@@ -1,0 +1,37 @@
+"""Wrong values on the command line: an error that names the value and exit status 2, never a traceback."""
+
+import pytest
+
+from tests.journey.shell import bellcast
+
+NOT_UTF_8 = "\udcff"  # the byte 0xFF as Python decodes arguments
+ENVIRON = {"BELLCAST_URL": "http://127.0.0.1:1", "BELLCAST_SECRET": "s", "BELLCAST_PROJECT": "1:key:secret"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("notify", "alice", "T", "--expires", "tomorrow"), "expires_at: expected an RFC 3339 time or a duration"),
+        (("notify", "alice", "T", "--expires", "9999999d"), "expires_at: must be before the year 10000"),
+        (("notify", "alice", "T", "--priority", "nope"), "priority: expected one of low, normal, high, urgent"),
+        (("notify", "alice", "T", "--priority", "nope", "--dry-run"), "priority: expected one of low, normal"),
+        (("notify", "alice", "T", "--payload", "[1]"), "data: expected a mapping, got list"),
+        (("notify", "alice", "T", "--tag", ""), "tags[0]: must not be empty"),
+        (("notify", "", "T"), "to: must name a recipient"),
+        (("notify", "alice", NOT_UTF_8), "title: must be valid Unicode text"),
+        (("notify", "alice", "T", "--payload", NOT_UTF_8), "a text is not valid UTF-8"),
+        (("trigger", "flow", "alice", "--data", "[1]"), "data: expected a mapping, got list"),
+        (("trigger", "", "alice"), "workflow: must not be empty"),
+        (("message", "list", "--recipient", NOT_UTF_8), "recipient: must be valid Unicode text; nothing was sent."),
+        (("api", "GET", f"/v1/{NOT_UTF_8}"), "a text is not valid UTF-8"),
+        (("token", NOT_UTF_8), "a text is not valid UTF-8"),
+        (("token", "alice", "--since", "nan"), "expected epoch seconds or a time"),
+        (("token", "alice", "--since", "1e400"), "expected epoch seconds or a time"),
+    ],
+)
+def test_wrong_value_is_a_usage_error(arguments, message):
+    result = bellcast(*arguments, **ENVIRON)
+    assert result.err.startswith("Error: ")
+    assert message in result.err
+    assert result.out == ""
+    assert result.status == 2
