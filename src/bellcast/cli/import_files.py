@@ -73,9 +73,17 @@ def _lines(stream: BinaryIO) -> Iterator[FileRow]:
             yield FileRow(line, None, f"has more than {MAX_ITEM_BYTES} bytes")
         elif text.strip():
             try:
-                yield FileRow(line, json.loads(text))
+                yield FileRow(line, _decoded(text))
             except ValueError as error:
                 yield FileRow(line, None, f"is not JSON: {error}")
+
+
+def _decoded(text: str | bytes) -> Any:
+    """Decode JSON. Raises ValueError."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _records(text: TextIO) -> Iterator[FileRow]:
@@ -201,7 +209,7 @@ def _field(name: str, value: Any, mapped: Mapped) -> Any:
         return _time(name, value, mapped.zone)
     if name in ("data", "actions") or (name in ("to", "actor", "tags") and value[:1] in "[{"):
         try:
-            return json.loads(value)
+            return _decoded(value)
         except ValueError as error:
             raise InvalidRow(f"{name}: expected JSON: {error}") from None
     if name == "tags":
@@ -229,5 +237,8 @@ def _time(name: str, value: str, zone: tzinfo | None) -> str:
 
 
 def _key(item: dict[str, Any]) -> str:
-    text = json.dumps(item, sort_keys=True, separators=(",", ":"))
+    try:
+        text = json.dumps(item, sort_keys=True, separators=(",", ":"))
+    except RecursionError:  # a deeper level takes more stack to encode than to decode
+        raise InvalidRow("is nested too deeply") from None
     return f"import-{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:40]}"

@@ -29,6 +29,20 @@ def test_ndjson_line_beyond_the_limit_is_skipped(monkeypatch):
     ]
 
 
+def test_deeply_nested_json_is_refused_alone():
+    deep = "[" * 100_000
+    wrong, right = rows(f'{deep}\n{{"to":"b"}}\n', "ndjson")
+    assert wrong.problem == "is not JSON: it is nested too deeply"
+    assert right.value == {"to": "b"}
+    with pytest.raises(InvalidRow, match="data: expected JSON: it is nested too deeply"):
+        notification({"to": "a", "data": deep}, Mapped())
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(InvalidRow, match="is nested too deeply"):
+        notification({"to": "a", "data": value}, Mapped())
+
+
 def test_csv_has_names_in_its_first_line_and_no_empty_fields():
     text = '\ufeffto,title,body\r\nalice,"Hi, there",\r\nbob,"Two\nlines",b\r\n'
     assert rows(text, "csv") == [
