@@ -15,7 +15,7 @@ from bellcast.live.config import SocketIOConfig
 from bellcast.model.identities import Project
 from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
-from bellcast.settings import table
+from bellcast.settings import credentials, table
 from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings
 
 CREDENTIALS = "7:public-key:the secret: with a colon"
@@ -239,6 +239,23 @@ def test_first_start_creates_credentials_and_the_next_reads_them(tmp_path: Path)
     assert len(first.secret) >= 40
     assert settings.project(loaded) == (first, False)
     assert settings.project(load(tmp_path / "other"))[0].secret != first.secret
+
+
+def test_concurrent_first_starts_use_the_same_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(tmp_path)
+    others: list[tuple[Project, bool]] = []
+    generate = credentials._generate
+
+    def generate_after_another_start() -> Project:
+        monkeypatch.setattr(credentials, "_generate", generate)
+        others.append(settings.project(loaded))
+        return generate()
+
+    monkeypatch.setattr(credentials, "_generate", generate_after_another_start)
+    late = settings.project(loaded)
+    assert others == [(late[0], True)]
+    assert not late[1]
+    assert [file.name for file in (tmp_path / "data").iterdir()] == ["project.json"]
 
 
 def test_stored_credentials_are_readable_by_their_owner_only(tmp_path: Path) -> None:

@@ -21,11 +21,10 @@ def project(settings: Settings) -> tuple[Project, bool]:
     if existing is not None:
         return existing, False
     try:
-        write_private(file, msgspec.json.encode(_generate()))
+        is_new = create_private(file, msgspec.json.encode(_generate()))
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
-    # Read back: of two concurrent first starts, the later one's credentials win.
-    return _load(file, file.read_bytes()), True
+    return _load(file, file.read_bytes()), is_new
 
 
 def existing_project(settings: Settings) -> Project | None:
@@ -58,13 +57,35 @@ def secret(settings: Settings) -> str | None:
 
 def write_private(file: Path, content: bytes) -> None:
     """Write a file atomically and durably, readable by its owner only; its folder is created if needed."""
+    _write_temporary(file, content).replace(file)
+    _sync_folder(file)
+
+
+def create_private(file: Path, content: bytes) -> bool:
+    """Write a file as `write_private` does, unless it exists: of concurrent first starts, all use the first one's.
+    Return True if it was written."""
+    temporary = _write_temporary(file, content)
+    try:
+        os.link(temporary, file)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    _sync_folder(file)
+    return True
+
+
+def _write_temporary(file: Path, content: bytes) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
     with os.fdopen(handle, "wb") as output:
         output.write(content)
         output.flush()
         os.fsync(output.fileno())
-    Path(name).replace(file)
+    return Path(name)
+
+
+def _sync_folder(file: Path) -> None:
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -1,8 +1,6 @@
 """The keys that encrypt secrets in the store: from a setting, or generated in the data folder."""
 
-import os
 import secrets
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from msgspec import Struct
 from bellcast.errors import SettingsError
 from bellcast.model.identities import Project
 from bellcast.settings import parsers
-from bellcast.settings.credentials import write_private
+from bellcast.settings.credentials import create_private, write_private
 from bellcast.settings.groups import Settings
 
 # Former keys stay in the file, so that older backups can be restored.
@@ -93,18 +91,7 @@ def rotate(settings: Settings) -> Path:
 def _create(file: Path) -> tuple[str, ...]:
     """Write the first key. Two processes that start together both use the one written first."""
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}-")  # mkstemp's mode is 0600
-        with os.fdopen(handle, "wb") as output:
-            output.write(msgspec.json.encode(StoredKeys((_generate(),))))
-            output.flush()
-            os.fsync(output.fileno())
-        try:
-            os.link(name, file)
-        except FileExistsError:
-            pass
-        finally:
-            Path(name).unlink()
+        create_private(file, msgspec.json.encode(StoredKeys((_generate(),))))
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return _stored(file)
