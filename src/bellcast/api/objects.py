@@ -366,22 +366,24 @@ async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, val
     if after is not None:
         broken = None if kind.find_broken is None else await kind.find_broken(ctx, before[0].body, after[0].body)
     if broken is not None:
-        await check_unused(kind.name, ctx, tenant, key, broken)
+        await _check_unused(kind, ctx, tenant, key, broken)
 
 
 def _with_body(key: str, value: Struct | None) -> Document | None:
     return None if value is None else Document(key, msgspec.json.encode(value), 0, 0)
 
 
-async def check_unused(name: str, ctx: ApiContext, tenant: str, key: str, broken: BrokenUses) -> None:
-    """Raise Conflict if an object, such as a `template`, has users that this search finds."""
+async def _check_unused(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, broken: BrokenUses) -> None:
+    """Raise Conflict if the object has users that this search finds."""
     users = (await broken.find(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
     if not users:
         return
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
-    raise Conflict(f"This {name} is used by {', '.join(users)}{broken.reason}: change or delete these first.{hint}")
+    raise Conflict(
+        f"This {kind.name} is used by {', '.join(users)}{broken.reason}: change or delete these first.{hint}"
+    )
 
 
 async def _added(

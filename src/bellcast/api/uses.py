@@ -1,4 +1,4 @@
-"""Which objects name a template or a workflow, so that it is not deleted while one does."""
+"""Which objects name a template, so that it is not deleted while one does."""
 
 import contextlib
 import functools
@@ -28,14 +28,14 @@ OBJECTS_PER_READ = 100
 # about 0.1 s.
 MAX_SEARCHED = 5_000
 
-# How an object names another one: a template or a workflow by its key, or a template as the layout of e-mails.
-Reference = Literal["template", "layout", "workflow"]
-# A name, and what it is the name of.
+# How an object names a template: for its content, or as the layout of e-mails.
+Reference = Literal["template", "layout"]
+# A name, and how it is used.
 Named = tuple[Reference, str]
 
 
 class ReferringKind(Struct, frozen=True):
-    """A kind of object that names others: how it can, and a function that returns the names in a stored object at a
+    """A kind of object that names templates: how it can, and a function that returns the names in a stored object at a
     time."""
 
     references: frozenset[Reference]
@@ -116,30 +116,29 @@ def _named_by_template(document: Document, now: int) -> set[Named]:
 
 
 def _named_by_workflow(document: Document, now: int) -> set[Named]:
-    """Return the names in the workflow's steps, at any depth. A workflow may trigger itself."""
+    """Return the names in the workflow's steps, at any depth."""
     definition = msgspec.json.decode(document.body)["definition"]
     steps = [step for _, step in workflow_catalog.steps_with_paths(definition)]
     named: set[Named] = set()
-    for reference in USERS[WORKFLOWS].references:
+    for reference in EVERY_REFERENCE:
         named |= {(reference, name) for step in steps if isinstance(name := step.get(reference), str)}
-    return named - {("layout", BASE_LAYOUT), ("workflow", document.key)}
+    return named - {("layout", BASE_LAYOUT)}
 
 
 def _named_by_source(document: Document, now: int) -> set[Named]:
     source = request_body.decoder(EventSource).decode(document.body)
-    return _named(source.workflow, source.notification)
+    return _named(source.notification)
 
 
 def _named_by_schedule(document: Document, now: int) -> set[Named]:
     """A send or trigger with `send_at` names nothing once its time has passed everywhere: its schedule only remains as a record."""
     schedule = request_body.decoder(StoredSchedule).decode(document.body)
     world = schedule_times.world_times(schedule) if schedule.is_generated else None
-    return set() if world is not None and world[1] <= now else _named(schedule.workflow, schedule.notification)
+    return set() if world is not None and world[1] <= now else _named(schedule.notification)
 
 
-def _named(workflow: str | None, send: Mapping[str, Any] | None) -> set[Named]:
-    named: set[Named] = set() if workflow is None else {("workflow", workflow)}
-    return named | {(reference, name) for _, reference, name in named_by_send(send or {})}
+def _named(send: Mapping[str, Any] | None) -> set[Named]:
+    return {(reference, name) for _, reference, name in named_by_send(send or {})}
 
 
 def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
@@ -153,7 +152,7 @@ def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
     return [(field, reference, name) for field, reference, name in named if isinstance(name, str)]
 
 
-EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout", "workflow"})
+EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout"})
 USERS = {
     TYPES: ReferringKind(frozenset({"template"}), _named_by_type),
     TEMPLATES: ReferringKind(frozenset({"layout"}), _named_by_template),
@@ -161,6 +160,5 @@ USERS = {
     SOURCES: ReferringKind(EVERY_REFERENCE, _named_by_source),
     SCHEDULES: ReferringKind(EVERY_REFERENCE, _named_by_schedule),
 }
-of_templates = functools.partial(_find, frozenset[Reference]({"template", "layout"}))
+of_templates = functools.partial(_find, EVERY_REFERENCE)
 of_layouts = functools.partial(_find, frozenset[Reference]({"layout"}))
-of_workflows = functools.partial(_find, frozenset[Reference]({"workflow"}))

@@ -17,7 +17,6 @@ from bellcast.api import (
     request_body,
     responses,
     tenants,
-    uses,
     viewers,
 )
 from bellcast.api.context import ApiContext
@@ -32,7 +31,6 @@ from bellcast.model import notification_drafts, times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import ROLES
 from bellcast.ports import Document
-from bellcast.ports.documents import PROJECT
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
@@ -300,16 +298,13 @@ async def change(request: ApiRequest) -> ASGIApp:
 async def delete(request: ApiRequest) -> ASGIApp:
     """Delete a workflow.
 
-    Its current runs finish. While event sources, schedules or steps of other workflows trigger it, the response is a 409
-    that names them. With `?tenant=`, the tenant's override is deleted."""
+    Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
     ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
-    before, documents = await _own(request, owner, key), ctx.engines.store.documents
+    before = await _own(request, owner, key)
     stored = await ctx.workflow_catalog.writable(owner, key)
     if stored is None:
         raise NotFound(UNKNOWN)
     entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
-    if owner == PROJECT or await documents.get(WORKFLOWS, PROJECT, key) is None:
-        await objects.check_unused("workflow", ctx, owner, key, objects.BrokenUses(uses.of_workflows))
     replaced = stored if entity_tags.is_conditional(request) else UNSET
     if not await ctx.workflow_catalog.delete(owner, key, replaces=replaced):
         raise NotFound(UNKNOWN)
