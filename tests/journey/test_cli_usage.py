@@ -1,8 +1,11 @@
 """Wrong values on the command line: an error that names the value and exit status 2, never a traceback."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from tests.journey.shell import bellcast
+from tests.journey.shell import bellcast, command, environ
 
 NOT_UTF_8 = "\udcff"  # the byte 0xFF as Python decodes arguments
 ENVIRON = {"BELLCAST_URL": "http://127.0.0.1:1", "BELLCAST_SECRET": "s", "BELLCAST_PROJECT": "1:key:secret"}
@@ -35,3 +38,13 @@ def test_wrong_value_is_a_usage_error(arguments, message):
     assert message in result.err
     assert result.out == ""
     assert result.status == 2
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("config",), ("config", "--json"), ("--version",)])
+def test_full_disk_of_the_output_is_reported(arguments, unbuffered):
+    with Path("/dev/full").open("wb") as full:
+        variables = environ(PYTHONUNBUFFERED=unbuffered)
+        result = subprocess.run(command(*arguments), stdout=full, stderr=subprocess.PIPE, env=variables, check=False)
+    assert result.stderr.decode() == "Error: the output cannot be written: No space left on device.\n"
+    assert result.returncode == 1

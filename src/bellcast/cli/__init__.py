@@ -2,6 +2,8 @@
 
 Commands import their dependencies inside functions, so that help and completion are fast."""
 
+import errno
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -55,6 +57,7 @@ from bellcast.cli import (
 )
 from bellcast.cli.console import CommandError
 
+DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 EPILOG = """\
 [dim]Start with[/] bellcast demo[dim], or with[/] bellcast serve [dim]and, in another terminal,[/] bellcast notify alice "Hello"[dim].
 Options are environment variables too:[/] --port 80 [dim]is[/] BELLCAST_PORT=80[dim]. \
@@ -123,7 +126,9 @@ def bellcast(
 def main() -> NoReturn:
     """Run the command. Exit status 0: success, 1: failure, 2: wrong usage or settings."""
     try:
-        sys.exit(app(prog_name="bellcast", standalone_mode=False))
+        status = app(prog_name="bellcast", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status)
     except CommandError as error:
         console.fail(str(error), error.status)
     except typer.TyperException as error:
@@ -132,6 +137,11 @@ def main() -> NoReturn:
         console.fail(error.detail, 2)
     except errors.BellcastError as error:
         console.fail(error.detail, 1)
+    except OSError as error:
+        if error.errno not in DISK_FULL_ERRORS or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python flushes the rest of the output when it exits
+        console.fail(f"the output cannot be written: {error.strerror}.", 1)
     except ValueError as error:
         console.fail(_invalid_value(error), 2)
     except typer.Abort:
