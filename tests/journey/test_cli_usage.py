@@ -48,3 +48,9 @@ def test_full_disk_of_the_output_is_reported(arguments, unbuffered):
         result = subprocess.run(command(*arguments), stdout=full, stderr=subprocess.PIPE, env=variables, check=False)
     assert result.stderr.decode() == "Error: the output cannot be written: No space left on device.\n"
     assert result.returncode == 1
+
+
+def test_folder_is_not_restored(tmp_path):
+    result = bellcast("restore", tmp_path, "--data", tmp_path / "data")
+    assert "is not a file; pass a file created by `bellcast backup`." in result.err.replace("\n", " ")
+    assert result.status == 1

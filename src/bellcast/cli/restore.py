@@ -33,6 +33,8 @@ def restore(
 ) -> None:
     """Replace the store with a backup."""
     settings = options.settings(ctx)
+    if file.exists() and not file.is_file():
+        raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
     if version(file) == 0:
         raise CommandError(f"{file} is empty or does not exist", "pass a file created by `bellcast backup`")
     if settings.store.is_file:

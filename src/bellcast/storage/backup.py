@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from bellcast.errors import Conflict, NotFound, Unavailable
+from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
 from bellcast.storage import statements
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
@@ -30,7 +30,7 @@ def backup(database: Path, target: Path, progress: Progress) -> None:
             migrations.version(source)
             _copy(source, target, progress)
     except (sqlite3.Error, OSError) as error:
-        raise translated(error) from error
+        raise target_error(target, error) from error
 
 
 def restore(source: Path, database: Path, progress: Progress) -> None:
@@ -86,8 +86,20 @@ def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
         discard(part)
 
 
+def target_error(target: Path, error: Exception) -> Exception:
+    """Translate an error of copying a store into a new file: the store is only read, so only the target can be full."""
+    translated_error = translated(error)
+    if isinstance(error, OSError):
+        return Unavailable(f"{target} cannot be written: {error.strerror}.")
+    if isinstance(translated_error, DiskFull):
+        return Unavailable(f"{target} cannot be written: its disk is full.")
+    return translated_error
+
+
 def partial_path(target: Path) -> Path:
-    """Return the temporary path of a new file. Raises Conflict if the target exists."""
+    """Return the temporary path of a new file. Raises Conflict if the target exists, NotFound if its folder does not."""
+    if not target.parent.is_dir():
+        raise NotFound(f"There is no folder {target.parent}: create it.")
     if target.exists():
         raise Conflict(f"{target} already exists: name a new file.")
     part = target.with_name(target.name + ".part")

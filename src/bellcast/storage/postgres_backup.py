@@ -35,7 +35,7 @@ async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
                 copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
         backup.publish(part, target)
     except (sqlite3.Error, OSError) as error:
-        raise translated(error) from error
+        raise backup.target_error(target, error) from error
     finally:
         backup.discard(part)
     return counts

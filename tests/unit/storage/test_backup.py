@@ -1,5 +1,6 @@
 """Backups are made while a server runs, and restored while none does."""
 
+import errno
 import shutil
 import sqlite3
 from contextlib import closing
@@ -81,6 +82,24 @@ async def test_backup_overwrites_no_file(app: App, database: Path, tmp_path: Pat
         with pytest.raises(Conflict, match="already exists"):
             backup.backup(database, there, no_progress)
     assert (tmp_path / "copy").read_text() == "precious"
+
+
+async def test_error_of_the_target_names_the_target(
+    app: App, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotFound, match=r"There is no folder .*/nowhere: create it"):
+        backup.backup(database, tmp_path / "nowhere" / "copy", no_progress)
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    for error in (full, OSError(errno.ENOSPC, "No space left on device")):
+        monkeypatch.setattr(backup, "_sync", lambda _, error=error: fail(error))
+        with pytest.raises(Unavailable, match=r"/copy cannot be written: (its disk is full|No space left on device)\."):
+            backup.backup(database, tmp_path / "copy", no_progress)
+    assert names(tmp_path) == {"data"}
 
 
 async def test_restore_under_a_running_server_is_refused(app: App, database: Path, tmp_path: Path) -> None:
