@@ -211,6 +211,12 @@ def test_unknown_setting_stops_the_start_and_suggests_the_nearest_name() -> None
     assert refusal(BELLCAST_QQQQQQQQ="my secret") == "BELLCAST_QQQQQQQQ: unknown setting."
 
 
+def test_variables_of_a_kubernetes_service_are_refused_with_a_fix() -> None:
+    port = {"BELLCAST_PORT": "tcp://10.0.0.1:80"}
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_80_TCP", "PORT_80_TCP_ADDR"):
+        assert "enableServiceLinks: false" in refusal(**port, **{f"BELLCAST_{name}": "10.0.0.1"})
+
+
 def test_conflicting_settings_are_refused() -> None:
     assert "expected 1" in refusal(BELLCAST_WORKERS="2")
     both = refusal(BELLCAST_HANDLERS="a:b", BELLCAST_HANDLER_URL="https://shop.example")

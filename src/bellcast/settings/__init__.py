@@ -36,6 +36,8 @@ from bellcast.settings.table import PREFIX, TABLE, Setting
 
 __all__ = ["Settings", "as_displayed", "as_text", "existing_project", "load", "project", "secret", "url"]
 
+# Variables that Kubernetes sets in pods for a Service named `bellcast`.
+KUBERNETES_SERVICE = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?")
 USER_PASSWORD = re.compile(r"(?<=://)([^/?#:]*:)[^/?#]*(?=@)")
 PASSWORD_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})  # of libpq, asyncpg and redis-py
 
@@ -76,6 +78,11 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     used = [name.removeprefix(PREFIX) for name in environ if name.startswith(PREFIX)]
     for name in used:
         if name not in names:
+            if KUBERNETES_SERVICE.fullmatch(name):
+                raise SettingsError(
+                    f"{PREFIX}{name}: unknown setting. Kubernetes sets it for a Service named bellcast: set "
+                    "enableServiceLinks: false in the pod's spec, or rename the Service."
+                )
             suggestions = [f"; did you mean {PREFIX}{match}?" for match in difflib.get_close_matches(name, names, n=1)]
             raise SettingsError(f"{PREFIX}{name}: unknown setting{''.join(suggestions) or '.'}")
 
