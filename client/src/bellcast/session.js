@@ -43,7 +43,7 @@ import { browserEnvironment } from './environment.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
-/** Notifications remembered as reported: many times those of a fetched inbox, and about 100 kB. */
+/** Notifications remembered as reported, about 100 kB: many times those that arrive while the inbox is fetched. */
 const MAX_REPORTED = 1_000;
 const LIVE = ['event', 'presence', 'typing', 'preferences'];
 
@@ -125,8 +125,8 @@ export class Session extends EventTarget {
   close() {
     this.#queue.flushDeferred();
     this.#environment.clearTimeout(this.#alertTimer);
-    this.#alertTimer = undefined;
     this.#pendingAlerts = [];
+    this.#alertTimer = undefined;
     this.#attempt = null;
     this.#disconnect();
     this.#onStatusChange();
@@ -402,8 +402,7 @@ export class Session extends EventTarget {
   #onNew(notification) {
     const place = placeOf(notification);
     if (this.#reported.has(place)) return;
-    const [oldest = place] = this.#reported;
-    if (this.#reported.add(place).size > MAX_REPORTED) this.#reported.delete(oldest);
+    if (this.#reported.add(place).size > MAX_REPORTED) this.#reported.clear();
     this.#emit('notification', notification);
     this.#pendingAlerts.push(notification.id);
     this.#alertTimer ??= this.#environment.setTimeout(() => void this.#alert(), this.#environment.alertDelay());
