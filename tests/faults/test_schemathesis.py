@@ -67,6 +67,10 @@ UNEXPRESSED = {
     "POST /v1/providers/{key}/receipts": "each provider has its own receipts",
     "PUT /v1/types/{key}": "a template that exists, different channels",
     "PUT /v1/workflows/{key}": "the fields of each type of step",
+    **dict.fromkeys(
+        (f"DELETE /v1/{plural}/{{key}}" for plural in ("sources", "templates", "types", "workflows")),
+        "the ETag of the object",
+    ),
 }
 # Invalid according to the document, but accepted. Items of a list are refused one by one, in a 200. A change of preferences is
 # merged into the stored document, so that one of the two quiet hours suffices.
