@@ -237,9 +237,9 @@ async def retry(request: ApiRequest) -> ASGIApp:
     """Retry a message that failed or bounced.
 
     The message gets a new series of attempts. A message whose template could not be rendered has no content and cannot
-    be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest is sent again. A message to a
-    suppressed address becomes `suppressed` without an attempt: an address that bounced is suppressed until you allow it
-    again."""
+    be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest
+    is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
+    suppressed until you allow it again."""
     engines = context.of(request).engines
     message = await _find(request)
     id = message.digest or message.id
@@ -311,7 +311,8 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
     """Retry failed messages.
 
     Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
-    channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000, but more messages may be retried."""
+    channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
+    but more messages may be retried."""
     replays = context.of(request).replays
     body = await request_body.optional_body(request, RETRY) or RetryRequest()
     tenant = tenants.single_tenant(request, body.tenant)

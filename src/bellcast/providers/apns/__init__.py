@@ -19,10 +19,10 @@ OPTIONS = frozenset({"key", "key_base64", "topic"})
 TOKEN_SECONDS = 2400
 # The status of a device token that is no longer valid.
 GONE = 410
-BAD_TOKEN = "BadDeviceToken"  # noqa: S105  a reason of the API
+WRONG_DEVICE = "BadDeviceToken"
 # What to check for a reason that a wrong setting causes for all devices.
 CHECKS = {
-    BAD_TOKEN: "the device token is malformed or of Apple's other environment: check the host in the provider's URL "
+    WRONG_DEVICE: "the device token is malformed or of Apple's other environment: check the host in the provider's URL "
     "(default for production, api.sandbox.push.apple.com for development builds)",
     "DeviceTokenNotForTopic": "the device token is of another app: check the topic in the provider's URL, which must be "
     "the app's bundle id",
@@ -110,7 +110,7 @@ class APNsProvider:
         try:
             await self.send(OutgoingMessage(id="00000000-0000-0000-0000-000000000000", to="00", content={}))
         except DeliveryError as error:
-            if not error.response.startswith(BAD_TOKEN):
+            if not error.response.startswith(WRONG_DEVICE):
                 raise
 
     def _authorization(self) -> str:
