@@ -186,18 +186,25 @@ async def test_inbox_erased_while_it_is_opened_is_opened_or_created(
 
 async def test_no_statement_scans_a_table(pair: Pair) -> None:
     connection = await asyncpg.connect(pair.url, server_settings=postgres_connection.SESSION)
-    scans = {
-        name: await _scans(connection, text.plain)
-        for name, text in postgres_connection.texts().items()
-        if name not in SCANNING
-    }
+    scans, batched = {}, 0
+    for name, text in postgres_connection.texts().items():
+        types = await _types(connection, text.plain)
+        joined = None if text.writes else postgres_connection.joined(text.plain, text.names, types)
+        batched += joined is not None
+        if name not in SCANNING:
+            steps = await _scans(connection, text.plain) + (await _scans(connection, joined) if joined else [])
+            scans.update({name: steps} if steps else {})
     await connection.close()
-    assert {name: steps for name, steps in scans.items() if steps} == {}
+    assert scans == {}
+    assert batched > 100
+
+
+async def _types(connection: asyncpg.Connection, text: str) -> tuple[str, ...]:
+    return tuple([parameter.name for parameter in (await connection.prepare(text)).get_parameters()])
 
 
 async def _scans(connection: asyncpg.Connection, text: str) -> list[str]:
-    parameters = (await connection.prepare(text)).get_parameters()
-    unknown = ", ".join(["NULL"] * len(parameters))
+    unknown = ", ".join(["NULL"] * len(await _types(connection, text)))
     await connection.execute(f"PREPARE statement AS {text}")
     plan = await connection.fetch(f"EXPLAIN EXECUTE statement({unknown})" if unknown else "EXPLAIN EXECUTE statement")
     await connection.execute("DEALLOCATE statement")

@@ -1,12 +1,13 @@
-"""Batch concurrent reads of the same statement, because a round trip costs this process and PostgreSQL three times as
+"""Batch concurrent reads of the same statement, because a round trip costs this process and PostgreSQL several times as
 much as the query itself.
 
-A few queries of each statement run at a time. Further reads wait for one of them to finish and then run together. A
-read without competitors never waits.
+Reads that start in one iteration of the event loop run together. While a statement runs, further reads of it wait for
+the next batch: with two queries at a time the batches are half as large, and 10,000 clients that resume on two nodes
+cost PostgreSQL 1.7 times as much CPU, and the nodes 1.1 times.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,8 +17,6 @@ from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.postgres_connection import PostgresConnection, PostgresText, translated
 from bellcast.storage.script import Params, Row
 
-# Concurrent queries per statement. While one runs, reads collect for another; a third would only make batches smaller.
-MAX_CONCURRENT_READS = 2
 # Maximum reads per batch. Each is an index lookup of about 20 µs: the last of a batch waits 2 ms for the others.
 MAX_BATCH_READS = 100
 
@@ -35,40 +34,32 @@ class ReadBatcher:
     def __init__(self, pool: asyncpg.Pool, texts: dict[str, PostgresText]) -> None:
         self._pool = pool
         self._texts = texts
-        self._running: Counter[str] = Counter()
-        self._waiting: dict[str, deque[PendingRead]] = {}
-        self._working: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, deque[PendingRead]] = {}  # for each statement that has a task
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(self, name: str, params: Params) -> list[Row]:
-        if self._running[name] >= MAX_CONCURRENT_READS:
-            pending = PendingRead(params, asyncio.get_running_loop().create_future())
-            self._waiting.setdefault(name, deque()).append(pending)
-            return await pending.rows
-        self._running[name] += 1
-        try:
-            (rows,) = await self._query(name, [params])
-        finally:
-            self._continue(name)
-        return rows
+        loop = asyncio.get_running_loop()
+        pending = PendingRead(params, loop.create_future())
+        waiting = self._waiting.get(name)
+        if waiting is not None:
+            waiting.append(pending)
+        else:
+            self._waiting[name] = deque([pending])
+            task = loop.create_task(self._read_waiting(name))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await pending.rows
 
-    def _continue(self, name: str) -> None:
-        """Run the waiting reads after a query has finished."""
-        waiting = self._waiting.pop(name, None)
-        if not waiting:
-            self._running[name] -= 1
-            return
-        some = [waiting.popleft() for _ in range(min(len(waiting), MAX_BATCH_READS))]
-        if waiting:
-            self._waiting[name] = waiting
-        task = asyncio.get_running_loop().create_task(self._run_batch(name, some))
-        self._working.add(task)
-        task.add_done_callback(self._working.discard)
-
-    async def _run_batch(self, name: str, some: Sequence[PendingRead]) -> None:
+    async def _read_waiting(self, name: str) -> None:
+        """Run reads until none is waiting. The task starts in the event loop's next iteration, with all reads of this
+        one."""
+        waiting = self._waiting[name]
         try:
-            await self._run_each(name, [one for one in some if not one.rows.done()])
+            while waiting:
+                some = [waiting.popleft() for _ in range(min(len(waiting), MAX_BATCH_READS))]
+                await self._run_each(name, [one for one in some if not one.rows.done()])
         finally:
-            self._continue(name)
+            del self._waiting[name]
 
     async def _run_each(self, name: str, some: Sequence[PendingRead]) -> None:
         try:
