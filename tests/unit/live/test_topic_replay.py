@@ -344,7 +344,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
     start = await server.publish_many(EVERYONE)
     fake = FakeTransport()
     fake.is_buffering = True
-    transport = SimpleNamespace(transport=fake, sock=None, encoding=engineio.POLLING_BODY)
+    transport = SimpleNamespace(transport=fake, open_socket=lambda: None, encoding=engineio.POLLING_BODY)
     session = SimpleNamespace(
         transport=transport,
         app_state=SocketIOState(0, cast(Any, None)),

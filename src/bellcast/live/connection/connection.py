@@ -202,8 +202,12 @@ class Connection(asyncio.Protocol):
         """The socket for direct writes; None with TLS or another server. It is opened when it is first needed, because that
         takes 3 µs, and in a reconnect storm most connections receive no event."""
         if self.may_have_sock:
-            self.sock, self.may_have_sock = raw_socket(self.transport), False
+            self.sock, self.may_have_sock = self.open_socket(), False
         return self.sock
+
+    def open_socket(self) -> SocketType | None:
+        """Open the socket for `direct_socket`."""
+        return raw_socket(self.transport)
 
     def marked(self, data: bytes, event_id: str | None = None) -> bytes:
         """Return a frame with the resume position after it. `event_id` is the id of the last live event, by default the

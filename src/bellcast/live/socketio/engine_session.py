@@ -40,9 +40,8 @@ class EngineTransport(Protocol):
     def encoding(self) -> Encoding: ...
     @property
     def transport(self) -> OutboundTransport: ...
-    @property
-    def sock(self) -> SocketType | None:
-        """The raw socket, if packets may be written to it directly."""
+    def open_socket(self) -> SocketType | None:
+        """Return the raw socket, if packets may be written to it directly. It is closed with the transport."""
         ...
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
@@ -53,7 +52,9 @@ class EngineTransport(Protocol):
 class ClosedTransport:
     encoding = engineio.ASGI_MESSAGES
     transport: OutboundTransport = NULL_TRANSPORT
-    sock = None
+
+    def open_socket(self) -> SocketType | None:
+        return None
 
     def close_with(self, end: CloseReason, last: bytes) -> None: ...
 

@@ -31,8 +31,8 @@ class EngineWebSocket(asyncio.Protocol):
         "_rate_limiter",
         "_reader",
         "_session",
+        "_sock",
         "encoding",
-        "sock",
         "transport",
     )
 
@@ -45,11 +45,16 @@ class EngineWebSocket(asyncio.Protocol):
         self._close_timer: asyncio.TimerHandle | None = None
         self.encoding = encoding
         self.transport: OutboundTransport
-        self.sock: SocketType | None = None
+        self._sock: SocketType | None = None
 
     def attach(self, transport: OutboundTransport) -> None:
         self.transport = transport
-        self.sock = raw_socket(transport)
+
+    def open_socket(self) -> SocketType | None:
+        """Return the socket, which all connections of the session share."""
+        if self._sock is None:
+            self._sock = raw_socket(self.transport)
+        return self._sock
 
     def begin(self) -> None:
         self._session.begin(self)
@@ -203,9 +208,9 @@ class EngineWebSocket(asyncio.Protocol):
         self._disconnected()
         if self._close_timer is not None:
             self._close_timer.cancel()
-        if self.sock is not None:
-            self.sock.detach()  # the transport closes it right after this
-            self.sock = None
+        if self._sock is not None:
+            self._sock.detach()  # the transport closes it right after this
+            self._sock = None
         self.transport = NULL_TRANSPORT
 
     def _disconnected(self) -> None:

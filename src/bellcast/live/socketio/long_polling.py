@@ -40,7 +40,6 @@ class PollingTransport:
     clear = False  # never written directly
 
     encoding = engineio.POLLING_BODY
-    sock = None
 
     def __init__(self, session: EngineSession) -> None:
         self._session = session
@@ -159,6 +158,9 @@ class PollingTransport:
 
     def get_write_buffer_size(self) -> int:
         return self._size
+
+    def open_socket(self) -> None:
+        """Nothing can be written directly: the packets wait for the next poll."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default

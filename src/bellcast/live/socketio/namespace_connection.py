@@ -1,6 +1,7 @@
 """A client's connection to one namespace, which is a connection of the hub. Several can share a session."""
 
 import asyncio
+from socket import SocketType
 from typing import Any
 
 from bellcast.live.connection.close_reasons import CloseReason
@@ -44,7 +45,7 @@ class NamespaceConnection(Connection):
     def attach_transport(self) -> None:
         transport = self.session.transport
         self._set_dialect()
-        self.transport, self.sock = transport.transport, transport.sock
+        self.transport, self.sock, self.may_have_sock = transport.transport, None, True
         if self.phase is Phase.REPLAYING:
             self._limit_replay()
         else:
@@ -83,6 +84,9 @@ class NamespaceConnection(Connection):
         return dialect.HAS_JOINED if self.joined_topics else ""
 
     # --- outbound
+
+    def open_socket(self) -> SocketType | None:
+        return self.session.transport.open_socket()
 
     def emit(self, name: str, args: tuple[Any, ...], id: int | None = None) -> None:
         """Send an event. For resumable clients the last argument is the position, unless the client must acknowledge the event."""
@@ -158,7 +162,7 @@ class NamespaceConnection(Connection):
         if self.pending is not None:
             self.pending.clear()  # unprocessed messages
             self.session.app_state.keep_leaving(self)
-        self.sock = None  # the session detaches it
+        self.sock, self.may_have_sock = None, False  # the session detaches it
         self.transport, self.write = NULL_TRANSPORT, NULL_TRANSPORT.write
         acks, self._pending_acks = self._pending_acks, None
         for ack in (acks or {}).values():
