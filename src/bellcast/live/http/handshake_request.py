@@ -1,6 +1,6 @@
 """The request for a live connection, parsed once from its ASGI scope."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -28,7 +28,7 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     headers: Headers
     query: bytes
     address: str | None
-    parameters: list[tuple[str, str]]
+    parameters: Sequence[tuple[str, str]]
     header_values: dict[bytes, bytes]  # of several equal headers or parameters, the last one
     parameter_values: Mapping[str, str]
     request_id: str | None = None

@@ -321,7 +321,7 @@ def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
         headers=headers,
         query=_token_query(request),
         address=request.address,
-        parameters=[],
+        parameters=(),  # a list would take 56 bytes
         header_values=dict(headers),
         parameter_values=NO_PARAMETERS,
     )
