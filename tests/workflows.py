@@ -167,7 +167,7 @@ class WorkflowWorld:
 
     async def execute(self, *jobs: Job) -> list[int | None]:
         """Execute a page of jobs to completion; return the time at which each is due again. Raises what the handler raises."""
-        return [await _ended(outcome) for outcome in await self.runner._kinds[jobs[0].kind].handler(jobs)]
+        return [await ended(outcome) for outcome in await self.runner._kinds[jobs[0].kind].handler(jobs)]
 
     async def _next_due(self) -> int | None:
         groups = await self.store.jobs.due(2**52)
@@ -192,7 +192,8 @@ class WorkflowWorld:
         return await self.store.runs.page(RunQuery(**{"tenant": "", "limit": 1000, **query}))
 
 
-async def _ended(outcome: PageOutcome) -> int | None:
+async def ended(outcome: PageOutcome) -> int | None:
+    """Perform the rest of a job's work; return when it is due again. Raises its error."""
     while callable(outcome):
         outcome = await outcome()
     if isinstance(outcome, Exception):

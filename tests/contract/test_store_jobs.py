@@ -109,6 +109,7 @@ async def test_outcome_of_a_lost_lease_is_ignored(app: App) -> None:
     await jobs.retry([replace(lost, run_at=0)])
     await jobs.set_dead([replace(lost, error="no")])
     await jobs.renew([lost], 10_000)
+    assert [await jobs.is_leased(one) for one in (lost, held)] == [False, True]
     assert await app.lease(199, 300, 10) == []
     await jobs.done([held])
     assert await app.lease(10_000, 20_000, 10) == []

@@ -18,7 +18,7 @@ from bellcast.ports.runs import RunCommit
 from bellcast.workflows import sources
 from tests.clock import FakeClock
 from tests.contract.app import App
-from tests.workflows import WorkflowWorld
+from tests.workflows import WorkflowWorld, ended
 
 BELL = {"key": "bell", "type": "inbox", "title": "Booked by {{ data.client }}"}
 MAIL = {"key": "mail", "type": "email", "subject": "Booked", "text": "By {{ data.client }} for {{ recipient.name }}"}
@@ -363,6 +363,23 @@ async def test_concurrent_executions_of_a_run_commit_once(world: WorkflowWorld, 
     (job,) = [job for job in await app.lease(world.clock.now(), world.clock.now() + 1, 10) if job.id == id]
     await asyncio.gather(*(world.execute(job) for _ in range(5)))
     assert (await app.titles("alice"), len(await world.messages())) == (["Booked by x"], 1)
+
+
+async def test_second_event_during_a_step_does_not_repeat_its_call(world: WorkflowWorld, app: App) -> None:
+    """The event makes the run due again while its job is leased."""
+    wait = {"key": "looked", "type": "wait_for", "event": "seen", "step": "bell", "on_match": "continue"}
+    await world.put("booking", BELL, wait, {"key": "sync", "type": "http", "url": "https://crm.example/"})
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    leased = []
+    for word in ("seen", "read"):
+        await app.mark("alice", word)
+        leased += await app.lease(app.now, app.now + 30_000, 10)
+    world.http.responses += [Response(200, {}, b"")] * 2
+    handler = world.runner._kinds["run"].handler
+    late, current = [(await handler([job]))[0] for job in leased]
+    await asyncio.gather(ended(late), ended(current))
+    assert (len(world.http.requests), await world.status(id)) == (1, "completed")
 
 
 async def test_erasing_a_recipient_deletes_its_runs(world: WorkflowWorld) -> None:

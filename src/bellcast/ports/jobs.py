@@ -69,6 +69,10 @@ class Jobs(Protocol):
         """Extend leases."""
         ...
 
+    async def is_leased(self, job: Job) -> bool:
+        """Return whether the job still has its lease."""
+        ...
+
     async def done(self, jobs: Sequence[Job]) -> None:
         """Delete finished jobs."""
         ...

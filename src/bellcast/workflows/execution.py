@@ -4,7 +4,7 @@ The runs of a page share their reads and one commit for all steps without calls 
 server begins after everything before it is committed, and ends with a separate commit. If the process dies in between,
 only the call is repeated."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -84,7 +84,7 @@ class RunExecutor:
 
     async def run_page(self, jobs: Sequence[Job]) -> list[PageOutcome]:
         """Execute the due steps of a tenant's runs, up to their next calls. Safe to repeat."""
-        return await self._execute([job.payload.decode() for job in jobs])
+        return await self._execute({job.payload.decode(): job for job in jobs})
 
     async def begin(self, page: FanoutPage) -> FanoutPage:
         """Execute the steps of new runs of a fan-out up to their first calls and waits. The steps must not count or
@@ -130,9 +130,10 @@ class RunExecutor:
         await self._resume_activated(one.run for one in page.runs)
         return True
 
-    async def _execute(self, ids: Sequence[str]) -> list[PageOutcome]:
+    async def _execute(self, jobs: Mapping[str, Job]) -> list[PageOutcome]:
+        """Execute the due steps of these runs."""
         outcomes: dict[str, PageOutcome] = {}
-        remaining = ids
+        remaining = list(jobs)
         for _ in range(MAX_COMMITS):
             executions, remaining = await self._open(remaining)
             pauses = Pauses()
@@ -142,15 +143,15 @@ class RunExecutor:
                 if isinstance(error, StaleRun):
                     remaining.append(execution.stored.id)
                 else:
-                    outcomes[execution.stored.id] = error or self._next(execution)
+                    outcomes[execution.stored.id] = error or self._next(execution, jobs[execution.stored.id])
             if not remaining:
                 break
         outcomes |= dict.fromkeys(remaining, self._clock.now())
-        return [outcomes.get(id) for id in ids]
+        return [outcomes.get(id) for id in jobs]
 
-    def _next(self, execution: Execution) -> PageOutcome:
+    def _next(self, execution: Execution, job: Job) -> PageOutcome:
         """Return when a run is due again, or its call."""
-        return execution.due_at if execution.call is None else partial(self._call, execution, execution.call)
+        return execution.due_at if execution.call is None else partial(self._call, job, execution, execution.call)
 
     async def _advance(self, execution: Execution, pauses: Pauses) -> None:
         """Execute steps up to the next call, the next wait or the end."""
@@ -351,8 +352,11 @@ class RunExecutor:
 
     # --- calls
 
-    async def _call(self, execution: Execution, step: Step) -> PageOutcome:
+    async def _call(self, job: Job, execution: Execution, step: Step) -> PageOutcome:
         """Perform a step that calls the app, commit its result, and execute the next steps."""
+        # A second event may have woken the run before the commit: then the next lease makes the call.
+        if not await self._store.jobs.is_leased(job):
+            return None
         try:
             outcome = await self._calls.call(step, execution.state, execution.context, execution.stored)
         except Exception as failure:  # noqa: BLE001  the run fails instead of its job
@@ -361,7 +365,7 @@ class RunExecutor:
         (error,) = await self._commit([execution], ignores_events=True)
         if error is not None and not isinstance(error, StaleRun):
             return error
-        (following,) = await self._execute([execution.stored.id])
+        (following,) = await self._execute({execution.stored.id: job})
         return following
 
 

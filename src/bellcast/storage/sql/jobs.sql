@@ -77,6 +77,10 @@ RETURNING {{job_columns}}
 -- Extend a lease, unless it was lost.
 UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
+-- name: job_find_leased
+-- A job that still has this lease.
+SELECT id FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
+
 -- name: job_done @sqlite
 -- Delete a finished job, unless its lease was lost or it was added again in the meantime.
 DELETE FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
