@@ -15,6 +15,7 @@ from tests.contract.app import App
 
 from bellcast.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
 from bellcast.ports import Sent
+from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
 
@@ -96,6 +97,19 @@ async def test_full_disk_refuses_sends_and_recovers(disk: str, tmp_path: Path, c
             assert (await app.titles("alice"))[0] == "after"
         finally:
             await store.close()
+
+
+@pytest.mark.parametrize("left", [0, 20])
+async def test_full_disk_leaves_no_gap_in_the_items_of_a_send(app: App, engine: SqliteEngine, left: int) -> None:
+    """The first items are too large for the disk; the last ones, in another part of the batch, would fit."""
+    await app.send("alice", "before")
+    raw = writing(engine)
+    ((pages,),) = raw.execute("PRAGMA page_count").fetchall()
+    raw.execute(f"PRAGMA max_page_count = {pages + left}")
+    requests = [app.send_request("alice", title="large", data=LARGE) for _ in range(ENTRY_ROWS)]
+    requests += [app.send_request("alice", title="small") for _ in range(ENTRY_ROWS)]
+    assert {type(outcome) for outcome in await app.add_all(requests)} == {DiskFull}
+    assert await app.titles("alice") == ["before"]
 
 
 async def test_lock_held_too_long_raises_unavailable(app: App, database: Path, clock: FakeClock) -> None:

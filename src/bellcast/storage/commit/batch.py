@@ -1,7 +1,7 @@
 """Cut, merge and split commands. Only this module divides rows, by the table in `batch_sizes`."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import accumulate, groupby
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -42,12 +42,28 @@ class QueuedCommand(NamedTuple):
         if not self.result.done() or self.result.cancelled():
             return None
         result = self.result.result()
-        return result if isinstance(result, DiskFull | Unavailable) else None
+        return result if is_unavailable(result) else None
 
     def settle(self, result: Result) -> None:
         """Pass the result to the caller, unless it was cancelled."""
         if not self.result.done():
             self.result.set_result(result)
+
+
+def is_unavailable(result: Result) -> bool:
+    return isinstance(result, DiskFull | Unavailable)
+
+
+async def run_in_order(
+    commands: Sequence[Command[Any]], run: Callable[[Command[Any]], Awaitable[Result]]
+) -> list[Result]:
+    """Run commands one by one. After one for which the database was unavailable, the others fail in the same way, because
+    their rows must not be written before those of that command."""
+    results: list[Result] = []
+    for command in commands:
+        failed = bool(results) and is_unavailable(results[-1])
+        results.append(results[-1] if failed else await run(command))
+    return results
 
 
 def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -17,7 +17,6 @@ import asyncpg
 
 from bellcast import ports
 from bellcast.contention import MAX_BACKOFF_SECONDS
-from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.commit import batch, pipeline
 from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
 from bellcast.storage.commit.batch_sizes import POSTGRES
@@ -132,7 +131,7 @@ class PostgresWriter(Writer):
                 result = await self._run_single_statement(statement)
             except Exception as error:  # noqa: BLE001  every caller gets the error
                 failure = translated(error)
-                if _is_unavailable(failure) and not isinstance(error, RETRYABLE_ERRORS):
+                if batch.is_unavailable(failure) and not isinstance(error, RETRYABLE_ERRORS):
                     return [failure for _ in commands]
                 return None
             if result is not None:
@@ -150,11 +149,7 @@ class PostgresWriter(Writer):
         """Run commands in one transaction, or each in its own."""
         if len(commands) > 1 and (merged := await self._merged(commands)) is not None:
             return merged
-        results: list[Result] = []
-        for command in commands:
-            is_unavailable = bool(results) and _is_unavailable(results[-1])
-            results.append(results[-1] if is_unavailable else await self._retried(command))
-        return results
+        return await batch.run_in_order(commands, self._retried)
 
     async def _merged(self, commands: Sequence[Command[Any]]) -> list[Result] | None:
         """Run commands in one transaction; None if each needs its own."""
@@ -166,7 +161,7 @@ class PostgresWriter(Writer):
         except Exception as error:  # noqa: BLE001  every caller gets the error
             failure = translated(error)
             # The error, such as a text that cannot be stored, is caused by one of the commands.
-            return [failure for _ in commands] if _is_unavailable(failure) else None
+            return [failure for _ in commands] if batch.is_unavailable(failure) else None
         return [one for run, result in zip(runs, results, strict=True) for one in batch.split_results(run, result)]
 
     async def _retried(self, command: Command[Any]) -> Result:
@@ -254,7 +249,3 @@ async def _numbers(connection: PostgresConnection, names: list[RecipientKey]) ->
 
 def _columns(names: list[RecipientKey]) -> dict[str, list[str]]:
     return {"tenants": [tenant for tenant, _ in names], "keys": [key for _, key in names]}
-
-
-def _is_unavailable(failure: Exception) -> bool:
-    return isinstance(failure, DiskFull | Unavailable)

@@ -121,7 +121,7 @@ class SqliteWriter(Writer):
             await self._connection.in_thread(self._connection.raw.execute, "COMMIT")
         except BatchFailed:
             self._connection.roll_back()
-            results = [await self._run_alone(entry.command) for entry in current.entries]
+            results = await batch.run_in_order([entry.command for entry in current.entries], self._run_alone)
         except Exception as error:  # noqa: BLE001  every caller gets the error
             self._connection.roll_back()
             current.entries = current.entries or self._queue.clear()
@@ -176,9 +176,10 @@ class SqliteWriter(Writer):
         try:
             return await self._connection.run(command.script())
         except Exception as error:
-            if self._connection.raw.total_changes != written or not self._connection.raw.in_transaction:
+            failure, is_over = translated(error), not self._connection.raw.in_transaction
+            if is_over or self._connection.raw.total_changes != written or batch.is_unavailable(failure):
                 raise BatchFailed from error
-            return translated(error)
+            return failure
 
     async def _run_alone(self, command: Command[Any]) -> Result:
         """Run one command in its own transaction."""
