@@ -15,8 +15,9 @@ from bellcast.model.notifications import Edit
 from bellcast.ports import Action, Query, Sent
 from bellcast.storage import postgres_connection
 from bellcast.storage.postgres import PostgresEngine
+from bellcast.storage.postgres_connection import PostgresConnection, PostgresText
 from bellcast.storage.read_batching import ReadBatcher
-from bellcast.storage.script import Params
+from bellcast.storage.script import Params, Row
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
@@ -237,3 +238,24 @@ async def test_concurrent_edits_are_both_applied(pair: Pair) -> None:
         found = await pair.second.store.sends.find("", id)
         assert found is not None
         assert (found.notification.title, found.notification.body) == ("New", "New too")
+
+
+async def test_announcement_edited_while_an_inbox_adds_it_is_not_lost(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.first.open("alice")
+    id = await pair.first.announce("Old")
+    run = PostgresConnection._one
+
+    async def edited_after(connection: PostgresConnection, text: PostgresText, params: Params) -> list[Row]:
+        found = await run(connection, text, params)
+        if text.plain == behind:
+            await pair.second.store.sends.edit("", id, Edit(title="New"), pair.second.now)
+        return found
+
+    behind = postgres_connection.texts()["materialize_behind"].plain
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresConnection, "_one", edited_after)
+        await pair.first.open("alice")
+    assert await pair.first.titles("alice") == ["New"]
+    assert await pair.first.counts("alice") == (1, 1)

@@ -151,12 +151,16 @@ FROM json_each(:inboxes) k CROSS JOIN pending_entries p ON p.inbox = k.value AND
 ORDER BY p.inbox, p.changed
 
 -- name: materialize_pending @postgres
--- The changes that these inboxes need to catch up to the change :until, in order.
+-- The changes that these inboxes need to catch up to the change :until, in order. An announcement that an inbox lacks is added
+-- even if it was edited after :until was read: the next call finds later changes only of rows that the inbox has.
 SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_revision,
   p.recalled_at IS NOT NULL OR coalesce(p.expires_at <= :now, FALSE), p.seen_at, p.read_at, p.archived_at,
   p.acted_key, p.acted_at, p.snoozed_until, p.place
 FROM json_array_elements_text(:inboxes::json) k
-CROSS JOIN LATERAL (SELECT * FROM pending_entries WHERE inbox = k.value::bigint AND changed <= :until OFFSET 0) p
+CROSS JOIN LATERAL (
+  SELECT * FROM pending_entries
+  WHERE inbox = k.value::bigint AND seq <= :until AND (changed <= :until OR first_revision IS NULL) OFFSET 0
+) p
 ORDER BY p.inbox, p.changed
 
 -- name: announced_until_back @sqlite
