@@ -1,6 +1,7 @@
 """Durable jobs: added in a transaction, leased when slots are free, retried with growing delays."""
 
 import asyncio
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -237,7 +238,8 @@ class JobRunner:
         try:
             return await asyncio.shield(leasing)
         except asyncio.CancelledError:
-            self._outcomes.retry += [replace(job, run_at=now) for job in await leasing]
+            with contextlib.suppress(BellcastError):  # in its place, the cancellation would be lost
+                self._outcomes.retry += [replace(job, run_at=now) for job in await leasing]
             raise
 
     def _slots_of_tenants(self, priority: int) -> Counter[str]:
@@ -255,7 +257,8 @@ class JobRunner:
 
     async def _renew(self) -> None:
         now = self._clock.now()
-        if self._running and now - self._renewed_at >= RENEW_MS:
+        is_due = not 0 <= now - self._renewed_at < RENEW_MS  # also after the clock was set back
+        if self._running and is_due:
             await self._store.renew([running.job for running in self._running.values()], now + LEASE_MS)
             self._renewed_at = now
 

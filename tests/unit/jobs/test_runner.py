@@ -178,6 +178,15 @@ async def test_lease_of_a_running_job_is_renewed(world: World) -> None:
     assert world.store.jobs["j0"].attempts == 1
 
 
+async def test_lease_is_renewed_after_the_clock_was_set_back(world: World) -> None:
+    world.add(1)
+    await world.settle()
+    world.clock.advance(-60)
+    world.runner.wake()
+    await world.settle()
+    assert world.store.jobs["j0"].run_at == world.clock.now() + LEASE_MS
+
+
 async def test_outcome_is_saved_once_the_store_is_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "POLL_INTERVAL_SECONDS", 0)
     world.add(1)
@@ -214,6 +223,24 @@ async def test_shutdown_releases_jobs_that_do_not_end(monkeypatch: pytest.Monkey
         await asyncio.gather(task, return_exceptions=True)
         assert world.running == {}
     assert world.store.jobs["j0"].run_at == world.clock.now()
+
+
+async def test_shutdown_ends_while_a_lease_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, is_cancelled = World(), asyncio.Event()
+
+    async def fail_after_the_cancellation(*_: object) -> list[Job]:
+        await is_cancelled.wait()
+        raise Unavailable
+
+    monkeypatch.setattr(world.store, "lease", fail_after_the_cancellation)
+    async with running(world) as task:
+        world.add(1)
+        await world.settle()
+        task.cancel()
+        await world.settle()
+        is_cancelled.set()
+        await world.settle()
+        assert task.cancelled()
 
 
 class Pages:
