@@ -352,6 +352,8 @@ async def test_user_without_scripts_has_no_history(start: Start, own_redis: engi
     redis_cli(own_redis, "ACL", "SETUSER", "default", "-@scripting")
     node = await start(own_redis)
     node.broker.follow(A)
+    await node.history.clear("", A)  # as for the erasure of a recipient
+    assert (await node.history.page("", A, None, 10)).events == ()
     assert (await node.history.newest("", [A], 1)).end is None
     assert (await node.publish("a", 1)).id is None
     assert node.data == [1]

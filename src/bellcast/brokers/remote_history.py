@@ -22,7 +22,7 @@ from bellcast.model import history
 from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
-from bellcast.ports import Clock, HistoryPage, KeptEvent, PastEvents
+from bellcast.ports import NO_HISTORY, Clock, HistoryPage, KeptEvent, PastEvents
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +101,11 @@ class RemoteHistory:
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         start = None if after is None else history.parse_event_id(after)
         streams = self._rules.kept_streams([stream])
-        read = await self._log.read("page", tenant, streams, start, limit + 1, self._clock.now())
+        try:
+            read = await self._log.read("page", tenant, streams, start, limit + 1, self._clock.now())
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return await NO_HISTORY.page(tenant, stream, after, limit)
         events = tuple(
             [
                 KeptEvent(event, entry.at)
@@ -114,7 +118,10 @@ class RemoteHistory:
         return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)
 
     async def clear(self, tenant: str, stream: Stream) -> None:
-        await self._log.clear(tenant, stream, self._clock.now())
+        try:
+            await self._log.clear(tenant, stream, self._clock.now())
+        except LogUnsupported as failure:  # there are no events
+            self._disable(failure)
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
         self._on_lost = on_lost
