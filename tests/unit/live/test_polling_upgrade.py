@@ -11,6 +11,7 @@ from tests.unit.live.fakes import FakeTransport
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.framing import websocket
 from bellcast.live.http import handshake_request
+from bellcast.live.socketio import long_polling
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
@@ -97,6 +98,26 @@ async def test_disconnected_poll_raises_and_frees_the_place() -> None:
     with pytest.raises(ClientDisconnected):
         await polling.transport.poll(_disconnect)
     assert not polling.transport.on_poll
+
+
+async def test_aborted_poll_ends_a_post_that_waits_for_the_queue() -> None:
+    polling, sent = Polling(), []
+
+    async def read() -> Any:
+        return {"type": "http.request", "body": b"4a"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    polling.transport.pause_reading()
+    post = long_polling.respond_post(polling.session, polling.transport, read, send, [], (100, 10))
+    posting = asyncio.ensure_future(post)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await long_polling.respond_poll(polling.session, polling.transport, REQUEST, _disconnect, send, [])
+    assert polling.session.is_closed
+    await asyncio.wait_for(posting, 5)
+    assert (polling.listener.messages, sent[0]["status"]) == (["a"], 200)
 
 
 async def test_close_answers_the_waiting_poll() -> None:

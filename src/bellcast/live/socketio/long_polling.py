@@ -93,15 +93,13 @@ class PollingTransport:
     def hand_over_pending(self) -> list[bytes]:
         pending = self._remove_pending()
         self._respond(engineio.NOOP)
-        self._closing = True
-        self.reading.set()
+        self.close()
         return pending
 
     def close_with(self, end: CloseReason, last: bytes) -> None:
         self._waiting.append(last)
         self._size += len(last)
-        self._closing = True
-        self.reading.set()
+        self.close()
         self._flush()
 
     def take_pending(self) -> bytes:
@@ -149,6 +147,7 @@ class PollingTransport:
 
     def close(self) -> None:
         self._closing = True
+        self.reading.set()  # a POST that waits for a full queue must end
 
     def abort(self) -> None:
         self.close()
@@ -191,6 +190,7 @@ async def respond_poll(
         body = await transport.poll(receive)
     except ClientDisconnected:
         session.discard()
+        transport.close()
         return
     await respond_body(send, request, cors, body)
 
