@@ -42,6 +42,7 @@ class FakeLocalState:
         self.counts: dict[str, int] = {}
         self.members: dict[PresenceKey, PeerPresence] = {}
         self.deltas: list[tuple[StateDelta, ChangeOrigin]] = []
+        self.was_leader: list[bool] = []  # at each delta
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -72,6 +73,7 @@ class FakeLocalState:
 
     def apply_peer(self, node: str, delta: StateDelta, cause: ChangeOrigin) -> None:
         self.deltas.append((delta, cause))
+        self.was_leader.append(self.cluster.is_leader)
 
 
 class Node:
@@ -259,6 +261,15 @@ async def test_silent_node_expires(isolated: IsolatedNode) -> None:
     await isolated.pass_seconds(6)
     assert (isolated.cluster.count_elsewhere("room"), isolated.cluster.connections) == (0, 0)
     assert isolated.local.deltas[-1] == (StateDelta({"room": -3}, []), ChangeOrigin.DEATH)
+
+
+async def test_survivor_of_nodes_that_die_together_leads_for_each_of_them(isolated: IsolatedNode) -> None:
+    for id in ("", " "):  # both before the id of the survivor
+        isolated.cluster.receive(PeerUpdate(id, 1, 1, {"hall": 1}, pieces=1))
+        await isolated.pass_seconds(2)  # so they expire one after the other
+    assert not isolated.cluster.is_leader
+    await isolated.pass_seconds(14)
+    assert (isolated.cluster.others, isolated.local.was_leader[-3:]) == (frozenset(), [True] * 3)
 
 
 async def test_nodes_are_listed_with_their_last_reports_until_they_expire(isolated: IsolatedNode) -> None:

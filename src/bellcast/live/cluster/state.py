@@ -26,6 +26,8 @@ DELTA_INTERVAL_SECONDS = 0.05
 # Heartbeat interval. A node that misses five is dead or partitioned, and its state is discarded.
 HEARTBEAT_SECONDS = 2.0
 NODE_TIMEOUT_MS = 10_000
+# Silence after which a node is not the leader: two missed heartbeats.
+LEADER_TIMEOUT_MS = 5_000
 # Minimum interval between two snapshot requests; a snapshot takes about 100 ms of work.
 SNAPSHOT_RETRY_MS = 1_000
 # Counts per snapshot message: about 40 KB, 0.3 ms to encode.
@@ -82,8 +84,10 @@ class ClusterState:
 
     @property
     def is_leader(self) -> bool:
-        """True on the one node that acts for the cluster."""
-        return all(self.node < peer for peer in self._peers)
+        """True on the one node that acts for the cluster. Of nodes that died together, one that has not expired yet must
+        not prevent another from acting for the expired ones."""
+        silent_since = self._clock.now() - LEADER_TIMEOUT_MS
+        return all(self.node < id for id, peer in self._peers.items() if peer.last_received_at >= silent_since)
 
     @property
     def connections(self) -> int:
