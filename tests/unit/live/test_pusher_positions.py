@@ -8,6 +8,8 @@ from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 from bellcast.errors import Unavailable
+from bellcast.live.connection.connection import Phase
+from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser
@@ -35,6 +37,7 @@ class Browser:
         engines = SimpleNamespace(store=SimpleNamespace(devices=self.devices), clock=FakeClock())
         context = SimpleNamespace(hub=hub, pusher=None, engines=engines)
         self.users = PusherUsers(cast(Any, context), cast(Any, None))
+        hub.callbacks = HubCallbacks(disconnected=self.users.disconnected)
         self.connection = fakes.connect(hub, dialect=encoding)
         self.users._signed_in[self.connection] = SignedInUser(protocol.User(id="alice"), b"", 1)
 
@@ -81,3 +84,17 @@ async def test_position_that_could_not_be_saved_is_saved_in_a_later_round() -> N
     for _ in range(2):
         await browser.users.save_acknowledged()
     assert browser.devices.saved == [9]
+
+
+async def test_ping_that_closes_a_slow_reader_leaves_the_others_of_the_round() -> None:
+    browser = Browser(dialect.WEBSOCKET)
+    hub = browser.connection.owner
+    connections = [browser.connection, *(fakes.connect(hub, id, dialect=dialect.WEBSOCKET) for id in ("2", "3"))]
+    for connection in connections:
+        connection.revision = 5
+        browser.users._signed_in[connection] = SignedInUser(protocol.User(id="alice"), b"", 1)
+    slow = connections[1].fake
+    slow.is_buffering, slow.high = True, 1
+    await browser.users.save_acknowledged()
+    assert [len(one.fake.written) > 0 for one in connections] == [True] * 3
+    assert [one.phase is Phase.CLOSED for one in connections] == [False, True, False]

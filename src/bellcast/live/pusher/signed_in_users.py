@@ -163,7 +163,7 @@ class PusherUsers:
     async def save_acknowledged(self) -> None:
         """Save the positions confirmed since the last round and ping clients with newer changes."""
         confirmed: list[tuple[SignedInUser, DevicePosition]] = []
-        for connection, signed in self._signed_in.items():
+        for connection, signed in tuple(self._signed_in.items()):  # a ping may close a slow reader
             if signed.acknowledged != signed.saved:
                 position = DevicePosition(
                     signed.inbox, signed.device, connection.id, connection.epoch, signed.acknowledged
