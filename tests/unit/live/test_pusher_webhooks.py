@@ -6,7 +6,9 @@ from typing import Any, cast
 
 import msgspec
 from tests.clock import FakeClock
+from tests.unit.live import fakes
 
+from bellcast.auth.permissions import Grant
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner
@@ -48,11 +50,17 @@ class World:
     def __init__(self) -> None:
         self.clock, self.store = FakeClock(), AwayStore()
         self.tasks: set[asyncio.Task[None]] = set()
-        hub = Hub(Presence(tuple), MemoryBroker(), self.clock, HubCallbacks())
-        jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
+        self.hub = Hub(Presence(tuple), MemoryBroker(), self.clock, HubCallbacks())
+        self.jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         project = Project("1", "key", "secret")
         self.webhooks = PusherWebhooks(
-            PusherConfig(webhook_url="http://127.0.0.1/"), project, jobs, hub, cast(Any, None), self.clock, self._spawn
+            PusherConfig(webhook_url="http://127.0.0.1/"),
+            project,
+            self.jobs,
+            self.hub,
+            cast(Any, None),
+            self.clock,
+            self._spawn,
         )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> object:
@@ -115,3 +123,18 @@ async def test_immediately_undone_move_is_reported_once_or_not_at_all() -> None:
     await world.webhooks.close()
     assert world.store.reported() == ["channel_occupied"]
     assert [job.kind for job in world.store.kept.values()] == [SEND]
+
+
+async def test_return_while_the_job_of_the_end_runs_is_not_reported() -> None:
+    world = World()
+    world.store.is_away = False
+    world.webhooks.vacated("a")
+    await world.webhooks.flush()
+    (job,) = world.store.kept.values()
+    world.store.kept.clear()  # leased, so that it cannot be cancelled
+    await world.jobs._kinds[job.kind].handler([job])
+    connection = fakes.connect(world.hub)
+    world.hub.subscriptions.follow(connection, {"a": Grant.APP})
+    world.webhooks.occupied("a")
+    await world.webhooks.close()
+    assert world.store.reported() == []

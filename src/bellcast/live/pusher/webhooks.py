@@ -50,11 +50,6 @@ class Move(NamedTuple):
     member: str
     is_begin: bool
 
-    @property
-    def job(self) -> str:
-        """Return the name of the job that reports the end, so that only one of several nodes reports it."""
-        return f"{ENDED} {hashlib.blake2b(_job_payload(self), digest_size=16).hexdigest()}"
-
 
 class Over(NamedTuple):
     """A vacated channel or a removed member (else ""), due to be sent."""
@@ -152,21 +147,26 @@ class PusherWebhooks:
     async def flush(self) -> None:
         """Save the current batch; retry while the store is unavailable."""
         batch, self._batch = self._batch, []
+        jobs = {one: _job_name(one) for one in batch if isinstance(one, Move | Over)}
         moves = [one for one in batch if isinstance(one, Move)]
-        last = {move.job: move for move in moves}
-        first = {move.job: move for move in reversed(moves)}
+        last = {jobs[move]: move for move in moves}
+        first = {jobs[move]: move for move in reversed(moves)}
         begun = [job for job, move in first.items() if move.is_begin]
         returned = await self._persist(lambda: self._jobs.cancel(begun)) if begun else frozenset[str]()
+        # A job that has just run cannot be cancelled: its end is in this batch, and is not sent either.
+        returned |= {jobs[one] for one in batch if isinstance(one, Over)}.intersection(begun)
         ended = {job: _job_payload(move) for job, move in last.items() if not move.is_begin}
         if ended:
             await self._persist(lambda: self._jobs.put_off(ENDED, ended, VACATED_DELAY_MS))
         events: list[WebhookEvent] = []
         for one in batch:
-            if isinstance(one, Over):
-                events += self._end_events(one)
-            elif not isinstance(one, Move):
+            if not isinstance(one, Move | Over):
                 events.append(one)
-            elif one.is_begin and one is first[one.job] and one.job not in returned:
+            elif jobs[one] in returned:
+                continue
+            elif isinstance(one, Over):
+                events += self._end_events(one)
+            elif one.is_begin and one is first[jobs[one]]:
                 events.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
         for start in range(0, len(events), MAX_BATCH_EVENTS):
             payload = msgspec.json.encode(events[start : start + MAX_BATCH_EVENTS])
@@ -217,8 +217,13 @@ class PusherWebhooks:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL responded with {response.status}.")
 
 
-def _job_payload(move: Move) -> bytes:
-    return msgspec.json.encode((move.channel, move.member))
+def _job_payload(end: Move | Over) -> bytes:
+    return msgspec.json.encode((end.channel, end.member))
+
+
+def _job_name(end: Move | Over) -> str:
+    """Return the name of the job that reports the end, so that only one of several nodes reports it."""
+    return f"{ENDED} {hashlib.blake2b(_job_payload(end), digest_size=16).hexdigest()}"
 
 
 def _webhook_event(name: str, end: Move | Over) -> WebhookEvent:
