@@ -27,19 +27,22 @@ class AwayStore:
 
     def __init__(self) -> None:
         self.is_away = True
+        self.has_room = asyncio.Event()  # not set: writes wait
+        self.has_room.set()
         self.kept: dict[str, Job] = {}
 
     async def add(self, jobs: list[Job]) -> None:
-        self._check()
+        await self._check()
         self.kept |= {job.id: job for job in jobs}
 
     async def cancel(self, ids: list[str]) -> frozenset[str]:
-        self._check()
+        await self._check()
         return frozenset(id for id in ids if self.kept.pop(id, None) is not None)
 
-    def _check(self) -> None:
+    async def _check(self) -> None:
         if self.is_away:
             raise Unavailable
+        await self.has_room.wait()
 
     def reported(self) -> list[str]:
         payloads = [job.payload for job in self.kept.values() if job.kind == SEND]
@@ -110,6 +113,20 @@ async def test_pending_events_are_stored_when_the_server_stops() -> None:
     world.store.is_away = True
     world.webhooks.occupied("b")
     await world.webhooks.close()  # and does not wait for an unavailable store
+
+
+async def test_batch_that_is_being_stored_when_the_server_stops_is_complete() -> None:
+    world = World()
+    world.store.is_away = False
+    world.store.has_room.clear()
+    world.webhooks.occupied("a")
+    await world.after(0)
+    await world.after(webhooks.BATCH_WINDOW_SECONDS)
+    world.tasks.pop().cancel()
+    await world.after(0)
+    asyncio.get_running_loop().call_soon(world.store.has_room.set)
+    await world.webhooks.close()
+    assert world.store.reported() == ["channel_occupied"]
 
 
 async def test_immediately_undone_move_is_reported_once_or_not_at_all() -> None:

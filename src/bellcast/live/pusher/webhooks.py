@@ -4,6 +4,7 @@ The end of a channel or membership (vacated, removed) is a job delayed by VACATE
 returns on any node before then, the job is cancelled, and neither event is sent. The job's row is the only state, so
 any node can perform each step."""
 
+import asyncio
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -80,6 +81,7 @@ class PusherWebhooks:
         self._spawn = spawn
         self._batch: list[WebhookEvent | Move | Over] = []
         self._is_batching = False
+        self._saving: asyncio.Future[None] | None = None  # the last batch, or the one in progress
         self._is_closing = False
         self._missed: dict[str, int] = {}  # when the last cache miss of a channel was sent
         jobs.register(SEND, self._send, retry_deadline=RETRY_DEADLINE_MS)
@@ -140,7 +142,8 @@ class PusherWebhooks:
         try:
             while self._batch:
                 await self._clock.sleep(BATCH_WINDOW_SECONDS)
-                await self.flush()
+                self._saving = asyncio.ensure_future(self.flush())
+                await asyncio.shield(self._saving)  # when the server stops, `close` waits for it
         finally:
             self._is_batching = False
 
@@ -173,8 +176,10 @@ class PusherWebhooks:
             await self._persist(partial(self._jobs.add, SEND, payload))
 
     async def close(self) -> None:
-        """Save the current batch, unless the store is unavailable."""
+        """Save the batch in progress and the current one, unless the store is unavailable."""
         self._is_closing = True
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
         with contextlib.suppress(BellcastError):
             await self.flush()
 
