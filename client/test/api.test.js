@@ -88,6 +88,11 @@ test('a proxy’s error page is a refusal too', async () => {
   await assert.rejects(env.inbox({}), { status: 502, code: 'unknown' });
 });
 
+test('a response without a body is no refusal', async () => {
+  const { api } = createApi(() => ({ status: 204 }));
+  assert.equal(await api.call('DELETE', 'v1/push-endpoints/1'), undefined);
+});
+
 test('a refused token is renewed once for concurrent requests', async () => {
   let asks = 0;
   const { api, requests } = createApi(({ token }) => (token === 'two' ? { unread: 1 } : { status: 401 }), 'one', () => {

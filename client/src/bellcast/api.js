@@ -123,7 +123,7 @@ export class Api {
     const decoded = await response.json().catch((error) => {
       if (error.name !== 'SyntaxError') throw error; // the body broke off; a proxy's error page is not JSON
     });
-    if (ok && decoded) return decoded;
+    if (ok && (decoded || status === 204)) return decoded;
     throw new Refused(status, decoded ?? {}, Number(headers.get('retry-after')) * 1000 || undefined);
   }
 }
