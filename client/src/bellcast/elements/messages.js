@@ -116,8 +116,17 @@ const LANGUAGES = {
 
 const RTL = /^(ar|dv|fa|he|ku|ps|sd|ug|ur|yi)\b/;
 
+/** The language under the name that `Intl` accepts: a page may have none, or write `de_DE`. @param {string} lang */
+function canonical(lang) {
+  try {
+    return Intl.getCanonicalLocales(lang.replace('_', '-'))[0] ?? 'en';
+  } catch {
+    return 'en';
+  }
+}
+
 /** @param {string} lang */
-const short = (lang) => lang.split('-')[0] ?? '';
+const short = (lang) => canonical(lang).split('-')[0] ?? '';
 
 /** Resolves when the language is loaded; null if it is loaded already. @param {string} lang @returns {Promise<void> | null} */
 export function loadLanguage(lang) {
@@ -130,6 +139,6 @@ export function loadLanguage(lang) {
 /** Texts of a language: the page's own first, English last. `lang` is the language to format times in. @param {string} lang @param {Partial<Messages>} [own] @returns {Texts} */
 export function texts(lang, own) {
   const translation = loaded[short(lang)];
-  const language = translation || own ? lang : 'en';
+  const language = translation || own ? canonical(lang) : 'en';
   return { ...en, ...translation, ...own, lang: language, dir: RTL.test(language) ? 'rtl' : 'ltr' };
 }
