@@ -155,7 +155,10 @@ def test_push_messages_of_this_browser_are_turned_on_and_off(open_shop, full_chr
     wait_until(lambda: endpoints(bellcast_server, person) == [], lambda: "an endpoint")
     expect(box).to_be_enabled()
     expect(box).not_to_be_checked()
-    assert page.evaluate("navigator.serviceWorker.register().then((worker) => worker.pushManager.getSubscription())") is None
+    assert (
+        page.evaluate("navigator.serviceWorker.register().then((worker) => worker.pushManager.getSubscription())")
+        is None
+    )
 
 
 def endpoints(server, person):

@@ -144,6 +144,24 @@ async def test_only_a_write_sets_the_time(rest: Rest, path: str) -> None:
     assert sent_back.json() == stored | {"updated_at": now}
 
 
+async def test_unsubscribe_link_says_which_types_are_required_now(rest: Rest) -> None:
+    await rest.app.put("/v1/recipients/alice", json={})
+    await rest.app.put("/v1/types/bill", json={"required": ["email"]})
+    digest, single = (
+        f"/u/{unsubscribe.token(PROJECT, Unsubscription('', 'alice', rest.clock.now(), *types))}"
+        for types in (("bill", ("news",)), ("bill",))
+    )
+    for method in ("GET", "POST", "POST"):
+        page = await rest.anonymous.request(method, single, headers=FORM)
+        assert (page.status_code, "E-mails of type “bill” are required" in page.text) == (200, True)
+        assert "nsubscribe" not in page.text
+    assert await updated_at(rest) is None
+    page = await rest.anonymous.post(digest, headers=FORM)
+    assert "E-mails of type “news” are off." in page.text
+    assert "E-mails of type “bill” are required" in page.text
+    assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF}
+
+
 async def test_preferences_with_too_many_types_of_links_can_be_changed(rest: Rest) -> None:
     await rest.app.put("/v1/recipients/alice", json={})
     types = [f"type-{number}" for number in range(MAX_ENTRIES + 2)]

@@ -33,9 +33,11 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
     This changes nothing, because mail programs open links to check them."""
-    found = await _read(request)
-    form = '<form method="post"><button>Unsubscribe</button></form>'
-    return _page("Unsubscribe?", f"E-mails of type {_names(found)} will no longer be sent to you.", form)
+    optional, required = await _types(request, await _read(request))
+    if not optional:
+        return _page("You need these e-mails", _required(required))
+    text = f"E-mails of type {_names(optional)} will no longer be sent to you.{_required(required)}"
+    return _page("Unsubscribe?", text, '<form method="post"><button>Unsubscribe</button></form>')
 
 
 @operation(
@@ -49,22 +51,36 @@ async def show(request: ApiRequest) -> ASGIApp:
 async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
-    Turns off e-mails of this type for the recipient. Safe to repeat. The link in a digest turns off every type in
-    it."""
+    Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
+    digest turns off every type in it."""
     found = await _read(request)
+    optional, required = await _types(request, found)
+    if not optional:
+        return _page("You need these e-mails", _required(required))
     engines = context.of(request).engines
-    patch = {"types": {type: {"email": False} for type in (found.type, *found.others)}}
+    patch = {"types": {type: {"email": False} for type in optional}}
 
     def unsubscribed(before: bytes | None) -> Preferences:
         merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
         return msgspec.convert(merged, Preferences)
 
     await recipients.change_preferences_by_link(engines, link_pages.recipient(found), unsubscribed)
-    return _page("You are unsubscribed", f"E-mails of type {_names(found)} are off.", "")
+    return _page("You are unsubscribed", f"E-mails of type {_names(optional)} are off.{_required(required)}")
 
 
-def _names(link: Unsubscription) -> str:
-    return ", ".join(f"“{escape(type)}”" for type in (link.type, *link.others))
+async def _types(request: ApiRequest, link: Unsubscription) -> tuple[list[str], list[str]]:
+    """Return the types of the link whose e-mail can be turned off, and those that have become required since."""
+    catalog = context.of(request).catalog
+    optional: list[str] = []
+    required: list[str] = []
+    for type in (link.type, *link.others):
+        rules = (await catalog.type(link.tenant, type)).rules
+        (required if rules.requires("email") else optional).append(type)
+    return optional, required
+
+
+def _names(types: list[str]) -> str:
+    return ", ".join(f"“{escape(type)}”" for type in types)
 
 
 async def _read(request: ApiRequest) -> Unsubscription:
@@ -75,7 +91,11 @@ async def _read(request: ApiRequest) -> Unsubscription:
     return found
 
 
-def _page(title: str, text: str, form: str) -> ASGIApp:
+def _required(types: list[str]) -> str:
+    return f" E-mails of type {_names(types)} are required and cannot be turned off." if types else ""
+
+
+def _page(title: str, text: str, form: str = "") -> ASGIApp:
     return link_pages.page(title, STYLE, f"<h1>{title}</h1>\n<p>{text}</p>\n{form}")
 
 
