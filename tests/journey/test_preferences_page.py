@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -163,6 +164,22 @@ async def test_form_with_many_fields_is_refused(tmp_path: Path) -> None:
         assert (response.status_code, response.json()["code"]) == (413, "too_large")
         largest = b"&".join([b"was=email:general"] * MAX_FORM_FIELDS)
         assert (await world.client.post(path, content=largest, headers=FORM)).status_code == 200
+
+
+async def test_type_with_a_line_break_is_switched(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        key = 'late\norders: 100 %"<&é'
+        await world.put(f"/v1/types/{quote(key, safe='')}", {})
+        path = await link(world)
+        page = (await world.client.get(path)).text
+        # Browsers send each line break in a form as CRLF (HTML, "append an entry").
+        fields = [(name.replace("\n", "\r\n"), value.replace("\n", "\r\n")) for name, value in displayed(page)]
+        (switch,) = (value for name, value in fields if name == "on" and value.startswith("email:late"))
+        (digest,) = (name for name, _ in fields if name.startswith("digest.late"))
+        fields = [pair for pair in fields if pair[0] != digest and pair != ("on", switch)]
+        await world.client.post(path, data=_fields([*fields, (digest, "daily")]))
+        stored = await world.get("/v1/recipients/alice/preferences")
+        assert (stored["types"], stored["digest"]) == ({key: {"email": False}}, {key: "daily"})
 
 
 async def test_type_added_while_the_page_was_open_is_not_switched(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -37,7 +38,7 @@ def changed(before: Preferences, fields: dict[str, list[str]], rules: Mapping[st
                 continue
             target = patch["channels"] if type == ALL_TYPES else patch["types"].setdefault(type, {})
             target[channel] = value in ticked
-        frequency = _value(fields, digest := f"digest.{type}")
+        frequency = _value(fields, digest := _digest(type))
         if type != ALL_TYPES and frequency in FREQUENCIES and _differs(fields, digest):
             patch["digest"][type] = frequency
     if _differs(fields, "digest_at") and _is_time(at := _value(fields, "digest_at")):
@@ -63,8 +64,13 @@ def _differs(fields: dict[str, list[str]], *names: str) -> bool:
 
 
 def _switch(type: str, channel: str) -> str:
-    """Return the value of a switch in the form."""
-    return f"{channel}:{'' if type == ALL_TYPES else type}"
+    """Return the value of a switch in the form. Browsers change line breaks in forms, so types are quoted."""
+    return f"{channel}:{'' if type == ALL_TYPES else quote(type)}"
+
+
+def _digest(type: str) -> str:
+    """Return the name of the field with the frequency of a type."""
+    return f"digest.{quote(type)}"
 
 
 def _rows(rules: Mapping[str, TypeRules]) -> list[tuple[str, TypeRules]]:
@@ -127,7 +133,7 @@ def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) 
     is_required = rules.requires(channel)
     is_on = is_required or _is_on(layers, type, channel, rules)
     state = " checked disabled" if is_required else _checked(is_on=is_on)
-    value = escape(_switch(type, channel))
+    value = _switch(type, channel)
     was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
     label = escape(f"{name}: {NAMES[channel]}{' (required)' if is_required else ''}")
     return f'<td><input type=checkbox name=on value="{value}" aria-label="{label}"{state}>{was}'
@@ -140,8 +146,8 @@ def _frequencies(name: str, type: str, rules: TypeRules, layers: Layers) -> str:
     options = "".join(
         f"<option value={value}{' selected' if value == chosen else ''}>{label}" for value, label in FREQUENCIES.items()
     )
-    select = f'<select name="digest.{escape(type)}" aria-label="{escape(name)}: how often">{options}</select>'
-    return select + _was(f"digest.{type}", chosen)
+    select = f'<select name="{_digest(type)}" aria-label="{escape(name)}: how often">{options}</select>'
+    return select + _was(_digest(type), chosen)
 
 
 def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> str:
