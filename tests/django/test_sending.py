@@ -275,6 +275,20 @@ def test_notify_takes_users_querysets_groups_and_ids(shop, relay):
     assert titles(shop.omar) == ["Two", "All"]
 
 
+def test_group_with_any_name_is_a_role_of_its_users(shop, relay):
+    from django.contrib.auth.models import Group
+
+    from bellcast.contrib.django import notify
+
+    for name in ("Sales Managers", "Verkäufer ~50%", "=", "ж" * 150):
+        shop.nadia.groups.add(Group.objects.get_or_create(name=name)[0])
+    assert titles(shop.nadia) == []  # the token of this request has the roles
+    notify(Group.objects.filter(user=shop.nadia).exclude(name="ж" * 150), title="To a role", tenant=shop.north.slug)
+    relay()
+    assert titles(shop.nadia) == ["To a role"] * 3
+    assert (titles(shop.omar), rows()) == ([], [])
+
+
 def test_live_event_expires_in_the_outbox(shop, relay):
     from django.utils import timezone
 

@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Model, QuerySet
+
+from bellcast.client.server_rules import LIMITS
+
+# A role is part of the topic `role.<role>`.
+MAX_ROLE = LIMITS.topic - len("role.")
 
 
 def default_recipient(user: Any) -> str:
@@ -18,9 +24,16 @@ def default_tenant(user: Any) -> str | None:
 
 
 def default_roles(user: Any) -> list[str]:
-    """Return the names of the user's groups."""
+    """Return the roles of the user's groups, without those that are too long."""
     groups = getattr(user, "groups", None)
-    return [] if groups is None else list(groups.values_list("name", flat=True))
+    names = [] if groups is None else groups.values_list("name", flat=True)
+    return [role for role in map(role_of_group, names) if len(role) <= MAX_ROLE]
+
+
+def role_of_group(name: str) -> str:
+    """Return the role of a group: its name, with `=` and two hexadecimal digits for each byte that a role cannot contain,
+    such as `Sales=20Managers`."""
+    return quote(name, safe="@,;").replace("~", "%7E").replace("%", "=")
 
 
 def default_tenant_users(tenant: Any) -> Iterable[Any]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
 from bellcast.client import notifications as drafts
 from bellcast.contrib.django import backends, conf, identity
-from bellcast.contrib.django.defaults import tenant_key
+from bellcast.contrib.django.defaults import role_of_group, tenant_key
 from bellcast.contrib.django.outgoing import Outgoing
 from bellcast.contrib.outbox import as_json, row_key
 from bellcast.contrib.relay import ADDRESSES
@@ -161,12 +161,12 @@ def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
     if _is_user(to):
         yield identity.recipient_of(to), identity.tenant_of(to)
     elif _is_group(to):
-        yield {"role": to.name}, None
+        yield {"role": role_of_group(to.name)}, None
     elif isinstance(to, QuerySet) or (isinstance(to, Sequence) and to and all(map(_is_user, to))):
         members = list(to)
         if members and all(map(_is_group, members)):
             for group in members:
-                yield {"role": group.name}, None
+                yield {"role": role_of_group(group.name)}, None
         else:
             for tenant, users in _by_tenant(members, None):
                 yield [identity.recipient_of(user) for user in users], tenant
