@@ -220,6 +220,22 @@ def test_bulk_send_groups_users_by_tenant(shop, relay):
     assert titles(shop.petra) == titles(shop.nadia) == ["Update"]
 
 
+def test_user_listed_twice_gets_one_notification(shop, relay, monkeypatch):
+    from django.contrib.auth import get_user_model
+
+    from bellcast.contrib.django import NotificationService, notify, sending
+
+    again = get_user_model().objects.get(pk=shop.nadia.pk)  # as in the rows of a join
+    users = [shop.nadia, again, shop.omar]
+    sent = NotificationService.send_bulk_notifications(users, "Bulk", "")
+    monkeypatch.setattr(sending, "RECIPIENTS_PER_SEND", 2)
+    notify([shop.nadia, shop.omar, again], title="Notify")
+    relay()
+    assert titles(shop.nadia) == titles(shop.omar) == ["Notify", "Bulk"]
+    nadias, omars = shop.nadia.notifications[1].id, shop.omar.notifications[1].id
+    assert [one.id for one in sent] == [nadias, nadias, omars]
+
+
 @pytest.mark.parametrize(
     ("fields", "argument"),
     [

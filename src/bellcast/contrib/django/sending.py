@@ -169,21 +169,29 @@ def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
                 yield {"role": role_of_group(group.name)}, None
         else:
             for tenant, users in _by_tenant(members, None):
-                yield [identity.recipient_of(user) for user in users], tenant
+                yield list(users), tenant
     elif isinstance(to, Model):
         raise InvalidArgument("to", f"expected a user, a group, a queryset or an id, got {type(to).__name__}")
     else:
         yield to, None
 
 
-def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str | None, list[Any]]]:
-    """Group users by tenant, with at most RECIPIENTS_PER_SEND per group."""
-    groups: dict[str | None, list[Any]] = {}
+def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    """Group users by tenant, with at most RECIPIENTS_PER_SEND per group, by their recipients. A user who is listed several
+    times, as in a queryset with a join, is in one group once."""
+    groups: dict[str | None, dict[str, Any]] = {}
     for user in users:
-        groups.setdefault(tenant if tenant is not None else identity.tenant_of(user), []).append(user)
-    for key, members in groups.items():
-        for start in range(0, len(members), RECIPIENTS_PER_SEND):
-            yield key, members[start : start + RECIPIENTS_PER_SEND]
+        owner, recipient = _owner_and_recipient(user, tenant)
+        groups.setdefault(owner, {}).setdefault(recipient, user)
+    for owner, members in groups.items():
+        pairs = list(members.items())
+        for start in range(0, len(pairs), RECIPIENTS_PER_SEND):
+            yield owner, dict(pairs[start : start + RECIPIENTS_PER_SEND])
+
+
+def _owner_and_recipient(user: Any, tenant: str | None) -> tuple[str | None, str]:
+    """Return the tenant that a send to the user is for, by default the user's own, and the recipient."""
+    return tenant if tenant is not None else identity.tenant_of(user), identity.recipient_of(user)
 
 
 def _filtered(users: Iterable[Any], user_filter: Any) -> list[Any]:
@@ -206,22 +214,22 @@ def _send_to_users(users: Sequence[Any], title: Any, message: Any, **fields: Any
     tenant, key = tenant_key(fields.pop("tenant", None)), fields.get("idempotency_key")
     sends, made = [], {}
     for place, (owner, members) in enumerate(_by_tenant(users, tenant)):
-        recipients = [identity.recipient_of(user) for user in members]
+        recipients = list(members)
         to = recipients[0] if len(users) == 1 else recipients
         payload, send_at = _payload(to, title, message, owner, fields, members)
-        notifications = [_notification(user, owner, payload, fields) for user in members]
-        made.update({id(user): one for user, one in zip(members, notifications, strict=True)})
+        notifications = [_notification(user, owner, payload, fields) for user in members.values()]
+        made.update({(owner, one): notification for one, notification in zip(members, notifications, strict=True)})
         sends.append(Outgoing("notify", payload, _key(key, place), _text_key(key, place), send_at, notifications))
     if sends:
         backends.current().send(sends, None)
-    return [made[id(user)] for user in users]
+    return [made[_owner_and_recipient(user, tenant)] for user in users]
 
 
 def _announce(title: Any, message: Any, **fields: Any) -> Any:
     owner = tenant_key(fields.pop("tenant"))
     if owner is None:
         raise ValidationError({"tenant": "is required"})
-    payload, send_at = _payload({"tenant": owner}, title, message, None, fields, ())
+    payload, send_at = _payload({"tenant": owner}, title, message, None, fields, {})
     notification = _notification(None, owner, payload, fields)
     key = fields.get("idempotency_key")
     one = Outgoing("notify", payload, _key(key, 0), _text_key(key, 0), send_at, [notification])
@@ -230,7 +238,7 @@ def _announce(title: Any, message: Any, **fields: Any) -> Any:
 
 
 def _payload(
-    to: Any, title: Any, message: Any, tenant: str | None, fields: Mapping[str, Any], users: Sequence[Any]
+    to: Any, title: Any, message: Any, tenant: str | None, fields: Mapping[str, Any], users: Mapping[str, Any]
 ) -> tuple[dict[str, Any], datetime | None]:
     """Return the REST body and the time of the send. Raises ValidationError by argument name."""
     _check_arguments(fields)
@@ -294,14 +302,14 @@ def _send_at(value: Any) -> datetime | None:
     return value if timezone.is_aware(value) else timezone.make_aware(value)
 
 
-def _addresses(users: Sequence[Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
+def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
     """Return the addresses that the channels need, by recipient."""
     names = {"email": "email", "sms": "phone"}
     found: dict[str, dict[str, str]] = {}
-    for user in users:
+    for recipient, user in users.items():
         record = {names[one]: str(value) for one in channels if (value := getattr(user, names[one], None))}
         if record:
-            found[identity.recipient_of(user)] = record
+            found[recipient] = record
     return found
 
 
