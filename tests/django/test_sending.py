@@ -305,6 +305,27 @@ def test_group_with_any_name_is_a_role_of_its_users(shop, relay):
     assert (titles(shop.omar), rows()) == ([], [])
 
 
+@pytest.mark.parametrize("anonymous", [True, False])
+def test_user_without_a_primary_key_is_refused(shop, anonymous):
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import AnonymousUser
+
+    from bellcast.client import InvalidArgument
+    from bellcast.contrib.django import notify, publish
+    from bellcast.contrib.django.models import Notification
+
+    user = AnonymousUser() if anonymous else get_user_model()(username="unsaved")
+    for call in (
+        lambda: notify(user, title="Hi"),
+        lambda: notify([shop.nadia, user], title="Hi"),
+        lambda: publish(None, "ring", recipient=user),
+        lambda: Notification.objects.filter(user=user).count(),
+    ):
+        with pytest.raises(InvalidArgument, match="user: must be saved"):
+            call()
+    assert not rows()
+
+
 def test_live_event_expires_in_the_outbox(shop, relay):
     from django.utils import timezone
 

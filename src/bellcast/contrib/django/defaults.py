@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Model, QuerySet
 
+from bellcast.client import InvalidArgument
 from bellcast.client.server_rules import LIMITS
 
 # A role is part of the topic `role.<role>`.
@@ -15,6 +16,8 @@ MAX_ROLE = LIMITS.topic - len("role.")
 
 
 def default_recipient(user: Any) -> str:
+    if user.pk is None:
+        raise InvalidArgument("user", "must be saved: an anonymous or unsaved user has no primary key")
     return str(user.pk)
 
 
