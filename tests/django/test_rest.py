@@ -1,6 +1,7 @@
 """The REST paths, as plain views and as views of Django REST framework."""
 
 import json
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -226,6 +227,30 @@ def test_token_opens_the_inbox_and_ends_with_the_session(api):
     assert (sorted(response.body), response.headers["Cache-Control"]) == (["expires_at", "token"], "no-store")
     inbox = api.shop.bell.inbox(response.body["token"])
     assert inbox.counts().unread == 3
+
+
+def test_project_without_time_zones_sends_and_reads(api, relay):
+    from django.core.management import call_command
+    from django.test import override_settings
+    from django.utils import timezone
+
+    from bellcast.contrib.django import NotificationService
+
+    nadia = api.shop.nadia
+    with override_settings(USE_TZ=False):
+        in_an_hour = timezone.now().replace(microsecond=0) + timedelta(hours=1)
+        for fields in ({"expires_at": in_an_hour}, {"send_at": in_an_hour}):
+            NotificationService.send_notification(nadia, "Naive", "", **fields)
+        relay()
+        assert 3500 < relay().wait < 3600
+        (found,) = nadia.notifications.filter(created_at__gte=timezone.now() - timedelta(hours=1))[:1]
+        assert (found.title, found.expires_at, found.is_expired) == ("Naive", in_an_hour, False)
+        assert timezone.now() - found.created_at < timedelta(hours=1)
+        first, *_ = api.get(f"{LIST}?days=1").body["results"]
+        assert (first["title"], first["is_expired"]) == ("Naive", False)
+        token = api.get("/api/notifications/token/").body["token"]
+        assert api.shop.bell.inbox(token).counts().unread == 4
+        call_command("bellcast_sync_users", verbosity=0)
 
 
 def test_session_view_identifies_the_user(api):

@@ -17,7 +17,7 @@ from bellcast.client.notifications import once
 from bellcast.client.request import HttpRequest, json, nothing
 from bellcast.client.responses import Sent
 from bellcast.contrib import outbox
-from bellcast.contrib.django import conf, relaying, testing
+from bellcast.contrib.django import conf, moments, relaying, testing
 from bellcast.contrib.django.outgoing import Outgoing
 
 log = logging.getLogger("bellcast.django")
@@ -45,7 +45,7 @@ class OutboxBackend:
                 kind=one.kind,
                 payload=one.payload,
                 created_at=now,
-                next_attempt_at=max(now, one.send_at) if one.send_at else now,
+                next_attempt_at=max(now, moments.of_project(one.send_at)) if one.send_at else now,
             )
             for one in sends
         ]

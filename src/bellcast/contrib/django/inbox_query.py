@@ -10,13 +10,12 @@ from django.apps import apps
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 from django.db.utils import NotSupportedError
-from django.utils import timezone
 
 from bellcast import client
 from bellcast.client import NotFound
 from bellcast.client.request import HttpRequest, query, reads
 from bellcast.client.responses import InboxPage
-from bellcast.contrib.django import identity
+from bellcast.contrib.django import identity, moments
 from bellcast.contrib.django.sending import NotificationService
 
 # The server's largest page.
@@ -64,8 +63,8 @@ def assign(notification: Any, row: client.Notification, user: Any) -> Any:
     notification.priority, notification.metadata = row.priority, row.data
     notification.action_url, notification.action_text = row.action_url or "", row.action_text or ""
     notification.icon = row.icon or ""
-    notification.created_at, notification.read_at = row.created_at, row.read_at
-    notification.expires_at = row.expires_at
+    times = (row.created_at, row.read_at, row.expires_at)
+    notification.created_at, notification.read_at, notification.expires_at = map(moments.of_project, times)
     notification.kind = "notify"
     notification._state.adding = False
     return notification
@@ -301,4 +300,5 @@ def _moment(value: Any) -> datetime | None:
     """Return an aware datetime of a datetime or a date."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
-    return value if value is None or timezone.is_aware(value) else timezone.make_aware(value)
+    found: datetime | None = moments.with_zone(value)
+    return found

@@ -16,9 +16,9 @@ from django.db.models import F, Min, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from bellcast.client import BellcastError
+from bellcast.client import BellcastError, arguments
 from bellcast.contrib import relay
-from bellcast.contrib.django import conf, signals
+from bellcast.contrib.django import conf, moments, signals
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
 
 log = logging.getLogger("bellcast.relay")
@@ -34,7 +34,7 @@ class DjangoTable:
         self._rows = _model()._base_manager.using(alias)
 
     def now(self) -> datetime:
-        return _aware(timezone.now())
+        return arguments.now()
 
     def _due(self, now: datetime) -> "QuerySet[Any]":
         is_due = Q(next_attempt_at__isnull=True) | Q(next_attempt_at__lte=now)
@@ -56,7 +56,11 @@ class DjangoTable:
         )
         rows = self._rows.filter(id__in=ids, next_attempt_at=until).order_by("id")
         leased, rest = relay.unbroken(
-            ids, [Row(row.id, row.key, row.kind, row.payload, _aware(row.created_at), row.attempts) for row in rows]
+            ids,
+            [
+                Row(row.id, row.key, row.kind, row.payload, moments.with_zone(row.created_at), row.attempts)
+                for row in rows
+            ],
         )
         if rest:
             self._rows.filter(id__in=rest).update(next_attempt_at=now)
@@ -87,17 +91,13 @@ class DjangoTable:
 
     def next_due(self) -> float | None:
         at = self._rows.filter(refused_at__isnull=True).aggregate(at=Min("next_attempt_at"))["at"]
-        wait = None if at is None else max(0.0, (_aware(at) - self.now()).total_seconds())
+        wait = None if at is None else max(0.0, (moments.with_zone(at) - self.now()).total_seconds())
         return wait if self._held(timezone.now()) is None else HELD_POLL
 
 
 def _model() -> Any:
     # By name, because the models import the modules that send.
     return apps.get_model("bellcast", "OutboxEntry")
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
 def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:

@@ -8,11 +8,10 @@ from uuid import UUID
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 
 from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
 from bellcast.client import notifications as drafts
-from bellcast.contrib.django import backends, conf, identity
+from bellcast.contrib.django import backends, conf, identity, moments
 from bellcast.contrib.django.defaults import role_of_group, tenant_key
 from bellcast.contrib.django.outgoing import Outgoing
 from bellcast.contrib.outbox import as_json, row_key
@@ -251,7 +250,7 @@ def _payload(
         "action_text": fields.get("action_text") or None,
         "icon": fields.get("icon") or None,
         "data": fields.get("metadata") or None,
-        "expires_at": fields.get("expires_at"),
+        "expires_at": moments.with_zone(fields.get("expires_at")),
         "tenant": tenant,
     }
     extra = [name for name, flag in (("email", "send_email"), ("sms", "send_sms")) if fields.get(flag)]
@@ -299,7 +298,7 @@ def _send_at(value: Any) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise ValidationError({"send_at": f"expected a datetime, got {type(value).__name__}"})
-    return value if timezone.is_aware(value) else timezone.make_aware(value)
+    return moments.with_zone(value)
 
 
 def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -321,7 +320,7 @@ def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fie
     made.action_url, made.action_text = payload.get("action_url", ""), payload.get("action_text", "")
     made.icon, made.metadata = payload.get("icon", ""), payload.get("data", {})
     expires_at = payload.get("expires_at")
-    made.expires_at = datetime.fromisoformat(expires_at) if isinstance(expires_at, str) else expires_at
+    made.expires_at = moments.of_project(None if expires_at is None else datetime.fromisoformat(expires_at))
     return made
 
 

@@ -7,9 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
-from django.utils import timezone
 
-from bellcast.client import RequestRefused
+from bellcast.client import RequestRefused, arguments
 from bellcast.contrib.django import identity, inbox_query, preferences
 from bellcast.contrib.django.rest.rows import to_row
 
@@ -54,7 +53,7 @@ def _filters(query: Query) -> tuple[dict[str, Any], str]:
         raise ValidationError({"priority": [f'"{priority}" is not a valid choice.']})
     filters: dict[str, Any] = {name: query[name] for name in ("type", "priority") if query.get(name)}
     if days := query.get("days"):
-        filters["since"] = timezone.now() - timedelta(days=_whole("days", days, 0))
+        filters["since"] = arguments.now() - timedelta(days=_whole("days", days, 0))
     return filters, view
 
 
@@ -115,7 +114,7 @@ def change_preferences(user: Any, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def issue_token(user: Any, expires_at: Any) -> dict[str, Any]:
     """Return a session token that ends with the session."""
-    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), expires_at - timezone.now()))
+    ttl = min(LONGEST_TOKEN, max(timedelta(seconds=1), expires_at - arguments.now()))
     token = identity.session_token(user, ttl)
     return {"token": str(token), "expires_at": token.expires_at.isoformat()}
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.utils import timezone
 from django.views.decorators.csrf import csrf_protect
 
+from bellcast.client import arguments
+from bellcast.contrib.django import moments
 from bellcast.contrib.django.rest import actions, failures
 from bellcast.contrib.django.rest.routes import Handler, Incoming
 
@@ -64,9 +65,8 @@ def session_end(request: HttpRequest) -> Any:
     """Return when the session of the request's cookie ends; without a session cookie, in an hour."""
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
-        return timezone.now() + timedelta(hours=1)
-    end = session.get_expiry_date()
-    return end if timezone.is_aware(end) else timezone.make_aware(end)
+        return arguments.now() + timedelta(hours=1)
+    return moments.with_zone(session.get_expiry_date())
 
 
 def session_view(request: HttpRequest) -> HttpResponse:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from django.utils import timezone
-
-from bellcast.client import Notification
+from bellcast.client import Notification, arguments
 
 
 def to_row(notification: Notification) -> dict[str, Any]:
@@ -24,7 +22,7 @@ def to_row(notification: Notification) -> dict[str, Any]:
         "read_at": time_text(notification.read_at),
         "created_at": time_text(notification.created_at),
         "expires_at": time_text(expires_at),
-        "is_expired": expires_at is not None and expires_at <= timezone.now(),
+        "is_expired": expires_at is not None and expires_at <= arguments.now(),
     }
 
 

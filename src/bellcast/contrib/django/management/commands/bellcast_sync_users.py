@@ -6,7 +6,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf, identity
+from bellcast.contrib.django import conf, identity, moments
 
 
 class Command(BaseCommand):
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             "roles": identity.roles_of(user),
             "email": getattr(user, "email", None) or None,
             "phone": str(getattr(user, "phone", "") or "") or None,
-            "member_since": getattr(user, "date_joined", None),
+            "member_since": moments.with_zone(getattr(user, "date_joined", None)),
         }
         given: Any = {name: value for name, value in record.items() if value is not None}
         recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)

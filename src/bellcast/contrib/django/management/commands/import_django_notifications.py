@@ -11,11 +11,10 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, models
-from django.utils import timezone
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import ImportedItem
-from bellcast.contrib.django import conf, identity, verbs
+from bellcast.contrib.django import conf, identity, moments, verbs
 
 TABLE = "notifications_notification"
 BATCH_ROWS = 500
@@ -114,7 +113,7 @@ class Converter:
     def _item(self, row: Any, user: Any) -> ImportedItem:
         actor, target, action_object = (self._object(row, name) for name in OBJECTS)
         text = row.description or verbs.sentence(actor or "", row.verb, action_object, target).strip()
-        created_at = row.timestamp if timezone.is_aware(row.timestamp) else timezone.make_aware(row.timestamp)
+        created_at = moments.with_zone(row.timestamp)
         references = {name: self._reference(row, name) for name in OBJECTS}
         item: dict[str, Any] = {
             "to": identity.recipient_of(user),
