@@ -1,6 +1,6 @@
 /**
- * The push part of a service worker: shows push messages of Bellcast with a dot on the app's icon, and opens their links. Your own worker can add it with
- * `importScripts('/bellcast-push.js')`; nothing here becomes global.
+ * The push part of a service worker: shows Bellcast's push messages, puts a dot on the app's icon, and opens links of
+ * messages. Your own worker can add it with `importScripts('/bellcast-push.js')`; nothing here becomes global.
  */
 ((worker) => {
   worker.addEventListener('push', (/** @type {any} */ event) => {
@@ -20,7 +20,7 @@
     event.waitUntil(report(event));
   });
 
-  /** The browser has replaced the subscription, or ended it. A worker has no session: an open page registers the new one. @param {any} change */
+  /** The browser has replaced or ended the subscription. A worker has no session: an open page registers the new one. @param {any} change */
   async function report({ oldSubscription, newSubscription }) {
     const { applicationServerKey } = oldSubscription?.options ?? {};
     const current = newSubscription ?? (applicationServerKey && (await worker.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey })));
@@ -29,7 +29,7 @@
     for (const window of windows) window.postMessage({ type: 'bellcast-push-changed', subscription: current.toJSON() });
   }
 
-  /** Show a notification, and a badge on the icon; an open page replaces the badge by the unread count. @param {any} message */
+  /** Show a notification, and a badge on the icon; an open page replaces the badge with the unread count. @param {any} message */
   function show(message) {
     const actions = buttonsOf(message).map(({ key, label }) => ({ action: key, title: label }));
     const shown = worker.registration.showNotification(message.title, { body: message.body, tag: message.id, data: message, actions });
@@ -39,7 +39,7 @@
   /** @param {any} message @returns {{key: string, label: string, url: string}[]} */
   const buttonsOf = ({ actions }) => (Array.isArray(actions) ? actions : []);
 
-  /** Return the message, or null for a push of another sender. @param {any} data */
+  /** Return the message, or null for a push from another sender. @param {any} data */
   function read(data) {
     try {
       const message = data.json();

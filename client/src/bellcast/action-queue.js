@@ -20,7 +20,7 @@ export class ActionQueue {
   actions = [];
   #context;
   #scope = NO_SCOPE;
-  /** Set when the server was unavailable, or an earlier page left stored actions. @type {OfflineStore | null} */
+  /** Set if the server was unavailable, or an earlier page left stored actions. @type {OfflineStore | null} */
   #store = null;
   #isDelivering = false;
 
@@ -71,7 +71,7 @@ export class ActionQueue {
       each.isDeferred = false;
       void this.deliver();
     }
-    if (!this.#context.isLive()) this.#store?.saveAll(); // a page that is left does not learn that its request failed
+    if (!this.#context.isLive()) this.#store?.saveAll(); // once the user has left the page, it does not learn that the request failed
   }
 
   async deliver() {

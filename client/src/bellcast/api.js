@@ -5,7 +5,7 @@ import { rejectLost } from './strict.js';
 /** @import { Page, Query, Target, Verb } from './events.js' */
 /** @import { Environment } from './environment.js' */
 
-const REQUEST_TIMEOUT = 30_000; // ms: longer than any timeout of the server, so only a request that hangs reaches it
+const REQUEST_TIMEOUT = 30_000; // ms: longer than any timeout of the server, so only a hanging request reaches it
 const TOKEN_TIMEOUT = 30_000; // ms for the page's `getToken`, usually one request: every action and reconnect waits for it
 
 /** An error response of the server: the fields of its problem+json. */
@@ -77,7 +77,7 @@ export class Credential {
     }
   }
 
-  /** Key for sharing a connection: all claims of the token but its times, or the recipient; '' if the user is unknown. */
+  /** Key for sharing a connection: all claims of the token except its times, or the recipient; '' if the user is unknown. */
   async sharingKey() {
     const token = await this.token();
     const { exp, iat, nbf, jti, ...identity } = this.claims(token);
@@ -113,7 +113,7 @@ export class Api {
     const response = await this.#environment.fetch(this.#base + path, {
       method,
       credentials: token ? 'omit' : 'include',
-      keepalive: method !== 'GET', // the request outlives the page: the click that marks as read may leave it
+      keepalive: method !== 'GET', // the request outlives the page: the click that marks a notification as read may navigate away
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
       body: JSON.stringify(body, rejectLost),
       signal: this.#environment.timeout(REQUEST_TIMEOUT),
@@ -121,7 +121,7 @@ export class Api {
     const { ok, status, headers } = response;
     if (!last && status === 401 && (await this.#credential.renew(token))) return this.call(method, path, body, true);
     const decoded = await response.json().catch((error) => {
-      if (error.name !== 'SyntaxError') throw error; // the body broke off; a proxy's error page is not JSON
+      if (error.name !== 'SyntaxError') throw error; // the body was truncated, or it is a proxy's error page, which is not JSON
     });
     if (ok && (decoded || status === 204)) return decoded;
     throw new Refused(status, decoded ?? {}, Number(headers.get('retry-after')) * 1000 || undefined);

@@ -1,6 +1,6 @@
 /**
- * Cache invalidation for React Query, SWR and other keyed caches: a notification names the entities it affects (`data.touches: ["booking:7"]`), and
- * cached entries of these are invalidated.
+ * Cache invalidation for React Query, SWR and other keyed caches: a notification names the entities it affects
+ * (`data.touches: ["booking:7"]`), and their cached entries are invalidated.
  */
 
 /** @import { Notification } from './events.js' */
@@ -37,5 +37,8 @@ export function onTouches(session, invalidate) {
 export const invalidateQueries = (session, client) =>
   onTouches(session, (hit) => void client.invalidateQueries({ predicate: ({ queryKey }) => hit(queryKey) }));
 
-/** SWR: pass its global `mutate`, or the one of `useSWRConfig`. @param {Session} session @param {(filter: (key?: unknown) => boolean) => unknown} mutate */
+/**
+ * SWR: pass its global `mutate`, or the one from `useSWRConfig`.
+ * @param {Session} session @param {(filter: (key?: unknown) => boolean) => unknown} mutate
+ */
 export const revalidate = (session, mutate) => onTouches(session, (hit) => void mutate((key) => hit(key)));

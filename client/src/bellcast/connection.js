@@ -45,7 +45,7 @@ export class Connection {
     page.addEventListener('offline', () => this.suspend('offline'), this.#abort);
   }
 
-  /** Connect; while waiting to retry, retry now. */
+  /** Connect; if a retry is scheduled, retry now. */
   open() {
     this.error = null;
     if (this.status !== 'live' && this.status !== 'connecting') this.reopen();
@@ -77,14 +77,17 @@ export class Connection {
     return this.status === 'live' && Boolean(this.link?.send);
   }
 
-  /** Open a transport. Its callbacks are ignored after this generation. @param {Open} transport @param {ConnectionOptions['onEvent']} onEvent @param {(end?: End) => void} onClose */
+  /**
+   * Open a transport. Its callbacks are ignored once the generation has changed.
+   * @param {Open} transport @param {ConnectionOptions['onEvent']} onEvent @param {(end?: End) => void} onClose
+   */
   dial(transport, onEvent, onClose) {
     const { base, environment } = this.#options;
     const { generation } = this;
     try {
       return transport(base, this.#query(), environment, (event, since) => generation === this.generation && onEvent(event, since), (end) => generation === this.generation && onClose(end));
     } catch {
-      onClose(); // a browser may forbid it, for example ws: on a page of https:
+      onClose(); // a browser may forbid it, for example ws: on an https: page
       return null;
     }
   }

@@ -2,7 +2,7 @@
 
 /** @typedef {EventTarget & {readonly state: {status: string}}} LoggedSession */
 
-/** Sessions that are logged: several elements of a page may share one. @type {WeakSet<LoggedSession>} */
+/** Sessions that are logged: several elements on a page may share one. @type {WeakSet<LoggedSession>} */
 const logged = new WeakSet();
 
 /** @param {LoggedSession} session */

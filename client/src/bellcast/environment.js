@@ -7,15 +7,15 @@
  * @property {typeof globalThis.fetch} fetch
  * @property {(run: () => void, after: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
- * @property {(after: number) => AbortSignal} timeout  aborted after so many ms
+ * @property {(after: number) => AbortSignal} timeout  aborted after this many ms
  * @property {() => number} now
  * @property {() => number} random
  * @property {() => boolean} online
  * @property {Pick<EventTarget, 'addEventListener' | 'removeEventListener'>} page  target of `online`, `offline` and the wake events
- * @property {() => number} alertDelay  ms to wait before alerting: least in the focused tab; several notifications within it become one alert
+ * @property {() => number} alertDelay  ms to wait before alerting: shortest in the focused tab; notifications that arrive during it become one alert
  * @property {LockManager | undefined} locks  with `Channel`, lets tabs share a connection
  * @property {(new (name: string) => BroadcastChannel) | undefined} Channel
- * @property {() => Storage | undefined} [storage]  keeps offline actions over a reload; may throw
+ * @property {() => Storage | undefined} [storage]  keeps offline actions across reloads; may throw
  */
 
 /** Modules that are loaded later use the browser's APIs directly. @returns {Environment} */

@@ -26,8 +26,8 @@
  * @property {ActionButton[]} [actions]
  * @property {{key: string, at: string} | null} [acted]
  * @property {string | null} [snoozed_until]
- * @property {boolean | undefined} [awaits_return]  snoozed until the user is back, `snoozed_until` at the latest
- * @property {string | null} [woken_at]  the row was snoozed until then, and sorts there
+ * @property {boolean | undefined} [awaits_return]  snoozed until the user is back, but at most until `snoozed_until`
+ * @property {string | null} [woken_at]  the row was snoozed until this time, and is sorted by it
  *
  * @typedef {'all' | 'unread' | 'read' | 'archived' | 'snoozed'} View
  * @typedef {'seen' | 'read' | 'unread' | 'archived' | 'unarchived' | 'deleted'} Change
@@ -47,7 +47,7 @@
  * @typedef {Counts & {type: 'counts', changed?: Change, ids?: string[] | 'all', of?: {type?: string, view?: View, tag?: string},
  *   at?: string}} CountsEvent  `at` is the time of the change
  * @typedef {Counts & {type: 'reset'}} Reset
- * @typedef {{type: 'event', topic?: string, name: string, data: unknown, id?: string}} LiveEvent  `id`: it is kept for a while
+ * @typedef {{type: 'event', topic?: string, name: string, data: unknown, id?: string}} LiveEvent  `id` if the event is kept in the topic's history
  * @typedef {{type: 'presence', topic: string, joined: Member[], left: Member[]}} Presence
  * @typedef {{type: 'typing', topic: string, recipient: string, on: boolean}} Typing
  * @typedef {{type: 'preferences', preferences: object}} PreferencesEvent
@@ -80,7 +80,7 @@ const REQUIRED_FIELD = {
 };
 
 /**
- * Parse one frame; null if it is invalid or of an unknown type, as a newer server may send.
+ * Parse one frame; null if it is invalid or has an unknown type, which a newer server may send.
  * @param {string} text
  * @param {string} [type]  SSE sends the type outside the data
  * @returns {BellcastEvent | null}

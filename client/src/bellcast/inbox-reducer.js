@@ -8,7 +8,7 @@ import { assertNever } from './events.js';
  * @typedef {object} Inbox
  * @property {readonly Notification[]} rows  newest first; includes rows that left the view, so that undo needs no fetch
  * @property {Query} query
- * @property {string} floor  place of the oldest loaded row, '' if all are loaded; rows below are not shown
+ * @property {string} floor  sort key of the oldest loaded row, '' if all are loaded; rows below it are not shown
  * @property {string | null} next
  * @property {number} unread
  * @property {number} unseen
@@ -52,7 +52,7 @@ export function placeOf({ id, woken_at }) {
   return `${time.slice(0, 8)}-${time.slice(8)}${id.slice(13)}`;
 }
 
-/** Changes that may add rows to a view that are not loaded. @type {Record<View, Change[]>} */
+/** Changes that may add rows to a view that have not been loaded. @type {Record<View, Change[]>} */
 const REFETCH_TRIGGERS = { all: ['unarchived'], unread: ['unarchived', 'unread'], read: ['unarchived', 'read'], archived: ['archived'], snoozed: [] };
 
 /** Rows that belong to the view. @param {Inbox} inbox */
@@ -124,11 +124,11 @@ const countOpen = (rows, mark) => rows.filter((row) => !row[mark] && !row.archiv
 /** @param {Inbox} inbox @param {Counts} counts @returns {Inbox} */
 const withCounts = (inbox, { unread, unseen, position }) => ({ ...inbox, unread, unseen, position });
 
-/** Insert or replace a row at its place. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
+/** Insert or replace a row at its sorted position. @param {Inbox} inbox @param {Notification} row @returns {Inbox} */
 function upsert(inbox, row) {
   const place = placeOf(row);
   if (place < inbox.floor) return inbox;
-  const rows = inbox.rows.filter(({ id }) => id !== row.id); // a row that woke has another place
+  const rows = inbox.rows.filter(({ id }) => id !== row.id); // a row that woke has another sort key
   const at = rows.findIndex((other) => placeOf(other) < place);
   return { ...inbox, rows: rows.toSpliced(at < 0 ? rows.length : at, 0, row) };
 }
@@ -150,7 +150,7 @@ function matcher(target, changed) {
   return (row) => matches(row, of);
 }
 
-/** True if the target contains rows that are not loaded. Their ids do not tell whether they are below the floor: a row that woke sorts higher. @param {Inbox} inbox @param {Target} target */
+/** True if the target contains rows that are not loaded. Their ids do not show whether they are below the floor: a row that woke sorts higher. @param {Inbox} inbox @param {Target} target */
 function hasMissingRows({ rows }, target) {
   return !('ids' in target) || target.ids.some((id) => !rows.some((row) => row.id === id));
 }

@@ -1,4 +1,4 @@
-/** Loaders of modules that a page does not need at first. A failed import is retried until the signal is aborted. */
+/** Loaders of modules that a page does not need initially. A failed import is retried until the signal is aborted. */
 
 /** @import { Environment } from './environment.js' */
 

@@ -11,7 +11,7 @@ import { rejectLost, rejectUnknown } from './strict.js';
 export { rpcFor };
 
 /**
- * @typedef {object} TopicContext  what topics need of their session
+ * @typedef {object} TopicContext  the part of the session that topics use
  * @property {Set<string>} topics
  * @property {() => {connection?: RpcConnection | null, coordinator?: Pick<Rpc, 'request' | 'changeTopics'> | undefined, options?: ServerContext}} election  the current connection
  * @property {(type: 'presence' | 'refused', detail: Presence | RefusedTopic) => void} emit
@@ -103,7 +103,10 @@ export class LiveTopics {
     this.#members.set(topic, [...members.values()]);
   }
 
-  /** Send a command. Throws if JSON cannot represent it, or if it has too many arguments. @param {Command} type @param {unknown[]} args @returns {Promise<any>} */
+  /**
+   * Send a command. Throws if JSON cannot represent the data, or if there are too many arguments.
+   * @param {Command} type @param {unknown[]} args @returns {Promise<any>}
+   */
   request(type, args) {
     const fields = FIELDS[type];
     rejectUnknown(args.slice(fields.length), type);

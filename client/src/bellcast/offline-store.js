@@ -1,4 +1,4 @@
-/** Actions done while the server was unavailable: kept across reloads, shown in all of the user's tabs, sent by one of them. */
+/** Actions done while the server was unavailable: stored across reloads, shown in all of the user's tabs, sent by one of them. */
 
 /** @import { Api } from './api.js' */
 /** @import { Notification, View } from './events.js' */
@@ -71,7 +71,7 @@ export class OfflineStore {
     action.isStored = this.#withStorage((storage) => (storage.setItem(this.#prefix + id, JSON.stringify({ id, verb, target: action.target, at })), true));
   }
 
-  /** Ids that "all" means now, or null if not all are loaded. @param {{type?: string, view?: View, tag?: string}} [of] */
+  /** The ids that "all" stands for now, or null if not all are loaded. @param {{type?: string, view?: View, tag?: string}} [of] */
   #idsOfAll({ type, view, tag } = {}) {
     if (view === 'archived' || view === 'snoozed') return null; // these are not in the inbox's rows
     const { notifications, next } = this.#context.view.withPending([]);

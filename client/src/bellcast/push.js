@@ -55,13 +55,16 @@ export async function disablePush(api, base, { registration, ...others } = {}) {
   const worker = registration ?? (await navigator.serviceWorker?.getRegistration(base));
   const subscription = await worker?.pushManager.getSubscription();
   if (!subscription) return;
-  // The server first: if it is unavailable, the browser keeps the subscription, and a second call ends both.
+  // Unregister at the server first: if it is unavailable, the browser keeps the subscription, and a second call removes both.
   const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
   for (const { id, endpoint } of push_endpoints) if (endpoint === subscription.endpoint) await api.call('DELETE', `v1/push-endpoints/${id}`);
   await subscription.unsubscribe();
 }
 
-/** A subscription is bound to a server's key: one to another key is replaced. @param {ServiceWorkerRegistration} worker @param {string} applicationServerKey */
+/**
+ * A subscription is bound to a server's key; one for another key is replaced.
+ * @param {ServiceWorkerRegistration} worker @param {string} applicationServerKey
+ */
 async function subscribe(worker, applicationServerKey) {
   await active(worker);
   const options = { userVisibleOnly: true, applicationServerKey };

@@ -57,7 +57,7 @@ const WAKE_EVENTS = ['visibilitychange', 'pageshow', 'resume', 'focus'];
 export class ReconnectPolicy {
   #connection;
   #options;
-  /** Best first; those over HTTP are added once loaded. @type {[Open, ...Open[]]} */
+  /** Best first; the HTTP transports are added once they are loaded. @type {[Open, ...Open[]]} */
   #transports;
   #current = 0;
   #best = Infinity; // index of the best transport that was ever live
@@ -89,7 +89,7 @@ export class ReconnectPolicy {
     this.#timers.clear();
   }
 
-  /** Milliseconds without a frame before the connection counts as broken: until `ready` a fixed time, then by the heartbeat interval. */
+  /** Milliseconds without a frame before the connection counts as broken: a fixed time until `ready`, then a multiple of the heartbeat interval. */
   get #silenceTimeout() {
     const { greeting } = this.#connection;
     return greeting ? (greeting.heartbeat || 25) * SILENCE_PER_HEARTBEAT_SECOND : READY_TIMEOUT;
@@ -111,7 +111,7 @@ export class ReconnectPolicy {
     // A connection that was live only briefly does not reset the backoff: a server that accepts connections and closes them must not be flooded.
     if (wasLive && this.#options.environment.now() - this.#liveSince > READY_TIMEOUT) this.#failures = 0;
     if (wasLive) this.#best = Math.min(this.#best, this.#current);
-    // Codes below 4400 are the transport's own; only the server's close codes decide about reconnecting.
+    // Codes below 4400 are the transport's own; only the server's close codes determine whether to reconnect.
     const closed =  end && (end.code >= 4400 || end.reconnect !== undefined) ? end : undefined;
     if (closed && EXPIRED_CODES.includes(closed.code) && closed.reason !== 'revoked') return void this.#renewToken(closed);
     if (closed && !(closed.reconnect ?? !FINAL_CODES.includes(closed.code))) return this.#giveUp(closed);
@@ -208,7 +208,7 @@ export class ReconnectPolicy {
     else this.#giveUp(end);
   }
 
-  /** Retry the better transports next to the one in use. */
+  /** Retry the better transports while the current one stays in use. */
   async #tryUpgrade() {
     const { generation } = this.#connection;
     const { scheduleUpgrade } = await httpTransports();

@@ -32,7 +32,7 @@ import { browserEnvironment } from './environment.js';
  * @property {number} unseen
  * @property {string | null} next  null when all is loaded
  * @property {boolean} loaded
- * @property {boolean | undefined} [awaits_return]  notifications were snoozed until the user is back, as of the last fetch
+ * @property {boolean | undefined} [awaits_return]  true if notifications were snoozed until the user is back, as of the last fetch
  *
  * @typedef {object} ConnectionState
  * @property {Status} status
@@ -43,7 +43,7 @@ import { browserEnvironment } from './environment.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
-/** Notifications remembered as reported, about 100 kB: many times those that arrive while the inbox is fetched. */
+/** Maximum notifications remembered as reported, about 100 kB: many times the number that arrive while the inbox is fetched. */
 const MAX_REPORTED = 1_000;
 const LIVE = ['event', 'presence', 'typing', 'preferences'];
 
@@ -69,7 +69,7 @@ export class Session extends EventTarget {
   #alertTimer;
   /** @type {string[]} */
   #pendingAlerts = [];
-  /** Places of the notifications that were reported; a row that woke has another. @type {Set<string>} */
+  /** Sort keys of the notifications that were reported; a row that woke has another one. @type {Set<string>} */
   #reported = new Set();
   /** Loaded on first use. @type {LiveTopics | null} */
   #liveTopics = null;
@@ -137,7 +137,7 @@ export class Session extends EventTarget {
     return this.#memoize(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.queuedCount, error: this.#election?.connection?.error ?? null }));
   }
 
-  /** Another view of the inbox, live for as long as its `state` is read on `change`. @param {Query} query @returns {ViewHandle} */
+  /** Another view of the inbox. It is updated as long as its `state` is read on `change`. @param {Query} query @returns {ViewHandle} */
   view(query) {
     const current = () => {
       const view = this.#view(query);
@@ -168,9 +168,13 @@ export class Session extends EventTarget {
   /** @param {[which: Which]} args @returns {Promise<void>} */
   delete(...args) { return this.#queue.act('delete', ...args); }
 
-  /** Hide notifications until a time, for a duration such as `'3h'`, or until `'back'`; then they return as new. `unarchive` returns them at once. @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end */
+  /**
+   * Hide notifications until a time, for a duration such as `'3h'`, or until `'back'`; then they return as new.
+   * `unarchive` brings them back immediately.
+   * @param {string | Iterable<string>} ids @param {{until: string} | {for: string | number}} end
+   */
   async snooze(ids, end) {
-    // 'all' has no ids: then the request throws.
+    // 'all' has no ids: the request throws.
     await this.#api.act('snooze', { ...end, ids: /** @type {{ids?: string[]}} */ (toTarget('snooze', ids)).ids });
   }
 
@@ -179,7 +183,10 @@ export class Session extends EventTarget {
     return this.#api.act('back');
   }
 
-  /** Take an action of a notification, once; resolves with the notification. @param {string} id @param {string} key @returns {Promise<Notification>} */
+  /**
+   * Take an action of a notification; only the first call has an effect. Resolves with the notification.
+   * @param {string} id @param {string} key @returns {Promise<Notification>}
+   */
   takeAction(id, key) {
     return this.#api.call('POST', `v1/inbox/${encodeURIComponent(id)}/actions/${encodeURIComponent(key)}`);
   }
@@ -236,7 +243,7 @@ export class Session extends EventTarget {
     return (await this.#request('call', args)).data;
   }
 
-  /** Send push messages to this browser, also while no page is open. Call it in a click: the browser then asks the user. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] @returns {Promise<string>} */
+  /** Send push messages to this browser, even while no page is open. Call it in a click: the browser then asks the user. Resolves with the endpoint's id. @param {import('./push.js').PushOptions} [options] @returns {Promise<string>} */
   async enablePush(options) {
     const permission = globalThis.Notification?.requestPermission();
     return (await import('./push.js')).enablePush(this.#api, this.#options.base, options, permission);
@@ -247,7 +254,7 @@ export class Session extends EventTarget {
     return (await import('./push.js')).pushState(this.#api, this.#options.base, options);
   }
 
-  /** End the push messages to this browser. @param {import('./push.js').PushOptions} [options] */
+  /** Stop push messages to this browser. @param {import('./push.js').PushOptions} [options] */
   async disablePush(options) {
     return (await import('./push.js')).disablePush(this.#api, this.#options.base, options);
   }
@@ -257,7 +264,7 @@ export class Session extends EventTarget {
     return (await import('./debug.js')).check(this.#options);
   }
 
-  /** Events from now on, until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
+  /** Iterate over new events until the session closes: `for await (const event of session)`. @returns {AsyncGenerator<CustomEvent, void>} */
   async *[Symbol.asyncIterator]() {
     /** @type {CustomEvent[]} */
     const events = [];
@@ -398,7 +405,10 @@ export class Session extends EventTarget {
     }
   }
 
-  /** Report a notification once: it may arrive while the inbox is fetched, and several calls share that request. @param {Notification} notification */
+  /**
+   * Report a notification only once: it may arrive while the inbox is fetched, and several calls share that request.
+   * @param {Notification} notification
+   */
   #onNew(notification) {
     const place = placeOf(notification);
     if (this.#reported.has(place)) return;

@@ -1,4 +1,4 @@
-/** Strict arguments: an unknown option or an invalid value throws before anything is done. */
+/** Strict arguments: an unknown option or an invalid value throws before the call has any effect. */
 
 /** @param {object | false} rest  the argument without its known options @param {string} where */
 export function rejectUnknown(rest, where) {

@@ -31,13 +31,16 @@ const NO_CREDENTIAL = { token: async () => null, renew: async () => false, claim
 
 export class TabCoordinator {
   #tab;
-  /** Topics by follower, also while another tab leads: a tab that takes over resumes the topics of all. @type {Map<string, Set<string>>} */
+  /**
+   * Topics by follower, maintained even while another tab leads: a tab that takes over resumes the topics of all tabs.
+   * @type {Map<string, Set<string>>}
+   */
   #followers = new Map();
   /** Ids of notifications for which a tab has already alerted the user. @type {Set<string>} */
   #claimed = new Set();
   /** @type {ConnectionOptions['onEvent']} */
   #deliver = () => {};
-  /** Whether the followers were sent a `ready`. */
+  /** Whether a `ready` was sent to the followers. */
   #hasSentReady = false;
   /** This tab's address among the tabs. */
   #id = Math.random().toString(36).slice(2);
@@ -96,7 +99,7 @@ export class TabCoordinator {
     return connection && rpcFor(connection);
   }
 
-  /** Return those that no other tab has claimed. @param {Notification[]} notifications @returns {Promise<Notification[]>} */
+  /** Return the notifications that no other tab has claimed. @param {Notification[]} notifications @returns {Promise<Notification[]>} */
   claimAlerts(notifications) {
     const { setTimeout } = this.#tab.options.environment;
     return new Promise((resolve) => {

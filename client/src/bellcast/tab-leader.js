@@ -1,4 +1,7 @@
-/** Leader election: of a user's tabs in one browser, the tab that holds the lock has the connection. `tab-coordinator.js` is loaded when there is another tab. */
+/**
+ * Leader election: among a user's tabs in one browser, the tab that holds the lock has the connection. `tab-
+ * coordinator.js` is loaded when there is another tab.
+ */
 
 import { Connection } from './connection.js';
 
@@ -20,7 +23,7 @@ export class LeaderElection {
     /** Name of the lock and the channel. Without a sharing key the connection is not shared. */
     this.name = `bellcast ${options.base} ${sharingKey}`;
     this.signal = this.#abort.signal;
-    /** Set once another tab was noticed. @type {TabCoordinator | undefined} */
+    /** Set once another tab has been detected. @type {TabCoordinator | undefined} */
     this.coordinator = undefined;
     if (!sharingKey || !locks || !Channel) return;
     this.locks = locks;

@@ -8,7 +8,7 @@
  */
 
 const TEMPORARY = [429, 502, 503, 504]; // the server is busy or restarting: the page is not at fault
-const NO_PAGE = ['unknown', 'no_token']; // codes of the client, without a page on the server
+const NO_PAGE = ['unknown', 'no_token']; // codes of the client, which have no error page on the server
 /** Error code of a close code, where the reason differs from it. @type {Record<string, string>} */
 const CODES = { 4400: 'bad_request', 4401: 'unauthenticated', 4403: 'forbidden', 4413: 'too_large' };
 // The server's advice for a request without credentials names a header, which the author of a page cannot set.

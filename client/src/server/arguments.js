@@ -2,7 +2,7 @@
 
 import { InvalidArgument } from './errors.js';
 
-const LONE_SURROGATE = /\p{Surrogate}/u; // half of a character cannot be encoded in UTF-8
+const LONE_SURROGATE = /\p{Surrogate}/u; // a lone surrogate cannot be encoded in UTF-8
 
 /** An id or a name as text. @param {unknown} value @param {string} name @returns {string} */
 export function text(value, name) {
@@ -18,7 +18,7 @@ export function parameter(value, name) {
   return text(value, name);
 }
 
-/** An app's own data, if JSON can express it. @param {unknown} value @param {string} name @returns {unknown} */
+/** Check that JSON can represent the app's data. @param {unknown} value @param {string} name @returns {unknown} */
 export function data(value, name) {
   try {
     if (JSON.stringify(value, expressible) === undefined) throw new TypeError(`${shown(value)} cannot be represented in JSON`);
@@ -28,7 +28,11 @@ export function data(value, name) {
   return value;
 }
 
-/** Refuse what JSON.stringify drops or replaces. Fields that are undefined are absent, as everywhere in JavaScript. @param {string} key @param {unknown} value */
+/**
+ * Reject values that JSON.stringify drops or replaces. Fields that are undefined are absent, as everywhere in
+ * JavaScript.
+ * @param {string} key @param {unknown} value
+ */
 function expressible(key, value) {
   const isLost = typeof value === 'function' || typeof value === 'symbol' || value instanceof Map || value instanceof Set;
   if (isLost || (typeof value === 'number' && !Number.isFinite(value))) throw new TypeError(`${key && `${key}: `}${shown(value)} cannot be represented in JSON`);

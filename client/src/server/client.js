@@ -82,7 +82,7 @@ const TOLERANCE = 300; // maximum seconds between a signature's time and now
  *
  * @typedef {object} Options
  * @property {string} [url]  default: BELLCAST_URL
- * @property {string} [secret]  the project's secret or an API key; default: BELLCAST_SECRET, or that of BELLCAST_PROJECT
+ * @property {string} [secret]  the project's secret or an API key; default: BELLCAST_SECRET, or the one in BELLCAST_PROJECT
  * @property {string} [key]  the project's public key
  * @property {number} [timeout]  ms for one response
  * @property {number} [retries]
@@ -111,7 +111,7 @@ function address(to) {
   return { recipient: text(to.recipient, 'to.recipient') };
 }
 
-/** The given ones of some ids. @param {Record<string, unknown>} values @returns {Record<string, string>} */
+/** The parameters that are set, as strings. @param {Record<string, unknown>} values @returns {Record<string, string>} */
 function given(values) {
   return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value === undefined || value === null || value === '' ? [] : [[name, text(value, name)]])));
 }
@@ -251,7 +251,7 @@ class Inbox {
     return this.#send('POST', path('inbox', 'back'), { harmless: true });
   }
 
-  /** Take an action of a notification, once. @param {string} id @param {string} key @returns {Promise<Notification>} */
+  /** Take an action of a notification. Repeating the call changes nothing. @param {string} id @param {string} key @returns {Promise<Notification>} */
   act(id, key) {
     return this.#send('POST', path('inbox', id, 'actions', key), { harmless: true });
   }
@@ -301,7 +301,12 @@ export class Bellcast {
     return request(this.#transport, method, address, options);
   }
 
-  /** Notify one recipient, several, or an audience. It is sent once, even if it takes several attempts. @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} | null, schedule: Schedule | null}>}  with `send_at` the schedule, and no ids yet */
+  /**
+   * Notify one recipient, several, or an audience. It is sent exactly once, even if it takes several attempts.
+   * @param {Target} to @param {Draft} draft @param {CallOptions & {idempotencyKey?: string}} [options] @returns
+   * {Promise<{id: string, ids: string[], notifications: {id: string, recipient: string}[], announcement: {id: string} |
+   * null, schedule: Schedule | null}>}  with `send_at`, it contains the schedule and no ids yet
+   */
   async notify(to, draft, { idempotencyKey, tenant, signal } = {}) {
     const body = { to: target(to), ...draft, ...(tenant && { tenant }) };
     const headers = { 'idempotency-key': idempotencyKey ?? this.#crypto.randomUUID() };
@@ -311,7 +316,11 @@ export class Bellcast {
     return { id: ids[0], ids, notifications, announcement: sent.announcement ?? null, schedule: sent.schedule ?? null };
   }
 
-  /** Send any number of notifications; results are in their order, and a refused one does not stop the others. @param {Iterable<Item>} drafts @param {{signal?: AbortSignal}} [options] @returns {Promise<BulkResult[]>} */
+  /**
+   * Send any number of notifications; results are in the same order, and a refused notification does not stop the
+   * others.
+   * @param {Iterable<Item>} drafts @param {{signal?: AbortSignal}} [options] @returns {Promise<BulkResult[]>}
+   */
   async notifyMany(drafts, { signal } = {}) {
     /** @type {BulkResult[]} */
     const results = [];
@@ -431,7 +440,7 @@ export class Bellcast {
     return { sql, params: [key === undefined ? this.#crypto.randomUUID() : rowKey(key), kind, JSON.stringify(checkedData(payload, 'payload'))] };
   }
 
-  /** A handler that responds with a session token of the signed-in user. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
+  /** A handler that responds with a session token for the signed-in user. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
   tokenHandler(who) {
     return tokenHandler(this, who);
   }
@@ -447,14 +456,18 @@ export class Bellcast {
   }
 }
 
-/** A header by its name in lower case. Names in a plain object may have any case; those of HTTP/2, such as `:path`, are none for `Headers`. @param {Headers | Record<string, string | string[] | undefined>} headers @param {string} name @returns {string | null} */
+/**
+ * Read a header by its lower-case name. Names in a plain object may have any case; those of HTTP/2, such as `:path`,
+ * are none for `Headers`.
+ * @param {Headers | Record<string, string | string[] | undefined>} headers @param {string} name @returns {string | null}
+ */
 function headerOf(headers, name) {
   if (headers instanceof Headers) return headers.get(name);
   const found = Object.keys(headers).find((one) => one.toLowerCase() === name);
   return found === undefined ? null : ([headers[found]].flat()[0] ?? null);
 }
 
-/** Lines of NDJSON in requests that the server accepts. @param {Iterable<Item>} drafts @returns {Generator<string[]>} */
+/** Split NDJSON lines into requests within the server's limits. @param {Iterable<Item>} drafts @returns {Generator<string[]>} */
 function* slices(drafts) {
   /** @type {string[]} */
   let lines = [];

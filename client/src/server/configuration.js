@@ -1,4 +1,4 @@
-/** The address and the secret: passed, or from the environment. */
+/** The address and the secret, from arguments or the environment. */
 
 import { InvalidArgument, NotConfigured } from './errors.js';
 

@@ -41,7 +41,7 @@ export class RequestRefused extends BellcastError {
 /** 401: the secret, key or token is not accepted. */
 export class Unauthorized extends RequestRefused {}
 
-/** 401: the server belongs to another project than the secret. `project` is that server's public key. */
+/** 401: the server and the secret belong to different projects. `project` is that server's public key. */
 export class WrongProject extends Unauthorized {
   /** @param {number} status @param {object} problem @param {string} url @param {string} project */
   constructor(status, problem, url, project) {
@@ -50,7 +50,7 @@ export class WrongProject extends Unauthorized {
   }
 }
 
-/** 403: accepted, but not for this. */
+/** 403: the credentials are valid, but lack permission for this request. */
 export class Forbidden extends RequestRefused {}
 
 /** 404. */
@@ -59,7 +59,7 @@ export class NotFound extends RequestRefused {}
 /** 429, after every try. */
 export class TooManyRequests extends RequestRefused {}
 
-/** No response, or 502, 503 or 504, after every try. */
+/** No response, or a 502, 503 or 504, from every attempt. */
 export class Unavailable extends BellcastError {
   /** @param {string} message @param {number | null} status @param {ErrorOptions} [options] */
   constructor(message, status, options) {
@@ -92,5 +92,5 @@ export class Refused extends BellcastError {
   }
 }
 
-/** The class of a status. @type {Record<number, typeof RequestRefused>} */
+/** The error class for a status. @type {Record<number, typeof RequestRefused>} */
 export const REFUSALS = { 401: Unauthorized, 403: Forbidden, 404: NotFound, 429: TooManyRequests };

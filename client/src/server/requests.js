@@ -40,7 +40,7 @@ export async function request(transport, method, path, options = {}) {
     const outcome = await attempt(transport, method, url, options, deadline - Date.now());
     if (outcome instanceof Response) {
       if (outcome.ok) return decode(outcome, address);
-      // The first try succeeded and its response was lost.
+      // The first attempt succeeded, but its response was lost.
       if (isDoubtful && method === 'DELETE' && outcome.status === 404) return null;
     }
     const isLost = !(outcome instanceof Response) || outcome.status === 502 || outcome.status === 504;
@@ -52,7 +52,10 @@ export async function request(transport, method, path, options = {}) {
   }
 }
 
-/** One try: the response, or the error of a lost connection. @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @returns {Promise<Response | Error>} */
+/**
+ * One attempt: returns the response, or the error of a lost connection.
+ * @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @returns {Promise<Response | Error>}
+ */
 async function attempt(transport, method, url, options, left) {
   const timeout = AbortSignal.timeout(Math.max(1, Math.min(options.timeout ?? transport.timeout, left)));
   const content = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
@@ -75,7 +78,10 @@ function anyOf(a, b) {
   return controller.signal;
 }
 
-/** Milliseconds before the next try; null if the server asks for more than a caller would wait. @param {Response | Error} outcome @param {number} tried */
+/**
+ * Milliseconds before the next attempt; null if the server requests a longer delay than a caller would wait.
+ * @param {Response | Error} outcome @param {number} tried
+ */
 function waitBefore(outcome, tried) {
   const after = retryAfter(outcome);
   if (after === null) return Math.random() * FIRST_WAIT * 2 ** tried;

@@ -24,7 +24,7 @@ function identityOf(who) {
   return typeof who === 'object' ? who : { recipient: who };
 }
 
-/** Milliseconds of the session's end; NaN without one. @param {Identity} identity */
+/** When the session ends, in ms since the epoch; NaN if it does not. @param {Identity} identity */
 const endOf = ({ expires_at: end }) => (end === null || end === undefined ? NaN : new Date(end).getTime());
 
 /** Respond with a session token of the user, which ends with the session. @param {Bellcast} bell @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
@@ -40,7 +40,7 @@ export function tokenHandler(bell, who) {
   };
 }
 
-/** Respond with what BELLCAST_SESSION_URL expects. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
+/** Respond in the format that BELLCAST_SESSION_URL expects. @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
 export function sessionHandler(who) {
   return async (request) => {
     const identity = identityOf(await who(request));
@@ -106,11 +106,14 @@ export class Call {
   }
 }
 
-/** Answer calls of pages, for BELLCAST_HANDLER_URL. @param {WebCrypto} crypto @param {string} secret @param {Record<string, (call: Call) => any>} handlers @returns {(request: Request) => Promise<Response>} */
+/**
+ * Handle calls from pages, for BELLCAST_HANDLER_URL.
+ * @param {WebCrypto} crypto @param {string} secret @param {Record<string, (call: Call) => any>} handlers @returns {(request: Request) => Promise<Response>}
+ */
 export function callHandler(crypto, secret, handlers) {
   return async (request) => {
     const body = await request.text();
-    // Steps of workflows are signed with the same secret, and their body can be anything. Only their ids have a dot.
+    // Requests of workflow steps are signed with the same secret, and their body can have any format. Only their ids have a dot.
     const isStep = request.headers.get('webhook-id')?.includes('.');
     if (isStep || !(await isSigned(crypto, secret, (name) => request.headers.get(name), body, TOLERANCE))) return json(401, { detail: 'The signature is missing, wrong or too old.' });
     const fields = JSON.parse(body);

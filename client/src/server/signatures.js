@@ -29,7 +29,7 @@ function keyBytes(secret) {
   return Uint8Array.from(atob(secret.slice(6)), (character) => character.charCodeAt(0));
 }
 
-/** True if one of the signatures of a Standard Webhooks request is right and its time is within the tolerance. @param {WebCrypto} crypto @param {string} secret @param {(name: string) => string | null} header @param {string} body @param {number} tolerance  seconds */
+/** True if one of the signatures of a Standard Webhooks request is valid and its time is within the tolerance. @param {WebCrypto} crypto @param {string} secret @param {(name: string) => string | null} header @param {string} body @param {number} tolerance  seconds */
 export async function isSigned(crypto, secret, header, body, tolerance) {
   const [id, moment, signatures] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'].map(header);
   if (!id || !moment || !signatures || !/^\d+$/.test(moment) || Math.abs(Date.now() / 1000 - Number(moment)) > tolerance) return false;

@@ -1,4 +1,4 @@
-/** The action buttons of a row: pending until the server responds, then the taken one with a check mark. */
+/** The action buttons of a row: pending until the server responds; then the action that was taken has a check mark. */
 
 import { h, icon, link, plain } from './dom.js';
 

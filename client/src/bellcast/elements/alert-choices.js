@@ -1,4 +1,4 @@
-/** The panel's footer: alerts of this browser, and the keys. */
+/** The panel's footer: alert settings of this browser, and keyboard shortcuts. */
 
 import { isBlocked, isEnabled, isSupported, toggle } from './alert-settings.js';
 import { h, icon, setParts } from './dom.js';

@@ -19,7 +19,7 @@ import * as popover from './popover.js';
  * @attr open  the panel is open
  * @attr {string} tabs  views, types and tags, each with an optional label: `all, unread, type:booking=Bookings, tag:vip`; as a property also `Tab[]`
  * @attr {string} sign-in-url  a link in the panel of an ended session
- * @attr title-badge  shows the count in the page's title, too
+ * @attr title-badge  also shows the count in the page's title
  * @fires {null} bellcast:open  the panel opens
  * @fires {null} bellcast:close  the panel closes
  * @slot icon  instead of the bell
@@ -36,7 +36,7 @@ export class Bell extends Element {
   #button = h('button', 'button', { ariaExpanded: 'false', onclick: () => this.#toggle() });
   #live = h('div', 'live', { role: 'status' });
   #dialog = h('dialog', 'panel');
-  /** Loaded when the user is about to open it, so that pages where it stays closed download less. @type {Panel | null} */
+  /** Loaded when the user is about to open the panel, so that pages on which it stays closed download less. @type {Panel | null} */
   #panel = null;
   /** @type {Promise<void> | null} */
   #loading = null;
@@ -47,7 +47,7 @@ export class Bell extends Element {
     super();
     this.#button.setAttribute('aria-haspopup', 'dialog');
     this.#button.append(h('span', 'icon', {}, h('slot', '', { name: 'icon' }, icon('bell'))), this.#badge);
-    // A pointer is above the button, or the focus on it, some 100 ms before the click.
+    // The pointer or the focus reaches the button about 100 ms before the click.
     for (const intent of ['pointerenter', 'pointerdown', 'focus']) this.#button.addEventListener(intent, () => void this.loadPanel().catch(() => {}));
   }
 
@@ -151,7 +151,7 @@ export class Bell extends Element {
     if (this.hasAttribute('title-badge')) setTitleCount(count ? text : '');
   }
 
-  /** Show a bell without a connection as such: its count may be old. @param {State} state */
+  /** Mark a bell without a connection: its count may be stale. @param {State} state */
   #renderConnection({ status, error }) {
     const isOffline = status !== 'live' && status !== 'connecting';
     const text = this.texts[error ? (isPageRefused(error) ? 'failed' : 'ended') : status];

@@ -6,7 +6,7 @@ import { markdown } from './markdown.js';
 /** @import { Notification } from '../events.js' */
 /** @import { Texts } from './messages.js' */
 
-const MAX_EMOJI_UNITS = 8; // an emoji may take that many UTF-16 units; anything longer is an unknown name
+const MAX_EMOJI_UNITS = 8; // the longest emoji in UTF-16 units; a longer text is an unknown icon name
 
 /** Title, body and action. @param {Notification} notification @param {Texts} texts @param {(event: MouseEvent) => void} follow */
 export function renderText({ title, body, body_format, priority, action_url, action_text, actor }, texts, follow) {
@@ -32,7 +32,10 @@ function withActor(title, name) {
   return isWord ? [title.slice(0, at), h('strong', 'actor', {}, name), title.slice(at + name.length)] : [title];
 }
 
-/** A link if there is a valid address, else a button. @param {string} name @param {string | null} address @param {(event: MouseEvent) => void} onclick */
+/**
+ * A link if the action has a valid address, else a button.
+ * @param {string} name @param {string | null} address @param {(event: MouseEvent) => void} onclick
+ */
 function anchor(name, address, onclick) {
   const href = link(address);
   if (!href) return h('button', name, { onclick });

@@ -1,4 +1,4 @@
-/** Divides a list by day, and into rows from before and after the panel was opened. Pure. */
+/** Divides a list into sections: by day, and by whether rows are newer than the opening of the panel. Pure. */
 
 import { placeOf } from '../inbox-reducer.js';
 import { startOfDay } from './time.js';
@@ -10,7 +10,7 @@ import { startOfDay } from './time.js';
  * @property {string} key
  * @property {number} day  its start, in ms since the epoch
  * @property {boolean} isTitled  false if the section above is of the same day
- * @property {boolean} isDivided  true if all above it is new
+ * @property {boolean} isDivided  true if all rows above it are new
  * @property {Item[]} items
  */
 

@@ -5,7 +5,7 @@ import { link, plain } from './dom.js';
 /** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-const MAX_SHOWN = 3; // at once; further ones become a single one with their number
+const MAX_SHOWN = 3; // at a time; if there are more, a single one shows their number
 
 /** @type {Map<string, Notification>} */
 const shown = new Map();

@@ -33,7 +33,7 @@ const BaseElement = globalThis.HTMLElement ?? class {};
  * @attr {string} token  a session token; a page that stays open needs `token-url` or `getToken`
  * @attr {string} token-url  fetched with the page's cookies for each session token: responds with `{"token": "…"}` or the token as text; 401 ends the session
  * @attr {string} recipient  the signed-in user, with cookie authentication: lets the user's tabs share a connection
- * @attr {string} topics  topics to follow, separated by commas; as a JSON array if a name has a comma: `["orders,eu", "desk"]`. The property takes an array too
+ * @attr {string} topics  topics to follow, separated by commas; as a JSON array if a name contains a comma: `["orders,eu", "desk"]`. The property takes an array too
  * @attr {string} lang  `en`, `de`, `es`, `fr` or `ar`; by default the page's
  * @attr debug  log in the browser's console when the session connects (`[bellcast] connected`) and every event that it receives
  * @attr session  wait for the property `session`
@@ -238,7 +238,7 @@ export class Element extends BaseElement {
     return this.dispatchEvent(new CustomEvent(`bellcast:${step}`, { detail, bubbles: true, composed: true, cancelable: true }));
   }
 
-  /** Load the code of the panel ahead of its use. */
+  /** Preload the panel's code. */
   loadPanel() {
     return import('./panel.js');
   }
@@ -272,11 +272,15 @@ export class Element extends BaseElement {
       panel.stop();
     });
     document.addEventListener('visibilitychange', () => document.hidden && panel.forgetNew(), { signal });
-    setTimeout(() => (this.renderNow(), replayKeys())); // when the caller has the panel
+    setTimeout(() => (this.renderNow(), replayKeys())); // for callers that run after the panel has loaded
     return panel;
   }
 
-  /** Follow a link; a page can cancel it and navigate itself. Clicks that open another tab are left to the browser. @param {Notification} notification @param {MouseEvent} event @param {() => void} [markRead] */
+  /**
+   * Follow a link; a page can cancel it and handle the navigation itself. Clicks that open another tab are left to the
+   * browser.
+   * @param {Notification} notification @param {MouseEvent} event @param {() => void} [markRead]
+   */
   follow(notification, event, markRead = () => this.#markRead(notification)) {
     const elsewhere = Boolean(event.button || event.ctrlKey || event.metaKey || event.shiftKey);
     if (!elsewhere && !this.emitCancelable('open-notification', { notification })) event.preventDefault();
@@ -297,7 +301,7 @@ export class Element extends BaseElement {
     if (free && href) location.href = href;
   }
 
-  /** Report visible notifications as seen: each once, several in one request. @param {readonly Notification[]} notifications */
+  /** Report visible notifications as seen: each once, batched into one request. @param {readonly Notification[]} notifications */
   markSeen(notifications) {
     const ids = document.hidden ? [] : notifications.filter(({ id, seen_at }) => !seen_at && !this.#reportedSeen.has(id)).map(({ id }) => id);
     for (const id of ids) this.#reportedSeen.add(id);
@@ -349,7 +353,7 @@ export function reflect(Kind, names, flags = []) {
 
 reflect(Element, ['server', 'token', 'recipient', 'topics']);
 
-/** Keep the keys pressed on a panel whose code is loading. @param {HTMLElement} element @returns {() => void} dispatches them again */
+/** Queue key presses while the panel's code is loading. @param {HTMLElement} element @returns {() => void} dispatches them again */
 function recordKeys(element) {
   /** @type {KeyboardEvent[]} */
   const keys = [];

@@ -4,7 +4,7 @@ import { h, icon, link } from './dom.js';
 
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'noneSnoozed' | 'failed' | 'ended' | 'unavailable'} EmptyStateKind  `empty` is the first tab's; `unavailable` is a failure that a retry would not end */
+/** @typedef {'' | 'loading' | 'empty' | 'caughtUp' | 'none' | 'noneArchived' | 'noneSnoozed' | 'failed' | 'ended' | 'unavailable'} EmptyStateKind  `empty` is for the first tab; `unavailable` is a failure that a retry would not fix */
 
 /** Slot in which a page can put its own content; the first tab is the inbox itself. */
 const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', noneSnoozed: 'none', failed: 'failed', ended: 'ended', unavailable: 'failed' };
@@ -45,7 +45,7 @@ export class EmptyState {
     return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which), ...why)];
   }
 
-  /** A button that shows the causes. Without the server's check, the browser's error has the address that does not respond. */
+  /** A button that shows possible causes. Without the server's check, the browser's error has the address that does not respond. */
   #why() {
     const why = h('button', 'why', {}, this.#texts.why);
     why.onclick = async () => {
@@ -60,7 +60,7 @@ export class EmptyState {
     return why;
   }
 
-  /** The action that is offered in this state. @param {EmptyStateKind} which */
+  /** The action offered in this state. @param {EmptyStateKind} which */
   #way(which) {
     if (which === 'failed') return [h('button', 'retry', { onclick: this.#retry }, this.#texts.retry)];
     const href = which === 'ended' && link(this.#signInUrl());

@@ -5,10 +5,10 @@
 /**
  * @typedef {object} Item  a row of a list
  * @property {Notification} notification
- * @property {Notification[]} members  the notifications that an action on the row means: all of a folded group
+ * @property {Notification[]} members  the notifications to which an action on the row applies: all of a folded group
  * @property {number} others  number of notifications below it in its group
  * @property {boolean} open  true if these are shown
- * @property {boolean} inner  true for one of these
+ * @property {boolean} inner  true for a member of an unfolded group
  */
 
 const MAX_NAMES = 3; // actors named in a group; one less if there are more, so that "and 1 other" never replaces a single name

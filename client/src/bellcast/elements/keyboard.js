@@ -1,4 +1,4 @@
-/** The keys of a panel: they move the focus among its rows and their controls, select rows and act on them. */
+/** Keyboard control of a panel: keys move the focus among its rows and their controls, select rows and act on them. */
 
 import { isUnread } from './row.js';
 
@@ -86,7 +86,7 @@ export function keyHandler(overlays, { list, focus, selection, triage, texts, ta
   };
 }
 
-/** A key by its letter; on a keyboard without Latin letters, by its position. @param {KeyboardEvent} event */
+/** The letter of a key; on a keyboard without Latin letters, the one at its position. @param {KeyboardEvent} event */
 function nameOf({ key, code }) {
   const isForeign = key.length === 1 && key > '\u007f' && code.startsWith('Key');
   return isForeign ? code.slice(3).toLowerCase() : key.toLowerCase();

@@ -1,4 +1,4 @@
-/** The keys of the list, shown over it. Loaded on demand. */
+/** Help with the list's keyboard shortcuts, shown over it. Loaded on demand. */
 
 import { h, icon } from './dom.js';
 

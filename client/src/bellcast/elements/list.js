@@ -10,9 +10,9 @@ import { row } from './row.js';
 
 /** @typedef {{element: HTMLElement, divider: HTMLElement, heading: HTMLElement, list: HTMLElement}} SectionElement */
 
-const ESTIMATED_ROW_HEIGHT = 72; // px of a row that was not measured yet
+const ESTIMATED_ROW_HEIGHT = 72; // px: estimated height of a row that has not been measured
 const ESTIMATED_HEAD_HEIGHT = 33;
-const OVERSCAN = 400; // px rendered above and below the viewport, so that scrolling finds rows ready
+const OVERSCAN = 400; // px rendered above and below the viewport, so that rows are ready when the user scrolls
 
 export class List {
   element = h('div', 'lists');
@@ -41,7 +41,7 @@ export class List {
   }
 
   /**
-   * Use these rows from now on, without rendering them.
+   * Replace the rows without rendering them.
    * @param {readonly Section[]} sections
    */
   assign(sections) {
@@ -53,7 +53,7 @@ export class List {
     this.#layOut();
   }
 
-  /** Remove all rows, without motion: another tab is shown. */
+  /** Remove all rows without animation, because another tab is shown. */
   clear() {
     for (const { element } of this.#elements.values()) element.remove();
     this.#elements.clear();
@@ -74,7 +74,7 @@ export class List {
     return this.#offsets[index] ?? 0;
   }
 
-  /** The first row that reaches below a height. @param {number} top */
+  /** The first row whose bottom is below this offset. @param {number} top */
   indexAt(top) {
     let [low, high] = [0, this.items.length];
     while (low < high) {
@@ -96,7 +96,10 @@ export class List {
     return undefined;
   }
 
-  /** Make one row the list's only tab stop: that one if it is rendered. @param {string} id @param {number} index  otherwise the first from here on */
+  /**
+   * Make one row the list's only tab stop: the given one if it is rendered.
+   * @param {string} id @param {number} index  otherwise the first from here on
+   */
   setTabStop(id, index) {
     const stop = this.#rows.get(id) ?? this.#rows.get(this.items[index]?.notification.id ?? '') ?? this.#rows.values().next().value;
     for (const each of this.#rows.values()) each.title.tabIndex = each === stop ? 0 : -1;
@@ -183,7 +186,7 @@ export class List {
     for (const item of indexes.flatMap((index) => this.items[index] ?? [])) rows.set(item.notification.id, this.#row(item, selected));
     for (const [id, { element }] of this.#rows) {
       if (rows.get(id)?.element === element) continue;
-      // Rows that left the list move; rows that were scrolled away or redrawn do not.
+      // Rows that left the list are animated; rows that were scrolled away or redrawn are not.
       if (this.indexOf(id) < 0) leave(element);
       else element.remove();
     }
@@ -248,7 +251,7 @@ export class List {
     element?.setAttribute('aria-setsize', String(items.length));
   }
 
-  /** Read all heights before any write: one layout for all. */
+  /** Read all heights before any write, so that the browser computes the layout only once. */
   #measure() {
     let isChanged = false;
     /** @param {string} key @param {number} height */
@@ -270,7 +273,7 @@ export class List {
   }
 }
 
-/** Give an element these children in this order, and leave inert ones. Only misplaced ones move: a moved element loses the focus. @param {HTMLElement} parent @param {HTMLElement[]} children */
+/** Give an element these children in this order; inert children stay. Only misplaced ones move: a moved element loses the focus. @param {HTMLElement} parent @param {HTMLElement[]} children */
 function put(parent, children) {
   let at = parent.firstElementChild;
   for (const child of children) {

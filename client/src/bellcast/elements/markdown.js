@@ -2,7 +2,7 @@
 
 import { h, link } from './dom.js';
 
-// In this order: code contains no other marks, and a link may contain some. Lengths are bounded by the server's limit on bodies.
+// In this order: code contains no other markup, but a link may. Lengths are bounded by the server's limit on bodies.
 const SPAN = /`([^`\n]+)`|\[([^\]\n]+)\]\(([^()\s]+)\)|(\*\*|__)(?=\S)([^\n]*?\S)\4|(\*|_)(?=[^\s*_])([^\n]*?[^\s*_])\6(?![\p{L}\p{N}])/u;
 const BULLET = /^[ \t]*[-*+][ \t]+/gm;
 

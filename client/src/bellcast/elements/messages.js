@@ -23,7 +23,7 @@ export const en = {
   fresh: 'New',
   /** @type {(count: number | string) => string} */
   newAbove: (count) => `${count} new`,
-  /** Follows the names of two actors. @type {(count: number | string) => string} */
+  /** Shown after the names of two actors. @type {(count: number | string) => string} */
   others: (count) => `${count} ${count === 1 ? 'other' : 'others'}`,
   select: 'Select',
   /** @type {(count: number | string) => string} */

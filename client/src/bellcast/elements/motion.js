@@ -1,10 +1,10 @@
-/** Exit animations. The style sheets have the entry animations. */
+/** Exit animations. Entry animations are in the style sheets. */
 
 const DURATION = 150; // ms: long enough to see what was removed, too short to delay the user
 
 export const isStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
-/** Remove an element; its space collapses. The placeholder is inert, and lists skip inert elements. @param {HTMLElement} element */
+/** Remove an element and animate the collapse of its space. The placeholder is inert, and lists skip inert elements. @param {HTMLElement} element */
 export function leave(element) {
   const { offsetHeight } = element;
   if (isStill() || !offsetHeight) return element.remove();

@@ -1,4 +1,4 @@
-/** Overlays of the panel's list, one at a time: preferences, help with the keys, the menu of a row and the choice of a snooze. Each is loaded when it is first used. */
+/** Overlays of the panel's list, one at a time: preferences, keyboard help, the menu of a row and the snooze menu. Each is loaded when it is first used. */
 
 import { sheet } from './sheets.js';
 
@@ -69,7 +69,7 @@ export class Overlays {
     }, () => this.close()));
   }
 
-  /** Open the menu of times until which these rows can be snoozed. @param {readonly Item[]} items */
+  /** Open the snooze menu for these rows. @param {readonly Item[]} items */
   async openSnooze(items) {
     const { createSnoozeMenu } = await import('./row-menu.js');
     const { list, selection } = this.#context;

@@ -1,4 +1,8 @@
 /** @import { Refused } from '../api.js' */
 
-/** True if the server refuses the page, usually for its origin. Signing in again does not help, unlike after the end of a session. @param {Refused} error */
+/**
+ * True if the server refuses requests of this page, usually because of its origin. Signing in again does not help,
+ * unlike after the end of a session.
+ * @param {Refused} error
+ */
 export const isPageRefused = ({ status, code }) => status === 403 && code === 'forbidden';

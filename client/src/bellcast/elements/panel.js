@@ -34,9 +34,9 @@ export { PANEL_CSS } from './panel-styles.js';
  * @property {RowActions['texts']} texts
  * @property {RowActions['clock']} clock
  * @property {readonly Tab[]} tabs
- * @property {Query | undefined} shown  of the tab to begin with; by default the first
+ * @property {Query | undefined} shown  of the initial tab; by default the first
  * @property {() => void} close
- * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page takes care of the action itself
+ * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page handles the action itself
  * @property {(notification: Notification, event: MouseEvent, unread: Notification[]) => void} follow
  * @property {() => void} draw  render in the next frame
  * @property {() => void} now  render immediately
@@ -64,15 +64,15 @@ export class Panel {
   #pill;
   #more;
   #emptyState;
-  /** The division of these rows is cached: scrolling does not change it, and there may be ten thousand. @type {{rows: readonly Notification[], day: number, boundary: string, sections: Section[]} | null} */
+  /** Cached sections of these rows: scrolling does not change them, and there may be ten thousand rows. @type {{rows: readonly Notification[], day: number, boundary: string, sections: Section[]} | null} */
   #divided = null;
   /** @type {Set<string>} */
   #openGroups = new Set();
   /** Rows of the unread tab: they stay when they are read there. @type {Map<string, Notification>} */
   #stay = new Map();
-  /** Place of the newest row that is not new since the panel was opened. @type {string | null} */
+  /** Sort key of the newest row that existed when the panel was opened. @type {string | null} */
   #boundary = null;
-  /** Place of the newest row when the list was last at its top. */
+  /** Sort key of the newest row when the list was last scrolled to the top. */
   #topId = '';
   #tallest = 0;
   #isLoading = false;
@@ -138,10 +138,10 @@ export class Panel {
   open() {
     this.#boundary = null;
     this.#scroll.scrollTop = 0;
-    if (navigator.maxTouchPoints) void loadTouch().catch(() => {}); // before the first swipe; a failure is retried with it
+    if (navigator.maxTouchPoints) void loadTouch().catch(() => {}); // preload for the first swipe, which retries a failed import
   }
 
-  /** The page is hidden: rows that are added from now on are new. */
+  /** The page is hidden: rows added from now on are new. */
   forgetNew() {
     this.#boundary = null;
   }
@@ -175,7 +175,7 @@ export class Panel {
     this.#readAll.hidden = !state.unread || state.error !== null;
     this.#archiveRead.hidden = state.error !== null || this.#isAside || !state.notifications.some(({ read_at }) => read_at);
     this.#more.hidden = !view.next || !view.loaded || state.error !== null;
-    this.#more.tabIndex = this.#loadFailed ? 0 : -1; // else scrolling and keys load more
+    this.#more.tabIndex = this.#loadFailed ? 0 : -1; // otherwise scrolling and keys load more
     this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
     this.#renderList(rows, view.loaded ? state : null, now);
     if (focused >= 0 && this.#focus.focused < 0) this.#restoreFocus(focused);
@@ -210,7 +210,10 @@ export class Panel {
     this.#status.dataset.status = word;
   }
 
-  /** Render the list without moving the rows that the user looks at. @param {readonly Notification[]} rows @param {State | null} inbox  null until it is loaded @param {number} now */
+  /**
+   * Render the list without moving the rows that the user is looking at.
+   * @param {readonly Notification[]} rows @param {State | null} inbox  null until it is loaded @param {number} now
+   */
   #renderList(rows, inbox, now) {
     const scroll = this.#scroll;
     const anchors = this.#anchors();
@@ -278,7 +281,7 @@ export class Panel {
   }
 
   #toTop() {
-    if (this.#pill.matches(':focus')) this.element.focus(); // the pill disappears, the focus must not
+    if (this.#pill.matches(':focus')) this.element.focus(); // the pill disappears, but the focus must stay in the panel
     this.#scroll.scrollTop = 0; // not smoothly: measuring a row would stop the scrolling
   }
 
@@ -289,7 +292,7 @@ export class Panel {
     return this.#list.items.slice(this.#list.indexAt(scrollTop), this.#list.indexAt(scrollTop + clientHeight) + 1).flatMap(({ members }) => members);
   }
 
-  /** The panel does not shrink while it is open. */
+  /** Keeps the panel from shrinking while it is open. */
   #keepHeight() {
     const { offsetHeight } = this.element;
     if (offsetHeight <= this.#tallest) return;
@@ -304,7 +307,7 @@ export class Panel {
     this.#context.draw();
   }
 
-  /** Show another tab, synchronously: the next key may move in its list. */
+  /** Show another tab, synchronously: the next key press may move the focus in its list. */
   #onTabChange() {
     this.#scroll.scrollTop = 0;
     this.#loadFailed = false;
@@ -322,7 +325,7 @@ export class Panel {
     if (near && !this.#more.hidden && !this.#loadFailed) void this.loadMore();
   }
 
-  /** The reason for an empty list; a retry keeps showing the failure. @param {State} state @param {boolean} loaded */
+  /** The reason for an empty list; the failure stays visible during a retry. @param {State} state @param {boolean} loaded */
   #emptyStateKind({ status, error }, loaded) {
     if (error) return isPageRefused(error) ? 'unavailable' : 'ended';
     if (!loaded) return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';
@@ -350,7 +353,7 @@ export class Panel {
     this.element.focus(); // the button disappears, the focus must not
   }
 
-  /** Take an action of a row; a link is followed too. @param {Item} item @param {ActionButton} action @param {MouseEvent} event */
+  /** Take the action of a row; if it is a link, also follow it. @param {Item} item @param {ActionButton} action @param {MouseEvent} event */
   async #take({ notification }, action, event) {
     const { session, follow } = this.#context;
     if (action.url) follow({ ...notification, action_url: action.url }, event, []);
@@ -369,7 +372,10 @@ export class Panel {
     return items.filter((_, index) => index === this.#focus.focused);
   }
 
-  /** A click on the avatar selects the row; with Shift, all rows from where the selection began. @param {Item} item @param {MouseEvent} event */
+  /**
+   * A click on the avatar selects the row; with Shift, it selects all rows from the start of the selection.
+   * @param {Item} item @param {MouseEvent} event
+   */
   #selectByMouse({ notification: { id } }, { shiftKey }) {
     if (shiftKey) this.#selection.extend(this.#list.ids, id, id);
     else this.#selection.toggle(id);
@@ -383,7 +389,7 @@ export class Panel {
     this.#selection.clear();
   }
 
-  /** The row was removed or redrawn: focus the row in its place. @param {number} index */
+  /** If the row was removed or redrawn, focus the row at its position. @param {number} index */
   #restoreFocus(index) {
     if (!this.#list.items.length) return this.element.focus();
     const same = this.#list.indexOf(this.#focus.current);
@@ -398,7 +404,7 @@ export class Panel {
     return true;
   }
 
-  /** Swipes, long presses and drags, once there is a finger. @param {PointerEvent} event */
+  /** Handles swipes, long presses and drags; loaded at the first touch. @param {PointerEvent} event */
   async #onPointerDown(event) {
     const { pointerType, pointerId, clientX, clientY } = event;
     const [target] = event.composedPath();
@@ -411,7 +417,7 @@ export class Panel {
     const { signal } = lifted;
     for (const type of ['pointerup', 'pointercancel']) addEventListener(type, () => lifted.abort(), { signal });
     const { watchGesture, watchSheet } = await loadTouch();
-    if (signal.aborted) return; // the finger was faster than the module
+    if (signal.aborted) return; // the gesture ended before the module was loaded
     lifted.abort();
     if (!element) return watchSheet(this.element, { pointerId, clientY }, this.#context.close);
     watchGesture(element, { pointerId, clientX, clientY }, item, this.#context.texts, (verb) => this.triage.act(verb, item.members), () => void this.#overlays.openMenu(item));

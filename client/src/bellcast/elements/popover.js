@@ -1,7 +1,7 @@
 /** Placement of the panel: a popover next to its button, or a sheet on a phone. */
 
 const GAP = 8;
-const MIN_ROOM_BELOW = 320; // px below the button; with less, the side with more room is used
+const MIN_ROOM_BELOW = 320; // px needed below the button; if there is less, the side with more room is used
 
 /** The same width as in the style sheet. */
 const phone = () => matchMedia('(max-width: 480px)').matches;

@@ -1,4 +1,7 @@
-/** The user's preferences: types by channels, digests, quiet hours, pause. Every change is saved at once and can be undone. Loaded on use. */
+/**
+ * The user's preferences: a table of types and channels, digests, quiet hours, pause. Every change is saved at once and
+ * can be undone. Loaded on use.
+ */
 
 import { h, icon } from './dom.js';
 import { preferencesTexts } from './preferences-texts.js';
@@ -31,7 +34,7 @@ const CHANNELS = /** @type {const} */ (['inbox', 'email', 'sms', 'push', 'chat']
 const FREQUENCIES = /** @type {const} */ (['instant', 'hourly', 'daily', 'weekly']);
 const EVERYTHING = '*';
 const HOUR = 3_600_000; // ms
-const MORNING = 8; // o'clock, when a pause until tomorrow ends
+const MORNING = 8; // hour at which a pause until tomorrow ends
 const DEFAULT_QUIET_HOURS = { start: '22:00', end: '07:00' };
 const DEFAULT_DIGEST_AT = '08:00';
 
@@ -52,20 +55,20 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     for (const update of updates) update(saved);
   }
 
-  /** Save a change; the inverse is what it replaces. @param {object} changes @param {object} inverse @param {boolean} [isUndo] */
+  /** Save a change; `inverse` restores the values that it replaces. @param {object} changes @param {object} inverse @param {boolean} [isUndo] */
   async function save(changes, inverse, isUndo) {
     saving++;
     try {
       render(await session.preferences(changes));
       notice.show(isUndo ? texts.undone : texts.prefSaved, changes, isUndo ? undefined : () => void save(inverse, changes, true));
     } catch {
-      render(shown); // the controls return to what is saved
+      render(shown); // reset the controls to the saved values
       notice.show(texts.refused);
     }
     saving--;
   }
 
-  // Another device or the app has changed them. The response to a change of this form is newer than its event.
+  // Another device or the app has changed the preferences. The response to a change of this form is newer than its event.
   session.addEventListener('preferences', () => saving || void session.preferences().then((saved) => saving || render(saved), () => {}), { signal: end.signal });
 
   async function load() {
@@ -189,7 +192,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   return { element, title: texts.preferences, stop: () => end.abort() };
 }
 
-/** The form over a panel, with a heading and a way back. @param {FormContext} context @param {() => void} close */
+/** The form over a panel, with a heading and a back button. @param {FormContext} context @param {() => void} close */
 export function createPreferencesDialog(context, close) {
   const form = createForm(context);
   const leave = h('button', 'tool', { ariaLabel: context.texts.close, onclick: close }, icon('close'));

@@ -11,7 +11,7 @@ import { clock } from './time.js';
 
 /** @import { Session } from '../session.js' */
 
-/** @typedef {(changes?: object) => unknown} PreferencesSource  returns the preferences, or a `Response` with them, after a merge of the changes */
+/** @typedef {(changes?: object) => unknown} PreferencesSource  merges the changes and returns the preferences, or a `Response` with them */
 
 /**
  * The preferences of the user: types by channel, digests, quiet hours, and a pause.

@@ -7,7 +7,7 @@
  * @property {List} list
  * @property {HTMLElement} scroll
  * @property {() => void} now  render at once
- * @property {() => boolean} loadMore  true if rows are loading or are loaded now
+ * @property {() => boolean} loadMore  true if rows are loading or this call loads them
  */
 
 const HEADING_HEIGHT = 34; // px that the heading of the day covers
@@ -16,9 +16,9 @@ export class RovingFocus {
   /** The row's id. @type {string} */
   current = '';
   #context;
-  /** Rows that the arrow keys are ahead of the loaded ones. */
+  /** Number of rows by which the arrow keys are ahead of the loaded rows. */
   #pendingSteps = 0;
-  /** The row they were pressed on, '' for none: focus that moved elsewhere stays there. */
+  /** The row on which they were pressed, '' for none: if the focus has moved elsewhere, it stays there. */
   #pendingFrom = '';
 
   /** @param {RovingFocusContext} context */
@@ -49,7 +49,7 @@ export class RovingFocus {
     return true;
   }
 
-  /** Go on when more rows were loaded. @param {boolean} isWaiting  more will be loaded */
+  /** Continue once more rows are loaded. @param {boolean} isWaiting  more will be loaded */
   resume(isWaiting) {
     const { list } = this.#context;
     if (!this.#pendingSteps) return;

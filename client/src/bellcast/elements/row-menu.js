@@ -1,4 +1,4 @@
-/** Menus of a row: its actions, and the times until which to snooze it. Loaded when first opened. */
+/** Menus of a row: its actions, and snooze times. Loaded when first opened. */
 
 import { h, icon } from './dom.js';
 import { isShelved, isUnread } from './row.js';
@@ -16,7 +16,7 @@ import { snoozeTimes } from './snooze-times.js';
  * @typedef {{choice: string, sign: Parameters<typeof icon>[0], text: string, detail?: string, onclick: () => void}} Entry
  */
 
-const EDGE = 8; // px that the menu stays away from the panel's edges
+const EDGE = 8; // px between the menu and the panel's edges
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
 /**
@@ -38,7 +38,10 @@ export function createMenu(item, panel, row, { texts, session }, choose, close) 
   return menu;
 }
 
-/** A type that is muted already can be unmuted instead. @param {HTMLElement} menu @param {Item} item @param {{texts: Messages, session: Session}} context @param {() => void} unmute */
+/**
+ * If the type is already muted, it can be unmuted instead.
+ * @param {HTMLElement} menu @param {Item} item @param {{texts: Messages, session: Session}} context @param {() => void} unmute
+ */
 async function offerToUnmute(menu, { notification: { type } }, { texts, session }, unmute) {
   const { muted = {} } = await session.preferences();
   const entry = /** @type {HTMLButtonElement | null} */ (menu.querySelector('.mute'));
@@ -68,7 +71,7 @@ function menuOf(entries, name, panel, row, close) {
   const buttons = entries.map(({ choice, sign, text, detail, onclick }) =>
     h('button', `menu-item ${choice}`, { role: 'menuitem', tabIndex: -1, onclick }, icon(sign), h('span', 'menu-text', {}, text), ...(detail ? [h('span', 'menu-detail', {}, detail)] : [])));
   const menu = h('div', 'menu-list', { role: 'menu', ariaLabel: name }, ...buttons);
-  let isPressed = false; // the finger of the long press that opened the menu lifts over the veil too: that click must not close it
+  let isPressed = false; // the long press that opened the menu ends over the backdrop: its click must not close the menu
   const element = h('div', 'veil', { onpointerdown: () => (isPressed = true), onclick: ({ target }) => isPressed && target === element && close() }, menu);
   menu.addEventListener('keydown', (event) => {
     const step = STEPS[/** @type {'ArrowUp'} */ (event.key)];

@@ -24,7 +24,7 @@ import { actorsOf } from './group-rows.js';
  * @typedef {ReturnType<typeof row>} Row
  */
 
-/** Content whose change requires a new row. @param {Item} item */
+/** Content that cannot change without a new row. @param {Item} item */
 const content = ({ notification: n, members, others, open, inner }) =>
   JSON.stringify([n.title, n.body, n.body_format, n.priority, n.action_url, n.action_text, n.icon, n.actor, n.type, n.created_at, n.woken_at, n.snoozed_until, n.awaits_return, n.actions, n.acted, n.data.image, others, open, inner,
     ...(members.length > 1 ? members.map(({ actor }) => actor?.name) : [])]);
@@ -72,7 +72,7 @@ export function row(made, actions) {
   element.dataset.priority = notification.priority;
   element.dataset.type = notification.type;
   element.toggleAttribute('data-inner', inner);
-  for (const control of element.querySelectorAll('button, a')) /** @type {HTMLElement} */ (control).tabIndex = -1; // the list is one stop
+  for (const control of element.querySelectorAll('button, a')) /** @type {HTMLElement} */ (control).tabIndex = -1; // the list is a single tab stop
 
   function renderState() {
     const unread = isUnread(shown);

@@ -5,13 +5,13 @@
 const LATER = 3 * 3_600_000; // ms
 const MORNING = 8; // o'clock
 const EVENING = 18;
-const LAST_HOUR_FOR_EVENING = 16; // later than this, the evening is sooner than "in 3 hours"
+const LAST_HOUR_FOR_EVENING = 16; // after this hour, the evening comes sooner than "in 3 hours"
 const WEEK = 7; // days
 
 /** @param {number} now @returns {SnoozeTime[]} */
 export function snoozeTimes(now) {
   const { day, hour } = { day: new Date(now).getDay(), hour: new Date(now).getHours() };
-  /** Calendar days, so that a change of the clock does not move the hour. @param {number} days @param {number} hours */
+  /** Calendar days, so that a daylight saving change does not shift the hour. @param {number} days @param {number} hours */
   const at = (days, hours) => {
     const date = new Date(now);
     date.setDate(date.getDate() + days);

@@ -7,7 +7,7 @@ import { h, setParts } from './dom.js';
 /** @import { Session } from '../session.js' */
 /** @import { Texts } from './messages.js' */
 
-/** @typedef {Query & {label?: string}} Tab  a view of the inbox; `label` if the texts have no name for it */
+/** @typedef {Query & {label?: string}} Tab  a view of the inbox; `label` names it if the built-in texts do not */
 
 const VIEWS = new Set(['all', 'unread', 'read', 'archived', 'snoozed']);
 const KEYS = { ArrowRight: 1, ArrowLeft: -1 };

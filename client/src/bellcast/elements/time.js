@@ -33,7 +33,7 @@ export function clock(texts) {
   let relative;
   return {
     full: dates({ dateStyle: 'full', timeStyle: 'short' }),
-    /** A time in the future: its weekday within a week, then its date. @param {string | number} at @param {number} now */
+    /** Format a future time: the weekday if it is within a week, else the date. @param {string | number} at @param {number} now */
     until: (at, now) => (new Date(at).getTime() - now < 6 * DAY ? weekday : dayTime)(at),
     /** Name of a day, for a heading. @param {number} day  its start @param {number} now */
     day(day, now) {

@@ -28,7 +28,7 @@ export class Toasts extends Element {
 
   #list = h('div', 'toasts');
   #more = h('p', 'toast-more');
-  /** Unread ones for which there was no room, since the first of those that are shown. @type {Set<string>} */
+  /** Unread notifications for which there was no room since the first visible toast. @type {Set<string>} */
   #hidden = new Set();
   /** @type {Map<string, Toast>} */
   #shown = new Map();
@@ -53,7 +53,7 @@ export class Toasts extends Element {
     const open = new Set(state.notifications.flatMap(({ id, seen_at, read_at }) => (seen_at || read_at ? [] : [id])));
     for (const id of this.#shown.keys()) if (!open.has(id)) this.#close(id);
     const hidden = [...this.#hidden].filter((id) => open.has(id));
-    if (hidden.length < this.#hidden.size) this.#hide(hidden); // else the same text would be announced again
+    if (hidden.length < this.#hidden.size) this.#hide(hidden); // otherwise the same text would be announced again
   }
 
   /** Urgent ones first, then the newest. @param {Session} session @param {Notification[]} notifications */
@@ -69,7 +69,7 @@ export class Toasts extends Element {
       if (!chosen.has(notification)) this.#close(notification.id, false);
       else if (!this.#shown.has(notification.id)) this.#show(notification);
     }
-    this.#hide(this.#shown.size ? [...this.#hidden, ...hidden.map(({ id }) => id)] : []); // a page may show its own
+    this.#hide(this.#shown.size ? [...this.#hidden, ...hidden.map(({ id }) => id)] : []); // a page may show its own toasts
   }
 
   /** @param {string[]} ids */
@@ -96,7 +96,7 @@ export class Toasts extends Element {
     if (!isUrgent(notification)) this.#fade(element, id);
   }
 
-  /** Close after a while, but not under the pointer or with the focus. @param {HTMLElement} toast @param {string} id */
+  /** Close after a delay, unless the toast contains the pointer or the focus. @param {HTMLElement} toast @param {string} id */
   #fade(toast, id) {
     const stays = Number(this.getAttribute('duration')) || DEFAULT_DURATION;
     const fade = () => (toast.matches(':hover, :focus-within') ? again() : this.#close(id));

@@ -1,4 +1,8 @@
-/** Names of topics, separated by commas, or as a JSON array if a name has a comma: no name begins with a bracket. @param {string} text @returns {string[]} */
+/**
+ * Names of topics, separated by commas, or as a JSON array if a name contains a comma. This is unambiguous because no
+ * name begins with a bracket.
+ * @param {string} text @returns {string[]}
+ */
 export function parseTopics(text) {
   /** @type {unknown[]} */
   let names = text.split(',');

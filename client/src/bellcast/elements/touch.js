@@ -9,13 +9,13 @@ import { isShelved, isUnread } from './row.js';
 /** @import { TriageVerb } from './triage.js' */
 
 const SLOP = 10; // px that a resting finger may move
-const LONG_PRESS = 450; // ms: just before Android opens the menu of a link
-const TRIGGER = 0.3; // share of the row's width from which a swipe acts
-const CLOSING_DRAG = 0.2; // share of the sheet's height from which a drag closes it
+const LONG_PRESS = 450; // ms: shorter than the delay of Android's link menu
+const TRIGGER = 0.3; // minimum length of a swipe, as a fraction of the row's width
+const CLOSING_DRAG = 0.2; // minimum length of a drag that closes the sheet, as a fraction of its height
 const CLOSING_TIME = 200; // ms: longer than the style sheet's transition
 
 /**
- * Follow one finger from its touch to its lift. A swipe towards the end of the line marks as read or unread, one towards its start archives.
+ * Track one finger from touch to release. A swipe towards the end of the line marks as read or unread, one towards its start archives.
  * @param {HTMLElement} row @param {{pointerId: number, clientX: number, clientY: number}} start @param {Item} item @param {Messages & {dir: string}} texts
  * @param {(verb: TriageVerb) => void} act @param {() => void} openMenu
  */
@@ -72,7 +72,7 @@ export function watchGesture(row, start, item, texts, act, openMenu) {
   }, { signal });
 }
 
-/** Follow a finger that drags a sheet down by its handle or heading. @param {HTMLElement} sheet @param {{pointerId: number, clientY: number}} start @param {() => void} close */
+/** Track a finger that drags a sheet down by its handle or heading. @param {HTMLElement} sheet @param {{pointerId: number, clientY: number}} start @param {() => void} close */
 export function watchSheet(sheet, start, close) {
   const end = new AbortController();
   const { signal } = end;

@@ -15,7 +15,7 @@ import { NOTICE_DURATION } from './notice.js';
  * @property {Session} session
  * @property {Messages} texts
  * @property {Notice} notice
- * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page handles it itself
+ * @property {(verb: Verb | 'snooze', which: Which) => boolean} allows  false if the page handles the action itself
  * @property {() => void} onUndone
  *
  * @typedef {{undo: () => void, commit?: () => void}} Step
@@ -60,7 +60,7 @@ export class Triage {
     if (!allows('read', 'all')) return;
     const { unread, notifications } = session.state;
     const loaded = notifications.filter(CHANGES.read).map(({ id }) => id);
-    // Without their ids, the others could not be marked as unread again: then the action waits until it can no longer be undone.
+    // Rows that are not loaded could not be marked as unread again without their ids, so the action is sent only when it can no longer be undone.
     const step = loaded.length === unread ? this.#send('read', 'all', loaded) : this.#defer('read', 'all');
     this.#record(step, texts.wasRead(unread));
   }
@@ -80,7 +80,7 @@ export class Triage {
     await this.#change(session.snooze(ids, end), () => session.unarchive(targetOf(ids)), text);
   }
 
-  /** Stop messages of a type outside of the inbox, or allow them again. @param {string} type @param {boolean} isMuted */
+  /** Mute a type in all channels except the inbox, or unmute it. @param {string} type @param {boolean} isMuted */
   async mute(type, isMuted) {
     const { session, texts } = this.#context;
     /** @param {boolean} on */
@@ -88,7 +88,10 @@ export class Triage {
     await this.#change(change(isMuted), () => change(!isMuted), isMuted ? texts.wasMuted : texts.wasUnmuted);
   }
 
-  /** Record a change that is on its way, unless it fails. @param {Promise<unknown>} change @param {() => Promise<unknown>} revert @param {string} text */
+  /**
+   * Record a change that is being sent; drop it if it fails.
+   * @param {Promise<unknown>} change @param {() => Promise<unknown>} revert @param {string} text
+   */
   async #change(change, revert, text) {
     try {
       await change;
@@ -98,14 +101,14 @@ export class Triage {
     this.#record({ undo: () => void revert().catch((error) => this.fail(error)) }, text);
   }
 
-  /** Undo the last action; false without one. */
+  /** Undo the last action; false if there is none. */
   undo() {
     const step = this.#steps.at(-1);
     if (step) this.#undo(step);
     return Boolean(step);
   }
 
-  /** Send what still could be undone. */
+  /** Send the actions that can still be undone. */
   commit() {
     for (const step of [...this.#steps]) this.#commit(step);
   }
@@ -173,5 +176,8 @@ export class Triage {
   }
 }
 
-/** One id is sent as such, as pages that listen to `bellcast:action` expect. @param {string[] | 'all' | {all: true}} ids @returns {any} */
+/**
+ * A single id is not wrapped in an array, because listeners of `bellcast:action` expect that.
+ * @param {string[] | 'all' | {all: true}} ids @returns {any}
+ */
 const targetOf = (ids) => (Array.isArray(ids) && ids.length === 1 ? /** @type {string} */ (ids[0]) : ids);

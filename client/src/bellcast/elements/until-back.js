@@ -3,7 +3,7 @@
 /** @import { Session } from '../session.js' */
 
 const AWAY = 15 * 60_000; // ms for which a tab must be hidden before the user counts as having been away
-const HIDDEN_AT = 'bellcast hidden at'; // survives a reload, which does not count as a return
+const HIDDEN_AT = 'bellcast hidden at'; // kept across reloads, which do not count as a return
 
 /** Return snoozed notifications when the user is back. @param {Session} session @param {AbortSignal} signal */
 export function watchReturn(session, signal) {

@@ -22,7 +22,7 @@ import { BellcastProvider, SessionContext, useBellcast } from './provider.js';
  * @property {CSSProperties} [style]
  * @property {string} [slot]
  * @property {string} [lang]
- * @property {boolean} [debug]  log in the browser's console when the session connects and what it receives
+ * @property {boolean} [debug]  log connections and received events in the browser's console
  * @property {Partial<Messages>} [messages]
  * @property {ReactNode} [children]  elements with a `slot`
  * @property {Handler<{notification: Notification}>} [onOpenNotification]
@@ -42,7 +42,7 @@ const EVENTS = { onOpenNotification: 'open-notification', onAction: 'action', on
 const ATTRIBUTES = { signInUrl: 'sign-in-url', titleBadge: 'title-badge', className: 'class' };
 const PROPERTIES = new Set(['messages', 'tabs']);
 const SESSION_OPTIONS = new Set(['server', 'token', 'tokenUrl', 'getToken', 'recipient', 'topics', 'environment']);
-/** The place of a bell that is not defined yet. */
+/** A placeholder for a bell whose element is not defined yet. */
 const PLACE = { display: 'inline-block', minWidth: 'var(--bellcast-size, 40px)', minHeight: 'var(--bellcast-size, 40px)', verticalAlign: 'middle' };
 
 /**
@@ -122,7 +122,7 @@ const propertiesOf = (props) => Object.fromEntries(Object.entries(props).filter(
 function listen(element, latest) {
   const end = new AbortController();
   for (const [name, type] of Object.entries(EVENTS)) {
-    // Events of elements inside, for example in a slot, are not this element's.
+    // Ignores events of nested elements, for example in a slot.
     element.addEventListener(`bellcast:${type}`, (event) => event.target === element && latest.current[name]?.(event), end);
   }
   return () => end.abort();

@@ -13,7 +13,7 @@
  * @property {object & {ref?: string}} [request]  a frame for the server
  * @property {string[]} [topics]  sent by a new follower: the topics it follows
  * @property {'elected' | 'disconnected' | 'retry'} [type]  a new leader; the leader's connection is lost; the user pressed "try again"
- * @property {string[]} [claimed]  ids of notifications this tab alerts about
+ * @property {string[]} [claimed]  ids of notifications for which this tab alerts the user
  */
 
 /** @param {BroadcastChannel} channel @param {string} id @returns {Open} */

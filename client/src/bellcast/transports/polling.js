@@ -2,7 +2,7 @@
 
 /** @import { Open } from './sse.js' */
 
-const POLL_INTERVAL = 15_000; // ms; without news the response is a 304 without a body
+const POLL_INTERVAL = 15_000; // ms; without changes the response is a 304 without a body
 const REQUEST_TIMEOUT = 30_000; // ms
 
 /** @type {Open} */

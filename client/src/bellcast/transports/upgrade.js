@@ -7,7 +7,7 @@ const MIN_DELAY = 60_000; // ms until the better transports are tried again, dou
 const MAX_DELAY = 600_000;
 
 /**
- * Try the better transports next to the current one, which stays in use until another is ready.
+ * Try the better transports while the current one stays in use, until one of them is ready.
  * @param {number} current  index of the transport in use; 0 is the best
  * @param {(index: number, onEvent: (event: {type: string}) => void, onClose: () => void) => Link | null} dial
  * @param {(delay: number, run: () => void) => void} schedule @param {(index: number) => void} switchTo
