@@ -85,7 +85,7 @@ function tenantsOf(operator) {
 
 function roleOf(page, operator) {
   if (operator.name === page.me.name) return operator.role;
-  // Its groups set the role again at each sign-in.
+  // The operator's groups set the role again at each sign-in.
   if (operator.is_external) return `${operator.role}, by group`;
   const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
     try {
@@ -98,7 +98,7 @@ function roleOf(page, operator) {
   return select;
 }
 
-/** Characters from which a value is collapsed. */
+/** Values with at least this many characters are collapsed. */
 const LONG = 100;
 
 /** The changed fields, each with its old and new value. */

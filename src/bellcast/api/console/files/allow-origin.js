@@ -1,5 +1,5 @@
 /**
- * The fix of a refusal for a wrong origin: adds the origin to the setting, after its new value is confirmed.
+ * The fix for a refused origin: adds the origin to the setting once the operator confirms the new value.
  */
 import { openDialog } from './dialog.js';
 import { fill, h } from './dom.js';
@@ -31,7 +31,7 @@ async function show(page, place, origin) {
   try {
     document = await get('/v1/settings', page.signal);
   } catch {
-    return; // the refusal is shown without its fix
+    return; // show the refusal without a fix
   }
   const setting = document.settings.find((one) => one.name === 'origins');
   const allowed = setting.value.split(',').filter(Boolean);

@@ -1,5 +1,5 @@
 /**
- * Charts of the Overview: a range of time against the one before, each with its numbers as a table. A selected range opens the list behind
+ * Charts of the Overview: a time range compared with the previous one, each with its numbers as a table. A selected range opens the list behind
  * the numbers.
  */
 import { days, duration, exact, fill, h, hours } from './dom.js';
@@ -23,7 +23,7 @@ const RANGES = {
   '30d': { name: '30 days', unit: 'in 30 days', step: '1d', stepMs: DAY_MS, length: 30 * DAY_MS, average: 'average of a day', before: 'the 30 days before', now: 'these 30 days' },
 };
 
-// The numbers of a tenant are stored by hour.
+// The numbers of a tenant are stored per hour.
 const HOURLY = { step: '1h', stepMs: HOUR_MS, average: 'average of an hour' };
 const TENANT_RANGES = Object.fromEntries(['24h', '7d', '30d'].map((name) => [name, { ...RANGES[name], ...HOURLY }]));
 
@@ -33,7 +33,7 @@ const sum = (values) => values.reduce((total, one) => total + one, 0);
 const highest = (values) => Math.max(0, ...values);
 const newest = (values) => values.at(-1) ?? 0;
 
-// The meaning of the headline, for a range.
+// What the headline means, for a range.
 const summed = (range) => range.unit;
 const averaged = (range) => range.average;
 const most = () => 'at most';
@@ -61,7 +61,7 @@ export function charts(page, tenant) {
     const range = ranges[name];
     fill(title, `Last ${range.name}`);
     fill(keys, h('span', { class: 'key today', 'aria-hidden': 'true' }), `${range.now} `, h('span', { class: 'key before', 'aria-hidden': 'true' }), range.before);
-    // The current interval began up to a step ago, and is the last one.
+    // The current interval is the last one; it began at most one step ago.
     const end = Math.floor(Date.now() / range.stepMs) * range.stepMs + range.stepMs;
     const parameters = { metrics: shown.map((one) => one.metric).join(','), step: range.step, from: new Date(end - 2 * range.length).toISOString() };
     const path = withQuery('/v1/stats/series', parameters) + (tenant === undefined ? '' : `&${new URLSearchParams({ tenant })}`);
@@ -109,7 +109,7 @@ function chart(one, series, end, range, open) {
   const readout = h('p', { class: 'readout muted', 'aria-hidden': 'true' });
   const rest = () => fill(readout, before.length === 0 ? about : `${about} · ${other} before`);
   rest();
-  // A maximum is its own scale.
+  // The maximum is also the scale.
   const peak = one.about !== most && top > 0 && h('span', { class: 'peak muted', 'aria-hidden': 'true' }, `max ${one.show(top)}`);
   const cursor = svg('line', { class: 'cursor', y1: 0, y2: HEIGHT, visibility: 'hidden' });
   const mark = svg('rect', { class: 'mark', y: 0, height: HEIGHT, visibility: 'hidden' });

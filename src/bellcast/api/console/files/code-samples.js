@@ -1,5 +1,5 @@
 /**
- * A notification and a live event as code of apps, in several languages. All values are quoted for their language.
+ * Code that sends a notification or a live event, in several languages. All values are quoted for their language.
  */
 
 /** How each language writes a JSON value. */
@@ -20,7 +20,7 @@ function literal(value, language) {
 }
 
 const shell = (value) => `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
-/** The attribute `topics` separates names by commas, unless it is a JSON array. */
+/** The attribute `topics` contains names separated by commas, or a JSON array. */
 const topicList = (topic) => (topic.includes(',') ? JSON.stringify([topic]) : topic);
 const attribute = (text) => text.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
 

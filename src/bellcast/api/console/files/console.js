@@ -1,5 +1,5 @@
 /**
- * The console: the session, the menu, the router, and the keys. It uses the documented REST API only.
+ * The console: the session, the menu, the router, and the keyboard shortcuts. It uses the documented REST API only.
  */
 import { fill, h, useZone } from './dom.js';
 import { SKELETON_MS, failure, heading, isTemporary, markStale, refill, watchLoads } from './list.js';
@@ -9,13 +9,13 @@ import { ROOT, get, request, whenPasswordRequired, whenSignedOut } from './serve
 import { askPassword, enrol, setUp, signIn } from './sign-in.js';
 
 const BASE = `${ROOT}/console`;
-/** `g` and a letter open a page if the letter follows within this time. */
+/** `g` followed by a letter within this time opens a page. */
 const CHORD_MS = 1000;
 
 let me = null;
-/** Aborts the work of the displayed page. */
+/** Aborts the requests of the displayed page. */
 let current = new AbortController();
-/** Aborts a refresh that has not replaced the page yet. */
+/** Aborts a refresh that has not yet replaced the page. */
 let pending = new AbortController();
 let shownSince = new Date();
 let shownPath = '';
@@ -88,7 +88,7 @@ function showShell() {
 
 const isMenuOpen = () => document.body.classList.contains('open');
 
-/** Unfold or fold the menu of small screens. Returns whether it is open. */
+/** Expand or collapse the menu on small screens. Returns whether it is open. */
 function setMenu(wanted) {
   document.body.classList.toggle('open', wanted);
   document.querySelector('button.menu').setAttribute('aria-expanded', String(wanted));
@@ -136,7 +136,7 @@ function inZone(target) {
   return url;
 }
 
-/** Show the page of the URL. When the operator comes back to a list, the focus returns to the row of `from`. */
+/** Show the page of the URL. When the operator returns to a list, the row of `from` gets the focus. */
 function route(focus = true, from = null) {
   if (me === null) return;
   pending.abort();
@@ -261,7 +261,7 @@ document.addEventListener('keydown', (event) => {
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.target.closest('dialog')) return;
   if (event.target.closest('input, select, textarea')) {
-    if (event.key === 'Escape' && event.target.closest('.filters')) document.getElementById('main').focus(); // the keys act on the page again
+    if (event.key === 'Escape' && event.target.closest('.filters')) document.getElementById('main').focus(); // shortcuts act on the page again
     return;
   }
   if (event.key === 'Escape') {
@@ -288,7 +288,7 @@ document.addEventListener('keydown', (event) => {
 });
 
 function moveInRows(step) {
-  // Rows that were removed from the document are restored before the focus reaches them.
+  // Restore rows that were removed from the document before the focus reaches them.
   const links = [...document.querySelectorAll('.row-link, .parked')];
   const index = Math.min(Math.max(links.indexOf(document.activeElement) + step, 0), links.length - 1);
   if (links[index]?.matches('.parked')) {

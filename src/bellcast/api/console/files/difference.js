@@ -3,9 +3,9 @@
  */
 import { h } from './dom.js';
 
-/** Unchanged lines that are shown before and after a change. */
+/** Number of unchanged lines shown before and after a change. */
 const CONTEXT = 3;
-/** Comparisons of lines: some 20 ms and 16 MB. Larger changes are shown as removed and added. */
+/** Maximum comparisons of lines: about 20 ms and 16 MB. Larger changes are shown as removed and added. */
 const MAX_COMPARED = 4_000_000;
 
 /** A view of the changed lines between two texts. */

@@ -62,7 +62,7 @@ export const clockTime = (iso) => h('time', { datetime: iso, title: clock(EXACT)
 export const moment = (iso) => (iso ? h('time', { datetime: iso, title: iso }, clock(EXACT).format(new Date(iso))) : null);
 
 const UNITS = [[86_400_000, 'd'], [3_600_000, 'h'], [60_000, 'min'], [1000, 's'], [0, 'ms']];
-/** A length of time in its largest unit. */
+/** A duration in its largest unit. */
 export function duration(ms) {
   const [size, unit] = UNITS.find(([length]) => ms >= length);
   return `${(ms / (size || 1)).toLocaleString('en', { maximumFractionDigits: 1 })} ${unit}`;
@@ -71,7 +71,7 @@ export function duration(ms) {
 const RELATIVE = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' });
 const STEPS = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
 
-/** A time, relative within a day, with the exact one as its tooltip. */
+/** A time, relative if less than a day ago, with the exact time as its tooltip. */
 export function time(iso) {
   if (!iso) return h('span', { class: 'muted' }, '–');
   const seconds = (Date.parse(iso) - Date.now()) / 1000;
@@ -87,7 +87,7 @@ const GOOD = new Set(['ok', 'connected', 'delivered', 'sent', 'simulated', 'comp
 const BAD = new Set(['failed', 'unreadable', 'bounced', 'permanent', 'suppressed', 'revoked', 'not ready', 'problem', 'error', 'expired', 'forbidden', 'unauthenticated', 'internal']);
 const WARN = new Set(['warning', 'temporary', 'held', 'queued', 'sending', 'waiting', 'running', 'paused', 'throttled', 'cancelled', 'inactive', 'disabled', 'overridden', 'closed', 'muted', 'skipped', 'skip', 'pending']);
 
-/** A state as an icon and a word, so that colour is not its only sign. */
+/** A state as an icon and a word, so that it is not shown by colour alone. */
 export function state(word) {
   const [kind, icon] = GOOD.has(word) ? ['ok', '✓'] : BAD.has(word) ? ['bad', '✕'] : WARN.has(word) ? ['warn', '•'] : ['info', '○'];
   return h('span', { class: `state ${kind}` }, h('span', { 'aria-hidden': 'true' }, `${icon} `), word);
@@ -116,7 +116,7 @@ export function id(text) {
   return h('span', { class: 'id' }, h('code', {}, text), copyButton(text, () => text));
 }
 
-/** A button that acts on its second click, if the focus stays on it. */
+/** A button that acts on the second click, if it keeps the focus. */
 export function confirmed(label, word, act) {
   const error = h('span', { class: 'error', role: 'alert' });
   let isActing = false;
@@ -156,25 +156,25 @@ export function field(label, attributes, hint) {
   return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
 }
 
-/** A text with its code, which is between backticks. */
+/** A text in which parts between backticks are code. */
 export const prose = (text) => text.split('`').map((part, index) => (index % 2 ? h('code', {}, part) : part));
 
-/** A number of a table with its noun, which phones show instead of the column's heading. */
+/** A number in a table, with a noun that phones show instead of the column heading. */
 export const quantity = (value, noun) => h('span', {}, value, h('span', { class: 'noun' }, ` ${noun}`));
 
-/** A labelled text of several lines. */
+/** A labelled multi-line text. */
 export function area(label, attributes, hint) {
   const text = h('textarea', { spellcheck: 'false', ...attributes, id: `field-${attributes.name}` });
   return h('div', { class: 'field' }, h('label', { for: text.id }, label), text, hint && h('small', { class: 'muted' }, hint));
 }
 
-/** Check boxes of one name; `hints` describe the options. */
+/** Check boxes with the same name; `hints` describe the options. */
 export function choices(label, name, options, selected, hints) {
   return h('fieldset', { class: 'choices' }, h('legend', {}, label),
     options.map((one) => h('label', {}, h('input', { type: 'checkbox', name, value: one, checked: selected.includes(one) }), one, ' ', h('small', {}, hints[one]))));
 }
 
-/** A form that sends its fields, shows the error by the button, and prevents a second click. */
+/** A form that sends its fields, shows errors next to the button, and prevents a second click. */
 export function form(fields, button, send) {
   const error = h('p', { class: 'error', role: 'alert' });
   const submit = h('button', { class: 'primary', type: 'submit' }, button);
@@ -190,7 +190,7 @@ export function form(fields, button, send) {
       fill(error, problem.message, problem.requestId && problem.status >= 500 && [' Request ', h('code', {}, problem.requestId)]);
     } finally {
       submit.disabled = false;
-      // A disabled button loses the focus.
+      // Disabling a button removes the focus.
       if (hadFocus && document.activeElement === document.body) submit.focus();
     }
   } }, fields, error, submit);

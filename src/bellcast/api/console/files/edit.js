@@ -1,5 +1,5 @@
 /**
- * The page that edits an object as YAML, or creates one: the server checks the text, the page shows the difference, then it is saved.
+ * The page that edits or creates an object as YAML: the server checks the text, and the page shows the difference before it is saved.
  */
 import { difference } from './difference.js';
 import { confirmed, field, fill, form, h } from './dom.js';
@@ -9,13 +9,13 @@ import { getTagged, putYaml, withQuery } from './server.js';
 import { toYaml } from './yaml.js';
 import { yamlEditor } from './yaml-editor.js';
 
-/** Fields that a read adds. */
+/** Fields that occur only in responses. */
 const ADDED = new Set(['key', 'tenant', 'version', 'active', 'uses', 'created_at', 'updated_at']);
 
 /** The key of a preview before one is entered. */
 const UNNAMED = 'new';
 
-/** An object without the fields that a read adds. */
+/** An object without the fields that occur only in responses. */
 const valuesOf = (one) => Object.fromEntries(Object.entries(one).filter(([name, value]) => !ADDED.has(name) && value !== null));
 
 /** An object as YAML. */
@@ -42,7 +42,7 @@ export function edit(page, kind) {
 
 const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURIComponent(key)}`, query);
 
-/** `base` is the object as it was read: the difference is to it, and the write depends on it. */
+/** `base` is the object as it was read: the difference is computed from it, and the write fails if it has changed. */
 function editor(page, kind, base) {
   const isNew = page.key === null;
   const draft = drafts(page);
@@ -114,7 +114,10 @@ function editor(page, kind, base) {
     return button;
   }
 
-  /** Do a write, and show why it is refused. If the object has changed in the meantime, compare the text with the current version. */
+  /**
+   * Send a write request, and show the reason if it is refused. If the object has changed in the meantime, compare the
+   * text with the current version.
+   */
   async function attempt(entered, write) {
     try {
       await write();
@@ -155,7 +158,7 @@ function editor(page, kind, base) {
 
 const conditionOf = (tag) => (tag === null ? { 'if-none-match': '*' } : { 'if-match': tag });
 
-/** Whether saving makes a tenant's copy of an object of the project. */
+/** Whether saving creates a tenant's copy of a project object. */
 const isCopy = (page, { one }) => one !== undefined && (one.tenant ?? '') !== tenantOf(page).tenant;
 
 function noteOf(page, kind, base) {
@@ -166,7 +169,7 @@ function noteOf(page, kind, base) {
 
 const keyField = () => field('Key', { name: 'key', required: true, maxlength: 100, pattern: '[A-Za-z0-9_.\\-]+', autocomplete: 'off', spellcheck: 'false' }, 'Letters, digits and _ . -');
 
-/** The tenant of a new object. Operators that are bound to tenants choose one of them. */
+/** The tenant of a new object. Operators that are restricted to tenants choose one of them. */
 function tenantField(page) {
   const { tenant } = tenantOf(page);
   const own = page.me.tenants;

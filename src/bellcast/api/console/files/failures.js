@@ -7,15 +7,15 @@ import { CHANNEL, PROVIDER, RANGE, WORKFLOW, chosenRange, empty, failure, filter
 import { BUILDERS, CONTENT, count, number } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
-/** Fields that a group of failures has in common, and a replay's filter has too. */
+/** Fields that are equal within a group of failures, and that a replay's filter supports. */
 const FIELDS = ['kind', 'channel', 'provider', 'workflow', 'job', 'webhook', 'cause'];
 const KINDS = ['', 'message', 'run', 'job'];
 const CHANNEL_NAMES = { email: 'E-mail', sms: 'SMS', push: 'Push message', chat: 'Chat message' };
-/** Recent replays on the page. */
+/** Number of recent replays on the page. */
 const SHOWN_REPLAYS = 5;
-/** Causes in the API's response: the most frequent ones. */
+/** Maximum causes in the API's response, most frequent first. */
 const MAX_CAUSES = 200;
-/** The server retries some thousand failures in this time. */
+/** The server retries several thousand failures in this time. */
 const POLL_MS = 1000;
 
 export function failures(page) {
@@ -33,7 +33,7 @@ export function failures(page) {
   return [heading('Failures'), replays, list];
 }
 
-/** The filters of the page: the usual ones, and those that a link has set. */
+/** The filters of the page: the standard ones, and those set by a link. */
 function filtersOf(page) {
   const fields = [
     { name: 'kind', label: 'Kind', options: KINDS }, CHANNEL, PROVIDER, WORKFLOW,
@@ -42,13 +42,13 @@ function filtersOf(page) {
   return [...fields.filter(({ name }) => name === 'kind' || name === 'channel' || page.query.get(name)), RANGE];
 }
 
-/** The selected failures as the filter of a replay. */
+/** The filter of a replay that matches the selected failures. */
 function filterOf(page, fields) {
   const filter = { ...fields, from: since(page.query.get('range') ?? ''), ...chosenOf(page) };
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value));
 }
 
-/** The range of a chart, unless another one was selected since. */
+/** The range selected in a chart, unless another one has been selected since. */
 const chosenOf = (page) => (page.query.get('range') ? null : chosenRange(page));
 
 const fieldsOf = (page) => Object.fromEntries(FIELDS.map((name) => [name, page.query.get(name) ?? '']));
@@ -138,7 +138,7 @@ function nameOf(page, one) {
   return target && page.may(CONTENT) ? h('a', { href: withQuery(page.url(target), { tenant: one.tenant ?? '' }), class: 'row-link' }, name) : h('code', {}, name);
 }
 
-/** @param replay its `title`, `tenant` and request `body`, and the `cause` if it is of one */
+/** @param replay its `title`, `tenant` and request `body`, and `cause` if it replays a single cause */
 function replayButton(page, text, replay, started) {
   const { title, cause } = replay;
   return h('button', { type: 'button', 'aria-label': cause ? `${title}: ${cause}` : title, onclick: () => openReplay(page, replay, started) }, text);
@@ -162,7 +162,7 @@ function openReplay(page, { title, tenant, body, cause }, started) {
       event.target.disabled = false;
     }
   };
-  // The buttons are side by side, so this one is outside of the loaded part.
+  // Outside of the loaded part, so that the buttons are side by side.
   const primary = (plan) => {
     close.before(h('button', { type: 'button', class: 'primary', onclick: start }, `Replay ${plan.exact ? number(plan.matched) : `${number(plan.matched)} or more`}`));
     return null;
@@ -185,7 +185,10 @@ function sentence({ kind, channel, workflow, job, count: amount }) {
   return `Sends ${count(amount, name, channel === 'sms' ? 'SMS' : undefined)} again`;
 }
 
-/** Show the recent replays of a tenant, or of all (`*`), and their progress until all have ended; then call `ended`. Stop when `isPresent` is false. */
+/**
+ * Show the recent replays of a tenant, or of all (`*`), and their progress, until all have ended. Then call `ended`.
+ * Stop when `isPresent` is false.
+ */
 async function watchReplays(page, tenant, place, ended, isPresent) {
   let wasRunning = false;
   try {
@@ -193,7 +196,7 @@ async function watchReplays(page, tenant, place, ended, isPresent) {
       const { replays } = await get(withQuery('/v1/replays', { limit: SHOWN_REPLAYS, tenant }), page.signal);
       if (!isPresent()) return;
       const isRunning = replays.some((one) => one.state === 'running');
-      // A button that waits for its second click stays as it is.
+      // Do not replace a button that waits for its second click.
       if (!place.querySelector('[data-sure]') || !isRunning) showReplays(page, place, replays);
       if (wasRunning && !isRunning) ended();
       wasRunning = isRunning;

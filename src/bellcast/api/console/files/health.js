@@ -40,7 +40,7 @@ function table(page, nodes) {
     h('tbody', {}, nodes.map((one) => h('tr', {}, COLUMNS.map(([name, show]) => h('td', { 'data-label': name }, show(one, page))))))));
 }
 
-/** The doctor: its findings in the order of their arrival, sorted by severity when all have arrived. */
+/** The doctor: shows findings as they arrive, and sorts them by severity once all have arrived. */
 function doctor(page) {
   if (!page.may(READERS)) return null;
   const place = h('div', {}, empty('Checks the machine, the databases, the clocks, the other nodes and the URLs of this server, and suggests a fix for each problem. In a terminal:', 'bellcast doctor'));

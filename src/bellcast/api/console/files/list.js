@@ -8,15 +8,15 @@ import { windowed } from './windowing.js';
 /** A skeleton appears after this time, so that quick responses do not flicker. */
 export const SKELETON_MS = 150;
 
-/** Tenants that a field suggests: the most in one response. */
+/** Maximum tenants that a field suggests: as many as one response can contain. */
 const MAX_SUGGESTED = 200;
 
-/** Requests of one search: each compares at most 20,000 rows with the filters. */
+/** Maximum requests per search: each examines at most 20,000 rows. */
 const SEARCHES = 10;
 
-/** The loads of a page that have not ended, by the page's signal. */
+/** Unfinished loads of a page, by the page's signal. */
 const watches = new WeakMap();
-/** When each place was filled last. */
+/** When each element was last filled. */
 const shownAt = new WeakMap();
 
 /** Call `done` when all loads of a page have ended, with the first error or null. Returns a function to call when the page is built. */
@@ -35,11 +35,11 @@ function end(watch, problem) {
   if (watch.open === 0) watch.done(watch.problem);
 }
 
-/** The server was unreachable, failed or was busy: its previous response is still valid. */
+/** The server was unreachable, busy or failed, so its previous response stays visible. */
 export const isTemporary = ({ status }) => !(status >= 400 && status < 500) || status === 429;
 
-/** Show a promise's result, a skeleton while it is late, or its error with a button to try again. An object that is not read yet, or cannot be
- * read, has `title` as its heading. After a temporary error, an earlier result of the place stays, with a mark. */
+/** Show a promise's result, a skeleton if it takes long, or its error with a retry button. An object that is not read yet, or cannot be
+ * read, has `title` as its heading. After a temporary error, the previous result stays, marked as outdated. */
 export async function load(place, signal, read, show, title) {
   const watch = watches.get(signal);
   if (watch) watch.open += 1;
@@ -66,7 +66,7 @@ export async function load(place, signal, read, show, title) {
   }
 }
 
-/** Mark old data as old, with the reason. The same error is not announced twice. */
+/** Mark data as outdated, with the reason. The same error is not announced twice. */
 export function markStale(place, problem, since, retry) {
   const mark = failure(problem, retry, since);
   const before = place.querySelector(':scope > .stale');
@@ -79,9 +79,9 @@ export function markStale(place, problem, since, retry) {
 const CONTROLS = 'a, button, input, select, textarea, summary, [tabindex]';
 const nameOf = (one) => [one.tagName, one.id, one.getAttribute('aria-label') ?? one.getAttribute('href') ?? one.textContent].join(' ');
 
-/** Replace the content of a place. The focus stays on the same control, or returns to the page. */
+/** Replace the content of an element. The focus stays on the same control, or returns to the page. */
 export function refill(place, ...children) {
-  // An open menu returns the focus to its button.
+  // If a menu was open, its button gets the focus.
   for (const menu of place.querySelectorAll(':popover-open')) menu.hidePopover();
   const focused = document.activeElement;
   const isWithin = focused !== place && place.contains(focused);
@@ -95,7 +95,7 @@ function skeleton() {
   return h('div', { class: 'skeleton', role: 'status' }, h('span', { class: 'hidden' }, 'Loading'), [1, 2, 3, 4].map(() => h('div')));
 }
 
-/** An error with its request and a button to try again. `since` is the time of old data that stays below. */
+/** An error with the id of its request and a retry button. `since` is the time of old data that stays below. */
 export function failure(problem, retry, since) {
   return h('div', { class: since ? 'failure stale' : 'failure', role: 'alert' },
     h('p', {}, since && [h('b', {}, 'Shown as of ', clockTime(since.toISOString())), ': '], problem.message),
@@ -103,12 +103,12 @@ export function failure(problem, retry, since) {
     h('button', { type: 'button', onclick: retry }, 'Retry'));
 }
 
-/** A description of what would be here, and the command that creates it. */
+/** A description of the missing objects, and the command that creates one. */
 export function empty(text, command) {
   return h('div', { class: 'empty' }, h('p', {}, text), command && [h('pre', { tabindex: '0' }, h('code', {}, command)), copyButton('the example', () => command)]);
 }
 
-/** The label of a filter that is unique within a tenant only, if no tenant is named. */
+/** The label of a filter whose values are unique only within a tenant, if no tenant is selected. */
 function lacksTenant(list, query) {
   const used = !query.tenant && list.single?.find((name) => query[name]);
   return used && list.filters.find(({ name }) => name === used).label.toLowerCase();
@@ -123,12 +123,14 @@ function noMatch(page, list, query) {
 /**
  * @param {any} page the context of the page: `query`, `signal`, `go`
  * @param {{title: string, path: string, rows: string, columns: [string, (row: any) => any, 'number'?][], filters?: any[],
- *   link?: (row: any) => string, fixed?: Record<string, string>, none: string, command?: string, tools?: any, note?: string, tenant?: boolean, anyTenant?: boolean, single?: string[]}} list `single`: filters that are unique within a tenant only
+ *   link?: (row: any) => string, fixed?: Record<string, string>, none: string, command?: string, tools?: any, note?:
+ *   string, tenant?: boolean, anyTenant?: boolean, single?: string[]}} list `single`: filters whose values are unique
+ *   only within a tenant
  */
 export function listPage(page, list) {
   const place = h('div', { class: 'rows' });
   const own = page.me.tenants;
-  // An operator that is bound to tenants names one of them, except in lists of all.
+  // An operator that is restricted to tenants selects one of them, except in lists of all tenants.
   const tenant = { name: 'tenant', label: 'Tenant', ...(own && { options: list.anyTenant ? ['', ...own] : own }) };
   const filters = [...(list.filters ?? []), ...(list.tenant === false ? [] : [tenant])];
   const query = Object.fromEntries(filters.map(({ name, options }) => [name, page.query.get(name) ?? (name === 'tenant' ? options?.[0] : '') ?? '']));
@@ -188,7 +190,7 @@ export function pagedList(page, list, response, read, items) {
   return [list, error, more];
 }
 
-/** A button that loads more, and the place of its error. */
+/** A button that loads more, and the element for its error. */
 function moreButton(page, loadMore) {
   const error = h('div');
   const more = h('button', { type: 'button', onclick: async () => {
@@ -215,13 +217,13 @@ export async function readAll(target, rows, signal) {
   return all;
 }
 
-/** How far a search went: ids of version 7 begin with their time. */
+/** How far back a search has reached: UUIDv7 ids begin with a timestamp. */
 function searched(cursor) {
   const [, high, low] = /^([0-9a-f]{8})-([0-9a-f]{4})-7/.exec(cursor) ?? [];
   return high ? `: searched back to ${exact(parseInt(high + low, 16))}` : '';
 }
 
-/** The range of the URL's `from` and `to`, as a chart opens it; null without one. */
+/** The range in the URL's `from` and `to`, as set by a chart; null if there is none. */
 export function chosenRange(page) {
   const [from, to] = ['from', 'to'].map((name) => Date.parse(page.query.get(name)));
   return from < to ? { from: new Date(from).toISOString(), to: new Date(to).toISOString() } : null;
@@ -233,7 +235,7 @@ export function rangeNote(page, { from, to }) {
   return h('p', {}, 'From ', moment(from), ' to ', moment(to), ' ', h('a', { href: withQuery(page.path, rest) }, 'Show all times'));
 }
 
-/** How many of all rows are shown; empty if the total only means that there is another page. */
+/** How many of all rows are shown; empty if the total only indicates that there is another page. */
 function share(shown, { value, exact }) {
   if (!exact && value <= shown + 1) return '';
   return `${shown.toLocaleString('en')} of ${exact ? '' : 'more than '}${value.toLocaleString('en')}`;
@@ -261,7 +263,7 @@ function filterField(page, { name, label, options }, value) {
   return name === 'tenant' ? tenantField(page, label, attributes) : field(label, attributes);
 }
 
-/** A field that suggests the first tenants. */
+/** A field that suggests tenants. */
 export function tenantField(page, label, attributes, hint) {
   const suggested = h('datalist', { id: `tenants-${attributes.name}` });
   const suggest = async () => {
@@ -276,7 +278,7 @@ export function tenantField(page, label, attributes, hint) {
   return [field(label, { ...attributes, list: suggested.id, onfocus: suggest }, hint), suggested];
 }
 
-/** Ranges of time in minutes, by their name in the URL. */
+/** Time ranges in minutes, by their name in the URL. */
 const RANGES = { '15m': 15, '1h': 60, '24h': 1440, '7d': 10_080, '30d': 43_200 };
 export const RANGE = { name: 'range', label: 'Time', options: ['', ...Object.keys(RANGES)] };
 
@@ -288,7 +290,7 @@ export const PROVIDER = { name: 'provider', label: 'Provider' };
 export const RECIPIENT = { name: 'recipient', label: 'Recipient' };
 export const WORKFLOW = { name: 'workflow', label: 'Workflow' };
 
-/** The start of a range of time as ISO text; empty without one. */
+/** The start of a time range as an ISO 8601 string; empty if there is none. */
 export function since(range) {
   const minutes = RANGES[range];
   return minutes === undefined ? '' : new Date(Date.now() - minutes * 60_000).toISOString();
@@ -298,15 +300,15 @@ export function heading(title, ...tools) {
   return h('header', { class: 'heading' }, h('h1', { tabindex: '-1' }, title), h('div', { class: 'tools' }, tools));
 }
 
-/** A short text without spaces, which stays in one line. */
+/** A short text without spaces, which is not wrapped. */
 const WORD = /^\S{1,32}$/;
 
-/** A row. Viewers open no object, so that theirs are not links. */
+/** A row. Viewers cannot open objects, so they see no links. */
 export function tableRow(row, { columns, link }, isLinked = false) {
   const href = isLinked && link?.(row);
   return h('tr', {}, columns.map(([name, show, align], index) => {
     const shown = show(row);
-    // The keys move along the first cells.
+    // The arrow keys move among the first cells.
     if (index === 0 && shown?.tagName === 'A') shown.classList.add('row-link');
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
     const content = !isEmpty ? shown : name ? '–' : '';
@@ -315,7 +317,7 @@ export function tableRow(row, { columns, link }, isLinked = false) {
   }));
 }
 
-/** Facts as a list of terms, without those that are empty. */
+/** A definition list without empty values. */
 export function facts(entries) {
   return h('dl', { class: 'facts' }, entries.filter(([, value]) => value !== null && value !== undefined && value !== '').map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
 }

@@ -1,5 +1,5 @@
 /**
- * The live feed: events of the server as they happen, newest first, with their JSON and, for a refusal, its fix.
+ * The live feed: the server's events as they happen, newest first, with their JSON and, for a refusal, a fix.
  */
 import { originFix } from './allow-origin.js';
 import { clockTime, duration, fill, h, id, moment, prose } from './dom.js';
@@ -18,7 +18,7 @@ const RECENT = 100;
 const RETRY_MS = 2000;
 const BAD = new Set(['refused', 'warning']);
 const WIDE = matchMedia('(min-width: 1200px)');
-/** A touch leaves no pointer on the list. */
+/** After a touch, no pointer is over the list. */
 const HAS_POINTER = matchMedia('(hover: hover)');
 
 export function live(page) {
@@ -48,7 +48,7 @@ export function live(page) {
     draw();
   };
   const opened = openedEvent(page, () => setPaused(true));
-  // A row must not move away from the pointer that is about to click it.
+  // Rows must not move while the pointer is about to click one.
   const isPointedAt = () => HAS_POINTER.matches && place.matches(':hover');
   place.addEventListener('pointerleave', () => draw());
   const isScrolled = () => place.getBoundingClientRect().top < 0;
@@ -81,7 +81,7 @@ export function live(page) {
     skipped.textContent = left === 0 ? '' : `${left.toLocaleString('en')} events were omitted, because there were more than 200 per second. Narrow the filters to see all.`;
   }
 
-  /** False for an event that was shown before the connection was lost. */
+  /** False for an event that was already shown before the connection was lost. */
   function isNew({ at, node, trace, text }) {
     const key = [at, node, trace, text].join(' ');
     const isRepeated = at <= lostAt && known.has(key);
@@ -177,7 +177,7 @@ function row(event, opened) {
     h('td', { class: 'when' }, clockTime(event.at)));
 }
 
-/** The fix of a refusal's cause. */
+/** The fix for the cause of a refusal. */
 export function fixOf(page, { kind, detail }) {
   if (kind !== 'refused' || !detail) return null;
   const errors = detail.errors?.map((one) => `${one.field} ${one.message}`).join('; ');

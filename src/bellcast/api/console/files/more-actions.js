@@ -17,7 +17,7 @@ export function moreActions(label, actions) {
   return h('span', {
     onkeydown: (event) => {
       if (event.key !== 'Escape' || !isOpen()) return;
-      event.preventDefault(); // else the page of an object would go back to its list
+      event.preventDefault(); // otherwise the page of an object would return to its list
       list.hidePopover();
     },
     onfocusout: ({ currentTarget, relatedTarget }) => {

@@ -14,13 +14,13 @@ export const card = (title, ...children) => h('section', { class: 'panel' }, h('
 export const number = (value) => value.toLocaleString('en');
 /** A number with its noun. */
 export const count = (value, one, several = `${one}s`) => `${number(value)} ${value === 1 ? one : several}`;
-/** A number that is counted up to a bound. */
+/** A count that stops at a maximum. */
 export const many = (count) => (count >= 10_000 ? '10,000 or more' : number(count));
 /** The tenant in the URL. Lists of all tenants have `*`, which single objects do not. */
 const tenantIn = (page) => page.query.get('tenant')?.replace(/^\*$/, '') ?? '';
 export const tenantOf = (page) => ({ tenant: tenantIn(page) });
 
-/** The URL of a page with the tenant of a row, or that of this page. */
+/** The URL of a page with the tenant of `row` or, without a row, the tenant of this page. */
 export const inTenant = (page, target, row) => withQuery(page.url(target), { tenant: row ? row.tenant ?? '' : tenantIn(page) });
 
 const PROTOCOLS = { native: 'Native', pusher: 'Pusher', socketio: 'Socket.IO' };
@@ -30,7 +30,7 @@ export const dialectName = ({ protocol, transport }) => `${PROTOCOLS[protocol] ?
 /** The same with the colour of the dialect. */
 export const dialect = (one) => h('span', { class: `dialect ${one.protocol === 'native' ? one.transport : one.protocol}` }, dialectName(one));
 
-/** The numbers of stored rows, with others after them. */
+/** The numbers of stored rows, followed by others. */
 export const storedRows = ({ store, at_least: atLeast }, others = {}) => h('ul', { class: 'numbers' }, Object.entries({ ...store, ...others })
   .map(([kind, value]) => h('li', {}, h('b', {}, number(value), atLeast.includes(kind) && '+'), h('span', {}, storedKind(kind)))));
 
@@ -46,7 +46,7 @@ export function part(page, url, show, title) {
   return place;
 }
 
-/** The page of one object: its heading is the key of the object if it cannot be read. */
+/** The page of one object: if the object cannot be read, the heading is its key. */
 export const detail = (page, url, show) => part(page, url, show, page.key);
 
 /** The value of a field for JSON; null if the field is empty. */
@@ -65,7 +65,7 @@ export function inline(element) {
   return element;
 }
 
-/** A button that deletes on its second click, and then shows the URL `then`, or the page again; or it calls `then`. */
+/** A button that deletes on the second click. It then shows the URL `then` or reloads the page, or calls `then` if it is a function. */
 export function remove(page, label, word, target, then) {
   return confirmed(label, word, async () => {
     await request('DELETE', target);

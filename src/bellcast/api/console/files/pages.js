@@ -1,12 +1,12 @@
 /**
- * The pages, by their place in the menu. Each module is loaded when one of its pages opens.
+ * The pages, in the order of the menu. Each module is loaded when one of its pages opens.
  */
 import { h } from './dom.js';
 import { load } from './list.js';
 import { overview } from './overview.js';
 import { ALL, BUILDERS, CONTENT, OWNERS, count } from './page.js';
 
-/** A page in a module that is not part of the first load. */
+/** A page whose module is loaded on demand. */
 function lazy(module, name) {
   return (page) => {
     const place = h('div');
@@ -16,8 +16,8 @@ function lazy(module, name) {
 }
 
 /**
- * Pages by path. `detail` shows an object, whose key follows the path. `roles` may open the page. The API refuses what an `isOfServer` page
- * reads to operators that are restricted to tenants.
+ * Pages by path. `detail` shows an object, whose key follows the path. `roles` may open the page. The API refuses the
+ * requests of an `isOfServer` page to operators that are restricted to tenants.
  */
 export const PAGES = [
   { path: '/', title: 'Overview', show: overview, roles: ALL, letter: 'o' },

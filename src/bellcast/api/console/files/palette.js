@@ -1,15 +1,15 @@
 /**
- * The dialogs of the keys: the palette, which opens pages and objects and acts on the page, and the list of keys.
+ * Keyboard dialogs: the palette, which opens pages and objects and runs actions of the page, and the list of shortcuts.
  */
 import { fill, h } from './dom.js';
 import { get, withQuery } from './server.js';
 
-/** Objects whose page a key or an id opens, by the page of their list. */
+/** Objects that can be opened by key or id, by the page of their list. */
 const NAMED = [['Recipient', '/recipients'], ['Topic', '/topics'], ['Tenant', '/tenants'], ['Workflow', '/workflows'], ['Template', '/templates']];
 const BY_ID = [['Notification', '/notifications'], ['Message', '/messages'], ['Run', '/runs'], ['Recipient', '/recipients']];
 const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-/;
 const REQUEST_ID = /^[0-9a-f]{16}$/;
-/** Recipients are searched when the operator stops typing for this time. */
+/** Recipients are searched once the operator has stopped typing for this long. */
 const TYPING_MS = 250;
 const SUGGESTED = 5;
 const KEYS = [
@@ -95,7 +95,7 @@ export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
     return h('a', { href: `${base}${target}` }, name, keys && h('kbd', {}, keys), note && h('span', { class: 'muted' }, note));
   }
 
-  /** The arrows move through the input and the rows. */
+  /** The arrow keys move through the input and the rows. */
   function move(event) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
@@ -105,7 +105,7 @@ export function palette({ pages, mayOpenObjects, base, tenant, actions }) {
   }
 }
 
-/** A refresh may have replaced the control that the focus returns to. */
+/** A refresh may have replaced the control to which the focus should return. */
 function keepFocus() {
   if (document.activeElement === document.body) document.getElementById('main')?.focus();
 }

@@ -6,7 +6,7 @@ import { load } from './list.js';
 import { card, remove } from './page.js';
 import { get, path, request } from './server.js';
 
-/** Browsers before 2025 lack the JSON of WebAuthn; addresses without a host name have no passkeys. */
+/** Browsers before 2025 lack WebAuthn's JSON methods; passkeys require a host name, not an IP address. */
 export const hasPasskeys = () => typeof globalThis.PublicKeyCredential?.parseRequestOptionsFromJSON === 'function' && !/^[\d.]+$|^\[/.test(location.hostname);
 
 /** A button that signs in with a passkey; `done` receives the operator. */
@@ -28,7 +28,7 @@ export function passkeyButton(done) {
   return [button, error];
 }
 
-/** The browser does not report whether the operator cancelled, waited too long or has no passkey. */
+/** The browser does not report whether the operator cancelled, the request timed out, or there is no passkey. */
 function textOf(problem) {
   if (problem.name === 'NotAllowedError') return 'No passkey was used: you cancelled, it took too long, or there is none for this address.';
   if (problem.name === 'InvalidStateError') return 'This device already has a passkey here.';
@@ -51,7 +51,7 @@ function item(page, one, reload) {
     remove(page, `Delete the passkey ${one.name}`, 'Delete', path`/v1/me/passkeys/${one.id}`, reload));
 }
 
-/** A form that adds a passkey, and calls `done` then. */
+/** A form that adds a passkey and then calls `done`. */
 export const addPasskey = (done) => form([field('Name', { name: 'passkey', required: true, maxlength: 100, autocomplete: 'off' }, 'A name to distinguish it from others, such as laptop.')], 'Add a passkey', async ({ passkey }) => {
   const { options, ceremony } = await request('POST', '/v1/me/passkey-options');
   try {

@@ -1,5 +1,5 @@
 /**
- * The playground: one recipient on all four dialects, a composer, and the same as code.
+ * The playground: one recipient on all four dialects, a composer, and the equivalent code.
  */
 import { samples } from './code-samples.js';
 import { clockTime, copyButton, field, fill, form, h, state } from './dom.js';
@@ -8,7 +8,7 @@ import { card, parsed } from './page.js';
 import { ROOT, get, request, withQuery } from './server.js';
 import { DIALECTS } from './stock-clients.js';
 
-/** Frames that a pane keeps. */
+/** Maximum frames per pane. */
 const MAX_FRAMES = 50;
 const TTL = '1h';
 
@@ -41,7 +41,7 @@ export function playground(page) {
   ];
 }
 
-/** A connection's frames, newest first. `connect` resolves to what closes the connection. */
+/** A connection's frames, newest first. `connect` resolves to a function that closes the connection. */
 function pane([name, kind, client, connect], target) {
   const { signal } = target;
   const status = h('span', { role: 'status' }, state('waiting'));
@@ -62,7 +62,7 @@ function pane([name, kind, client, connect], target) {
   return h('section', { class: 'panel pane', 'aria-label': name }, h('h2', {}, h('span', { class: `dialect ${kind}` }, name), ' ', h('small', { class: 'muted' }, client), ' ', status), frames);
 }
 
-/** A frame in one line, which opens to its whole data. */
+/** A frame on one line, which expands to its full data. */
 function frame(event, data) {
   const title = [h('b', {}, event), ' ', h('small', { class: 'muted' }, clockTime(new Date().toISOString()))];
   if (data === undefined) return h('li', {}, title);
@@ -102,7 +102,7 @@ function code(read) {
     try {
       shown.textContent = read()[language];
     } catch {
-      // The form shows what is wrong with the input when it is sent.
+      // The form reports invalid input when it is submitted.
     }
   };
   const buttons = ['curl', 'Python', 'Node', 'PHP', 'Browser'].map((name) => h('button', { type: 'button', 'aria-pressed': String(name === language), onclick: () => {

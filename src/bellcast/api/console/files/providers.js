@@ -1,5 +1,5 @@
 /**
- * Providers, with the test of their connection, also of values that are not saved.
+ * Providers, and tests of their connections, including values that have not been saved.
  */
 import { field, fill, form, h, state } from './dom.js';
 import { CHANNELS, listPage, tenantField } from './list.js';
@@ -24,7 +24,7 @@ function actions(page, provider, editor) {
   return h('span', { class: 'test' }, button, !isOfSettings && h('button', { type: 'button', 'aria-label': `Change ${provider.key}`, onclick: () => editor.show(provider) }, 'Change'), result);
 }
 
-/** Test a provider, or values in its place, and show the result. */
+/** Test a provider, or unsaved values, and show the result. */
 async function test(page, button, result, key, tenant, body) {
   button.disabled = true;
   result.replaceChildren('…');
@@ -38,7 +38,7 @@ async function test(page, button, result, key, tenant, body) {
   button.disabled = false;
 }
 
-/** A form that tests and saves a provider; `show` fills it with one. */
+/** A form that tests and saves a provider; `show` fills in an existing one. */
 function editing(page) {
   const technical = { required: true, autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none' };
   const result = h('span', { role: 'status' });

@@ -1,5 +1,5 @@
 /**
- * Pusher apps: the project's and those of the store; the test of their connection.
+ * Pusher apps: the project's and those in the store; the test of their connection.
  */
 import { openDialog } from './dialog.js';
 import { confirmed, field, fill, form, h, id, state } from './dom.js';
@@ -9,7 +9,7 @@ import { OWNERS, card } from './page.js';
 import { ROOT, get, path, request } from './server.js';
 
 const APPS = '/v1/pusher-apps';
-/** The browser's own attempt may not take longer. */
+/** Timeout of the browser's own attempt. */
 const BROWSER_MS = 10_000;
 /** Bytes of generated credentials. */
 const KEY_BYTES = 10;
@@ -112,7 +112,7 @@ const listed = (text) => text.split(',').map((one) => one.trim()).filter(Boolean
 
 const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
-/** The variables that Laravel and other frameworks read. */
+/** The environment variables that Laravel and other frameworks read. */
 function showCredentials(place, app, note) {
   const isSecure = location.protocol === 'https:';
   const lines = [

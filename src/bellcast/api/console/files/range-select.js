@@ -1,5 +1,5 @@
 /**
- * Selection of a range of time on a chart, by dragging or with the keyboard.
+ * Selection of a time range on a chart, by dragging or with the keyboard.
  */
 
 /** A shorter drag is a click. */
@@ -9,7 +9,7 @@ const MIN_DRAG_PX = 4;
  * @param {SVGElement} picture
  * @param {SVGElement} mark a rectangle of the full height, which shows the selection
  * @param {{begin: number, stepMs: number, count: number, width: number}} scale the intervals of the chart, and its width in its own units
- * @param {(from: number, to: number) => void} describe called with a selection of the keyboard
+ * @param {(from: number, to: number) => void} describe called with a selection made with the keyboard
  * @param {(from: number, to: number) => void} open called with the final selection
  */
 export function selectRange(picture, mark, { begin, stepMs, count, width }, describe, open) {

@@ -1,5 +1,5 @@
 /**
- * Recipients, and all about one: inbox, Explain, devices, topics, preferences, and what ends or deletes its data.
+ * Recipients, and the page of one: inbox, Explain, devices, topics, preferences, and actions that end its sessions or delete its data.
  */
 import { field, fill, form, h, id, moment, quantity, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage, load, pagedList } from './list.js';
@@ -7,7 +7,7 @@ import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, num
 import { preferences } from './preferences.js';
 import { ROOT, get, path, request, withQuery } from './server.js';
 
-/** Rows of each list on the page; the lists have the others. */
+/** Maximum rows of each list on the page; the linked lists contain all. */
 const FEW = 10;
 
 export const recipients = (page) => listPage(page, {
@@ -64,7 +64,7 @@ function explain(page, recipient, tenant) {
     field('Notification', { name: 'notification', value: notification, autocomplete: 'off', spellcheck: 'false' }, 'The id of a notification. If both are empty: the last notification, and the events since yesterday.'),
     field('Type', { name: 'type', autocomplete: 'off' }, 'What would happen now to a notification of this type.')),
   ], 'Explain', async (values) => fill(output, show(await read(values))));
-  // A link from a notification already contains the question.
+  // A link from a notification already contains the query.
   if (page.query.has('notification')) load(output, page.signal, () => read({ notification, type: '' }), show);
   return card('Why did it arrive, or not?', question, output);
 }
@@ -102,7 +102,7 @@ function topics(page, key) {
   return place;
 }
 
-/** Deletes all data. The operator types the key, so that a wrong click or a wrong page deletes nothing. */
+/** Deletes all data. The operator must type the key, so that a click on the wrong button or page deletes nothing. */
 function erasure(page, one, url) {
   return h('details', { class: 'panel' }, h('summary', { class: 'bad' }, 'Erase this recipient'),
     h('p', {}, 'Deletes the recipient with its inbox, messages, preferences, devices and subscriptions, and ends its sessions. It cannot be undone; export the data first.'),

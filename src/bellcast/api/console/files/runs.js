@@ -8,9 +8,9 @@ import { get, path, request, withQuery } from './server.js';
 
 const RUN_STATES = ['', 'running', 'waiting', 'throttled', 'paused', 'completed', 'failed', 'cancelled', 'merged'];
 const ENDED = new Set(['completed', 'cancelled', 'merged', 'throttled', 'failed']);
-/** A time without an event is folded from this length, if it is also the larger part of the run. */
+/** An interval without events is collapsed if it is at least this long and takes the larger part of the run. */
 const FOLDED_MS = 1000;
-/** Width of a folded time, and the least of a bar, in percent. */
+/** Width of a collapsed interval, and minimum width of a bar, in percent. */
 const FOLD_WIDTH = 8;
 const MIN_WIDTH = 0.8;
 
@@ -50,7 +50,7 @@ function actions(page, one, tenant) {
   });
 }
 
-/** The steps, at most 50, as bars over time. Their definitions, which are the inputs, are read when one is opened. */
+/** The steps, at most 50, as bars over time. Their definitions, which contain the inputs, are requested when one is opened. */
 function waterfall(page, one, tenant) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const scale = scaleOf(one, end);
@@ -63,7 +63,7 @@ function once(read) {
   return () => (result ??= read());
 }
 
-/** Places of times in percent. Times without an event that are the larger part of the run are folded to a fixed width. */
+/** Positions of times, in percent. Times without an event that are the larger part of the run are folded to a fixed width. */
 export function scaleOf(one, end) {
   const start = Date.parse(one.created_at);
   const times = one.steps.flatMap((step) => [step.started_at, step.ended_at]).filter(Boolean).map(Date.parse);
@@ -73,7 +73,7 @@ export function scaleOf(one, end) {
   const isIdle = (span) => span.length >= FOLDED_MS && span.length > total / 4;
   const idle = spans.filter(isIdle);
   const busy = total - idle.reduce((sum, span) => sum + span.length, 0);
-  // A run that only waited, besides steps that took no time, is drawn as it is.
+  // A run that only waited, apart from steps that took no time, is drawn to scale.
   const isActive = ({ from, to }) => one.steps.some((step) => step.started_at && Date.parse(step.started_at) <= from && (step.ended_at ? Date.parse(step.ended_at) : end) >= to);
   const folds = idle.length > 0 && spans.some((span) => !isIdle(span) && isActive(span));
   const room = 100 - (folds ? idle.length * FOLD_WIDTH : 0);
@@ -97,14 +97,14 @@ function axis({ spans, total }) {
   return h('li', { class: 'axis', 'aria-hidden': 'true' }, h('span', {}), track, h('span', { class: 'took' }, duration(total)));
 }
 
-/** Styles set by script are within the page's policy; attributes are not. */
+/** The page's policy permits styles set by a script, but not in attributes. */
 function placed(element, x, width) {
   element.style.left = `${Math.min(x, 100 - MIN_WIDTH)}%`;
   element.style.width = `${Math.max(width, MIN_WIDTH)}%`;
   return element;
 }
 
-/** A button that unfolds a part; `build` is called each time. Escape folds it. */
+/** A button that expands a part; `build` is called each time. Escape folds it. */
 function disclosure(text, part, build) {
   const toggle = () => {
     part.hidden = !part.hidden;

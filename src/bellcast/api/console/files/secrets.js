@@ -1,5 +1,5 @@
 /**
- * Encryption keys: how many stored secrets each has encrypted, and their rotation.
+ * Encryption keys: how many stored secrets are encrypted with each, and their rotation.
  */
 import { confirmed, h, state } from './dom.js';
 import { heading, load } from './list.js';

@@ -2,10 +2,10 @@
  * Requests to the REST API of this server, with the operator's session.
  */
 
-/** The path below which the server is mounted, without a slash at its end. */
+/** The path at which the server is mounted, without a trailing slash. */
 export const ROOT = new URL('..', import.meta.url).pathname.replace(/\/$/, '');
 
-/** An error of the server, as its problem document states it. */
+/** An error of the server, with the fields of its problem document. */
 export class Problem extends Error {
   constructor(status, body, requestId) {
     const fields = (body.errors ?? []).map((one) => `${one.field} ${one.message}`).join('; ');
@@ -25,7 +25,7 @@ export function whenSignedOut(callback) {
   onSignedOut = callback;
 }
 
-/** Call this when the server needs the password again; it resolves to whether the operator typed it. */
+/** Call this when the server needs the password again; it resolves to true if the operator entered it. */
 export function whenPasswordRequired(callback) {
   askPassword = callback;
 }
@@ -36,12 +36,12 @@ export async function request(method, path, body, signal) {
   return (await exchange(method, path, { signal, ...json })).value;
 }
 
-/** Write an object as YAML under a condition: the header If-Match or If-None-Match. Return the object. Throws Problem. */
+/** Write an object as YAML, with the condition If-Match or If-None-Match. Return the object. Throws Problem. */
 export async function putYaml(path, body, condition, signal) {
   return (await exchange('PUT', path, { type: 'application/yaml', body, headers: condition, signal })).value;
 }
 
-/** Read an object: its value, and its ETag for a write under a condition. Throws Problem. */
+/** Read an object: its value, and its ETag for a conditional write. Throws Problem. */
 export async function getTagged(path, signal) {
   const { value, response } = await exchange('GET', path, { signal });
   return { value, tag: response.headers.get('etag') };
@@ -74,7 +74,7 @@ export async function follow(path, signal, opened, receive) {
   });
 }
 
-/** Send a request, and call `receive` with each line of JSON when it arrives. Throws Problem. */
+/** Send a request, and call `receive` with each line of JSON as it arrives. Throws Problem. */
 export async function lines(method, path, signal, receive) {
   const response = await open(path, { method, signal, headers: { accept: 'application/x-ndjson' } });
   await split(response, '\n', (line) => receive(JSON.parse(line)));
@@ -93,7 +93,7 @@ async function open(path, options) {
   throw new Problem(response.status, await response.json().catch(() => ({})), response.headers.get('x-request-id'));
 }
 
-/** Read a body, and call `receive` with each part before a separator. */
+/** Read a body, and call `receive` with each part that ends with a separator. */
 async function split(response, separator, receive) {
   let rest = '';
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -108,12 +108,12 @@ async function split(response, separator, receive) {
 
 export const get = (path, signal) => request('GET', path, undefined, signal);
 
-/** A path with encoded parts. */
+/** A path with encoded segments. */
 export function path(strings, ...values) {
   return String.raw({ raw: strings }, ...values.map(encodeURIComponent));
 }
 
-/** A path with the parameters that have a value. */
+/** A path with those query parameters that have a value. */
 export function withQuery(base, parameters) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== '' && value !== null && value !== undefined));
   return query.size ? `${base}?${query}` : base;

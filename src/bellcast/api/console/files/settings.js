@@ -59,7 +59,7 @@ function form(page, { revision, settings: all }, done) {
 
 const mayChange = (page, one) => !one.locked && (!one.is_owner_only || page.may(OWNERS));
 
-/** The entered values that differ. */
+/** The entered values that differ from the current ones. */
 function changesOf(open, entered) {
   const set = {};
   const reset = [];

@@ -1,5 +1,5 @@
 /**
- * Setup: checklists whose items are ticked when the server sees the first send, connection and read, and the Pusher events of an app.
+ * Setup: checklists whose items are checked when the server receives the first send, connection and read, and the Pusher events of an app.
  */
 import { field, fill, form, h, hours, state } from './dom.js';
 import { heading } from './list.js';
@@ -10,7 +10,7 @@ import { ROOT, follow, get, withQuery } from './server.js';
 const POLL_MS = 3000;
 /** Delay before the feed is opened again after it was lost. */
 const RETRY_MS = 2000;
-/** Events before the page was opened, to tick what happened already. */
+/** Events before the page was opened, to check items that are already done. */
 const RECENT = 200;
 /** The key in localStorage of completed checklist lines whose events the server keeps in memory only. It contains the operator's id, so that a new server at the same address begins with an empty checklist. */
 const memoryOf = ({ me }) => `bellcast-setup ${ROOT} ${me.id}`;
@@ -64,7 +64,7 @@ async function watch(page, tenant, receive) {
 }
 
 /**
- * A list of lines. The `check` of a line resolves to what the server saw, or null; a line that is `kept` stays ticked in this browser.
+ * A list of lines. The `check` of a line resolves to what the server received, or null; a line that is `kept` stays checked in this browser.
  * @param {{title: string, check: (signal: AbortSignal) => Promise<string | null>, hint: any, extra?: Node, kept?: boolean}[]} lines
  */
 function checklist(page, name, lines) {

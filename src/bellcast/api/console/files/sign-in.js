@@ -29,7 +29,7 @@ export function setUp(done, provider) {
     }));
 }
 
-/** A button that signs in by the identity provider, and returns to this page. */
+/** A button that signs in with the identity provider, and returns to this page. */
 function providerButton(provider, body = {}) {
   const error = h('p', { class: 'error', role: 'alert' });
   const button = h('button', { type: 'button', class: 'primary', onclick: async () => {
@@ -48,7 +48,7 @@ function providerButton(provider, body = {}) {
   return [button, error];
 }
 
-/** How to sign in without a password of this server, if there is a provider. */
+/** How to sign in without a password for this server, if there is an identity provider. */
 const byProvider = (provider) => provider && h('div', { class: 'provider' },
   providerButton(provider), h('p', { class: 'or muted' }, 'or with a password'));
 
@@ -75,7 +75,7 @@ export function signIn(done, provider) {
     note);
 }
 
-/** The page of an operator that must have a second factor and has none. */
+/** The page of an operator who must set up a second factor. */
 export function enrol(done, signOut) {
   return card('Set up a second factor',
     h('p', { class: 'muted' }, 'This server requires a second factor for every operator.'),
@@ -117,7 +117,7 @@ async function askProvider() {
     () => h('div', { class: 'provider' }, providerButton(provider, { reauthenticate: true })));
 }
 
-/** The dialog that asks for the password again; it resolves to whether the operator typed it. */
+/** The dialog that asks for the password again; it resolves to true if the operator entered it. */
 export function askPassword(isExternal) {
   if (isExternal) return askProvider();
   return ask('Type your password again', 'Changes to keys and operators, and erasure, need a password that was typed in the last 10 minutes.',

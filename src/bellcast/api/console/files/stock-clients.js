@@ -1,5 +1,5 @@
 /**
- * The clients of the four dialects as apps use them: EventSource and WebSocket of the browser, socket.io-client and pusher-js. Each
+ * The clients of the four dialects as apps use them: the browser's EventSource and WebSocket, socket.io-client and pusher-js. Each
  * connects a recipient until the signal of `target` aborts, and reports to callbacks: `opened`, `closed`, `failed(text)` and
  * `receive(name, data)`.
  */

@@ -45,7 +45,7 @@ export function template(page) {
 
 /** The variables in the texts of a template, each with its filters. */
 const VARIABLES = /\bdata\.(\w+(?:\.\w+)*)((?:\s*\|\s*\w+(?:\([^()]*\))?)*)/g;
-/** Filters that refuse a text such as `when`, and names that are usually of times: `when`, `starts_at`, `bookingDate`. */
+/** Filters that reject a text such as `when`, and names that usually contain times: `when`, `starts_at`, `bookingDate`. */
 const TIME_FILTER = /\|\s*(?:date|time|datetime)\b/;
 const NUMBER_FILTER = /\|\s*(?:number|money|round|abs)\b/;
 const TIME_NAME = /(?:^|_)(?:at|date|time|datetime|when|until|deadline)$|[a-z](?:At|Date|Time)$/;
@@ -55,7 +55,7 @@ const DAY_MS = 86_400_000;
 /** Tomorrow at 14:00 UTC, as RFC 3339 text. */
 const sampleTime = () => `${new Date(Date.now() + DAY_MS).toISOString().slice(0, 10)}T14:00:00Z`;
 
-/** A value that these filters accept; null if a text will do. */
+/** A value that these filters accept; null if any text is valid. */
 function sampleFor(filters) {
   if (TIME_FILTER.test(filters)) return sampleTime();
   return NUMBER_FILTER.test(filters) ? SAMPLE_NUMBER : null;
@@ -67,7 +67,10 @@ function textsOf(value) {
   return Object.values(value ?? {}).flatMap(textsOf);
 }
 
-/** An object with the variables of a template, to be filled in. A filter decides about its variable, also where that is used without it. */
+/**
+ * An object with the variables of a template, to be filled in. A filter determines the type of its variable, even where
+ * the variable is used without the filter.
+ */
 function sample(one) {
   const values = new Map();
   for (const [, variable, filters] of textsOf(one).join('\n').matchAll(VARIABLES)) {
@@ -75,7 +78,7 @@ function sample(one) {
     const needed = sampleFor(filters);
     if (needed !== null || !values.has(variable)) values.set(variable, needed ?? (TIME_NAME.test(name) ? sampleTime() : name));
   }
-  // Without a prototype, which `data.__proto__.name` would change.
+  // Without a prototype, because `data.__proto__.name` would change it.
   const data = Object.create(null);
   for (const [variable, value] of values) {
     const names = variable.split('.');
@@ -86,7 +89,7 @@ function sample(one) {
   return JSON.stringify(data, null, 2);
 }
 
-/** A preview of a template. `read` returns the URL, and the values that are not stored, if these are shown. */
+/** A preview of a template. `read` returns the URL and, if they are shown, the values that are not stored. */
 function preview(page, one, read) {
   const output = h('div', { 'aria-live': 'polite' });
   return card('Preview', form([

@@ -7,7 +7,7 @@ import { CREATED, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, many, number, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
-/** The settings with a meaning to the server: its name, label, unit and default. */
+/** The settings that the server uses, each with its name, label, unit and default. */
 const LIMITS = [
   ['sends_per_second', 'Sends per second', '0 or empty: unlimited.'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC. 0 or empty: unlimited.'],
   ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', 'Older notifications are deleted. 0 or empty: never.'],
@@ -18,7 +18,7 @@ const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'
 const UNLIMITED_SENDS = 'Without a daily limit, each send counts, and there were at least (≥) as many: nodes report once a minute, and count their 100 busiest tenants only.';
 
 const hasBudget = (one) => one.settings.sends_per_day > 0;
-/** The sends of today as text: a lower bound unless the tenant has a daily limit; null if nothing was counted. */
+/** Today's sends as text: a lower bound unless the tenant has a daily limit; null if nothing was counted. */
 function sentToday(one) {
   if (hasBudget(one)) return number(one.sends_today ?? 0);
   return one.sends_today ? `≥ ${number(one.sends_today)}` : null;

@@ -6,7 +6,7 @@ import { empty, heading, json, listPage, load, pagedList, readAll } from './list
 import { BUILDERS, card, count, dialect, inTenant, many, number, parsed, part, recipientLink, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
-/** Connections that the page of a topic shows. */
+/** Maximum connections on the page of a topic. */
 const FEW = 20;
 const MANY = 50;
 /** Events in a response. */
@@ -40,7 +40,7 @@ export function topic(page) {
   ];
 }
 
-/** Rows that are read already, some at a time. */
+/** Rows that have already been read, a few at a time. */
 function inPages(page, list, rows, show) {
   const at = (start) => ({ rows: rows.slice(start, start + MANY), next: start + MANY < rows.length ? start + MANY : null });
   return pagedList(page, list, at(0), async (start) => at(Number(start)), (some) => some.rows.map(show));

@@ -34,12 +34,12 @@ export function windowed(table, signal) {
   return (body) => {
     table.append(body);
     bodies.push(body);
-    // A single page of rows stays, also far down on a page with other parts.
+    // A single page of rows is never removed, even if it is far down on a page with other parts.
     if (bodies.length > 1) bodies.forEach((one) => observer.observe(one));
   };
 }
 
-/** Keep the widths of the columns, which would otherwise follow the rows in the document. */
+/** Keep the column widths, which would otherwise depend on the rows in the document. */
 function fixWidths(table) {
   const cells = [...table.tHead.rows[0].cells];
   const widths = cells.map((cell) => cell.offsetWidth);

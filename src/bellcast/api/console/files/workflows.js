@@ -8,7 +8,7 @@ import { empty, facts, heading, listPage, load } from './list.js';
 import { BUILDERS, CONTENT, card, detail, inTenant, number, parsed, part, remove, tenantOf } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
-/** Fields that summarize a step, the clearest first. */
+/** Fields that summarize a step, the most descriptive first. */
 const SUMMARY = ['title', 'subject', 'template', 'text', 'for', 'until', 'event', 'window', 'cron', 'url', 'function', 'workflow', 'limit'];
 
 const KIND = {

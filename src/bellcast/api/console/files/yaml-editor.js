@@ -1,5 +1,5 @@
 /**
- * A text of YAML with line numbers, and the errors of the server by their lines.
+ * A YAML editor with line numbers and the server's errors by line.
  */
 import { fill, h } from './dom.js';
 
@@ -52,7 +52,7 @@ export function yamlEditor(label, value, changed) {
   return { element, show, get value() { return text.value; }, set value(other) { text.value = other; number(); } };
 }
 
-/** The keys of the text. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */
+/** Keyboard shortcuts of the editor. After Escape, the browser handles the next Tab, so that the text does not trap the keyboard (WCAG 2.1.2). */
 function keyboard() {
   let leaves = false;
   return (event) => {
@@ -60,7 +60,7 @@ function keyboard() {
     if (key === 'Shift') return;
     const isLeaving = leaves;
     leaves = key === 'Escape';
-    if (leaves) event.preventDefault(); // the console would leave the text at once, for the top of the page
+    if (leaves) event.preventDefault(); // otherwise the console would move the focus to the top of the page
     if (event.isComposing || event.altKey) return;
     if (event.ctrlKey || event.metaKey) {
       if (key === 'Enter') target.form.requestSubmit();
@@ -77,10 +77,10 @@ function keyboard() {
 
 const lineStart = (value, position) => value.lastIndexOf('\n', position - 1) + 1;
 
-/** Insert in place of the selection. Only this command keeps the browser's undo. */
+/** Replace the selection. Only this command keeps the browser's undo history. */
 const replace = (inserted) => document.execCommand(inserted ? 'insertText' : 'delete', false, inserted);
 
-/** Indent the selected lines, or the caret; or remove an indentation. */
+/** Indent the selected lines or insert an indentation at the caret; or remove one. */
 function indent(text, isBack) {
   const { value, selectionStart: from, selectionEnd: to } = text;
   if (!isBack && from === to) {

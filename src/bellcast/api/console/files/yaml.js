@@ -2,12 +2,12 @@
  * Writes JSON values as YAML, as `PUT` and `bellcast workflow put` read it.
  */
 
-/** Texts that need no quotes: words, and durations. Those that YAML reads as another type have them. */
+/** Strings that need no quotes: words and durations. Strings that YAML would read as another type are quoted. */
 const PLAIN = /^([A-Za-z][\w .,/@{}()-]*|\d+[smhd])$/;
 const OTHER_TYPES = /^(true|false|yes|no|on|off|null|y|n)$/i;
-/** Characters that YAML does not permit, or reads as the end of a line. */
+/** Characters that YAML does not permit, or reads as a line break. */
 const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
-/** Texts whose lines can be written as they are: YAML finds the indentation by the first line, and trims no others. */
+/** Strings whose lines can be written unchanged: YAML detects the indentation from the first line, and trims no other lines. */
 const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
 /** A JSON value as YAML. */
@@ -18,16 +18,16 @@ export function toYaml(value, indent = '') {
 
 const isNested = (value) => value !== null && typeof value === 'object' && Object.keys(value).length > 0;
 
-/** A value without parts. With an indentation, a text of several lines keeps them. */
+/** A value without parts. With an indentation, a multi-line string is written as a block. */
 function scalar(value, indent) {
-  if (typeof value === 'number') return JSON.stringify(value).replace(/^(-?\d+)e/, '$1.0e'); // YAML 1.1 reads 1e+21 as a text
+  if (typeof value === 'number') return JSON.stringify(value).replace(/^(-?\d+)e/, '$1.0e'); // YAML 1.1 reads 1e+21 as a string
   if (typeof value !== 'string') return JSON.stringify(value);
   if (PLAIN.test(value) && !OTHER_TYPES.test(value) && !/[ .]$|: | #/.test(value)) return value;
   if (indent && value.includes('\n') && BLOCK.test(value) && value.search(ESCAPED) < 0) return block(value, indent);
   return JSON.stringify(value).replace(ESCAPED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** A block scalar. Its indicator is `-` without a final line break, none with one, `+` with several. */
+/** A block scalar. Its chomping indicator is `-` if the string has no final line break, none if it has one, and `+` if it has several. */
 function block(text, indent) {
   const end = !text.endsWith('\n') ? '-' : text.endsWith('\n\n') ? '+' : '';
   const lines = text.replace(/\n$/, '').split('\n').map((line) => (line ? indent + line : ''));
