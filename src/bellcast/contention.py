@@ -2,7 +2,7 @@
 
 A single send passes through the event loop about eight times, and each time waits for the running task: twelve bulk
 sends with slices of 3 ms add 300 ms. So while small work arrives, all bulk work of a process runs in short slices, one
-at a time, with the loop idle in between. Otherwise bulk work runs in long slices without pauses.
+at a time, with the loop idle in between. At other times, bulk work runs in long slices without pauses.
 """
 
 import asyncio

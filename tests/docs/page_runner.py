@@ -59,7 +59,7 @@ class PageRunner:
         return inherited | credentials_environ | addresses | pace | programs
 
     def localized(self, text: str) -> str:
-        """Replace the ports and the database of an example by this page's."""
+        """Replace the ports and the database of an example with those of this page."""
         text = DATABASE.sub(lambda match: self._database().replace("postgresql", match[1], 1), text)
         return PORTS.sub(lambda match: self.ports[match[0]], text)
 

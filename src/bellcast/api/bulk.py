@@ -130,7 +130,7 @@ async def send(request: ApiRequest) -> ASGIApp:
             results.add(plans)
         else:
             results.add(await results_of(ctx, drafts, await bulk_send.send(drafts), results.count))
-    tenants.log_tenant_of_items(request, named)  # last: earlier, the tenants of the following parts are unknown
+    tenants.log_tenant_of_items(request, named)  # last, when the tenants of all parts are known
     return results.response()
 
 

@@ -84,8 +84,8 @@ class FindUses(Protocol):
 
 
 class BrokenUses(Struct, frozen=True):
-    """The search for the users of an object that could not use it after a change, and the end of `This template is used by
-    templates/booking` that says how they use it and why they could not."""
+    """A search for the users of an object that a change would break, and the end of an error such as
+    `This template is used by templates/booking`, which states how they use it and why the change breaks that use."""
 
     find: FindUses
     reason: str = ""

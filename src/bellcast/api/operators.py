@@ -199,14 +199,15 @@ async def verify_audit(request: ApiRequest) -> ASGIApp:
 
 
 async def _hash(request: ApiRequest, password: str) -> str:
-    """Return the hash of a new password. The caller may lose its rights meanwhile, so they are checked again."""
+    """Return the hash of a new password. The caller may lose its permissions in the meantime, so they are checked
+    again."""
     hashed = await console_session.sessions(request).hash(password)
     await guards.authorize(request, "admin", is_sensitive=True)
     return hashed
 
 
 async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
-    """Return the operator in the path. Raises Forbidden, Conflict or Invalid if the caller may not change it so."""
+    """Return the operator in the path. Raises Forbidden, Conflict or Invalid if the caller may not make this change."""
     operator = await _manageable(request)
     if params.password is not None and operator.subject is not None:
         raise Conflict(console_session.EXTERNAL)

@@ -341,7 +341,8 @@ async def _read(request: ApiRequest) -> dict[str, Any]:
 def _apply_document(
     ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
 ) -> Preferences:
-    """Return the preferences that a request writes: its document, or this as a merge patch of those before."""
+    """Return the preferences that a request writes: its document, or the previous document with this one applied as a
+    merge patch."""
     merged = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
     cleaned = merge_patch({}, merged)  # in a complete document, null means absent
     preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
@@ -353,8 +354,8 @@ def _apply_document(
 
 
 async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
-    """Raise Invalid for unknown workflows, unless the document before names them: they were deleted since. `_apply_document`
-    refuses names that no workflow can have."""
+    """Raise Invalid for unknown workflows, unless the previous document names them: they may have been deleted since.
+    `_apply_document` refuses names that no workflow can have."""
     if not isinstance(switches, dict):
         return
     known = decode(before).workflows

@@ -1,4 +1,4 @@
-"""Explain what a recipient received recently and what not: notifications, messages, connections and refusals."""
+"""Explain what a recipient did and did not receive recently: notifications, messages, connections and refusals."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

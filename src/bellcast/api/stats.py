@@ -1,4 +1,4 @@
-"""Numbers of the servers over time."""
+"""Statistics of the servers over time."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which objects name a template, so that it is not deleted while one does."""
+"""Find the objects that name a template, which cannot be deleted while there are any."""
 
 import contextlib
 import functools
@@ -35,8 +35,8 @@ Named = tuple[Reference, str]
 
 
 class ReferringKind(Struct, frozen=True):
-    """A kind of object that names templates: how it can, and a function that returns the names in a stored object at a
-    time."""
+    """A kind of object that names templates: in which ways, and a function that returns the names in a stored object at
+    a given time."""
 
     references: frozenset[Reference]
     named: Callable[[Document, int], set[Named]]

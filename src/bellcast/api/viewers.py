@@ -23,8 +23,8 @@ DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "type", "us
 
 
 def page_for(request: ApiRequest, page: T, *, shown: Collection[str] = ()) -> T:
-    """Return a page of a list without the fields that its caller may not read. In this list, the fields `shown` are no
-    content."""
+    """Return a page of a list without the fields that its caller may not read. In this list, the fields `shown` do not
+    count as content."""
     hidden = {name: one for name, one in HIDDEN.items() if name not in shown}
     return page if guards.caller(request).role != "viewer" else _hidden(page, hidden)
 

@@ -224,7 +224,7 @@ class ConsoleSessions:
         return await self.start(request, operator, hashed=hashed)
 
     async def begin_mfa(self, operator: Operator) -> str:
-        """Create a secret for an authenticator app. It applies once a code confirms it."""
+        """Create a secret for an authenticator app. It takes effect once a code confirms it."""
         secret = totp.make_secret()
         await self._operators.begin_mfa(operator.id, self._cipher.encrypt(secret, _place(operator)))
         return secret

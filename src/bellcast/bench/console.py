@@ -159,8 +159,8 @@ def _view_figures(run: Run, p95: Mapping[str, float]) -> list[Figure]:
 class Browsing:
     """An operator who opens a view about every BROWSE_INTERVAL_S while `is_active`.
 
-    At random times and in a thread of its own: an operator opens no view just before a send, and does not delay the
-    client that sends."""
+    At random times and in its own thread, so that views are neither synchronized with sends nor delay the client that
+    sends."""
 
     def __init__(self, deadline: Deadline, server: BenchServer, requests: Iterator[bytes]) -> None:
         self.is_active = False

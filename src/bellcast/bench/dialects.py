@@ -58,7 +58,7 @@ class Encodings:
         self._counts.append(counts(text))
 
     def figure(self, run: Run, label: str) -> Figure:
-        """Encodings per event of the dialect with the per_event."""
+        """Encodings per event, of the dialect that has the most."""
         events = fanout.WARM_UP + run.scale.publishes
         per_event = {kind: max(count.get(kind, 0) for count in self._counts) / events for kind in KINDS.values()}
         return Figure(

@@ -56,7 +56,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 
 FULL = Scale()
 
-# A two-minute check that everything works; its figures mean little.
+# A two-minute check that everything works; its figures are not meaningful.
 QUICK = Scale(
     connections=500,
     rounds=1,

@@ -19,9 +19,8 @@ IN_FLIGHT = 4
 
 @contextlib.contextmanager
 def seeded(run: Run) -> Iterator[BenchServer]:
-    """Start a server on the large store: one row for each of a million members, and PAGE rows for each reader and
-    regular,
-    spread over the whole store."""
+    """Start a server on the large store: one row for each of a million members, and PAGE rows for each of READERS and
+    REGULARS, spread over the whole store."""
     full = run.store_folder / "full"
     if not full.exists():
         shutil.rmtree(run.store_folder, ignore_errors=True)

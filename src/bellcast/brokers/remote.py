@@ -241,7 +241,7 @@ class RemoteBroker:
                 try:
                     await self._serve()
                 finally:
-                    # A connection that is useless from its begin must not be repeated without a pause.
+                    # A connection that fails immediately must not be reopened without a delay.
                     if not self._must_reconnect and self._clock.now() - connected_at > 1000 * LONGEST_WAIT:
                         wait = FIRST_WAIT
             except (OSError, Unavailable) as failure:

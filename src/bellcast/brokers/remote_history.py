@@ -26,11 +26,11 @@ from bellcast.ports import NO_HISTORY, Clock, HistoryPage, KeptEvent, PastEvents
 
 log = structlog.get_logger(__name__)
 
-# Maximum events per append: about 5 ms of Redis, and one transaction of PostgreSQL.
+# Maximum events per append: about 5 ms of Redis time, and one transaction of PostgreSQL.
 MAX_APPEND_EVENTS = 500
 # Maximum concurrent appends of different tenants; each takes a connection.
 MAX_APPENDS = 8
-# Streams per read after an interruption: a few milliseconds of Redis.
+# Streams per read after an interruption: a few milliseconds of Redis time.
 STREAMS_PER_READ = 500
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -278,7 +278,7 @@ class RemoteHistory:
         self._broker.deliver(event)
 
     def interrupted(self) -> None:
-        """Hold back kept events from now on, because there may be a gap before them."""
+        """Start to hold back kept events, because there may be a gap before them."""
         self._interruptions += 1
         self._held = []
         filled, self._filled = self._filled, asyncio.get_running_loop().create_future()

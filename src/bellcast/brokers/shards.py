@@ -94,8 +94,8 @@ class Shard:
                 self._confirm_unfollowed(channel)
 
     def _confirm_unfollowed(self, channel: bytes) -> None:
-        """Redis also ends subscriptions by itself, if their slot has moved to another node. Then raise Unavailable, which
-        ends the connection: the next one reads the slots again."""
+        """Redis also ends subscriptions itself if their slot has moved to another node. In that case, raise
+        Unavailable, which ends the connection: the next one reads the slots again."""
         if not self._unfollowing[channel]:
             raise Unavailable("a channel has moved to another node")
         self._unfollowing[channel] -= 1

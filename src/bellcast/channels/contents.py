@@ -1,5 +1,5 @@
-"""The content of one notification for one recipient, per channel. Each part comes from the send itself, else from the
-template, else it is made from title, body and link."""
+"""The content of one notification for one recipient, per channel. Each part comes from the send itself or from the
+template, or is generated from title, body and link."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -28,8 +28,8 @@ ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 class ContentContext(Struct, frozen=True, kw_only=True):
     """Input for rendering contents. `layouts` are the layout templates of e-mails. `links` are variables with URLs.
-    `roots` returns the variables of a workflow's step. `shared` has results that are equal for all recipients of this
-    draft. A preview (`is_strict` False) renders missing variables as empty."""
+    `roots` returns the variables of a workflow's step. `shared` has results that are the same for all recipients of
+    this draft. A preview (`is_strict` False) renders missing variables as empty."""
 
     draft: Draft
     content: Content

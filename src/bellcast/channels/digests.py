@@ -20,9 +20,9 @@ from bellcast.model.notifications import GENERAL
 from bellcast.ports import Clock, Job, MessageUpdate, NewMessage, Store, StoredMessage
 from bellcast.ports.webhooks import WebhookSink
 
-# Maximum notifications per digest; further ones are in another digest that follows immediately.
+# Maximum notifications per digest; the others are in another digest that follows immediately.
 MAX_MEMBERS = 200
-# A digest ends with the notification with which the stored e-mails reach this size. The largest e-mail has about 1 MB,
+# A digest ends with the notification that brings the stored e-mails to this size. The largest e-mail has about 1 MB,
 # a typical one 3 KB.
 MAX_BYTES = 1024 * 1024
 RULE = "border:0;border-top:1px solid #e5e7eb;margin:20px 0"

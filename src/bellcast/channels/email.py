@@ -32,7 +32,7 @@ class Email(Struct, frozen=True, kw_only=True):
 
 
 class Headline(Struct, frozen=True, kw_only=True):
-    """The parts of a notification from which an e-mail without own content is generated."""
+    """The parts of a notification from which an e-mail without its own content is generated."""
 
     title: str
     body: str | None = None

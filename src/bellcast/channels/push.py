@@ -43,7 +43,7 @@ def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
 
 
 def project_key(secret: bytes) -> ec.EllipticCurvePrivateKey:
-    """Derive the project's key pair, which is equal on all nodes without being stored."""
+    """Derive the project's key pair, which is the same on all nodes without being stored."""
     blocks = [hmac.digest(secret, b"bellcast push %d" % number, hashlib.sha256) for number in range(2)]
     scalar = int.from_bytes(b"".join(blocks)[:SCALAR_BYTES], "big")
     return ec.derive_private_key(scalar % (ORDER - 1) + 1, ec.SECP256R1())

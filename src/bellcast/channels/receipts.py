@@ -19,8 +19,8 @@ BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 
 
 JOB_KIND = "receipt"
-# A vendor may report before the commit that records its reference, or the state `sent`. After this time, the message
-# does not belong to this server.
+# A vendor may report before the commit that records its reference, or the state `sent`. After this time, the message is
+# assumed not to belong to this server.
 RETRIES_MS = (1_000, 5_000, 30_000, 120_000)
 
 

@@ -38,7 +38,7 @@ FindSimulated = Callable[[str, Iterable[Channel]], Awaitable[frozenset[Channel]]
 
 class SendRoute(Struct, frozen=True):
     """The draft of a send and the data needed to route it, read once for all recipients. Messages of `simulated`
-    channels end when they are sent. `shared` has results that are equal for all recipients of the draft."""
+    channels end when they are sent. `shared` has results that are the same for all recipients of the draft."""
 
     draft: Draft
     content: Content

@@ -21,8 +21,8 @@ OUTCOMES = {"send": "routed", "hold": "held", "skip": "skipped"}
 
 
 class TimelineEntry(Struct, frozen=True, kw_only=True):
-    """A past or scheduled event in the life of a notification. `channel` and `message` tell what it is about. `rule` is
-    the rule that decided, `by` the level of preferences that set it."""
+    """A past or scheduled event in the life of a notification. `channel` and `message` identify what it refers to.
+    `rule` is the rule that decided, `by` the level of preferences that set it."""
 
     at: datetime
     what: str

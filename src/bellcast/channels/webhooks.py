@@ -106,11 +106,11 @@ class Webhooks:
     # --- events
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
-        """True if a webhook is interested in this type."""
+        """True if a webhook subscribes to this type."""
         return bool(await self._matching(tenant, type))
 
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """Return an event for each change, for the transaction of the change; none if no webhook is interested."""
+        """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
         if not changes or not await self._matching(tenant, type):
             return ()
         now = self._clock.now()

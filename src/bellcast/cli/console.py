@@ -1,5 +1,5 @@
-"""Terminal output. Results go to stdout, everything else to stderr. Rich omits colours if the output is no terminal, or
-if NO_COLOR is set."""
+"""Terminal output. Results go to stdout, everything else to stderr. Rich omits colours if the output is not a terminal,
+or if NO_COLOR is set."""
 
 import sys
 from collections.abc import Callable, Iterator

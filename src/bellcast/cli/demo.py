@@ -184,7 +184,7 @@ class _BusyLoader:
 
 
 def _restart(port: int, options: list[str]) -> None:
-    """Replace this process by a new demo on the same ports: Django cannot be configured twice in a process."""
+    """Replace this process with a new demo on the same ports: Django cannot be configured twice in a process."""
     sys.stdout.flush()
     command = [sys.executable, "-m", "bellcast", "demo", "--port", str(port), "--no-browser", *options]
     os.execv(sys.executable, command)  # noqa: S606  the arguments are constant

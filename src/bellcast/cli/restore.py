@@ -1,4 +1,4 @@
-"""`bellcast restore`: replaces the store by a backup."""
+"""`bellcast restore`: replaces the store with a backup."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -55,7 +55,7 @@ class ServeCommand(options.with_settings(groups=GROUPS)):  # type: ignore[misc] 
     """The command. `--test-clock` has a value only after an equals sign."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """Replace a bare `--test-clock` by its default value."""
+        """Replace a bare `--test-clock` with its default value."""
         return super().parse_args(ctx, [f"{arg}=now" if arg == "--test-clock" else arg for arg in args])  # type: ignore[no-any-return]  # untyped
 
 

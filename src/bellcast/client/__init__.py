@@ -1,8 +1,9 @@
 """The Python client of a Bellcast server, blocking and async.
 
-It uses only the public HTTP interface. `surface` has the public classes; `notifications`, `recipients`, `topics`,
-`inbox`, `messages`, `objects` and `explanations` build requests of `arguments` checked (pure); `exchange` decides on retries (pure); `senders` does the I/O;
-`credentials` finds the server and its secret; `signing` signs session tokens.
+It uses only the public HTTP interface. `api` has the public classes; `notifications`, `recipients`, `topics`, `inbox`,
+`messages`, `objects` and `explanations` build requests from arguments that `arguments` checks (pure); `exchange`
+decides on retries (pure); `http_senders` does the I/O; `credentials` finds the server and its secret; `signing` signs
+session tokens.
 """
 
 from bellcast.client.api import AsyncBellcast, Bellcast, InboxApi

@@ -8,7 +8,7 @@ BellcastError
 ├── RequestRefused          the server refused the request
 │   ├── Unauthorized        401: the secret, key or token is not accepted
 │   │   └── WrongProject    401: the server belongs to another project
-│   ├── Forbidden           403: accepted, but not for this
+│   ├── Forbidden           403: valid credentials without permission
 │   ├── NotFound            404
 │   └── TooManyRequests     429, after every try
 ├── Unavailable             no response, or 502, 503 or 504, after every try
@@ -106,7 +106,7 @@ class WrongProject(Unauthorized):
 
 
 class Forbidden(RequestRefused):
-    """The secret, key or token is valid, but not for this."""
+    """The secret, key or token is valid, but lacks permission for this request."""
 
 
 class NotFound(RequestRefused):

@@ -53,7 +53,7 @@ def bulk(
     records: Iterable[Mapping[str, Any]], *, tenant: Text | None = None, dry_run: bool = False
 ) -> HttpRequest[dict[str, list[dict[str, Any]]]]:
     """Create or change up to 10,000 recipients. Each record has a `key` and the fields of `patch`; the result has
-    `results`, in order: the `key`, or the `error` for which this recipient was refused."""
+    `results`, in order: the `key`, or the `error` that caused the refusal of this recipient."""
     items = [_bulk_item(f"records[{number}]", record) for number, record in enumerate(records)]
     if len(items) > MAX_BULK:
         raise InvalidArgument("records", f"must have at most {MAX_BULK} recipients, got {len(items)}")
@@ -101,8 +101,8 @@ def token(
 
     It is valid for `ttl` (seconds, "2h" or a timedelta), from 1 second to 30 days. `topics` and `publish` are patterns
     of the topics that it may subscribe and publish to. `name`, `roles` and `since` are stored in the recipient's
-    record. `since` (epoch seconds or a datetime) is when the recipient joined the app; earlier announcements are not
-    for this recipient.
+    record. `since` (epoch seconds or a datetime) is when the recipient joined the app; this recipient does not receive
+    earlier announcements.
 
     With the project secret the token is signed in this process: no request is made, and the server need not be running.
     With an API key (`bc_…`, scope manage) the server signs it."""

@@ -14,7 +14,7 @@ PATH = "/v1/replays"
 
 class FailureFilter(TypedDict, total=False):
     """Selects failures. `channel` and `provider` apply to messages, `workflow` to runs, `job` and `webhook` to dead
-    jobs. `since` and `until` limit the time of creation."""
+    jobs. `since` and `until` filter by creation time."""
 
     kind: Text
     channel: Text

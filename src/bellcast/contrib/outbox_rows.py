@@ -42,7 +42,7 @@ class OutboxRows:
         now = self.now()
         due = DUE.format(mark=self._mark)
         ids = [id for (id,) in self._run(f"SELECT id FROM {TABLE} WHERE {due} ORDER BY id LIMIT {limit:d}", now)]
-        # Read after the due rows: if another relay leases a row in between, that row holds the rows behind it.
+        # Read after the due rows: if another relay leases a row in between, that row blocks the rows behind it.
         ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
             return []

@@ -3,8 +3,8 @@
 Rows are sent in the order of their ids. After a temporary failure, the row and all rows behind it wait until it
 succeeds. The exception is a used-up daily budget: the tenant's rows wait for the next day, and rows of other tenants do
 not wait for them. A row that the server refuses is marked and not sent. Several relays can share a table: rows leased
-by one hold the rows behind them for the others, and the row's key, which is the idempotency key of the send, prevents
-duplicates."""
+by one relay block the rows behind them for the others, and the row's key, which is the idempotency key of the send,
+prevents duplicates."""
 
 import logging
 import threading
@@ -24,13 +24,13 @@ log = logging.getLogger("bellcast.relay")
 
 # Rows of one bulk request.
 BATCH_ROWS = 500
-# A relay that died holds its rows for this long.
+# A relay that died keeps its rows leased for this long.
 LEASE = timedelta(seconds=60)
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 60.0
-# A row that was attempted and is not due holds the rows behind it. Its due time is within LEASE and LONGEST_BACKOFF of
+# A row that was attempted and is not due blocks the rows behind it. Its due time is within LEASE and LONGEST_BACKOFF of
 # now, plus a margin for relays whose clocks differ. The limit keeps rows scheduled for later out of the search.
 HOLD_WINDOW = 2 * LEASE
-# Interval between checks of a row that holds the others: the relay that leased it does not wake this one.
+# Interval between checks of a row that blocks the others: the relay that leased it does not wake this one.
 HELD_POLL = 5.0
 # Maximum age of a live event; receivers have no use for older ones.
 EVENT_LIFETIME = timedelta(seconds=60)
@@ -78,7 +78,7 @@ class OutboxTable(Protocol):
     def postpone(self, ids: Sequence[int], seconds: float, error: str) -> None: ...
 
     def reschedule(self, id: int, seconds: float, error: str) -> None:
-        """Postpone a row and mark it as not attempted, so that it holds no other."""
+        """Postpone a row and mark it as not attempted, so that it does not block others."""
         ...
 
     def next_due(self) -> float | None:
@@ -132,7 +132,8 @@ class Relay:
                 self._table.postpone([row.id for row in _open(batch, done)], done.wait or 0.0, str(done.failure))
 
     def _attempt(self, send: Callable[[Sequence[Row], Round], None], batch: Sequence[Row], done: Round) -> None:
-        """Send rows of one kind. After an unforeseen error, send each row alone; one that fails again holds no other."""
+        """Send rows of one kind. After an unexpected error, send each row alone; one that fails again does not block
+        others."""
         try:
             send(batch, done)
         except BellcastError as error:
@@ -186,7 +187,7 @@ class Relay:
 
     def _bulk(self, batch: Sequence[Row]) -> Iterable[BulkResult]:
         """Send the rows in one request. If the request is refused as a whole, send each row alone, so that one row does
-        not block all."""
+        not block all others."""
         lines = b"\n".join(arguments.json(_draft(row)) for row in batch)
         body: Body = {"content": lines, "headers": {"Content-Type": "application/x-ndjson"}}
         try:

@@ -45,7 +45,7 @@ async def get(engines: Context, tenant: str, key: str) -> Recipient:
 
 async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) -> None:
     """Erase a recipient and its data, close its connections and revoke its sessions."""
-    # First: if the history cannot be reached, the erasure fails as a whole and can be repeated.
+    # This comes first: if the history cannot be reached, the erasure fails as a whole and can be repeated.
     await engines.history.clear(tenant, inbox_stream(tenant, key))
     # Also revokes sessions of the current millisecond, as `revoke` does.
     events = await engines.store.recipients.delete(tenant, key, token_clock.now() + 1)
@@ -83,8 +83,8 @@ async def set_preferences(engines: Context, tenant: str, key: str, preferences: 
 async def change_preferences(
     engines: Context, tenant: str, key: str, change: Callable[[bytes | None], Preferences]
 ) -> tuple[Preferences, int]:
-    """Replace a recipient's own preferences by a function of them; the recipient need not exist yet. Return them, and
-    the time of the change (UTC milliseconds)."""
+    """Replace a recipient's own preferences with the result of a function of them; the recipient need not exist yet.
+    Return them, and the time of the change (UTC milliseconds)."""
     write = partial(engines.store.recipients.set_preferences, tenant, key)
     return await _change_preferences(engines, tenant, key, change, write)
 
@@ -92,8 +92,8 @@ async def change_preferences(
 async def change_preferences_by_link(
     engines: Context, link: RecipientOfLink, change: Callable[[bytes | None], Preferences]
 ) -> Preferences:
-    """Replace the preferences of a link's recipient by a function of them. Raises NotFound if the recipient does not
-    exist, or was erased after the link was issued."""
+    """Replace the preferences of a link's recipient with the result of a function of them. Raises NotFound if the
+    recipient does not exist, or was erased after the link was issued."""
     write = partial(engines.store.recipients.set_preferences_by_link, link)
     preferences, _ = await _change_preferences(engines, link.tenant, link.recipient, change, write)
     return preferences

@@ -59,8 +59,8 @@ class SetAside(Exception):
 
 
 class JobKind(Struct, frozen=True):
-    """How jobs of a kind run, at most `page` together. Without `retry_deadline`, they are retried while the store or another
-    server is unavailable."""
+    """How jobs of a kind are executed: at most `page` of them together. Without `retry_deadline`, they are retried
+    while the store or another server is unavailable."""
 
     handler: PageHandler
     page: int
@@ -290,7 +290,7 @@ class JobRunner:
         task.add_done_callback(lambda _: self._free(jobs, task))
 
     def _free(self, jobs: Sequence[Job], task: asyncio.Task[None]) -> None:
-        """Free the slots of jobs, except of those that another task continues."""
+        """Free the slots of jobs, except those that another task continues."""
         for key in [(job.id, job.lease) for job in jobs]:
             if self._running[key].task is task:
                 del self._running[key]

@@ -1,4 +1,4 @@
-"""Live events that are delivered while something else is read."""
+"""Collects live events that are delivered during a read."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from bellcast.model.events import LiveEvent, Stream
 
 
 class CollectedEvents:
-    """Lists of the live events of streams, each from the begin to the end of a read."""
+    """Lists of the live events of streams, each from the beginning to the end of a read."""
 
     def __init__(self) -> None:
         self._lists: dict[Stream, dict[int, list[LiveEvent]]] = {}  # by the list's `id`

@@ -1,4 +1,4 @@
-"""Events sent to clients, and the streams that carry them. Every event has a stream. Brokers carry events, hubs
+"""Events sent to clients, and the streams that carry them. Every event has a stream. Brokers carry events; hubs
 dispatch them."""
 
 from typing import Any, Literal, NewType

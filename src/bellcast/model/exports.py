@@ -1,4 +1,4 @@
-"""What an export of a recipient contains besides its inbox, messages and runs. None of it is a secret: no keys of push
+"""The parts of a recipient's export besides its inbox, messages and runs. None of it is a secret: no keys of push
 endpoints and no tokens of devices."""
 
 from datetime import datetime
@@ -33,7 +33,8 @@ class ExportedCounter(Struct, frozen=True, kw_only=True):
 
 
 class ExportedWait(Struct, frozen=True, kw_only=True):
-    """A live event that a run waits for, of a topic or, without one, of the recipient; and the event, if it came."""
+    """A live event that a run waits for, of a topic or, without one, of the recipient; and the event, if it has
+    occurred."""
 
     run: str
     step: str

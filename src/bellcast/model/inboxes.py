@@ -31,7 +31,7 @@ class Inbox(Struct, frozen=True, kw_only=True):
     name: str | None = None
     roles: tuple[str, ...] = ()
     revoked_before: int = 0  # UTC milliseconds: tokens issued earlier are refused
-    member_since: int | None = None  # UTC milliseconds: earlier announcements are not for this recipient
+    member_since: int | None = None  # UTC milliseconds: this recipient does not receive earlier announcements
     opened: bool = True  # False until the recipient first opens it
 
     def can_resume_from(self, position: Position) -> bool:

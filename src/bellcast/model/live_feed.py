@@ -49,7 +49,7 @@ MAX_REDACTED_DEPTH = 20
 # have 1 MB, which takes 20 MB once decoded, and many events are kept.
 MAX_REDACTED_SIZE = 32_768
 VALUE_SIZE = 32
-# Stands for what exceeds the size. In an object, it is a name too.
+# Replaces the parts that exceed the size. In an object, it is a name too.
 OMITTED = "…"
 
 
@@ -130,8 +130,9 @@ def redact_url(url: str) -> str:
 
 
 def redact(value: Any) -> Any:
-    """Return a JSON value without the values of fields with names of secrets and without credentials in URLs. Long
-    texts are truncated, and what exceeds MAX_REDACTED_SIZE is omitted. Binary values are replaced by their size."""
+    """Return a JSON value without credentials in URLs and without the values of fields that are named like secrets.
+    Long texts are truncated, and what exceeds MAX_REDACTED_SIZE is omitted. Binary values are replaced by their
+    size."""
     return _Redaction().redact(value, 0)
 
 

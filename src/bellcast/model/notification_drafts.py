@@ -26,7 +26,7 @@ from bellcast.model.validation import FieldErrors, check, data, expiry, key, mom
 
 # Maximum buttons of one notification: more do not fit in a row of the bell.
 MAX_ACTIONS = 5
-# Maximum characters of one text of a message, also of a stored template. Gmail clips e-mails at 102 KiB, and a send
+# Maximum characters of one text of a message or of a stored template. Gmail clips e-mails at 102 KiB, and a send
 # stores its texts for each recipient.
 MAX_MESSAGE_TEXT = 256 * 1024
 # Maximum characters of a template's key.

@@ -8,7 +8,8 @@ from bellcast.model.identities import KeyScope
 
 Role = Literal["owner", "developer", "support", "viewer"]
 ROLES: tuple[Role, ...] = ("owner", "developer", "support", "viewer")
-# Roles for operations on one recipient, message, run or connection. Support has no scope for operations on many.
+# Roles for operations on one recipient, message, run or connection. Support has no scope for operations on several of
+# them.
 ONE_BY_ONE: tuple[Role, ...] = ("owner", "developer", "support")
 # A session ends 12 hours after its last request, and 7 days after sign-in, so that a stolen laptop does not stay signed
 # in.

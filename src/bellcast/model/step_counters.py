@@ -15,8 +15,8 @@ MAX_DIGEST_ITEMS = 100
 MAX_DIGEST_BYTES = 64 * 1024
 # Runs in an open digest that are recorded, so that one of them can replace the closing run when it leaves.
 MAX_DIGEST_RUNS = 250
-# Jobs of runs that close a digest and die, each after several crashes, before the digest is deleted: its content may be what
-# makes processes crash.
+# Jobs of runs that close a digest and die, each after several crashes, before the digest is deleted: its content may be
+# the cause of the crashes.
 MAX_DEAD_RUNS = 3
 
 

@@ -124,8 +124,8 @@ def url(field: str, value: object, limits: Limits) -> FieldErrors:
 
 
 def data(field: str, value: object, limit: int) -> FieldErrors:
-    """Check JSON of at most `limit` bytes (0: any) in compact form. Every encoder on its way must accept it, such as
-    MessagePack in brokers. NaN and infinities cannot occur, because JSON does not have them."""
+    """Check JSON of at most `limit` bytes (0: any) in compact form. Every encoder that it passes through must accept
+    it, such as MessagePack in brokers. NaN and infinities cannot occur, because JSON does not have them."""
     try:
         encoded = _to_json(value)
         if limit and len(encoded) > limit:

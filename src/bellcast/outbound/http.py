@@ -96,7 +96,7 @@ class HttpxClient:
         response = await client.send(request, stream=True)
         try:
             body = bytearray()
-            # Raw: a response compressed in spite of `identity` is not decompressed in memory.
+            # Raw: a response that is compressed despite `identity` is not decompressed in memory.
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_RESPONSE_BYTES:

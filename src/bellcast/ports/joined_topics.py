@@ -45,7 +45,7 @@ class JoinedTopics(Protocol):
         ...
 
     async def get(self, by: JoinedBy) -> SavedTopics | None:
-        """Return the topics of a connection, also if they have expired."""
+        """Return the topics of a connection, even if they have expired."""
         ...
 
     async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:

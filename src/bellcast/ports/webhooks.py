@@ -16,7 +16,8 @@ class WebhookEvent(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-# Returns the events of a change of one type, in the transaction of the change; none for a type without interested webhooks.
+# Returns the events of a change of one type, in the transaction of the change; none for a type to which no webhook
+# subscribes.
 EventReport = Callable[[str, dict[str, Any]], tuple[WebhookEvent, ...]]
 
 
@@ -41,16 +42,16 @@ class WebhookSink(Protocol):
     """Accepts events for webhooks."""
 
     async def is_wanted(self, tenant: str, type: str) -> bool:
-        """True if a webhook is interested in this type."""
+        """True if a webhook subscribes to this type."""
         ...
 
     async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
-        """Return an event for each change, for the transaction of the change; none if no webhook is interested."""
+        """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
         ...
 
     async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
         """Return a function that creates the events of changes of these types, for changes that are known only in their
-        transaction; `no_report` itself if no webhook is interested."""
+        transaction; `no_report` itself if no webhook subscribes to them."""
         ...
 
 

@@ -8,7 +8,7 @@ from bellcast.providers import credentials
 HIDDEN = SecretHint(set=True, hint="…")
 # The last characters of a password or token. Fewer than 20 could be guessed with them.
 SHOWN_CHARACTERS, MIN_CHARACTERS = 4, 20
-# Options with the credentials themselves, or the file that has them.
+# Options that contain the credentials, or name the file that contains them.
 OPTIONS = frozenset(name + suffix for name in ("key", "credentials") for suffix in ("", credentials.INLINE))
 
 

@@ -56,7 +56,7 @@ def mask(text: str) -> str:
 
 
 def with_credentials_of(text: str, stored: str) -> str:
-    """Replace `…@` in a URL by the credentials of the stored one, and missing options by the stored ones. Raises
+    """Replace `…@` in a URL with the credentials of the stored one, and missing options with the stored ones. Raises
     ValueError if they would be sent to another server, or without TLS."""
     if text.strip() == mask(stored):
         return stored

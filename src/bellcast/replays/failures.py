@@ -30,8 +30,8 @@ MAX_CAUSES = 200
 
 class FailureFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Conditions on failures: each field that is set must be equal. `channel` and `provider` apply to messages,
-    `workflow` to runs, `job` to the kind of dead jobs. `since` (inclusive) and `until` (exclusive) limit the time of
-    creation, in UTC milliseconds."""
+    `workflow` to runs, `job` to the kind of dead jobs. `since` (inclusive) and `until` (exclusive) filter by creation
+    time, in UTC milliseconds."""
 
     kind: FailureKind | None = None
     channel: str | None = None

@@ -1,4 +1,5 @@
-"""Runs the steps of a test of a connection, and those that all tests have: to resolve a host, and to connect to it."""
+"""Runs the steps of a connection test, and implements those that all tests share: resolving a host and connecting to
+it."""
 
 import asyncio
 import os
@@ -19,7 +20,7 @@ from bellcast.ports.providers import DeliveryError
 TIMEOUT_SECONDS = 15.0
 # A server that speaks another protocol may send a head without an end, and JSON of any shape and depth.
 INVALID_RESPONSES = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
-# A step returns what it saw.
+# A step returns a text about its result.
 ConnectionStep: TypeAlias = Callable[[], Awaitable[str]]
 
 
@@ -28,7 +29,7 @@ class StepFailed(Exception):
 
 
 class StepSkipped(Exception):
-    """A step does not apply, for the reason in the text; the test goes on."""
+    """A step does not apply, for the reason in the text; the test continues."""
 
 
 async def run(steps: Mapping[str, ConnectionStep], fixes: Mapping[str, str]) -> TestReport:

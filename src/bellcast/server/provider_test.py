@@ -1,4 +1,5 @@
-"""The test of a provider: is its server there, does it encrypt, and does it accept the credentials, or a message."""
+"""The test of a provider: whether its server can be reached, supports encryption, and accepts the credentials or a
+message."""
 
 import asyncio
 

@@ -102,6 +102,6 @@ class StatsRecorder:
         if sends is None or stored is None:
             return {}
         for tenant, number in self._tenants.sends_of(tenants).items():
-            # The stored row of this hour has what the process had counted at its last minute.
+            # The stored row of this hour contains the counts as of the process's last minute.
             sends[tenant] = sends.get(tenant, 0) + max(0, number - stored.get(tenant, 0))
         return sends

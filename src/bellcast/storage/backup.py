@@ -34,7 +34,7 @@ def backup(database: Path, target: Path, progress: Progress) -> None:
 
 
 def restore(source: Path, database: Path, progress: Progress) -> None:
-    """Replace a store by a backup. Positions of earlier connections become unknown, so clients reload."""
+    """Replace a store with a backup. Positions of earlier connections become unknown, so clients reload."""
     lock = FolderLock(database)
     try:
         database.parent.mkdir(parents=True, exist_ok=True)

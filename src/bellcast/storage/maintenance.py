@@ -130,7 +130,7 @@ class OldRows(NamedTuple):
     def statement(self, forms: tuple[str, str, str], limit: int) -> Statement:
         """Return the statement that selects them: for all tenants, for one, or for all except some."""
         all_, of_one, but_some = forms
-        # Ids begin with the time of creation, so the index of ids is also the index of age.
+        # Ids begin with the creation time, so the index of ids is also ordered by age.
         params = {"older_than": self.older_than, "before": rows.uuid7_floor(self.older_than), "limit": limit}
         if self.tenant is not None:
             return Statement(of_one, {**params, "tenant": self.tenant})

@@ -42,7 +42,7 @@ async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
 
 
 async def restore(file: Path, url: str, progress: Progress, *, replace: bool) -> dict[str, int]:
-    """Replace a store by a backup in one transaction. Positions of earlier connections become unknown, so clients
+    """Replace a store with a backup in one transaction. Positions of earlier connections become unknown, so clients
     reload."""
     try:
         with closing(backup.open_database(file)) as copy:

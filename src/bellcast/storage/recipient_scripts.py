@@ -118,7 +118,7 @@ def stored_kinds(tenant: str, key: str) -> Script[frozenset[str]]:
 
 
 def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
-    """Erase everything about a recipient, also if it has no record: runs do not need one."""
+    """Erase everything about a recipient, even if it has no record: runs do not need one."""
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
     if not found and not (yield from stored_kinds(tenant, key)):
         return None

@@ -109,8 +109,8 @@ def is_layout(html: str) -> bool:
 
 
 class SharedResults:
-    """Results shared by a page of recipients. They are computed from texts that read only `roots`, whose values are
-    equal for all."""
+    """Results shared by a page of recipients. They are computed from texts that read only `roots`, whose values are the
+    same for all recipients."""
 
     def __init__(self, roots: frozenset[str]) -> None:
         self._roots = roots
@@ -159,7 +159,7 @@ class Renderer:
             return ""
         except (budget.BoundExceeded, formats.WrongValue) as error:
             raise TemplateError(str(error)) from None
-        except Exception as error:  # noqa: BLE001  whatever a template makes Python raise is the template's fault
+        except Exception as error:  # noqa: BLE001  any exception that a template causes is an error of the template
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
 
     def _rendered(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:

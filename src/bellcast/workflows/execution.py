@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 # Attempts to commit a page. A run that conflicts with another commit each time is due again immediately.
 MAX_COMMITS = 50
-# Template variables that are equal for all new runs of a trigger.
+# Template variables that are the same for all new runs of a trigger.
 SHARED_ROOTS = frozenset({"data", "actor", "tenant", "brand"})
 
 

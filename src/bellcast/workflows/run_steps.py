@@ -195,7 +195,7 @@ class RunSteps:
                 revision=revision,
                 body=None if changed is None else msgspec.json.encode(changed),
                 run=None if changed is None else changed.run,
-                # A digest is closed by its run. Once its window has passed, a leftover counts nothing.
+                # A digest is closed by its run. Once its window has passed, an abandoned digest is treated as empty.
                 expires_at=now if changed is None else changed.closes_at + COUNTER_GRACE_MS,
             )
         )

@@ -203,8 +203,8 @@ class ScheduleFiring:
         return error
 
     async def _fire_for(self, firing: _Firing, claim: Claim, tenant: str, keys: list[str]) -> str | None:
-        """Fire for these recipients; return the last error. What is refused, perhaps for one recipient only, or because the
-        quota is smaller, is divided, so that the others get it."""
+        """Fire for these recipients; return the last error. A refused request, perhaps because of a single recipient or
+        an exhausted quota, is divided, so that the other recipients get it."""
         try:
             await self.fire(tenant, _for(firing.schedule, keys), None, claim, firing.source)
         except (Invalid, TooMany) as refusal:

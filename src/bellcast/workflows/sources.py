@@ -47,7 +47,7 @@ class Rules(Struct, frozen=True):
 
     sources: Mapping[str, Sequence[tuple[str, str, EventSource]]]
     awaited: Mapping[str, frozenset[str]]
-    overridden: frozenset[tuple[str, str]]  # tenants with their own source of a key
+    overridden: frozenset[tuple[str, str]]  # tenants that have their own source with a key
 
     def sources_of(self, event: LiveEvent) -> Iterator[tuple[str, EventSource]]:
         """Return the sources for this event name that apply in the event's tenant, with their keys."""

@@ -129,7 +129,7 @@ def _duration(most: float, *, can_be_negative: bool = False) -> FieldRule:
 def seconds(value: Any) -> float:
     """Return a duration in seconds, which may begin with a minus sign. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("expected a duration such as 25, 2m, 1h or 7d")  # noqa: TRY004  a wrong value of JSON
+        raise ValueError("expected a duration such as 25, 2m, 1h or 7d")  # noqa: TRY004  an invalid JSON value
     if isinstance(value, str) and value.startswith("-"):
         return -times.seconds(value[1:])
     return times.seconds(value)

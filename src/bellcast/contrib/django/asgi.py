@@ -74,7 +74,7 @@ class _Connection:
         self._position: str | None = None
 
     async def run(self) -> None:
-        """Serve the socket until the client disconnects. An unforeseen error is raised: then the client connects again."""
+        """Serve the socket until the client disconnects. An unexpected error is raised, and the client reconnects."""
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow())
             await self._respond_to_pings()

@@ -30,7 +30,7 @@ def connect() -> None:
 
 
 def end_sessions(sender: Any, user: Any = None, **_: Any) -> None:
-    """Close the live connections of a user that signs out, on all devices."""
+    """Close the live connections of a user who signs out, on all devices."""
     if user is None or not conf.current().values["REVOKE_ON_LOGOUT"] or _is_in_tests():
         return
     try:

@@ -43,7 +43,7 @@ class DjangoTable:
     def lease(self, limit: int) -> Sequence[Row]:
         now = timezone.now()
         ids = list(self._due(now).order_by("id").values_list("id", flat=True)[:limit])
-        # Read after the due rows: if another relay leases a row in between, that row holds the rows behind it.
+        # Read after the due rows: if another relay leases a row in between, that row blocks the rows behind it.
         ids = relay.before(ids, self._held(now)) if ids else ids
         if not ids:
             return []

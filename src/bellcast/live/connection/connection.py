@@ -192,7 +192,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             sent = sock.send(data)
-        except OSError:  # full or closed: the transport finds out which
+        except OSError:  # full or closed: the transport determines which
             sent = 0
         if sent != len(data):
             self.write(data[sent:])
@@ -259,8 +259,8 @@ class Connection(asyncio.Protocol):
             self.owner.on_replayed(self)
 
     def go_live(self) -> None:
-        """Finish opening or a replay. Has no effect if the connection was closed meanwhile because its reader was too
-        slow."""
+        """Finish opening or a replay. Has no effect if the connection was closed in the meantime because its reader was
+        too slow."""
         if self.phase is Phase.OPENING or self.phase is Phase.REPLAYING:
             self.transition(Phase.LIVE)
 

@@ -1,8 +1,8 @@
 """Initial protocol of every socket. If the first bytes are a complete request for a live connection, it is served here;
 otherwise the socket and its bytes are passed to the HTTP server's protocol.
 
-An HTTP server creates about thirty objects per request, of which a live connection needs five. The fast path takes a
-tenth off the duration of a reconnect storm.
+An HTTP server creates about thirty objects per request, of which a live connection needs five. The fast path shortens a
+reconnect storm by a tenth.
 """
 
 import asyncio

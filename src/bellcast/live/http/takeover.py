@@ -29,7 +29,7 @@ LogRefusal = Callable[[int, str | None], None]
 MAX_HEAD_BYTES = 65_536
 # Browsers and proxies send 20 to 40 headers. Each takes 100 bytes in addition to its length.
 MAX_HEADER_LINES = 200
-# Timeout of a request head, also for the first byte after connecting.
+# Timeout of a request head, including its first byte after connecting.
 HEAD_TIMEOUT = 10
 # Maximum pause within a body: enough for a phone in a tunnel.
 BODY_TIMEOUT = 30

@@ -79,7 +79,8 @@ class WebSocketConnection(Connection):
                 self.owner.on_pong(self, data)
 
     def _end_flood(self) -> None:
-        """Close, and ignore further input, also the client's close frame: parsing would take the time of others."""
+        """Close, and ignore further input, including the client's close frame: parsing it would delay other
+        connections."""
         self.owner.end(self, close_reasons.TOO_FAST)
         if self._reader is not None:
             self._reader.stop()

@@ -71,7 +71,7 @@ class Hub:
         self._observers.append(observer)
 
     def _dispatch_presence(self, change: PresenceChanged) -> None:
-        self.dispatcher.dispatch_presence(change)  # created after the subscriptions, which it unfollows
+        self.dispatcher.dispatch_presence(change)  # created after `subscriptions`, in which it unfollows streams
 
     # --- connections
 

@@ -8,7 +8,7 @@ from bellcast.ports import Clock
 # Per process, in memory: 0.3 kB each, with id and recipient, and so 3 MB. The newest displace the oldest: after an
 # announcement to 10,000 connected recipients, earlier writes are unknown.
 MAX_WRITES = 10_000
-# Per notification and recipient: each return of a device may write the notification again.
+# Per notification and recipient: a device that reconnects may be sent the notification again.
 MAX_LISTED_WRITES = 20
 
 

@@ -37,8 +37,8 @@ MAX_LOGGED_CHANNEL = 200
 
 
 class SubscriptionRefused(Exception):
-    """A refused subscription, with the error fields that pusher-js receives. `reason` is the message for the log and the
-    live feed, which must not contain the data of users."""
+    """A refused subscription, with the error fields that pusher-js receives. `reason` is the message for the log and
+    the live feed, which must not contain user data."""
 
     def __init__(self, kind: str, message: str, status: int, reason: str | None = None) -> None:
         super().__init__(message)

@@ -154,7 +154,8 @@ class EngineWebSocket(asyncio.Protocol):
             self.close_with(end, b"")
 
     def _end_flood(self) -> None:
-        """Close, and ignore further input, also the client's close frame: parsing would take the time of others."""
+        """Close, and ignore further input, including the client's close frame: parsing it would delay other
+        connections."""
         if self._close_reason is None:
             self._close_with_error(close_reasons.TOO_FAST)
         self._reader.stop()

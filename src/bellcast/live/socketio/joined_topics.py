@@ -59,8 +59,8 @@ class ConnectionTopics:
         self, connection: NamespaceConnection, followed: int, *, has_joined: bool
     ) -> dict[str, Grant] | None:
         """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
-        to. None if they have expired, or if it had joined topics of which nothing is stored: then it has lost topics, and
-        begins again without any."""
+        to. None if they have expired, or if it had joined topics of which none are stored: it has lost topics, and
+        starts again without any."""
         principal, store, now = connection.principal, self._engines.store, self._engines.clock.now()
         by = JoinedBy(connection.inbox, connection.id)
         found = await store.joined_topics.get(by)
@@ -87,7 +87,7 @@ class ConnectionTopics:
                 await self._store(connection)
             except BellcastError as failure:
                 log.warning("joined_topics_save_failed", reason=failure.detail)
-                connection.mark_topics(saved=False)  # also until the next attempt
+                connection.mark_topics(saved=False)  # recorded before the next attempt, too
             else:
                 return
         connection.emit("error", ({"code": Unavailable.code, "message": UNSAVED},))
@@ -100,7 +100,7 @@ class ConnectionTopics:
         )
         by, now = JoinedBy(connection.inbox, connection.id), self._engines.clock.now()
         await self._engines.store.joined_topics.save(by, _encode(followed), now)
-        if connection.joined_topics is topics:  # they may have changed meanwhile
+        if connection.joined_topics is topics:  # they may have changed in the meantime
             connection.mark_topics(saved=True)
 
     def _refresh_from_now_on(self) -> None:

@@ -66,8 +66,8 @@ class SocketIOState:
         self.cancel_timer()
 
     def remove(self, session: EngineSession, namespace: str) -> None:
-        """Remove a namespace that was left or refused. A session that has joined no other is limited as at its
-        start."""
+        """Remove a namespace that was left or refused. A session that has joined no other namespace is limited like a
+        new one."""
         self.connections.pop(namespace, None)
         if self.connect_timer is None and not any(self.connections.values()) and not session.is_closed:
             session.set_unjoined()

@@ -53,14 +53,14 @@ class NamespaceConnection(Connection):
             self._set_high_water(self.max_unsent)
 
     def set_joined(self, topics: dict[str, bool]) -> None:
-        """Change `joined_topics`. While there are any, each offset that the client receives says so: it must not be
-        recovered without them, even if their row is gone."""
+        """Change `joined_topics`. While there are any, each offset sent to the client records this, because the client
+        must not be recovered without them, even if their row has been deleted."""
         before, self.joined_topics = self._offset_prefix, topics
         self._update_prefix(before)
 
     def mark_topics(self, *, saved: bool) -> None:
-        """Record whether `joined_topics` are stored. While they are not, each offset that the client receives says that it
-        must not be recovered: that holds on every node, also after a crash of this one."""
+        """Record whether `joined_topics` are stored. While they are not, each offset sent to the client records that it
+        must not be recovered, on any node, even after a crash of this one."""
         before, self.has_unsaved_topics = self._offset_prefix, not saved
         self._update_prefix(before)
 

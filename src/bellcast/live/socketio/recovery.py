@@ -44,7 +44,7 @@ def sign(project: Project, pid: Pid) -> str:
 
 
 def read(project: Project, text: Any, offset: Any) -> Pid | None:
-    """Decode a client's `pid`; None if it is invalid, or if the offset tells that the client must not be recovered."""
+    """Decode a client's `pid`; None if it is invalid, or if the offset shows that the client must not be recovered."""
     if not isinstance(text, str) or len(text) > MAX_PID_LENGTH:
         return None
     if isinstance(offset, str) and offset.startswith(dialect.UNRECOVERABLE):

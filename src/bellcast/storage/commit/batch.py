@@ -125,7 +125,7 @@ def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[Queu
 
 
 def single_statement(commands: Sequence[Command[Any]]) -> Command[Any] | None:
-    """Return the one statement that does what all commands do, if there is one."""
+    """Return a single statement that is equivalent to all commands, if there is one."""
     joined = _joined(commands)
     return None if joined is None else joined.single_statement()
 

@@ -32,5 +32,5 @@ SQLITE = BatchLimits(small=256, bulk=4_000, contended_bulk=ENTRY_ROWS, merged=1_
 # recipients are created once for the whole batch.
 POSTGRES = BatchLimits(small=256, bulk=1_000, contended_bulk=1_000, merged=300, contended_merged=ENTRY_ROWS)
 
-# How long a batch of small commands accepts more after its first, which waits for the last.
+# How long a batch of small commands accepts further ones: the first waits for the last.
 SMALL_BATCH_SECONDS = 0.008

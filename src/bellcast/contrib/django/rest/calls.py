@@ -12,7 +12,7 @@ from bellcast.contrib.django import conf
 
 @csrf_exempt
 def answer_calls(request: HttpRequest) -> HttpResponse:
-    """Answer a signed call with the handlers of the setting HANDLERS."""
+    """Handle a signed call with the handlers of the setting HANDLERS."""
     if request.method != "POST":
         return JsonResponse(
             {"detail": f'Method "{request.method}" not allowed.'}, status=405, headers={"Allow": "POST"}

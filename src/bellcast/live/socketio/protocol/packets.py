@@ -143,7 +143,7 @@ def _parse_float(text: str) -> float:
 
 
 def _restore_attachments(value: Any, unused: dict[int, bytes]) -> Any:
-    """Replace each placeholder by its bytes, and remove these from `unused`. If several placeholders could name the
+    """Replace each placeholder with its bytes, and remove these from `unused`. If several placeholders could name the
     same bytes, a small packet could be re-encoded to a large one."""
     if isinstance(value, list):
         return [_restore_attachments(one, unused) for one in value]
@@ -209,7 +209,7 @@ def prefix(namespace: str) -> str:
 
 
 def _extract_attachments(value: Any, attachments: list[bytes]) -> Any:
-    """Replace all bytes by placeholders, numbered in order."""
+    """Replace all bytes with placeholders, numbered in order."""
     if isinstance(value, bytes | bytearray | memoryview):
         attachments.append(bytes(value))
         return {"_placeholder": True, "num": len(attachments) - 1}
