@@ -64,7 +64,7 @@ test('an unsupported language falls back to English texts and dates', () => {
   assert.equal(texts('en-GB').lang, 'en-GB');
 });
 
-for (const [lang, expected] of [['', 'en'], ['en_US', 'en-US'], ['EN-gb', 'en-GB'], ['no language', 'en'], ['fr', 'fr']]) {
+for (const [lang, expected] of [['', 'en'], ['en_US', 'en-US'], ['EN-gb', 'en-GB'], ['no language', 'en'], ['fr', 'fr'], ['zh_Hans_CN', 'zh-Hans-CN']]) {
   test(`dates are formatted for a page with own texts and the language ${JSON.stringify(lang)}`, () => {
     const own = texts(lang, { title: 'News' });
     assert.deepEqual([own.lang, own.title], [expected, 'News']);

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bellcast.ports import NewMessage
+from bellcast.storage import rows
 from tests.journey.channels import opened
 
 
@@ -32,10 +33,11 @@ async def test_queued_message_without_content_fails_without_an_attempt(tmp_path:
     """An earlier version queued such messages."""
     async with opened(tmp_path) as world:
         now = world.clock.now()
+        id = rows.uuid7_floor(now)  # the upkeep would delete an older one
         await world.store.messages.add(
             [
                 NewMessage(
-                    id="00000000-0000-7000-8000-000000000001",
+                    id=id,
                     tenant="",
                     recipient="alice",
                     notification=None,

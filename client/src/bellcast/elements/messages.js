@@ -119,7 +119,7 @@ const RTL = /^(ar|dv|fa|he|ku|ps|sd|ug|ur|yi)\b/;
 /** The language under the name that `Intl` accepts: a page may have none, or write `de_DE`. @param {string} lang */
 function canonical(lang) {
   try {
-    return Intl.getCanonicalLocales(lang.replace('_', '-'))[0] ?? 'en';
+    return Intl.getCanonicalLocales(lang.replaceAll('_', '-'))[0] ?? 'en';
   } catch {
     return 'en';
   }
