@@ -22,7 +22,9 @@ def types(bellcast_server):
 
 
 def saved(page, element="bellcast-preferences"):
-    return in_page(page, "bell.session.preferences().then(({ effective, updated_at, ...own }) => own)", element)
+    return in_page(
+        page, "bell.session.preferences().then(({ effective, inherited, updated_at, ...own }) => own)", element
+    )
 
 
 def wait_saved(page, expected, element="bellcast-preferences"):
@@ -60,6 +62,52 @@ def test_change_on_another_device_is_shown_at_once(types, person, bellcast_serve
     changes = {"types": {"news": {"sms": False}}}
     assert httpx.patch(url, headers=bellcast_server.as_app(), json=changes).is_success
     expect(box).not_to_be_checked()
+
+
+def test_inherited_settings_are_shown_and_can_be_changed(types, bellcast_server, open_shop, person):
+    defaults = {"digest": {"news": "daily"}, "digest_at": "09:30", "quiet_hours": {"start": "21:00", "end": "06:00"}}
+    url = f"{bellcast_server.url}/v1/preference-defaults?tenant={person}"
+    off = {"channels": {"sms": False}}
+    assert httpx.put(url, headers=bellcast_server.as_app(), json={**defaults, **off}).is_success
+    shop = open_shop(bellcast_server, person)
+    page = shop.open(PAGE, tenant=person)
+    expect(page.get_by_label("News, E-mails")).to_have_value("daily")
+    expect(page.get_by_label("Collected e-mails at")).to_have_value("09:30")
+    expect(page.get_by_label("Quiet hours, From")).to_have_value("21:00")
+    expect(page.get_by_role("checkbox", name="News, SMS")).to_be_disabled()
+    page.get_by_role("checkbox", name="All notifications, SMS").check()
+    expect(page.get_by_role("checkbox", name="News, SMS")).to_be_checked()
+    page.get_by_role("checkbox", name="Quiet hours", exact=True).uncheck()
+    wait_saved(page, {"channels": {"sms": True}, "quiet_hours": False})
+    expect(page.get_by_label("Quiet hours, From")).to_be_hidden()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Quiet hours, From")).to_have_value("21:00")
+    wait_saved(page, {"channels": {"sms": True}})
+
+
+def test_late_response_does_not_hide_a_later_change(shop):
+    page = shop.open(PAGE)
+    sms = page.get_by_role("checkbox", name="General, SMS")
+    push = page.get_by_role("checkbox", name="General, Push", exact=True)
+    expect(sms).to_be_checked()
+    sent, done = [], []
+
+    def delay_first(route):
+        sent.append(route)
+        response = route.fetch()
+        if len(sent) == 1:
+            page.evaluate("new Promise((done) => setTimeout(done, 400))")  # the second change could overtake it
+        route.fulfill(response=response)
+
+    page.route(lambda url: url.endswith("/v1/preferences"), delay_first)
+    page.on("requestfinished", lambda request: done.append(request.method))
+    sms.uncheck()
+    push.uncheck()
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and done.count("PATCH") == 2, lambda: str(done))
+    wait_saved(page, {"types": {"general": {"sms": False, "push": False}}})
+    expect(push).not_to_be_checked()
+    expect(sms).not_to_be_checked()
 
 
 def test_quiet_hours_and_a_pause_are_saved(shop):

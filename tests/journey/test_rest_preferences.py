@@ -119,6 +119,19 @@ async def test_error_names_ten_unknown_workflows_at_most(rest: Rest) -> None:
     assert list(fields(await rest.app.put(OWN, json=document))) == [f"workflows.w{number}" for number in range(10)]
 
 
+async def test_inherited_are_the_defaults_of_tenant_and_project(rest: Rest) -> None:
+    project = {"digest": {"news": "daily", "bill": "weekly"}, "quiet_hours": {"start": "22:00", "end": "07:00"}}
+    tenant = {"digest": {"news": "hourly"}, "quiet_hours": False}
+    both = {"digest": {"news": "hourly", "bill": "weekly"}, "quiet_hours": False}
+    await rest.app.put(DEFAULTS, json=project)
+    await rest.app.put(DEFAULTS_OF_ACME, json=tenant)
+    for path, inherited in ((OWN, project), (f"{OWN}?tenant=acme", both), (DEFAULTS, {}), (DEFAULTS_OF_ACME, project)):
+        read = (await rest.app.get(path)).json()
+        assert read["inherited"] == inherited
+        written = await rest.app.put(path, json=read)  # as it was read
+        assert written.json()["inherited"] == inherited
+
+
 async def test_links_set_the_time(rest: Rest) -> None:
     page = (await rest.app.post("/v1/recipients/alice/preferences-link")).json()["url"]
     token = unsubscribe.token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news"))

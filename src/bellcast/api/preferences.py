@@ -43,7 +43,7 @@ SHOWN_UNKNOWN = 10
 # Maximum types in `effective`.
 MAX_TYPES = 500
 # Fields that a read adds. A write ignores them, so that a client can send back what it read.
-ADDED = ("updated_at", "effective")
+ADDED = ("updated_at", "effective", "inherited")
 
 
 class StoredPreferences(Preferences, frozen=True, kw_only=True):
@@ -53,9 +53,11 @@ class StoredPreferences(Preferences, frozen=True, kw_only=True):
 
 
 class EffectivePreferences(StoredPreferences, frozen=True, kw_only=True):
-    """Preferences, and for each type the switches that result from all levels: recipient, tenant and project."""
+    """Preferences, and for each type the switches that result from all levels: recipient, tenant and project.
+    `inherited` are the defaults that apply where these preferences set nothing."""
 
     effective: tuple[EffectiveType, ...] = ()
+    inherited: Preferences = NO_PREFERENCES
 
 
 class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
 async def read_own(request: ApiRequest) -> ASGIApp:
     """Read the recipient's own preferences.
 
-    `effective` is the result of all levels."""
+    `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
     return await _shown(request, *await guards.recipient(request))
 
 
@@ -241,7 +243,9 @@ async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
 async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
     defaults, project = await ctx.catalog.preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
-    return _stored(own, updated_at) | {"effective": effective(layers, await types_of(ctx, tenant))}
+    inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
+    switches = effective(layers, await types_of(ctx, tenant))
+    return _stored(own, updated_at) | {"effective": switches, "inherited": inherited}
 
 
 def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
@@ -326,7 +330,12 @@ async def _defaults_with_effective(
     _, project = await ctx.catalog.preferences(tenant)
     layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
     switches = effective(layers, await types_of(ctx, tenant))
-    return _stored(own, updated_at) | {"tenant": owner or None, "effective": switches}
+    added = {
+        "tenant": owner or None,
+        "effective": switches,
+        "inherited": NO_PREFERENCES if owner == PROJECT else project,
+    }
+    return _stored(own, updated_at) | added
 
 
 async def _read(request: ApiRequest) -> dict[str, Any]:

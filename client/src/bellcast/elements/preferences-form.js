@@ -14,13 +14,20 @@ import { preferencesTexts } from './preferences-texts.js';
 /**
  * @typedef {'inbox' | 'email' | 'sms' | 'push' | 'chat'} Channel
  * @typedef {Record<Channel, {on: boolean, required: boolean}>} Channels
- * @typedef {object} Preferences
+ *
+ * @typedef {object} Settings
+ * @property {Partial<Record<Channel, boolean | 'urgent'>>} [channels]
  * @property {Record<string, string>} [digest]
  * @property {string} [digest_at]
  * @property {{start: string, end: string} | false} [quiet_hours]
+ *
+ * @typedef {object} Additions
  * @property {Record<string, string | true>} [muted]
  * @property {string | null} [updated_at]  their last change
  * @property {{type: string, channels: Channels}[]} effective
+ * @property {Settings} [inherited]  defaults, which apply where nothing is set
+ *
+ * @typedef {Settings & Additions} Preferences
  *
  * @typedef {object} FormContext
  * @property {Session} session
@@ -38,6 +45,14 @@ const MORNING = 8; // hour at which a pause until tomorrow ends
 const DEFAULT_QUIET_HOURS = { start: '22:00', end: '07:00' };
 const DEFAULT_DIGEST_AT = '08:00';
 
+/** The settings that apply: their own, else the inherited ones. @param {Preferences} preferences @returns {Settings} */
+const applied = ({ inherited = {}, ...own }) => ({
+  ...inherited,
+  ...own,
+  channels: { ...inherited.channels, ...own.channels },
+  digest: { ...inherited.digest, ...own.digest },
+});
+
 /** @param {FormContext} context */
 export function createForm({ session, texts: base, clock, notice, isPersonal = true }) {
   const texts = preferencesTexts(base);
@@ -47,6 +62,8 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** @type {Preferences} */
   let shown = { effective: [] };
   let saving = 0;
+  /** The last change; the next is sent after it, so that the last response has all of them. @type {Promise<unknown>} */
+  let sent = Promise.resolve();
   const end = new AbortController();
 
   /** @param {Preferences} saved */
@@ -58,14 +75,15 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** Save a change; `inverse` restores the values that it replaces. @param {object} changes @param {object} inverse @param {boolean} [isUndo] */
   async function save(changes, inverse, isUndo) {
     saving++;
+    const response = sent.then(() => session.preferences(changes));
+    sent = response.catch(() => {});
     try {
-      render(await session.preferences(changes));
+      shown = await response;
       notice.show(isUndo ? texts.undone : texts.prefSaved, changes, isUndo ? undefined : () => void save(inverse, changes, true));
     } catch {
-      render(shown); // reset the controls to the saved values
       notice.show(texts.refused);
     }
-    saving--;
+    if (!--saving) render(shown); // after a failure, the controls return to what is saved
   }
 
   // Another device or the app has changed the preferences. The response to a change of this form is newer than its event.
@@ -125,9 +143,23 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** @param {Preferences} saved */
   function types({ effective }) {
     const head = h('tr', '', {}, h('td', ''), ...CHANNELS.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
-    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, ...effective.flatMap((each, at) => typeRows(each, at))));
+    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, channelRow(), ...effective.flatMap((each, at) => typeRows(each, at))));
     return h('div', 'preference', {}, table, digestTime());
   }
+
+  /** Switches of the channels for all types. */
+  function channelRow() {
+    const cells = CHANNELS.map((channel) => {
+      const box = h('input', 'check', { type: 'checkbox', ariaLabel: `${texts.prefAll}, ${texts[channel]}` });
+      box.onchange = () => void save({ channels: { [channel]: box.checked } }, { channels: { [channel]: shown.channels?.[channel] ?? null } });
+      updates.push((saved) => (box.checked = isOn(saved, channel)));
+      return h('td', 'cell', {}, box);
+    });
+    return h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, texts.prefAll), ...cells);
+  }
+
+  /** @param {Preferences} saved @param {Channel} channel */
+  const isOn = (saved, channel) => (applied(saved).channels?.[channel] ?? true) === true;
 
   /** @param {Preferences['effective'][number]} effective @param {number} at */
   function typeRows({ type, channels }, at) {
@@ -142,10 +174,10 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   function switchOf(type, channel, label, at) {
     const box = h('input', 'check', { type: 'checkbox', ariaLabel: label });
     box.onchange = () => void save({ types: { [type]: { [channel]: box.checked } } }, { types: { [type]: { [channel]: !box.checked } } });
-    updates.push(({ effective }) => {
-      const { on, required } = effective.find((each) => each.type === type)?.channels[channel] ?? { on: false, required: false };
+    updates.push((saved) => {
+      const { on, required } = saved.effective.find((each) => each.type === type)?.channels[channel] ?? { on: false, required: false };
       box.checked = on || required;
-      box.disabled = required;
+      box.disabled = required || !isOn(saved, channel);
       if (required) box.setAttribute('aria-describedby', `required-${at}`);
     });
     return box;
@@ -155,7 +187,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   function digest(type, name) {
     const select = h('select', 'preference-select small', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, texts[value])));
     select.onchange = () => void save({ digest: { [type]: select.value } }, { digest: { [type]: shown.digest?.[type] ?? null } });
-    updates.push(({ digest }) => (select.value = digest?.[type] ?? 'instant'));
+    updates.push((saved) => (select.value = applied(saved).digest?.[type] ?? 'instant'));
     return h('span', 'digest', {}, `${texts.prefDigest} `, select);
   }
 
@@ -163,7 +195,8 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     const time = h('input', 'time-input', { type: 'time', id: 'digest-at' });
     const line = h('div', 'preference-line', {}, h('label', '', { htmlFor: 'digest-at' }, texts.prefDigestAt), time);
     time.onchange = () => time.value && void save({ digest_at: time.value }, { digest_at: shown.digest_at ?? null });
-    updates.push(({ digest = {}, digest_at }) => {
+    updates.push((saved) => {
+      const { digest = {}, digest_at } = applied(saved);
       time.value = digest_at ?? DEFAULT_DIGEST_AT;
       line.hidden = !Object.values(digest).some((frequency) => frequency === 'daily' || frequency === 'weekly');
     });
@@ -179,7 +212,8 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
       void save({ quiet_hours: wanted }, { quiet_hours: shown.quiet_hours ?? null });
     };
     box.onchange = start.onchange = end.onchange = change;
-    updates.push(({ quiet_hours: hours }) => {
+    updates.push((saved) => {
+      const { quiet_hours: hours } = applied(saved);
       box.checked = Boolean(hours);
       line.hidden = !hours;
       start.value = hours ? hours.start : '';

@@ -13,6 +13,7 @@ const en = {
   prefPush: 'Push messages in this browser',
   prefPushHint: 'Also while no page is open.',
   prefTypes: 'How you are notified',
+  prefAll: 'All notifications',
   inbox: 'Here',
   email: 'E-mail',
   sms: 'SMS',
@@ -41,7 +42,7 @@ const LANGUAGES = {
   de: {
     prefPause: 'Nachrichten anhalten', prefPauseHint: 'Neue Mitteilungen erscheinen weiterhin hier.', prefOff: 'Aus', prefHour: 'Eine Stunde lang',
     prefTomorrow: 'Bis morgen', prefWeek: 'Eine Woche lang', prefAlways: 'Bis ich es ausschalte', prefUntil: (when) => `Bis ${when}`, prefPush: 'Push-Nachrichten in diesem Browser', prefPushHint: 'Auch wenn keine Seite offen ist.',
-    prefTypes: 'Wie du benachrichtigt wirst', inbox: 'Hier',
+    prefTypes: 'Wie du benachrichtigt wirst', prefAll: 'Alle Mitteilungen', inbox: 'Hier',
     email: 'E-Mail', sms: 'SMS', push: 'Push', chat: 'Chat', prefRequired: (channels) => `Immer an: ${channels}. Diese Nachrichten brauchst du.`, prefDigest: 'E-Mails', instant: 'sofort',
     hourly: 'stündlich', daily: 'täglich', weekly: 'wöchentlich', prefDigestAt: 'Gesammelte E-Mails um', prefQuiet: 'Ruhezeiten', prefQuietHint: 'Nachrichten warten bis zu ihrem Ende, außer dringende.',
     prefFrom: 'Von', prefTo: 'Bis', prefSaved: 'Gespeichert',
@@ -49,7 +50,7 @@ const LANGUAGES = {
   fr: {
     prefPause: 'Suspendre les messages', prefPauseHint: 'Les nouvelles notifications apparaissent toujours ici.', prefOff: 'Non', prefHour: 'Pendant une heure',
     prefTomorrow: 'Jusqu’à demain', prefWeek: 'Pendant une semaine', prefAlways: 'Jusqu’à nouvel ordre', prefUntil: (when) => `Jusqu’à : ${when}`, prefPush: 'Messages push dans ce navigateur', prefPushHint: 'Même si aucune page n’est ouverte.',
-    prefTypes: 'Comment vous êtes averti', inbox: 'Ici',
+    prefTypes: 'Comment vous êtes averti', prefAll: 'Toutes les notifications', inbox: 'Ici',
     email: 'E-mail', sms: 'SMS', push: 'Push', chat: 'Chat', prefRequired: (channels) => `Toujours actif : ${channels}. Ces messages vous sont nécessaires.`, prefDigest: 'E-mails', instant: 'aussitôt',
     hourly: 'chaque heure', daily: 'chaque jour', weekly: 'chaque semaine', prefDigestAt: 'E-mails groupés à', prefQuiet: 'Heures calmes', prefQuietHint: 'Les messages attendent leur fin, sauf les urgents.',
     prefFrom: 'De', prefTo: 'À', prefSaved: 'Enregistré',
@@ -57,7 +58,7 @@ const LANGUAGES = {
   es: {
     prefPause: 'Pausar mensajes', prefPauseHint: 'Las notificaciones nuevas siguen apareciendo aquí.', prefOff: 'No', prefHour: 'Durante una hora',
     prefTomorrow: 'Hasta mañana', prefWeek: 'Durante una semana', prefAlways: 'Hasta que lo desactive', prefUntil: (when) => `Hasta: ${when}`, prefPush: 'Mensajes push en este navegador', prefPushHint: 'También sin ninguna página abierta.',
-    prefTypes: 'Cómo recibes los avisos', inbox: 'Aquí',
+    prefTypes: 'Cómo recibes los avisos', prefAll: 'Todas las notificaciones', inbox: 'Aquí',
     email: 'Correo', sms: 'SMS', push: 'Push', chat: 'Chat', prefRequired: (channels) => `Siempre activo: ${channels}. Necesitas estos mensajes.`, prefDigest: 'Correos', instant: 'al momento',
     hourly: 'cada hora', daily: 'cada día', weekly: 'cada semana', prefDigestAt: 'Correos agrupados a las', prefQuiet: 'Horas de silencio', prefQuietHint: 'Los mensajes esperan hasta que acaben, salvo los urgentes.',
     prefFrom: 'De', prefTo: 'A', prefSaved: 'Guardado',
@@ -65,7 +66,7 @@ const LANGUAGES = {
   ar: {
     prefPause: 'إيقاف الرسائل مؤقتًا', prefPauseHint: 'تستمر الإشعارات الجديدة في الظهور هنا.', prefOff: 'لا', prefHour: 'لمدة ساعة',
     prefTomorrow: 'حتى الغد', prefWeek: 'لمدة أسبوع', prefAlways: 'حتى أوقف ذلك', prefUntil: (when) => `حتى ${when}`, prefPush: 'رسائل الدفع في هذا المتصفح', prefPushHint: 'حتى عندما لا تكون أي صفحة مفتوحة.',
-    prefTypes: 'كيف تصلك الإشعارات', inbox: 'هنا',
+    prefTypes: 'كيف تصلك الإشعارات', prefAll: 'كل الإشعارات', inbox: 'هنا',
     email: 'البريد', sms: 'رسالة نصية', push: 'دفع', chat: 'دردشة', prefRequired: (channels) => `مفعّل دائمًا: ${channels}. تحتاج إلى هذه الرسائل.`, prefDigest: 'البريد', instant: 'فورًا',
     hourly: 'كل ساعة', daily: 'كل يوم', weekly: 'كل أسبوع', prefDigestAt: 'البريد المجمّع في', prefQuiet: 'ساعات الهدوء', prefQuietHint: 'تنتظر الرسائل حتى انتهائها، إلا العاجلة.',
     prefFrom: 'من', prefTo: 'إلى', prefSaved: 'تم الحفظ',

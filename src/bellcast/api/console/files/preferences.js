@@ -22,7 +22,7 @@ export function preferences(page, url) {
 
 function view(page, document, change) {
   const mayChange = page.may(BUILDERS);
-  const { effective, updated_at: updatedAt, ...own } = document;
+  const { effective, inherited, updated_at: updatedAt, ...own } = document;
   return [
     mute(document.muted?.['*'], mayChange, change),
     effective.length > 0 && h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Types and channels' },
