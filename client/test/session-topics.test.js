@@ -54,6 +54,17 @@ test('a topic subscribed later is subscribed again after a reconnect', async () 
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
 
+test('a topic whose subscription was cut is subscribed by the next connection', async () => {
+  const { env, session } = await open();
+  const pending = session.subscribe('room');
+  await settled();
+  assert.deepEqual(env.link.sent.at(-1).topics, ['room']);
+  env.link.disconnect();
+  assert.equal(await pending, null);
+  await env.timers.advance(1_000);
+  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
+});
+
 test('a refused topic is not subscribed again', async () => {
   const { env, session } = await open();
   const pending = session.subscribe('secret');

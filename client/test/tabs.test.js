@@ -181,6 +181,23 @@ test('a tab that takes over resumes the topics that its siblings follow, and pas
   assert.deepEqual((await takeOver(second, third)).getAll('topic'), ['c', 'c2']);
 });
 
+test('a topic whose subscription was cut by the closing of the leader is subscribed by the next leader', async () => {
+  const tab = browser();
+  const first = await tab();
+  first.env.link.receive(ready());
+  const [second, third] = [await tab(), await tab()];
+  const pending = [second.session.subscribe('b'), third.session.subscribe('c')];
+  await delivered();
+  first.session.close();
+  await delivered();
+  assert.deepEqual(await Promise.all(pending), [null, null]);
+  const query = second.env.link.url.searchParams;
+  second.env.link.receive(ready());
+  await delivered();
+  const sent = second.env.link.sent.flatMap(({ type, topics }) => (type === 'subscribe' ? topics : []));
+  assert.deepEqual([...new Set([...query.getAll('topic'), ...sent])].sort(), ['b', 'c']);
+});
+
 test('tabs of different recipients do not share a connection', async () => {
   const tab = browser();
   await tab();

@@ -72,7 +72,8 @@ export class LiveTopics {
       return this.#storePresence(await this.#channel?.changeTopics('subscribe', topics));
     } catch (error) {
       const { code, message } = /** @type {Refused} */ (error);
-      if (code !== 'not_connected') this.#reportRefused(topics.map((topic) => ({ topic, code, message })));
+      if (code === 'not_connected') return null; // the next connection follows the session's topics
+      this.#reportRefused(topics.map((topic) => ({ topic, code, message })));
       throw error;
     }
   }
