@@ -58,6 +58,21 @@ def test_toast_closes_when_its_notification_is_read(app, person, shop):
     expect(toasts(page)).to_have_count(0)
 
 
+def test_closed_toasts_leave_nothing_behind(app, person, shop):
+    shop.context.add_init_script("""globalThis.endings = 0; const { addEventListener } = EventTarget.prototype;
+      EventTarget.prototype.addEventListener = function (type, ...more) {
+        if (type === 'abort' && this instanceof AbortSignal) endings++;
+        return addEventListener.call(this, type, ...more) };""")
+    page = open_both(shop, duration=50)
+    before = page.evaluate("endings")
+    page.evaluate("{ globalThis.offered = 0; addEventListener('bellcast:toast', () => offered++) }")
+    for number in range(2):
+        app.notify(person, title=f"Order {number}")
+        wait_page(page, f"offered > {number}")
+        expect(toasts(page)).to_have_count(0)
+    assert page.evaluate("endings") == before
+
+
 def test_open_bell_shows_no_toast(app, person, shop):
     page = open_both(shop)
     bell(page).click()

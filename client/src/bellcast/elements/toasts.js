@@ -99,11 +99,9 @@ export class Toasts extends Element {
   /** Close after a delay, unless the toast contains the pointer or the focus. @param {HTMLElement} toast @param {string} id */
   #fade(toast, id) {
     const stays = Number(this.getAttribute('duration')) || DEFAULT_DURATION;
-    const fade = () => (toast.matches(':hover, :focus-within') ? again() : this.#close(id));
-    const again = () => {
-      const timer = setTimeout(fade, stays);
-      this.abortSignal?.addEventListener('abort', () => clearTimeout(timer), { once: true });
-    };
+    const { abortSignal } = this;
+    const again = () => void setTimeout(fade, stays);
+    const fade = () => abortSignal?.aborted || (toast.matches(':hover, :focus-within') ? again() : this.#close(id));
     again();
   }
 
