@@ -158,6 +158,25 @@ def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     expect(announcement).to_have_text("5 new notifications")
 
 
+def test_only_one_visible_element_announces_a_notification(app, person, shop):
+    page = shop.open(
+        '<bellcast-bell token="{token}" hidden></bellcast-bell><bellcast-bell token="{token}"></bellcast-bell>'
+        '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+    )
+    page.evaluate("""{ const sheet = new CSSStyleSheet(); document.adoptedStyleSheets = [sheet];
+      sheet.replaceSync('[hidden] { display: none !important }') }""")
+    wait_live(page)
+    app.notify(person, title="New order")
+    expect(toasts(page)).to_have_count(1)
+    texts = "[...document.querySelectorAll('bellcast-bell')].map((bell) => bell.shadowRoot.querySelector('.live').textContent)"
+    assert page.evaluate(texts) == ["", "New notification: New order", ""]
+    log = page.locator("bellcast-toasts [role=log]")
+    expect(log).to_have_attribute("aria-live", "off")
+    page.evaluate("for (const bell of document.querySelectorAll('bellcast-bell')) bell.hidden = true")
+    app.notify(person, title="Second order")
+    expect(log).to_have_attribute("aria-live", "polite")
+
+
 def test_reduced_motion_disables_animations(app, person, open_shop, bellcast_server):
     page = open_shop(bellcast_server, person, reduced_motion="reduce").open(BELL_AND_TOASTS)
     wait_live(page)

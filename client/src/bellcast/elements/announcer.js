@@ -1,17 +1,16 @@
-/** Which element announces new notifications to screen readers: the bell if a session has one, else the toasts. */
+/** Which element announces new notifications to screen readers: a session's first visible bell, else the toasts. */
 
 /** @import { Session } from '../session.js' */
 
-/** Number of bells per session. @type {WeakMap<Session, number>} */
+/** @type {WeakMap<Session, Set<Element>>} */
 const bells = new WeakMap();
 
-/** @param {Session} session @param {AbortSignal} signal  removes it */
-export function addBell(session, signal) {
-  /** @param {number} by */
-  const change = (by) => bells.set(session, (bells.get(session) ?? 0) + by);
-  change(1);
-  signal.addEventListener('abort', () => change(-1));
+/** @param {Session} session @param {Element} bell @param {AbortSignal} signal  removes it */
+export function addBell(session, bell, signal) {
+  const all = bells.get(session) ?? new Set();
+  bells.set(session, all.add(bell));
+  signal.addEventListener('abort', () => all.delete(bell));
 }
 
-/** @param {Session} session */
-export const hasBell = (session) => Boolean(bells.get(session));
+/** The bell that announces; a hidden one, for example of the page's layout for phones, cannot. @param {Session} session */
+export const announcingBell = (session) => [...(bells.get(session) ?? [])].find((bell) => bell.checkVisibility());

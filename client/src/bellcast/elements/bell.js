@@ -1,6 +1,6 @@
 /** `<bellcast-bell>`: a button with a counter, and the panel that it opens. */
 
-import { addBell } from './announcer.js';
+import { addBell, announcingBell } from './announcer.js';
 import { countText } from './count-text.js';
 import { h, icon, setParts } from './dom.js';
 import { Element, reflect } from './element.js';
@@ -65,7 +65,7 @@ export class Bell extends Element {
     this.#dialog = h('dialog', 'panel', { tabIndex: -1, ariaLabel: this.texts.title, ariaBusy: 'true', dir: this.texts.dir });
     this.#panel = this.#loading = null;
     const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
-    addBell(session, signal);
+    addBell(session, this, signal);
     session.addEventListener('alert', (event) => this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
     signal.addEventListener('abort', () => {
       popover.hide(this.#dialog);
@@ -163,7 +163,7 @@ export class Bell extends Element {
   /** Announce new notifications once, however many there are. @param {Notification[]} notifications */
   #announce([first, ...others]) {
     if (!first) return;
-    this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);
+    if (announcingBell(/** @type {Session} */ (this.session)) === this) this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);
     const rotate = ['0deg', '14deg', '-11deg', '7deg', '0deg'];
     if (!isStill()) this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
   }

@@ -1,6 +1,6 @@
 /** `<bellcast-toasts>`: new notifications, shown briefly in the tab that alerts the user. */
 
-import { hasBell } from './announcer.js';
+import { announcingBell } from './announcer.js';
 import { avatar, renderText } from './content.js';
 import { h, icon, link, setParts } from './dom.js';
 import { Element, reflect } from './element.js';
@@ -59,7 +59,7 @@ export class Toasts extends Element {
   /** Urgent ones first, then the newest. @param {Session} session @param {Notification[]} notifications */
   #showAll(session, notifications) {
     if (document.hidden) return;
-    this.#list.ariaLive = hasBell(session) ? 'off' : 'polite';
+    this.#list.ariaLive = announcingBell(session) ? 'off' : 'polite';
     const all = [...Array.from(this.#shown.values(), ({ notification }) => notification), ...notifications];
     const newest = all.toReversed();
     const ranked = [...newest.filter(isUrgent), ...newest.filter((each) => !isUrgent(each))];
