@@ -146,6 +146,21 @@ def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(
     assert page.evaluate("desktop") == ["While elsewhere"]
 
 
+def test_desktop_notification_speaks_for_the_elements_of_the_page(app, person, shop):
+    shop.context.add_init_script(DESKTOP)
+    page = shop.open(BELL_AND_TOASTS.replace("{duration}", "60000"), lang="de")
+    wait_live(page)
+    page.evaluate(
+        "{ localStorage.setItem('bellcast desktop', 'on'); Notification.permission = 'granted'; document.hasFocus = () => false }"
+    )
+    app.bulk({"to": person, "title": f"Order {number}"} for number in range(5))
+    wait_page(page, "globalThis.latest")
+    assert page.evaluate("desktop") == ["5 neue Mitteilungen"]
+    in_page(page, "bell.remove()")
+    page.evaluate("latest.onclick()")
+    wait_state(page, "state.unread === 4", "bellcast-toasts")
+
+
 def test_click_on_a_desktop_notification_marks_it_as_read(app, person, shop):
     shop.context.add_init_script(DESKTOP)
     page = open_both(shop)

@@ -6,31 +6,39 @@ import { watchReturn } from './until-back.js';
 /** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
 
-/** @type {WeakMap<Session, {users: number, end: AbortController}>} */
+/**
+ * @typedef {object} AlertUser  an element
+ * @property {(count: number) => string} many  the text for several notifications
+ * @property {(notification: InboxNotification) => void} open
+ */
+
+/** @type {WeakMap<Session, {users: Set<AlertUser>, end: AbortController}>} */
 const registrations = new WeakMap();
 const loadDesktop = () => import('./desktop-notifications.js');
 
-/** Alert once per session, regardless of the number of elements. Returns a function that stops it. @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
-export function startAlerts(session, many, open) {
-  const registration = registrations.get(session) ?? { users: 0, end: listenForAlerts(session, many, open) };
+/** Alert once per session, on behalf of one of its elements. Returns a function that removes an element. @param {Session} session @param {AlertUser} user */
+export function startAlerts(session, user) {
+  const { users = new Set(), end = listenForAlerts(session, users) } = registrations.get(session) ?? {};
+  const registration = { users, end };
   registrations.set(session, registration);
-  registration.users++;
+  users.add(user);
   return () => {
-    if (--registration.users) return;
+    users.delete(user);
+    if (users.size) return;
     registration.end.abort();
     registrations.delete(session);
   };
 }
 
-/** @param {Session} session @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
-function listenForAlerts(session, many, open) {
+/** @param {Session} session @param {ReadonlySet<AlertUser>} users */
+function listenForAlerts(session, users) {
   const end = new AbortController();
   const { signal } = end;
   session.addEventListener('change', () => badge(session.state.unread), { signal });
   session.addEventListener('alert', async (event) => {
     const { detail } = /** @type {CustomEvent<InboxNotification[]>} */ (event);
     if (isEnabled('sound')) void (await loadDesktop()).chime();
-    if (isEnabled('desktop') && !document.hasFocus()) (await loadDesktop()).show(session, signal, detail, many, open);
+    if (isEnabled('desktop') && !document.hasFocus()) (await loadDesktop()).show(session, signal, detail, users);
   }, { signal });
   signal.addEventListener('abort', () => badge(0));
   watchReturn(session, signal);

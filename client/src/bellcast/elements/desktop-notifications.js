@@ -4,6 +4,7 @@ import { link, plain } from './dom.js';
 
 /** @import { Notification as InboxNotification } from '../events.js' */
 /** @import { Session } from '../session.js' */
+/** @import { AlertUser } from './alerts.js' */
 
 const MAX_SHOWN = 3; // at a time; if there are more, a single one shows their number
 
@@ -12,22 +13,21 @@ const shown = new Map();
 /** Sessions with a listener that closes seen notifications. @type {WeakSet<Session>} */
 const watchedSessions = new WeakSet();
 
-/** @param {Session} session @param {AbortSignal} signal @param {InboxNotification[]} notifications @param {(count: number) => string} many @param {(notification: InboxNotification) => void} open */
-export function show(session, signal, notifications, many, open) {
+/** @param {Session} session @param {AbortSignal} signal @param {InboxNotification[]} notifications @param {ReadonlySet<AlertUser>} users  the first one opens the notifications */
+export function show(session, signal, notifications, users) {
   if (!watchedSessions.has(session)) {
     watchedSessions.add(session);
     session.addEventListener('change', () => closeSeen(session.state.notifications), { signal });
     signal.addEventListener('abort', () => watchedSessions.delete(session));
   }
   const [first] = notifications;
-  const each = notifications.length > MAX_SHOWN && first ? [{ ...first, title: many(notifications.length), body: null }] : notifications;
-  for (const notification of each) {
-    void showOne(notification, open);
-  }
+  const [user] = users;
+  const each = notifications.length > MAX_SHOWN && first && user ? [{ ...first, title: user.many(notifications.length), body: null }] : notifications;
+  for (const notification of each) void showOne(notification, users);
 }
 
-/** @param {InboxNotification} notification @param {(notification: InboxNotification) => void} open */
-async function showOne({ id: tag, title, body, actor, ...others }, open) {
+/** @param {InboxNotification} notification @param {ReadonlySet<AlertUser>} users */
+async function showOne({ id: tag, title, body, actor, ...others }, users) {
   const picture = link(actor?.avatar);
   const options = { tag, ...(body && { body: plain(body) }), ...(picture && { icon: picture }) };
   try {
@@ -36,7 +36,8 @@ async function showOne({ id: tag, title, body, actor, ...others }, open) {
     desktop.onclick = () => {
       desktop.close();
       focus();
-      open({ id: tag, title, body, actor, ...others });
+      const [user] = users; // elements may have been removed or restarted since
+      user?.open({ id: tag, title, body, actor, ...others });
     };
   } catch {
     // The constructor throws where only a service worker may show notifications.

@@ -179,7 +179,7 @@ export class Element extends BaseElement {
     if (this.hasAttribute('debug')) import('../debug.js').then(({ logSession }) => logSession(session), () => {});
     session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
-    signal.addEventListener('abort', startAlerts(session, this.texts.arrivedMany, (notification) => this.openNotification(notification)));
+    signal.addEventListener('abort', startAlerts(session, { many: this.texts.arrivedMany, open: (notification) => this.openNotification(notification) }));
     this.shadowRoot?.replaceChildren(...this.build(session));
     let { loaded } = session.state;
     // The first count must not wait for a frame.
