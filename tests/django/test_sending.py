@@ -379,6 +379,19 @@ def test_console_backend_prints(shop, configured, capsys):
     assert '"title":"Printed"' in capsys.readouterr().out
 
 
+def test_signal_of_django_notifications_hq_takes_lazy_and_long_texts(shop, relay):
+    from django.utils.translation import gettext_lazy
+
+    from bellcast.contrib.django.signals import notify
+
+    notify.send(shop.omar, recipient=shop.nadia, verb=gettext_lazy("liked"))
+    notify.send(shop.omar, recipient=shop.nadia, verb="invited you to " * 10, description="long " * 200)
+    relay()
+    long, lazy = shop.nadia.notifications
+    assert (lazy.title, lazy.message, lazy.type) == (f"{shop.omar.username} liked", "", "liked")
+    assert (len(long.title), long.message, len(long.type)) == (500, "long " * 200, 100)
+
+
 def test_signal_of_django_notifications_hq_is_understood(shop, relay):
     from bellcast.contrib.django.signals import notify
     from tests.django.shop.models import Sale

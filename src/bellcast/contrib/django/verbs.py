@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 from django.db.models import Model, QuerySet
 from django.utils.text import slugify
 
+from bellcast.client.server_rules import LIMITS
 from bellcast.contrib.django.sending import NotificationService
 
 PRIORITIES = {"success": "normal", "info": "normal", "warning": "high", "error": "urgent"}
@@ -20,10 +21,11 @@ def send(sender: Any, *, verb: str, recipient: Any, **extra: Any) -> list[tuple[
     for name in ("signal", "public", "timestamp", "emailed"):
         extra.pop(name, None)
     data = {"actor": reference(sender), "target": reference(target), "action_object": reference(action_object), **extra}
+    title, body = title_and_body(description or sentence(sender, verb, action_object, target))
     sent = NotificationService.send_bulk_notifications(
         _users(recipient),
-        description or sentence(sender, verb, action_object, target),
-        "",
+        title,
+        body,
         notification_type=type_of(verb),
         priority=PRIORITIES.get(level, "normal"),
         action_url=url_of(target),
@@ -34,7 +36,7 @@ def send(sender: Any, *, verb: str, recipient: Any, **extra: Any) -> list[tuple[
 
 def sentence(actor: object, verb: str, action_object: object, target: object) -> str:
     """Return the text that django-notifications-hq shows."""
-    words = [str(actor), verb]
+    words = [str(actor), str(verb)]
     if action_object is not None:
         words.append(str(action_object))
     if target is not None:
@@ -42,8 +44,14 @@ def sentence(actor: object, verb: str, action_object: object, target: object) ->
     return " ".join(words)
 
 
+def title_and_body(text: str) -> tuple[str, str]:
+    """Return a text as the title; one that is too long for a title as the body, with its beginning as the title."""
+    text = str(text)  # may be lazy
+    return (text, "") if len(text) <= LIMITS.title else (f"{text[: LIMITS.title - 1]}…", text)
+
+
 def type_of(verb: str) -> str:
-    return slugify(verb) or "other"
+    return slugify(verb)[: LIMITS.type] or "other"
 
 
 def reference(instance: Any) -> dict[str, str] | None:

@@ -18,8 +18,6 @@ from bellcast.contrib.django import conf, identity, moments, verbs
 
 TABLE = "notifications_notification"
 BATCH_ROWS = 500
-# The server's default limit of a title. A longer text is the body, and the title is its beginning.
-MAX_TITLE = 500
 OBJECTS = ("actor", "target", "action_object")
 
 
@@ -113,13 +111,14 @@ class Converter:
     def _item(self, row: Any, user: Any) -> ImportedItem:
         actor, target, action_object = (self._object(row, name) for name in OBJECTS)
         text = row.description or verbs.sentence(actor or "", row.verb, action_object, target).strip()
+        title, body = verbs.title_and_body(text)
         created_at = moments.with_zone(row.timestamp)
         references = {name: self._reference(row, name) for name in OBJECTS}
         item: dict[str, Any] = {
             "to": identity.recipient_of(user),
             "tenant": identity.tenant_of(user),
-            "title": text if len(text) <= MAX_TITLE else f"{text[: MAX_TITLE - 1]}…",
-            "body": text if len(text) > MAX_TITLE else None,
+            "title": title,
+            "body": body or None,
             "type": verbs.type_of(row.verb),
             "priority": verbs.PRIORITIES.get(row.level, "normal"),
             "action_url": verbs.url_of(target),
