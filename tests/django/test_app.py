@@ -271,6 +271,67 @@ def test_relay_command_retries_and_discards_refused_rows(shop, relay):
     assert not OutboxEntry.objects.exists()
 
 
+def test_relay_reads_the_database_that_a_router_names(shop, monkeypatch):
+    from django.test import override_settings
+
+    from bellcast.contrib.django import relaying
+    from bellcast.contrib.relay import Round
+
+    class Router:
+        def db_for_write(self, model, **hints):
+            return "other" if model._meta.app_label == "bellcast" else None
+
+    aliases = []
+    monkeypatch.setattr(relaying, "wake", aliases.append)
+    monkeypatch.setattr(relaying, "send_due", lambda alias: aliases.append(alias) or Round())
+    with override_settings(DATABASE_ROUTERS=[Router()]):
+        relaying.wake_once()
+        run("bellcast_relay", "--once")
+    assert aliases == ["other", "other"]
+
+
+def test_relay_command_waits_for_a_database_that_becomes_unavailable(shop, monkeypatch, capsys):
+    from django.db import OperationalError
+
+    from bellcast.contrib.django import relaying
+    from bellcast.contrib.django.management.commands import bellcast_relay
+    from bellcast.contrib.relay import Round
+
+    rounds = iter([Round(), OperationalError("it restarts"), Round(), KeyboardInterrupt()])
+
+    def send_due(alias):
+        found = next(rounds)
+        if isinstance(found, Round):
+            return found
+        raise found
+
+    monkeypatch.setattr(relaying, "send_due", send_due)
+    monkeypatch.setattr(bellcast_relay, "POLL_INTERVAL", 0.01)
+    run("bellcast_relay")
+    assert capsys.readouterr().err == "The database is unavailable: it restarts\n"
+    assert next(rounds, None) is None
+
+
+def test_relay_command_names_a_wrong_configuration(shop, configured):
+    from django.core.management import CommandError
+    from django.db import connection
+
+    from bellcast.contrib.django.models import OutboxEntry
+
+    with pytest.raises(CommandError, match="invalid choice: 'missing'"):
+        run("bellcast_relay", "--database", "missing")
+    configured(SECRET="")
+    with pytest.raises(CommandError, match="secret: must be printable ASCII"):
+        run("bellcast_relay", "--once")
+    configured()
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(OutboxEntry, "bellcast_outbox", "renamed")
+    with pytest.raises(CommandError, match="no such table"):
+        run("bellcast_relay")
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(OutboxEntry, "renamed", "bellcast_outbox")
+
+
 # --- checks
 
 

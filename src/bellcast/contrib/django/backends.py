@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections, router, transaction
+from django.db import connections, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
@@ -37,7 +37,7 @@ class OutboxBackend:
 
     def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
         OutboxEntry = apps.get_model("bellcast", "OutboxEntry")
-        alias = using or router.db_for_write(OutboxEntry)
+        alias = using or relaying.default_alias()
         now = timezone.now()
         rows = [
             OutboxEntry(

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.models import F, Min, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -98,6 +98,12 @@ class DjangoTable:
 def _model() -> Any:
     # By name, because the models import the modules that send.
     return apps.get_model("bellcast", "OutboxEntry")
+
+
+def default_alias() -> str:
+    """Return the database of the outbox: the default one, unless a router names another."""
+    alias: str = router.db_for_write(_model())
+    return alias
 
 
 def send_due(alias: str = DEFAULT_DB_ALIAS) -> Round:
@@ -200,4 +206,4 @@ def wake_once(**_: object) -> None:
 
     request_started.disconnect(dispatch_uid="bellcast")
     if apps.is_installed("bellcast.contrib.django") and conf.current().backend_path.endswith(".OutboxBackend"):
-        wake(DEFAULT_DB_ALIAS)
+        wake(default_alias())

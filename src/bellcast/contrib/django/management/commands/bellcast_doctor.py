@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError
+from django.db import DatabaseError
 from django.urls import NoReverseMatch, reverse
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import checks, conf
+from bellcast.contrib.django import checks, conf, relaying
 from bellcast.contrib.django.models import OutboxEntry
 
 
@@ -44,5 +44,5 @@ class Command(BaseCommand):
             refused = OutboxEntry.objects.filter(refused_at__isnull=False).count()
         except DatabaseError as error:
             return False, f"no outbox, run `manage.py migrate`: {error}"
-        late = checks.check_outbox(databases=[DEFAULT_DB_ALIAS])
+        late = checks.check_outbox(databases=[relaying.default_alias()])
         return not late and not refused, f"the outbox: {waiting} rows wait, {refused} were refused"

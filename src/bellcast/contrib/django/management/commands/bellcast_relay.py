@@ -4,9 +4,10 @@ import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DatabaseError, connections
 from django.utils import timezone
 
+from bellcast.client import BellcastError
 from bellcast.contrib.django import relaying
 from bellcast.contrib.django.models import OutboxEntry
 from bellcast.contrib.relay import Round
@@ -25,10 +26,22 @@ class Command(BaseCommand):
         )
         mode.add_argument("--retry", action="store_true", help="Send refused rows again.")
         mode.add_argument("--discard", action="store_true", help="Delete refused rows.")
-        parser.add_argument("--database", default=DEFAULT_DB_ALIAS)
+        parser.add_argument(
+            "--database",
+            choices=tuple(connections),
+            help="The database of the outbox, if it is not that of the routers.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        alias = options["database"]
+        alias = options["database"] or relaying.default_alias()
+        try:
+            self._run(alias, options)
+        except (BellcastError, DatabaseError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            return
+
+    def _run(self, alias: str, options: dict[str, Any]) -> None:
         refused = OutboxEntry.objects.using(alias).filter(refused_at__isnull=False)
         if options["retry"]:
             count = refused.update(refused_at=None, error=None, attempts=0, next_attempt_at=timezone.now())
@@ -44,15 +57,25 @@ class Command(BaseCommand):
 
     def _serve(self, alias: str) -> None:
         stopped = threading.Event()
+        # An error of the first round is one of the configuration. Later, the relay waits for the database.
+        wait = self._round(alias)
+        while True:
+            stopped.wait(wait)
+            try:
+                wait = self._round(alias)
+            except DatabaseError as error:
+                self.stderr.write(f"The database is unavailable: {error}")
+                wait = POLL_INTERVAL
+
+    def _round(self, alias: str) -> float:
+        """Send the due rows; return the seconds until the next round."""
         try:
-            while True:
-                done = relaying.send_due(alias)
-                self._report(done)
-                connections[alias].close()
-                wait = done.wait if done.failure is not None else min(done.wait or POLL_INTERVAL, POLL_INTERVAL)
-                stopped.wait(max(wait or 0.0, 0.05))
-        except KeyboardInterrupt:
-            return
+            done = relaying.send_due(alias)
+        finally:
+            connections[alias].close()
+        self._report(done)
+        wait = done.wait if done.failure is not None else min(done.wait or POLL_INTERVAL, POLL_INTERVAL)
+        return max(wait or 0.0, 0.05)
 
     def _report(self, done: Round) -> None:
         if done.sent or done.refused:
