@@ -51,6 +51,18 @@ def test_queries_on_an_inbox_return_its_notifications(shop, relay):
         mine.get()
 
 
+def test_count_of_unread_notifications_is_one_request(shop, relay, caplog):
+    for number in range(3):
+        send(shop.nadia, f"N{number}")
+    relay()
+    shop.nadia.notifications[0].mark_as_read()
+    caplog.set_level("DEBUG", "bellcast")
+    caplog.clear()
+    assert shop.nadia.notifications.unread().count() == 2
+    assert [record.getMessage().split()[2] for record in caplog.records] == ["path=/v1/inbox/counts"]
+    assert shop.nadia.notifications.unread()[:1].count() == 1
+
+
 def test_query_that_the_inbox_cannot_answer_is_refused(shop):
     from django.db.models import Q
     from django.db.utils import NotSupportedError

@@ -141,10 +141,12 @@ class InboxQuery:
         return self._rows
 
     def count(self) -> int:
+        if self._filters == {"is_read": False} and self._span == slice(0, None):
+            return identity.inbox_of(self._checked_user()).counts().unread
         return sum(1 for _ in self._selected())
 
     def exists(self) -> bool:
-        return any(True for _ in self._selected())
+        return bool(self[:1])
 
     def first(self) -> Any:
         return next(iter(self[:1]), None)
