@@ -236,6 +236,20 @@ def test_user_listed_twice_gets_one_notification(shop, relay, monkeypatch):
     assert [one.id for one in sent] == [nadias, nadias, omars]
 
 
+def test_bulk_send_reads_the_tenants_of_all_users_in_one_query(shop):
+    from django.contrib.auth import get_user_model
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from bellcast.contrib.django import NotificationService
+
+    users = get_user_model().objects.filter(tenant__in=[shop.north, shop.south])
+    with CaptureQueriesContext(connection) as queries:
+        sent = NotificationService.send_bulk_notifications(users, "Update", "")
+    assert {one.tenant for one in sent} == {shop.north.slug, shop.south.slug}
+    assert sum('FROM "shop_tenant"' in query["sql"] for query in queries) == 1
+
+
 @pytest.mark.parametrize(
     ("fields", "argument"),
     [

@@ -179,6 +179,8 @@ def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str |
     """Group users by tenant, with at most RECIPIENTS_PER_SEND per group, by their recipients. A user who is listed several
     times, as in a queryset with a join, is in one group once."""
     groups: dict[str | None, dict[str, Any]] = {}
+    if tenant is None:
+        identity.load_tenants(users)
     for user in users:
         owner, recipient = _owner_and_recipient(user, tenant)
         groups.setdefault(owner, {}).setdefault(recipient, user)
