@@ -368,6 +368,12 @@ def test_wrong_setting_is_reported_by_the_checks(shop, configured, values, id):
     assert [message.id for message in run_checks()] == [id]
 
 
+def test_secret_is_not_in_tracebacks(shop):
+    from bellcast.contrib.django import conf
+
+    assert shop.server.secret not in repr(conf.current())
+
+
 def test_correct_setting_passes_the_checks(shop):
     from django.core.checks import run_checks
 

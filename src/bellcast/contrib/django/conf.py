@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -48,7 +48,7 @@ _clients: dict[str, Bellcast] = {}
 class Configuration:
     """The setting with its defaults. The callables are imported on first use."""
 
-    values: dict[str, Any]
+    values: dict[str, Any] = field(repr=False)  # among them is the secret
 
     @property
     def url(self) -> str:
