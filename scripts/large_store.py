@@ -1,8 +1,8 @@
 """Compare the cost of a page, a send and a resume on PostgreSQL among many notifications with their cost among a few.
 
-`python scripts/large_store.py 50000000` fills a fresh PostgreSQL with so many rows, measures, and saves the result to
-`benchmarks/results`. A row takes about 470 bytes of disk with its indexes. A second small store, measured in the same
-way, shows the noise of the machine."""
+`python scripts/large_store.py 50000000` fills a new PostgreSQL database with this many rows, measures, and saves the
+result to `benchmarks/results`. A row takes about 470 bytes of disk with its indexes. A second small store, measured in
+the same way, shows the noise of the machine."""
 
 import asyncio
 import contextlib
@@ -51,8 +51,9 @@ RECIPIENTS = """
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revision, unread, unseen)
 SELECT '', 'guest-' || n, n + 1, 0, $3, 1, $2, $2, $2 FROM generate_series(0, $1 - 1) n
 """
-# Each layer is one notification to each recipient, so that the rows of an inbox are far apart. The layers are two hours apart,
-# 2.5 million recipients 42 minutes long, and younger than the retention: it would delete older rows during the measurement.
+# Each layer is one notification to each recipient, so that the rows of an inbox are far apart. The layers are two hours
+# apart and, with 2.5 million recipients, 42 minutes long. All are younger than the retention, which would delete older
+# rows during the measurement.
 LAYER_MS = 7_200_000
 LAYER = """
 INSERT INTO notifications (

@@ -59,7 +59,7 @@ class Forked:
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
-            with suppress(ProcessLookupError):  # the parent has reaped it and not yet reported its status
+            with suppress(ProcessLookupError):  # the parent has reaped it but not yet reported its status
                 os.kill(self.pid, number)
 
     def kill(self) -> None:

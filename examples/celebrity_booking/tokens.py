@@ -35,7 +35,8 @@ def sign(session: Session, secret: str) -> str:
 
 
 def person_of(request: Request, accounts: Accounts, secret: str) -> Person:
-    """Return the person of the request's token. Raises NotSignedIn, also after the session has ended."""
+    """Return the person of the request's token. Raises NotSignedIn without a valid token, or if its session has
+    ended."""
     token = request.headers.get("Authorization", "").removeprefix("Bearer ")
     try:
         claims = jwt.decode(token, secret, ["HS256"])

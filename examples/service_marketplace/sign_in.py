@@ -1,4 +1,4 @@
-"""Access to Bellcast with the site's session, by its cookie or by a token, and sign-out of other devices."""
+"""Authenticates pages at Bellcast with the site's session, by cookie or by token, and signs out other devices."""
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request

@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def load(variable: str, target: str, expected: type[T], *, default_name: str = "") -> T:
-    """Import `module:name`, also from the working directory. `default_name` is used for a target without a name.
+    """Import `module:name`; the module may be in the working directory. `default_name` is used for a target without a
+    name.
 
     Raises SettingsError with the variable; Invalid, raised by the module, passes through."""
     module, _, name = target.partition(":")

@@ -80,7 +80,7 @@ def shop(open_shop: Callable[..., Shop], bellcast_server: ServerProcess, person:
 
 @pytest.fixture
 def page(shop: Shop) -> Page:
-    """A page of the person with a bell."""
+    """A page with a bell, on a device of the person."""
     return shop.open()
 
 

@@ -57,7 +57,7 @@ class Shop:
         route.fulfill(body=self._page, content_type="text/html; charset=utf-8", headers=headers)
 
     def expect_lines(self, count: int) -> None:
-        """Wait until the server counts that many live connections of the person."""
+        """Wait until the server counts this many live connections of the person."""
         url, params = f"{self.server.url}/v1/connections", {"recipient": self.person, "limit": 200}
 
         def lines() -> int:
@@ -67,7 +67,7 @@ class Shop:
 
 
 def bell(page: Page, count: int | str | None = None) -> Locator:
-    """Locate the bell; with a count, the bell with that many unread."""
+    """Locate the bell; with a count, the bell with that many unread notifications."""
     name = "Notifications" if not count else f"Notifications, {count} unread"
     return page.get_by_role("button", name=name, exact=count is not None)
 

@@ -1,4 +1,4 @@
-"""The pages that each role sees, also if the operator is restricted to tenants."""
+"""The pages that each role sees, including for operators who are restricted to tenants."""
 
 import re
 from collections.abc import Callable

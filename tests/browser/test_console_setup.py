@@ -159,7 +159,7 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
     expect_line(page, "Create new lead assigned", "done", "lead.assigned on private-provider.7: 1 connected")
     app.fire("lead.status.updated", "Grace won", "admin", "private-provider.7")
     expect_line(page, "Change lead status", "done", "lead.status.updated on private-provider.7: 1 connected")
-    # 9: the dashboards fetched their leads again by themselves
+    # 9: the dashboards fetched their leads again automatically
     for dashboard in (admin, provider):
         expect(dashboard.locator("li")).to_have_text(["Ada", "Grace", "Grace won"])
     page.get_by_label("Only you can see this").click()  # the checkbox disappears once it is ticked
@@ -187,7 +187,7 @@ def test_checklist_of_seed_001_passes_line_by_line(page: Page, server: ServerPro
 
 
 def test_checklist_of_another_operator_is_its_own(page: Page, server: ServerProcess) -> None:
-    """A browser knows several servers at one address, one after the other, and their operators differ."""
+    """A browser knows several servers at one address in succession, and their operators differ."""
     page.get_by_label("Only you can see this").click()
     expect_line(page, "Dashboards auto-refresh on events", "done")
     body = {"name": "dora", "role": "developer", "password": "correct horse battery"}

@@ -21,7 +21,7 @@ def publish(server, topic, *sent):
 
 
 def frames(page, count):
-    """Wait for that many frames; remove and return them."""
+    """Wait for this many frames; remove and return them."""
     wait_page(page, f"received.length >= {count}")
     return page.evaluate("received.splice(0)")
 

@@ -36,7 +36,7 @@ def page(chromium, studio):
 
 
 def bell(desk, count=None):
-    """Locate a person's bell; with a count, the bell with that many unread."""
+    """Locate a person's bell; with a count, the bell with that many unread notifications."""
     name = "Notifications" if count is None else f"Notifications, {count} unread" if count else "Notifications"
     return desk.get_by_role("button", name=name, exact=count is not None)
 

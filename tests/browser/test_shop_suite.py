@@ -1,4 +1,5 @@
-"""The shop suite in Chromium, along its document: the bell in the header, the old front end, preferences, the admin."""
+"""The shop suite in Chromium, in the order of its document: the bell in the header, the old front end, preferences, the
+admin."""
 
 import re
 from collections.abc import Iterator

@@ -14,7 +14,7 @@ UNREAD = re.compile(r"\bunread\b")
 
 @pytest.fixture
 def inbox(app, person, shop):
-    """An inbox as a page, with that many notifications."""
+    """An inbox as a page, with this many notifications."""
 
     def inbox(count):
         app.bulk({"to": person, "title": f"Order {number}"} for number in range(count))

@@ -21,7 +21,7 @@ from tests.contract.test_broker import wait_until
 
 LIMIT_SECONDS = 60
 SHORT = 0.5  # seconds
-# More than the buffers of a local socket: a write of it waits until Redis reads.
+# More than the buffers of a local socket: a write of this size waits until Redis reads.
 LARGE = 16_000_000
 STREAMS = [topic_stream("", f"{number:080}") for number in range(60_000)]
 

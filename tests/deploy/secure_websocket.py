@@ -1,5 +1,5 @@
 """A WebSocket over TLS. On one thread: in websockets' blocking client, one thread reads the TLS connection while another
-writes, which OpenSSL does not support, so a handshake is lost now and then."""
+writes, which OpenSSL does not support, so a handshake is occasionally lost."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Connections that fail to start by a bug of the server are closed, not counted, and logged."""
+"""Connections that fail to start because of a bug in the server are closed, not counted, and logged."""
 
 from collections.abc import Iterator
 from typing import Any

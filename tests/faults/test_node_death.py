@@ -63,7 +63,7 @@ def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(th
 
 
 def members(bell: Socket, number: int, next_members: Callable[[Socket], list[str]]) -> list[str]:
-    """Read presence events until that many members have joined or left."""
+    """Read presence events until this many members have joined or left."""
     names: list[str] = []
     while len(names) < number:
         names += next_members(bell)

@@ -49,7 +49,7 @@ def app(tight: ServerProcess) -> Iterator[httpx.Client]:
 
 
 def notify(app: httpx.Client, recipient: str, count: int, size: int) -> None:
-    """Send that many notifications of about that size."""
+    """Send this many notifications of about this size."""
     sends = [{"to": recipient, "title": str(number), "body": "x" * size} for number in range(count)]
     results = app.post("/v1/notifications/bulk", json=sends).json()["results"]
     assert all("id" in one for one in results)

@@ -117,7 +117,7 @@ class Owner(asyncio.Protocol):
 
 
 class App:
-    """Takes live connections over, responds `ok` to other requests, and records complete requests."""
+    """Takes over live connections, responds `ok` to other requests, and records complete requests."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[Any, ...]] = []

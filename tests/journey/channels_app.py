@@ -51,7 +51,7 @@ async def eventually(read: Callable[[], Awaitable[Any]], is_right: Callable[[Any
 
 
 async def ended(client: httpx.AsyncClient, count: int = 1, **filters: str) -> list[dict[str, Any]]:
-    """Return the messages, once there are that many and none is pending."""
+    """Return the messages once there are this many and none is pending."""
 
     async def read() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await client.get("/v1/messages", params=filters)).json()["messages"]

@@ -1,4 +1,4 @@
-"""Signatures of `http` steps: who writes a workflow cannot sign calls to the app, and a tenant cannot sign for the
+"""Signatures of `http` steps: the author of a workflow cannot sign calls to the app, and a tenant cannot sign for the
 project."""
 
 import base64

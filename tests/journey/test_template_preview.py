@@ -253,7 +253,7 @@ async def test_type_with_a_template_needs_no_title(tmp_path: Path) -> None:
 async def test_texts_are_compiled_outside_of_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, method: str, path: str, body: dict[str, Any]
 ) -> None:
-    """The largest template takes seconds to compile, and no other request would be served meanwhile."""
+    """The largest template takes seconds to compile, and no other request would be served in the meantime."""
     threads = set()
 
     def checked(*args: Any, **fields: Any) -> None:

@@ -257,7 +257,7 @@ def test_url_is_redacted_without_its_query() -> None:
     ids=["values", "names", "name", "texts", "bytes", "nested"],
 )
 async def test_watched_call_with_large_data_is_kept_in_part(clock: FakeClock, feed: LiveFeed, value: Any) -> None:
-    """The feed keeps 200 calls, which may be of anyone."""
+    """The feed keeps 200 calls, which may come from any client."""
     feed.watch(EVERYTHING)
     handlers = Handlers()
 

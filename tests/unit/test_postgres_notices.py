@@ -1,4 +1,4 @@
-"""Messages between processes in PostgreSQL's notifications, which are cut into parts."""
+"""Messages between processes in PostgreSQL notifications, into which long ones are split."""
 
 from bellcast.brokers.postgres import MAX_NOTIFY_BYTES, PostgresTransport
 

@@ -86,7 +86,7 @@ class Recipient:
         return {"unread": inbox["unread"], "rows": rows}
 
     def all_show(self, unread: int) -> bool:
-        """Return True if every client shows the inbox of a fresh snapshot, with that many unread."""
+        """Return True if every client shows the inbox of a fresh snapshot, with this many unread notifications."""
         snapshot = self.snapshot()
         assert snapshot["unread"] == unread
         same = eventually(lambda: self.of_each("state") == dict.fromkeys(DIALECTS, snapshot), TIMEOUT)

@@ -1,4 +1,4 @@
-"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and further ones. The tests respond to pings,
+"""Engine.IO and Socket.IO by hand: the cases of the protocols' own suites, and others. The tests respond to pings,
 so that no test passes because a ping timeout closed the connection.
 """
 

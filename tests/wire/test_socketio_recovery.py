@@ -308,7 +308,7 @@ def test_recovery_larger_than_the_polling_buffer_is_complete_during_the_upgrade(
 
 
 def notify_all(server: ServerProcess, recipient: str, count: int) -> None:
-    """Send that many notifications of half a kilobyte."""
+    """Send this many notifications of half a kilobyte."""
     body = (json.dumps({"to": recipient, "title": "x" * 400}) + "\n") * count
     headers = {**server.as_app(), "content-type": "application/x-ndjson"}
     assert httpx.post(f"{server.url}/v1/notifications/bulk", content=body, headers=headers).status_code == 200

@@ -6,7 +6,7 @@ from bellcast.api import context, guards
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import TooMany
 
-# A test calls a server, also one that the request names, for up to 15 s, and may send a message. The limit is per caller.
+# A test calls a server, which the request can name, for up to 15 s, and may send a message. The limit is per caller.
 TESTS_PER_MINUTE = 10
 MINUTE_SECONDS = 60
 

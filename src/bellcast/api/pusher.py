@@ -111,7 +111,7 @@ def _app(ctx: ApiContext, parts: dict[str, str], parameters: dict[str, str], rou
 
 def _check_signature(app: PusherApp, scope: Any, pairs: list[tuple[str, str]], body: bytes, ctx: ApiContext) -> None:
     *previous, newest = reversed(app.valid_credentials(ctx.engines.clock.now()))
-    now = ctx.token_clock.now()  # the app signs with the system time, also when a test clock is used
+    now = ctx.token_clock.now()  # the app signs with the system time, even if a test clock is used
     for credentials in previous:
         with contextlib.suppress(Unauthenticated):
             signatures.check_request(credentials, scope["method"], scope["path"], pairs, body, now)

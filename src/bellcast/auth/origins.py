@@ -90,8 +90,8 @@ def cors_headers(
     """Return the CORS headers of a response. Any page may read it if it is public, or if no origins are declared;
     otherwise only pages of declared origins.
 
-    Every page may read errors, also those of requests with credentials. Otherwise developers would see a CORS error
-    instead of the reason. This reveals nothing about the user: cookies from undeclared origins are ignored
+    Every page may read errors, including those of requests with credentials. Otherwise developers would see a CORS
+    error instead of the reason. This reveals nothing about the user: cookies from undeclared origins are ignored
     (`cookie_allowed`), so the error is the same as without cookies."""
     vary = (b"vary", b"Origin")
     if origin is None:

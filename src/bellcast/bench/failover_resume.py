@@ -29,7 +29,7 @@ TOPICS_PER_CLIENT = 3
 CLIENTS_PER_TOPIC = 10
 # Each client misses one event of each topic, and a notification.
 MISSED = TOPICS_PER_CLIENT + 1
-# A field of `ready` which tells that the events of all topics follow.
+# A field of `ready` which shows that the events of all topics follow.
 RECOVERED = b'"recovered":true'
 
 # Time in which a duplicate delivery would be counted.

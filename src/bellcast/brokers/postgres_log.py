@@ -26,7 +26,7 @@ MAX_CONNECTIONS = 8
 # A log above the limit is cut to this share of it, so that few appends have to compute its size.
 TRIM_SHARE = 0.95
 NO_LIMIT = 2**31 - 1
-# "bellcast" in ASCII: processes that start together create the tables one after the other.
+# "bellcast" in ASCII: processes that start together create the tables one at a time.
 CREATE_LOCK = 0x62656C6C63617374
 
 CREATE = f"""

@@ -68,7 +68,7 @@ class Handlers:
 
 
 def load(target: str) -> Handlers:
-    """Import the handlers at `module:name`, also from the working directory. Raises SettingsError."""
+    """Import the handlers at `module:name`; the module may be in the working directory. Raises SettingsError."""
     return targets.load("BELLCAST_HANDLERS", target, Handlers)
 
 

@@ -38,7 +38,7 @@ class NamedProvider(Struct, frozen=True):
     limits: ProviderLimits | None = None
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send within the limit of concurrent messages. Raises DeliveryError, also for unexpected exceptions of the
+        """Send within the limit of concurrent messages. Raises DeliveryError, even for unexpected exceptions of the
         provider: otherwise the message would stay in the state `sending`, and each attempt of its job would send it
         again."""
         async with self.limits.slots if self.limits is not None else nullcontext():

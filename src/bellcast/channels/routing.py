@@ -188,8 +188,8 @@ class Router:
 
     async def announced(self, draft: Draft, request: AnnounceRequest) -> Content:
         """Return the content of an announcement's row: the send's own fields, else those of the template, in the
-        tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, also if an
-        announcement without a row has neither a title nor a template."""
+        tenant's language. All recipients share it, so `recipient` has no values. Raises Invalid, even for an
+        announcement without a row, if it has neither a title nor a template."""
         tenant = DEFAULT_TENANT if request.tenant == EVERY_TENANT else request.tenant
         type = await self._catalog.type(tenant, draft.type)
         key = draft.template or type.template

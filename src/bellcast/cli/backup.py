@@ -1,4 +1,4 @@
-"""`bellcast backup`: back up the store, also while a server is running."""
+"""`bellcast backup`: back up the store, even while a server is running."""
 
 import os
 from collections.abc import Callable

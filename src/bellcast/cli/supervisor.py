@@ -61,7 +61,7 @@ def report_ready(args: WorkerArgs, url: str) -> None:
 
 
 def exit_with_parent(args: WorkerArgs) -> None:
-    """Terminate this worker once the parent has exited, also after a crash."""
+    """Terminate this worker once the parent has exited, even after a crash."""
 
     def watch() -> None:
         os.read(args.parent, 1)  # the parent never writes: this returns when it exits

@@ -53,8 +53,8 @@ SPECIAL = tuple(
 
 
 class AddressGuard:
-    """Checks URLs from the REST API and from recipients. `allowed` are host names, addresses and networks that may be used
-    although they are not public, also over plain HTTP."""
+    """Checks URLs from the REST API and from recipients. `allowed` are host names, addresses and networks that may be
+    used although they are not public, even over plain HTTP."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._hosts: set[str] = set()

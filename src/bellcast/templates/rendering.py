@@ -15,7 +15,7 @@ from bellcast.templates.variables import Variables
 
 T = TypeVar("T")
 
-# Compiling takes about a millisecond, rendering 20 µs. A thousand texts are some 300 templates in three languages.
+# Compiling takes about a millisecond, rendering 20 µs. A thousand texts are about 300 templates in three languages.
 CACHED_TEXTS = 1000
 
 # Maximum characters of a text that is returned without rendering: far below the size limit of a rendering.

@@ -16,7 +16,7 @@ from bellcast.model import times
 FIELDS = 5
 # Maximum length: a list of every minute of an hour has 169 characters.
 MAX_LENGTH = 500
-# Maximum cached expressions. A project has few; parsing one takes some 20 µs.
+# Maximum cached expressions. A project has few; parsing one takes about 20 µs.
 CACHED_EXPRESSIONS = 1000
 
 

@@ -314,7 +314,8 @@ class Workflows:
 
 
 def load(target: str) -> Workflows:
-    """Import the workflows at `module` or `module:name`, also from the working directory. Raises SettingsError."""
+    """Import the workflows at `module` or `module:name`; the module may be in the working directory. Raises
+    SettingsError."""
     try:
         return targets.load("BELLCAST_WORKFLOWS", target, Workflows, default_name=DEFAULT_NAME)
     except Invalid as error:

@@ -26,7 +26,7 @@ AWAITED = "awaited-events"
 UNKNOWN = "There is no workflow with this key."
 # Maximum runs that one transaction makes due again: about 10 ms.
 RESUME_BATCH_ROWS = 250
-# Maximum cached definitions: 50 steps take some 20 KB.
+# Maximum cached definitions: 50 steps take about 20 KB.
 CACHED_DEFINITIONS = 1000
 
 

@@ -1,4 +1,4 @@
-"""An operator opens one view after the other."""
+"""An operator opens one view after another."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -322,7 +322,8 @@ def test_time_without_a_processor_is_not_charged(monkeypatch: pytest.MonkeyPatch
 
 
 def render_on_a_thread_clock(monkeypatch: pytest.MonkeyPatch, pauses: list[int]) -> str:
-    """Render while the clocks advance by each of the pauses in turn, as during a garbage collection of that many seconds."""
+    """Render while the clocks advance by each of the pauses in turn, as during a garbage collection of this many
+    seconds."""
     wall, seconds = count(step=10), accumulate(chain(pauses, repeat(0)))
     monkeypatch.setattr(budget, "monotonic", lambda: next(wall))
     monkeypatch.setattr(budget, "thread_time", lambda: next(seconds))

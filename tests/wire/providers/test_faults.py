@@ -23,8 +23,8 @@ from tests.clock import FakeClock
 from tests.push_browser import Browser
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, plain_server, raw_response, vendor_server
 
-TIMEOUT = 60.0  # seconds for a response that arrives
-PATIENCE = 0.2  # seconds for one that does not arrive
+TIMEOUT = 60.0  # seconds; long enough for a response that arrives
+PATIENCE = 0.2  # seconds; short, because no response arrives
 GRANT = raw_response(200, {"access_token": "A1", "expires_in": 3600})
 PAGE = raw_response(200, b"<html>Sign in to this network</html>")
 

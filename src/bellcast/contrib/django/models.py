@@ -16,7 +16,7 @@ class OutboxEntry(models.Model):
 
     KINDS = (("notify", _("notification")), ("publish", _("live event")))
 
-    # Only `key`, `kind` and `payload` are required, also for rows that are inserted with SQL.
+    # Only `key`, `kind` and `payload` are required, even for rows that are inserted with SQL.
     key = models.UUIDField(unique=True)
     kind = models.CharField(max_length=10, choices=KINDS)
     payload = models.JSONField(decoder=PayloadDecoder)

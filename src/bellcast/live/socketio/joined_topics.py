@@ -87,7 +87,7 @@ class ConnectionTopics:
                 await self._store(connection)
             except BellcastError as failure:
                 log.warning("joined_topics_save_failed", reason=failure.detail)
-                connection.mark_topics(saved=False)  # recorded before the next attempt, too
+                connection.mark_topics(saved=False)  # also applies until the next attempt
             else:
                 return
         connection.emit("error", ({"code": Unavailable.code, "message": UNSAVED},))

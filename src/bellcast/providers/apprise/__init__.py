@@ -1,4 +1,4 @@
-"""Chat messages through Apprise, a library for some 130 services (`bellcast[apprise]`)."""
+"""Chat messages through Apprise, a library for about 130 services (`bellcast[apprise]`)."""
 
 import asyncio
 import importlib
