@@ -47,7 +47,7 @@ class BulkRequest(NamedTuple):
 
 class Result(Struct, frozen=True, omit_defaults=True):
     """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the
-    schedule of an item with `send_at`, or the problem for which it was refused. A refused item is not sent. In a dry
+    schedule of an item with `send_at`, or the problem that caused its refusal. A refused item is not sent. In a dry
     run: the item's plan and its number of recipients, which is null for an audience of more than 10,000 or of all
     tenants."""
 

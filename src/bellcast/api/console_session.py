@@ -201,7 +201,7 @@ async def me(request: ApiRequest) -> ASGIApp:
 async def change_own_password(request: ApiRequest) -> ASGIApp:
     """Change the password of the signed-in operator.
 
-    The operator's other sessions end."""
+    This ends the operator's other sessions."""
     params = await request_body.body(request, PASSWORD)
     browser = guards.browser_request(request)
     return signed_in_response(
@@ -211,7 +211,7 @@ async def change_own_password(request: ApiRequest) -> ASGIApp:
 
 @own_operation("PUT", "/v1/session/verification", body=PasswordCheck, response_types={204: None})
 async def verify_password(request: ApiRequest) -> ASGIApp:
-    """Type the password again.
+    """Enter the password again.
 
     Changes to keys, operators, providers, webhooks and owner-only settings, and erasure, need a password that was typed
     in the last 10 minutes."""

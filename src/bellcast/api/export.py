@@ -84,9 +84,9 @@ class Export(Struct, frozen=True, kw_only=True):
 async def export(request: ApiRequest) -> ASGIApp:
     """Export a recipient.
 
-    All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. Not in it: live
-    events that are kept for a short time, responses under idempotency keys, the audit log, and requests that name
-    several recipients, such as schedules."""
+    All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. It does not
+    contain live events that are kept for a short time, responses under idempotency keys, the audit log, or requests
+    that name several recipients, such as schedules."""
     store, tenant = context.of(request).engines.store, tenants.single_tenant(request)
     result = await store.recipients.export(tenant, key(request))
     if result is None:

@@ -286,7 +286,7 @@ async def back(request: ApiRequest) -> ASGIApp:
     """Return notifications that were snoozed with `"until": "back"`.
 
     Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
-    unseen. `awaits_return` of `GET /v1/inbox` tells whether there are any. The bell calls this in a new browser tab,
+    unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
     and in a tab that was hidden for 15 minutes."""
     inbox = await guards.inbox(request)
     return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))

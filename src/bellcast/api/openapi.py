@@ -54,8 +54,8 @@ SECURITY_OF_SCOPE: dict[str, tuple[str, ...]] = {
 }
 REQUEST_HEADERS = {
     "Idempotency-Key": "Repeating the same key and body within 24 hours returns the first response.",
-    "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304. In a PUT, `*`: only if there is no such object, else 412.",
-    "If-Match": "The ETag of the object as it was read: if it was changed meanwhile, nothing is written, and the response is a 412.",
+    "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304. In a PUT, `*` means: write only if there is no such object; else the response is a 412.",
+    "If-Match": "The ETag of the object as it was read: if it has changed since then, nothing is written, and the response is a 412.",
 }
 OTHER_TYPES: Json = {
     "application/yaml": {"description": "The same as YAML."},

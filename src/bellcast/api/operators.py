@@ -43,8 +43,8 @@ class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class OperatorsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of operators, by name. With `tenant`, the operators that may use it. `from` and `to` limit the time of
-    creation."""
+    """A page of operators, by name. With `tenant`, the operators that may use it. `from` and `to` filter by creation
+    time."""
 
     limit: ListLimit = 200
     after: str = ""

@@ -76,8 +76,8 @@ class NewPusherApp(PusherAppItem, frozen=True, kw_only=True):
 
 
 class PusherAppsQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of apps, of all tenants or of one. `from` and `to` limit the time of creation, which the project's app
-    does not have."""
+    """A page of apps, of all tenants or of one. `from` and `to` filter by creation time, which the project's app does
+    not have."""
 
     limit: ListLimit = 200
     after: str | None = None

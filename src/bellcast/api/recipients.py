@@ -61,8 +61,8 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class SearchQuery(PageQuery, frozen=True, kw_only=True):
-    """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `from` and `to` limit the time
-    of creation. The tenant `*` means all tenants, ordered by their keys."""
+    """A page of recipients. `prefix` is the beginning of their keys, `search` its alias. `from` and `to` filter by
+    creation time. The tenant `*` means all tenants, ordered by their keys."""
 
     search: str | None = None
     prefix: str | None = None

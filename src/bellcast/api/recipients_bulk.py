@@ -30,7 +30,7 @@ class BulkRecipient(RecipientFields, frozen=True, kw_only=True):
 
 
 class WrittenRecipient(Struct, frozen=True, omit_defaults=True):
-    """The result for one recipient: its key, or the problem for which it was refused."""
+    """The result for one recipient: its key, or the problem that caused its refusal."""
 
     key: str | UnsetType = UNSET
     error: dict[str, Any] | UnsetType = UNSET

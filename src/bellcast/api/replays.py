@@ -107,7 +107,7 @@ class ReplayPage(Struct, frozen=True):
 
 
 class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of replays, newest first. `from` and `to` limit the time of their start. The tenant `*` means all
+    """A page of replays, newest first. `from` and `to` filter by start time. The tenant `*` means all
     tenants."""
 
     limit: ListLimit = 50

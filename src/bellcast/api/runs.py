@@ -53,7 +53,7 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class RunStep(Struct, frozen=True, kw_only=True):
-    """The state of a step. `reason` tells why it was skipped or failed. `result` is what an http or python step
+    """The state of a step. `reason` states why it was skipped or failed. `result` is what an http or python step
     returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
 
     key: str

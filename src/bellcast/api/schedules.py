@@ -158,7 +158,7 @@ async def delete(request: ApiRequest) -> ASGIApp:
 async def run(request: ApiRequest) -> ASGIApp:
     """Fire a schedule now.
 
-    In addition to its scheduled times. The response is that of the trigger or the send, also for a dry run."""
+    In addition to its scheduled times. The response is that of the trigger or the send, even for a dry run."""
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
     if objects.is_dry_run(request):

@@ -94,7 +94,7 @@ class RevisionPage(Struct, frozen=True):
 
 
 class HistoryQuery(TimeRangeQuery, frozen=True, kw_only=True):
-    """A page of revisions. `from` and `to` limit their time. Settings apply to every tenant, so `tenant` has no
+    """A page of revisions. `from` and `to` filter by their time. Settings apply to every tenant, so `tenant` has no
     effect."""
 
     limit: ListLimit = 20

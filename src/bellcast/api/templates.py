@@ -187,7 +187,7 @@ class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class TemplatePreview(Parts, frozen=True, kw_only=True):
-    """The rendered parts, and the variables that have no value: a send would be refused for them."""
+    """The rendered parts, and the variables that have no value: they would cause a send to be refused."""
 
     missing: list[str]
 

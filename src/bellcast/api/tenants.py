@@ -118,8 +118,8 @@ def key(request: ApiRequest) -> str:
 
 
 class TenantsQuery(Struct, frozen=True, kw_only=True):
-    """A page of tenants, ordered by key. `prefix` is the beginning of their keys. `from` and `to` limit the time of
-    creation. With `tenant`, only this one; `*` means all."""
+    """A page of tenants, ordered by key. `prefix` is the beginning of their keys. `from` and `to` filter by creation
+    time. With `tenant`, only this one; `*` means all."""
 
     tenant: str | None = None
     prefix: Annotated[str, Meta(max_length=200)] = ""
@@ -161,7 +161,7 @@ class TenantPage(Struct, frozen=True):
 async def page(request: ApiRequest) -> ASGIApp:
     """List tenants by key.
 
-    Without the default tenant."""
+    The default tenant is not listed."""
     ctx, query = context.of(request), request_body.query(request, TenantsQuery)
     engines = ctx.engines
     named = _named(request, query)

@@ -124,8 +124,8 @@ class TopicPage(Struct, frozen=True):
 async def all_topics(request: ApiRequest) -> ASGIApp:
     """List the topics that have subscribers or followers.
 
-    A topic exists as long as it has a subscriber or follower. It has no time of creation, so this list has no `from`
-    and `to`."""
+    A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
+    `to`."""
     query, ctx = request_body.query(request, TopicsQuery), context.of(request)
     tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
     after = list_positions.key(tenant, query.after or "")

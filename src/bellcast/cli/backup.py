@@ -31,7 +31,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file. An existing file is never overwritten.")],
     json: console.JsonFlag = False,
 ) -> None:
-    """Copy the store into a file, also while a server is running."""
+    """Copy the store into a file, even while a server is running."""
     store = options.settings(ctx).store
     os.umask(0o077)  # the copy contains the notifications of all recipients
     label = str(store.path) if store.is_file else "the PostgreSQL store"

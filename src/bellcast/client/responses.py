@@ -394,7 +394,7 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStep(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a step. `reason` tells why it was skipped or failed."""
+    """The state of a step. `reason` states why it was skipped or failed."""
 
     key: str
     type: str

@@ -86,7 +86,7 @@ SELECT * FROM (
 -- name: materialize_add @postgres
 -- Add one announcement to those inboxes that have processed all changes up to :since and not yet :seq, and that belong to its
 -- audience; their states after it. Locks inboxes in the order of their numbers, as all writers do. Everything that it reads of
--- an inbox is a condition of the UPDATE, which is evaluated again on a row that another process changed meanwhile.
+-- an inbox is a condition of the UPDATE, which is evaluated again on a row that another process changed in the meantime.
 WITH named AS MATERIALIZED (
   SELECT r.id FROM unnest(:keys::text[]) w (key)
   CROSS JOIN LATERAL (SELECT id FROM recipients WHERE tenant = :tenant AND key = w.key OFFSET 0) r
