@@ -214,7 +214,7 @@ WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes
 
 -- name: materialize_earlier
 -- Announcements to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order: those since
--- its recipient is a member, or of :newcomers_ms before its first contact if the app did not set that time.
+-- its recipient became a member, or those of the :newcomers_ms before its first contact if the app did not set that time.
 SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL
 FROM recipients r

@@ -12,7 +12,7 @@ SELECT id, name, scopes, tenants, created_at, revoked_at, used_at, digest FROM a
 SELECT id, name, scopes, tenants, created_at, revoked_at, used_at FROM api_keys ORDER BY created_at, id
 
 -- name: key_revoke
--- Revoke a key. Its row stays, so that its use gets the reason.
+-- Revoke a key. Its row stays, so that its use is refused with the reason.
 UPDATE api_keys SET revoked_at = :now WHERE id = :id AND revoked_at IS NULL RETURNING id
 
 -- name: key_use

@@ -251,7 +251,7 @@ WHERE tenant = :tenant AND notification = :notification
 ORDER BY recipient, decided_at LIMIT :limit
 
 -- name: messages_cancel
--- Messages of a recalled notification that no attempt was made for. Simulated ones keep their state, and cannot be released.
+-- Messages of a recalled notification that have not been attempted. Simulated ones keep their state, and cannot be released.
 UPDATE messages SET state = CASE state WHEN 'simulated' THEN state ELSE 'cancelled' END, reason = :reason
 WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'simulated')
 RETURNING {{message_columns}}
@@ -283,11 +283,11 @@ DELETE FROM messages WHERE tenant = :tenant AND recipient = :key
 DELETE FROM decisions WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_messages_of_tenant
--- The messages of a tenant, also for recipients without a record.
+-- The messages of a tenant, including those to recipients without a record.
 DELETE FROM messages WHERE tenant = :tenant
 
 -- name: erase_decisions_of_tenant
--- The decisions of a tenant, also about recipients without a record.
+-- The decisions of a tenant, including those about recipients without a record.
 DELETE FROM decisions WHERE tenant = :tenant
 
 -- name: erase_documents
@@ -385,7 +385,7 @@ SELECT id FROM messages
 WHERE reference = :reference AND provider = :provider AND (tenant = :tenant OR :tenant = '') ORDER BY id LIMIT :limit
 
 -- name: message_settle
--- The state that a receipt reports, also for the messages of a digest; only a sent message changes, so that no state moves
+-- The state that a receipt reports, including for the messages of a digest; only a sent message changes, so that no state moves
 -- back.
 UPDATE messages SET state = :state, reason = coalesce(:reason, reason)
 WHERE (id = :id OR digest = :id) AND state = 'sent'

@@ -1,5 +1,5 @@
 -- name: recipient_first_seen @sqlite
--- Create a recipient on first use. Earlier announcements are not for it, and sessions from before its erasure stay refused.
+-- Create a recipient on first use. It does not receive earlier announcements, and sessions from before its erasure stay refused.
 INSERT INTO recipients (tenant, key, epoch, watermark, created_at, opened, revoked_before)
 SELECT :tenant, :key, :epoch, value, :now, 0,
   coalesce((SELECT max(sessions_before) FROM erased WHERE digest IN (:digest, :tenant_digest)), 0)
@@ -30,7 +30,7 @@ tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at
 SELECT {{recipient_columns}} FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_page
--- Records by key, those from :first up to :last that were created in a range of time.
+-- Records by key, those from :first up to :last that were created in a time range.
 SELECT {{recipient_columns}} FROM recipients
 WHERE tenant = :tenant AND key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
 ORDER BY key LIMIT :limit
@@ -41,7 +41,7 @@ SELECT key FROM recipients WHERE tenant = :tenant AND key > :after AND key >= :f
 ORDER BY key LIMIT 2 OFFSET :skipped
 
 -- name: recipients_of_all
--- Records of all tenants by tenant and key up to one of them, of the keys from :first up to :last, created in a range of time.
+-- Records of all tenants by tenant and key up to one of them, of the keys from :first up to :last, created in a time range.
 SELECT {{recipient_columns}} FROM recipients
 WHERE (tenant, key) > (:after_tenant, :after) AND (tenant, key) <= (:until_tenant, :until)
   AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until_ms

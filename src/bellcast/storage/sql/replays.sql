@@ -27,7 +27,7 @@ ORDER BY id DESC LIMIT :limit
 tenant, id, state, error, created_at, kind, payload
 
 -- fragment: dead_job_range
--- Jobs up to an id, created in a range of time.
+-- Jobs up to an id, created in a time range.
 id < :before AND created_at >= :since_ms AND created_at < :before_ms
 
 -- name: dead_jobs

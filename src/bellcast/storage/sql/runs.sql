@@ -207,7 +207,7 @@ WHERE id = :id AND ended_at IS NULL
 RETURNING id
 
 -- name: run_messages_cancel
--- The messages of a run that no attempt was made for.
+-- The messages of a run that have not been attempted.
 UPDATE messages SET state = 'cancelled', reason = 'cancelled'
 WHERE tenant = :tenant AND run = :run AND state IN ('held', 'queued')
 RETURNING {{message_columns}}
@@ -417,7 +417,7 @@ DELETE FROM runs WHERE tenant = :tenant AND recipient = :key
 DELETE FROM step_counters WHERE tenant = :tenant AND recipient = :key
 
 -- name: erase_runs_of_tenant
--- The runs of a tenant, also for recipients that never had an inbox.
+-- The runs of a tenant, including those for recipients that never had an inbox.
 DELETE FROM runs WHERE tenant = :tenant
 
 -- name: erase_step_counters_of_tenant

@@ -1,5 +1,5 @@
 -- name: subscription_insert
--- Subscribe a recipient to a topic. Earlier announcements are not for it.
+-- Subscribe a recipient to a topic. It does not receive earlier announcements.
 INSERT INTO subscriptions (tenant, topic, recipient, key, joined, created_at)
 SELECT :tenant, :topic, :inbox, :key, value, :now FROM counters WHERE name = 'announcements'
 ON CONFLICT (recipient, topic) DO NOTHING

@@ -20,7 +20,7 @@ UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key 
 RETURNING key, name, settings, created_at
 
 -- name: tenants_page
--- Tenants by key, from :first up to :last, created in a range of time, with the numbers of their recipients up to 10,000.
+-- Tenants by key, from :first up to :last, created in a time range, with the numbers of their recipients up to 10,000.
 SELECT key, name, settings, created_at,
   (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = t.key LIMIT 10000) AS few)
 FROM tenants t WHERE key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
