@@ -1,4 +1,4 @@
-"""Operators and keys that are bound to tenants cannot access other tenants."""
+"""Operators and keys that are restricted to tenants cannot access other tenants."""
 
 import json
 import threading

@@ -52,7 +52,7 @@ async def authorize(
 ) -> None:
     """Authenticate and authorize a request before its body is read. `roles` are the operator roles that may use it, by
     default the roles that have the scope. Keys with `other_scope` may use it too. `tenant_rule` limits callers that are
-    bound to tenants."""
+    restricted to tenants."""
     scope: Any = request.scope
     ctx, state = context.of(request), scope["state"]
     auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])

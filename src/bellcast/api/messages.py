@@ -325,7 +325,7 @@ async def retry_many(request: ApiRequest) -> ASGIApp:
 
 
 async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
-    """Return an e-mail as its provider sends it. Raises Conflict if the message is no e-mail."""
+    """Return an e-mail as its provider sends it. Raises Conflict if the message is not an e-mail."""
     if message.channel != "email":
         raise Conflict("Only e-mails are available in this form.")
     sender, name = await ctx.providers.email_sender(message.tenant, message.provider)

@@ -61,7 +61,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     is_audited: bool = False
     # Operators must have typed their password in the last 10 minutes.
     is_sensitive: bool = False
-    # How the operation limits callers that are bound to tenants, if its query does not name the tenant.
+    # How the operation limits callers that are restricted to tenants, if its query does not name the tenant.
     bound_by: TenantRule | None = None
     # A list that can also be exported as CSV or NDJSON, chosen by `Accept`.
     is_exported: bool = False
@@ -72,7 +72,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def tenant_rule(self) -> TenantRule | None:
-        """How the operation limits callers that are bound to tenants. None: they are refused."""
+        """How the operation limits callers that are restricted to tenants. None: they are refused."""
         return self.bound_by or ("query" if request_body.TENANT in (self.query_names or ()) else None)
 
     @property

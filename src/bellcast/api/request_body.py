@@ -36,7 +36,7 @@ FORM = "application/x-www-form-urlencoded"
 MAX_FORM_FIELDS = 200
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 TENANT = "tenant"
-# Key in a request's state: the check of its body, if the caller is bound to tenants.
+# Key in a request's state: the check of its body, if the caller is restricted to tenants.
 CHECK_BODY = "check_body"
 # Key in a request's state: the function that authorizes the request again.
 AUTHORIZE = "authorize"

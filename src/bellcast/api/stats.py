@@ -32,7 +32,7 @@ MAX_SERIES_ROWS = 20_000
 
 class SeriesQuery(Struct, frozen=True, kw_only=True):
     """Metrics, repeated or separated by commas (default: all), the length of the intervals (default: 1m, for a tenant
-    1h), and a range of time: by default the last 24 hours, with steps of 10 s the last hour. The tenant `*` means the
+    1h), and a time range: by default the last 24 hours, or with steps of 10 s the last hour. The tenant `*` means the
     total of all tenants."""
 
     tenant: str | None = None

@@ -80,8 +80,8 @@ def log_tenant(request: ApiRequest, tenant: str | None) -> None:
 
 def log_tenant_of_items(request: ApiRequest, items: set[str | None]) -> None:
     """Name the tenant of a request with many items in the request log, if all items belong to it: callers that are
-    bound to this tenant can read the whole body in the log. In `items`, None is an item of the default tenant, or a
-    refused one, whose tenant is unknown."""
+    restricted to this tenant can read the whole body in the log. In `items`, None is an item of the default tenant, or
+    a refused one, whose tenant is unknown."""
     if guards.caller(request).tenants is not None:  # the guard has limited each item to this tenant
         items = {request_body.query(request, TenantQuery).tenant}
     log_tenant(request, next(iter(items)) if len(items) == 1 else None)

@@ -1,4 +1,4 @@
-"""Callers that are bound to tenants: rules for the tenants in their requests. Pure."""
+"""Callers that are restricted to tenants: rules for the tenants in their requests. Pure."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -102,7 +102,7 @@ async def counts(engines: Context, inbox: Inbox, query: Query) -> Counts:
 
 
 async def get(engines: Context, inbox: Inbox, id: str) -> Notification:
-    """Return one notification. Raises NotFound also for the id of another inbox."""
+    """Return one notification. Raises NotFound, even for an id of another inbox."""
     found = await engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("This inbox has no notification with this id.")

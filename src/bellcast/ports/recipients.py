@@ -59,7 +59,7 @@ class Recipients(Protocol):
     async def created_page(
         self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
     ) -> ListScan[Recipient]:
-        """Like `page`, for recipients created in a range of time. Examines at most 20,000 of them."""
+        """Like `page`, for recipients created in a time range. Examines at most 20,000 of them."""
         ...
 
     async def page_of_all(
@@ -174,7 +174,7 @@ class Recipients(Protocol):
     async def tenants_created_page(
         self, prefix: str, after: str, limit: int, created: CreatedRange
     ) -> ListScan[TenantSummary]:
-        """Like `tenant_page`, for tenants created in a range of time. Examines at most 20,000 of them."""
+        """Like `tenant_page`, for tenants created in a time range. Examines at most 20,000 of them."""
         ...
 
     async def count_tenants(self, prefix: str, limit: int) -> int:

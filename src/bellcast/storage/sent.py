@@ -16,7 +16,7 @@ from bellcast.storage import fanouts, marking, messages, rows, scans
 from bellcast.storage.script import Row, Script, Statement
 
 T = TypeVar("T")
-# Lock key that is no inbox. Edits of announcements lock it, so that two in one transaction run in order.
+# Lock key that is not an inbox. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
 
 

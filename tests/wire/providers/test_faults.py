@@ -150,7 +150,7 @@ async def test_failing_vendor_is_temporary_and_gets_each_message_once(
     response, retry_after = FAULTS[fault]
     provider = kind.create(vendor.host, False, http, tmp_path)
     message = kind.message(vendor.host)
-    # The second message is on the connection of the first: a client must not repeat it on a new one by itself.
+    # The second message is on the connection of the first: a client must not resend it on a new one by itself.
     vendor.responses += [*kind.first, kind.accepted, response]
     await provider.send(message)
     error = await failure(provider, message)
