@@ -139,6 +139,22 @@ async def test_provider_has_its_key_in_the_url(tmp_path: Path) -> None:
         assert b"credentials_base64" not in stored_bytes(tmp_path)
 
 
+async def test_provider_beyond_the_maximum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would deliver nothing."""
+    monkeypatch.setattr("bellcast.server.provider_directory.MAX_PROVIDERS", 2)
+    url = "twilio://AC1:token@default?from=%2B12025550123"
+    async with app(tmp_path) as (_, client):
+        for key in ("a", "b", "a"):
+            assert (await put(client, key, url)).is_success
+        for dry_run in ("false", "true"):
+            body = {"channel": "sms", "url": url}
+            refused = await client.put("/v1/providers/c", json=body, params={"dry_run": dry_run})
+            assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert (await put(client, "c", url, tenant="acme")).status_code == 201
+        await client.delete("/v1/providers/a")
+        assert (await put(client, "c", url)).status_code == 201
+
+
 async def test_receipts_url_encodes_the_tenant(tmp_path: Path) -> None:
     async with app(tmp_path, PUBLIC_URL=PUBLIC) as (server, _):
         url = server._engines.channels.providers.receipts_url("Acme & Co #1", "texts")

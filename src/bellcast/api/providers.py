@@ -187,6 +187,7 @@ async def write(request: ApiRequest) -> ASGIApp:
     sent = request_body.plain_json(await request_body.json_text(request))
     tenant, value = definition_body.split(request, sent, READ_ADDS)
     fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
+    await ctx.providers.check_count(tenant, key)
     if objects.is_dry_run(request):
         return responses.json(_outside(await ctx.providers.plan(tenant, key, fields)))
     before = await _own(request, tenant, key)

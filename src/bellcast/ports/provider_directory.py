@@ -43,6 +43,10 @@ class ProviderDirectory(Protocol):
         """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
         ...
 
+    async def check_count(self, tenant: str, key: str) -> None:
+        """Raise Conflict if a tenant has the maximum number of providers without this one."""
+        ...
+
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. A masked URL keeps the stored one. `…@` keeps the
         stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be

@@ -15,7 +15,7 @@ from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.provider_limits import ProviderLimits
-from bellcast.errors import Invalid, NotFound, SettingsError, Unavailable
+from bellcast.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
 from bellcast.model import times
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
@@ -141,6 +141,12 @@ class ProviderDirectory:
         found = [self._configured(tenant, document) for tenant, document in documents]
         found += [one for one in self.of_settings() if (one.tenant, one.key) > after]
         return sorted(found, key=lambda one: (one.tenant, one.key))[:limit]
+
+    async def check_count(self, tenant: str, key: str) -> None:
+        """Raise Conflict if a tenant has MAX_PROVIDERS providers without this one: it would deliver nothing."""
+        known = [one.key for one in await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)]
+        if len(known) >= MAX_PROVIDERS and key not in known:
+            raise Conflict(f"There are already {MAX_PROVIDERS} providers: delete one first.")
 
     async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
         """Create or replace a provider; return whether it is new. A masked URL keeps the stored one, `…@` keeps its
