@@ -54,6 +54,16 @@ async def test_template_of_a_workflow_stays(tmp_path: Path) -> None:
         assert (await client.delete("/v1/templates/hello")).status_code == 204
 
 
+async def test_unknown_template_of_a_workflow_is_refused(rest: Rest) -> None:
+    mail = {"key": "mail", "type": "email"}
+    for field, fields in (("template", {}), ("layout", {"text": "Hi"})):
+        refused = await rest.app.put("/v1/workflows/greeting", json={"steps": [{**mail, field: "missing", **fields}]})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, f"steps.0.{field}")
+    for layout in ("base", None):
+        steps = [{**mail, "text": "Hi", "layout": layout}]
+        assert (await rest.app.put("/v1/workflows/greeting", json={"steps": steps})).is_success
+
+
 async def put_types(rest: Rest, count: int, tenant: str = "") -> None:
     for number in range(count):
         await rest.store.documents.put("types", tenant, f"t{number:04}", b'{"template":"hello"}', 1)

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.model.messages import BASE_LAYOUT
 from bellcast.ports import Clock, Document, Store
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import BackgroundCompiler
@@ -159,9 +160,13 @@ class WorkflowCatalog:
 
     async def _missing(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
         """Return the errors for missing templates and workflows of a step. A workflow may trigger itself."""
-        template, workflow = step.get("template"), step.get("workflow")
-        if isinstance(template, str) and not await self._has(TEMPLATES, tenant, template):
-            return [FieldError(f"{path}.template", f"names an unknown template {template[:100]!r}")]
+        for field in ("template", "layout"):
+            template = step.get(field)
+            if not isinstance(template, str) or (field, template) == ("layout", BASE_LAYOUT):
+                continue
+            if not await self._has(TEMPLATES, tenant, template):
+                return [FieldError(f"{path}.{field}", f"names an unknown template {template[:100]!r}")]
+        workflow = step.get("workflow")
         is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow not in (key, *self.expected)
         if is_trigger and not await self._has(WORKFLOWS, tenant, str(workflow)):
             return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
