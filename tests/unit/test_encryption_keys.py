@@ -81,6 +81,13 @@ def test_rotation_puts_a_new_key_in_front(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_key_in_use_stays_however_often_the_key_is_rotated(tmp_path: Path) -> None:
+    first = encryption_keys(settings(tmp_path), PROJECT)
+    for _ in range(30):
+        rotate(settings(tmp_path))
+    assert first.current in encryption_keys(settings(tmp_path), PROJECT).previous
+
+
 @pytest.mark.parametrize("values", [{"ENCRYPTION_KEY": KEY}, {"PROJECT": "p:key:secret"}])
 def test_key_that_the_file_does_not_have_is_not_rotated(tmp_path: Path, values: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as refused:

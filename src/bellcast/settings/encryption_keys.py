@@ -13,9 +13,6 @@ from bellcast.settings import parsers
 from bellcast.settings.credentials import create_private, write_private
 from bellcast.settings.groups import Settings
 
-# Former keys stay in the file, so that older backups can be restored.
-MAX_KEYS = 20
-
 
 class EncryptionKeys(Struct, frozen=True):
     """`current` encrypts. The previous ones only decrypt, newest first. `ids` name all of them, the current one first.
@@ -71,7 +68,9 @@ def _keys(
 
 
 def rotate(settings: Settings) -> Path:
-    """Prepend a new key to the file, and return the file's path. Raises SettingsError if the key is a setting."""
+    """Prepend a new key to the file, and return the file's path. Raises SettingsError if the key is a setting.
+
+    All former keys stay: they decrypt older backups, and until the next start of the server also the store."""
     if settings.channels.encryption_key is not None:
         raise SettingsError("BELLCAST_ENCRYPTION_KEY: the key is a setting, so a key in the data folder is not used.")
     if settings.project is not None:
@@ -80,7 +79,7 @@ def rotate(settings: Settings) -> Path:
             "on all of them instead."
         )
     file = _file(settings)
-    keys = (_generate(), *_stored(file))[:MAX_KEYS]
+    keys = (_generate(), *_stored(file))
     try:
         write_private(file, msgspec.json.encode(StoredKeys(keys)))
     except OSError as error:
