@@ -443,3 +443,15 @@ def test_identity_provider_needs_a_client_and_roles(missing: str) -> None:
 def test_wrong_settings_of_an_identity_provider_are_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"BELLCAST_OIDC_{name}: expected"):
         settings.load({}, OIDC | {f"BELLCAST_OIDC_{name}": value})
+
+
+def test_allowed_hosts_are_names_addresses_and_networks() -> None:
+    value = "localhost, CRM.internal., my_service, 10.0.0.5, 10.0.0.0/8, 10.0.0.1/8, ::1/128"
+    assert len(settings.load({}, {"BELLCAST_HTTP_ALLOW": value}).channels.http_allow) == 7
+
+
+@pytest.mark.parametrize(
+    "value", ["http://crm", "crm:8080", "*.internal", "10.0.0.0/33", "10.0.0.300", "127.1", "[::1]", "a b", "crm/24"]
+)
+def test_entry_that_allows_no_host_is_refused(value: str) -> None:
+    assert refusal(BELLCAST_HTTP_ALLOW=f"localhost,{value}").startswith("BELLCAST_HTTP_ALLOW: expected")

@@ -20,6 +20,8 @@ MAX_DURATION = 36_525 * 86_400
 MAX_WHOLE = 2**53 - 1
 # The id and the key are parts of URLs.
 CREDENTIALS = re.compile(r"([A-Za-z0-9_-]+):([A-Za-z0-9_-]+):(.+)")
+# The last label of a name has a letter: others are wrong addresses.
+HOST_NAME = re.compile(r"([\w-]{1,63}\.)*(?!\d+\.?$)[\w-]{1,63}\.?")
 # Keys are secrets of any characters except commas.
 KEY_WITH_ID = re.compile(r"([A-Za-z0-9_-]{1,32}):(.+)")
 
@@ -148,6 +150,14 @@ def origin_list(value: str) -> tuple[str, ...]:
 def networks(value: str) -> tuple[str, ...]:
     """a comma-separated list of addresses and networks such as 10.0.0.0/8"""
     return tuple(str(ipaddress.ip_network(network, strict=False)) for network in names(value))
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """a comma-separated list of host names, addresses and networks such as crm.internal, 10.0.0.5 or 10.0.0.0/8"""
+    for name in names(value):
+        if not HOST_NAME.fullmatch(name):
+            networks(name)
+    return names(value)
 
 
 def url(value: str) -> str:

@@ -388,7 +388,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
         "recipient's chat id. Webhooks of Slack, Discord and Teams need none.",
     ),
     "HTTP_ALLOW": (
-        parsers.names,
+        parsers.hosts,
         "Hosts, addresses and networks to which URLs from the REST API and "
         "of recipients may lead although they are not public, also over plain HTTP.",
     ),
