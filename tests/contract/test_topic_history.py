@@ -203,6 +203,21 @@ async def test_cleared_topic_is_empty_and_not_recovered(create: Create) -> None:
     assert (await history.page("", A, None, 10)).events == ()
 
 
+async def test_cleared_tenant_has_no_events_and_recovers_no_client(create: Create) -> None:
+    history = await create()
+    start = await end(history)
+    last = await add(history, "a", 1)
+    await add(history, "b", 2)
+    await history.clear("acme", None)
+    assert await data(history, start, A, B) == ([1, 2], True)
+    await history.clear("", None)
+    assert [await data(history, after, A) for after in (start, last)] == [([], False)] * 2
+    assert [(await history.page("", stream, None, 10)).events for stream in (A, B)] == [(), ()]
+    start = await end(history)
+    await add(history, "a", 3)
+    assert await data(history, start, A, B) == ([3], True)
+
+
 async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> None:
     history = await create("*=1m/3")
     ids = [await add(history, "a", number) for number in range(5)]

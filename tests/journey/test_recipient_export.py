@@ -1,10 +1,12 @@
 """A recipient asks for everything that is stored about it, and then to be forgotten."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pytest
 
-from bellcast.model.events import inbox_stream
+from bellcast.model.events import inbox_stream, topic_stream
 from bellcast.ports.webhooks import WebhookEvent
 from tests.journey.channels_app import app, ended
 
@@ -85,3 +87,33 @@ async def test_erasure_removes_the_kept_live_events_to_the_recipient(tmp_path: P
         assert len((await history.page("", stream, None, 10)).events) == 1
         assert (await client.delete("/v1/recipients/alice")).status_code == 204
         assert (await history.page("", stream, None, 10)).events == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "erase"), [("recipients/alice?tenant=acme", "delete"), ("tenants/acme", "erase_tenant")]
+)
+async def test_erasure_removes_live_events_that_are_published_during_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, erase: str
+) -> None:
+    async with app(tmp_path) as (server, client):
+        await client.put("/v1/recipients/alice?tenant=acme", json={})
+        recipients, history = server.context.store.recipients, server.context.history
+        erased = getattr(recipients, erase)
+
+        async def publish_and_erase(*args: Any) -> Any:
+            await publish()
+            return await erased(*args)
+
+        async def publish() -> None:
+            for target in ({"recipient": "alice"}, {"topic": "hall"}):
+                event = {**target, "tenant": "acme", "name": "n", "data": 1}
+                assert (await client.post("/v1/events", json=event)).status_code == 202
+
+        monkeypatch.setattr(recipients, erase, publish_and_erase)
+        await publish()
+        assert (await client.delete(f"/v1/{path}")).status_code == 204
+        found = [
+            len((await history.page("acme", stream, None, 10)).events)
+            for stream in (inbox_stream("acme", "alice"), topic_stream("acme", "hall"))
+        ]
+        assert found == [0, 2 if erase == "delete" else 0]

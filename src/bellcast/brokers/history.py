@@ -160,9 +160,11 @@ class MemoryHistory:
         events = tuple([KeptEvent(entry.event, entry.at) for entry in found[:limit]])
         return HistoryPage(events, len(found) > limit, f"{log.epoch:x}", recovered=after is None or known)
 
-    async def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream | None) -> None:
         log = self._logs.get(tenant)
-        if log is not None:
+        if stream is None:
+            self._logs.pop(tenant, None)
+        elif log is not None:
             log.clear(stream)
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:

@@ -78,6 +78,7 @@ RETURNING epoch, last, size, epoch = $3 AS is_new
 """)
 CLEAR_EVENTS = "DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2"
 CLEAR_FLOORS = "DELETE FROM bellcast_live.floors WHERE project = $1 AND tenant = $2"
+DELETE_LOG = "DELETE FROM bellcast_live.logs WHERE project = $1 AND tenant = $2"
 INSERT = """
 INSERT INTO bellcast_live.events (project, tenant, stream, number, epoch, at, expires, size, payload)
 SELECT $1, $2, one.stream, $3 + one.number, $4, $5, $5 + one.duration, one.size, one.payload
@@ -198,9 +199,13 @@ class PostgresLog:
             return await self.read(kind, tenant, streams, after, limit, now)
         return _log_read(streams, rows)
 
-    async def clear(self, tenant: str, stream: Stream, now: int) -> None:
+    async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         async with self._locked(tenant, 0, 0) as (connection, _):
-            await connection.execute(CLEAR_STREAM, self._project, tenant, stream)
+            if stream is not None:
+                await connection.execute(CLEAR_STREAM, self._project, tenant, stream)
+                return
+            for statement in (CLEAR_EVENTS, CLEAR_FLOORS, DELETE_LOG):
+                await connection.execute(statement, self._project, tenant)
 
     async def sweep(self, tenant: str, now: int) -> None:
         async with self._locked(tenant, 0, 0) as (connection, _):

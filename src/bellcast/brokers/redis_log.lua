@@ -116,6 +116,7 @@ end
 
 if command == 'clear' then
   local stream = ARGV[6]
+  if not stream then return redis.call('DEL', META, EVENTS, ORDER, FLOORS) end
   repeat
     local some = first_of(stream, 500)
     if #some > 0 then remove(stream, some) end

@@ -93,8 +93,8 @@ class RedisLog:
         finally:
             del self._reading[tenant]
 
-    async def clear(self, tenant: str, stream: Stream, now: int) -> None:
-        await self._run("clear", tenant, now, [stream])
+    async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
+        await self._run("clear", tenant, now, [] if stream is None else [stream])
 
     async def sweep(self, tenant: str, now: int) -> None:
         removed = SWEEP_EVENTS

@@ -117,7 +117,7 @@ class RemoteHistory:
         has_more = bool(events) and len(read.entries) > limit
         return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)
 
-    async def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream | None) -> None:
         try:
             await self._log.clear(tenant, stream, self._clock.now())
         except LogUnsupported as failure:  # there are no events

@@ -58,8 +58,8 @@ class TopicLog(Protocol):
         each stream; `page`: the first `limit` of each stream after the id or, if it is incomplete, of all."""
         ...
 
-    async def clear(self, tenant: str, stream: Stream, now: int) -> None:
-        """Remove the entries of a stream."""
+    async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
+        """Remove the entries of a stream. If it is None, end the log: the next one has another epoch."""
         ...
 
     async def sweep(self, tenant: str, now: int) -> None:

@@ -52,17 +52,20 @@ async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) ->
     if events is None:
         raise NotFound("There is no recipient with this key.")
     await engines.broker.publish(*events)
+    await engines.history.clear(tenant, inbox_stream(tenant, key))  # events that were published in the meantime
 
 
 async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> None:
     """Erase a tenant and its data, close its connections and revoke its sessions."""
     if await engines.store.recipients.tenant(key) is None:
         raise NotFound("There is no tenant with this key.")
+    await engines.history.clear(key, None)
     erased = ERASE_BATCH_RECIPIENTS
     while erased:
         erased, events = await engines.store.recipients.erase_tenant(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
         await engines.broker.publish(*events)
     engines.router.forget()
+    await engines.history.clear(key, None)  # events that were published in the meantime
 
 
 # Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.

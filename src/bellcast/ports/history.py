@@ -64,8 +64,8 @@ class TopicHistory(Protocol):
 
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage: ...
 
-    async def clear(self, tenant: str, stream: Stream) -> None:
-        """Remove the events of a stream."""
+    async def clear(self, tenant: str, stream: Stream | None) -> None:
+        """Remove the events of a stream, or of all streams if it is None."""
         ...
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
@@ -99,7 +99,7 @@ class NoHistory:
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         return HistoryPage((), has_more=False, epoch=None, recovered=after is None)
 
-    async def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream | None) -> None:
         """Do nothing: there are no events."""
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:

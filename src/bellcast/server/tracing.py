@@ -180,7 +180,7 @@ class TracedHistory:
     async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
         return await self._history.page(tenant, stream, after, limit)
 
-    async def clear(self, tenant: str, stream: Stream) -> None:
+    async def clear(self, tenant: str, stream: Stream | None) -> None:
         await self._history.clear(tenant, stream)
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
