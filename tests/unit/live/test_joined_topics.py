@@ -19,7 +19,7 @@ from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.socketio.recovery import Pid
 from bellcast.model.identities import Project
 from bellcast.ports import JoinedBy
-from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS
+from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS, SavedTopics
 
 PROJECT = Project("1", "key", "the secret of the project, forty characters")
 
@@ -46,6 +46,10 @@ class UnreliableStore:
         self.failures = failures
         self.saved: list[str] = []
         self.refreshes = self.failed_refresh = 0
+        self.found: SavedTopics | None = None
+
+    async def get(self, by: JoinedBy) -> SavedTopics | None:
+        return self.found
 
     async def save(self, by: JoinedBy, topics: str, now: int) -> None:
         if self.failures:
@@ -182,6 +186,14 @@ async def test_refresh_of_topics_continues_after_an_unexpected_exception(clients
     for _ in range(2):
         await client.pass_time(JOINED_TOPICS_REFRESH_MS / 1000)
     assert client.store.refreshes == 2
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]"])
+async def test_topics_that_cannot_be_decoded_are_lost(clients: Any, text: str) -> None:
+    client = clients(0)
+    client.store.found = SavedTopics(text, client.clock.now())
+    assert await client.topics.restore(client.connection, 0, has_joined=True) is None
+    assert client.store.saved == ["[[],[]]"]
 
 
 async def test_offsets_tell_whether_the_client_has_joined_topics(clients: Any) -> None:

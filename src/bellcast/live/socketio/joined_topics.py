@@ -22,7 +22,13 @@ UNSAVED = "The topics of this connection could not be stored: after a reconnect,
 REFRESH_BATCH_ROWS = 250
 
 
-_decode = msgspec.json.Decoder(TopicLists).decode
+def _decode(text: str) -> TopicLists | None:
+    """Return stored topics. None if they are damaged, or were written by a newer version during a rolling update."""
+    try:
+        return msgspec.json.decode(text, type=TopicLists)
+    except msgspec.DecodeError as failure:
+        log.warning("joined_topics_not_decodable", reason=str(failure))
+        return None
 
 
 def _encode(topics: TopicLists) -> str:
@@ -59,8 +65,8 @@ class ConnectionTopics:
         self, connection: NamespaceConnection, followed: int, *, has_joined: bool
     ) -> dict[str, Grant] | None:
         """Return the stored topics of a returning connection: those joined by the app, and those it may still subscribe
-        to. None if they have expired, or if it had joined topics of which none are stored: it has lost topics, and
-        starts again without any."""
+        to. None if they have expired or cannot be decoded, or if it had joined topics of which none are stored: it has lost
+        topics, and starts again without any."""
         principal, store, now = connection.principal, self._engines.store, self._engines.clock.now()
         by = JoinedBy(connection.inbox, connection.id)
         found = await store.joined_topics.get(by)
@@ -69,7 +75,7 @@ class ConnectionTopics:
         saved = _decode(found.text)
         if saved == TopicLists():
             return {}
-        if now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:
+        if saved is None or now - found.saved_at > JOINED_TOPICS_LIFETIME_MS:
             await store.joined_topics.save(by, _encode(TopicLists()), now)
             return None
         self._refresh_from_now_on()
