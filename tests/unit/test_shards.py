@@ -36,6 +36,11 @@ class MovedSlots:
         raise exceptions.MovedError("123 127.0.0.1:7002")
 
 
+class ClosingConnection:
+    def __getattr__(self, _: str) -> Any:
+        raise AttributeError("'NoneType' object has no attribute 'writelines'")
+
+
 @pytest.fixture
 async def shard() -> Any:
     shard: Any = Shard(RedisTransport("redis://localhost", "test")._pool(None), SHARDED)
@@ -60,6 +65,13 @@ async def test_script_on_a_moved_slot_ends_the_connection(shard: Any) -> None:
         await shard.run_script("return 1", [b"key"], [])
     with pytest.raises(Unavailable):
         await asyncio.wait_for(shard.wait_lost(), LIMIT_SECONDS)
+
+
+@pytest.mark.parametrize("command", [Shard.ping, lambda shard: shard.send([(b"channel", b"message")])])
+async def test_command_on_a_connection_that_is_being_closed_is_unavailable(shard: Any, command: Any) -> None:
+    shard._redis = ClosingConnection()
+    with pytest.raises(Unavailable):
+        await command(shard)
 
 
 async def test_failed_connect_leaves_no_shard_that_is_still_connecting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ COMMAND_TIMEOUT = 5.0
 # Maximum concurrent commands, each on its own connection. In a reconnect storm, hundreds of clients resume at once, and
 # redis-py refuses commands beyond its pool size.
 MAX_COMMANDS = 32
+# redis-py raises AttributeError in commands on a connection that `close` disconnects.
+COMMAND_ERRORS = (exceptions.RedisError, OSError, AttributeError)
 
 
 class CommandNames(NamedTuple):
@@ -150,8 +152,7 @@ class Shard:
             if self._reading is not None:
                 self._reading.cancel()
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
-        # redis-py raises AttributeError in commands on a connection that `close` disconnects.
-        except (exceptions.RedisError, OSError, AttributeError) as failure:
+        except COMMAND_ERRORS as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
         finally:
             await self._disconnect_if_closed()
@@ -195,7 +196,7 @@ class Shard:
             async with self._slot():
                 if not (self._scripts and await self._send_by_script(messages)):
                     await self._send_pipelined(messages)
-        except exceptions.RedisError as failure:
+        except COMMAND_ERRORS as failure:
             raise Unavailable(f"The connection to Redis was lost: {failure}.") from failure
         finally:
             await self._disconnect_if_closed()
@@ -236,7 +237,7 @@ class Shard:
         try:
             async with self._slot():
                 await self._redis.ping()
-        except exceptions.RedisError as failure:
+        except COMMAND_ERRORS as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
         finally:
             await self._disconnect_if_closed()
