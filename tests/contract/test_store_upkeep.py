@@ -1,10 +1,15 @@
 """Maintenance: expiry, retention and deletion of tombstones and keys."""
 
+import asyncio
+
 import pytest
 
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.inbox import maintenance as inbox_maintenance
 from bellcast.model import times
 from bellcast.model.events import AnnouncementChanged, NotificationDeleted
-from bellcast.ports import RowCounts
+from bellcast.model.ids import Ids
+from bellcast.ports import Context, RowCounts
 from bellcast.storage import maintenance
 from tests.contract.app import App
 
@@ -188,3 +193,24 @@ async def test_large_counts_are_repeated_after_a_minute(app: App, monkeypatch: p
 
 async def test_open_store_answers_a_ping(app: App) -> None:
     await app.store.ping()
+
+
+async def test_sweep_runs_after_its_interval_and_after_the_clock_was_set_back(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps, swept = [inbox_maintenance.SWEEP_SECONDS - 1, 1, 1, -3600, 1], list[int]()
+
+    async def advance(_: float) -> None:
+        if not steps:
+            raise asyncio.CancelledError
+        app.clock.advance(steps.pop(0))
+
+    async def sweep(*_: object) -> None:
+        swept.append(len(steps))
+
+    monkeypatch.setattr(app.clock, "sleep", advance)
+    monkeypatch.setattr(inbox_maintenance, "sweep", sweep)
+    retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
+    with pytest.raises(asyncio.CancelledError):
+        await inbox_maintenance.run(Context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+    assert swept == [5, 3, 1]

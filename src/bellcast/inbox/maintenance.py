@@ -105,15 +105,20 @@ async def run(engines: Context, retention: Callable[[], Retention]) -> None:
     while True:
         try:
             await expire(engines)
-            if engines.clock.now() - headed >= HEAD_SECONDS * 1000:
+            if _is_due(headed, HEAD_SECONDS, engines.clock.now()):
                 headed = engines.clock.now()
                 await log_audit_head(engines)
-            if engines.clock.now() - swept >= SWEEP_SECONDS * 1000:
+            if _is_due(swept, SWEEP_SECONDS, engines.clock.now()):
                 swept = engines.clock.now()
                 await sweep(engines, retention())
         except BellcastError as failure:
             log.warning("maintenance_delayed", reason=failure.detail)
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)
+
+
+def _is_due(last: int, interval: int, now: int) -> bool:
+    """Return whether the interval (seconds) has passed, or the clock was set back."""
+    return not last <= now < last + interval * 1000
 
 
 async def _repeat(engines: Context, step: MaintenanceStep) -> None:
