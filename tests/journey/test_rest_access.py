@@ -185,10 +185,13 @@ class TestTokens:
             ({"recipient": "a", "topics": ["ok.*", "not ok"]}, "topics.1"),
             ({"recipient": "a", "publish": [""]}, "publish.0"),
             ({"recipient": "a", "roles": "admin"}, "roles"),
+            ({"recipient": "a", "roles": ["ok", "*"]}, "roles.1"),
+            ({"recipient": "a", "roles": ["r" * 160]}, "roles.0"),
+            ({"recipient": "a", "topics": ["t" * 100] * 100}, ""),
             ({"recipient": "a", "tenant": "*"}, "tenant"),
             ({"recipient": "a", "scope": "send"}, "scope"),
         ],
-        ids=str,
+        ids=lambda value: str(value)[:60],
     )
     async def test_invalid_token_is_not_created(self, rest, body, field):
         response = await rest.app.post("/v1/tokens", json=body)

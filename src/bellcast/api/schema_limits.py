@@ -155,7 +155,7 @@ def _access(limits: Limits) -> dict[str, dict[str, Schema]]:
             "ttl": duration(1, MAX_TTL_SECONDS),
             "topics": list_of(PATTERNS, text(limits.topic, PATTERN)),
             "publish": list_of(PATTERNS, text(limits.topic, PATTERN)),
-            "roles": list_of(PATTERNS, text(limits.topic, PATTERN)),
+            "roles": list_of(PATTERNS, text(limits.topic - len("role."), TOPIC)),
             "name": text(limits.title),
         },
         "KeyRequest": {"name": key, "scopes": {"minItems": 1}, "tenants": bound},

@@ -1,5 +1,6 @@
 """Session tokens for browsers, requested by the app's server."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from msgspec import Struct
@@ -11,12 +12,13 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.auth import tokens
 from bellcast.auth.claims import Seconds
-from bellcast.errors import FieldError
+from bellcast.errors import FieldError, Invalid
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.limits import Limits
 
 HOUR = 3_600
+# Maximum patterns of each kind, and roles.
 PATTERNS = 100
 
 
@@ -76,6 +78,9 @@ async def make(request: ApiRequest) -> ASGIApp:
         name=params.name,
         since=params.since,
     )
+    if len(token) > tokens.MAX_LENGTH:  # no request with it would be accepted
+        message = f"would make a token of {len(token)} characters, at most {tokens.MAX_LENGTH} are accepted"
+        raise Invalid.of("", f"{message}: shorten topics, publish, roles or name")
     return responses.json(Token(token, times.to_rfc3339(expires_at)), 201)
 
 
@@ -85,20 +90,26 @@ def _check(params: TokenRequest, ctx: ApiContext) -> None:
         validation.key("recipient", params.recipient, limits),
         validation.tenant("tenant", params.tenant, limits) if params.tenant is not None else iter(()),
         validation.duration("ttl", params.ttl, 1, tokens.MAX_TTL_SECONDS, "must be between 1 second and 30 days"),
-        _patterns("topics", params.topics, limits),
-        _patterns("publish", params.publish, limits),
-        _patterns("roles", params.roles or [], limits),
+        _each("topics", params.topics, _pattern, limits),
+        _each("publish", params.publish, _pattern, limits),
+        _each("roles", params.roles or [], validation.role, limits),
         validation.text("name", params.name, limits.title),
     )
 
 
-def _patterns(field: str, patterns: list[str], limits: Limits) -> validation.FieldErrors:
-    if len(patterns) > PATTERNS:
-        yield FieldError(field, f"must have at most {PATTERNS} patterns, got {len(patterns)}")
+def _each(
+    field: str, names: list[str], check: Callable[[str, str, Limits], validation.FieldErrors], limits: Limits
+) -> validation.FieldErrors:
+    if len(names) > PATTERNS:
+        yield FieldError(field, f"must have at most {PATTERNS} items, got {len(names)}")
         return
-    for number, pattern in enumerate(patterns):
-        # `*` matches any characters. The others are the characters of a topic.
-        yield from validation.topic(f"{field}.{number}", pattern.replace("*", "-"), limits)
+    for number, name in enumerate(names):
+        yield from check(f"{field}.{number}", name, limits)
+
+
+def _pattern(field: str, pattern: str, limits: Limits) -> validation.FieldErrors:
+    # `*` matches any characters. The others are the characters of a topic.
+    return validation.topic(field, pattern.replace("*", "-"), limits)
 
 
 TOKEN = request_body.Shape(TokenRequest, _check, {"recipient": "x"})
