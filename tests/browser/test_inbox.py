@@ -293,6 +293,17 @@ def test_buttons_are_large_enough_for_touch_on_a_phone(app, person, open_shop, b
     expect(bell(page, 0)).to_have_count(1)
 
 
+def test_title_badge_changes_while_the_tab_is_hidden(app, person, shop):
+    page = shop.open('<bellcast-bell title-badge token="{token}"></bellcast-bell>')
+    wait_live(page)
+    # A hidden tab draws no frames; Playwright's pages are never hidden.
+    page.evaluate(
+        "{ Object.defineProperty(document, 'hidden', { value: true }); globalThis.requestAnimationFrame = () => 1 }"
+    )
+    app.notify(person, title="Order")
+    expect(page).to_have_title("(1) Shop")
+
+
 def test_title_badge_shows_the_count(app, person, shop):
     page = shop.open('<bellcast-bell title-badge token="{token}"></bellcast-bell>')
     app.notify(person, title="Order")

@@ -66,6 +66,8 @@ export class Bell extends Element {
     this.#panel = this.#loading = null;
     const { signal } = /** @type {{signal: AbortSignal}} */ ({ signal: this.abortSignal });
     addBell(session, this, signal);
+    // A hidden tab draws no frames, but its title is visible.
+    session.addEventListener('change', () => document.hidden && this.#renderCount(session.state), { signal });
     session.addEventListener('alert', (event) => this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
     signal.addEventListener('abort', () => {
       popover.hide(this.#dialog);
@@ -137,13 +139,14 @@ export class Bell extends Element {
 
   /** @param {Session} session @override */
   render({ state }) {
-    this.#renderCount(state.error ? 0 : state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread']);
+    this.#renderCount(state);
     this.#renderConnection(state);
     if (this.hasAttribute('open') && this.#panel) this.markSeen(this.#panel.render(Date.now()));
   }
 
-  /** @param {number} count */
-  #renderCount(count) {
+  /** @param {State} state */
+  #renderCount(state) {
+    const count = state.error ? 0 : state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'];
     const text = countText(count);
     this.#badge.hidden = !count;
     this.#badge.textContent = text;
