@@ -160,6 +160,18 @@ def test_moved_bell_keeps_its_session_and_a_removed_one_closes_it(open_page):
     assert in_page(page, code) == "closed"
 
 
+def test_attribute_that_is_set_again_keeps_the_session(open_shop, bellcast_server, person):
+    page = open_shop(bellcast_server, person).open(
+        '<bellcast-bell token="{token}" tabs="all"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'
+    )
+    expect(bell(page, 0)).to_be_visible()
+    code = """{ const { session } = bell; const toasts = document.querySelector('bellcast-toasts');
+      for (const each of [bell, toasts]) for (const { name, value } of [...each.attributes]) each.setAttribute(name, value);
+      return [bell.session, toasts.session].every((each) => each === session) && session.state.status }"""
+    wait_live(page)
+    assert in_page(page, code) == "live"
+
+
 def test_session_from_a_script_is_shared_by_all_elements(app, person, open_shop, bellcast_server):
     shop = open_shop(bellcast_server, person)
     app.notify(person, title="Order")

@@ -51,12 +51,12 @@ export class Bell extends Element {
     for (const intent of ['pointerenter', 'pointerdown', 'focus']) this.#button.addEventListener(intent, () => void this.loadPanel().catch(() => {}));
   }
 
-  /** @param {string} name @override */
-  attributeChangedCallback(name) {
+  /** @param {string} name @param {string | null} before @param {string | null} after @override */
+  attributeChangedCallback(name, before, after) {
     if (name === 'title-badge' && !this.hasAttribute(name)) setTitleCount('');
     if (name === 'open') this.onMoved();
     else if (name === 'badge' || name === 'title-badge') this.draw();
-    else this.restart();
+    else super.attributeChangedCallback(name, before, after);
   }
 
   /** @param {Session} session @override */

@@ -134,9 +134,9 @@ export class Element extends BaseElement {
     queueMicrotask(() => this.isConnected || this.#stop());
   }
 
-  /** @param {string} _name */
-  attributeChangedCallback(_name) {
-    this.restart();
+  /** @param {string} _name @param {string | null} before @param {string | null} after */
+  attributeChangedCallback(_name, before, after) {
+    if (before !== after) this.restart();
   }
 
   /** The element was moved within the page. */

@@ -33,9 +33,9 @@ export class Toasts extends Element {
   /** @type {Map<string, Toast>} */
   #shown = new Map();
 
-  /** @param {string} name @override */
-  attributeChangedCallback(name) {
-    if (name !== 'position' && name !== 'duration') this.restart();
+  /** @param {string} name @param {string | null} before @param {string | null} after @override */
+  attributeChangedCallback(name, before, after) {
+    if (name !== 'position' && name !== 'duration') super.attributeChangedCallback(name, before, after);
   }
 
   /** @param {Session} session @override */
