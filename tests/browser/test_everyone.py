@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, WIDE, bell, in_page, row, tab, toasts, wait_live, wait_page, wait_state
+from tests.browser.shop import (
+    PHONE,
+    WIDE,
+    bell,
+    in_page,
+    row,
+    tab,
+    toasts,
+    wait_live,
+    wait_page,
+    wait_state,
+    wait_until,
+)
 
 AXE = Path(__file__).parents[2] / "client/node_modules/axe-core/axe.min.js"
 BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
@@ -145,6 +157,53 @@ def test_focus_returns_and_is_never_lost(app, person, shop):
     expect(page.get_by_role("dialog")).to_be_focused()
     page.keyboard.press("Escape")
     expect(bell(page)).to_be_focused()
+
+
+def test_focus_does_not_reach_what_an_overlay_covers(app, person, shop):
+    app.notify(person, title="Order")
+    page = shop.open()
+    bell(page, 1).click()
+    expect(row(page, "Order")).to_be_visible()
+    page.get_by_role("button", name="Preferences").click()
+    expect(page.get_by_role("checkbox", name="General, Push")).to_be_visible()
+    covered = "['.header', '.stage', '.footer'].map((each) => bell.shadowRoot.querySelector(each).inert)"
+    assert in_page(page, covered) == [True, True, True]
+    page.keyboard.press("Escape")
+    assert in_page(page, covered) == [False, False, False]
+    page.keyboard.press("j")
+    page.keyboard.press("h")
+    expect(page.get_by_role("menuitem").first).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Order", exact=True)).to_be_focused()
+
+
+def test_overlay_whose_code_cannot_be_loaded_is_reported(shop):
+    page = shop.open()
+    bell(page).click()
+    expect(page.get_by_role("button", name="Preferences")).to_be_visible()
+    page.route("**/preferences-form.js", lambda route: route.abort())
+    page.get_by_role("button", name="Preferences").click()
+    expect(page.get_by_text("That didn’t work. Please try again.")).to_be_visible()
+
+
+def test_overlay_that_loads_after_the_panel_was_closed_stays_closed(shop):
+    page = shop.open()
+    bell(page).click()
+    expect(page.get_by_role("button", name="Preferences")).to_be_visible()
+    held = []
+    page.route("**/preferences-form.js", held.append)
+    page.get_by_role("button", name="Preferences").click()
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and held, lambda: "not requested")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Notifications")).to_be_hidden()
+    with page.expect_request_finished(lambda request: "preferences-form" in request.url):
+        held[0].continue_()
+    page.evaluate(
+        "import(performance.getEntriesByType('resource').find(({ name }) => name.includes('preferences-form')).name)"
+    )
+    bell(page).click()
+    expect(page.get_by_role("dialog", name="Preferences")).to_have_count(0)
 
 
 def test_new_notifications_are_announced_politely_and_once(app, person, shop):

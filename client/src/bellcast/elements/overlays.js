@@ -24,6 +24,8 @@ export class Overlays {
   #context;
   /** @type {{close: () => void} | null} */
   #open = null;
+  /** The overlay whose code is loading; another one that is opened, or the closing of the panel, replaces it. @type {object | null} */
+  #requested = null;
 
   /** @param {HTMLElement} panel @param {PanelContext & OverlayParts} context */
   constructor(panel, context) {
@@ -36,11 +38,14 @@ export class Overlays {
   }
 
   close() {
+    this.#requested = null;
     this.#open?.close();
   }
 
   async openPreferences() {
-    const { createPreferencesDialog, PREFERENCES_CSS } = await import('./preferences-form.js');
+    const module = await this.#load(() => import('./preferences-form.js'));
+    if (!module) return;
+    const { createPreferencesDialog, PREFERENCES_CSS } = module;
     const { adoptedStyleSheets } = /** @type {ShadowRoot} */ (this.#panel.getRootNode());
     const styles = sheet(PREFERENCES_CSS);
     if (!adoptedStyleSheets.includes(styles)) adoptedStyleSheets.push(styles);
@@ -48,19 +53,19 @@ export class Overlays {
   }
 
   async openHelp() {
-    const { createHelp } = await import('./keys-help.js');
-    this.#show(createHelp(this.#context.texts, () => this.close()));
+    const module = await this.#load(() => import('./keys-help.js'));
+    if (module) this.#show(module.createHelp(this.#context.texts, () => this.close()));
   }
 
   /** @param {Item} item */
   async openMenu(item) {
-    const { createMenu } = await import('./row-menu.js');
+    const module = await this.#load(() => import('./row-menu.js'));
     const { list, focus, selection, triage } = this.#context;
     const { notification: { id, type } } = item;
     const element = list.row(id)?.element;
-    if (!element) return;
+    if (!module || !element) return;
     focus.current = id;
-    this.#show(createMenu(item, this.#panel, element, this.#context, (choice) => {
+    this.#show(module.createMenu(item, this.#panel, element, this.#context, (choice) => {
       this.close();
       if (choice === 'select') selection.toggle(id);
       else if (choice === 'snooze') void this.openSnooze([item]);
@@ -71,25 +76,40 @@ export class Overlays {
 
   /** Open the snooze menu for these rows. @param {readonly Item[]} items */
   async openSnooze(items) {
-    const { createSnoozeMenu } = await import('./row-menu.js');
+    const module = await this.#load(() => import('./row-menu.js'));
     const { list, selection } = this.#context;
     const element = list.row(items[0]?.notification.id ?? '')?.element;
-    if (!element) return;
-    this.#show(createSnoozeMenu(this.#panel, element, this.#context, items.flatMap(({ members }) => members), () => {
+    if (!module || !element) return;
+    this.#show(module.createSnoozeMenu(this.#panel, element, this.#context, items.flatMap(({ members }) => members), () => {
       this.close();
       selection.clear();
     }));
   }
 
-  /** @param {{element: HTMLElement, close: () => void}} overlay */
+  /** Load the code of an overlay; null if that fails, or if the overlay is no longer wanted. @template T @param {() => Promise<T>} load */
+  async #load(load) {
+    const request = (this.#requested = {});
+    try {
+      const module = await load();
+      return request === this.#requested ? module : null;
+    } catch (/** @type {any} */ error) {
+      this.#context.triage.fail(error);
+      return null;
+    }
+  }
+
+  /** Show an overlay; what it covers takes no focus. @param {{element: HTMLElement, close: () => void}} overlay */
   #show(overlay) {
     this.close();
-    const { list, focus } = this.#context;
+    const { list, focus, notice } = this.#context;
     const { current } = focus;
+    const covered = Array.from(this.#panel.children).filter((each) => each !== notice.element);
+    for (const each of covered) each.toggleAttribute('inert', true);
     this.#open = {
       close: () => {
         this.#open = null;
         overlay.close();
+        for (const each of covered) each.toggleAttribute('inert', false);
         (list.row(current)?.title ?? this.#panel).focus();
       },
     };
