@@ -21,6 +21,7 @@ from bellcast.client import (
     webhooks,
     workflows,
 )
+from bellcast.client.connections import LoopConnections, ProcessConnections
 from bellcast.client.credentials import Credentials, find_credentials, find_url
 from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection
@@ -302,7 +303,7 @@ class ServerApi(Surface[S]):
 
 
 class Bellcast(ServerApi[SyncSender]):
-    """A blocking client of a Bellcast server. One object serves all threads.
+    """A blocking client of a Bellcast server. One object serves all threads, and forked processes.
 
     >>> bell = Bellcast()
     >>> bell.notify("alice", title="New booking", action_url="/bookings/7", type="booking")
@@ -329,8 +330,8 @@ class Bellcast(ServerApi[SyncSender]):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         peer = _peer(url, secret, timeout)
-        http = httpx.Client(**connection(peer.url), transport=transport)
-        super().__init__(SyncSender(http, retries or Retries(), peer))
+        connections = ProcessConnections(lambda: httpx.Client(**connection(peer.url), transport=transport))
+        super().__init__(SyncSender(connections, retries or Retries(), peer))
 
     def close(self) -> None:
         """Close the connections to the server."""
@@ -344,7 +345,7 @@ class Bellcast(ServerApi[SyncSender]):
 
 
 class AsyncBellcast(ServerApi[AsyncSender]):
-    """A client for event loops: the methods of `Bellcast`, awaited.
+    """A client for event loops: the methods of `Bellcast`, awaited. One object serves several loops.
 
     >>> async with AsyncBellcast() as bell:
     ...     await bell.notify("alice", title="New booking", action_url="/bookings/7", type="booking")
@@ -361,11 +362,11 @@ class AsyncBellcast(ServerApi[AsyncSender]):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         peer = _peer(url, secret, timeout)
-        http = httpx.AsyncClient(**connection(peer.url), transport=transport)
-        super().__init__(AsyncSender(http, retries or Retries(), peer))
+        connections = LoopConnections(lambda: httpx.AsyncClient(**connection(peer.url), transport=transport))
+        super().__init__(AsyncSender(connections, retries or Retries(), peer))
 
     async def close(self) -> None:
-        """Close the connections to the server."""
+        """Close this event loop's connections to the server."""
         await self.sender.http.aclose()
 
     async def __aenter__(self) -> Self:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from bellcast.client.connections import LoopConnections, ProcessConnections
 from bellcast.client.credentials import Credentials
 from bellcast.client.exchange import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
 from bellcast.client.request import HttpRequest, HttpResponse, Plan
@@ -34,9 +35,13 @@ _UNDELIVERED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 class SyncSender:
     """Sends and waits: `send` returns the result."""
 
-    http: httpx.Client
+    connections: ProcessConnections
     retries: Retries
     peer: Peer
+
+    @property
+    def http(self) -> httpx.Client:
+        return self.connections.http
 
     def speaking_with(self, bearer: str) -> "SyncSender":
         return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
@@ -63,9 +68,13 @@ class SyncSender:
 class AsyncSender:
     """Sends without blocking the event loop: await `send` for the result."""
 
-    http: httpx.AsyncClient
+    connections: LoopConnections
     retries: Retries
     peer: Peer
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        return self.connections.http
 
     def speaking_with(self, bearer: str) -> "AsyncSender":
         return replace(self, peer=replace(self.peer, credentials=_of_token(self.peer, bearer)))
