@@ -22,8 +22,9 @@ project secret or an API key that has the scope. Paths for recipients need a ses
 responses listed here, every authenticated path may return `401`, `403` and `503`, and every path with a body `400`, `413`,
 `415`, `422` and `507`.
 
-Lists have pages: `limit` is the number of items, at most the maximum that the path states (1,000 in lists that apps read whole, 200 in
-those for operators, 100 in the inbox), and `next` the value of `after` for the next page. A larger `limit` is refused with `422`. An export as CSV or NDJSON without `limit` has all pages.
+Lists are paginated: `limit` is the number of items, at most the maximum that the path states (1,000 in lists that apps
+read completely, 200 in those for operators, 100 in the inbox), and `next` the value of `after` for the next page. A
+larger `limit` is refused with `422`. An export as CSV or NDJSON without `limit` has all pages.
 
 Every server path accepts `?tenant=`; the default is the default tenant. Where a path lists `?dry_run=true`, the request is validated
 and planned only: nothing is written or sent, and the response is that of the request with status `200`. Elsewhere `dry_run` is

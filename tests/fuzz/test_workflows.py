@@ -51,7 +51,7 @@ SEEDS: list[Any] = [
 
 
 def check(subject: Any) -> None:
-    """A definition is refused, or is read and survives storing unchanged."""
+    """A definition is refused, or it is read and remains unchanged when it is stored."""
     with suppress(Invalid, BadRequest):
         value = YamlText(subject).value if isinstance(subject, bytes) else subject
         parsed = definitions.parse(value)

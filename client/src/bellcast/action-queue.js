@@ -71,7 +71,7 @@ export class ActionQueue {
       each.isDeferred = false;
       void this.deliver();
     }
-    if (!this.#context.isLive()) this.#store?.saveAll(); // once the user has left the page, it does not learn that the request failed
+    if (!this.#context.isLive()) this.#store?.saveAll(); // a page that was left does not learn of a failure
   }
 
   async deliver() {

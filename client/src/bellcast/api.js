@@ -58,7 +58,7 @@ export class Credential {
     return Promise.race([Promise.resolve(this.getToken()).then(tokenOf), /** @type {Promise<never>} */ (expired)]);
   }
 
-  /** Replace a refused or expiring token. False without another token. @param {string | null} old */
+  /** Replace a refused or expiring token. False if there is no other token. @param {string | null} old */
   async renew(old) {
     if (!this.getToken) return false;
     const current = this.token();
@@ -113,7 +113,7 @@ export class Api {
     const response = await this.#environment.fetch(this.#base + path, {
       method,
       credentials: token ? 'omit' : 'include',
-      keepalive: method !== 'GET', // the request outlives the page: the click that marks a notification as read may navigate away
+      keepalive: method !== 'GET', // outlive the page: the click that marks as read may navigate away
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...(body && { 'content-type': 'application/json' }) },
       body: JSON.stringify(body, rejectLost),
       signal: this.#environment.timeout(REQUEST_TIMEOUT),
@@ -121,7 +121,7 @@ export class Api {
     const { ok, status, headers } = response;
     if (!last && status === 401 && (await this.#credential.renew(token))) return this.call(method, path, body, true);
     const decoded = await response.json().catch((error) => {
-      if (error.name !== 'SyntaxError') throw error; // the body was truncated, or it is a proxy's error page, which is not JSON
+      if (error.name !== 'SyntaxError') throw error; // a truncated body, or a proxy's error page, which is not JSON
     });
     if (ok && (decoded || status === 204)) return decoded;
     throw new Refused(status, decoded ?? {}, Number(headers.get('retry-after')) * 1000 || undefined);

@@ -55,7 +55,8 @@ export async function disablePush(api, base, { registration, ...others } = {}) {
   const worker = registration ?? (await navigator.serviceWorker?.getRegistration(base));
   const subscription = await worker?.pushManager.getSubscription();
   if (!subscription) return;
-  // Unregister at the server first: if it is unavailable, the browser keeps the subscription, and a second call removes both.
+  // Unregister at the server first: if it is unavailable, the browser keeps the subscription, and a second call removes
+  // both.
   const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
   for (const { id, endpoint } of push_endpoints) if (endpoint === subscription.endpoint) await api.call('DELETE', `v1/push-endpoints/${id}`);
   await subscription.unsubscribe();

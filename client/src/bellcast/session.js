@@ -43,7 +43,7 @@ import { browserEnvironment } from './environment.js';
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
-/** Maximum notifications remembered as reported, about 100 kB: many times the number that arrive while the inbox is fetched. */
+/** Maximum notifications remembered as reported, about 100 kB: far more than can arrive while the inbox is fetched. */
 const MAX_REPORTED = 1_000;
 const LIVE = ['event', 'presence', 'typing', 'preferences'];
 

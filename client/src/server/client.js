@@ -111,7 +111,7 @@ function address(to) {
   return { recipient: text(to.recipient, 'to.recipient') };
 }
 
-/** The parameters that are set, as strings. @param {Record<string, unknown>} values @returns {Record<string, string>} */
+/** Parameters that are set, as strings. @param {Record<string, unknown>} values @returns {Record<string, string>} */
 function given(values) {
   return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value === undefined || value === null || value === '' ? [] : [[name, text(value, name)]])));
 }
@@ -251,7 +251,10 @@ class Inbox {
     return this.#send('POST', path('inbox', 'back'), { harmless: true });
   }
 
-  /** Take an action of a notification. Repeating the call changes nothing. @param {string} id @param {string} key @returns {Promise<Notification>} */
+  /**
+   * Take an action of a notification. Repeating the call changes nothing.
+   * @param {string} id @param {string} key @returns {Promise<Notification>}
+   */
   act(id, key) {
     return this.#send('POST', path('inbox', id, 'actions', key), { harmless: true });
   }

@@ -113,7 +113,8 @@ export class Call {
 export function callHandler(crypto, secret, handlers) {
   return async (request) => {
     const body = await request.text();
-    // Requests of workflow steps are signed with the same secret, and their body can have any format. Only their ids have a dot.
+    // Requests of workflow steps are signed with the same secret, and their body may have any format. Only their ids
+    // have a dot.
     const isStep = request.headers.get('webhook-id')?.includes('.');
     if (isStep || !(await isSigned(crypto, secret, (name) => request.headers.get(name), body, TOLERANCE))) return json(401, { detail: 'The signature is missing, wrong or too old.' });
     const fields = JSON.parse(body);

@@ -43,7 +43,7 @@ function round(at, b, c, d) {
   return [b ^ c ^ d, 0xca62c1d6];
 }
 
-/** The key of an outbox row: a UUID is unchanged, any other text becomes its UUIDv5 (URL namespace). @param {string} text */
+/** The key of an outbox row: a UUID stays as it is, other text becomes its UUIDv5 (URL namespace). @param {string} text */
 export function rowKey(text) {
   if (UUID.test(text)) return text;
   const namespace = Uint8Array.from(NAMESPACE_URL.replace(/-/g, '').match(/../g) ?? [], (pair) => parseInt(pair, 16));

@@ -352,8 +352,7 @@ def _operation(
 
 
 async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: T | None) -> None:
-    """Raise Conflict if users of the object could not use what applies to the tenant after a write of this value, or
-    after a deletion."""
+    """Raise Conflict if this write, or deletion, would break objects that use this one."""
     if kind.find_uses is None or (value is not None and kind.find_broken is None):
         return
     documents = ctx.engines.store.documents

@@ -24,8 +24,8 @@ from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # Objects per read of a search. A template has at most 256 KiB.
 OBJECTS_PER_READ = 100
-# Objects of a kind that a search searches if it need not be exact, those of the project first: 5,000 of each kind take
-# about 0.1 s.
+# Maximum objects of each kind that an inexact search reads, those of the project first: 5,000 of each kind take about
+# 0.1 s.
 MAX_SEARCHED = 5_000
 
 # How an object names a template: for its content, or as the layout of e-mails.

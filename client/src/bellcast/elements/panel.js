@@ -325,7 +325,7 @@ export class Panel {
     if (near && !this.#more.hidden && !this.#loadFailed) void this.loadMore();
   }
 
-  /** The reason for an empty list; the failure stays visible during a retry. @param {State} state @param {boolean} loaded */
+  /** Why the list is empty; the failure stays visible during a retry. @param {State} state @param {boolean} loaded */
   #emptyStateKind({ status, error }, loaded) {
     if (error) return isPageRefused(error) ? 'unavailable' : 'ended';
     if (!loaded) return status === 'waiting' || status === 'offline' || this.#emptyState.shown === 'failed' ? 'failed' : 'loading';

@@ -86,7 +86,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     if (!--saving) render(shown); // after a failure, the controls return to what is saved
   }
 
-  // Another device or the app has changed the preferences. The response to a change of this form is newer than its event.
+  // Another device or the app changed the preferences. The response to a change of this form is newer than its event.
   session.addEventListener('preferences', () => saving || void session.preferences().then((saved) => saving || render(saved), () => {}), { signal: end.signal });
 
   async function load() {

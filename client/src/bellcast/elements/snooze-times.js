@@ -11,7 +11,7 @@ const WEEK = 7; // days
 /** @param {number} now @returns {SnoozeTime[]} */
 export function snoozeTimes(now) {
   const { day, hour } = { day: new Date(now).getDay(), hour: new Date(now).getHours() };
-  /** Calendar days, so that a daylight saving change does not shift the hour. @param {number} days @param {number} hours */
+  /** Calendar days, so that daylight saving time does not shift the hour. @param {number} days @param {number} hours */
   const at = (days, hours) => {
     const date = new Date(now);
     date.setDate(date.getDate() + days);

@@ -69,7 +69,7 @@ export class Toasts extends Element {
       if (!chosen.has(notification)) this.#close(notification.id, false);
       else if (!this.#shown.has(notification.id)) this.#show(notification);
     }
-    this.#hide(this.#shown.size ? [...this.#hidden, ...hidden.map(({ id }) => id)] : []); // a page may show its own toasts
+    this.#hide(this.#shown.size ? [...this.#hidden, ...hidden.map(({ id }) => id)] : []); // pages may show their own
   }
 
   /** @param {string[]} ids */
@@ -96,7 +96,7 @@ export class Toasts extends Element {
     if (!isUrgent(notification)) this.#fade(element, id);
   }
 
-  /** Close after a delay, unless the toast contains the pointer or the focus. @param {HTMLElement} toast @param {string} id */
+  /** Close after a delay, unless the pointer or the focus is inside. @param {HTMLElement} toast @param {string} id */
   #fade(toast, id) {
     const stays = Number(this.getAttribute('duration')) || DEFAULT_DURATION;
     const { abortSignal } = this;

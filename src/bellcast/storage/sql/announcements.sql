@@ -86,7 +86,7 @@ SELECT * FROM (
 -- name: materialize_add @postgres
 -- Add one announcement to those inboxes that have processed all changes up to :since and not yet :seq, and that belong to its
 -- audience; their states after it. Locks inboxes in the order of their numbers, as all writers do. Everything that it reads of
--- an inbox is a condition of the UPDATE, which is evaluated again on a row that another process changed in the meantime.
+-- an inbox is a condition of the UPDATE, which is evaluated again on a row that another process has changed.
 WITH named AS MATERIALIZED (
   SELECT r.id FROM unnest(:keys::text[]) w (key)
   CROSS JOIN LATERAL (SELECT id FROM recipients WHERE tenant = :tenant AND key = w.key OFFSET 0) r
@@ -214,7 +214,7 @@ WHERE id = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:inboxes
 
 -- name: materialize_earlier
 -- Announcements to everyone, the tenant or the roles of an inbox that it neither has nor deleted, in order: those since
--- its recipient became a member, or those of the :newcomers_ms before its first contact if the app did not set that time.
+-- its recipient became a member, or those of the :newcomers_ms before its first contact if the app set no such time.
 SELECT r.id, r.key, r.epoch, r.revision, r.unread, r.unseen, a.seq, NULL, FALSE, NULL, NULL, NULL,
   NULL, NULL, NULL, NULL
 FROM recipients r

@@ -88,7 +88,7 @@ function correction(page, one, url) {
     }));
 }
 
-/** True for a notification in an inbox that no node is known to have written to a live connection. */
+/** True if a notification is in an inbox, but no node reported writing it to a live connection. */
 const isUnwritten = (entries) => entries.some(({ what }) => what === 'created') && !entries.some(({ what }) => what === 'written');
 
 function timeline(page, entries) {

@@ -58,7 +58,7 @@ export const attemptList = (attempts) => h('ol', { class: 'timeline' }, attempts
   h('div', {}, state(one.outcome), ` ${one.provider} `, moment(one.at)),
   (one.code || one.response) && h('p', {}, h('code', {}, [one.code, one.response].filter(Boolean).join(' '))))));
 
-/** The HTML and text parts of an e-mail. The HTML is in a frame without scripts, and its policy forbids it to load anything. */
+/** The HTML and text parts of an e-mail. The HTML is in a frame without scripts, and its policy blocks all loading. */
 function email(page, one) {
   const place = h('div', {});
   const url = (form) => `${ROOT}${withQuery(path`/v1/messages/${one.id}/${form}`, tenantOf(page))}`;

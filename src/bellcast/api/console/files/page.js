@@ -65,7 +65,10 @@ export function inline(element) {
   return element;
 }
 
-/** A button that deletes on the second click. It then shows the URL `then` or reloads the page, or calls `then` if it is a function. */
+/**
+ * A button that deletes on the second click. It then shows the URL `then` or reloads the page, or calls `then` if it is a
+ * function.
+ */
 export function remove(page, label, word, target, then) {
   return confirmed(label, word, async () => {
     await request('DELETE', target);

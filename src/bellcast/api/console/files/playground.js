@@ -94,7 +94,7 @@ function composer({ recipient, topic, tenant }) {
   return [h('div', { class: 'columns', oninput: update }, card('Send a notification', notification, sent), card('Publish a live event', event)), section];
 }
 
-/** Code in the chosen language, and a function that updates it. Incomplete input leaves the last code. */
+/** Code in the chosen language, and a function that updates it. While the input is incomplete, the last code stays. */
 function code(read) {
   const shown = h('code');
   let language = 'curl';

@@ -1,5 +1,6 @@
 /**
- * Recipients, and the page of one: inbox, Explain, devices, topics, preferences, and actions that end its sessions or delete its data.
+ * Recipients, and the page of one: inbox, Explain, devices, topics, preferences, and actions that end its sessions or
+ * delete its data.
  */
 import { field, fill, form, h, id, moment, quantity, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage, load, pagedList } from './list.js';

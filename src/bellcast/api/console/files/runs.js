@@ -50,7 +50,7 @@ function actions(page, one, tenant) {
   });
 }
 
-/** The steps, at most 50, as bars over time. Their definitions, which contain the inputs, are requested when one is opened. */
+/** The steps, at most 50, as bars over time. Their definitions, with the inputs, are requested when one is opened. */
 function waterfall(page, one, tenant) {
   const end = Date.parse(one.ended_at ?? '') || Date.now();
   const scale = scaleOf(one, end);

@@ -7,7 +7,7 @@ const PLAIN = /^([A-Za-z][\w .,/@{}()-]*|\d+[smhd])$/;
 const OTHER_TYPES = /^(true|false|yes|no|on|off|null|y|n)$/i;
 /** Characters that YAML does not permit, or reads as a line break. */
 const ESCAPED = /[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]/g;
-/** Strings whose lines can be written unchanged: YAML detects the indentation from the first line, and trims no other lines. */
+/** Strings whose lines can be written unchanged: YAML detects the indentation in the first line, and trims no others. */
 const BLOCK = /^[^\s\x00-\x1f][^\x00-\x08\x0b-\x1f]*$/;
 
 /** A JSON value as YAML. */
@@ -27,7 +27,10 @@ function scalar(value, indent) {
   return JSON.stringify(value).replace(ESCAPED, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** A block scalar. Its chomping indicator is `-` if the string has no final line break, none if it has one, and `+` if it has several. */
+/**
+ * A block scalar. Its chomping indicator is `-` if the string has no final line break, none if it has one, and `+` if it
+ * has several.
+ */
 function block(text, indent) {
   const end = !text.endsWith('\n') ? '-' : text.endsWith('\n\n') ? '+' : '';
   const lines = text.replace(/\n$/, '').split('\n').map((line) => (line ? indent + line : ''));
