@@ -264,7 +264,7 @@ def test_calls_are_answered_by_the_handlers(api, configured):
     import time
 
     from bellcast import Handlers, Refused
-    from bellcast.calls.http_callback import signed
+    from bellcast.model.webhook_signature import signed
 
     handlers = Handlers()
 

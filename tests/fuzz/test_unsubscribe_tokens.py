@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from bellcast.channels import signatures, unsubscribe
+from bellcast.channels import link_tokens, unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.model import base64url
 from bellcast.model.identities import Project
@@ -18,7 +18,7 @@ SEEDS = ["", "=", "a", "\ud800", "\u00e9", TOKEN + "=", TOKEN.swapcase(), TOKEN 
 
 
 def with_signature(payload: bytes) -> str:
-    return base64url.encode(signatures._signature(PROJECT, unsubscribe.PURPOSE, payload) + payload)
+    return base64url.encode(link_tokens._signature(PROJECT, unsubscribe.PURPOSE, payload) + payload)
 
 
 def changed(position: int, character: str) -> str:

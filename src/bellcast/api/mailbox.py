@@ -14,7 +14,7 @@ from bellcast.api.messages import rfc822
 from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.channels import email, signatures
+from bellcast.channels import email, link_tokens
 from bellcast.errors import BadRequest, NotFound
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
@@ -82,7 +82,7 @@ async def create(request: ApiRequest) -> ASGIApp:
         return responses.json(MailboxLink(None))
     grant = MailboxGrant(tenant, ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000))
     base = (ctx.channels.public_url or "").rstrip("/")
-    return responses.json(MailboxLink(f"{base}/mailbox/{signatures.sign(ctx.project, PURPOSE, grant)}"), 201)
+    return responses.json(MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}"), 201)
 
 
 @operation(
@@ -123,7 +123,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 
 
 def _read(project: Project, token: str, now: int) -> MailboxGrant:
-    grant = signatures.read(project, PURPOSE, token, MailboxGrant)
+    grant = link_tokens.read(project, PURPOSE, token, MailboxGrant)
     if grant is None or grant.expires_at <= now:
         raise NotFound("This link is no longer valid.")
     return grant

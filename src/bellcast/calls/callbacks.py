@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from bellcast.calls.call import ROOT, Call, Refused
-from bellcast.calls.http_callback import STEP_SEPARATOR, signed, signing_key
 from bellcast.calls.python_functions import Function, Handlers
 from bellcast.errors import HandlerFailed, NoHandler
+from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
 
 # Maximum seconds between a signature's time and now, for clocks that differ and delayed requests.
 TOLERANCE = 300

@@ -1,8 +1,5 @@
 """The app's URL: every call is a POST signed as Standard Webhooks with the project secret's bytes."""
 
-import base64
-import binascii
-import hmac
 import uuid
 from typing import Any
 
@@ -13,9 +10,10 @@ from msgspec import Struct
 from bellcast import ports
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused
 from bellcast.calls.connect_fallback import admit_by_session
-from bellcast.errors import BellcastError, HandlerFailed, NoHandler, SettingsError
+from bellcast.errors import BellcastError, HandlerFailed, NoHandler
 from bellcast.model.decode_errors import sentence
 from bellcast.model.identities import Project
+from bellcast.model.webhook_signature import signed, signing_key
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +24,6 @@ TIMEOUT = 5.0
 UNHANDLED_PAUSE_MS, FAILED_PAUSE_MS = 60_000, 10_000
 NAMESPACED = "socketio"  # the one dialect with namespaces
 NO_NAMESPACE = "Invalid namespace"  # the reference server's message, which clients compare
-# Between a run and its step in the `webhook-id` of a step. Steps are signed with the same key as calls, and their body can be
-# anything, so an id with this character is never the id of a call.
-STEP_SEPARATOR = "."
-SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 
 
 class EmittedEvent(Struct, frozen=True, kw_only=True):
@@ -118,34 +112,6 @@ class HttpCallback:
         headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
-
-
-def signing_key(secret: str) -> bytes:
-    """Return the signing key: the bytes of the secret, or the decoded base64 of a secret that begins with `whsec_`.
-
-    For a library that accepts only `whsec_…`, use `whsec_` + base64 of the project secret."""
-    if secret.startswith(SECRET_PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-        except binascii.Error:
-            raise SettingsError("BELLCAST_PROJECT: expected base64 after `whsec_` in the secret.") from None
-    return secret.encode()
-
-
-def tenant_signing_key(secret: str, tenant: str) -> bytes:
-    """Return the key that signs requests of a tenant's own workflows. Callers that are restricted to the tenant write
-    these workflows, so their signature must not be the project's."""
-    return hmac.digest(signing_key(secret), f"bellcast tenant {tenant}".encode(), "sha256")
-
-
-def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the signature headers of a body (Standard Webhooks, `v1`). `timestamp` is in Unix seconds."""
-    digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
-    return {
-        "webhook-id": id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
-    }
 
 
 def _read(response: ports.Response) -> HandlerReply:

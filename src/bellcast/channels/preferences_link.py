@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.channels import signatures
+from bellcast.channels import link_tokens
 from bellcast.model.identities import Project
 
 PURPOSE = b"bellcast preferences\x00"
@@ -21,10 +21,10 @@ class PreferencesGrant(Struct, frozen=True, array_like=True):
 
 def url(base: str, project: Project, grant: PreferencesGrant) -> str:
     """Return a link to the page of the server at `base`."""
-    return f"{base}{PATH}/{signatures.sign(project, PURPOSE, grant)}"
+    return f"{base}{PATH}/{link_tokens.sign(project, PURPOSE, grant)}"
 
 
 def read(project: Project, text: str, now: int) -> PreferencesGrant | None:
     """Read a token; None if it was not signed here or has expired."""
-    grant = signatures.read(project, PURPOSE, text, PreferencesGrant)
+    grant = link_tokens.read(project, PURPOSE, text, PreferencesGrant)
     return grant if grant is not None and grant.expires_at > now else None

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.channels import signatures
+from bellcast.channels import link_tokens
 from bellcast.model.identities import Project
 
 PURPOSE = b"bellcast unsubscribe\x00"
@@ -21,9 +21,9 @@ class Unsubscription(Struct, frozen=True, array_like=True):
 
 def token(project: Project, unsubscription: Unsubscription) -> str:
     """Sign a token."""
-    return signatures.sign(project, PURPOSE, unsubscription)
+    return link_tokens.sign(project, PURPOSE, unsubscription)
 
 
 def read(project: Project, text: str) -> Unsubscription | None:
     """Read a token; None if it was not signed here."""
-    return signatures.read(project, PURPOSE, text, Unsubscription)
+    return link_tokens.read(project, PURPOSE, text, Unsubscription)

@@ -9,7 +9,6 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.calls.http_callback import SECRET_PREFIX, signed, signing_key
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.encryption import Encryption
 from bellcast.errors import Conflict, Unavailable
@@ -18,6 +17,7 @@ from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FeedEvent, redact_url
 from bellcast.model.messages import State
+from bellcast.model.webhook_signature import SECRET_PREFIX, signed, signing_key
 from bellcast.ports import Clock, Document, Http, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report

@@ -10,11 +10,11 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.calls.http_callback import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
 from bellcast.channels import retries
 from bellcast.errors import BellcastError
 from bellcast.model.identities import Project
 from bellcast.model.runs import RunState
+from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.runs import StoredRun

@@ -25,7 +25,7 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
-from bellcast.live.socketio import recovery
+from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.events import SocketIOCallContext
 from bellcast.live.socketio.layer import SocketIOState
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
@@ -382,7 +382,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         cast(Any, SimpleNamespace(admit=admit)),
         cast(Any, dispatcher),
     )
-    pid = recovery.sign(project, recovery.Pid("", "alice", "/", "known", "1-0"))
+    pid = recovery_ids.sign(project, recovery_ids.Pid("", "alice", "/", "known", "1-0"))
     starting = asyncio.ensure_future(handshake.join(connection, {"pid": pid, "offset": f"1-0~{start}"}))
     await check_joining(server, connection, context, starting)
     events = [json.loads(data[2:])[1] for data in fake.written if data.startswith(b'42["n"')]

@@ -15,13 +15,13 @@ from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import merge_principal
-from bellcast.live.socketio import recovery
+from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.events import EventDispatcher, SocketIOCallContext
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
-from bellcast.live.socketio.recovery import Pid, RecoveryPoint
+from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
 from bellcast.live.sync import resume, topic_replay
 from bellcast.model import patterns
 from bellcast.model.identities import Principal, Project
@@ -82,7 +82,7 @@ class NamespaceHandshake:
         context, pid = await self._authenticate(connection, auth)
         if (old := self._hub.find(connection.id)) is not None:
             self._hub.end(old, SESSION_REPLACED)  # its socket is dead, which the server has not noticed yet
-        point = None if pid is None else recovery.point_of(pid, auth.get("offset"))
+        point = None if pid is None else recovery_ids.point_of(pid, auth.get("offset"))
         opened = await self._admission.admit(connection, None if point is None else point.position)
         inbox = None if opened is None else opened.inbox
         granted = await self._topics(connection, inbox)
@@ -151,7 +151,7 @@ class NamespaceHandshake:
 
     def _pid(self, connection: NamespaceConnection, auth: dict[str, Any]) -> Pid | None:
         """Return the client's recovery id, unless its credentials name another recipient."""
-        pid = recovery.read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
+        pid = recovery_ids.read(self._project, auth.get("pid"), auth.get("offset")) if self._socketio.recovery else None
         principal = connection.principal
         if pid is None or (principal.recipient and not pid.is_of(principal, connection.namespace)):
             return None
@@ -215,7 +215,7 @@ class NamespaceHandshake:
         await resume.replay(self._store, connection, missed.missed, position, self._config.limits)
         if connection.phase is Phase.CLOSED:
             return
-        self._reply(connection, recovery.sign(self._project, missed.pid))
+        self._reply(connection, recovery_ids.sign(self._project, missed.pid))
         state = missed.missed.state
         exact = {"unread": state.unread, "unseen": state.unseen} if state.revision == connection.revision else {}
         self._ready(connection, tuple(granted), resumed=True, counters=exact)
@@ -233,7 +233,7 @@ class NamespaceHandshake:
         start = connection.resume_position()
         recipient, namespace = principal.recipient or "", connection.namespace
         pid = Pid(principal.tenant, recipient, namespace, connection.id, start, connection.connected_at)
-        self._reply(connection, recovery.sign(self._project, pid) if self._socketio.recovery else None)
+        self._reply(connection, recovery_ids.sign(self._project, pid) if self._socketio.recovery else None)
         self._ready(
             connection, tuple(granted), resumed=False, counters={"unread": state.unread, "unseen": state.unseen}
         )
