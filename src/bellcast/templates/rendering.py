@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jinja2
 from jinja2 import meta, nodes
@@ -38,6 +38,13 @@ class TemplateError(Exception):
         self.variable = variable
 
 
+class SyntaxFault(NamedTuple):
+    """Why a text is not a template."""
+
+    message: str
+    line: int
+
+
 class TemplateText:
     """A text of a template, which is compiled when it is first used."""
 
@@ -46,17 +53,20 @@ class TemplateText:
     def __init__(self, source: str, environment: Environment) -> None:
         self._source = source
         self._environment = environment
-        self._template: jinja2.Template | None = None
+        self._template: jinja2.Template | SyntaxFault | None = None
         self._roots: frozenset[str] | None = None
 
     @property
     def is_compiled(self) -> bool:
-        return self._template is not None and self._roots is not None
+        is_invalid = isinstance(self._template, SyntaxFault)
+        return is_invalid or (self._template is not None and self._roots is not None)
 
     def template(self) -> jinja2.Template:
         """Raises TemplateError."""
         if self._template is None:
             self._template = self._compile()
+        if isinstance(self._template, SyntaxFault):
+            raise TemplateError(self._template.message, line=self._template.line)
         return self._template
 
     def roots(self) -> frozenset[str]:
@@ -68,11 +78,11 @@ class TemplateText:
             self._roots = frozenset(generator.undeclared_identifiers)
         return self._roots
 
-    def _compile(self) -> jinja2.Template:
+    def _compile(self) -> jinja2.Template | SyntaxFault:
         try:
             return self._environment.from_string(self._source)
         except jinja2.TemplateSyntaxError as error:
-            raise TemplateError((error.message or "is not a template")[:200], line=error.lineno) from None
+            return SyntaxFault((error.message or "is not a template")[:200], error.lineno)
         except (jinja2.TemplateError, RecursionError, ValueError, SyntaxError, OverflowError, MemoryError) as error:
             raise TemplateError(f"cannot be compiled: {str(error)[:200]}", line=1) from None
 

@@ -5,9 +5,19 @@ import tracemalloc
 from itertools import accumulate, chain, count, repeat
 from typing import Any
 
+import msgspec
 import pytest
 
-from bellcast.templates import Renderer, SharedResults, TemplateError, Variables, budget, check_template
+from bellcast.templates import (
+    BackgroundCompiler,
+    Renderer,
+    SharedResults,
+    TemplateError,
+    Variables,
+    budget,
+    check_template,
+    rendering,
+)
 
 DATA = {
     "client": "Ann <b>",
@@ -21,6 +31,23 @@ DATA = {
 def render(source: str, *, is_html: bool = False, locale: str = "en", zone: str = "UTC", **data: Any) -> str:
     variables = Variables(values={"data": {**DATA, **data}, "recipient": {"name": "Bob"}}, locale=locale, zone=zone)
     return Renderer(variables).render(source, is_html=is_html)
+
+
+async def test_invalid_text_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled, compile_text = [], rendering.TemplateText._compile
+
+    def watch(text: rendering.TemplateText) -> Any:
+        compiled.append(text)
+        return compile_text(text)
+
+    monkeypatch.setattr(rendering.TemplateText, "_compile", watch)
+    invalid = "{{ data.client }} " * 50 + "{% if %}"
+    for _ in range(2):
+        await BackgroundCompiler().compile(msgspec.json.encode({"text": invalid}))
+        with pytest.raises(TemplateError, match="Expected an expression") as caught:
+            render(invalid)
+        assert caught.value.line == 1
+    assert len(compiled) == 1
 
 
 @pytest.mark.parametrize(
