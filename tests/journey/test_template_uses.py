@@ -69,6 +69,14 @@ async def put_types(rest: Rest, count: int, tenant: str = "") -> None:
         await rest.store.documents.put("types", tenant, f"t{number:04}", b'{"template":"hello"}', 1)
 
 
+@pytest.mark.parametrize(("count", "others"), [(5, ""), (6, " and others")])
+async def test_refused_deletion_says_whether_there_are_more_uses(rest: Rest, count: int, others: str) -> None:
+    await rest.app.put("/v1/templates/hello", json={"inbox": {"title": "Hello"}})
+    await put_types(rest, count)
+    detail = (await rest.app.delete("/v1/templates/hello")).json()["detail"]
+    assert f"types/t0003, types/t0004{others}: change or delete these first." in detail
+
+
 async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -374,15 +374,14 @@ def _with_body(key: str, value: Struct | None) -> Document | None:
 
 async def _check_unused(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, broken: BrokenUses) -> None:
     """Raise Conflict if the object has users that this search finds."""
-    users = (await broken.find(ctx, [(tenant, key)], SHOWN_USES, is_exact=True))[tenant, key]
+    users = (await broken.find(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
     if not users:
         return
+    shown = ", ".join(users[:SHOWN_USES]) + (" and others" if len(users) > SHOWN_USES else "")
     hint = ""
     if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
         hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
-    raise Conflict(
-        f"This {kind.name} is used by {', '.join(users)}{broken.reason}: change or delete these first.{hint}"
-    )
+    raise Conflict(f"This {kind.name} is used by {shown}{broken.reason}: change or delete these first.{hint}")
 
 
 async def _added(
