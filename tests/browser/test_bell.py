@@ -160,6 +160,21 @@ def test_moved_bell_keeps_its_session_and_a_removed_one_closes_it(open_page):
     assert in_page(page, code) == "closed"
 
 
+def test_language_that_is_loaded_keeps_the_session(open_shop, bellcast_server, person):
+    shop = open_shop(bellcast_server, person)
+    shop.fill('<bellcast-bell token="{token}"></bellcast-bell>', lang="de")
+    requests, sockets = [], []
+    shop.context.on("request", lambda request: requests.append(request.url) if "/v1/inbox" in request.url else None)
+    page = shop.context.new_page()
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.goto("/shop")
+    expect(page.get_by_role("button", name="Mitteilungen")).to_be_visible()
+    wait_live(page)
+    assert (len(sockets), len(requests)) == (1, 1)
+    code = "{ const { session } = bell; bell.remove(); await new Promise(setTimeout); return session.state.status }"
+    assert in_page(page, code) == "closed"
+
+
 def test_attribute_that_is_set_again_keeps_the_session(open_shop, bellcast_server, person):
     page = open_shop(bellcast_server, person).open(
         '<bellcast-bell token="{token}" tabs="all"></bellcast-bell><bellcast-toasts token="{token}"></bellcast-toasts>'

@@ -191,7 +191,11 @@ def test_overlay_that_loads_after_the_panel_was_closed_stays_closed(shop):
     bell(page).click()
     expect(page.get_by_role("button", name="Preferences")).to_be_visible()
     held = []
-    page.route("**/preferences-form.js", held.append)
+
+    def hold(route):
+        held.append(route)
+
+    page.route("**/preferences-form.js", hold)
     page.get_by_role("button", name="Preferences").click()
     # Evaluating lets Playwright process its events.
     wait_until(lambda: page.evaluate("1") and held, lambda: "not requested")

@@ -34,6 +34,21 @@ def top_of(page, number):
     return title(page, number).bounding_box()["y"]
 
 
+def test_double_click_on_an_action_for_all_rows_can_be_undone(app, person, shop):
+    app.notify(person, title="Order")
+    page = shop.open()
+    bell(page, 1).click()
+    expect(row(page, "Order")).to_be_visible()
+    twice = "{ const button = bell.shadowRoot.querySelector(given); button.click(); button.click() }"
+    in_page(page, twice, argument=".read-all")
+    expect(page.locator(".notice")).to_contain_text("Marked as read")
+    wait_state(page, "state.unread === 0")
+    in_page(page, twice, argument=".archive-read")
+    expect(row(page, "Order")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "Order")).to_have_count(1)
+
+
 def test_rows_are_grouped_by_day(app, person, shop):
     for number in range(3):
         app.notify(person, title=f"Order {number}")

@@ -156,6 +156,13 @@ export class Element extends BaseElement {
     void this.#startWhenReady();
   }
 
+  /** Restart without closing the session meanwhile, which would fetch the inbox again. */
+  #restartWithSession() {
+    const release = this.#providedSession ? () => {} : this.#acquireSession().release;
+    this.restart();
+    setTimeout(release);
+  }
+
   /** Wait for attributes and properties that scripts may still set; with the attribute `session`, until a session is set. */
   async #startWhenReady() {
     const isConfigured = this.#providedSession || this.#getToken || this.hasAttribute('token') || this.hasAttribute('token-url') || this.hasAttribute('recipient');
@@ -168,7 +175,7 @@ export class Element extends BaseElement {
     const end = (this.#abort = new AbortController());
     const { signal } = end;
     const lang = this.lang || document.documentElement.lang;
-    loadLanguage(lang)?.then(() => signal.aborted || this.restart());
+    loadLanguage(lang)?.then(() => signal.aborted || this.#restartWithSession());
     this.texts = texts(lang, this.#messages);
     const { session, release } = this.#providedSession ? { session: this.#providedSession, release() {} } : this.#acquireSession();
     this.#session = session;

@@ -57,8 +57,8 @@ export class Triage {
   /** Mark the whole inbox as read. */
   readAll() {
     const { session, texts, allows } = this.#context;
-    if (!allows('read', 'all')) return;
     const { unread, notifications } = session.state;
+    if (!unread || !allows('read', 'all')) return; // the second click of a double click
     const loaded = notifications.filter(CHANGES.read).map(({ id }) => id);
     // Rows that are not loaded could not be marked as unread again without their ids, so the action is sent only when it can no longer be undone.
     const step = loaded.length === unread ? this.#send('read', 'all', loaded) : this.#defer('read', 'all');
@@ -69,7 +69,8 @@ export class Triage {
   archiveRead() {
     /** @type {Which} */
     const read = { all: true, of: { view: 'read' } };
-    if (this.#context.allows('archive', read)) this.#record(this.#defer('archive', read), this.#context.texts.wasArchived);
+    const { session, allows } = this.#context;
+    if (session.state.notifications.some(CHANGES.unread) && allows('archive', read)) this.#record(this.#defer('archive', read), this.#context.texts.wasArchived);
   }
 
   /** Hide notifications for a while. @param {readonly Notification[]} notifications @param {{until: string} | {for: string}} end @param {string} text */
