@@ -13,6 +13,7 @@ from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import Principal, Project
 from bellcast.model.pusher import PusherConfig
@@ -46,6 +47,7 @@ class LiveContext(Struct, frozen=True, kw_only=True):
 
     engines: Context
     hub: Hub
+    survey: ConnectionSurvey
     config: LiveConfig
     pusher: PusherConfig
     pusher_apps: PusherApps

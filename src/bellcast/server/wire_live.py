@@ -71,6 +71,7 @@ class LiveEdge:
         live = LiveContext(
             engines=context,
             hub=self.hub,
+            survey=self.survey,
             config=config,
             pusher=settings.pusher,
             pusher_apps=pusher_apps,

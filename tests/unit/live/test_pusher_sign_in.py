@@ -1,6 +1,7 @@
 """When a Pusher user's sign-in is confirmed, and what an app may do that is only being tested."""
 
 import asyncio
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,12 +9,15 @@ from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 from bellcast.auth import pusher_signatures as signatures
+from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
+from bellcast.model.events import PeerUpdate, inbox_stream
 from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Inbox
 from bellcast.model.limits import Limits
@@ -28,8 +32,10 @@ class SlowDevices:
 
     def __init__(self) -> None:
         self.has_responded = asyncio.Event()
+        self.connected = frozenset[str]()  # connections whose positions a new one may not continue
 
-    async def register(self, *_: Any) -> None:
+    async def register(self, _: Any, connected: frozenset[str], now: int) -> None:
+        self.connected = connected
         await self.has_responded.wait()
 
 
@@ -42,13 +48,41 @@ class Admission:
         return Inbox(number=1, state=fakes.state(1), oldest_revision=0)
 
 
+class Nodes:
+    """Two nodes, each with a connection of Alice; `survey` is that of the first one."""
+
+    def __init__(self) -> None:
+        self._tasks = set[asyncio.Future[None]]()
+        broker = MemoryBroker()
+        broker.listen(self._receive)
+        self._hubs = [fakes.new_hub(), fakes.new_hub()]
+        self._surveys = [ConnectionSurvey(hub, broker, self._spawn) for hub in self._hubs]
+        self.survey = self._surveys[0]
+        for number, hub in enumerate(self._hubs, 1):
+            fakes.connect(hub, f"{number}.1")
+        counts = {inbox_stream("", "alice"): 1}
+        self._hubs[0].cluster.receive(PeerUpdate(self._hubs[1].cluster.node, 1, 1, counts, pieces=1))
+
+    def _receive(self, event: Any) -> None:
+        for survey in self._surveys:
+            survey.receive(event)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.ensure_future(work))
+
+
+async def test_connections_of_other_nodes_keep_their_positions() -> None:
+    assert await Nodes().survey.ids_of("", "alice") == {"1.1", "2.1"}
+    assert await Nodes().survey.ids_of("", "bob") == frozenset()
+
+
 async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_before() -> None:
-    hub, devices = fakes.new_hub(), SlowDevices()
+    hub, devices, survey = fakes.new_hub(), SlowDevices(), Nodes().survey
     engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=devices))
     config = SimpleNamespace(limits=Limits())
     apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
     context = SimpleNamespace(
-        engines=engines, hub=hub, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps
+        engines=engines, hub=hub, survey=survey, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps
     )
     users = PusherUsers(cast(Any, context), cast(Any, Admission()))
     connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
@@ -57,6 +91,7 @@ async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_bef
     for _ in range(10):
         await asyncio.sleep(0)
     assert (connection.phase, connection.fake.written) == (Phase.OPENING, [])
+    assert devices.connected == {"1.1", "2.1"}
     devices.has_responded.set()
     await signing_in
     assert connection.phase is Phase.LIVE

@@ -28,6 +28,7 @@ from bellcast.model.events import (
     NotificationWrite,
     SurveyReply,
     SurveyRequest,
+    inbox_stream,
     node_stream,
     topic_stream,
 )
@@ -41,6 +42,8 @@ REPLY_TIMEOUT = 2.0
 # A timeline is shown without the writes of a stuck node.
 WRITES_TIMEOUT = 0.5
 SURVEY_ID_BYTES = 8
+# Ten times the default limit of a recipient's connections.
+MAX_IDS = 1_000
 # Number of recently closed connections that a node keeps: with their topics up to 1 KiB each.
 MAX_CLOSED = 1_000
 # A connection that ended without a close frame (RFC 6455, 7.1.5).
@@ -90,6 +93,16 @@ class ConnectionSurvey:
         replies = await self._query_peers(tenant, before, limit, wanted)
         merged = heapq.merge(here, *(reply.entries for reply in replies), key=_info_position, reverse=True)
         return list(islice(merged, limit))
+
+    async def ids_of(self, tenant: str, recipient: str) -> frozenset[str]:
+        """Return the ids of a recipient's connections, at most MAX_IDS of each node. The other nodes are only queried if one
+        follows the inbox; connections of a node that does not reply are considered closed."""
+        stream, subscriptions = inbox_stream(tenant, recipient), self._hub.subscriptions
+        ids: set[str] = set()
+        if subscriptions.total(stream) > subscriptions.count(stream):
+            replies = await self._query_peers(tenant, None, MAX_IDS, ConnectionFilter(recipient=recipient))
+            ids.update(entry.id for reply in replies for entry in reply.entries)
+        return frozenset(ids.union(one.id for one in subscriptions.connections_on(stream)))
 
     async def writes(self, tenant: str, notification: str, recipient: str | None) -> Sequence[NotificationWrite]:
         """Return the writes of a notification to live connections, the oldest first: those that the nodes still know and
@@ -202,7 +215,10 @@ class ConnectionSurvey:
     ) -> tuple[list[ConnectionInfo], list[ConnectionCount]]:
         if wanted.is_closed:
             return self._closed_page(tenant, before, limit, wanted), []
-        connections = [entry for entry in self._hub if tenant is None or entry.principal.tenant == tenant]
+        if tenant is None or wanted.recipient is None:
+            connections = [entry for entry in self._hub if tenant is None or entry.principal.tenant == tenant]
+        else:
+            connections = self._hub.subscriptions.connections_on(inbox_stream(tenant, wanted.recipient))
         kinds = Counter((entry.dialect.protocol, entry.dialect.transport) for entry in connections)
         counts = [ConnectionCount(*kind, count) for kind, count in sorted(kinds.items())]
         listed = connections if limit else []

@@ -5,6 +5,7 @@ from msgspec import Struct
 from bellcast.calls import CallBackend
 from bellcast.live.config import LiveConfig
 from bellcast.live.hub.hub import Hub
+from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.model.pusher import PusherConfig
@@ -16,6 +17,7 @@ class PusherContext(Struct, frozen=True, kw_only=True):
 
     engines: Context
     hub: Hub
+    survey: ConnectionSurvey
     config: LiveConfig
     pusher: PusherConfig
     apps: ConnectedApps

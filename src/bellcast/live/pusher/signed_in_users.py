@@ -118,9 +118,8 @@ class PusherUsers:
         live."""
         engines, limits, state = self._context.engines, self._context.config.limits, inbox.state
         new = DevicePosition(inbox.number, signed.device, connection.id, state.epoch, UNKNOWN)
-        connections = self._hub.subscriptions.connections_on(inbox_stream(state.tenant, state.recipient))
-        here = frozenset(one.id for one in connections if one is not connection)
-        position = await engines.store.devices.register(new, here, engines.clock.now())
+        connected = await self._context.survey.ids_of(state.tenant, state.recipient)
+        position = await engines.store.devices.register(new, connected, engines.clock.now())
         missed = None if position is None else await resume.changes_since(engines.store, inbox, position, limits)
         if connection.phase is not Phase.OPENING:
             return

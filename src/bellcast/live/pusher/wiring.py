@@ -20,6 +20,7 @@ def wire(live: LiveContext) -> WiredDialect:
     context = PusherContext(
         engines=engines,
         hub=hub,
+        survey=live.survey,
         config=live.config,
         pusher=live.pusher,
         apps=apps,
