@@ -9,9 +9,11 @@ from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeTransport
 
 from bellcast.live.config import SocketIOConfig
+from bellcast.live.connection import close_reasons
 from bellcast.live.framing import websocket
-from bellcast.live.http import handshake_request
-from bellcast.live.socketio import long_polling
+from bellcast.live.http import asgi, handshake_request
+from bellcast.live.http.asgi import AsgiTransport
+from bellcast.live.socketio import engineio_websocket, long_polling
 from bellcast.live.socketio.engine_session import CLOSED_TRANSPORT, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import ClientDisconnected, PollingTransport
@@ -264,3 +266,17 @@ async def test_session_whose_start_fails_is_closed_and_logged() -> None:
     assert (polling.session.is_closed, len(polling.sessions), polling.sessions.unjoined) == (True, 0, 0)
     assert [entry["event"] for entry in logs] == ["session_start_failed"]
     assert polling.opened.endswith(engineio.CLOSE)
+
+
+async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engineio_websocket, "CLOSE_TIMEOUT", 0)
+    session = EngineSession(Polling().sessions, REQUEST)
+    socket = EngineWebSocket(session, engineio.ASGI_MESSAGES, 1_000, 100)
+    output = AsgiTransport(socket, lambda data: {"type": "websocket.send", "bytes": data})
+    socket.attach(output)
+    socket.begin()
+    sending = output.run(lambda _: _never(), {"type": "websocket.accept"}, socket.closing)
+    serving = asyncio.ensure_future(asgi.serve(socket, output, sending, _never()))
+    await asyncio.sleep(0)
+    session.close(close_reasons.TOO_SLOW)
+    await asyncio.wait_for(serving, 5)

@@ -176,9 +176,9 @@ class EngineWebSocket(asyncio.Protocol):
                 websocket.PROTOCOL_ERROR,
             )
             self.transport.write(websocket.close_frame(end.code if is_error else NORMAL, end.reason))
-            self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
         else:
             self.transport.close()
+        self._close_timer = asyncio.get_running_loop().call_later(CLOSE_TIMEOUT, self.transport.abort)
 
     def closing(self) -> dict[str, Any]:
         end = self._close_reason or CloseReason(NORMAL, "", reconnect=True)
