@@ -14,6 +14,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from bellcast.auth.access_config import AccessConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
@@ -26,6 +27,7 @@ from tests.wire.pusher_clients import Bare, bare
 from tests.wire.test_pusher_http import signed
 
 APPS = "/v1/pusher-apps"
+INBOX = "private-App.Models.User."  # the default alias of inboxes
 MOVED = {
     "name": "Moved",
     "id": "1234567",
@@ -287,3 +289,13 @@ async def test_key_cannot_reach_private_addresses_by_a_test(rest: Rest, host: st
     values = VALUES | {"url": f"http://{host}"}
     response = await caller.post(TEST, json={"target": "pusher", "values": values})
     assert "private address" in fields(response)["values.url"]
+
+
+async def test_channel_that_carries_an_inbox_is_never_public(tmp_path: Path) -> None:
+    async with opened(tmp_path, access=AccessConfig(public_topics=("*",))) as rest:
+        alice = rest.recipient("alice")
+        for channel, status in (("private-news", 200), (f"{INBOX}alice", 200), (f"{INBOX}bob", 403)):
+            form = {"socket_id": "1.2", "channel_name": channel}
+            assert (await alice.post("/pusher/auth", json=form)).status_code == status
+        bob = rest.recipient("alice", topics=[f"{INBOX}bob"])
+        assert (await bob.post("/pusher/auth", json=form)).status_code == 200

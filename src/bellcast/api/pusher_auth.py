@@ -1,7 +1,6 @@
 """Auth endpoints for Pusher clients of apps that have none of their own. They sign subscriptions for a session token or
 cookie, after the usual permission checks."""
 
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -101,19 +100,14 @@ def _credentials(request: PusherRequest, principal: Principal) -> Project:
 
 async def _check_right(request: PusherRequest, principal: Principal, channel: str) -> None:
     ctx, recipient = request.context, principal.recipient or ""
-    if _is_own(ctx.pusher.aliases, channel, recipient):
+    owners = {pusher.aliased(pattern, channel) for pattern in ctx.pusher.aliases} - {None}
+    if recipient in owners:
         return
     subscribed = await ctx.engines.store.recipients.subscribed(principal.tenant, recipient, [channel])
-    refusal = permissions.may_follow(
-        principal, channel, subscribed=channel in subscribed, public=ctx.access.public_topics
-    )
+    public = () if owners else ctx.access.public_topics  # an inbox is never public
+    refusal = permissions.may_follow(principal, channel, subscribed=channel in subscribed, public=public)
     if refusal is not None:
         raise Forbidden(f"{channel}: {refusal.message}")
-
-
-def _is_own(aliases: Sequence[str], channel: str, recipient: str) -> bool:
-    """True if the channel is that of the recipient's own inbox."""
-    return any(pusher.aliased(pattern, channel) == recipient for pattern in aliases)
 
 
 def _info(inbox: Inbox) -> dict[str, str]:
