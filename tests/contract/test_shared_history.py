@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from bellcast.brokers.history import SWEEP_INTERVAL_SECONDS
 from bellcast.brokers.postgres import PostgresTransport
 from bellcast.brokers.postgres_log import PostgresLog
 from bellcast.brokers.remote import RemoteBroker
@@ -345,6 +346,20 @@ async def test_log_that_redis_evicted_in_part_is_not_recovered(
     await wait_until(lambda: "new" in node.data)
     assert (await node.history.missed("", [A], new.id or "")).recovered
     assert node.lost == []  # its connections received all events
+
+
+async def test_expired_events_are_removed_also_if_nothing_is_published_later(start: Start) -> None:
+    node = await start(None, "*=150s")
+    history: Any = node.history
+    await node.publish("a", 1)
+    sweeping = asyncio.ensure_future(history.run())
+    for _ in range(3):
+        assert await history._log.sweep("", 0)  # nothing has expired at the time 0
+        await wait_until(lambda: history._clock.sleeping == 1)
+        history._clock.advance(SWEEP_INTERVAL_SECONDS)
+    await wait_until(lambda: history._clock.sleeping == 1)
+    assert not await history._log.sweep("", 0)
+    sweeping.cancel()
 
 
 @on_redis

@@ -207,10 +207,11 @@ class PostgresLog:
             for statement in (CLEAR_EVENTS, CLEAR_FLOORS, DELETE_LOG):
                 await connection.execute(statement, self._project, tenant)
 
-    async def sweep(self, tenant: str, now: int) -> None:
+    async def sweep(self, tenant: str, now: int) -> bool:
         async with self._locked(tenant, 0, 0) as (connection, _):
-            await connection.execute(SWEEP, self._project, tenant, now)
+            size: int = await connection.fetchval(SWEEP, self._project, tenant, now)
             await connection.execute(FORGET_FLOORS, self._project, tenant, MAX_FLOORS)
+        return size > 0
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None

@@ -140,7 +140,7 @@ if command == 'sweep' then
   local before = count
   sweep_oldest(SWEEP_EVENTS)
   save()
-  return {epoch, last, before - count}
+  return {epoch, last, before - count, count}
 end
 
 -- Reads for several readers. Each is an argument in MessagePack: a kind, the epoch and offset of an id, a limit, and streams.

@@ -96,10 +96,11 @@ class RedisLog:
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
         await self._run("clear", tenant, now, [] if stream is None else [stream])
 
-    async def sweep(self, tenant: str, now: int) -> None:
-        removed = SWEEP_EVENTS
+    async def sweep(self, tenant: str, now: int) -> bool:
+        removed, left = SWEEP_EVENTS, 0
         while removed == SWEEP_EVENTS:
-            _, _, removed = await self._run("sweep", tenant, now, [])
+            _, _, removed, left = await self._run("sweep", tenant, now, [])
+        return left > 0
 
     async def close(self) -> None:
         """Do nothing: the transport owns the connections."""

@@ -62,7 +62,7 @@ class RemoteHistory:
         self._interruptions = 0
         self._pending: dict[str, list[PendingAppend]] = {}
         self._appending: asyncio.Task[None] | None = None
-        self._used: set[str] = set()  # tenants with appends since the last sweep
+        self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
         self._is_supported = True
         broker.read_log_with(self)
 
@@ -132,7 +132,8 @@ class RemoteHistory:
             used, self._used = self._used, set()
             try:
                 for tenant in used:
-                    await self._log.sweep(tenant, self._clock.now())
+                    if await self._log.sweep(tenant, self._clock.now()):
+                        self._used.add(tenant)
             except (Unavailable, LogUnsupported):
                 self._used |= used
             self._forget_tenants()

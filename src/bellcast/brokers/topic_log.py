@@ -62,8 +62,8 @@ class TopicLog(Protocol):
         """Remove the entries of a stream. If it is None, end the log: the next one has another epoch."""
         ...
 
-    async def sweep(self, tenant: str, now: int) -> None:
-        """Remove expired entries."""
+    async def sweep(self, tenant: str, now: int) -> bool:
+        """Remove expired entries. Return whether others are left."""
         ...
 
     async def close(self) -> None: ...
