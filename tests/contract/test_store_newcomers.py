@@ -83,6 +83,13 @@ async def test_newcomer_receives_what_its_roles_received(week: App) -> None:
     assert await week.titles("alice") == ["To editors again", "To admins"]
 
 
+async def test_subscriber_of_a_topic_that_looks_like_a_role_receives_later_announcements_only(week: App) -> None:
+    await week.announce("Before", topic="Role.admin")
+    await week.store.recipients.subscribe("", "Role.admin", "alice", week.now)
+    await week.announce("After", topic="Role.admin")
+    assert await week.titles("alice") == ["After"]
+
+
 async def test_role_of_the_record_counts_at_the_first_opening(week: App) -> None:
     await week.announce("To admins", topic="role.admin")
     await week.store.recipients.put("", "alice", RecipientFields(roles=["admin"]), week.now, replace=False)

@@ -223,7 +223,7 @@ WHERE r.id = :inbox AND (r.member_since IS NOT NULL OR :newcomers_ms > 0)
   AND a.tenant IN (r.tenant, '*') AND a.created_at >= COALESCE(r.member_since, r.created_at - :newcomers_ms)
   AND a.seq <= r.watermark AND a.recalled_at IS NULL
   AND (a.expires_at IS NULL OR a.expires_at > :now)
-  AND (a.topic IS NULL OR (a.topic LIKE 'role.%' AND EXISTS (
+  AND (a.topic IS NULL OR (substr(a.topic, 1, 5) = 'role.' AND EXISTS (  -- LIKE ignores the case on SQLite
     SELECT 1 FROM subscriptions s WHERE s.recipient = r.id AND s.topic = a.topic
   )))
   AND NOT EXISTS (SELECT 1 FROM notifications n WHERE n.recipient = r.id AND n.id = a.id)
