@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from bellcast.cli.busy_demo import TENANTS, Amounts, create
+from bellcast.cli.demo_apps import DemoApp
 from bellcast.cli.demo_incidents import Incidents
 from bellcast.cli.demo_traffic import Traffic
 from bellcast.client import Bellcast
@@ -27,6 +28,13 @@ def read_introduction(process) -> tuple[dict[str, str], list[str]]:
     urls = dict(re.findall(r"(\w[\w ]*?)\s+(http://[^\s/]+)(?=\s)", shown))
     assert {"Photo studio", "Server"} <= urls.keys(), shown
     return urls, re.sub('"', "", line).split()[1:]
+
+
+def test_app_after_the_last_port_listens_on_a_free_one():
+    app = DemoApp("Photo studio", "bellcast.examples.photo_studio")
+    app.listen(65_536)
+    assert 0 < app.port <= 65_535
+    app.stop()
 
 
 def test_demo_works_without_settings_and_leaves_nothing():

@@ -30,6 +30,7 @@ ENVIRON = {"BELLCAST_URL": "http://127.0.0.1:1", "BELLCAST_SECRET": "s", "BELLCA
         (("token", NOT_UTF_8), "a text is not valid UTF-8"),
         (("token", "alice", "--since", "nan"), "expected epoch seconds or a time"),
         (("token", "alice", "--since", "1e400"), "expected epoch seconds or a time"),
+        (("import", "a.csv", "--timezone", "Europe"), "expected a time zone such as Europe/Berlin"),
     ],
 )
 def test_wrong_value_is_a_usage_error(arguments, message):
@@ -48,6 +49,14 @@ def test_full_disk_of_the_output_is_reported(arguments, unbuffered):
         result = subprocess.run(command(*arguments), stdout=full, stderr=subprocess.PIPE, env=variables, check=False)
     assert result.stderr.decode() == "Error: the output cannot be written: No space left on device.\n"
     assert result.returncode == 1
+
+
+def test_missing_outbox_is_reported(tmp_path):
+    database = tmp_path / "shop.db"
+    database.touch()
+    result = bellcast("relay", f"sqlite:///{database}", "--once", **ENVIRON)
+    assert result.err.startswith("Error: the outbox cannot be read: no such table: bellcast_outbox; ")
+    assert result.status == 1
 
 
 def test_folder_is_not_restored(tmp_path):

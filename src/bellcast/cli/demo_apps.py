@@ -24,6 +24,7 @@ APPS = {
     "Shop suite": "bellcast.examples.shop_suite",
 }
 LOOPBACK = "127.0.0.1"
+LAST_PORT = 65_535
 # Seconds: uvicorn closes open streams one second after the shutdown starts.
 STOP_TIMEOUT_S = 5
 
@@ -134,7 +135,7 @@ def _import(module: str) -> Any:
 
 def _bind(port: int) -> socket.socket:
     try:
-        return socket.create_server((LOOPBACK, port))
+        return socket.create_server((LOOPBACK, port if port <= LAST_PORT else 0))
     except OSError:
         return socket.create_server((LOOPBACK, 0))
 

@@ -176,12 +176,12 @@ def _names(pairs: list[str]) -> dict[str, str]:
 
 
 def _zone(name: str | None) -> Any:
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+    from bellcast.model.local_times import find_zone
 
-    try:
-        return None if name is None else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise typer.BadParameter("expected a time zone such as Europe/Berlin", param_hint="--timezone") from None
+    zone = None if name is None else find_zone(name)
+    if zone is None and name is not None:
+        raise typer.BadParameter("expected a time zone such as Europe/Berlin", param_hint="--timezone")
+    return zone
 
 
 @contextmanager

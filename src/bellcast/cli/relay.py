@@ -56,7 +56,10 @@ def _send_once(rows: "OutboxRows", bell: "Bellcast") -> None:
     from bellcast.contrib.relay import Relay
 
     with closing(rows):
-        done = Relay(rows, bell).run()
+        try:
+            done = Relay(rows, bell).run()
+        except Exception as error:  # every driver has its own error classes
+            raise CommandError(f"the outbox cannot be read: {error}", "see `bellcast sql outbox`") from error
     _print(done)
     if done.failure is not None:
         raise CommandError(f"rows are still due: {done.failure}", "the next run sends them")
