@@ -456,6 +456,19 @@ def test_security_events_are_reported_to_the_owner_of_the_account(shop, django_t
     assert found[:2] == [("security", "login_failed"), ("security", "password_changed")]
 
 
+def test_security_event_that_cannot_be_stored_does_not_stop_a_login_in_a_transaction(shop, configured, monkeypatch):
+    from django.contrib.auth import authenticate, get_user_model
+    from django.db import transaction
+
+    from bellcast.contrib.django.models import OutboxEntry
+
+    configured(SECURITY_EVENTS=True)
+    monkeypatch.setattr(OutboxEntry._meta, "db_table", "missing")
+    with transaction.atomic():
+        assert authenticate(username=shop.nadia.username, password="wrong") is None
+        assert get_user_model().objects.count() == 3
+
+
 def test_sign_out_ends_the_live_sessions(shop):
     from django.test import Client
 

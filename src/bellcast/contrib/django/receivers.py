@@ -7,12 +7,13 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 from django.core.cache import cache
+from django.db import transaction
 from django.db.models.signals import post_save, pre_save
 from django.db.utils import DatabaseError
 from django.utils.translation import gettext as _
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf, identity, signals, verbs
+from bellcast.contrib.django import conf, identity, relaying, signals, verbs
 from bellcast.contrib.django.sending import NotificationService
 
 log = logging.getLogger("bellcast.django")
@@ -52,9 +53,11 @@ def _reports(event: str) -> bool:
 
 def _report(user: Any, title: str, message: str, event: str, priority: str = "high") -> None:
     try:
-        NotificationService.send_notification(
-            user, title, message, notification_type="security", priority=priority, metadata={"event": event}
-        )
+        # A savepoint: after an error of the database, the queries of a login in a transaction still work.
+        with transaction.atomic(using=relaying.default_alias()):
+            NotificationService.send_notification(
+                user, title, message, notification_type="security", priority=priority, metadata={"event": event}
+            )
     except (BellcastError, DatabaseError):  # a notice must not stop a login
         log.exception("security_event_failed event=%s", event)
 
