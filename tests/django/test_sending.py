@@ -141,6 +141,20 @@ def test_repeated_idempotency_key_sends_once(shop, relay):
     assert titles(shop.nadia) == ["New sale"]
 
 
+def test_key_of_a_refused_row_sends_again(shop, relay):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    key = f"sale-{shop.nadia.pk}-8"
+    send(shop.nadia, idempotency_key=key)
+    OutboxEntry.objects.update(payload={"to": "1"})  # without a title
+    relay()
+    assert rows()[0].refused_at
+    send(shop.nadia, "Corrected", idempotency_key=key)
+    relay()
+    assert titles(shop.nadia) == ["Corrected"]
+    assert not rows()
+
+
 def test_later_notification_waits_in_the_outbox(shop, relay):
     from django.utils import timezone
 

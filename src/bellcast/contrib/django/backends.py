@@ -49,8 +49,11 @@ class OutboxBackend:
             )
             for one in sends
         ]
+        entries = OutboxEntry.objects.using(alias)
+        if repeated := [one.key for one in sends if one.idempotency_key is not None]:
+            entries.filter(key__in=repeated, refused_at__isnull=False).delete()
         # A waiting row with the same key is the same send.
-        OutboxEntry.objects.using(alias).bulk_create(rows, ignore_conflicts=True)
+        entries.bulk_create(rows, ignore_conflicts=True)
         for one in sends:
             relaying.remember(one.key, one)
         transaction.on_commit(lambda: relaying.wake(alias), using=alias, robust=True)
