@@ -1,6 +1,6 @@
 /**
- * Leader election: among a user's tabs in one browser, the tab that holds the lock has the connection. `tab-
- * coordinator.js` is loaded when there is another tab.
+ * Leader election: among a user's tabs in one browser, the tab that holds the lock has the connection.
+ * `tab-coordinator.js` is loaded when there is another tab.
  */
 
 import { Connection } from './connection.js';
