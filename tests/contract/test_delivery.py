@@ -1,6 +1,7 @@
 """Rounds of attempts to deliver a message, on every store."""
 
 import pytest
+from msgspec.structs import replace
 
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -11,7 +12,7 @@ from bellcast.channels.release import Release
 from bellcast.channels.retries import RETRIES
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Job, NewMessage, Store, StoredMessage
+from bellcast.ports import Job, MessageUpdate, NewMessage, Store, StoredMessage
 from bellcast.ports.messages import MAX_ATTEMPTS
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.ports.webhooks import NoWebhooks
@@ -47,7 +48,8 @@ class World:
     def __init__(self, store: Store, clock: FakeClock, providers: list[NamedProvider]) -> None:
         self.store, self.clock, self.providers = store, clock, providers
         release = Release(store, clock, Catalog(store, clock, ChannelConfig()))
-        self.delivery = MessageDelivery(store, clock, self._find, release, NoWebhooks(), MessageReports(clock))
+        self.reports = MessageReports(clock)
+        self.delivery = MessageDelivery(store, clock, self._find, release, NoWebhooks(), self.reports)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> list[NamedProvider]:
         return self.providers
@@ -107,6 +109,26 @@ async def test_failed_round_counts_while_the_backup_is_above_its_rate(
         message = await world.deliver()
         rounds += 1
     assert (message.state, rounds, main.calls) == ("failed", len(RETRIES) + 1, rounds)
+
+
+class OvertakenProvider(BusyProvider):
+    """Refuses a message that another worker has passed on in the meantime."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        (begun,) = await self.store.messages.find([message.id])
+        await self.store.messages.finish([MessageUpdate(message=replace(begun, state="sent"))], 0)
+        raise DeliveryError("invalid number", code="400", is_temporary=False)
+
+
+async def test_outcome_of_a_late_worker_is_not_reported(store: Store, clock: FakeClock) -> None:
+    world = World(store, clock, [NamedProvider("main", OvertakenProvider(store))])
+    await world.add()
+    message = await world.deliver()
+    assert (message.state, world.reports.ended.total()) == ("sent", 0)
 
 
 async def test_message_keeps_its_last_attempts(store: Store, clock: FakeClock) -> None:

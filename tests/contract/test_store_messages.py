@@ -339,9 +339,10 @@ async def test_late_outcome_counts_only_if_a_provider_reports_the_first(app: App
         events=report(f"message.{late}", {"id": begun.id}),
         report=report,
     )
-    await store.finish([late_update], NOW)
+    written = await store.finish([late_update], NOW)
     counts = late in ("sent", "bounced") and first not in ("sent", "bounced", "delivered")
     found = {one.id: one.state for one in await store.find([begun.id, message(1).id])}
+    assert written == ([late_update] if counts else [])
     ended = late if counts else first
     # A cancelled message of a digest stays cancelled.
     assert found == {begun.id: ended, message(1).id: first if first == "cancelled" else ended}

@@ -119,8 +119,8 @@ class MessageDelivery:
         if not updates:
             return
         reported = [await with_events(self._webhooks, update) for update in updates]
-        await self._store.messages.finish(reported, self._clock.now())
-        self._reports.report(update.message for update in updates)
+        written = await self._store.messages.finish(reported, self._clock.now())
+        self._reports.report(update.message for update in written)
 
     async def _examine(self, message: StoredMessage) -> MessageUpdate | WantedMessage:
         """Return the update that ends or holds a message without an attempt, or what the attempt needs."""

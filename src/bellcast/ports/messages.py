@@ -169,10 +169,10 @@ class Messages(Protocol):
         False, and change nothing, if one of the messages no longer waits for a digest."""
         ...
 
-    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
+    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> list[MessageUpdate]:
         """Write outcomes, in one transaction. A message that another worker ended, or that was cancelled, during its
         attempt keeps its state unless the provider accepted or bounced it, and no provider did before. The messages of a
-        digest take its state."""
+        digest take its state. Return the updates that were written."""
         ...
 
     async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from itertools import compress
 
 import msgspec
 from msgspec import Struct
@@ -85,11 +86,15 @@ class Messages:
     ) -> bool:
         return await self._engine.write(ScriptCommand(lambda: _add_digest(digest, ids, others, now), []))
 
-    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> None:
-        written = self._engine.write_items(FinishMessages([(update, now) for update in updates]))
-        for error in [result async for results in written for result in results]:
-            if error is not None:
-                raise error
+    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> list[MessageUpdate]:
+        batches = self._engine.write_items(FinishMessages([(update, now) for update in updates]))
+        written: list[MessageUpdate] = []
+        for update, result in zip(updates, [one async for results in batches for one in results], strict=True):
+            if isinstance(result, Exception):
+                raise result
+            if result:
+                written.append(update)
+        return written
 
     async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:
         return await self._engine.read(_of_reference, provider, reference, tenant)
@@ -118,9 +123,9 @@ class Messages:
         return [RecordedAction(what=what, at=at, until=until) for what, at, until in found]
 
 
-class FinishMessages(ListCommand[tuple[MessageUpdate, int], None]):
+class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
     """Write the outcomes of attempts, each with the time of its commit. Deliveries that end during a commit share the
-    next one."""
+    next one. The results say which ones counted."""
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset()
@@ -128,9 +133,8 @@ class FinishMessages(ListCommand[tuple[MessageUpdate, int], None]):
     def rows_of(self, item: tuple[MessageUpdate, int]) -> int:
         return 1
 
-    def script(self) -> Script[list[None]]:
-        yield from _finish([update for update, _ in self.items], self.items[0][1])
-        return [None for _ in self.items]
+    def script(self) -> Script[list[bool]]:
+        return _finish([update for update, _ in self.items], self.items[0][1])
 
 
 def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
@@ -320,12 +324,13 @@ def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
         yield Statement("job_add", many=list(waiting.values()))
 
 
-def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[None]:
+def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[list[bool]]:
     ids = sorted({update.message.id for update in outcomes})
     states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": rows.to_json(ids)})))
-    updates = [one for one in outcomes if _may_become(states.get(one.message.id), one.message.state)]
+    counts = [_may_become(states.get(one.message.id), one.message.state) for one in outcomes]
+    updates = list(compress(outcomes, counts))
     if not updates:
-        return
+        return counts
     yield Statement("message_update", many=[_update_params(update.message) for update in updates])
     for update in updates:
         if update.message.digest == update.message.id:
@@ -336,6 +341,7 @@ def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[None]:
     yield from _wake_runs([update.message for update in updates])
     yield from _record(updates)
     yield from _add_events(updates, now)
+    return counts
 
 
 def _may_become(state: State | None, outcome: State) -> bool:
