@@ -238,6 +238,19 @@ async def test_link_ends_with_its_time_and_cannot_be_forged(tmp_path: Path) -> N
         assert (await world.client.post("/v1/recipients/alice/preferences-link")).status_code == 201
 
 
+async def test_person_with_an_old_link_sees_a_page(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path = await link(world)
+        await world.advance("3601s")
+        for method in ("GET", "POST"):
+            for url in (path, "/u/AAAA"):
+                shown = await world.client.request(method, url, headers={**FORM, "accept": "text/html,*/*;q=0.8"})
+                assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+                assert "valid.</p>" in shown.text
+                read = await world.client.request(method, url, headers=FORM)
+                assert (read.status_code, read.json()["code"]) == (404, "not_found")
+
+
 async def test_link_of_an_erased_recipient_creates_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path) as world:
         path = await link(world)

@@ -83,6 +83,7 @@ async def create(request: ApiRequest) -> ASGIApp:
     response_types={200: responses.HTML},
     refusals=(NotFound,),
 )
+@link_pages.with_error_page
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the preferences page.
 
@@ -100,6 +101,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     response_types={200: responses.HTML},
     refusals=(NotFound, Invalid),
 )
+@link_pages.with_error_page
 async def save(request: ApiRequest) -> ASGIApp:
     """Save the preferences page.
 

@@ -14,12 +14,6 @@ from bellcast.inbox import recipients
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import Preferences, merge_patch
 
-STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { margin: 15vh auto; max-width: 26rem; padding: 0 1.5rem; text-align: center }
-button { font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem; background: #3b5bdb; color: #fff; cursor: pointer }
-"""
-
 
 @operation(
     "GET",
@@ -29,6 +23,7 @@ button { font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem; 
     response_types={200: responses.HTML},
     refusals=(NotFound,),
 )
+@link_pages.with_error_page
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
@@ -48,6 +43,7 @@ async def show(request: ApiRequest) -> ASGIApp:
     response_types={200: responses.HTML},
     refusals=(NotFound,),
 )
+@link_pages.with_error_page
 async def confirm(request: ApiRequest) -> ASGIApp:
     """Unsubscribe.
 
@@ -96,7 +92,7 @@ def _required(types: list[str]) -> str:
 
 
 def _page(title: str, text: str, form: str = "") -> ASGIApp:
-    return link_pages.page(title, STYLE, f"<h1>{title}</h1>\n<p>{text}</p>\n{form}")
+    return link_pages.message(title, f"<p>{text}</p>\n{form}")
 
 
 HANDLERS = [show, confirm]
