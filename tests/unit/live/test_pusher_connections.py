@@ -7,14 +7,17 @@ from typing import Any, cast
 import pytest
 from tests.unit.live import fakes
 
+from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
 from bellcast.errors import TooMany
 from bellcast.live.connection.connection import Connection
+from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
-from bellcast.live.pusher.protocol import dialect
+from bellcast.live.pusher.presence_cache import PresenceCache
+from bellcast.live.pusher.protocol import PusherSubscribe, dialect
 from bellcast.model.events import topic_stream
 from bellcast.model.identities import Principal, Project
 from bellcast.model.limits import Limits
@@ -142,3 +145,23 @@ async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() 
     assert observer._followed_aliases == {stream}
     channel.hub.subscriptions.unfollow(second, [alias])
     assert observer._followed_aliases == set()
+
+
+async def test_member_limit_counts_people_and_not_their_connections() -> None:
+    hub, cache, config = fakes.new_hub(), PresenceCache(), PusherConfig(presence_members=1)
+    webhooks = SimpleNamespace(is_configured=False, joined=lambda *_: None, occupied=lambda _: None)
+    apps = SimpleNamespace(
+        only_channel=lambda _: None, credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, is_used=True
+    )
+    limits = SimpleNamespace(limits=Limits())
+    context = SimpleNamespace(hub=hub, config=limits, pusher=config, apps=apps, webhooks=webhooks)
+    hub.add_observer(PusherObserver(cast(Any, context), cast(Any, None), cache))
+    channels = PusherChannels(cast(Any, context), cast(Any, None), cache)
+    subscribed = []
+    for id, user in (("1.1", "alice"), ("2.2", "alice"), ("3.3", "bob")):
+        connection = fakes.connect(hub, id, Principal(), dialect=dialect.MESSAGE)
+        data = f'{{"user_id":"{user}"}}'
+        auth = signatures.sign(PROJECT, signatures.channel_string(id, "presence-room", data))
+        await channels.subscribe(connection, PusherSubscribe("presence-room", auth, data))
+        subscribed.append(hub.subscriptions.topics(connection) == ("presence-room",))
+    assert subscribed == [True, True, False]

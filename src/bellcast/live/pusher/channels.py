@@ -90,7 +90,7 @@ class PusherChannels:
         grant, member = await self._authorize(connection, command, len(followed))
         await topic_replay.confirm(self._hub, connection, (channel,))
         if member is not None:
-            self._check_members(connection, channel)  # others may have joined in the meantime
+            self._check_members(connection, channel, member)  # others may have joined in the meantime
         if connection.phase is not Phase.CLOSED:
             self._hub.subscriptions.follow(connection, {channel: grant}, member)
             connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
@@ -105,7 +105,9 @@ class PusherChannels:
     ) -> tuple[Grant, Member | None]:
         """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
         if topics.is_presence(command.channel):
-            return Grant.APP, self._member(connection, command)
+            member = self._member(connection, command)
+            self._check_members(connection, command.channel, member)
+            return Grant.APP, member
         if topics.is_private(command.channel):
             self._check_signature(connection, command, None)
             return Grant.APP, None
@@ -141,15 +143,15 @@ class PusherChannels:
             message = f"{reason} It must be {key}:<hex HMAC-SHA256> of {signed[:1000]!r} under the secret of that key."
             raise SubscriptionRefused("AuthError", message, 401, reason)
 
-    def _check_members(self, connection: Connection, channel: str) -> None:
-        limit = self._config.presence_members
-        if limit and self._presence_cache.count(connection.principal.tenant, channel) >= limit:
+    def _check_members(self, connection: Connection, channel: str, member: Member) -> None:
+        limit, tenant = self._config.presence_members, connection.principal.tenant
+        is_new = not self._hub.presence.is_present(tenant, channel, member.recipient)
+        if limit and is_new and self._presence_cache.count(tenant, channel) >= limit:
             raise SubscriptionRefused("LimitReached", f"{channel} already has {limit} members.", 403)
 
     def _member(self, connection: Connection, command: protocol.PusherSubscribe) -> Member:
         self._check_signature(connection, command, command.channel_data)
         principal = connection.principal
-        self._check_members(connection, command.channel)
         if command.channel_data is None:
             if principal.recipient is None:
                 raise SubscriptionRefused("AuthError", f"{command.channel}: send channel_data, or sign in first.", 401)
