@@ -1,6 +1,8 @@
 """Which connections the Pusher dialect retains, and when a channel's subscription count is sent."""
 
 import asyncio
+import contextlib
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,7 +12,9 @@ from tests.unit.live import fakes
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
+from bellcast.calls import Refused
 from bellcast.errors import TooMany
+from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
@@ -67,6 +71,30 @@ async def test_connection_that_is_refused_before_it_is_registered_is_not_kept() 
     with pytest.raises(TooMany):
         await handshake.start(connection, cast(Any, request), None, lambda: None)
     assert apps.key(connection) == PROJECT.key
+
+
+class RefusingApp:
+    """The channels of an app whose `connect` handler refuses every connection, and an Admission for them."""
+
+    waiting_for_app = contextlib.nullcontext
+
+    async def call_app(self, *_: Any) -> None:
+        raise Refused("You are banned.")
+
+
+async def test_connection_that_the_app_refuses_receives_its_message() -> None:
+    app: Any = RefusingApp()
+    hub, config = fakes.new_hub(), PusherConfig()
+    handshake = PusherHandshake(
+        connected_apps(), AccessConfig(), Limits(), config, hub, app, app, cast(Any, None), cast(Any, None)
+    )
+    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(tenant="acme"), hub, 0, None)
+    transport = fakes.FakeTransport()
+    connection.attach(transport, 0)
+    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    start = handshake.start(connection, request, None, lambda: None)
+    await guarded_start(connection, start, partial(close_refused, connection))
+    assert transport.frames[-1] == {"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}
 
 
 class Channel:

@@ -8,10 +8,10 @@ import structlog
 from bellcast import calls
 from bellcast.auth import origins
 from bellcast.auth.access_config import AccessConfig
-from bellcast.errors import BadRequest, BellcastError, Forbidden
+from bellcast.errors import BadRequest, BellcastError
 from bellcast.live.admission import Admission
 from bellcast.live.config import Spawn
-from bellcast.live.connection.close_reasons import CloseReason
+from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
 from bellcast.live.connection.connection import Connection, OnReady, Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.http.handshake_request import HandshakeRequest
@@ -132,7 +132,7 @@ class PusherHandshake:
         try:
             call = await self._channels.call_app(connection, calls.CONNECT, None, None)
         except calls.Refused as refused:
-            raise Forbidden(refused.message) from None
+            raise RejectedByApp(refused.message) from None
         if call is not None and call.accepted is not None:
             connection.principal = merge_principal(
                 call.accepted, connection.principal, accepted_at=connection.connected_at

@@ -46,4 +46,4 @@ def close_frame_of(end: CloseReason) -> CloseReason:
     if (end.code < 4000 and end.reason not in CODES) or 4000 <= end.code < 4400:
         return end
     code = CODES.get(end.reason, 4200 if end.reconnect else 4009)
-    return CloseReason(code, end.reason, end.reconnect, end.after)
+    return CloseReason(code, end.reason, end.reconnect, end.after, end.message)
