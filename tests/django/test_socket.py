@@ -163,6 +163,25 @@ def test_socket_of_another_site_is_refused(signed_in, connect, origin):
     assert socket.next() == {"type": "websocket.close", "code": 403}
 
 
+@pytest.mark.parametrize(
+    ("origin", "is_trusted"),
+    [
+        ("https://shop.example.com", True),
+        ("https://example.com", True),
+        ("https://app.example.org:8443", True),
+        ("http://shop.example.com", False),
+        ("https://shop.example.com.evil.example", False),
+        ("https://app.example.org", False),
+    ],
+)
+def test_socket_of_a_trusted_origin_is_accepted(signed_in, connect, origin, is_trusted):
+    from django.test import override_settings
+
+    with override_settings(CSRF_TRUSTED_ORIGINS=["https://*.example.com", "https://app.example.org:8443"]):
+        opened = connect(signed_in, origin=origin).next()
+    assert opened["type"] == ("websocket.accept" if is_trusted else "websocket.close")
+
+
 def test_socket_of_an_opaque_origin_is_refused_without_a_host(signed_in, connect):
     socket = connect(signed_in, origin="null", host="")
     assert socket.next() == {"type": "websocket.close", "code": 403}

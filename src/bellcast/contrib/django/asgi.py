@@ -16,6 +16,7 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.db import DatabaseError, close_old_connections
 from django.http import HttpRequest, parse_cookie
+from django.utils.http import is_same_domain
 from django.utils.module_loading import import_string
 
 from bellcast.client import BellcastError, Notification
@@ -174,10 +175,16 @@ def _is_same_origin(scope: Scope) -> bool:
     if origin is None:
         return True
     try:
-        host = urlsplit(origin).netloc
+        scheme, host, *_ = urlsplit(origin)
     except ValueError:  # a wrong IPv6 address
         return False
-    return bool(host) and (host == headers.get("host") or origin in settings.CSRF_TRUSTED_ORIGINS)
+    return bool(host) and (host == headers.get("host") or _is_trusted(scheme, host))
+
+
+def _is_trusted(scheme: str, host: str) -> bool:
+    """True for an origin that CSRF protection trusts. `https://*.example.com` includes all subdomains."""
+    origins = (origin.partition("://") for origin in settings.CSRF_TRUSTED_ORIGINS)
+    return any(scheme == trusted and is_same_domain(host, pattern.removeprefix("*")) for trusted, _, pattern in origins)
 
 
 async def _session_user(scope: Scope) -> Any:
