@@ -1,7 +1,9 @@
 """Models, template tags, admin, commands, checks and test tools of the Django app."""
 
+import html
 import io
 import json
+import re
 import socket
 import time
 
@@ -195,6 +197,27 @@ def test_admin_shows_marks_and_recalls_notifications_of_a_user(shop, admin, rela
     assert shop.omar.notifications.count() == 0
     assert admin.get(f"{base}/timeline/?user={shop.omar.pk}").status_code == 404
     assert admin.post(f"{base}/read/?user={shop.omar.pk}").status_code == 404
+
+
+def test_admin_keeps_the_filters_on_the_next_page(shop, admin, relay, monkeypatch):
+    from bellcast.contrib.django import admin as admin_pages
+
+    monkeypatch.setattr(admin_pages, "ROWS", 1)
+    for title, type in (("First sale", "sale"), ("Another", "other"), ("Last sale", "sale")):
+        send(shop.omar, title, notification_type=type, priority="high")
+    relay()
+    page = "/admin/bellcast/notification/"
+    shown = admin.get(f"{page}?user={shop.omar.pk}&type=sale&priority=high&view=unread").content.decode()
+    assert "Last sale" in shown
+    (older,) = re.findall(r'href="(\?[^"]*before=[^"]+)"', shown)
+    shown = admin.get(page + html.unescape(older)).content.decode()
+    assert "First sale" in shown
+    assert "Another" not in shown
+
+
+def test_admin_ignores_an_unknown_priority(shop, admin):
+    shown = admin.get(f"/admin/bellcast/notification/?user={shop.omar.pk}&priority=extreme").content.decode()
+    assert "No notifications." in shown
 
 
 def test_admin_sends_and_shows_preferences(shop, admin, relay):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
@@ -156,7 +157,9 @@ class NotificationAdmin(BellcastModelAdmin):
         user = self.user_of(request)
         if user is None:
             return self.page(request, "users", users=self.choices(request), search=request.GET.get("q", ""))
-        filters = {name: request.GET[name] for name in ("type", "priority") if request.GET.get(name)}
+        priority = request.GET.get("priority") if request.GET.get("priority") in PRIORITIES else None
+        given = {"type": request.GET.get("type"), "priority": priority}
+        filters = {name: value for name, value in given.items() if value}
         view = request.GET.get("view") if request.GET.get("view") in ("unread", "read", "archived") else "all"
         page = inbox_query.read_page(user, ROWS, request.GET.get("before") or None, str(view), **filters)
         return self.page(
@@ -165,6 +168,8 @@ class NotificationAdmin(BellcastModelAdmin):
             chosen=user,
             page=page,
             filters={**filters, "view": view},
+            priorities=PRIORITIES,
+            older=urlencode({"user": user.pk, "view": view, **filters, "before": page.next or ""}),
             form=SendForm(),
             can_change=request.user.has_perm("bellcast.change_notification"),
             can_delete=request.user.has_perm("bellcast.delete_notification"),
