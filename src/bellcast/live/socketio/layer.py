@@ -140,13 +140,14 @@ class SocketIOLayer:
                 connection.attach_transport()
 
     def on_buffer_full(self, session: EngineSession) -> None:
-        """Pause the replays. If there are none, the client is too slow: close the connection, which the client resumes
-        from its position."""
-        replaying = [connection for connection in _connections(session) if connection.phase is Phase.REPLAYING]
-        for connection in replaying:
-            connection.pause_writing()
-        if not replaying:
+        """Pause the replays, and limit the other output. Without a replay, the client is too slow: close the connection,
+        which the client resumes from its position."""
+        connections = _connections(session)
+        if not any(connection.phase is Phase.REPLAYING for connection in connections):
             session.close(close_reasons.TOO_SLOW)
+            return
+        for connection in connections:
+            connection.pause_writing()
 
     def on_buffer_drained(self, session: EngineSession) -> None:
         for connection in _connections(session):

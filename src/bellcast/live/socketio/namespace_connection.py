@@ -103,7 +103,20 @@ class NamespaceConnection(Connection):
     def _send(self, packet: Packet) -> None:
         if self.phase is not Phase.CLOSED:
             self.last_sent_tick = self.owner.tick
-            self.session.send(*packets.encode(packet))
+            encoding, (head, attachments) = self.session.transport.encoding, packets.encode(packet)
+            for frame in (encoding.text(head), *map(encoding.binary, attachments)):
+                self.write(frame)
+
+    def pause_writing(self) -> None:
+        """Wait with a replay. Until the session's reader has caught up, limit all other output."""
+        if self.writable_waiter is None:
+            self.writable_waiter = asyncio.get_running_loop().create_future()
+        self.write = self._write_during_replay
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.phase is Phase.LIVE:
+            self.write = self.transport.write
 
     # --- calls to the client
 
