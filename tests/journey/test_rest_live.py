@@ -48,6 +48,7 @@ class TestEvents:
             ({"recipient": "a\nb", "name": "n"}, {"recipient"}),
             ({"topic": "t", "name": "n", "data": "x" * 10_240}, {"data"}),
             ({"topic": "t", "name": "n", "tenant": "*"}, {"tenant"}),
+            ({"topic": "t", "name": "n", "except": "c" * 201}, {"except"}),
         ],
         ids=lambda value: str(sorted(value) if isinstance(value, set) else value),  # equal in every process
     )

@@ -100,6 +100,7 @@ def _sends(limits: Limits) -> dict[str, dict[str, Schema]]:
             "topic": topic,
             "topics": list_of(limits.to, topic, least=1),
             "recipient": key,
+            "except": text(limits.key),
             "tenant": tenant,
         },
         "ActionButton": {

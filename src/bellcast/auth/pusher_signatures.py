@@ -9,7 +9,8 @@ from urllib.parse import unquote
 from bellcast.errors import Unauthenticated
 from bellcast.model.identities import Project
 
-SOCKET_ID = re.compile(r"\d+\.\d+", re.ASCII)
+# Several times the length of an issued id. Each event of a request has a copy of it.
+SOCKET_ID = re.compile(r"\d{1,50}\.\d{1,50}", re.ASCII)
 # How long a captured request could be replayed.
 MAX_AGE_SECONDS = 600
 LIST_ITEM = re.compile(r"(.+)\[\d*\]")

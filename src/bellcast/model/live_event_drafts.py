@@ -47,6 +47,8 @@ def _address_errors(draft: EventDraft, limits: Limits) -> validation.FieldErrors
         yield from validation.key("recipient", draft.recipient, limits)
     if draft.tenant is not None:
         yield from validation.tenant("tenant", draft.tenant, limits)
+    # Each topic's event has a copy of it.
+    yield from validation.text("except", draft.sender, limits.key)
 
 
 def _topics(topics: list[str], limits: Limits) -> validation.FieldErrors:

@@ -50,7 +50,8 @@ def test_malformed_signatures_are_invalid(auth: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "is_valid"), [("1.2", True), ("1", False), ("1.2.3", False), ("١.٢", False), ("1.2\n", False)]
+    ("text", "is_valid"),
+    [("1.2", True), ("1", False), ("1.2.3", False), ("١.٢", False), ("1.2\n", False), ("1." + "2" * 51, False)],
 )
 def test_socket_id_is_two_numbers_joined_by_a_dot(text: str, is_valid: bool) -> None:
     assert pusher_signatures.is_socket_id(text) is is_valid
