@@ -12,11 +12,13 @@ from tests.unit.live import fakes
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
-from bellcast.calls import Refused
+from bellcast.calls import ConnectAccepted, Refused
 from bellcast.errors import TooMany
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.connection import Connection
-from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.hub.callbacks import HubCallbacks
+from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher.channels import AppReply, PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
@@ -95,6 +97,39 @@ async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     start = handshake.start(connection, request, None, lambda: None)
     await guarded_start(connection, start, partial(close_refused, connection))
     assert transport.frames[-1] == {"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}
+
+
+class AcceptingApp:
+    """The channels of an app whose `connect` handler identifies every client as Alice, and an Admission for them. Her inbox
+    changes while it is opened."""
+
+    waiting_for_app = contextlib.nullcontext
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    async def call_app(self, *_: Any) -> AppReply:
+        return AppReply(None, ConnectAccepted(recipient="alice", tenant=""))
+
+    async def admit(self, connection: Connection) -> Any:
+        self._hub.add(connection)
+        self._hub.dispatcher.dispatch(fakes.added(2))
+        return SimpleNamespace(inbox=SimpleNamespace(state=fakes.state(1)))
+
+
+async def test_inbox_change_while_an_accepted_client_connects_is_sent() -> None:
+    behind: list[Connection] = []
+    hub = fakes.new_hub(HubCallbacks(fill_gap=behind.append))
+    app: Any = AcceptingApp(hub)
+    users: Any = SimpleNamespace(remember_browser=lambda *_: None)
+    handshake = PusherHandshake(
+        connected_apps(), AccessConfig(), Limits(), PusherConfig(), hub, app, app, users, cast(Any, None)
+    )
+    connection = fakes.FakeConnection("1", dialect.MESSAGE, Principal(), hub, 0, None)
+    connection.attach(fakes.FakeTransport(), 0)
+    request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
+    await handshake.start(connection, request, None, lambda: None)
+    assert (connection.revision, behind) == (1, [connection])
 
 
 class Channel:

@@ -119,9 +119,11 @@ class PusherHandshake:
         with self._admission.waiting_for_app(request.address):
             await self._call_connect(connection)
         opened = await self._admission.admit(connection)
-        connection.go_live()
         if opened is not None:
             connection.revision = opened.inbox.state.revision
+        connection.go_live()
+        if connection.is_stale:  # the inbox changed since it was read
+            self._hub.callbacks.fill_gap(connection)
         self._users.remember_browser(connection, request)
         if self._config.authorized_within:
             loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
