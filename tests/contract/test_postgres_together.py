@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -240,22 +240,38 @@ async def test_concurrent_edits_are_both_applied(pair: Pair) -> None:
         assert (found.notification.title, found.notification.body) == ("New", "New too")
 
 
-async def test_announcement_edited_while_an_inbox_adds_it_is_not_lost(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await pair.first.open("alice")
-    id = await pair.first.announce("Old")
-    run = PostgresConnection._one
+@contextlib.contextmanager
+def edited_after(pair: Pair, statement: str, id: str, edit: Edit) -> Iterator[None]:
+    """Edit an announcement in the second process, once after the statement of a transaction of the first process."""
+    run, text_of_statement = PostgresConnection._one, postgres_connection.texts()[statement].plain
+    edits = [edit]
 
-    async def edited_after(connection: PostgresConnection, text: PostgresText, params: Params) -> list[Row]:
+    async def run_and_edit(connection: PostgresConnection, text: PostgresText, params: Params) -> list[Row]:
         found = await run(connection, text, params)
-        if text.plain == behind:
-            await pair.second.store.sends.edit("", id, Edit(title="New"), pair.second.now)
+        if text.plain == text_of_statement and edits:
+            await pair.second.store.sends.edit("", id, edits.pop(), pair.second.now)
         return found
 
-    behind = postgres_connection.texts()["materialize_behind"].plain
-    with monkeypatch.context() as patch:
-        patch.setattr(PostgresConnection, "_one", edited_after)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresConnection, "_one", run_and_edit)
+        yield
+    assert edits == []
+
+
+async def test_announcement_edited_while_an_inbox_adds_it_is_not_lost(pair: Pair) -> None:
+    await pair.first.open("alice")
+    id = await pair.first.announce("Old")
+    with edited_after(pair, "materialize_behind", id, Edit(title="New")):
         await pair.first.open("alice")
     assert await pair.first.titles("alice") == ["New"]
     assert await pair.first.counts("alice") == (1, 1)
+
+
+async def test_announcement_extended_while_it_expires_stays(pair: Pair) -> None:
+    await pair.first.open("alice")
+    id = await pair.first.announce("Extended", expires_at=times.to_rfc3339(pair.first.now + 1))
+    await pair.first.announce("Expired", expires_at=times.to_rfc3339(pair.first.now + 1))
+    await pair.first.open("alice")
+    with edited_after(pair, "due_announcements", id, Edit(expires_at=None)):
+        await pair.first.store.upkeep.expire(pair.first.now + 5, 10)
+    assert await pair.first.titles("alice") == ["Extended"]

@@ -99,7 +99,12 @@ def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, 
     """Remove expired rows of these locked inboxes, and expired announcements. Other inboxes follow in the next step."""
     due = [row for row in (yield _due(now, limit)) if row[0] in inboxes]
     events = yield from _remove(due, now)
-    ended = yield Statement("due_announcements", {"now": now, "limit": limit - len(due)})
+    due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(due)})
+    ended = yield due_announcements
+    if ended:
+        # Allocating a number locks announcements: no other process extends one between this read and its recall.
+        yield from sent.next_number()
+        ended = yield due_announcements
     events += yield from _end(ended, now)
     return len(due) + len(ended), events
 
