@@ -151,6 +151,39 @@ test('every try of a send carries the same key, and Retry-After is respected', a
   assert.equal(keys[0], keys[1]);
 });
 
+test('a response that breaks off is retried, then Unavailable', async () => {
+  let left = 2;
+  const keys = new Set();
+  const server = createServer((request, response) => {
+    keys.add(request.headers['idempotency-key']);
+    const body = '{"notifications":[{"id":"1","recipient":"a"}]}';
+    response.writeHead(201, { 'content-type': 'application/json', 'content-length': body.length });
+    if (left-- > 0) response.write(body.slice(0, 8), () => request.socket.destroy());
+    else response.end(body);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const flaky = new Bellcast({ url: `http://127.0.0.1:${server.address().port}`, secret });
+    assert.equal((await flaky.notify('a', { title: 'Hello' })).id, '1');
+    left = Infinity;
+    await assert.rejects(flaky.notify('a', { title: 'Hello' }), Unavailable);
+    assert.equal(keys.size, 2);
+  } finally {
+    server.close();
+  }
+});
+
+test('requests leave no listeners on their signal', async () => {
+  const { signal } = new AbortController();
+  let added = 0;
+  const [add, remove] = [signal.addEventListener, signal.removeEventListener];
+  signal.addEventListener = (...args) => { added++; add.apply(signal, args); };
+  signal.removeEventListener = (...args) => { added--; remove.apply(signal, args); };
+  const fetch = async () => new Response('{}', { status: 503, headers: { 'retry-after': '0' } });
+  await assert.rejects(new Bellcast({ secret, fetch }).stats({ signal }), Unavailable);
+  assert.equal(added, 0);
+});
+
 test('without a secret it is not configured', () => {
   const { BELLCAST_PROJECT } = process.env;
   delete process.env.BELLCAST_PROJECT;

@@ -26,6 +26,8 @@ const REPEATABLE = new Set(['GET', 'PUT', 'PATCH', 'DELETE']);
  * @property {number} timeout
  * @property {number} retries
  * @property {typeof fetch} fetch
+ *
+ * @typedef {{ok: boolean, status: number, headers: Headers, text: string}} Reply  a response with its whole body
  */
 
 /** Send a request and return the decoded response; null without a body. @param {Transport} transport @param {string} method @param {string} path @param {Options} [options] @returns {Promise<any>} */
@@ -38,12 +40,12 @@ export async function request(transport, method, path, options = {}) {
   let isDoubtful = false;
   for (let tried = 1; ; tried++) {
     const outcome = await attempt(transport, method, url, options, deadline - Date.now());
-    if (outcome instanceof Response) {
+    if (!(outcome instanceof Error)) {
       if (outcome.ok) return decode(outcome, address);
       // The first attempt succeeded, but its response was lost.
       if (isDoubtful && method === 'DELETE' && outcome.status === 404) return null;
     }
-    const isLost = !(outcome instanceof Response) || outcome.status === 502 || outcome.status === 504;
+    const isLost = outcome instanceof Error || outcome.status === 502 || outcome.status === 504;
     isDoubtful ||= isLost;
     const mayRepeat = isLost ? isRepeatable : outcome.status === 429 || outcome.status === 503;
     const wait = waitBefore(outcome, tried);
@@ -54,33 +56,31 @@ export async function request(transport, method, path, options = {}) {
 
 /**
  * One attempt: returns the response, or the error of a lost connection.
- * @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @returns {Promise<Response | Error>}
+ * @param {Transport} transport @param {string} method @param {string} url @param {Options} options @param {number} left @returns {Promise<Reply | Error>}
  */
 async function attempt(transport, method, url, options, left) {
-  const timeout = AbortSignal.timeout(Math.max(1, Math.min(options.timeout ?? transport.timeout, left)));
+  const controller = new AbortController();
+  const stop = () => controller.abort(options.signal?.reason);
+  const timer = setTimeout(() => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')), Math.max(1, Math.min(options.timeout ?? transport.timeout, left)));
+  options.signal?.addEventListener('abort', stop);
+  if (options.signal?.aborted) stop();
   const content = options.text ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
   const headers = { authorization: `Bearer ${transport.bearer}`, ...(content !== undefined && { 'content-type': 'application/json' }), ...options.headers };
   try {
-    return await transport.fetch(url, { method, headers, signal: options.signal ? anyOf(options.signal, timeout) : timeout, ...(content !== undefined && { body: content }) });
+    const response = await transport.fetch(url, { method, headers, signal: controller.signal, ...(content !== undefined && { body: content }) });
+    return { ok: response.ok, status: response.status, headers: response.headers, text: await response.text() };
   } catch (error) {
     if (options.signal?.aborted) throw options.signal.reason;
     return error instanceof Error ? error : new Error(String(error));
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', stop); // it may outlive many requests
   }
-}
-
-/** Aborted with either. `AbortSignal.any` is missing in Node 18. @param {AbortSignal} a @param {AbortSignal} b */
-function anyOf(a, b) {
-  const controller = new AbortController();
-  for (const signal of [a, b]) {
-    if (signal.aborted) controller.abort(signal.reason);
-    else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
-  }
-  return controller.signal;
 }
 
 /**
  * Milliseconds before the next attempt; null if the server requests a longer delay than a caller would wait.
- * @param {Response | Error} outcome @param {number} tried
+ * @param {Reply | Error} outcome @param {number} tried
  */
 function waitBefore(outcome, tried) {
   const after = retryAfter(outcome);
@@ -88,39 +88,47 @@ function waitBefore(outcome, tried) {
   return after * 1000 > LONGEST_RETRY_AFTER ? null : after * 1000 + Math.random() * FIRST_WAIT;
 }
 
-/** @param {Response | Error} outcome @returns {number | null} seconds */
+/** @param {Reply | Error} outcome @returns {number | null} seconds */
 function retryAfter(outcome) {
-  const text = outcome instanceof Response ? outcome.headers.get('retry-after') : null;
+  const text = outcome instanceof Error ? null : outcome.headers.get('retry-after');
   return text && /^\d+$/.test(text) ? Number(text) : null;
 }
 
 /** @param {number} milliseconds @param {AbortSignal | undefined} signal @returns {Promise<void>} */
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+    const stop = () => (clearTimeout(timer), reject(signal?.reason));
+    const timer = setTimeout(() => (signal?.removeEventListener('abort', stop), resolve()), milliseconds);
+    signal?.addEventListener('abort', stop, { once: true });
   });
 }
 
-/** @param {Response} response @param {string} address */
-async function decode(response, address) {
-  if (response.status === 204) return null;
-  const text = await response.text();
+/** @param {Reply} reply @param {string} address */
+function decode({ status, text }, address) {
   if (!text) return null;
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new Unreadable(`${address}: the response with status ${response.status} is not JSON; is this the address of a Bellcast server?`, { cause });
+    throw new Unreadable(`${address}: the response with status ${status} is not JSON; is this the address of a Bellcast server?`, { cause });
   }
 }
 
-/** @param {Transport} transport @param {Response | Error} outcome @param {string} address @returns {Promise<BellcastError>} */
+/** The problem document of a refusal; a proxy may have replaced it by its own page. @param {string} text @returns {any} */
+function documentOf(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {Transport} transport @param {Reply | Error} outcome @param {string} address @returns {Promise<BellcastError>} */
 async function failure(transport, outcome, address) {
-  if (!(outcome instanceof Response)) {
+  if (outcome instanceof Error) {
     const { cause } = /** @type {{cause?: {message?: string}}} */ (outcome);
     return new Unavailable(`${address}: no response: ${cause?.message ?? outcome.message}`, null, { cause: outcome });
   }
-  const problem = await outcome.json().catch(() => ({}));
+  const problem = documentOf(outcome.text);
   const { status } = outcome;
   if (status === 502 || status === 503 || status === 504) return new Unavailable(`${address}: ${status} ${problem.detail ?? problem.title ?? ''}`, status);
   const project = status === 401 && transport.project ? await projectOf(transport) : null;
@@ -132,7 +140,6 @@ async function failure(transport, outcome, address) {
 
 /** The public key of the server's project; null if the server does not name it. @param {Transport} transport @returns {Promise<string | null>} */
 async function projectOf(transport) {
-  const response = await attempt(transport, 'GET', `${transport.url}/healthz`, {}, transport.timeout);
-  if (!(response instanceof Response)) return null;
-  return (await response.json().catch(() => ({}))).project ?? null;
+  const reply = await attempt(transport, 'GET', `${transport.url}/healthz`, {}, transport.timeout);
+  return reply instanceof Error ? null : (documentOf(reply.text).project ?? null);
 }
