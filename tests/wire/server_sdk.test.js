@@ -215,6 +215,7 @@ test('handlers issue tokens that end with the session', async () => {
   assert.equal((await bell.inbox(token).counts()).unread, 0);
   const session = await (await bell.sessionHandler(() => ({ recipient: 7, roles: ['admin'], topics: ['desk'] }))(new Request('http://x/'))).json();
   assert.deepEqual(session, { recipient: '7', tenant: null, roles: ['admin'], topics: ['desk'] });
+  await assert.rejects(bell.tokenHandler(() => ({ recipient: 7, expires_at: 'soon' }))(new Request('http://x/')), InvalidArgument);
 });
 
 test('calls are answered, in Node too', async () => {

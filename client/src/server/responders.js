@@ -1,6 +1,6 @@
 /** Handlers of requests, `(Request) => Promise<Response>`: for Next.js, Hono, Deno, Bun and Workers; `toNode` adapts them to Express and node:http. */
 
-import { Refused } from './errors.js';
+import { InvalidArgument, Refused } from './errors.js';
 import { isSigned } from './signatures.js';
 
 /** @import { Bellcast } from './client.js' */
@@ -25,7 +25,12 @@ function identityOf(who) {
 }
 
 /** When the session ends, in ms since the epoch; NaN if it does not. @param {Identity} identity */
-const endOf = ({ expires_at: end }) => (end === null || end === undefined ? NaN : new Date(end).getTime());
+function endOf({ expires_at: end }) {
+  if (end === null || end === undefined) return NaN;
+  const time = new Date(end).getTime();
+  if (Number.isNaN(time)) throw new InvalidArgument(`expires_at: expected a time, got ${JSON.stringify(end)}`);
+  return time;
+}
 
 /** Respond with a session token of the user, which ends with the session. @param {Bellcast} bell @param {FindUser} who @returns {(request: Request) => Promise<Response>} */
 export function tokenHandler(bell, who) {
