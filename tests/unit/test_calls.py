@@ -10,7 +10,7 @@ import pytest
 from tests.unit.auth.fakes import PROJECT, FakeHttp, clock
 
 from bellcast import calls
-from bellcast.calls import Call, ConnectAccepted, Handlers, Refused
+from bellcast.calls import Call, Callbacks, ConnectAccepted, Handlers, Refused
 from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError
 
 URL = "https://shop.example/bell"
@@ -187,6 +187,12 @@ async def test_refusal_reaches_the_caller_with_its_data() -> None:
     with pytest.raises(Refused) as caught:
         await handlers.dispatch(call("connect"))
     assert (caught.value.message, caught.value.data, str(caught.value)) == ("not today", {"retry": False}, "not today")
+
+
+@pytest.mark.parametrize("moment", ["9" * 400, "9" * 5000, "1e3", ""])
+def test_callback_with_an_unreadable_time_is_refused(moment):
+    headers = {"webhook-id": "call_1", "webhook-timestamp": moment, "webhook-signature": "v1,x"}
+    assert Callbacks({}, "secret").answer(headers, b"{}")[0] == 401
 
 
 @pytest.mark.parametrize(

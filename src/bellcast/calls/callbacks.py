@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from bellcast.calls.python_functions import Function, Handlers
 from bellcast.errors import HandlerFailed, NoHandler
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
 
+# A time in seconds since 1970. Python cannot convert numbers of any length.
+SECONDS = re.compile("[0-9]{1,15}")
 # Maximum seconds between a signature's time and now, for clocks that differ and delayed requests.
 TOLERANCE = 300
 
@@ -110,7 +113,9 @@ class Callbacks:
 
     def _is_signed(self, headers: Mapping[str, str], body: bytes) -> bool:
         id, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-        if not id or STEP_SEPARATOR in id or not moment.isdecimal() or abs(self._clock() - int(moment)) > TOLERANCE:
+        if not id or STEP_SEPARATOR in id or not SECONDS.fullmatch(moment):
+            return False
+        if abs(self._clock() - int(moment)) > TOLERANCE:
             return False
         expected = signed(self._key, id, int(moment), body)["webhook-signature"].encode()
         signatures = headers.get("webhook-signature", "").split()
