@@ -295,6 +295,23 @@ def test_commands_send_and_write_users(shop, configured, unreachable):
         run("bellcast_notify", "unknown", "Now")
 
 
+def test_sync_of_users_keeps_other_fields_and_names_refused_users(shop, capsys):
+    from django.core.management import CommandError
+
+    shop.bell.recipients.put(
+        str(shop.nadia.pk), tenant=shop.north.slug, timezone="Europe/Vienna", phone="+4915100000000"
+    )
+    shop.nadia.phone = ""
+    shop.nadia.save()
+    shop.omar.first_name = "NUL \x00"
+    shop.omar.save()
+    with pytest.raises(CommandError, match="1 users were refused"):
+        run("bellcast_sync_users")
+    assert shop.omar.username in capsys.readouterr().err
+    record = shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug)
+    assert (record.email, record.phone, record.timezone) == ("nadia@example.com", None, "Europe/Vienna")
+
+
 def test_relay_command_retries_and_discards_refused_rows(shop, relay):
     from bellcast.contrib.django.models import OutboxEntry
 

@@ -1,5 +1,8 @@
 """`manage.py bellcast_sync_users`: write the records of all active users."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -8,33 +11,56 @@ from django.core.management.base import BaseCommand, CommandError
 from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, identity, moments
 
+BATCH_USERS = 1_000
+
 
 class Command(BaseCommand):
-    help = "Write name, roles, e-mail address and phone number of all active users to Bellcast."
+    help = "Write name, roles, e-mail address and phone number of all active users to Bellcast. Other fields do not change."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("--dry-run", action="store_true", help="Only count.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         users = get_user_model()._default_manager.filter(is_active=True)
-        count = 0
-        for user in users.iterator():
-            count += 1
-            if not options["dry_run"]:
-                self._write(user)
-        self.stdout.write(f"{count} users {'would be ' if options['dry_run'] else ''}written.")
+        if options["dry_run"]:
+            self.stdout.write(f"{users.count()} users would be written.")
+            return
+        count = refused = 0
+        found = iter(users.iterator(BATCH_USERS))
+        while batch := list(islice(found, BATCH_USERS)):
+            count += len(batch)
+            refused += self._write(batch)
+        self.stdout.write(f"{count - refused} users written.")
+        if refused:
+            raise CommandError(f"{refused} users were refused.")
 
-    def _write(self, user: Any) -> None:
-        record: dict[str, Any] = {
-            "name": identity.name_of(user),
-            "roles": identity.roles_of(user),
-            "email": getattr(user, "email", None) or None,
-            "phone": str(getattr(user, "phone", "") or "") or None,
-            "member_since": moments.with_zone(getattr(user, "date_joined", None)),
-        }
-        given: Any = {name: value for name, value in record.items() if value is not None}
-        recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
+    def _write(self, users: Sequence[Any]) -> int:
+        """Write a batch; return the number of refusals."""
+        identity.load_tenants(users)
+        by_tenant = defaultdict(list)
+        for user in users:
+            by_tenant[identity.tenant_of(user)].append(user)
+        return sum(self._write_to(tenant, members) for tenant, members in by_tenant.items())
+
+    def _write_to(self, tenant: str | None, users: Sequence[Any]) -> int:
         try:
-            conf.client().recipients.put(recipient, tenant=tenant, **given)
+            written = conf.client().recipients.bulk(map(_record, users), tenant=tenant)["results"]
         except BellcastError as error:
-            raise CommandError(f"{user}: {error}") from error
+            raise CommandError(str(error)) from error
+        refusals = [(user, one["error"]) for user, one in zip(users, written, strict=True) if "error" in one]
+        for user, refusal in refusals:
+            self.stderr.write(f"{user}: {refusal.get('detail')}")
+        return len(refusals)
+
+
+def _record(user: Any) -> dict[str, Any]:
+    """Return the fields of a user's record. None removes a field."""
+    joined = getattr(user, "date_joined", None)
+    return {
+        "key": identity.recipient_of(user),
+        "name": identity.name_of(user),
+        "roles": identity.roles_of(user),
+        "email": getattr(user, "email", None) or None,
+        "phone": str(getattr(user, "phone", "") or "") or None,
+        **({} if joined is None else {"member_since": moments.with_zone(joined)}),
+    }
