@@ -300,6 +300,26 @@ def test_send_by_email_keeps_the_address_of_the_record_current(shop, relay):
     assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email == "new@example.com"
 
 
+def test_addresses_of_a_bulk_send_are_written_in_one_request(shop, relay, caplog):
+    from bellcast.contrib.django import NotificationService
+
+    shop.omar.email = "omar@example.com"
+    NotificationService.send_bulk_notifications([shop.nadia, shop.omar], "Hi", "", send_email=True)
+    caplog.set_level("DEBUG", "bellcast")
+    caplog.clear()
+    relay()
+    assert [record.getMessage().split()[2] for record in caplog.records] == [
+        "path=/v1/recipients/bulk", "path=/v1/notifications/bulk",
+    ]  # fmt: skip
+    assert shop.bell.recipients.get(str(shop.omar.pk), tenant=shop.north.slug).email == "omar@example.com"
+
+
+def test_direct_backend_keeps_the_address_of_the_record_current(shop, configured):
+    configured(BACKEND="bellcast.contrib.django.backends.DirectBackend")
+    send(shop.nadia, send_email=True)
+    assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email == "nadia@example.com"
+
+
 def test_notify_takes_users_querysets_groups_and_ids(shop, relay):
     from django.contrib.auth import get_user_model
     from django.contrib.auth.models import Group

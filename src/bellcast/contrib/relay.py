@@ -39,6 +39,8 @@ EVENT_LIFETIME = timedelta(seconds=60)
 PERMANENT = frozenset({400, 409, 413, 422})
 # Temporary failures of one item in an accepted request: a limit, a timeout, or an error of the server.
 PASSING = frozenset({408, 425, 429})
+# Recipient records of one request.
+RECORDS_PER_REQUEST = 1_000
 # Number of recently written addresses that are not written again.
 KNOWN_ADDRESSES = 10_000
 # Payload field with e-mail addresses and phone numbers of recipients, which are written to their records before the
@@ -215,27 +217,17 @@ class Relay:
 
     def _write_addresses(self, batch: Sequence[Row]) -> None:
         """Keep the addresses of the recipients' records current, for sends by e-mail and SMS."""
+        changed: dict[str | None, dict[str, Mapping[str, Any]]] = {}
         for row in batch:
             tenant = row.payload.get("tenant")
             for recipient, record in (row.payload.get(ADDRESSES) or {}).items():
                 if self._addresses.get((tenant, recipient)) != record:
-                    self._write_record(recipient, tenant, record)
-                    self._addresses[tenant, recipient] = record
+                    changed.setdefault(tenant, {})[recipient] = record
+        for tenant, records in changed.items():
+            write_addresses(self._bell, tenant, records)
+            self._addresses |= {(tenant, recipient): record for recipient, record in records.items()}
         while len(self._addresses) > KNOWN_ADDRESSES:
             del self._addresses[next(iter(self._addresses))]
-
-    def _write_record(self, recipient: str, tenant: str | None, record: Mapping[str, Any]) -> None:
-        try:
-            try:
-                self._bell.recipients.patch(recipient, tenant=tenant, **record)
-            except RequestRefused as refusal:
-                if refusal.status != 404:
-                    raise
-                self._bell.recipients.put(recipient, tenant=tenant, **record)
-        except (RequestRefused, InvalidArgument, TypeError) as error:  # TypeError: a field named as a parameter
-            if isinstance(error, RequestRefused) and error.status not in PERMANENT:
-                raise
-            log.warning("address_refused recipient=%s error=%s", recipient, error)
 
     def _refuse(self, row: Row, reason: str, done: Round) -> None:
         log.error("outbox_row_refused id=%s error=%s", row.id, reason)
@@ -272,6 +264,26 @@ class RelayThread:
             done = self._run()
             # A wake during the backoff would send new rows before the postponed ones.
             (self._woken if done.failure is None else self._stopped).wait(done.wait)
+
+
+def write_addresses(bell: Bellcast, tenant: str | None, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write the addresses of recipients to their records. Unusable ones are logged."""
+    keys = list(records)
+    for start in range(0, len(keys), RECORDS_PER_REQUEST):
+        some = keys[start : start + RECORDS_PER_REQUEST]
+        try:
+            written = bell.recipients.bulk([{**records[key], "key": key} for key in some], tenant=tenant)["results"]
+        except (RequestRefused, InvalidArgument) as error:
+            if isinstance(error, RequestRefused) and error.status not in PERMANENT:
+                raise
+            if len(some) > 1:  # one of them is unusable
+                for key in some:
+                    write_addresses(bell, tenant, {key: records[key]})
+                continue
+            written = [{"error": {"detail": str(error)}}]
+        for key, result in zip(some, written, strict=True):
+            if "error" in result:
+                log.warning("address_refused recipient=%s error=%s", key, result["error"].get("detail"))
 
 
 def fault_of(payload: Any) -> str | None:

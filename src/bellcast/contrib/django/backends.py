@@ -19,6 +19,7 @@ from bellcast.client.responses import Sent
 from bellcast.contrib import outbox
 from bellcast.contrib.django import conf, moments, relaying, testing
 from bellcast.contrib.django.outgoing import Outgoing
+from bellcast.contrib.relay import ADDRESSES, write_addresses
 
 log = logging.getLogger("bellcast.django")
 
@@ -115,6 +116,8 @@ def post(one: Outgoing) -> None:
     if one.kind == "publish":
         sender.send(HttpRequest("POST", "/v1/events", nothing, **json(one.request_body)))
         return
+    if records := one.payload.get(ADDRESSES):
+        write_addresses(conf.client(), one.payload.get("tenant"), records)
     sent = sender.send(once("/v1/notifications", json(one.request_body), str(one.key), Sent))
     one.assign_ids(sent.ids)
 
