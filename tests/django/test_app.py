@@ -5,6 +5,7 @@ import io
 import json
 import re
 import socket
+import threading
 import time
 
 import pytest
@@ -349,15 +350,19 @@ def test_relay_command_waits_for_a_database_that_becomes_unavailable(shop, monke
     from bellcast.contrib.django.management.commands import bellcast_relay
     from bellcast.contrib.relay import Round
 
-    rounds = iter([Round(), OperationalError("it restarts"), Round(), KeyboardInterrupt()])
+    stopped = threading.Event()
+    rounds = iter([Round(), OperationalError("it restarts"), Round()])
 
     def send_due(alias):
-        found = next(rounds)
-        if isinstance(found, Round):
-            return found
-        raise found
+        found = next(rounds, None)
+        if isinstance(found, OperationalError):
+            raise found
+        if found is None:
+            stopped.set()
+        return found or Round()
 
     monkeypatch.setattr(relaying, "send_due", send_due)
+    monkeypatch.setattr(bellcast_relay, "stop_event", lambda: stopped)
     monkeypatch.setattr(bellcast_relay, "POLL_INTERVAL", 0.01)
     run("bellcast_relay")
     assert capsys.readouterr().err == "The database is unavailable: it restarts\n"

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from sqlalchemy import create_engine
@@ -162,6 +164,41 @@ def test_relay_sends_rows_past_their_time_at_once_and_once(bellcast_server, tmp_
 def run(*command, **environ):
     command = [sys.executable, "-m", "bellcast", *command]
     return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120)
+
+
+class SlowServer(BaseHTTPRequestHandler):
+    """Accepts bulk sends, and stops the relay before its response."""
+
+    def do_POST(self):
+        self.server.relay.send_signal(self.server.signal)
+        lines = self.rfile.read(int(self.headers["Content-Length"])).splitlines()
+        body = json.dumps({"results": [{"id": "n"} for _ in lines]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        """No-op."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_relay_command_finishes_its_request_before_it_ends(tmp_path, number):
+    file = tmp_path / "shop.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executescript(outbox.table_sql("sqlite"))
+        dbapi.notify(connection, "alice", title="Booked")
+    with HTTPServer(("127.0.0.1", 0), SlowServer) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        command = [sys.executable, "-m", "bellcast", "relay", f"sqlite:///{file}", "--url", url]
+        environ = {**os.environ, "BELLCAST_SECRET": "secret"}
+        with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as relay:
+            server.relay, server.signal = relay, number
+            server.handle_request()
+            out, err = relay.communicate(timeout=60)
+    assert (relay.returncode, "1 sent" in out) == (0, True), err
+    with closing(sqlite3.connect(file)) as connection:
+        assert rows(connection) == []
 
 
 def test_relay_command_sends_due_rows_and_keeps_refused_ones(bellcast_server, tmp_path):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +22,7 @@ EPILOG = """\
   bellcast relay sqlite:///shop.db --once
 
 [dim]Run it next to an app in any language; several relays on one table are safe. Rows that the server refuses stay in the table with the \
-reason in[/] error[dim].[/]
+reason in[/] error[dim]. After SIGTERM or Ctrl-C, the relay finishes its current request and exits with status 0.[/]
 """
 app = typer.Typer()
 
@@ -78,12 +78,12 @@ def _connect(database: str) -> "OutboxRows":
         raise CommandError(f"the database cannot be used: {error}", "check the URL") from error
 
 
-def _serve(run: Callable[[], "Round"]) -> NoReturn:
-    import threading
+def _serve(run: Callable[[], "Round"]) -> None:
+    from bellcast.contrib.relay import stop_event
 
-    stopped = threading.Event()
+    stopped = stop_event()
     console.note("The relay runs. Ctrl-C ends it.")
-    while True:
+    while not stopped.is_set():
         done = run()
         _print(done)
         stopped.wait(max(0.05, done.wait or 0.0))

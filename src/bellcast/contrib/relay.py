@@ -7,6 +7,7 @@ by one relay block the rows behind them for the others, and the row's key, which
 prevents duplicates."""
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -264,6 +265,16 @@ class RelayThread:
             done = self._run()
             # A wake during the backoff would send new rows before the postponed ones.
             (self._woken if done.failure is None else self._stopped).wait(done.wait)
+
+
+def stop_event() -> threading.Event:
+    """Return an event that SIGINT and SIGTERM set, so that a process ends after the current round: rows of a round that breaks
+    off wait for the end of their lease."""
+    stopped = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
 def write_addresses(bell: Bellcast, tenant: str | None, records: Mapping[str, Mapping[str, Any]]) -> None:

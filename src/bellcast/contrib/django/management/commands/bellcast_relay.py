@@ -1,6 +1,5 @@
 """`manage.py bellcast_relay`: run the outbox relay as a process, and retry or delete refused rows."""
 
-import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -10,7 +9,7 @@ from django.utils import timezone
 from bellcast.client import BellcastError
 from bellcast.contrib.django import relaying
 from bellcast.contrib.django.models import OutboxEntry
-from bellcast.contrib.relay import Round
+from bellcast.contrib.relay import Round, stop_event
 
 # Poll interval in seconds: commits do not wake this process.
 POLL_INTERVAL = 1.0
@@ -38,8 +37,6 @@ class Command(BaseCommand):
             self._run(alias, options)
         except (BellcastError, DatabaseError) as error:
             raise CommandError(str(error)) from error
-        except KeyboardInterrupt:
-            return
 
     def _run(self, alias: str, options: dict[str, Any]) -> None:
         refused = OutboxEntry.objects.using(alias).filter(refused_at__isnull=False)
@@ -56,11 +53,10 @@ class Command(BaseCommand):
             self._serve(alias)
 
     def _serve(self, alias: str) -> None:
-        stopped = threading.Event()
+        stopped = stop_event()
         # An error of the first round is one of the configuration. Later, the relay waits for the database.
         wait = self._round(alias)
-        while True:
-            stopped.wait(wait)
+        while not stopped.wait(wait):
             try:
                 wait = self._round(alias)
             except DatabaseError as error:
