@@ -80,6 +80,8 @@ def test_query_that_the_inbox_cannot_answer_is_refused(shop):
         lambda: Notification.objects.filter(user=shop.nadia).update(title="x"),
         lambda: Notification.objects.exclude(user=shop.nadia),
         lambda: shop.nadia.notifications.values("id"),
+        lambda: shop.nadia.notifications.filter(user=shop.omar),
+        lambda: shop.nadia.notifications.unread().filter(is_read=True),
         lambda: Notification().save(),
     ):
         with pytest.raises(NotSupportedError):

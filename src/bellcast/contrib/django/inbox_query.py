@@ -92,6 +92,10 @@ class InboxQuery:
         self._check_unsliced()
         if args or (unknown := set(filters) - FILTERS):
             raise NotSupportedError(f"{HELP}, not {'Q objects' if args else ', '.join(sorted(unknown))}")
+        present = self._filters if self._user is None else {**self._filters, "user": self._user}
+        for name in present.keys() & filters.keys():
+            if filters[name] != present[name]:
+                raise NotSupportedError(f"The query already filters by another value of {name}.")
         user = filters.pop("user", self._user)
         return InboxQuery(user, {**self._filters, **filters})
 
