@@ -315,6 +315,17 @@ def test_sync_of_users_keeps_other_fields_and_names_refused_users(shop, capsys):
     assert (record.email, record.phone, record.timezone) == ("nadia@example.com", None, "Europe/Vienna")
 
 
+def test_doctor_ignores_silenced_checks(shop, configured):
+    from django.core.management import CommandError
+    from django.test import override_settings
+
+    configured(PUBLIC_URL="http://bell.example.com")
+    with pytest.raises(CommandError, match="1 problems"):
+        run("bellcast_doctor")
+    with override_settings(SILENCED_SYSTEM_CHECKS=["bellcast.W001"]):
+        assert "FAIL" not in run("bellcast_doctor")
+
+
 def test_relay_command_retries_and_discards_refused_rows(shop, relay):
     from bellcast.contrib.django.models import OutboxEntry
 

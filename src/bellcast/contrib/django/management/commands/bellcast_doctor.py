@@ -24,7 +24,7 @@ class Command(BaseCommand):
             raise CommandError(f"{failures} problems found.")
 
     def _findings(self) -> Iterator[tuple[bool, str]]:
-        messages = checks.check_setting(None)
+        messages = [message for message in checks.check_setting(None) if not message.is_silenced()]
         yield not messages, "the setting BELLCAST" if not messages else "; ".join(message.msg for message in messages)
         try:
             conf.client().stats()
