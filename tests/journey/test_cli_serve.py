@@ -109,6 +109,12 @@ def test_foreign_address_is_reported(tmp_path):
     assert "--host" in error
 
 
+def test_host_without_an_address_is_reported(tmp_path):
+    error = error_line(bellcast("serve", "--host", "256.1.1.1", "--port", 0, "--data", tmp_path), 1)
+    assert "cannot listen on 256.1.1.1 port 0: " in error
+    assert "Unknown error" not in error
+
+
 def test_data_folder_in_use_is_reported(bellcast_server):
     error = error_line(bellcast("serve", "--port", 0, "--data", bellcast_server.data), 1)
     assert f"Another Bellcast server is using the data folder {bellcast_server.data}" in error

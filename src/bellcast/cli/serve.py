@@ -227,5 +227,7 @@ def _listen_error(error: OSError, settings: "Settings") -> CommandError:
         return CommandError(
             f"{where} is in use", f"stop the other program, or choose another port with --port{previous}"
         )
-    message = os.strerror(error.errno) if error.errno else str(error)
+    # Numbers below 0 are errors of the name lookup.
+    number = error.errno or 0
+    message = os.strerror(number) if number > 0 else error.strerror or str(error)
     return CommandError(f"cannot listen on {where}: {message}", "choose another address with --host and --port")
