@@ -59,6 +59,12 @@ def test_missing_outbox_is_reported(tmp_path):
     assert result.status == 1
 
 
+def test_key_is_not_rotated_in_a_folder_without_a_server(tmp_path):
+    result = bellcast("encryption", "rotate", "--data", tmp_path / "mistyped")
+    assert "is not the data folder of a server; pass the server's folder with --data." in result.err.replace("\n", " ")
+    assert (result.status, list(tmp_path.iterdir())) == (1, [])
+
+
 def test_folder_is_not_restored(tmp_path):
     result = bellcast("restore", tmp_path, "--data", tmp_path / "data")
     assert "is not a file; pass a file created by `bellcast backup`." in result.err.replace("\n", " ")
