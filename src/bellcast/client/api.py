@@ -315,7 +315,7 @@ class Bellcast(ServerApi[SyncSender]):
 
     A request connects within 1 s, waits `timeout` seconds for a response (more for bulk sends), and is tried up to 3
     times within 8 s in all; sends carry an idempotency key, so a repeated try sends nothing twice. `transport` is an
-    httpx transport, for tests and proxies.
+    httpx transport, for tests and proxies; its connections are not renewed after a fork.
 
     Called inside a running event loop it warns (RuntimeWarning): use AsyncBellcast there. The logger `bellcast` has method,
     path, status and milliseconds of each request, at level DEBUG."""
