@@ -1,9 +1,8 @@
 """The Python client of a Bellcast server, blocking and async.
 
-It uses only the public HTTP interface. `api` has the public classes; `notifications`, `recipients`, `topics`, `inbox`,
-`messages`, `objects` and `explanations` build requests from arguments that `arguments` checks (pure); `exchange`
-decides on retries (pure); `http_senders` does the I/O; `credentials` finds the server and its secret; `signing` signs
-session tokens.
+It uses only the public HTTP interface. `api` has the public classes; `notifications`, `recipients`, `topics`, `inbox`, `messages`, `objects` and
+others build requests of checked `arguments` (pure); `exchange` decides on retries (pure); `http_senders` does the I/O on the `connections` of the
+process or event loop; `credentials` finds the server and its secret; `signing` signs session tokens.
 """
 
 from bellcast.client.api import AsyncBellcast, Bellcast, InboxApi
