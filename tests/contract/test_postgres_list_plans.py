@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bellcast.storage import statements
+from bellcast.storage import postgres_connection, statements
 from bellcast.storage.maintenance import LARGE_COUNT
 from bellcast.storage.migrations.postgres import SCHEMA
 from tests import engines
@@ -147,3 +147,28 @@ async def test_large_tables_are_estimated_and_not_counted(inspector: asyncpg.Con
     counted = {"tenants", "recipients", "announcements", "subscriptions", "tombstones"}
     assert scans.pop("notifications") == 0
     assert {table for table, loops in scans.items() if loops} == {*counted, "pg_class"}
+
+
+@pytest.mark.parametrize("name", ["page_all", "page_part"])
+async def test_page_of_an_inbox_that_is_larger_than_others_reads_its_rows_only(name: str, clock: FakeClock) -> None:
+    engine = engines.FreshPostgresEngine(clock)
+    await engine.open()
+    url = engine.server.url(engine.database)
+    connection = await asyncpg.connect(url, server_settings=postgres_connection.SESSION)
+    await connection.execute(
+        """INSERT INTO notifications (recipient, id, first_revision, revision, type, title, priority, created_at)
+        SELECT greatest(n - 5000, 1), to_char(n, 'FM000000'), n, n, 'general', 'Hello', 'normal', n
+        FROM generate_series(1, 10000) n;
+        ANALYZE"""
+    )
+    text = postgres_connection.texts()[name]
+    values = {"inbox": "1", "before": "'~'", "limit": "21", "type": "NULL", "part": "0"}
+    await connection.execute(f"PREPARE listed AS {text.plain}")
+    executed = (
+        f"EXPLAIN (ANALYZE, TIMING off, FORMAT JSON) EXECUTE listed({', '.join(values[one] for one in text.names)})"
+    )
+    plan = json.loads(await connection.fetchval(executed))[0]["Plan"]
+    await connection.close()
+    await engine.close()
+    assert plan["Actual Rows"] == 21
+    assert max(node["Actual Rows"] for node in nodes(plan)) == 21

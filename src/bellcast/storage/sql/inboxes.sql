@@ -93,7 +93,7 @@ WHERE id = ANY(ARRAY(SELECT inbox FROM stands))
 -- One notification of one inbox.
 SELECT * FROM inbox_entries WHERE recipient = :inbox AND id = :id
 
--- name: page_all
+-- name: page_all @sqlite
 -- The newest that are not archived, in no order. Rows that woke sort by their place, the others by their id.
 SELECT e.* FROM (
   SELECT id, id AS sort FROM notifications
@@ -108,7 +108,32 @@ SELECT e.* FROM (
 ) p CROSS JOIN inbox_entries e
 WHERE e.recipient = :inbox AND e.id = p.id
 
--- name: page_part
+-- name: page_all @postgres
+-- The newest that are not archived, in no order, as on SQLite. Each part has its limit, and each row is found by its id: else
+-- PostgreSQL reads the whole inbox if most others are small.
+SELECT e.* FROM (
+  SELECT id FROM (
+    (
+      SELECT id, id AS sort FROM notifications
+      WHERE recipient = :inbox AND part = 0 AND id < :before AND (type = :type OR :type IS NULL) AND place IS NULL
+      ORDER BY id DESC LIMIT :limit
+    )
+    UNION ALL
+    (
+      SELECT id, id AS sort FROM notifications
+      WHERE recipient = :inbox AND part = 1 AND id < :before AND (type = :type OR :type IS NULL) AND place IS NULL
+      ORDER BY id DESC LIMIT :limit
+    )
+    UNION ALL
+    (
+      SELECT id, place AS sort FROM notifications
+      WHERE recipient = :inbox AND place < :before AND part < 2 AND (type = :type OR :type IS NULL)
+      ORDER BY place DESC LIMIT :limit
+    )
+  ) parts ORDER BY sort DESC LIMIT :limit
+) p CROSS JOIN LATERAL (SELECT * FROM inbox_entries WHERE recipient = :inbox AND id = p.id OFFSET 0) e
+
+-- name: page_part @sqlite
 -- The newest of one part, in no order; of the archive, those that are not snoozed.
 SELECT e.* FROM (
   SELECT id, id AS sort FROM notifications
@@ -121,6 +146,26 @@ SELECT e.* FROM (
   ORDER BY sort DESC LIMIT :limit
 ) p CROSS JOIN inbox_entries e
 WHERE e.recipient = :inbox AND e.id = p.id
+
+-- name: page_part @postgres
+-- The newest of one part, in no order; of the archive, those that are not snoozed. With limits as in `page_all`.
+SELECT e.* FROM (
+  SELECT id FROM (
+    (
+      SELECT id, id AS sort FROM notifications
+      WHERE recipient = :inbox AND part = :part AND id < :before AND (type = :type OR :type IS NULL) AND place IS NULL
+        AND (part < 2 OR snoozed_until IS NULL)
+      ORDER BY id DESC LIMIT :limit
+    )
+    UNION ALL
+    (
+      SELECT id, place AS sort FROM notifications
+      WHERE recipient = :inbox AND place < :before AND part = :part AND (type = :type OR :type IS NULL)
+        AND (part < 2 OR snoozed_until IS NULL)
+      ORDER BY place DESC LIMIT :limit
+    )
+  ) parts ORDER BY sort DESC LIMIT :limit
+) p CROSS JOIN LATERAL (SELECT * FROM inbox_entries WHERE recipient = :inbox AND id = p.id OFFSET 0) e
 
 -- name: page_tag
 -- The newest with a tag, of the parts from :first to :last; of the last part, the archived or the snoozed.
