@@ -178,6 +178,19 @@ def test_loading_of_defaults_can_be_retried(shop):
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_page_of_a_link_keeps_the_names_of_types_in_view_on_a_phone(chromium, bellcast_server, person):
+    url = f"{bellcast_server.url}/v1/recipients/{person}/preferences-link"
+    link = httpx.post(url, headers=bellcast_server.as_app()).json()["url"]
+    context = chromium.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.goto(f"{bellcast_server.url}/preferences/{link.rpartition('/')[2]}")
+    last = page.get_by_label("Other notifications: how often")
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    expect(page.get_by_role("rowheader", name="Other notifications")).to_be_in_viewport(ratio=1)
+    context.close()
+
+
 # Chromium subscribes to a push service on the internet; the test page uses this substitute.
 PUSH_SERVICE = """(subscription) => {
   if (!globalThis.ServiceWorkerContainer) return; // about:blank

@@ -158,7 +158,7 @@ form > * { background: light-dark(#fff, #1b1e25); border: 1px solid light-dark(#
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100% }
 th, td { padding: .6rem .75rem; text-align: center; border-bottom: 1px solid light-dark(#eef0f3, #262a33) }
-th:first-child { text-align: start; font-weight: 500; min-width: 9rem }
+th:first-child { position: sticky; inset-inline-start: 0; background: light-dark(#fff, #1b1e25); text-align: start; font-weight: 500; min-width: 9rem }
 thead th { white-space: nowrap; font-size: .85rem; font-weight: 600; color: light-dark(#4b5563, #9ca3af) }
 tbody tr:first-child th { font-weight: 700 }
 tbody tr:last-child > * { border-bottom: 0 }
