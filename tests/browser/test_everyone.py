@@ -221,6 +221,20 @@ def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     expect(announcement).to_have_text("5 new notifications")
 
 
+def test_notices_appear_in_a_status_that_is_never_hidden(app, person, shop):
+    app.notify(person, title="Order")
+    page = shop.open()
+    bell(page, 1).click()
+    expect(row(page, "Order")).to_be_visible()
+    status = page.locator("bellcast-bell [role=status]:not(.live, .status)")
+    assert status.evaluate("(element) => element.checkVisibility()")
+    page.keyboard.press("j")
+    page.keyboard.press("e")
+    expect(status).to_contain_text("Archived")
+    page.get_by_role("button", name="Undo").click()
+    expect(status).to_have_text("Undone")
+
+
 def test_only_one_visible_element_announces_a_notification(app, person, shop):
     page = shop.open(
         '<bellcast-bell token="{token}" hidden></bellcast-bell><bellcast-bell token="{token}"></bellcast-bell>'

@@ -5,7 +5,8 @@ import { h } from './dom.js';
 export const NOTICE_DURATION = 6_000; // ms to read it and to undo
 
 export class Notice {
-  element = h('div', 'notice', { role: 'status', hidden: true });
+  /** Empty but not hidden without a notice: screen readers announce changes of a status that they know. */
+  element = h('div', 'notices', { role: 'status' });
   #undoText;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -21,14 +22,13 @@ export class Notice {
   show(text, subject = null, undo) {
     this.#subject = subject;
     const button = undo ? [h('button', 'undo', { onclick: undo }, this.#undoText)] : [];
-    this.element.replaceChildren(h('span', 'said', {}, text), ...button);
-    this.element.hidden = false;
+    this.element.replaceChildren(h('div', 'notice', {}, h('span', 'said', {}, text), ...button));
     this.#hideLater();
   }
 
   hide() {
     clearTimeout(this.#timer);
-    this.element.hidden = true;
+    this.element.replaceChildren();
     this.#subject = null;
   }
 
@@ -39,7 +39,7 @@ export class Notice {
 
   /** Whether the pointer or the focus is on the notice. */
   get isHeld() {
-    return !this.element.hidden && this.element.matches(':hover, :focus-within');
+    return this.element.matches(':hover, :focus-within');
   }
 
   /** @param {unknown} subject */

@@ -136,7 +136,7 @@ export const PANEL_CSS = `
 .settings, .keys { justify-content: center; width: 30px; }
 .settings { margin-inline-start: auto; }
 .panel:has(> .help .preferences) { min-height: var(--highest); }
-.help ~ .notice, .panel:has(> .help) .notice { z-index: 6; }
+.panel:has(> .help) .notice { z-index: 6; }
 
 .veil, .help { position: absolute; inset: 0; z-index: 5; animation: fade .12s; }
 .veil { background: light-dark(#14152e24, #0009); border-radius: inherit; }
