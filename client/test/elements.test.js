@@ -5,12 +5,14 @@ import { test } from 'node:test';
 
 import { link, plain } from '../src/bellcast/elements/dom.js';
 import { Refused } from '../src/bellcast/api.js';
+import { markdown } from '../src/bellcast/elements/markdown.js';
 import { texts } from '../src/bellcast/elements/messages.js';
 import { isPageRefused } from '../src/bellcast/elements/page-refused.js';
 import { clock } from '../src/bellcast/elements/time.js';
 import { parseTopics } from '../src/bellcast/elements/topic-names.js';
 
-globalThis.document ??= { baseURI: 'https://shop.example/account/' };
+const createElement = () => ({ setAttribute() {}, append() {} });
+globalThis.document ??= { baseURI: 'https://shop.example/account/', createElement };
 
 for (const [address, href] of [
   ['/bookings/7', 'https://shop.example/bookings/7'],
@@ -41,6 +43,11 @@ for (const [text, topics] of [
 ]) {
   test(`the topics of ${JSON.stringify(text)} are ${JSON.stringify(topics)}`, () => assert.deepEqual(parseTopics(text), topics));
 }
+
+test('marked text has at most 1,000 characters, which bounds the search for its end', () => {
+  const marks = (length) => ['**', '_'].map((mark) => markdown(mark + 'a'.repeat(length) + mark).length > 1);
+  assert.deepEqual([marks(1_000), marks(1_001)], [[true, true], [false, false]]);
+});
 
 test('direction overrides are removed from text', () => assert.equal(plain('invoice\u202Egnp.exe'), 'invoicegnp.exe'));
 
