@@ -221,6 +221,16 @@ def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     expect(announcement).to_have_text("5 new notifications")
 
 
+def test_selected_row_is_described_as_such(app, person, shop):
+    app.notify(person, title="Order")
+    page = shop.open()
+    bell(page, 1).click()
+    expect(row(page, "Order")).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.locator(".title")).to_have_accessible_description("1 selected, Unread")
+
+
 def test_notices_appear_in_a_status_that_is_never_hidden(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()

@@ -81,7 +81,7 @@ export function row(made, actions) {
     element.toggleAttribute('data-unread', unread);
     element.toggleAttribute('data-selected', isSelected);
     setParts(element, 'row', { unread, [priority]: true, selected: isSelected });
-    title.ariaDescription = [...(isSelected ? [texts.select] : []), ...(unread ? [texts.unread] : [])].join(', ') || null;
+    title.ariaDescription = [...(isSelected ? [texts.selected(1)] : []), ...(unread ? [texts.unread] : [])].join(', ') || null;
     label(toggle, unread ? 'check' : 'unread', unread ? texts.read : texts.unreadAgain);
     label(shelve, shelved ? 'inbox' : 'archive', shelved ? texts.unarchive : texts.archive);
     bar.hidden = typeof data.progress !== 'number';
