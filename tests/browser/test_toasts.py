@@ -125,6 +125,38 @@ def test_sound_is_played_once_and_only_if_enabled(app, person, shop):
     assert notes() == 4
 
 
+def test_sounds_that_the_browser_held_back_are_not_played_later(app, person, shop):
+    """Web Audio: `resume()` stays pending until the user has clicked in the page."""
+    held = """globalThis.asked = 0;
+      AudioContext.prototype.resume = () => { asked++; return new Promise((done) => addEventListener('click', done)) };"""
+    shop.context.add_init_script(NOTES + held)
+    page = shop.open()
+    wait_live(page)
+    page.evaluate("localStorage.setItem('bellcast sound', 'on')")
+    app.notify(person, title="Order")
+    wait_page(page, "asked === 1")
+    page.evaluate(
+        "{ const now = performance.now(); performance.now = () => now + 2_000; dispatchEvent(new Event('click')) }"
+    )
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    assert page.evaluate("notes") == 0
+
+
+def test_sound_whose_code_cannot_be_loaded_fails_silently(app, person, shop):
+    """The page of every test must not have errors."""
+    page = shop.open()
+    bell(page).click()
+    failed = []
+    page.route("**/desktop-notifications.js", lambda route: (failed.append(route), route.abort()))
+    page.get_by_role("button", name="Sound").click()
+    # Evaluating lets Playwright process its events.
+    wait_until(lambda: page.evaluate("1") and len(failed) == 1, lambda: "not loaded")
+    page.keyboard.press("Escape")
+    app.notify(person, title="Order")
+    wait_until(lambda: page.evaluate("1") and len(failed) == 2, lambda: "not loaded again")
+    expect(bell(page, 1)).to_be_visible()
+
+
 def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(app, person, shop):
     shop.context.add_init_script(DESKTOP)
     page = open_both(shop)

@@ -19,7 +19,7 @@ export async function toggle(choice) {
   } catch {
     return false;
   }
-  if (on && choice === 'sound') void import('./desktop-notifications.js').then(({ chime }) => chime());
+  if (on && choice === 'sound') void import('./desktop-notifications.js').then(({ chime }) => chime()).catch(() => {}); // a sample only
   return on;
 }
 

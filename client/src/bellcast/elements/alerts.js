@@ -37,8 +37,10 @@ function listenForAlerts(session, users) {
   session.addEventListener('change', () => badge(session.state.unread), { signal });
   session.addEventListener('alert', async (event) => {
     const { detail } = /** @type {CustomEvent<InboxNotification[]>} */ (event);
-    if (isEnabled('sound')) void (await loadDesktop()).chime();
-    if (isEnabled('desktop') && !document.hasFocus()) (await loadDesktop()).show(session, signal, detail, users);
+    const isShown = isEnabled('desktop') && !document.hasFocus();
+    const desktop = (isShown || isEnabled('sound')) && (await loadDesktop().catch(() => null)); // the next alert tries again
+    if (desktop && isEnabled('sound')) void desktop.chime();
+    if (desktop && isShown) desktop.show(session, signal, detail, users);
   }, { signal });
   signal.addEventListener('abort', () => badge(0));
   watchReturn(session, signal);
