@@ -73,6 +73,16 @@ def test_closed_toasts_leave_nothing_behind(app, person, shop):
     assert page.evaluate("endings") == before
 
 
+def test_focus_moves_to_the_next_toast(app, person, shop):
+    page = open_both(shop)
+    for number in range(2):
+        app.notify(person, title=f"Order {number}")
+    expect(toasts(page)).to_have_count(2)
+    toasts(page).filter(has_text="Order 0").get_by_role("button", name="Close").press("Enter")
+    expect(toasts(page)).to_have_count(1)
+    expect(toasts(page).get_by_role("button", name="Close")).to_be_focused()
+
+
 def test_open_bell_shows_no_toast(app, person, shop):
     page = open_both(shop)
     bell(page).click()

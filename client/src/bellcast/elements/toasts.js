@@ -105,12 +105,14 @@ export class Toasts extends Element {
     again();
   }
 
-  /** @param {string} id @param {boolean} [last]  the last toast also removes the count of the others */
+  /** Close a toast; the focus moves to the next one. @param {string} id @param {boolean} [last]  the last toast also removes the count of the others */
   #close(id, last = true) {
     const toast = this.#shown.get(id);
     if (!toast) return;
+    const hadFocus = toast.element.matches(':focus-within');
     leave(toast.element);
     this.#shown.delete(id);
+    if (hadFocus) /** @type {HTMLElement | null} */ (this.#list.querySelector('.toast-close'))?.focus();
     if (last && !this.#shown.size) this.#hide([]);
   }
 }
