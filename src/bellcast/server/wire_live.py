@@ -57,6 +57,7 @@ class LiveEdge:
         callbacks = HubCallbacks(
             added=self._heartbeats.schedule,
             disconnected=self._on_disconnected,
+            renewed=self._heartbeats.renewed,
             followed=log.followed,
             topics_refused=log.topics_refused,
             fill_gap=inbox_sync.fill_gap,

@@ -1,12 +1,13 @@
 """The heartbeat wheel: heartbeats, pings, missing pongs and expiry, tick by tick."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
+from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -15,6 +16,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
 from bellcast.model.identities import Principal
+from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 
 INTERVAL = 25.0  # seconds, so a tick is one second
@@ -42,7 +44,8 @@ class Wheel:
 def wheel() -> Wheel:
     clock = FakeClock()
     heartbeats = HeartbeatWheel(clock, INTERVAL, PusherConfig(activity_timeout=ACTIVITY_TIMEOUT))
-    return Wheel(clock, heartbeats, new_hub(HubCallbacks(added=heartbeats.schedule)))
+    callbacks = HubCallbacks(added=heartbeats.schedule, renewed=heartbeats.renewed)
+    return Wheel(clock, heartbeats, new_hub(callbacks))
 
 
 def responsive(connection: FakeConnection) -> FakeConnection:
@@ -132,6 +135,18 @@ async def test_pusher_peer_has_its_own_pong_timeout(wheel: Wheel) -> None:
 async def test_session_is_closed_within_a_tick_of_its_expiry(wheel: Wheel, seconds: float) -> None:
     connection = responsive(connect(wheel.hub, principal=wheel.expiring(seconds)))
     wheel.tick(int(seconds))
+    assert connection.close_reason is None
+    wheel.tick(2)
+    assert connection.close_reason is EXPIRED
+
+
+async def test_session_renewed_for_a_shorter_time_is_closed_within_a_tick_of_its_expiry(wheel: Wheel) -> None:
+    connection = responsive(connect(wheel.hub, principal=wheel.expiring(1_000)))
+    wheel.tick(2)
+    await wheel.hub.subscriptions.reauthorize(
+        connection, wheel.expiring(3), cast(Any, None), LiveConfig(limits=Limits())
+    )
+    wheel.tick(3)
     assert connection.close_reason is None
     wheel.tick(2)
     assert connection.close_reason is EXPIRED

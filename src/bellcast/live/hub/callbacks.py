@@ -41,6 +41,7 @@ class HubCallbacks(NamedTuple):
 
     added: Callable[[Connection], None] = _ignore
     disconnected: Callable[[Connection], None] = _ignore
+    renewed: Callable[[Connection], None] = _ignore
     followed: Callable[[Connection, Collection[str]], None] = _ignore
     topics_refused: Callable[[Connection, Sequence[TopicRefused]], None] = _ignore
     fill_gap: Callable[[Connection], None] = _ignore

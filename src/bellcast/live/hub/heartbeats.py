@@ -22,6 +22,7 @@ class HeartbeatWheel:
         self._tick_ms = self._tick * 1000
         self._pusher = pusher
         self._wheel: list[list[Connection]] = [[] for _ in range(TICKS_PER_INTERVAL + 1)]
+        self._expiries: dict[int, list[Connection]] = {}  # by tick: renewed sessions that end before their next check
 
     def _ticks(self, seconds: float) -> int:
         return max(1, round(seconds / self._tick))
@@ -38,6 +39,8 @@ class HeartbeatWheel:
         slot = owner.tick % len(self._wheel)
         due, self._wheel[slot] = self._wheel[slot], []
         now = self._clock.now()
+        for connection in self._expiries.pop(owner.tick, ()):
+            self._end_if_expired(connection, now)
         for connection in due:
             if connection.phase is not Phase.CLOSED:
                 self._check(connection, now)
@@ -50,8 +53,17 @@ class HeartbeatWheel:
             ticks = min(ticks, *self._silence_limit(connection))
         ends = connection.principal.expires_at
         if ends is not None:
-            ticks = min(ticks, int((ends - self._clock.now()) / self._tick_ms) + 1)
+            ticks = min(ticks, self._ticks_until(ends))
         self._wheel[(tick + max(1, ticks)) % len(self._wheel)].append(connection)
+
+    def renewed(self, connection: Connection) -> None:
+        """Note a new session, which may end before the next check of the connection."""
+        ends = connection.principal.expires_at
+        if ends is not None and (ticks := self._ticks_until(ends)) < TICKS_PER_INTERVAL:
+            self._expiries.setdefault(connection.owner.tick + max(1, ticks), []).append(connection)
+
+    def _ticks_until(self, at: int) -> int:
+        return int((at - self._clock.now()) / self._tick_ms) + 1
 
     def _silence_limit(self, connection: Connection) -> tuple[int, int]:
         """Return the ticks of silence before a ping, and the ticks to wait for the pong."""
@@ -60,9 +72,7 @@ class HeartbeatWheel:
         return TICKS_PER_INTERVAL, TICKS_PER_INTERVAL
 
     def _check(self, connection: Connection, now: int) -> None:
-        ends = connection.principal.expires_at
-        if ends is not None and ends <= now:
-            connection.owner.end(connection, close_reasons.EXPIRED)
+        if self._end_if_expired(connection, now):
             return
         if not self._send_heartbeat(connection):
             connection.owner.end(connection, close_reasons.NO_PONG)
@@ -71,6 +81,14 @@ class HeartbeatWheel:
         if silent_ticks >= TICKS_PER_INTERVAL and connection.phase is not Phase.OPENING:
             connection.write_tracked(connection.dialect.heartbeat(now))
         self.schedule(connection)
+
+    def _end_if_expired(self, connection: Connection, now: int) -> bool:
+        """Close a connection whose session has ended; True if it has."""
+        ends = connection.principal.expires_at
+        if ends is None or ends > now:
+            return False
+        connection.owner.end(connection, close_reasons.EXPIRED)
+        return True
 
     def _send_heartbeat(self, connection: Connection) -> bool:
         """Ping a silent peer. Returns False if no pong to the last ping arrived in time."""

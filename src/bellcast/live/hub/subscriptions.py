@@ -87,6 +87,7 @@ class Subscriptions:
         before = dict(connection.grants or {})
         granted = await topic_access.regrant_topics(store, principal, before, config)
         connection.principal = principal
+        self._callbacks.renewed(connection)
         self.unfollow(connection, [topic for topic in before if topic not in granted])
         if connection.grants is not None:
             connection.grants |= {topic: grant for topic, grant in granted.items() if topic in connection.grants}
