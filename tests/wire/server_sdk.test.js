@@ -251,6 +251,21 @@ test('calls are answered, in Node too', async () => {
   }
 });
 
+test('a body without end is not kept in memory', async () => {
+  let [sent, calls] = [0, 0];
+  let failure;
+  const handler = toNode(async () => { calls++; return new Response('{}'); });
+  const server = createServer((request, response) => handler(request, response, (error) => { failure = error; response.destroy(); }));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const body = new ReadableStream({ pull: (stream) => (sent++ < 64 ? stream.enqueue(new Uint8Array(1024 * 1024)) : stream.close()) });
+  try {
+    await fetch(`http://127.0.0.1:${server.address().port}/`, { method: 'POST', body, duplex: 'half' }).catch(() => {});
+    assert.deepEqual([failure?.status, calls], [413, 0]);
+  } finally {
+    server.close();
+  }
+});
+
 test('outbox rows have the keys of the other languages', () => {
   const row = bell.outboxRow('notify', { to: 'alice', title: 'Hello' }, { key: 'booking-7', dialect: 'sqlite' });
   assert.equal(row.sql, 'INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING');

@@ -1,6 +1,6 @@
 /** Handlers of requests, `(Request) => Promise<Response>`: for Next.js, Hono, Deno, Bun and Workers; `toNode` adapts them to Express and node:http. */
 
-import { InvalidArgument, Refused } from './errors.js';
+import { BellcastError, InvalidArgument, Refused } from './errors.js';
 import { isSigned } from './signatures.js';
 
 /** @import { Bellcast } from './client.js' */
@@ -14,6 +14,7 @@ import { isSigned } from './signatures.js';
 
 const DEFAULT_TTL = 3600; // seconds
 const TOLERANCE = 300; // maximum seconds between a signature's time and now
+const MAX_BODY = 16 * 1024 * 1024; // characters of an unsigned body in memory; a call has about a million by default
 
 /** @param {number} status @param {unknown} body */
 const json = (status, body) => new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json', 'cache-control': 'no-store' } });
@@ -162,6 +163,9 @@ async function bodyOf(incoming) {
   if (incoming.body !== undefined) return typeof incoming.body === 'string' ? incoming.body : ArrayBuffer.isView(incoming.body) ? new TextDecoder().decode(incoming.body) : JSON.stringify(incoming.body);
   const decoder = new TextDecoder();
   let body = '';
-  for await (const chunk of incoming) body += decoder.decode(chunk, { stream: true });
+  for await (const chunk of incoming) {
+    body += decoder.decode(chunk, { stream: true });
+    if (body.length > MAX_BODY) throw Object.assign(new BellcastError(`the body has more than ${MAX_BODY} characters`), { status: 413 }); // Express responds with the status
+  }
   return body + decoder.decode();
 }
