@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Text
+from bellcast.client.arguments import Duration, Text
 from bellcast.client.request import HttpRequest, json, path, query, reads
 from bellcast.client.responses import Message, MessagePage, Retried
 
@@ -72,10 +72,14 @@ def retry_all(*, tenant: Text | None = None, dry_run: bool = False, **of: Unpack
     )
 
 
-def mailbox(*, ttl: str | float = "1d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+def mailbox(*, ttl: Duration = "1d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Create a link to a page with all simulated messages: `{"url": …}`."""
     return HttpRequest(
-        "POST", "/v1/mailbox-link", reads(dict[str, Any]), params=query(tenant=tenant), **json({"ttl": ttl})
+        "POST",
+        "/v1/mailbox-link",
+        reads(dict[str, Any]),
+        params=query(tenant=tenant),
+        **json({"ttl": arguments.seconds("ttl", ttl)}),
     )
 
 

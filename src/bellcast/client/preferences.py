@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bellcast.client import arguments
-from bellcast.client.arguments import Text
+from bellcast.client.arguments import Duration, Text
 from bellcast.client.request import HttpRequest, json, nothing, path, query, reads
 
 
@@ -26,10 +26,11 @@ def change(recipient: Text, body: Mapping[str, Any], *, tenant: Text | None = No
     return _write("PATCH", recipient, body, query(tenant=tenant))
 
 
-def link(recipient: Text, *, ttl: str | float = "30d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
+def link(recipient: Text, *, ttl: Duration = "30d", tenant: Text | None = None) -> HttpRequest[dict[str, Any]]:
     """Create a link to a page on which the recipient changes preferences without a login: `{"url": …}`."""
     address = path("recipients", arguments.name("recipient", recipient), "preferences-link")
-    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **json({"ttl": ttl}))
+    content = json({"ttl": arguments.seconds("ttl", ttl)})
+    return HttpRequest("POST", address, reads(dict[str, Any]), params=query(tenant=tenant), **content)
 
 
 def suppressions(

@@ -1,6 +1,7 @@
 """Requests for webhooks."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bellcast.client import arguments
@@ -61,9 +62,11 @@ def rotate(id: Text, *, tenant: Text | None = None, dry_run: bool = False) -> Ht
     )
 
 
-def replay(id: Text, since: Text, *, tenant: Text | None = None, dry_run: bool = False) -> HttpRequest[dict[str, Any]]:
-    """Deliver the events since a time (RFC 3339) again; the result has their number."""
-    body: Mapping[str, Any] = {"since": arguments.text("since", since)}
+def replay(
+    id: Text, since: datetime | str, *, tenant: Text | None = None, dry_run: bool = False
+) -> HttpRequest[dict[str, Any]]:
+    """Deliver the events since a time again; the result has their number."""
+    body: Mapping[str, Any] = {"since": arguments.past_moment("since", since)}
     return HttpRequest(
         "POST", f"{_path(id)}/replay", reads(dict[str, Any]), params=query(tenant=tenant, dry_run=dry_run), **json(body)
     )

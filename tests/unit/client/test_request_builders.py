@@ -1,6 +1,6 @@
 """Requests built from client calls, before they are sent."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -9,10 +9,13 @@ from bellcast.client import (
     InvalidArgument,
     Unreadable,
     inbox,
+    messages,
     notifications,
+    preferences,
     push_endpoints,
     recipients,
     topics,
+    webhooks,
     workflows,
 )
 from bellcast.client.request import HttpResponse
@@ -20,6 +23,19 @@ from bellcast.client.request import HttpResponse
 
 def body(request):
     return msgspec.json.decode(request.content)
+
+
+@pytest.mark.parametrize("ttl", [timedelta(hours=2), "2h", 7200])
+def test_lifetime_of_a_link_is_any_duration(ttl):
+    for request in (messages.mailbox(ttl=ttl), preferences.link("alice", ttl=ttl)):
+        assert body(request) == {"ttl": 7200}
+    with pytest.raises(InvalidArgument, match="ttl: expected a duration"):
+        messages.mailbox(ttl="soon")
+
+
+def test_webhook_is_replayed_since_a_datetime():
+    assert body(webhooks.replay("w", datetime(2030, 1, 2, tzinfo=UTC))) == {"since": "2030-01-02T00:00:00Z"}
+    assert body(webhooks.replay("w", "2030-01-02T00:00:00Z")) == {"since": "2030-01-02T00:00:00Z"}
 
 
 def test_notification_is_posted_with_its_fields():
