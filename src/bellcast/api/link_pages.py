@@ -2,10 +2,10 @@
 browsers of all mail programs."""
 
 import functools
-from collections.abc import Awaitable, Callable
 from html import escape
 
 from bellcast.api import request_body, responses
+from bellcast.api.operations import Handler
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels.preferences_link import PreferencesGrant
 from bellcast.channels.unsubscribe import Unsubscription
@@ -25,8 +25,6 @@ MESSAGE_STYLE = """
 body { margin: 15vh auto; max-width: 26rem; padding: 0 1.5rem; text-align: center }
 button { font: inherit; padding: .6rem 1.4rem; border: 0; border-radius: .5rem; background: #3b5bdb; color: #fff; cursor: pointer }
 """
-
-Handler = Callable[[ApiRequest], Awaitable[ASGIApp]]
 
 
 def with_error_page(handler: Handler) -> Handler:
