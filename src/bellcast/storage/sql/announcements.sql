@@ -159,7 +159,7 @@ SELECT p.inbox, p.key, p.epoch, p.revision, p.unread, p.unseen, p.seq, p.first_r
 FROM json_array_elements_text(:inboxes::json) k
 CROSS JOIN LATERAL (
   SELECT * FROM pending_entries
-  WHERE inbox = k.value::bigint AND seq <= :until AND (changed <= :until OR first_revision IS NULL) OFFSET 0
+  WHERE inbox = k.value::bigint AND (changed <= :until OR (first_revision IS NULL AND seq <= :until)) OFFSET 0
 ) p
 ORDER BY p.inbox, p.changed
 
