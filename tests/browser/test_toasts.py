@@ -64,13 +64,14 @@ def test_closed_toasts_leave_nothing_behind(app, person, shop):
         if (type === 'abort' && this instanceof AbortSignal) endings++;
         return addEventListener.call(this, type, ...more) };""")
     page = open_both(shop, duration=50)
-    before = page.evaluate("endings")
     page.evaluate("{ globalThis.offered = 0; addEventListener('bellcast:toast', () => offered++) }")
-    for number in range(2):
+    after = []
+    for number in range(3):
         app.notify(person, title=f"Order {number}")
         wait_page(page, f"offered > {number}")
         expect(toasts(page)).to_have_count(0)
-    assert page.evaluate("endings") == before
+        after.append(page.evaluate("endings"))
+    assert after[1] == after[2]  # the first one also loads the parts that come later
 
 
 def test_focus_moves_to_the_next_toast(app, person, shop):
