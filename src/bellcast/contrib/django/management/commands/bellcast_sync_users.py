@@ -12,6 +12,7 @@ from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, identity, moments
 
 BATCH_USERS = 1_000
+ADDRESSES = ("email", "phone")
 
 
 class Command(BaseCommand):
@@ -54,13 +55,12 @@ class Command(BaseCommand):
 
 
 def _record(user: Any) -> dict[str, Any]:
-    """Return the fields of a user's record. None removes a field."""
+    """Return the fields of a user's record: those that the user model has. None removes a field."""
     joined = getattr(user, "date_joined", None)
     return {
         "key": identity.recipient_of(user),
         "name": identity.name_of(user),
         "roles": identity.roles_of(user),
-        "email": getattr(user, "email", None) or None,
-        "phone": str(getattr(user, "phone", "") or "") or None,
+        **{name: str(getattr(user, name) or "") or None for name in ADDRESSES if hasattr(user, name)},
         **({} if joined is None else {"member_since": moments.with_zone(joined)}),
     }

@@ -1,0 +1,149 @@
+"""The management commands of the Django app."""
+
+import threading
+
+import pytest
+
+from tests.django.tools import run, send
+
+
+def test_commands_send_and_write_users(shop, configured, unreachable):
+    from django.core.management import CommandError
+
+    assert run("bellcast_notify", shop.nadia.username, "Now").strip() == shop.nadia.notifications[0].id
+    token = run("bellcast_token", str(shop.nadia.pk)).strip()
+    assert shop.bell.inbox(token).counts().unread == 1
+    assert run("bellcast_sync_users") == "3 users written.\n"
+    assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).email == "nadia@example.com"
+    send(shop.nadia, "Waits")
+    assert run("bellcast_relay", "--once") == "sent 1, refused 0\n"
+    assert "FAIL" not in run("bellcast_doctor")
+    configured(URL=unreachable)
+    send(shop.nadia)
+    with pytest.raises(CommandError, match="still due"):
+        run("bellcast_relay", "--once")
+    with pytest.raises(CommandError, match="problems"):
+        run("bellcast_doctor")
+    with pytest.raises(CommandError, match="No user"):
+        run("bellcast_notify", "unknown", "Now")
+
+
+def test_sync_of_users_keeps_other_fields_and_names_refused_users(shop, capsys):
+    from django.core.management import CommandError
+
+    shop.bell.recipients.put(
+        str(shop.nadia.pk), tenant=shop.north.slug, timezone="Europe/Vienna", phone="+4915100000000"
+    )
+    shop.nadia.phone = ""
+    shop.nadia.save()
+    shop.omar.first_name = "NUL \x00"
+    shop.omar.save()
+    with pytest.raises(CommandError, match="1 users were refused"):
+        run("bellcast_sync_users")
+    assert shop.omar.username in capsys.readouterr().err
+    record = shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug)
+    assert (record.email, record.phone, record.timezone) == ("nadia@example.com", None, "Europe/Vienna")
+
+
+def test_sync_of_users_leaves_an_address_that_the_user_model_lacks(shop, monkeypatch):
+    from django.contrib.auth import get_user_model
+
+    key, tenant = str(shop.nadia.pk), shop.north.slug
+    shop.bell.recipients.put(key, tenant=tenant, phone="+4915100000000")
+    monkeypatch.delattr(get_user_model(), "phone")
+    monkeypatch.setattr(get_user_model(), "__getattribute__", _without_phone)
+    run("bellcast_sync_users")
+    assert shop.bell.recipients.get(key, tenant=tenant).phone == "+4915100000000"
+
+
+def _without_phone(user, name):
+    if name == "phone":
+        raise AttributeError(name)
+    return object.__getattribute__(user, name)
+
+
+def test_doctor_ignores_silenced_checks(shop, configured):
+    from django.core.management import CommandError
+    from django.test import override_settings
+
+    configured(PUBLIC_URL="http://bell.example.com")
+    with pytest.raises(CommandError, match="1 problems"):
+        run("bellcast_doctor")
+    with override_settings(SILENCED_SYSTEM_CHECKS=["bellcast.W001"]):
+        assert "FAIL" not in run("bellcast_doctor")
+
+
+def test_relay_command_retries_and_discards_refused_rows(shop, relay):
+    from bellcast.contrib.django.models import OutboxEntry
+
+    OutboxEntry.objects.create(key="6fa459ea-ee8a-3ca4-894e-db77e160355e", kind="notify", payload={"to": "1"})
+    relay()
+    assert run("bellcast_relay", "--retry") == "1 refused rows will be sent again.\n"
+    relay()
+    assert run("bellcast_relay", "--discard") == "1 refused rows were deleted.\n"
+    assert not OutboxEntry.objects.exists()
+
+
+def test_relay_reads_the_database_that_a_router_names(shop, monkeypatch):
+    from django.test import override_settings
+
+    from bellcast.contrib.django import relaying
+    from bellcast.contrib.relay import Round
+
+    class Router:
+        def db_for_write(self, model, **hints):
+            return "other" if model._meta.app_label == "bellcast" else None
+
+    aliases = []
+    monkeypatch.setattr(relaying, "wake", aliases.append)
+    monkeypatch.setattr(relaying, "send_due", lambda alias: aliases.append(alias) or Round())
+    with override_settings(DATABASE_ROUTERS=[Router()]):
+        relaying.wake_once()
+        run("bellcast_relay", "--once")
+    assert aliases == ["other", "other"]
+
+
+def test_relay_command_waits_for_a_database_that_becomes_unavailable(shop, monkeypatch, capsys):
+    from django.db import OperationalError
+
+    from bellcast.contrib.django import relaying
+    from bellcast.contrib.django.management.commands import bellcast_relay
+    from bellcast.contrib.relay import Round
+
+    stopped = threading.Event()
+    rounds = iter([Round(), OperationalError("it restarts"), Round()])
+
+    def send_due(alias):
+        found = next(rounds, None)
+        if isinstance(found, OperationalError):
+            raise found
+        if found is None:
+            stopped.set()
+        return found or Round()
+
+    monkeypatch.setattr(relaying, "send_due", send_due)
+    monkeypatch.setattr(bellcast_relay, "stop_event", lambda: stopped)
+    monkeypatch.setattr(bellcast_relay, "POLL_INTERVAL", 0.01)
+    run("bellcast_relay")
+    assert capsys.readouterr().err == "The database is unavailable: it restarts\n"
+    assert next(rounds, None) is None
+
+
+def test_relay_command_names_a_wrong_configuration(shop, configured):
+    from django.core.management import CommandError
+    from django.db import connection
+
+    from bellcast.contrib.django.models import OutboxEntry
+
+    with pytest.raises(CommandError, match="invalid choice: 'missing'"):
+        run("bellcast_relay", "--database", "missing")
+    configured(SECRET="")
+    with pytest.raises(CommandError, match="secret: must be printable ASCII"):
+        run("bellcast_relay", "--once")
+    configured()
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(OutboxEntry, "bellcast_outbox", "renamed")
+    with pytest.raises(CommandError, match="no such table"):
+        run("bellcast_relay")
+    with connection.schema_editor() as editor:
+        editor.alter_db_table(OutboxEntry, "renamed", "bellcast_outbox")
