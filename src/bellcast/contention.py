@@ -7,7 +7,7 @@ at a time, with the loop idle in between. At other times, bulk work runs in long
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import TypeVar
 
@@ -60,11 +60,17 @@ class Scheduler:
             await self.wait()
 
     async def each(self, items: Iterable[T]) -> AsyncIterator[T]:
-        """Yield the items, with pauses by time, for items whose cost differs: a draft for 1,000 recipients takes as
-        long as 300 others."""
-        pauses = Pauses(self)
-        for item in items:
-            yield item
+        """Yield the items, with pauses by time."""
+        async for part in self.parts(items):
+            for item in part:
+                yield item
+
+    async def parts(self, items: Iterable[T]) -> AsyncIterator[Iterator[T]]:
+        """Yield the items in parts, with pauses in between. A part ends by time, because the cost of items differs: a
+        draft for 1,000 recipients takes as long as 300 others. It must be read to its end before the next part."""
+        pauses, rest = Pauses(self), iter(items)
+        for first in rest:
+            yield pauses.part(first, rest)
             await pauses.pause_if_due()
 
     async def wait(self) -> None:
@@ -83,15 +89,30 @@ class Pauses:
 
     def __init__(self, scheduler: Scheduler | None = None) -> None:
         self._scheduler = scheduler
+        self._begin_part()
+
+    def _begin_part(self) -> None:
         self._resumed = perf_counter()
+        self._next_check = self._resumed + SMALL_PART_SECONDS  # no pause is due earlier
+
+    def part(self, first: T, rest: Iterator[T]) -> Iterator[T]:
+        """Yield items until a pause may be due."""
+        yield first
+        while perf_counter() < self._next_check:
+            try:
+                yield next(rest)
+            except StopIteration:
+                return
 
     async def pause_if_due(self) -> None:
         """Yield to the event loop if the current part has run long enough."""
-        used = perf_counter() - self._resumed
+        now = perf_counter()
+        used = now - self._resumed
         if self._scheduler is not None and used > SMALL_PART_SECONDS and self._scheduler.contention:
             await self._scheduler.wait()
         elif used > PART_SECONDS:
             await asyncio.sleep(0)
         else:
+            self._next_check = now + SMALL_PART_SECONDS
             return
-        self._resumed = perf_counter()
+        self._begin_part()

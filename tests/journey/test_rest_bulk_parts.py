@@ -73,7 +73,8 @@ async def test_memory_does_not_grow_with_the_recipients(rest):
 
 @pytest.mark.parametrize(("path", "module"), [("/v1/notifications/bulk", sending), ("/v1/import", imports)])
 async def test_other_tasks_run_between_items_with_many_recipients(rest, monkeypatch, path, module):
-    monkeypatch.setattr(contention, "PART_SECONDS", 0)  # however fast this machine is
+    for name in ("PART_SECONDS", "SMALL_PART_SECONDS"):  # however fast this machine is
+        monkeypatch.setattr(contention, name, 0)
     turn, turns = 0, {}
 
     def watch(owner, name):

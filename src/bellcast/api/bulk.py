@@ -194,14 +194,15 @@ async def parts(
     suggestions = Suggestions()
     part: list[D | BellcastError] = []
     recipients = size = 0
-    async for item, item_key in ctx.engines.pace.each(zip(items, _keys(key, len(items)), strict=True)):
-        draft = _read(ctx, item, shape, tenant, item_key, suggestions)
-        part.append(draft)
-        recipients += len(draft.to) if isinstance(draft, Draft) and isinstance(draft.to, list) else 1
-        size += len(item)
-        if recipients >= PART_RECIPIENTS or size >= PART_BYTES:
-            yield part
-            part, recipients, size = [], 0, 0
+    async for some in ctx.engines.pace.parts(zip(items, _keys(key, len(items)), strict=True)):
+        for item, item_key in some:
+            draft = _read(ctx, item, shape, tenant, item_key, suggestions)
+            part.append(draft)
+            recipients += len(draft.to) if isinstance(draft, Draft) and isinstance(draft.to, list) else 1
+            size += len(item)
+            if recipients >= PART_RECIPIENTS or size >= PART_BYTES:
+                yield part
+                part, recipients, size = [], 0, 0
     if part:
         yield part
 
@@ -212,8 +213,8 @@ async def results_of(
     """Return the results of drafts, of which the first has this number: their results and refusals, in the same
     order."""
     results: list[Result] = []
-    async for draft, outcome in ctx.engines.pace.each(zip(drafts, outcomes, strict=True)):
-        results.append(_result(first + len(results), draft, outcome))
+    async for some in ctx.engines.pace.parts(enumerate(zip(drafts, outcomes, strict=True), first)):
+        results += [_result(number, draft, outcome) for number, (draft, outcome) in some]
     return results
 
 

@@ -137,8 +137,10 @@ class BulkSend:
     async def _prepare(self, drafts: Sequence[Draft | BellcastError]) -> list[Prepared]:
         moment = times.to_rfc3339(self._now)
         prepared: list[Prepared] = []
-        async for draft in self._engines.pace.each(drafts):
-            prepared.append(_prepare(self._engines, self._limits, draft, self._now, moment, over=self._over))
+        async for some in self._engines.pace.parts(drafts):
+            prepared += [
+                _prepare(self._engines, self._limits, draft, self._now, moment, over=self._over) for draft in some
+            ]
         return prepared
 
     async def _send(
