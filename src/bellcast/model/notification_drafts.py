@@ -1,11 +1,11 @@
 """Validation of drafts, imports and edits of notifications. Pure: each rule returns the invalid fields."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from bellcast.errors import FieldError, Invalid
 from bellcast.model import times
@@ -38,6 +38,7 @@ RESERVED_CALLS = frozenset({"connect", "disconnect"})
 # Fields of a draft that imports do not support: an import sends no messages and does not wait.
 NOT_IMPORTED = ("channels", "template", "email", "sms", "push", "chat", "send_at", "timezone")
 IMPORTED_TIMES = ("created_at", "seen_at", "read_at", "archived_at")
+NO_PARTS = (None, None, None, None)  # of a draft without texts for single channels, as most are
 
 
 def actor(field: str, value: Actor | str | None, limits: Limits) -> FieldErrors:
@@ -204,13 +205,18 @@ def _label_errors(draft: Draft, limits: Limits) -> FieldErrors:
         errors += _tags("tags", draft.tags, limits)
     errors += channels("channels", draft.channels)
     errors += text("template", draft.template, MAX_TEMPLATE_KEY)
-    for channel, part in (("email", draft.email), ("sms", draft.sms), ("push", draft.push), ("chat", draft.chat)):
-        if part is None:
-            continue
-        for name in part.__struct_fields__:
-            limit = MAX_TEMPLATE_KEY if name == "layout" else MAX_MESSAGE_TEXT
-            errors += text(f"{channel}.{name}", getattr(part, name), limit)
+    parts = (draft.email, draft.sms, draft.push, draft.chat)
+    if parts != NO_PARTS:
+        errors += _part_errors(zip(("email", "sms", "push", "chat"), parts, strict=True))
     return errors
+
+
+def _part_errors(parts: Iterable[tuple[str, Struct | None]]) -> FieldErrors:
+    """Check the texts for each channel."""
+    for channel, part in parts:
+        for name in () if part is None else part.__struct_fields__:
+            limit = MAX_TEMPLATE_KEY if name == "layout" else MAX_MESSAGE_TEXT
+            yield from text(f"{channel}.{name}", getattr(part, name), limit)
 
 
 def channels(field: str, value: list[str | ChannelRequest] | None) -> FieldErrors:

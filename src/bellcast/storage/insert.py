@@ -6,8 +6,9 @@ once for all its rows.
 
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.model.events import Event, NotificationAdded
@@ -20,7 +21,7 @@ from bellcast.storage.commit.command import RecipientKey
 from bellcast.storage.script import Params, Row, Script, Statement
 
 
-class InboxHead(NamedTuple):
+class InboxHead(Struct, frozen=True):
     """An inbox's number and current state."""
 
     inbox: int
@@ -83,42 +84,43 @@ class InsertPlan:
         first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
         events: list[Event] = []
         for id, key in zip(request.ids, request.recipients, strict=True):
-            inbox, state = self._advance((request.tenant, key))
-            self._insert(columns, inbox, id, state.revision, request.content.tags)
-            events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
+            head = self._advance((request.tenant, key))
+            self._insert(columns, head, id, request.content.tags)
+            events.append(NotificationAdded(head.state, first if id == first.id else replace(first, id=id)))
         return Sent(request.response, tuple(events))
 
     def _add_each(self, request: SendRequest) -> Sent:
         """Plan the rows of a request with a content per recipient."""
         events: list[Event] = []
         for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
-            inbox, state = self._advance((request.tenant, key))
-            columns = rows.content_params(content, request.created_at)
-            self._insert(columns, inbox, id, state.revision, content.tags)
-            events.append(NotificationAdded(state, rows.new_notification(id, content, request.created_at)))
+            head = self._advance((request.tenant, key))
+            self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
+            events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
         return Sent(request.response, tuple(events))
 
     def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
-        inbox, before = self._heads[name]
+        head = self._heads[name]
+        before = head.state
         state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
-        head = InboxHead(inbox, state)
-        self._heads[name] = head
+        self._heads[name] = head = InboxHead(head.inbox, state)
         self._changed[name] = None
         return head
 
-    def _insert(self, columns: dict[str, Any], inbox: int, id: str, revision: int, tags: Sequence[str]) -> None:
-        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": revision})
+    def _insert(self, columns: dict[str, Any], head: InboxHead, id: str, tags: Sequence[str]) -> None:
+        inbox = head.inbox
+        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": head.state.revision})
         if tags:
             self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
 
     def write(self) -> Script[None]:
         """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file."""
         self._rows.sort(key=itemgetter("inbox"))
-        heads = [_head_params(*self._heads[name]) for name in self._changed]
+        heads = [_head_params(self._heads[name]) for name in self._changed]
         for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
             for some in chunks(sets, STATEMENT_ROWS):
                 yield Statement(name, many=some)
 
 
-def _head_params(inbox: int, state: InboxState) -> Params:
-    return {"inbox": inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
+def _head_params(head: InboxHead) -> Params:
+    state = head.state
+    return {"inbox": head.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}

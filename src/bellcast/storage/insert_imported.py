@@ -59,7 +59,7 @@ class ImportPlan(InsertPlan):
             name = (request.tenant, key)
             if (name, id) in existing:
                 continue
-            inbox, state = self._advance(name, unread, unseen)
-            self._insert(columns, inbox, id, state.revision, request.content.tags)
-            events.append(NotificationUpdated(state, replace(first, id=id)))
+            head = self._advance(name, unread, unseen)
+            self._insert(columns, head, id, request.content.tags)
+            events.append(NotificationUpdated(head.state, replace(first, id=id)))
         return Sent(request.response, tuple(events))
