@@ -67,11 +67,10 @@ class RequestFeed:
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""
         principal, at = connection.principal, connection.connected_at
-        tenant, recipient = principal.tenant, principal.recipient
-        trace = request_id or sampling_key(None, at, None, recipient)
-        context = _ConnectionContext(at, tenant, recipient, connection.id)
+        context = _ConnectionContext(at, principal.tenant, principal.recipient, connection.id)
+        trace = request_id or sampling_key(None, at, None, principal.recipient)
         make = partial(_connect_event, context, connection.dialect, path, request_id, connection.origin)
-        self._feed.emit_later("connect", tenant, trace, make)
+        self._feed.emit_later("connect", principal.tenant, trace, make)
 
     def followed(self, connection: Connection, topics: Collection[str]) -> None:
         context = self._context_of(connection)

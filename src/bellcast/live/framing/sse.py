@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from bellcast.live.framing.response_head import HeaderFields, head, lines
+from bellcast.live.framing.response_head import HeaderFields, head
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -17,11 +17,14 @@ _LINE_BREAK = re.compile(r"[\r\n\0]")
 
 # Cached heads: one per allowed origin and HTTP version.
 _MAX_CACHED_HEADS = 64
+# Cached event fields: one per name of a frame.
+_MAX_CACHED_NAMES = 64
 
 
-def response_head(http_version: str, origin_headers: HeaderFields = (), own_headers: HeaderFields = ()) -> bytes:
-    """Encode the head of an event stream, chunked for HTTP/1.1. `own_headers` differ between responses."""
-    return _response_head(http_version, tuple(origin_headers)) + lines(own_headers) + b"\r\n"
+def response_head(http_version: str, origin_headers: HeaderFields = (), own_line: bytes = b"") -> bytes:
+    """Encode the head of an event stream, chunked for HTTP/1.1. `own_line` is a header line that differs between
+    responses."""
+    return _response_head(http_version, tuple(origin_headers)) + own_line + b"\r\n"
 
 
 @lru_cache(_MAX_CACHED_HEADS)
@@ -45,7 +48,7 @@ def _response_head(http_version: str, origin_headers: HeaderFields) -> bytes:
 
 def event(name: str, data: bytes, id: str = "") -> bytes:
     """Encode one event. An id that differs between connections precedes it instead, see `id_field`."""
-    fields = _field("event", name) + (_field("id", id) if id else b"")
+    fields = _event_field(name) + _field("id", id) if id else _event_field(name)
     return b"%bdata: %b\n\n" % (fields, _data_lines(data))
 
 
@@ -64,6 +67,11 @@ def retry(ms: int) -> bytes:
 def chunk(data: bytes) -> bytes:
     """Encode an HTTP chunk. Empty data yields no chunk, because an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+@lru_cache(_MAX_CACHED_NAMES)
+def _event_field(name: str) -> bytes:
+    return _field("event", name)
 
 
 def _field(name: str, value: str) -> bytes:

@@ -34,9 +34,10 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
     @property
-    def id_headers(self) -> Headers:
-        """The id header of a response that bypasses the HTTP server; the request log adds it to other responses."""
-        return [] if self.request_id is None else [(b"X-Request-Id", self.request_id.encode())]
+    def id_line(self) -> bytes:
+        """The header line with the request's id in a response that bypasses the HTTP server; the request log adds the
+        header to other responses. The id contains no line break: `api.middleware.request_id` checks it."""
+        return b"" if self.request_id is None else b"X-Request-Id: %b\r\n" % self.request_id.encode()
 
     def header(self, name: bytes) -> str | None:
         value = self.header_values.get(name)

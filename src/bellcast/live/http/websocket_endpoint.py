@@ -84,7 +84,7 @@ class WebSocketEndpoint:
         connection.attach(transport, self._limits.unsent)
         if early:
             connection.data_received(early)
-        connection.write(websocket.response(upgrade, extra=request.id_headers))
+        connection.write(websocket.response(upgrade, own_line=request.id_line))
         await self._start(connection, request, authentication_error, connection.start_reading)
 
     async def _serve_asgi(self, request: HandshakeRequest, receive: Receive, send: Send) -> None:

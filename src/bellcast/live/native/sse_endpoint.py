@@ -61,19 +61,20 @@ class StreamEndpoint:
             allowed = self._config.access.origins
             await responses.respond(send, 204, origins.preflight_headers(request.header(b"origin"), allowed))
             return
+        is_direct = responses.can_take_over(scope)
         try:
-            connection = await self._authenticate(request, is_direct=responses.can_take_over(scope))
+            connection = await self._authenticate(request, is_direct=is_direct)
         except BellcastError as error:
             await _respond_error(error, self._cors(request, error.status), send)
             return
         opened = await guarded_start(connection, self._handshake.open_inbox(connection, request), _respond_later)
         if isinstance(opened, BellcastError):
             await _respond_error(opened, self._cors(request, opened.status), send)
-        elif not responses.can_take_over(scope):
+        elif not is_direct:
             await self._serve_asgi(connection, request, opened, receive, send)
         elif (taken := responses.take_over(scope, connection)) is not None:
             connection.attach(taken[0], self._config.limits.unsent)
-            head = sse.response_head(request.http_version, self._cors(request, 200), request.id_headers)
+            head = sse.response_head(request.http_version, self._cors(request, 200), request.id_line)
             connection.write(head + _retry(connection))
             await self._start(connection, request, opened)
 

@@ -185,7 +185,7 @@ class SocketIOEndpoint:
             return
         output = CoalescingTransport(transport)
         output.set_write_buffer_limits(high=self._config.limits.unsent or 2**31 - 1)
-        output.write(websocket.response(upgrade, extra=request.id_headers))
+        output.write(websocket.response(upgrade, own_line=request.id_line))
         socket.attach(output)
         self._begin(socket, query)
         if early:

@@ -57,12 +57,16 @@ def check_upgrade(method: str, http_version: str, headers: list[tuple[bytes, byt
     return Upgrade(key, tuple(name.decode("ascii") for name in offered))
 
 
-def response(upgrade: Upgrade, subprotocol: str | None = None, extra: HeaderFields = ()) -> bytes:
-    """Encode the 101 response. Raises ValueError for a subprotocol that was not offered: browsers would disconnect."""
+def response(
+    upgrade: Upgrade, subprotocol: str | None = None, extra: HeaderFields = (), own_line: bytes = b""
+) -> bytes:
+    """Encode the 101 response, with `extra` headers and an encoded header line. Raises ValueError for a subprotocol that
+    was not offered: browsers would disconnect."""
     if subprotocol is not None and subprotocol not in upgrade.subprotocols:
         raise ValueError(f"subprotocol {subprotocol!r} was not offered")
     chosen = () if subprotocol is None else ((b"Sec-WebSocket-Protocol", subprotocol.encode()),)
-    return _SWITCHING % (accept_key(upgrade.key), lines((*chosen, *extra)))
+    more = lines((*chosen, *extra)) if chosen or extra else b""
+    return _SWITCHING % (accept_key(upgrade.key), more + own_line)
 
 
 def _request_error(method: str, http_version: str, fields: dict[bytes, bytes]) -> str | None:
