@@ -1,5 +1,6 @@
 """`bellcast demo`: one command starts two working servers, and leaves nothing behind."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -76,6 +77,19 @@ def test_reset_restarts_the_demo_with_new_data():
             clara.post("/login", data={"username": "clara", "password": "bellcast"})
             assert clara.get("/api/notifications").json()["unread"] == 0
         assert end(process, signal.SIGINT).status == 0
+
+
+def test_reset_keeps_the_address_of_an_app_whose_usual_port_is_in_use():
+    port = free_port()
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # it is in use already
+            other.bind(("127.0.0.1", port + 1))  # the photo studio's
+        other.listen()
+        with running("demo", "--no-browser", "--port", port) as process:
+            urls, _ = read_introduction(process)
+            assert httpx.post(f"{urls['Start page']}/api/reset", headers={"origin": urls["Start page"]}).is_success
+            assert read_introduction(process)[0] == urls
+            assert end(process, signal.SIGINT).status == 0
 
 
 def test_requested_port_in_use_is_reported():

@@ -63,6 +63,7 @@ def demo(
             metavar="NUMBER", min=0, help=f"Notifications of --busy, with messages and runs. Default: {ROWS}."
         ),
     ] = None,
+    app_ports: Annotated[list[int] | None, typer.Option("--app-port", hidden=True)] = None,
 ) -> None:
     """Run the server with demo apps and open a page."""
     if rows is not None and not busy:
@@ -84,8 +85,9 @@ def demo(
         server_port = demo_apps.free_port(PORT) if port is None else port
         if port is None and server_port != PORT:
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
-        for number, demo_app in enumerate([*apps, start_page], 1):
-            demo_app.listen(server_port + number)
+        ports = app_ports or range(server_port + 1, server_port + 2 + len(apps))
+        for demo_app, app_port in zip([*apps, start_page], ports, strict=True):
+            demo_app.listen(app_port)
         flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings([*apps, start_page])}
         settings = load({**flags, "data": data, "port": server_port}, {})
         logs.configure(settings.server)
@@ -109,7 +111,8 @@ def demo(
             _stop([*apps, start_page], loading)
     console.note("The demo has ended; its data was deleted.")
     if is_reset.is_set():
-        _restart(server_port, ["--busy", "--rows", str(past)] if busy else [])
+        ports = [demo_app.port for demo_app in [*apps, start_page]]
+        _restart(server_port, ports, ["--busy", "--rows", str(past)] if busy else [])
 
 
 def _stop(apps: list["DemoApp"], busy_data: "_BusyLoader | None") -> None:
@@ -183,10 +186,11 @@ class _BusyLoader:
             traffic.stop()
 
 
-def _restart(port: int, options: list[str]) -> None:
+def _restart(port: int, app_ports: list[int], options: list[str]) -> None:
     """Replace this process with a new demo on the same ports: Django cannot be configured twice in a process."""
     sys.stdout.flush()
-    command = [sys.executable, "-m", "bellcast", "demo", "--port", str(port), "--no-browser", *options]
+    ports = [f"--port={port}", *(f"--app-port={app_port}" for app_port in app_ports)]
+    command = [sys.executable, "-m", "bellcast", "demo", *ports, "--no-browser", *options]
     os.execv(sys.executable, command)  # noqa: S606  the arguments are constant
 
 
