@@ -2,8 +2,8 @@
 
 from .accounts import Accounts, Session
 from .database import Database, Outbox
-from .people import Person
-from .sign_in import NotSignedIn, Visit, asking, mount_with_sessions, visit_of
+from .person import Person
+from .sign_in import NotSignedIn, Visit, mount_with_sessions, signed_in_person, visit_of
 
 __all__ = [
     "Accounts",
@@ -13,7 +13,7 @@ __all__ = [
     "Person",
     "Session",
     "Visit",
-    "asking",
     "mount_with_sessions",
+    "signed_in_person",
     "visit_of",
 ]

@@ -13,7 +13,7 @@ from sqlite3 import Row
 from bellcast import Bellcast
 
 from .database import Database
-from .people import DEMO_PASSWORD, Person
+from .person import DEMO_PASSWORD, Person
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (key TEXT PRIMARY KEY, password_hash TEXT NOT NULL);

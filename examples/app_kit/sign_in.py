@@ -24,7 +24,7 @@ from bellcast.client import Bellcast, BellcastError
 
 from .accounts import Accounts, Session
 from .attempts import WrongPasswords
-from .people import DEMO_PASSWORD, Person
+from .person import DEMO_PASSWORD, Person
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
@@ -56,7 +56,7 @@ def visit_of(request: HTTPConnection) -> Visit:
     return visit
 
 
-def asking(request: HTTPConnection) -> Person:
+def signed_in_person(request: HTTPConnection) -> Person:
     """Return the signed-in person. Raises NotSignedIn."""
     session = visit_of(request).session
     if session is None:

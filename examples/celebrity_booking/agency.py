@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.client import Bellcast, RequestRefused
 from bellcast.examples.app_kit import Database
 
-from .people import CAST, TENANT
+from .identity import CAST, TENANT
 
 TIMEZONE = "Europe/Vienna"
 # Weekdays, before the agency opens.

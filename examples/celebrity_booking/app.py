@@ -13,7 +13,7 @@ from bellcast.examples.app_kit import Accounts, Database, NotSignedIn, Outbox, a
 from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in
 
 from . import agency, bookings, calls, desk, pages, tokens
-from .people import CAST, TENANT
+from .identity import CAST, TENANT
 
 # A copy of the stock client, made by `npm run build` in client/.
 LIBRARIES = pages.HERE / "libraries"
@@ -32,9 +32,9 @@ def create_app(
     `jwt_secret`, `JWT_CLAIMS`, and `HANDLER_PATH` of this site as its handler URL."""
     bell = Bellcast(bellcast_url, secret)
     database = Database(data / "starlight.db", accounts.SCHEMA + bookings.SCHEMA)
-    users = Accounts(database, CAST, TENANT)
-    outbox = Outbox(database, bell, agency.configure, users.revoke, agency.Reminders(database).reconcile)
-    ledger = bookings.Ledger(database, users.people)
+    user_accounts = Accounts(database, CAST, TENANT)
+    outbox = Outbox(database, bell, agency.configure, user_accounts.revoke, agency.Reminders(database).reconcile)
+    ledger = bookings.Ledger(database, user_accounts.people)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -47,20 +47,20 @@ def create_app(
         routes=[
             Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
             Mount("/static", StaticFiles(directory=pages.HERE / "static")),
-            *SignIn(users, bell, pages.HERE / "templates", "/bookings").routes,
+            *SignIn(user_accounts, bell, pages.HERE / "templates", "/bookings").routes,
             *pages.routes,
             *desk.routes,
         ],
         exception_handlers={**desk.exception_handlers, NotSignedIn: not_signed_in},
     )
     site.state.bell, site.state.bellcast_url, site.state.jwt_secret = bell, bellcast_url, jwt_secret
-    site.state.accounts, site.state.ledger = users, ledger
+    site.state.accounts, site.state.ledger = user_accounts, ledger
     site.state.client = f"/libraries/{CLIENT}" if (libraries / CLIENT).is_file() else None
     return Starlette(
         routes=[
             Route("/", pages.side_by_side),
-            *calls.routes(ledger, users.people, secret),
-            *mount_with_sessions(site, users, "starlight", CAST),
+            *calls.routes(ledger, user_accounts.people, secret),
+            *mount_with_sessions(site, user_accounts, "starlight", CAST),
         ],
         lifespan=lifespan,
     )

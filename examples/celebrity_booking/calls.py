@@ -12,7 +12,7 @@ from bellcast import Callbacks, Handlers, Refused
 from bellcast.examples.app_kit import Person
 
 from .bookings import Ledger
-from .people import TENANT
+from .identity import TENANT
 
 HANDLER_PATH = "/bellcast/calls"
 

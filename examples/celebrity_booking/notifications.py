@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bellcast.contrib import dbapi
 from bellcast.examples.app_kit import Person
 
-from .people import TENANT
+from .identity import TENANT
 
 if TYPE_CHECKING:
     from .bookings import Booking

@@ -10,10 +10,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from bellcast.client import Bellcast, BellcastError
-from bellcast.examples.app_kit import Person, asking
+from bellcast.examples.app_kit import Person, signed_in_person
 
 from . import portraits
-from .people import CAST, TENANT
+from .identity import CAST, TENANT
 
 HERE = Path(__file__).parent
 # Each e-mail is fetched with its content.
@@ -28,7 +28,7 @@ async def side_by_side(request: Request) -> Response:
 
 async def home(request: Request) -> Response:
     """Show the admin's or the client's page."""
-    person = asking(request)
+    person = signed_in_person(request)
     return _page(request, person, f"{person.role}.html")
 
 
@@ -74,7 +74,7 @@ async def portrait(request: Request) -> Response:
 
 
 def _admin(request: Request) -> Person:
-    person = asking(request)
+    person = signed_in_person(request)
     if person.role != "admin":
         raise HTTPException(403, "Only the agency sees this page.")
     return person

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from bellcast.examples.app_kit import Accounts, NotSignedIn, Person, Session
 
-from .people import TENANT
+from .identity import TENANT
 
 # A random secret for the lifetime of the process; a site that runs alone keeps its own in a file.
 JWT_SECRET = secrets.token_urlsafe(32)

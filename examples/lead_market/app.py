@@ -18,13 +18,21 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bellcast.client import Bellcast
-from bellcast.examples.app_kit import Accounts, Database, NotSignedIn, Outbox, accounts, asking, mount_with_sessions
+from bellcast.examples.app_kit import (
+    Accounts,
+    Database,
+    NotSignedIn,
+    Outbox,
+    accounts,
+    mount_with_sessions,
+    signed_in_person,
+)
 from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in, visit_of
 
-from . import events, people, settings
+from . import events, identity, settings
 from . import leads as leads_table
+from .identity import CAST, PROVIDERS
 from .leads import STATUSES, Change, Leads
-from .people import CAST, PROVIDERS
 
 HERE = Path(__file__).parent
 # Copies of the stock libraries, made by `npm run build` in client/.
@@ -51,8 +59,8 @@ def create_app(
     with database.transaction() as connection:
         Leads(connection).seed()
         settings.seed(connection, bellcast_url, app_id, key, secret)
-    users = Accounts(database, CAST.values(), TENANT)
-    outbox = Outbox(database, bell, events.configure, users.revoke)
+    user_accounts = Accounts(database, CAST.values(), TENANT)
+    outbox = Outbox(database, bell, events.configure, user_accounts.revoke)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -62,13 +70,13 @@ def create_app(
             outbox.stop()
 
     site = Starlette(
-        routes=[*_routes(libraries), *SignIn(users, bell, HERE / "templates", "/desk").routes],
+        routes=[*_routes(libraries), *SignIn(user_accounts, bell, HERE / "templates", "/desk").routes],
         exception_handlers={HTTPException: _refused, NotSignedIn: _not_signed_in},
     )
     site.state.bell, site.state.database = bell, database
     site.state.page = {"bellcast": bellcast_url, "libraries": _paths(libraries), "statuses": STATUSES}
     return Starlette(
-        routes=[Route("/", side_by_side), *mount_with_sessions(site, users, "leadwell", CAST.values())],
+        routes=[Route("/", side_by_side), *mount_with_sessions(site, user_accounts, "leadwell", CAST.values())],
         lifespan=lifespan,
     )
 
@@ -109,7 +117,7 @@ async def desk(request: Request) -> Response:
 
 async def leads(request: Request) -> Response:
     """Return the leads of the dashboard."""
-    person = asking(request)
+    person = signed_in_person(request)
     with request.app.state.database.transaction() as connection:
         shown = Leads(connection).of(person.key if person.role == "provider" else None)
     return JSONResponse([lead.shown() for lead in shown], headers={"Cache-Control": "no-store"})
@@ -126,7 +134,7 @@ async def bell_token(request: Request) -> Response:
 
 async def broadcasting_auth(request: Request) -> Response:
     """Authorize a provider's own private channel. The Pusher library signs, as before."""
-    person, form = asking(request), await _form(request)
+    person, form = signed_in_person(request), await _form(request)
     channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
     if person.role != "provider" or channel != f"private-provider.{person.key}":
         raise HTTPException(403, "This channel belongs to another provider.")
@@ -140,7 +148,7 @@ async def broadcasting_auth(request: Request) -> Response:
 
 async def new_lead(request: Request) -> Response:
     """`POST /api/leads`: add a lead."""
-    person, fields = people.asking_as(request, "admin"), await _fields(request)
+    person, fields = identity.signed_in_as(request, "admin"), await _fields(request)
     with request.app.state.database.transaction() as connection:
         lead, is_new = Leads(connection).add(fields)
         if is_new:
@@ -154,12 +162,12 @@ async def new_lead(request: Request) -> Response:
 
 async def change_as_admin(request: Request) -> Response:
     """`PATCH /api/admin/leads/{id}`: assign a provider or set the status."""
-    return _change(request, people.asking_as(request, "admin").key, await _fields(request))
+    return _change(request, identity.signed_in_as(request, "admin").key, await _fields(request))
 
 
 async def change_as_provider(request: Request) -> Response:
     """`PATCH /api/provider/leads/{id}`: set the status of the provider's own lead."""
-    person, fields = people.asking_as(request, "provider"), await _fields(request)
+    person, fields = identity.signed_in_as(request, "provider"), await _fields(request)
     return _change(request, person.key, {"status": fields.get("status")}, only=person.key)
 
 
@@ -183,12 +191,12 @@ def _broadcast(request: Request, stored: settings.PusherSettings, change: Change
 
 async def pusher_settings(request: Request) -> Response:
     """The admin's form for the Pusher credentials."""
-    people.asking_as(request, "admin")
+    identity.signed_in_as(request, "admin")
     return _page(request, "settings.html", saved="saved" in request.query_params)
 
 
 async def save_settings(request: Request) -> Response:
-    people.asking_as(request, "admin")
+    identity.signed_in_as(request, "admin")
     form = await _form(request)
     try:
         with request.app.state.database.transaction() as connection:
@@ -200,7 +208,7 @@ async def save_settings(request: Request) -> Response:
 
 async def try_settings(request: Request) -> Response:
     """Test the connection with the stored settings."""
-    people.asking_as(request, "admin")
+    identity.signed_in_as(request, "admin")
     with request.app.state.database.transaction() as connection:
         stored = settings.read(connection)
     problem = await run_in_threadpool(settings.try_connection, stored)
@@ -208,7 +216,7 @@ async def try_settings(request: Request) -> Response:
 
 
 async def troubleshooting(request: Request) -> Response:
-    people.asking_as(request, "admin")
+    identity.signed_in_as(request, "admin")
     return _page(request, "troubleshooting.html")
 
 
@@ -227,7 +235,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _page(request: Request, template: str, status: int = 200, **values: Any) -> Response:
-    person, root = asking(request), request.scope["root_path"]
+    person, root = signed_in_person(request), request.scope["root_path"]
     with request.app.state.database.transaction() as connection:
         stored = settings.read(connection)
     here = request.url.path.removeprefix(root)

@@ -9,8 +9,8 @@ from pusher.errors import PusherError
 from bellcast.client import Bellcast
 from bellcast.contrib import dbapi
 
+from .identity import ADMINS, CAST
 from .leads import STATUSES, Change, Lead
-from .people import ADMINS, CAST
 from .settings import PusherSettings
 
 log = logging.getLogger(__name__)

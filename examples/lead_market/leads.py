@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
-from .people import CAST
+from .identity import CAST
 
 STATUSES = {"new": "New", "assigned": "Assigned", "contacted": "Contacted", "won": "Won", "lost": "Lost"}
 LONGEST = 200

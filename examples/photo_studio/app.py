@@ -15,7 +15,7 @@ from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, moun
 from bellcast.examples.app_kit.sign_in import SignIn
 
 from . import bells, bookings, dependencies, desk, errors, notifications, pages
-from .people import CAST, TENANT
+from .identity import CAST, TENANT
 
 # A stream has a heartbeat every 25 s; after more than two missed ones it is dead.
 STREAM_TIMEOUT = httpx.Timeout(10, read=60)
@@ -29,10 +29,10 @@ def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo"
     database = Database(data / "oriel.db", accounts.SCHEMA + bookings.SCHEMA)
     with database.transaction() as connection:
         bookings.Diary(connection).seed()
-    users = Accounts(database, CAST.values(), TENANT)
-    outbox = Outbox(database, relay_bell, notifications.configure, users.revoke)
+    user_accounts = Accounts(database, CAST.values(), TENANT)
+    outbox = Outbox(database, relay_bell, notifications.configure, user_accounts.revoke)
     site = _create_site(
-        bellcast_url, secret, database, SignIn(users, relay_bell, pages.HERE / "templates", "/bookings")
+        bellcast_url, secret, database, SignIn(user_accounts, relay_bell, pages.HERE / "templates", "/bookings")
     )
 
     @asynccontextmanager
@@ -46,7 +46,7 @@ def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo"
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.router.routes.append(pages.PageRoute("/", side_by_side))
-    app.router.routes.extend(mount_with_sessions(site, users, "oriel", SIDE_BY_SIDE))
+    app.router.routes.extend(mount_with_sessions(site, user_accounts, "oriel", SIDE_BY_SIDE))
     return app
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection, Row
 
-from .people import CAST, Person
+from .identity import CAST, Person
 
 MOST_PHOTOS = 60
 # A phone's photograph has 3 to 6 MB. The pictures are in the database, so the limits are low.

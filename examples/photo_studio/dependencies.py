@@ -9,9 +9,9 @@ from bellcast.client import SessionToken
 from bellcast.contrib.fastapi import Bell
 from bellcast.examples.app_kit import Database, visit_of
 
-from . import people
+from . import identity
 from .bookings import Booking, Diary
-from .people import TENANT, NotSignedIn, Person
+from .identity import TENANT, NotSignedIn, Person
 
 
 def get_database(request: Request) -> Database:
@@ -35,7 +35,7 @@ def open_inbox(bell: Bell, token: "Token") -> Any:
     return bell.inbox(token)
 
 
-SignedIn = Annotated[Person, Depends(people.asking)]
+SignedIn = Annotated[Person, Depends(identity.signed_in_person)]
 Data = Annotated[Database, Depends(get_database)]
 Token = Annotated[SessionToken, Depends(issue_token)]
 Inbox = Annotated[Any, Depends(open_inbox)]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from . import bookings, notifications
 from .bookings import KINDS, Diary, Photo
 from .dependencies import Data, SignedIn, find_booking
-from .people import CAST
+from .identity import CAST
 
 router = APIRouter(prefix="/api/bookings")
 # Image types that cannot contain scripts, unlike SVG.

@@ -14,7 +14,7 @@ from bellcast.examples.app_kit.sign_in import not_signed_in
 
 from . import pages
 from .bookings import Refused
-from .people import NotSignedIn
+from .identity import NotSignedIn
 
 
 def _is_api_request(request: Request) -> bool:

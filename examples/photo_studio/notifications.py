@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from bellcast.client import AsyncBellcast, Bellcast, Sent
 from bellcast.contrib import dbapi, outbox
 
-from . import people
+from . import identity
 from .bookings import Booking
-from .people import CAST, TENANT, Person
+from .identity import CAST, TENANT, Person
 
 
 class Message(NamedTuple):
@@ -41,7 +41,7 @@ def configure(bell: Bellcast) -> None:
 
 def for_admin_of_new_booking(booking: Booking) -> Message:
     return Message(
-        [person.key for person in people.with_role("administrator")],
+        [person.key for person in identity.with_role("administrator")],
         f"oriel-created-{booking.id}-{booking.made_at:%Y%m%d%H%M%S%f}",
         {
             "title": f"New booking from {booking.client.name}",
@@ -107,7 +107,7 @@ def for_client_work_completed(booking: Booking) -> Message:
 
 def show_change(connection: Connection, booking: Booking, also: Person | None = None) -> None:
     """Make open pages reload the booking. A live event suffices: a page opened later shows the current booking anyway."""
-    viewers = {booking.client, *people.with_role("administrator"), booking.photographer, also} - {None}
+    viewers = {booking.client, *identity.with_role("administrator"), booking.photographer, also} - {None}
     for key in sorted(person.key for person in viewers if person):
         dbapi.publish(connection, None, "booking-changed", {"bookingId": booking.id}, recipient=key, tenant=TENANT)
 

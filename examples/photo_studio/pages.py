@@ -10,10 +10,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 
-from . import people, pictures
+from . import identity, pictures
 from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary
 from .dependencies import Data, SignedIn, find_booking
-from .people import Person
+from .identity import Person
 
 
 class PageRoute(APIRoute):
@@ -65,7 +65,7 @@ def booking(number: int, request: Request, person: SignedIn, database: Data) -> 
         shown = find_booking(connection, number, person)
     return render_for(
         request, person, "booking.html",
-        booking=shown, photographers=people.with_role("photographer"),
+        booking=shown, photographers=identity.with_role("photographer"),
         most_photos=MOST_PHOTOS, most_files=MOST_FILES,
     )  # fmt: skip
 

@@ -18,8 +18,8 @@ from bellcast.examples.app_kit.sign_in import SignIn
 
 from . import bookings, chat_api, chats, desk, errors, languages, notifications, pages, sign_in
 from .bookings import Bookings
+from .identity import CAST, TENANT
 from .languages import HERE
-from .people import CAST, TENANT
 from .rate_limit import RateLimit
 from .security_headers import SecurityHeaders
 
@@ -39,8 +39,8 @@ def create_app(
     database = Database(data / "gable.db", accounts.SCHEMA + bookings.SCHEMA + chats.SCHEMA + languages.SCHEMA)
     with database.transaction() as connection:
         Bookings(connection).seed()
-    users = Accounts(database, CAST.values(), TENANT, session_lifetime)
-    reconcile = (users.revoke, chat_api.Rings(database).reconcile, languages.Locales(database).reconcile)
+    user_accounts = Accounts(database, CAST.values(), TENANT, session_lifetime)
+    reconcile = (user_accounts.revoke, chat_api.Rings(database).reconcile, languages.Locales(database).reconcile)
     outbox = Outbox(database, relay_bell, notifications.configure, *reconcile)
 
     @asynccontextmanager
@@ -52,7 +52,7 @@ def create_app(
             outbox.stop()
 
     signing_in = SignIn(
-        users,
+        user_accounts,
         relay_bell,
         HERE / "templates",
         "/bookings",
@@ -67,9 +67,9 @@ def create_app(
         exception_handlers=errors.HANDLERS,
     )  # fmt: skip
     site.state.bell, site.state.bellcast_url, site.state.database = bell, bellcast_url, database
-    site.state.accounts, site.state.sign_in, site.state.rate_limit = users, signing_in, RateLimit()
+    site.state.accounts, site.state.sign_in, site.state.rate_limit = user_accounts, signing_in, RateLimit()
     return Starlette(
-        routes=[Route("/", side_by_side), *mount_with_sessions(site, users, "gable", SIDE_BY_SIDE)],
+        routes=[Route("/", side_by_side), *mount_with_sessions(site, user_accounts, "gable", SIDE_BY_SIDE)],
         middleware=[Middleware(SecurityHeaders, bellcast_url=bellcast_url)],
         lifespan=lifespan,
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection, Row
 from typing import Any
 
-from .people import CAST, Person
+from .identity import CAST, Person
 
 
 class Refused(Exception):

@@ -17,12 +17,12 @@ from starlette.routing import Route
 from bellcast.client import Bellcast, BellcastError
 from bellcast.examples.app_kit import Database, visit_of
 
-from . import chats, languages, notifications, people
+from . import chats, identity, languages, notifications
 from .bookings import Booking, Bookings, Refused
 from .chats import Chat, Message, Sealed, Shown, UpTo
 from .desk import booking_of, bookings_of, transaction
-from .people import TENANT, NotSignedIn, Person
-from .reading import read
+from .identity import TENANT, NotSignedIn, Person
+from .request_body import read
 
 
 def topic_of(booking: Booking) -> str:
@@ -38,13 +38,13 @@ async def show_key(request: Request) -> Response:
     with transaction(request) as connection:
         device = chats.show_device(connection, session, shown.key)
     return JSONResponse(
-        {"device": device.id}, background=BackgroundTask(_publish_devices, request, people.asking(request))
+        {"device": device.id}, background=BackgroundTask(_publish_devices, request, identity.signed_in_person(request))
     )
 
 
 async def open_chat(request: Request) -> Response:
     """Return the encrypted messages and the participants' keys, and subscribe the person to the chat's topic."""
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     with transaction(request) as connection:
         booking = booking_of(request, connection)
     with suppress(BellcastError):  # existing messages are readable without live updates
@@ -64,7 +64,7 @@ async def open_chat(request: Request) -> Response:
 
 
 async def write(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     with transaction(request) as connection:
         booking = booking_of(request, connection)
     sealed = await read(request, Sealed)
@@ -81,7 +81,7 @@ async def write(request: Request) -> Response:
 
 
 async def mark_read(request: Request) -> Response:
-    person, number = people.asking(request), (await read(request, UpTo)).number
+    person, number = identity.signed_in_person(request), (await read(request, UpTo)).number
     with transaction(request) as connection:
         booking = booking_of(request, connection)
         chat = Chat(connection, booking)
@@ -100,7 +100,7 @@ class Rings:
 
     def reconcile(self, bell: Bellcast) -> None:
         for row in self._database.rows("SELECT * FROM rings ORDER BY at"):
-            sender, reader = people.CAST[row["sender"]], people.CAST[row["reader"]]
+            sender, reader = identity.CAST[row["sender"]], identity.CAST[row["reader"]]
             with self._database.transaction() as connection:
                 booking = Bookings(connection).find(row["booking"], reader)
             if booking is None:

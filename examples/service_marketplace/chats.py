@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from bellcast.examples.app_kit import Session
 
 from .bookings import Booking, Refused
-from .people import Person
+from .identity import Person
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS devices (

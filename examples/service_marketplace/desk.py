@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from . import moves, notifications, people
+from . import identity, notifications, transitions
 from .bookings import OPEN, SERVICES, Booking, Bookings, Refused
+from .identity import Person
 from .languages import Language, language_of
-from .moves import MOVES
 from .notifications import BookingType
-from .people import Person
-from .reading import fields_of, text
+from .request_body import fields_of, text
+from .transitions import MOVES
 
 NOTIFICATION_TYPES: dict[str, BookingType] = {
     "accept": "booking_accepted",
@@ -34,7 +34,7 @@ def transaction(request: Request) -> Iterator[Connection]:
 
 def booking_of(request: Request, connection: Connection) -> Booking:
     """Return the booking in the URL, if the signed-in person may see it."""
-    booking = Bookings(connection).find(request.path_params["booking"], people.asking(request))
+    booking = Bookings(connection).find(request.path_params["booking"], identity.signed_in_person(request))
     if booking is None:
         raise Refused("error.no_booking", 404)
     return booking
@@ -47,7 +47,7 @@ def bookings_of(request: Request, person: Person) -> list[Booking]:
 
 async def bookings(request: Request) -> Response:
     """Return the bookings of the signed-in person."""
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     language = language_of(request)
     return JSONResponse([_to_json(booking, person, language) for booking in bookings_of(request, person)])
 
@@ -62,12 +62,14 @@ def _to_json(booking: Booking, person: Person, language: Language) -> dict[str, 
         "standing": language.text("payment.paid" if booking.paid else f"status.{booking.status}"),
         "open": booking.status in OPEN,
         "price": language.money(booking.service.price),
-        "moves": [{"name": name, "label": language.text(f"move.{name}")} for name in moves.possible(booking, person)],
+        "moves": [
+            {"name": name, "label": language.text(f"move.{name}")} for name in transitions.possible(booking, person)
+        ],
     }
 
 
 async def book(request: Request) -> Response:
-    person, fields = people.asking(request), await fields_of(request)
+    person, fields = identity.signed_in_person(request), await fields_of(request)
     service = SERVICES.get(text(fields, "service"))
     if service is None:
         raise Refused("error.service")
@@ -84,13 +86,13 @@ async def book(request: Request) -> Response:
 
 async def move(request: Request) -> Response:
     """Accept, decline, cancel or complete a booking. Cancelling a paid booking refunds it."""
-    person, name = people.asking(request), request.path_params["move"]
+    person, name = identity.signed_in_person(request), request.path_params["move"]
     with transaction(request) as connection:
         booking = booking_of(request, connection)
         if name not in MOVES:
             raise Refused("error.no_move", 404)
-        moves.make(booking, name, person)
-        refunded = moves.give_back(booking) if name == "cancel" and booking.paid else None
+        transitions.make(booking, name, person)
+        refunded = transitions.give_back(booking) if name == "cancel" and booking.paid else None
         Bookings(connection).save(booking)
         notifications.notify_booking(connection, booking, NOTIFICATION_TYPES[name], person)
         if refunded is not None:
@@ -100,20 +102,20 @@ async def move(request: Request) -> Response:
 
 async def pay(request: Request) -> Response:
     """Record a payment attempt. The response is 201 for a failed attempt too."""
-    person, card = people.asking(request), text(await fields_of(request), "card")
+    person, card = identity.signed_in_person(request), text(await fields_of(request), "card")
     with transaction(request) as connection:
         booking = booking_of(request, connection)
-        payment = moves.pay(booking, person, card)
+        payment = transitions.pay(booking, person, card)
         Bookings(connection).save(booking)
         notifications.notify_payment(connection, booking, payment, person)
     return JSONResponse({"paymentId": payment.id, "status": payment.status}, 201)
 
 
 async def refund(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     with transaction(request) as connection:
         booking = booking_of(request, connection)
-        payment = moves.refund(booking, person)
+        payment = transitions.refund(booking, person)
         Bookings(connection).save(booking)
         notifications.notify_payment(connection, booking, payment, person)
     return JSONResponse({"paymentId": payment.id})

@@ -9,8 +9,8 @@ from bellcast.examples.app_kit.sign_in import not_signed_in
 
 from . import pages
 from .bookings import Refused
+from .identity import NotSignedIn
 from .languages import language_of
-from .people import NotSignedIn
 
 
 def _is_api_request(request: Request) -> bool:

@@ -23,8 +23,8 @@ from starlette.routing import Route
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database, Visit
 
-from .people import TENANT, Person
-from .reading import body
+from .identity import TENANT, Person
+from .request_body import body
 
 HERE = Path(__file__).parent
 SCHEMA = """

@@ -17,8 +17,8 @@ from bellcast.client import Bellcast
 from bellcast.contrib import dbapi
 
 from .bookings import Booking, Payment
+from .identity import CAST, TENANT, Person
 from .languages import ENGLISH, recipient_language
-from .people import CAST, TENANT, Person
 
 BookingType = Literal["new_booking", "booking_accepted", "booking_declined", "booking_cancelled", "booking_completed"]
 PaymentType = Literal["payment_received", "payment_confirmed", "payment_failed", "payment_refunded"]

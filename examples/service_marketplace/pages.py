@@ -9,12 +9,12 @@ from starlette.routing import Route
 
 from bellcast.examples.app_kit import visit_of
 
-from . import chats, moves, people
+from . import chats, identity, transitions
 from .bookings import OPEN, SERVICES, amount
 from .desk import booking_of, bookings_of, transaction
+from .identity import Person
 from .languages import HERE, LANGUAGES, Language, language_of
-from .moves import CARDS
-from .people import Person
+from .transitions import CARDS
 
 # The React page exists only after `npm run build` in `client/`.
 TODAY = HERE / "static" / "today.js"
@@ -38,7 +38,7 @@ def page_values(request: Request) -> dict[str, Any]:
 
 
 def login_values(request: Request) -> dict[str, Any]:
-    groups = {role: people.with_role(role) for role in ("client", "provider")}
+    groups = {role: identity.with_role(role) for role in ("client", "provider")}
     return page_values(request) | {"groups": groups}
 
 
@@ -59,11 +59,11 @@ async def home(request: Request) -> Response:
 
 
 async def services(request: Request) -> Response:
-    return render_for(request, people.asking(request), "services.html", services=SERVICES.values())
+    return render_for(request, identity.signed_in_person(request), "services.html", services=SERVICES.values())
 
 
 async def service(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     found = SERVICES.get(request.path_params["service"])
     if found is None or person.role != "client":
         return missing(request)
@@ -71,12 +71,12 @@ async def service(request: Request) -> Response:
 
 
 async def today(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     return render_for(request, person, "today.html") if TODAY.is_file() else missing(request)
 
 
 async def bookings(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     theirs = bookings_of(request, person)
     with transaction(request) as connection:
         unread = {booking.id: chats.Chat(connection, booking).unread(person) for booking in theirs}
@@ -89,18 +89,18 @@ async def bookings(request: Request) -> Response:
 
 
 async def booking(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     with transaction(request) as connection:
         shown = booking_of(request, connection)
     return render_for(
         request, person, "booking.html",
-        booking=shown, other=shown.other(person), possible=moves.possible(shown, person),
-        cards=CARDS if moves.may_pay(shown, person) else (), may_refund=moves.may_refund(shown, person),
+        booking=shown, other=shown.other(person), possible=transitions.possible(shown, person),
+        cards=CARDS if transitions.may_pay(shown, person) else (), may_refund=transitions.may_refund(shown, person),
     )  # fmt: skip
 
 
 async def payments(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     theirs = [(booking, payment) for booking in bookings_of(request, person) for payment in booking.payments]
     if person.role == "provider":
         theirs = [(booking, payment) for booking, payment in theirs if payment.status != "failed"]
@@ -110,7 +110,7 @@ async def payments(request: Request) -> Response:
 
 
 async def account(request: Request) -> Response:
-    person = people.asking(request)
+    person = identity.signed_in_person(request)
     return render_for(
         request, person, "account.html",
         devices=request.app.state.accounts.of(person), device_name=device_name, current=visit_of(request).session,

@@ -7,9 +7,9 @@ from starlette.routing import Route
 
 from bellcast.examples.app_kit import Session, visit_of
 
-from . import people
+from . import identity
 from .bookings import Refused
-from .people import TENANT, NotSignedIn
+from .identity import TENANT, NotSignedIn
 
 # `BELLCAST_SESSION_URL` is the site's URL with this path.
 SESSION_PATH = "/api/bellcast-session"
@@ -18,7 +18,7 @@ _PRIVATE = {"Cache-Control": "no-store"}
 
 async def sign_out_device(request: Request) -> Response:
     """End another session of the person."""
-    person, id = people.asking(request), request.path_params["id"]
+    person, id = identity.signed_in_person(request), request.path_params["id"]
     session = request.app.state.accounts.find_id(id)
     if session is None or session.person != person:
         raise Refused("error.no_device", 404)
@@ -26,16 +26,16 @@ async def sign_out_device(request: Request) -> Response:
     return JSONResponse({"ended": id}, background=BackgroundTask(request.app.state.sign_in.revoke))
 
 
-async def whose_session(request: Request) -> Response:
+async def session_owner(request: Request) -> Response:
     """Return the recipient of the cookie and the session's end. Bellcast calls this with the browser's cookies."""
     session = _session(request)
-    identity = {
+    owner = {
         "recipient": session.person.key,
         "name": session.person.name,
         "tenant": TENANT,
         "expires_at": session.ends_at.isoformat(),
     }
-    return JSONResponse(identity, headers=_PRIVATE)
+    return JSONResponse(owner, headers=_PRIVATE)
 
 
 async def token(request: Request) -> Response:
@@ -45,7 +45,7 @@ async def token(request: Request) -> Response:
     return JSONResponse({"token": signed}, headers=_PRIVATE)
 
 
-async def still_here(request: Request) -> Response:
+async def session_end(request: Request) -> Response:
     """Return the session's end, for a page that is about to reconnect, or 401."""
     return JSONResponse({"ends_at": _session(request).ends_at.isoformat()}, headers=_PRIVATE)
 
@@ -59,7 +59,7 @@ def _session(request: Request) -> Session:
 
 routes = [
     Route("/api/sessions/{id}", sign_out_device, methods=["DELETE"]),
-    Route("/api/session", still_here),
+    Route("/api/session", session_end),
     Route("/api/bellcast-token", token),
-    Route(SESSION_PATH, whose_session),
+    Route(SESSION_PATH, session_owner),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from bellcast.examples.app_kit.people import DEMO_PASSWORD
+from bellcast.examples.app_kit.person import DEMO_PASSWORD
 
 # Seconds. An app that does not respond must not hold up the page.
 TIMEOUT = 15

@@ -67,7 +67,7 @@ export async function request(method, path, fields) {
   return body;
 }
 
-/** Do what the user wants, and show why it is not possible. */
+/** Perform the user's action, and show the reason if it fails. */
 export async function attempt(work) {
   const problem = document.querySelector("[data-problem]");
   problem.textContent = "";

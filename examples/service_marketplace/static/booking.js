@@ -28,7 +28,7 @@ document.addEventListener('submit', (event) => {
 });
 ready(document);
 
-/** Mark the notifications about this booking as read when the page opens. Later ones still ring. */
+/** Mark the notifications about this booking as read when the page opens. Later ones still alert the user. */
 line.then((session) => {
   const markRead = () => {
     const { loaded, notifications } = session.state;

@@ -40,7 +40,7 @@ class Line {
     });
   }
 
-  /** Let the app make an event. The time until it arrives here includes the app's own work. */
+  /** Trigger an event in the app. The time until it arrives here includes the app's own work. */
   async ring() {
     this.#button.disabled = true;
     this.#rangAt = performance.now();
@@ -95,7 +95,7 @@ document.querySelector('[data-reset]').addEventListener('click', async ({ target
   notice.hidden = false;
   notice.textContent = 'The demo is restarting…';
   await fetch('/api/reset', { method: 'POST' });
-  // The page is away for a moment: reload it once it has been down and is up again.
+  // The server restarts: reload the page once it is available again.
   for (let wasDown = false; ; await pause(RETRY)) {
     const isUp = await fetch('/', { cache: 'no-store' }).then((response) => response.ok, () => false);
     if (isUp && wasDown) return location.reload();

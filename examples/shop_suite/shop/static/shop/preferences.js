@@ -1,4 +1,4 @@
-/** The preferences form, on the REST API of the suite: each change is saved at once. */
+/** The preferences form, on the REST API of the suite: each change is saved immediately. */
 
 const form = document.querySelector('#preferences');
 const status = form.querySelector('[role=status]');

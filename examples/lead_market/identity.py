@@ -3,7 +3,7 @@
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from bellcast.examples.app_kit import Person, asking
+from bellcast.examples.app_kit import Person, signed_in_person
 
 CAST = {
     person.key: person
@@ -17,9 +17,9 @@ PROVIDERS = [person for person in CAST.values() if person.role == "provider"]
 ADMINS = [person for person in CAST.values() if person.role == "admin"]
 
 
-def asking_as(request: Request, role: str) -> Person:
+def signed_in_as(request: Request, role: str) -> Person:
     """Return the signed-in person if they have the role."""
-    person = asking(request)
+    person = signed_in_person(request)
     if person.role != role:
         raise HTTPException(403, f"Only available to the {role}.")
     return person

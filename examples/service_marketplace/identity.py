@@ -1,8 +1,8 @@
-"""The seeded users."""
+"""The seeded users, and the signed-in one."""
 
-from bellcast.examples.app_kit import NotSignedIn, Person, asking
+from bellcast.examples.app_kit import NotSignedIn, Person, signed_in_person
 
-__all__ = ["CAST", "TENANT", "NotSignedIn", "Person", "asking", "with_role"]
+__all__ = ["CAST", "TENANT", "NotSignedIn", "Person", "signed_in_person", "with_role"]
 
 TENANT = "gable"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .bookings import Booking, Payment, Refused
-from .people import Person
+from .identity import Person
 
 # Test cards, one of which always fails.
 CARDS = ("4242", "0002")
