@@ -78,7 +78,7 @@ for (const [status, expected] of [[401, 401], [403, 403], [404, 503], [500, 503]
   });
 }
 
-test('a refusal carries the problem and the retry delay', async () => {
+test('a refusal contains the problem and the retry delay', async () => {
   const { api } = createApi(() => ({ status: 429, code: 'too_fast', detail: 'Slow down.', retryAfter: 3 }));
   await assert.rejects(api.inbox({}), { name: 'Refused', status: 429, code: 'too_fast', message: 'Slow down.', after: 3_000 });
 });

@@ -33,7 +33,7 @@ const live = async (options) => {
   opened.env.link.receive(ready());
   return opened;
 };
-const farewell = (code, reason, reconnect, after) => ({ type: 'close', code, reason, reconnect, ...(after && { after }) });
+const closeFrame = (code, reason, reconnect, after) => ({ type: 'close', code, reason, reconnect, ...(after && { after }) });
 
 test('a connection first dials a WebSocket below the server’s path with token, position and topics', async () => {
   const { env } = await connect();
@@ -51,7 +51,7 @@ test('a connection is live once the server sent ready', async () => {
   assert.equal(connection.status, 'live');
 });
 
-test('a failed WebSocket falls back to server-sent events at once', async () => {
+test('a failed WebSocket falls back to server-sent events immediately', async () => {
   const { env, connection } = await connect();
   env.link.disconnect();
   await settled();
@@ -150,7 +150,7 @@ test('a connection is lost after two and a half heartbeats of silence', async ()
 
 test('a close frame with a delay is followed by a reconnect after that delay', async () => {
   const { env, timers } = await live();
-  env.link.receive(farewell(1012, 'restarting', true, 7_000));
+  env.link.receive(closeFrame(1012, 'restarting', true, 7_000));
   env.link.disconnect(1012);
   await timers.advance(6_999);
   assert.equal(env.links.length, 1);
@@ -160,7 +160,7 @@ test('a close frame with a delay is followed by a reconnect after that delay', a
 
 test('a close frame without reconnect ends the connection', async () => {
   const { env, connection, timers } = await live({ getToken: () => 'two' });
-  env.link.receive(farewell(4401, 'revoked', false));
+  env.link.receive(closeFrame(4401, 'revoked', false));
   env.link.disconnect(4401);
   await timers.advance(100_000);
   assert.equal(connection.status, 'closed');
@@ -179,7 +179,7 @@ test('a final close code without a close frame ends the connection', async () =>
 test('an expired token is replaced by a new one', async () => {
   const tokens = ['one', 'two'];
   const { env, connection } = await live({ token: null, getToken: () => tokens.shift() });
-  env.link.receive(farewell(4402, 'expired', false));
+  env.link.receive(closeFrame(4402, 'expired', false));
   env.link.disconnect(4402);
   await settled();
   assert.equal(env.link.url.searchParams.get('token'), 'two');
@@ -191,7 +191,7 @@ test('a second refused token ends the connection', async () => {
   let number = 0;
   const { env, connection } = await connect({ token: null, getToken: () => `token ${++number}` });
   for (let i = 0; i < 2; i++) {
-    env.link.receive(farewell(4401, 'unauthenticated', false));
+    env.link.receive(closeFrame(4401, 'unauthenticated', false));
     env.link.disconnect(4401);
     await settled();
   }
@@ -202,7 +202,7 @@ test('a second refused token ends the connection', async () => {
 
 test('an expired token without getToken ends the connection', async () => {
   const { env, connection } = await live();
-  env.link.receive(farewell(4402, 'expired', false));
+  env.link.receive(closeFrame(4402, 'expired', false));
   env.link.disconnect(4402);
   await settled();
   assert.equal(connection.status, 'closed');

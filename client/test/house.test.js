@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { INTERNAL_NAMES } from '../internal-names.js';
 
 const SRC = new URL('../src/', import.meta.url);
-const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js') && !name.startsWith('server/')); // `server/` is a client of its own: bellcast/server
+const files = readdirSync(SRC, { recursive: true }).filter((name) => name.endsWith('.js') && !name.startsWith('server/')); // `server/` is a separate client: bellcast/server
 const text = (name) => readFileSync(new URL(name, SRC), 'utf8');
 
 /** Layers, top first. Modules of one layer do not import each target, except within a folder. */

@@ -41,23 +41,23 @@ test('rows below the loaded ones are not inserted', () => {
 });
 
 test('a snoozed row leaves every view but its own, and wakes first', () => {
-  const asleep = notification(3, { snoozed_until: '2026-02-03T00:00:00.000Z' });
-  const snoozed = inbox.apply(loaded(), { type: 'notification-update', notification: asleep, ...counts });
+  const snoozedRow = notification(3, { snoozed_until: '2026-02-03T00:00:00.000Z' });
+  const snoozed = inbox.apply(loaded(), { type: 'notification-update', notification: snoozedRow, ...counts });
   assert.deepEqual(numbers(snoozed), [9, 5]);
-  assert.deepEqual(numbers(inbox.snapshot(page([asleep]), { view: 'snoozed' })), [3]);
-  const awaited = { ...asleep, awaits_return: true };
+  assert.deepEqual(numbers(inbox.snapshot(page([snoozedRow]), { view: 'snoozed' })), [3]);
+  const awaited = { ...snoozedRow, awaits_return: true };
   const back = inbox.apply(inbox.snapshot(page([awaited])), { type: 'counts', changed: 'unarchived', ids: [awaited.id], ...counts });
   assert.deepEqual([back.rows[0].snoozed_until, back.rows[0].awaits_return], [null, undefined]);
-  const awake = { ...asleep, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' };
-  const woken = inbox.apply(snoozed, { type: 'notification', notification: awake, ...counts });
+  const wokenRow = { ...snoozedRow, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' };
+  const woken = inbox.apply(snoozed, { type: 'notification', notification: wokenRow, ...counts });
   assert.deepEqual(numbers(woken), [3, 9, 5]);
-  assert.equal(inbox.apply(woken, { type: 'notification', notification: awake, ...counts }).rows.length, 3);
+  assert.equal(inbox.apply(woken, { type: 'notification', notification: wokenRow, ...counts }).rows.length, 3);
 });
 
 test('a woken row that was not loaded is inserted above the loaded ones', () => {
   const state = inbox.snapshot(page([notification(9), notification(5)], { next: notification(5).id }));
-  const awake = notification(2, { woken_at: '2026-02-03T00:00:00.000Z' });
-  assert.deepEqual(numbers(inbox.apply(state, { type: 'notification', notification: awake, ...counts })), [2, 9, 5]);
+  const wokenRow = notification(2, { woken_at: '2026-02-03T00:00:00.000Z' });
+  assert.deepEqual(numbers(inbox.apply(state, { type: 'notification', notification: wokenRow, ...counts })), [2, 9, 5]);
 });
 
 test('unarchiving a row whose id is below the loaded ones makes the inbox stale: it may have woken above them', () => {
@@ -122,7 +122,7 @@ for (const [verb, target, unread, unseen, rows] of [
   ['delete', { all: true, of: { view: 'read' } }, 3, 2, [9, 7, 3]],
   ['archive', { all: true }, 0, 0, []],
 ]) {
-  test(`${verb} ${JSON.stringify(target)} moves the counters at once`, () => {
+  test(`${verb} ${JSON.stringify(target)} changes the counters immediately`, () => {
     const state = inbox.applyOptimistic(mixed(), action(verb, target));
     assert.deepEqual([state.unread, state.unseen, numbers(state)], [unread, unseen, rows]);
     assert.deepEqual(inbox.applyOptimistic(state, action(verb, target)).unread, unread, 'and only once');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { divide } from '../src/bellcast/elements/days.js';
+import { divide } from '../src/bellcast/elements/day-sections.js';
 import { actorsOf, fold } from '../src/bellcast/elements/group-rows.js';
 import { texts } from '../src/bellcast/elements/messages.js';
 import { clock, startOfDay } from '../src/bellcast/elements/time.js';
@@ -19,7 +19,7 @@ test('a list is divided by local days, newest first', () => {
   assert.deepEqual(shape(divide(fold(rows, new Set()), '')), [[true, false, ['Number 4', 'Number 3']], [true, false, ['Number 2']], [true, false, ['Number 1']]]);
 });
 
-test('the divider lies below the last new row, within a day and between two', () => {
+test('the divider is below the last new row, within a day and between two', () => {
   const rows = [notification(3, at(NOON)), notification(2, at(NOON - 1)), notification(1, at(NOON - DAY))];
   const divided = (boundary) => shape(divide(fold(rows, new Set()), boundary)).map(([isTitled, isDivided, items]) => [isTitled, isDivided, items.length]);
   assert.deepEqual(divided(rows[1].id), [[true, false, 1], [false, true, 1], [true, false, 1]]);

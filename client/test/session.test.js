@@ -190,7 +190,7 @@ test('a session can be iterated until it closes', async () => {
   assert.deepEqual(events, [['notification', notification(4).id], ['event', 'lead.assigned']]);
 });
 
-test('a deferred action is shown at once and is sent only on commit', async () => {
+test('a deferred action is shown immediately and is sent only on commit', async () => {
   const { env, session } = await open();
   const first = session.hold('delete', notification(3).id);
   assert.deepEqual(numbers(session), [2, 1]);
@@ -246,12 +246,12 @@ test('snoozing, actions and preferences are requests', async () => {
 
 test('a snoozed notification that returns is announced', async () => {
   const { env, session } = await open({}, page([1]));
-  const rang = [];
-  session.addEventListener('notification', ({ detail }) => rang.push(detail.id));
-  const asleep = notification(1, { snoozed_until: '2026-02-03T00:00:00.000Z' });
-  env.link.receive({ type: 'notification-update', notification: asleep, ...counts(2) });
-  env.link.receive({ type: 'notification', notification: { ...asleep, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' }, ...counts(3) });
-  assert.deepEqual(rang, [asleep.id]);
+  const reported = [];
+  session.addEventListener('notification', ({ detail }) => reported.push(detail.id));
+  const snoozed = notification(1, { snoozed_until: '2026-02-03T00:00:00.000Z' });
+  env.link.receive({ type: 'notification-update', notification: snoozed, ...counts(2) });
+  env.link.receive({ type: 'notification', notification: { ...snoozed, snoozed_until: null, woken_at: '2026-02-03T00:00:00.000Z' }, ...counts(3) });
+  assert.deepEqual(reported, [snoozed.id]);
 });
 
 for (const which of [

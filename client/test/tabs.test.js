@@ -136,8 +136,8 @@ test('a tab that takes over resumes after events that its siblings published', a
   const first = await tab(undefined, TOKEN, ['team']);
   first.env.link.receive(ready());
   const [second, third] = [await tab(undefined, TOKEN, ['team']), await tab(undefined, TOKEN, ['team'])];
-  const heard = [];
-  second.session.addEventListener('event', ({ detail }) => heard.push(detail.name));
+  const received = [];
+  second.session.addEventListener('event', ({ detail }) => received.push(detail.name));
   for (const [{ session }, id] of [[first, 'e7'], [third, 'e8']]) {
     const published = session.publish('team', id);
     await delivered();
@@ -147,7 +147,7 @@ test('a tab that takes over resumes after events that its siblings published', a
   }
   first.session.close();
   await delivered();
-  assert.deepEqual(heard, ['e7', 'e8']);
+  assert.deepEqual(received, ['e7', 'e8']);
   assert.equal(second.env.link.url.searchParams.get('position'), 'p1~e8');
 });
 
@@ -165,8 +165,8 @@ test('a tab that takes over resumes the topics that its siblings follow, and pas
   await acknowledged(third.session.unsubscribe('c3'));
   fourth.session.close();
   await delivered();
-  const heard = [];
-  third.session.addEventListener('event', ({ detail }) => heard.push(detail.name));
+  const received = [];
+  third.session.addEventListener('event', ({ detail }) => received.push(detail.name));
   const takeOver = async (leader, next) => {
     leader.session.close();
     await delivered();
@@ -177,7 +177,7 @@ test('a tab that takes over resumes the topics that its siblings follow, and pas
   second.env.link.receive(ready({ id: 'e1' }));
   second.env.link.receive({ type: 'event', topic: 'c', name: 'missed', data: null, id: 'e2' });
   await delivered();
-  assert.deepEqual(heard, ['missed']);
+  assert.deepEqual(received, ['missed']);
   assert.deepEqual((await takeOver(second, third)).getAll('topic'), ['c', 'c2']);
 });
 

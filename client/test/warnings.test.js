@@ -87,9 +87,9 @@ test('a failed request is explained by a probe', async () => {
   const there = place();
   await warn(there, new TypeError('Failed to fetch'));
   assert.match(texts()[0], /responds, but this page may not read it \(Failed to fetch\)\. .* CORS headers/);
-  const nowhere = place(() => Promise.reject(new TypeError('Failed to fetch')));
-  await warn(nowhere, new TypeError('Failed to fetch'));
-  assert.ok(texts()[1].startsWith(`Bellcast: no response from ${nowhere.base} (Failed to fetch).`));
+  const unreachable = place(() => Promise.reject(new TypeError('Failed to fetch')));
+  await warn(unreachable, new TypeError('Failed to fetch'));
+  assert.ok(texts()[1].startsWith(`Bellcast: no response from ${unreachable.base} (Failed to fetch).`));
 });
 
 test('a failing getToken is not reported as a server problem', async () => {

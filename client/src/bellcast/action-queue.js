@@ -71,7 +71,7 @@ export class ActionQueue {
       each.isDeferred = false;
       void this.deliver();
     }
-    if (!this.#context.isLive()) this.#store?.saveAll(); // a page that was left does not learn of a failure
+    if (!this.#context.isLive()) this.#store?.saveAll(); // a closed page cannot report a failure
   }
 
   async deliver() {

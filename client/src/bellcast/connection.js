@@ -14,7 +14,7 @@ const RETRY_DELAY = 5_000; // ms
 export class Connection {
   /** @type {Status} */
   status = 'closed';
-  /** The error that ended the connection for good. @type {Refused | null} */
+  /** The error that ended the connection permanently. @type {Refused | null} */
   error = null;
   /** The `ready` frame, while connected. @type {Ready | null} */
   greeting = null;

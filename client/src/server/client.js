@@ -112,7 +112,7 @@ function address(to) {
 }
 
 /** Parameters that are set, as strings. @param {Record<string, unknown>} values @returns {Record<string, string>} */
-function given(values) {
+function dropUnset(values) {
   return Object.fromEntries(Object.entries(values).flatMap(([name, value]) => (value === undefined || value === null || value === '' ? [] : [[name, text(value, name)]])));
 }
 
@@ -357,7 +357,7 @@ export class Bellcast {
 
   /** Publish a live event to a topic, several topics or `{recipient}`. It is in no inbox; clients that reconnect receive it while it is kept. `except` is the id of a connection that does not receive it. @param {string | string[] | {recipient: Id}} to @param {string} name @param {unknown} [data] @param {CallOptions & {except?: string}} [options] @returns {Promise<void>} */
   async publish(to, name, data = null, { except, tenant, signal } = {}) {
-    const body = { ...address(to), name: text(name, 'name'), data: checkedData(data, 'data'), ...given({ except, tenant }) };
+    const body = { ...address(to), name: text(name, 'name'), data: checkedData(data, 'data'), ...dropUnset({ except, tenant }) };
     await this.request('POST', '/v1/events', { body, signal });
   }
 

@@ -37,16 +37,16 @@ export async function request(transport, method, path, options = {}) {
   const url = query.length ? `${address}?${new URLSearchParams(query)}` : address;
   const deadline = Date.now() + Math.max(DEADLINE, options.timeout ?? transport.timeout);
   const isRepeatable = options.harmless || REPEATABLE.has(method);
-  let isDoubtful = false;
+  let mayHaveSucceeded = false;
   for (let tried = 1; ; tried++) {
     const outcome = await attempt(transport, method, url, options, deadline - Date.now());
     if (!(outcome instanceof Error)) {
       if (outcome.ok) return decode(outcome, address);
       // The first attempt succeeded, but its response was lost.
-      if (isDoubtful && method === 'DELETE' && outcome.status === 404) return null;
+      if (mayHaveSucceeded && method === 'DELETE' && outcome.status === 404) return null;
     }
     const isLost = outcome instanceof Error || outcome.status === 502 || outcome.status === 504;
-    isDoubtful ||= isLost;
+    mayHaveSucceeded ||= isLost;
     const mayRepeat = isLost ? isRepeatable : outcome.status === 429 || outcome.status === 503;
     const wait = waitBefore(outcome, tried);
     if (!mayRepeat || tried > transport.retries || wait === null || Date.now() + wait >= deadline) throw await failure(transport, outcome, address);

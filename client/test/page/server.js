@@ -1,5 +1,5 @@
 /**
- * The bell on a page, with a server that only pretends: `node test/page/server.js [port]`, then open the address it prints.
+ * The bell on a page, with a fake server: `node test/page/server.js [port]`, then open the address it prints.
  * Canned inbox, REST and SSE; no WebSocket, so this is also the way through a proxy that blocks them.
  * `?state=` of the page picks an inbox: full, empty, slow, broken, ended.
  */
@@ -26,7 +26,7 @@ const counts = ({ rows, revision }) => ({
   position: String(revision),
 });
 
-function tell(token, type, fields) {
+function sendFrame(token, type, fields) {
   const event = { ...fields, ...counts(inbox(token)) };
   for (const stream of streams.get(token) ?? []) {
     stream.write(`event: ${type}\nid: ${event.position}\ndata: ${JSON.stringify(event)}\n\n`);
@@ -46,7 +46,7 @@ function act(token, verb, { ids, all }) {
   }
   if (verb === 'delete') mine.rows = mine.rows.filter((n) => !meant.includes(n));
   mine.revision++;
-  tell(token, 'counts', { changed: NAMES[verb], ids: all ? 'all' : ids, at });
+  sendFrame(token, 'counts', { changed: NAMES[verb], ids: all ? 'all' : ids, at });
   return { changed: meant.length, ...counts(mine) };
 }
 
@@ -73,7 +73,7 @@ function arrive(token, notification) {
   mine.revision++;
   const made = mine.make(notification);
   mine.rows.unshift(made);
-  tell(token, 'notification', { notification: made });
+  sendFrame(token, 'notification', { notification: made });
   return made;
 }
 

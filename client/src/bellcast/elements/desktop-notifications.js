@@ -64,9 +64,9 @@ let audio;
 /** Two soft notes, synthesized: a sound file would have to load, and a Content-Security-Policy could block it. */
 export async function chime() {
   audio ??= new AudioContext();
-  const asked = performance.now();
+  const requestedAt = performance.now();
   await audio.resume();
-  if (performance.now() - asked > MAX_LATENESS) return; // a page without a click is silent; all of its sounds would follow the first click
+  if (performance.now() - requestedAt > MAX_LATENESS) return; // browsers delay sounds until the first click, and would then play them together
   const from = audio.currentTime;
   for (const [at, frequency] of /** @type {const} */ ([[0, 660], [0.13, 880]])) {
     const note = new OscillatorNode(audio, { frequency });

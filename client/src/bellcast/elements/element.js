@@ -7,7 +7,7 @@ import { startAlerts } from './alerts.js';
 import { loadLanguage, texts } from './messages.js';
 import { isPageRefused } from './page-refused.js';
 import { acquire } from './shared-sessions.js';
-import { sheet } from './sheets.js';
+import { sheet } from './style-sheets.js';
 import { CSS } from './styles.js';
 import { clock } from './time.js';
 import { parse } from './tab-bar.js';
@@ -58,7 +58,7 @@ export class Element extends BaseElement {
   #messages;
   /** @type {Tab[] | undefined} */
   #tabs;
-  /** The query of the panel's tab. It survives a restart, such as the one after a language was loaded. @type {Query | undefined} */
+  /** The query of the panel's tab. It is preserved across a restart, such as the one after a language was loaded. @type {Query | undefined} */
   #shown;
   /** @type {AbortController | null} */
   #abort = null;

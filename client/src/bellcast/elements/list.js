@@ -4,7 +4,7 @@ import { h, icon } from './dom.js';
 import { leave } from './motion.js';
 import { row } from './row.js';
 
-/** @import { Section } from './days.js' */
+/** @import { Section } from './day-sections.js' */
 /** @import { Item } from './group-rows.js' */
 /** @import { RowActions, Row } from './row.js' */
 

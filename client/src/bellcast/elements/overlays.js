@@ -1,6 +1,6 @@
 /** Overlays of the panel's list, one at a time: preferences, keyboard help, the menu of a row and the snooze menu. Each is loaded when it is first used. */
 
-import { sheet } from './sheets.js';
+import { sheet } from './style-sheets.js';
 
 /** @import { List } from './list.js' */
 /** @import { Item } from './group-rows.js' */

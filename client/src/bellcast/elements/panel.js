@@ -1,7 +1,7 @@
 /** An inbox panel: heading, tabs, list and empty states. Used by the bell and the inbox element, and loaded with their first panel. */
 
 import { alertChoices } from './alert-choices.js';
-import { divide } from './days.js';
+import { divide } from './day-sections.js';
 import { EmptyState } from './empty-state.js';
 import { h, icon } from './dom.js';
 import { fold } from './group-rows.js';
@@ -20,7 +20,7 @@ import { Triage } from './triage.js';
 /** @import { ActionButton, Notification, Query, Verb } from '../events.js' */
 /** @import { Which } from '../action-queue.js' */
 /** @import { Listing, Session, State } from '../session.js' */
-/** @import { Section } from './days.js' */
+/** @import { Section } from './day-sections.js' */
 /** @import { Item } from './group-rows.js' */
 /** @import { RowActions } from './row.js' */
 /** @import { Tab } from './tab-bar.js' */

@@ -1,5 +1,5 @@
 /**
- * The user's preferences: a table of types and channels, digests, quiet hours, pause. Every change is saved at once and
+ * The user's preferences: a table of types and channels, digests, quiet hours, pause. Every change is saved immediately and
  * can be undone. Loaded on use.
  */
 

@@ -22,7 +22,7 @@ const en = {
   /** @type {(channels: string) => string} */
   prefRequired: (channels) => `Always on: ${channels}. You need these messages.`,
   prefDigest: 'E-mails',
-  instant: 'at once',
+  instant: 'immediately',
   hourly: 'every hour',
   daily: 'every day',
   weekly: 'every week',

@@ -6,7 +6,7 @@ import { browserEnvironment } from '../environment.js';
 import { h } from './dom.js';
 import { Element } from './element.js';
 import { Notice } from './notice.js';
-import { sheet } from './sheets.js';
+import { sheet } from './style-sheets.js';
 import { clock } from './time.js';
 
 /** @import { Session } from '../session.js' */

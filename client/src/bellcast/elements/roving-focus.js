@@ -6,7 +6,7 @@
  * @typedef {object} RovingFocusContext
  * @property {List} list
  * @property {HTMLElement} scroll
- * @property {() => void} now  render at once
+ * @property {() => void} now  render immediately
  * @property {() => boolean} loadMore  true if rows are loading or this call loads them
  */
 
@@ -49,7 +49,7 @@ export class RovingFocus {
     return true;
   }
 
-  /** Continue once more rows are loaded. @param {boolean} isWaiting  more will be loaded */
+  /** Continue when further rows have been loaded. @param {boolean} isWaiting  more will be loaded */
   resume(isWaiting) {
     const { list } = this.#context;
     if (!this.#pendingSteps) return;
