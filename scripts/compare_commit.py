@@ -16,7 +16,7 @@ from bellcast.bench.epoll_loop import Deadline
 from bellcast.bench.figures import median
 from bellcast.bench.peers import Running
 from bellcast.bench.runs import Contender
-from bellcast.bench.scales import FULL, Run
+from bellcast.bench.scales import FULL, BenchmarkRun
 from bellcast.bench.target import MeasuredServer
 
 CLIENTS: dict[ClientKind, int] = {"websocket": 10_000, "sse": 10_000, "socketio": 5_000, "pusher": 5_000}
@@ -26,7 +26,7 @@ TIME_LIMIT_S = 3_600.0
 def main(other: Path) -> None:
     scales.raise_file_limit(max(CLIENTS.values()))
     with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
-        run = Run(
+        run = BenchmarkRun(
             scale=FULL, deadline=Deadline(TIME_LIMIT_S), folder=Path(folder), store_folder=Path(folder), report=report
         )
         for kind, number in CLIENTS.items():

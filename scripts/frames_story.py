@@ -35,7 +35,7 @@ class Client:
         self._refs = 0
 
     def receive(self, name: str, key: str | None = None) -> Frame:
-        """Wait for a frame of this type. Record it under `key`, and the first frame of every other type on the way."""
+        """Wait for a frame of this type. Record it under `key`, and before it the first frame of every other type."""
         while (frame := self._next())["type"] != name:
             self._frames.setdefault(frame["type"], frame)
         self._frames.setdefault(key or name, frame)

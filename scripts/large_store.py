@@ -23,7 +23,7 @@ from bellcast.bench.figures import Figure, median
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import drive
 from bellcast.bench.processes import Used, cpu_per_item
-from bellcast.bench.scales import FULL, Run
+from bellcast.bench.scales import FULL, BenchmarkRun
 from bellcast.bench.server_under_test import READY, BenchServer, booking
 from bellcast.bench.suite import BenchmarkResult
 from bellcast.bench.target import is_marked
@@ -99,7 +99,7 @@ class LargeStore:
 def main(rows: int) -> None:
     raised = Deadline(TIME_LIMIT_S)
     with tempfile.TemporaryDirectory(prefix="bellcast-bench-") as folder:
-        run = Run(scale=FULL, deadline=raised, folder=Path(folder), store_folder=Path(folder), report=report)
+        run = BenchmarkRun(scale=FULL, deadline=raised, folder=Path(folder), store_folder=Path(folder), report=report)
         started, load = times.to_rfc3339(SystemClock().now()).isoformat(), os.getloadavg()[0]
         found = measure(run, rows)
     result = BenchmarkResult(name=NAME, started=started, load=load, scale=FULL, figures=found, absent=[])
@@ -113,7 +113,7 @@ def report(text: str) -> None:
     sys.stdout.flush()
 
 
-def measure(run: Run, rows: int) -> list[Figure]:
+def measure(run: BenchmarkRun, rows: int) -> list[Figure]:
     """Measure the stores alternately, so that changes in the machine's load affect all of them."""
     with store(run, "small", SMALL) as small, store(run, "again", SMALL) as again, store(run, "large", rows) as large:
         size = asyncio.run(_query(large.postgres, "SELECT pg_database_size(current_database())"))
@@ -132,7 +132,7 @@ def measure(run: Run, rows: int) -> list[Figure]:
 
 
 @contextlib.contextmanager
-def store(run: Run, name: str, rows: int) -> Iterator[LargeStore]:
+def store(run: BenchmarkRun, name: str, rows: int) -> Iterator[LargeStore]:
     with engines.postgres(run.deadline, SETTINGS) as postgres:
         settings = {"BELLCAST_STORE": postgres.url}
         with server_under_test.running(run.folder, run.deadline, settings, name):
@@ -142,7 +142,7 @@ def store(run: Run, name: str, rows: int) -> Iterator[LargeStore]:
             yield LargeStore(server, postgres, rows)
 
 
-async def _fill(run: Run, postgres: RunningEngine, rows: int) -> None:
+async def _fill(run: BenchmarkRun, postgres: RunningEngine, rows: int) -> None:
     connection = await asyncpg.connect(postgres.url)
     recipients = rows // PAGE
     await connection.execute(f"SET search_path = {SCHEMA}")
@@ -161,7 +161,7 @@ async def _fill(run: Run, postgres: RunningEngine, rows: int) -> None:
     await connection.close()
 
 
-async def _fill_notifications(run: Run, connection: asyncpg.Connection, rows: int, begin: int) -> None:
+async def _fill_notifications(run: BenchmarkRun, connection: asyncpg.Connection, rows: int, begin: int) -> None:
     """Fill the empty table and build its indexes afterwards. The table gets a new file, to which WAL is not written."""
     recipients = rows // PAGE
     await connection.execute("TRUNCATE notifications CASCADE")
@@ -194,26 +194,26 @@ async def _query(postgres: RunningEngine, text: str) -> int:
 # --- operations: each returns the microseconds of CPU per item
 
 
-def read_pages(run: Run, at: LargeStore) -> dict[str, float]:
+def read_pages(run: BenchmarkRun, at: LargeStore) -> dict[str, float]:
     before = at.used()
     requests = (at.server.read("/v1/inbox?limit=20", token) for _ in range(REPEATS) for token in at.tokens)
     drive(run.deadline, at.server.address, requests, IN_FLIGHT).expect_status(200)
     return cpu_per_item(before, at.used(), SAMPLE * REPEATS)
 
 
-def send(run: Run, at: LargeStore) -> dict[str, float]:
+def send(run: BenchmarkRun, at: LargeStore) -> dict[str, float]:
     before = at.used()
     for _ in range(REPEATS):
         send_to_each(run, at)
     return cpu_per_item(before, at.used(), SAMPLE * REPEATS)
 
 
-def send_to_each(run: Run, at: LargeStore) -> None:
+def send_to_each(run: BenchmarkRun, at: LargeStore) -> None:
     requests = (at.server.send("/v1/notifications", booking(guest, n)) for n, guest in enumerate(at.guests))
     drive(run.deadline, at.server.address, requests, IN_FLIGHT).expect_status(201)
 
 
-def resume(run: Run, at: LargeStore) -> dict[str, float]:
+def resume(run: BenchmarkRun, at: LargeStore) -> dict[str, float]:
     """Connect every client with the position before its last notification, which it must receive once."""
     send_to_each(run, at)
     positions = storm.fetch_positions(run, at.server, at.tokens)
@@ -231,7 +231,7 @@ def resume(run: Run, at: LargeStore) -> dict[str, float]:
     return cost
 
 
-OPERATIONS: dict[str, Callable[[Run, LargeStore], dict[str, float]]] = {
+OPERATIONS: dict[str, Callable[[BenchmarkRun, LargeStore], dict[str, float]]] = {
     "page of 20": read_pages,
     "send": send,
     "resume with one missed notification": resume,

@@ -88,7 +88,7 @@ def send(bell: Bellcast, recipients: Sequence[str], content: dict[str, Any], cou
 
 
 def fill(bell: Bellcast, url: str, secret: str, recipients: Sequence[str]) -> None:
-    """Send the story to each recipient, on the server's test clock."""
+    """Send the notifications to each recipient, on the server's test clock."""
     read: dict[str, list[str]] = {}
     minutes = 41 * 24 * 60 + 320  # from START to NOW
     for at, (ago, content) in enumerate(STORY):

@@ -178,7 +178,7 @@ class Studio:
                 color_scheme=scheme,
                 device_scale_factor=2,
                 timezone_id=inbox.ZONE,
-            )  # type: ignore[arg-type]  # a str, where Playwright wants a Literal
+            )  # type: ignore[arg-type]  # a str; Playwright declares a Literal
             self._open(page, panel, "readme")
             panel.act(page, Stage(lambda *_: None, "desktop"))
             finish_motion(page)

@@ -27,7 +27,7 @@ def _problems() -> str:
 
 
 def _of_group(group: tuple[Diagnosis, ...]) -> str:
-    # A fix that is only a value says nothing here. The same problem in two states is one row.
+    # A fix that is only a value is omitted here. The same problem in two states is one row.
     rows = [(one.check, one.what, one.fix) for one in group if not diagnoses.VALUE.fullmatch(one.fix)]
     return _table(("Check", "Problem", "Fix"), dict.fromkeys(rows))
 

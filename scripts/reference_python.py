@@ -123,7 +123,7 @@ NAMES = {
     "bellcast.client.recipients.": "",
     "bellcast.client.topics.": "",
     "bellcast.client.credentials.": "",
-    "bellcast.client.exchange.": "",
+    "bellcast.client.retries.": "",
     "httpx._transports.base.": "httpx.",
     "str | int | uuid.UUID": "Text",
     "str | int | UUID": "Text",

@@ -1,4 +1,4 @@
-"""A software authenticator, which signs whatever a test requests."""
+"""A software authenticator, which signs anything that a test requests."""
 
 import hashlib
 import json

@@ -19,8 +19,8 @@ from typing import IO
 
 import jwt
 
-from tests import forks
-from tests.forks import Forked
+from tests import forked_commands
+from tests.forked_commands import Forked
 
 PROJECT = ("770077", "test-project-key", "test-project-secret-of-forty-characters-x")
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten
@@ -60,7 +60,7 @@ class ServerProcess:
                 command = [*self.prefix, *(self.program or [sys.executable, "-m", "bellcast"]), *args]
                 self.process = subprocess.Popen(command, env=environ, stdout=output, stderr=log)
             else:
-                self.process = forks.start(args, environ, nothing, output, log)
+                self.process = forked_commands.start(args, environ, nothing, output, log)
         self._output = os.fdopen(reading)
         for line in self._output:
             if re.search(r"http://\S+|worker is running", line):

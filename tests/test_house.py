@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -258,14 +258,6 @@ def test_each_word_has_one_entry_in_the_glossary() -> None:
     assert len(set(words)) == len(words)
 
 
-# Every entry is a name defined in two modules, with the reason.
-SHARED_TYPE_NAMES = {
-    "Presence": "a schema of the REST API; in `live`, the members of all topics",
-    "Result": "a schema of the REST API; in `storage`, what a script returns or raises",
-    "Sent": "a schema of the REST API; in `ports`, the result of a send before it is encoded",
-}
-
-
 def type_names(tree: ast.Module) -> Iterator[str]:
     """The classes and type aliases of a module."""
     for node in tree.body:
@@ -286,24 +278,13 @@ def test_type_names_are_unique() -> None:
             for name in type_names(tree):
                 modules[name].add(path)
     shared = {name for name, paths in modules.items() if len(paths) > 1 and not is_port_with_adapters(paths)}
-    assert len(SHARED_TYPE_NAMES) <= 8
-    assert shared - set(SHARED_TYPE_NAMES) == set()
+    assert shared == set()
 
 
 def is_port_with_adapters(paths: set[str]) -> bool:
     """True for one module of `ports` and any number of modules of one package that implements the port."""
     ports = {path for path in paths if path.startswith("ports/")}
     return len(ports) == 1 and len({path.partition("/")[0] for path in paths - ports}) == 1
-
-
-def test_listed_type_names_are_still_shared() -> None:
-    names = Counter(
-        name
-        for path, tree in TREES.items()
-        if not path.startswith(("client/", "contrib/"))
-        for name in type_names(tree)
-    )
-    assert [name for name in SHARED_TYPE_NAMES if names[name] < 2] == []
 
 
 PRIVATE_WORDS = {"told", "said", "found", "asked", "heard", "kept", "given", "gone", "whose"}

@@ -22,7 +22,7 @@ STEP, SMALL_STEP = 250, 40
 # can run.
 STEP_INTERVAL_SECONDS = 0.0025
 PART_SECONDS, SMALL_PART_SECONDS = 0.003, 0.0005  # as long as slices of 250 and of 40 drafts
-# Under contention the store rests between two bulk batches for a multiple of the last one's duration, up to this limit: a
+# Under contention the store pauses between two bulk batches for a multiple of the last one's duration, up to this limit: a
 # batch that took longer was waiting for something else.
 MAX_BACKOFF_SECONDS = 0.05
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import httpx
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.shop import PHONE, wait_until
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
 from bellcast.auth import totp

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
-from tests.agencies import Agency
+from tests.celebrity_booking_app import Agency
 
 PEOPLE = {"dana": "Dana Whitfield", "iris": "Iris Calloway", "noah": "Noah Beckett"}
 # Messages of the browser about a killed server or a refused request, which a page cannot silence.
@@ -20,7 +20,7 @@ def agency(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Itera
 
 @pytest.fixture
 def page(chromium: Browser, agency: Agency) -> Iterator[Page]:
-    """A page that logs no error of its own."""
+    """A page whose scripts log no error."""
     context = chromium.new_context(base_url=agency.url, viewport={"width": 1500, "height": 900})
     context.set_default_timeout(40_000)
     complaints: list[str] = []

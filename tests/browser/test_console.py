@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, check_looks, wait_loaded
 from tests.browser.shop import PHONE
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 from bellcast.api import console
 
@@ -114,7 +114,7 @@ def test_failed_load_names_the_request_and_can_be_repeated(open_console: Callabl
 TRANSFERRED = ("responseHeadersSize", "responseBodySize")
 
 
-def test_first_load_is_small_and_its_modules_are_requested_at_once(
+def test_first_load_is_small_and_its_modules_are_requested_together(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     responses: list[Response] = []

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import HOSTILE, Console, state_of_operator
 from tests.browser.shop import PHONE
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 from bellcast.workflows.yaml_text import YamlText
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 from tests.browser.console import Console
 from tests.browser.shop import PHONE, WIDE
+from tests.browser.test_accessibility import violations
 from tests.browser.test_console_states import PROBLEM
-from tests.browser.test_everyone import violations
 
 PAGE_ROWS, PAGES = 200, 5
 
@@ -177,7 +177,7 @@ def app_of(number: int) -> dict[str, Any]:
 
 
 def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[..., Page]) -> None:
-    """Subscribers come in pages of the server. Kept events come oldest first, so that all are read to show the newest."""
+    """Subscribers come in pages of the server. Stored events come oldest first, so that all are read to show the newest."""
     page = open_console("/account")
 
     def fulfill_subscriptions(route: Route) -> None:
@@ -210,7 +210,7 @@ def test_parts_of_a_page_load_their_next_rows_on_demand(open_console: Callable[.
     expect(events.locator("summary").last).to_contain_text("event 0")
 
 
-def test_history_of_the_settings_goes_on_after_the_first_page(
+def test_history_of_the_settings_continues_after_the_first_page(
     open_console: Callable[..., Page], owner: Console
 ) -> None:
     first = int(owner.send("GET", "/v1/settings")["revision"])

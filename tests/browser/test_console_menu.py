@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import Console, state_of_operator, wait_loaded
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 TENANTS = ["evil", "acme"]
 LISTS = ["Connections", "Topics", "Notifications", "Announcements", "Messages", "Workflow runs", "Failures"]

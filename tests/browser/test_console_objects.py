@@ -9,7 +9,7 @@ import httpx
 from playwright.sync_api import Page, expect
 from tests.browser.console import HOSTILE, Console, wait_loaded
 from tests.browser.shop import PHONE, wait_until
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 from bellcast.workflows.definitions import MAX_STEPS
 
@@ -85,7 +85,7 @@ def test_owner_reads_and_changes_all_about_a_recipient_and_erases_it(
     page.get_by_label("Quiet from").fill("22:00")
     page.get_by_label("Quiet until").fill("07:00")
     page.get_by_role("button", name="Save quiet hours").click()
-    expect(page.get_by_text("What the recipient set")).to_be_visible()
+    expect(page.get_by_text("Settings of the recipient")).to_be_visible()
     expect(page.get_by_label("Quiet from")).to_have_value("22:00")
     page.get_by_label("Subscribe to").fill("news")
     page.get_by_role("button", name="Subscribe", exact=True).click()

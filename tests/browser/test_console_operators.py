@@ -6,7 +6,7 @@ import httpx
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import PASSWORD, Console, code_now, state_of_operator
 from tests.browser.shop import PHONE, wait_until
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 
 def test_owner_adds_a_viewer_who_sees_numbers_and_lists_without_content(

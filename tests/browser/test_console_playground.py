@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import HOSTILE, Console
 from tests.browser.shop import row, wait_live, wait_until
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 CLIENT = Path(__file__).parents[2] / "client"
 LIBRARIES = ("pusher-js", "socket.io-client")

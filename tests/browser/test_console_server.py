@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 from tests.browser.console import HOSTILE, Console, wait_loaded
 from tests.browser.shop import wait_until
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 from tests.wire.clients import websocket
 
 

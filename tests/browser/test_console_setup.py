@@ -9,7 +9,7 @@ import pusher
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from tests.browser.shop import WIDE
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import installed
 

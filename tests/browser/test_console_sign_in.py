@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.shop import PHONE, WIDE
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 from tests.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from tests.servers import ServerProcess
 

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 from tests.browser.console import PAGES, Console, check_looks, looks, wait_loaded
 from tests.browser.shop import PHONE
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 API = re.compile(r"/v1/(?!me$|me\?|session)|/readyz")
 PROBLEM = {"title": "Temporarily unavailable", "detail": "The store is away.", "status": 503}

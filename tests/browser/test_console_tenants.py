@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.browser.console import Console, state_of_operator, wait_loaded
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 URL = "smtp://user:password@{}.example.com:587?from=bells@example.com"
 
 
 @pytest.fixture(scope="module")
 def tenants(owner: Console) -> Iterator[None]:
-    """Two tenants with a recipient each, a provider of their own, and one for all tenants."""
+    """Two tenants with a recipient each, an own provider each, and one for all tenants."""
     for tenant in ("larch", "maple"):
         owner.send("PUT", f"/v1/tenants/{tenant}", {"name": tenant.title()})
         owner.send("PUT", f"/v1/recipients/tessa?tenant={tenant}", {"name": f"Tessa of {tenant}"})

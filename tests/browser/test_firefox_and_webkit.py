@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.browser.webdriver import CONTROL, ESCAPE, IS_INSTALLED, WebDriver, firefox, webkit
 from tests.faults.proxy import Proxy
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><script type="module" src="{url}/bellcast.js"></script>
 <body>{body}<main><h1>A shop</h1></main>"""
@@ -115,7 +115,7 @@ def test_events_missed_while_the_server_was_unreachable_arrive(browser, app, per
         proxy.end()
 
 
-def test_preference_is_saved_at_once(browser, person, open_page, bellcast_server):
+def test_preference_is_saved_immediately(browser, person, open_page, bellcast_server):
     open_page(PREFERENCES)
     form = "document.querySelector('bellcast-preferences').shadowRoot"
     # Not the inbox: once a recipient has turned it off for a type, the server records each decision. The first row is that of all types.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
-from tests.markets import Market
+from tests.lead_market_app import Market
 
 NAMES = {"ruth": "Ruth Adler", "42": "Bright Plumbing", "43": "Oak Roofing"}
 # Messages of the browser itself about an unreachable server, which a page cannot silence.

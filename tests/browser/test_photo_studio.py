@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 from tests.app_servers import app_server
-from tests.studios import Studio
+from tests.photo_studio_app import Studio
 
 from bellcast.client import Bellcast
 

@@ -31,7 +31,7 @@ def wait_saved(page, expected, element="bellcast-preferences"):
     wait_until(lambda: saved(page, element) == expected, lambda: str(saved(page, element)))
 
 
-def test_every_change_is_saved_at_once_and_can_be_undone(types, shop):
+def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
     page = shop.open(PAGE)
     page.get_by_role("checkbox", name="News, E-mail").uncheck()
     wait_saved(page, {"types": {"news": {"email": False}}})
@@ -53,7 +53,7 @@ def test_required_channel_is_locked_and_explained(types, shop):
     expect(box).to_have_accessible_description("Always on: E-mail. You need these messages.")
 
 
-def test_change_on_another_device_is_shown_at_once(types, person, bellcast_server, shop):
+def test_change_on_another_device_is_shown_immediately(types, person, bellcast_server, shop):
     page = shop.open(PAGE)
     wait_live(page, "bellcast-preferences")
     box = page.get_by_role("checkbox", name="News, SMS")

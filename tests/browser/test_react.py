@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests import stock
+from tests import npm_packages
 from tests.browser.shop import bell, row, tab, toasts
 
 BROWSER_MESSAGES = ("Failed to load resource", "Download the React DevTools")
@@ -26,7 +26,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def site(request, tmp_path_factory):
     """The URL of the built app."""
     folder = tmp_path_factory.mktemp("packed")
-    stock.installed(CLIENT / "test" / "react18")
+    npm_packages.installed(CLIENT / "test" / "react18")
     subprocess.run(["node", "test/app/pack.js", folder, request.param], cwd=CLIENT, check=True, timeout=120)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder / "app/dist")))
     threading.Thread(target=server.serve_forever, daemon=True).start()

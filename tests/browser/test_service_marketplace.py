@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
-from tests.marketplaces import marketplace
 from tests.process_memory import memory_of
+from tests.service_marketplace_app import marketplace
 
 from bellcast.client import Bellcast
 

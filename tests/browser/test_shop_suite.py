@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
-from tests.sites import PASSWORD
-from tests.suites import Suite
+from tests.example_apps import PASSWORD
+from tests.shop_suite_app import Suite
 
 # Messages of the browser itself about an unreachable server, which a page cannot silence.
 BROWSER_MESSAGES = ("Failed to load resource", "WebSocket connection to", "[DOM]")

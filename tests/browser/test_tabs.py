@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import bell, in_page, session_state, toasts, wait_live, wait_page, wait_state, wait_until
-from tests.browser.test_line import wait_prepared
+from tests.browser.test_unreliable_connections import wait_prepared
 
 BELL_AND_TOASTS = '<bellcast-bell token="{token}" topics="{topics}"></bellcast-bell><bellcast-toasts token="{token}" duration="60000"></bellcast-toasts>'
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.test_everyone import violations
+from tests.browser.test_accessibility import violations
 
 ROOT = Path(__file__).parents[2]
 ELEMENTS = ROOT / "client" / "src" / "bellcast" / "elements"

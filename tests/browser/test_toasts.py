@@ -189,7 +189,7 @@ def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(
     assert page.evaluate("desktop") == ["While elsewhere"]
 
 
-def test_desktop_notification_speaks_for_the_elements_of_the_page(app, person, shop):
+def test_desktop_notification_uses_the_texts_of_the_elements_of_the_page(app, person, shop):
     shop.context.add_init_script(DESKTOP)
     page = shop.open(BELL_AND_TOASTS.replace("{duration}", "60000"), lang="de")
     wait_live(page)

@@ -18,7 +18,7 @@ from bellcast.ports import (
     OpenInbox,
     Query,
     SendRequest,
-    Sent,
+    SendResult,
     Store,
 )
 from bellcast.storage.store import SQLStore
@@ -106,14 +106,14 @@ class App:
         groups = await self.store.jobs.due(now)
         return await self.store.jobs.lease([JobShare(group, limit) for group in groups], now, until)
 
-    async def add(self, request: SendRequest) -> Sent:
+    async def add(self, request: SendRequest) -> SendResult:
         """Send, or raise the store's refusal."""
         (outcome,) = await self.add_all([request])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def add_all(self, requests: Sequence[SendRequest]) -> list[Sent | Exception]:
+    async def add_all(self, requests: Sequence[SendRequest]) -> list[SendResult | Exception]:
         """Send them in order; return their results."""
         return [result async for results in self.store.sends.add(requests) for result in results]
 

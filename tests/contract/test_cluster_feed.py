@@ -1,4 +1,4 @@
-"""A watcher of one node sees the events of all nodes, over every broker, and costs the other nodes nothing after it has left."""
+"""A watcher of one node sees the events of all nodes, over every broker, and uses no resources of the other nodes after it has disconnected."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -313,7 +313,7 @@ async def test_node_that_slept_expires_no_peer(isolated: IsolatedNode) -> None:
     assert isolated.cluster.count_elsewhere("room") == 3
 
 
-async def test_expired_node_that_returns_is_asked_for_a_snapshot(isolated: IsolatedNode) -> None:
+async def test_snapshot_of_an_expired_node_that_returns_is_requested(isolated: IsolatedNode) -> None:
     await isolated.pass_seconds(14)
     assert isolated.cluster.others == frozenset()
     isolated.cluster.receive(PeerUpdate("other", 7, 3))

@@ -1,4 +1,4 @@
-"""A Redis that hangs, with its sockets open: the loss of the connection is noticed, and ended once it responds again."""
+"""A Redis that hangs, with its sockets open: the lost connection is detected, and restored once Redis responds again."""
 
 import asyncio
 import contextlib

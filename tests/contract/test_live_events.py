@@ -11,7 +11,7 @@ from bellcast.model.events import LiveEvent
 from bellcast.model.limits import Limits
 from bellcast.ports import Response, Store
 from bellcast.ports.history import NoHistory
-from bellcast.workflows import event_source, sources
+from bellcast.workflows import event_reactions, event_source
 from bellcast.workflows.event_source import EventSource
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -93,7 +93,7 @@ class TestWaits:
     async def test_event_reaches_all_runs_of_an_audience_in_batches(
         self, world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sources, "WAKE_BATCH_ROWS", 2)
+        monkeypatch.setattr(event_reactions, "WAKE_BATCH_ROWS", 2)
         await put_waiting(world, topic="bookings")
         runs = [await world.trigger("booking", key) for key in "abcde"]
         await world.settle()
@@ -125,7 +125,9 @@ def _response(body: Any) -> Response:
 async def put_source(world: WorkflowWorld, key: str = "s", tenant: str = "", **fields: Any) -> None:
     source = msgspec.convert({"event": "lead.assigned", **fields}, EventSource)
     event_source.check(source, Limits())
-    await world.store.documents.put(sources.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now())
+    await world.store.documents.put(
+        event_reactions.SOURCES, tenant, key, msgspec.json.encode(source), world.clock.now()
+    )
     world.workflows.sources.forget()
 
 

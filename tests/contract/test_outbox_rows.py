@@ -114,7 +114,7 @@ class TestSources:
 
 class TestLateRows:
     @pytest.mark.parametrize("late", [90, 3 * DAY, 400 * DAY])
-    async def test_row_past_its_time_is_sent_at_once(self, world: WorkflowWorld, app: App, late: int) -> None:
+    async def test_row_past_its_time_is_sent_immediately(self, world: WorkflowWorld, app: App, late: int) -> None:
         row = {"to": "alice", "title": "late", "send_at": _at(world, -late)}
         for _ in range(2):
             assert (await deliver(world, "notify", row)).sent == [1]
@@ -122,7 +122,9 @@ class TestLateRows:
         assert await app.titles("alice") == ["late"]
 
     @pytest.mark.parametrize("timezone", ["Europe/Vienna", "recipient"])
-    async def test_row_past_its_local_time_is_sent_at_once(self, world: WorkflowWorld, app: App, timezone: str) -> None:
+    async def test_row_past_its_local_time_is_sent_immediately(
+        self, world: WorkflowWorld, app: App, timezone: str
+    ) -> None:
         local = times.to_rfc3339(world.clock.now() - 2 * DAY * 1000).replace(tzinfo=None).isoformat()
         row = {"to": "alice", "title": "late", "send_at": local, "timezone": timezone}
         assert (await deliver(world, "notify", row)).sent == [1]

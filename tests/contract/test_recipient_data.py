@@ -1,4 +1,4 @@
-"""Everything that the store knows about a recipient is in its export, and deleted when it is erased. A new table must be
+"""All stored data about a recipient is in its export, and is deleted when it is erased. A new table must be
 added to one of the lists below."""
 
 import itertools
@@ -260,7 +260,7 @@ async def test_idempotency_responses_of_an_erased_recipient_are_deleted_after_a_
     await app.store.recipients.delete("", ERASED, app.now)
     assert set(rows_containing(await all_rows(app.store, tmp_path), ERASED)) == {"idempotency"}
     later = app.now + 25 * 3600 * 1000
-    await app.store.upkeep.delete_forgotten(
+    await app.store.maintenance.delete_forgotten(
         app.now, tombstones_before=0, keys_before=later - 24 * 3600 * 1000, limit=100
     )
     assert rows_containing(await all_rows(app.store, tmp_path), ERASED) == {}

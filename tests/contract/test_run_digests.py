@@ -288,7 +288,7 @@ async def test_open_digest_of_an_inactive_workflow_keeps_what_it_collected(world
         await comment(world, n, "Ann")
     await world.workflows.workflow_catalog.change("", "comments", active=False, version=None)
     await world.advance(40 * 24 * HOUR)
-    await world.store.upkeep.delete_messages(world.clock.now() - 30 * 24 * HOUR * 1000, 100)
+    await world.store.maintenance.delete_messages(world.clock.now() - 30 * 24 * HOUR * 1000, 100)
     await world.workflows.workflow_catalog.change("", "comments", active=True, version=None)
     await world.settle()
     assert await app.titles("alice") == ["3: 1 2 3 by Ann"]

@@ -55,7 +55,7 @@ async def test_recipient_that_moves_gets_no_local_time_twice(world: WorkflowWorl
     assert await times_of(app, "zoe") == ["03-29T19:00", "03-31T12:00"]
 
 
-async def test_time_in_each_zone_fires_at_once_where_it_has_passed(world: WorkflowWorld, app: App) -> None:
+async def test_time_in_each_zone_fires_immediately_where_it_has_passed(world: WorkflowWorld, app: App) -> None:
     await populate(world)
     await world.put("hello", {"key": "bell", "type": "inbox", "title": "Hello"})
     at = {"cron": None, "at": "2025-03-29T12:30:00", "timezone": "recipient"}

@@ -155,12 +155,12 @@ async def test_expired_announcement_is_removed_from_inboxes(app: App) -> None:
     await app.open("alice")
     id = await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     await app.open("alice")
-    assert await app.store.upkeep.next_expiry() == app.now + 1000
+    assert await app.store.maintenance.next_expiry() == app.now + 1000
     app.clock.advance(1)
-    assert await app.store.upkeep.expire(app.now, 10) == (1, [AnnouncementChanged("", None)])
+    assert await app.store.maintenance.expire(app.now, 10) == (1, [AnnouncementChanged("", None)])
     opened = await app.open("alice")
     assert opened.events == (NotificationDeleted(opened.inbox.state, id),)
-    assert await app.store.upkeep.expire(app.now, 10) == (0, [])
+    assert await app.store.maintenance.expire(app.now, 10) == (0, [])
 
 
 async def test_announcement_to_every_tenant_reaches_all_tenants(app: App) -> None:

@@ -9,7 +9,7 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model import times
 from bellcast.model.events import NotificationUpdated
 from bellcast.model.positions import Position
-from bellcast.ports import ImportRequest, ResumeFrom, Sent
+from bellcast.ports import ImportRequest, ResumeFrom, SendResult
 from tests.contract.app import App, content
 
 HOUR, DAY = 3_600_000, 24 * 3600
@@ -23,7 +23,7 @@ def imported(app: App, *to: str, key: str | None = None, title: str = "Old", **v
     return ImportRequest(**{**body, **values})
 
 
-async def add(app: App, *requests: ImportRequest) -> list[Sent | Exception]:
+async def add(app: App, *requests: ImportRequest) -> list[SendResult | Exception]:
     return [one for results in [batch async for batch in app.store.sends.add_imported(requests)] for one in results]
 
 
@@ -45,7 +45,7 @@ async def test_row_has_its_times_and_counts(
     assert await app.counts("alice") == counts
     assert row.created_at == times.to_rfc3339(LONG_AGO)
     assert [getattr(row, name) for name in marks] == [times.to_rfc3339(at) for at in marks.values()]
-    assert sent == Sent(b"stored", (NotificationUpdated((await app.inbox("alice")).state, row),))
+    assert sent == SendResult(b"stored", (NotificationUpdated((await app.inbox("alice")).state, row),))
     assert [one.id for one in await app.page("alice", view=view, tag="x")] == [row.id]
 
 
@@ -68,10 +68,10 @@ async def test_resuming_client_receives_an_imported_row_as_a_change(app: App) ->
 async def test_repeated_key_imports_nothing_again_even_after_a_day(app: App) -> None:
     request = imported(app, "alice", "bob", key="k")
     await add(app, request)
-    assert await add(app, request) == [Sent(b"stored", ())]
+    assert await add(app, request) == [SendResult(b"stored", ())]
     app.clock.advance(DAY + 1)
     again = replace(request, created_at=app.now)
-    assert await add(app, again) == [Sent(b"stored", ())]
+    assert await add(app, again) == [SendResult(b"stored", ())]
     assert len(await app.page("alice")) == len(await app.page("bob")) == 1
     assert await app.counts("alice") == (1, 1)
 
@@ -81,7 +81,7 @@ async def test_key_of_another_body_fails_no_other_row(app: App) -> None:
     other = imported(app, "alice", key="k", fingerprint=b"two", title="Other")
     first, second = await add(app, other, imported(app, "bob"))
     assert isinstance(first, IdempotencyMismatch)
-    assert isinstance(second, Sent)
+    assert isinstance(second, SendResult)
     assert await app.titles("alice") == ["Old"]
 
 

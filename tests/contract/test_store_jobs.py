@@ -218,7 +218,7 @@ async def test_job_is_set_aside_after_unforeseen_errors(app: App) -> None:
     assert (dead.error, dead.payload) == ("ValueError: broken", b"x")
 
 
-async def test_job_that_failed_for_good_is_set_aside_at_once(app: App) -> None:
+async def test_job_that_failed_permanently_is_set_aside_immediately(app: App) -> None:
     jobs, handler = start_runner(app)
     handler.remaining_failures, handler.failure = 1_000, SetAside("HTTP 410")
     await jobs.add("k", b"x")

@@ -141,12 +141,12 @@ class RandomOperations(RuleBasedStateMachine):
     @rule(seconds=st.integers(1, 30))
     def advance_time(self, seconds: int) -> None:
         self.app.clock.advance(seconds)
-        self.apply(self.do(self.app.store.upkeep.expire(self.app.now, 3))[1])
-        self.apply(self.do(self.app.store.upkeep.wake(self.app.now, 2))[1])
+        self.apply(self.do(self.app.store.maintenance.expire(self.app.now, 3))[1])
+        self.apply(self.do(self.app.store.maintenance.wake(self.app.now, 2))[1])
 
     @rule(limit=st.integers(1, 3))
     def retire_old(self, limit: int) -> None:
-        self.apply(self.do(self.app.store.upkeep.retire(self.app.now, self.app.now - 40_000, limit))[1])
+        self.apply(self.do(self.app.store.maintenance.retire(self.app.now, self.app.now - 40_000, limit))[1])
 
     @rule(key=KEYS)
     def erase(self, key: str) -> None:

@@ -20,7 +20,7 @@ async def test_notification_expiring_beyond_the_calendar_is_usable(app: App) -> 
     export = await app.store.recipients.export("", "alice")
     assert export is not None
     assert [kind async for kind, _ in export].count("notification") == 1
-    assert await app.store.upkeep.expire(app.now, 10) == (0, [])
+    assert await app.store.maintenance.expire(app.now, 10) == (0, [])
     assert await app.store.sends.recall("", id, app.now) is not None
     assert await app.page("alice") == []
 

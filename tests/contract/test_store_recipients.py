@@ -127,13 +127,13 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
     assert await app.store.recipients.delete("", "alice", app.now) is None
     assert await app.store.recipients.get("", "alice") is None
     assert await app.store.sends.find("", id) is None
-    stats = (await app.store.upkeep.stats()).by_kind
+    stats = (await app.store.maintenance.stats()).by_kind
     assert (stats["recipients"], stats["notifications"], stats["tombstones"], stats["subscriptions"]) == (0, 0, 0, 0)
     after = await app.inbox("alice")
     assert after.number != before.number
     assert after.state.epoch != before.state.epoch
     assert await app.page("alice") == await app.page("alice", tag="x") == []
-    assert await app.store.upkeep.next_expiry() is None
+    assert await app.store.maintenance.next_expiry() is None
 
 
 async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) -> None:
@@ -211,7 +211,7 @@ async def test_link_stays_invalid_when_the_erasure_is_forgotten(app: App) -> Non
     link = RecipientOfLink("", "alice", app.now)
     await store.delete("", "alice", app.now + 1)
     app.clock.advance(3_600_000)
-    await app.store.upkeep.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=100)
+    await app.store.maintenance.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=100)
     await app.open("alice")
     assert not await store.accepts_link(link)
 

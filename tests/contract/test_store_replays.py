@@ -314,5 +314,5 @@ async def test_dead_delivery_is_deleted_with_its_event(app: App) -> None:
     await app.store.webhook_events.add([WebhookEvent(id=id_of(1), tenant="", type="message.sent", body=b"{}")], NOW)
     await set_dead(app, f"{id_of(1)}:hook")
     await set_dead(app, f"{id_of(2)}:hook")
-    await app.store.upkeep.delete_messages(NOW + 1, 100)
+    await app.store.maintenance.delete_messages(NOW + 1, 100)
     assert [one.id for one in await app.store.replays.failures(FailureQuery(tenants=("",)))] == [f"{id_of(2)}:hook"]

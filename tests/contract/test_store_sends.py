@@ -11,7 +11,7 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model import times
 from bellcast.model.events import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Edit
-from bellcast.ports import Sent, SentQuery
+from bellcast.ports import SendResult, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NEWEST
 from tests.contract.app import App
@@ -44,9 +44,9 @@ async def test_refused_send_fails_no_other(app: App) -> None:
         app.send_request("bob"),
     ]
     first, second, third = await app.add_all(requests)
-    assert isinstance(first, Sent)
+    assert isinstance(first, SendResult)
     assert isinstance(second, IdempotencyMismatch)
-    assert isinstance(third, Sent)
+    assert isinstance(third, SendResult)
     assert len(await app.page("alice")) == 2
     assert len(await app.page("bob")) == 1
 
@@ -60,8 +60,8 @@ async def test_failing_send_is_rolled_back_whole_and_fails_no_other(app: App) ->
         [app.send_request("alice", title="before"), broken, app.send_request("alice", title="after")]
     )
     assert isinstance(second, Exception)
-    assert isinstance(first, Sent)
-    assert isinstance(third, Sent)
+    assert isinstance(first, SendResult)
+    assert isinstance(third, SendResult)
     assert await app.titles("alice") == ["after", "before"]
     assert await app.counts("alice") == (2, 2)
     await app.add(app.send_request("alice", key="k"))
@@ -74,7 +74,7 @@ async def test_failing_send_without_a_key_fails_no_other(app: App) -> None:
     broken = app.send_request("alice", "bob")
     broken = replace(broken, ids=(broken.ids[0], used_id))
     outcomes = await app.add_all([app.send_request("alice", title="before"), broken, app.send_request("bob")])
-    assert [isinstance(outcome, Sent) for outcome in outcomes] == [True, False, True]
+    assert [isinstance(outcome, SendResult) for outcome in outcomes] == [True, False, True]
     assert await app.titles("alice") == ["before"]
     assert (await app.counts("alice"), await app.counts("bob")) == ((1, 1), (2, 2))
 
@@ -83,7 +83,7 @@ async def test_bulk_sends_keep_their_order_and_revisions(app: App) -> None:
     requests = [app.send_request("alice", "bob", title=f"t{number}", tags=("x",)) for number in range(300)]
     requests += [app.send_request("alice", tenant="acme", title="theirs"), app.send_request("new", title="first")]
     outcomes = await app.add_all(requests)
-    events = [event for outcome in outcomes if isinstance(outcome, Sent) for event in outcome.events]
+    events = [event for outcome in outcomes if isinstance(outcome, SendResult) for event in outcome.events]
     of_bob = [event for event in events if isinstance(event, NotificationAdded) and event.inbox.recipient == "bob"]
     assert [event.notification.title for event in of_bob] == [f"t{number}" for number in range(300)]
     assert [event.inbox.revision for event in of_bob] == list(range(1, 301))
@@ -98,7 +98,7 @@ async def test_repeated_key_returns_the_first_response_and_sends_nothing(app: Ap
     first = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
     app.clock.advance(DAY - 1)
     again = await app.add(app.send_request("alice", key="k", fingerprint=b"one"))
-    assert again == Sent(first.response, ())
+    assert again == SendResult(first.response, ())
     assert len(await app.page("alice")) == 1
 
 
@@ -108,7 +108,7 @@ async def test_idempotency_key_expires_after_a_day(app: App) -> None:
     second = await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
     assert len(second.events) == 1
     again = await app.add(app.send_request("alice", key="k", fingerprint=b"two"))
-    assert again == Sent(second.response, ())
+    assert again == SendResult(second.response, ())
 
 
 async def test_concurrent_sends_with_one_key_send_once(app: App) -> None:
@@ -128,7 +128,7 @@ async def test_idempotency_keys_are_scoped_to_the_tenant(app: App) -> None:
 async def test_announcements_and_sends_share_the_keys_of_a_tenant(app: App) -> None:
     first = await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"one"))
     again = await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"one"))
-    assert again == Sent(first.response, ())
+    assert again == SendResult(first.response, ())
     with pytest.raises(IdempotencyMismatch):
         await app.store.sends.announce(app.announce_request(key="k", fingerprint=b"two"))
     with pytest.raises(IdempotencyMismatch):

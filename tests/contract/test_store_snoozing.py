@@ -65,17 +65,17 @@ async def test_snooze_ends_by_another_action(
     assert await views_of(app, id) == ([] if view is None else ["all", "read"] if view == "read" else [view])
     assert await views_of(app, other) == ["archived"]
     app.clock.advance(100)
-    assert await app.store.upkeep.wake(app.now, 10) == (0, [])
+    assert await app.store.maintenance.wake(app.now, 10) == (0, [])
 
 
 async def test_row_wakes_unread_unseen_and_first(app: App) -> None:
     old, middle, new = [await app.send("alice", title) for title in ("old", "middle", "new")]
     await app.mark("alice", "read", ids=(old,))
     await snoozed(app, old)
-    assert await app.store.upkeep.next_expiry() == app.now + 60_000
-    assert await app.store.upkeep.wake(app.now, 10) == (0, [])
+    assert await app.store.maintenance.next_expiry() == app.now + 60_000
+    assert await app.store.maintenance.wake(app.now, 10) == (0, [])
     app.clock.advance(3600)
-    changed, (event,) = await app.store.upkeep.wake(app.now, 10)
+    changed, (event,) = await app.store.maintenance.wake(app.now, 10)
     assert changed == 1
     assert isinstance(event, NotificationAdded)
     woken = event.notification
@@ -87,7 +87,7 @@ async def test_row_wakes_unread_unseen_and_first(app: App) -> None:
     app.clock.advance(1)
     later = await app.send("alice")
     assert [row.id for row in await app.page("alice", limit=2)] == [later, old]
-    assert await app.store.upkeep.next_expiry() is None
+    assert await app.store.maintenance.next_expiry() is None
 
 
 async def until_back(app: App, *ids: str) -> int:
@@ -182,7 +182,7 @@ async def test_corrections_of_many_inboxes_read_once_which_rows_await_the_return
 async def test_row_snoozed_until_back_returns_at_the_latest_at_its_time(app: App) -> None:
     number = await until_back(app, await app.send("alice"))
     app.clock.advance(61)
-    assert (await app.store.upkeep.wake(app.now, 10))[0] == 1
+    assert (await app.store.maintenance.wake(app.now, 10))[0] == 1
     assert not await awaits_return(app)
     assert (await app.store.inboxes.wake_until_back(number, app.now, 10)).changed == 0
 
@@ -216,7 +216,7 @@ async def test_waking_is_bounded_and_includes_announcements(app: App) -> None:
     await app.open("alice")
     await snoozed(app, announced, *sent)
     app.clock.advance(61)
-    assert [(await app.store.upkeep.wake(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
+    assert [(await app.store.maintenance.wake(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
     assert await app.counts("alice") == (4, 4)
 
 

@@ -127,7 +127,7 @@ async def test_each_tenant_has_its_own_retention(app: App) -> None:
         await app.send("alice", "old", tenant=tenant)
         await app.announce("old to all", tenant=tenant)
     app.clock.advance(10 * DAY)
-    retire, older_than = app.store.upkeep.retire, app.now - 5 * DAY * 1000
+    retire, older_than = app.store.maintenance.retire, app.now - 5 * DAY * 1000
     assert (await retire(app.now, older_than, 100, tenant="short"))[0] == 2
     assert (await retire(app.now, older_than, 100, but=["short", "long"]))[0] == 2
     titles = {tenant: await app.titles("alice", tenant=tenant) for tenant in ("short", "long", "other")}

@@ -59,7 +59,7 @@ class DyingRuns:
 
 
 class Effects(NamedTuple):
-    """What recipients received, and how the runs of each workflow ended."""
+    """The messages that recipients received, and the final states of the runs of each workflow."""
 
     titles: dict[str, Counter[str]]
     messages: Counter[tuple[str, str, str]]

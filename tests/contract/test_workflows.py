@@ -15,7 +15,7 @@ from bellcast.model.events import LiveEvent
 from bellcast.model.notifications import Audience
 from bellcast.ports import Response, SendRequest, Store
 from bellcast.ports.runs import RunCommit
-from bellcast.workflows import sources
+from bellcast.workflows import event_reactions
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld, ended
@@ -298,7 +298,7 @@ async def test_http_step_is_signed_retried_and_has_a_result(world: WorkflowWorld
 
 
 @pytest.mark.parametrize(("on_error", "status"), [("stop", "failed"), ("continue", "completed")])
-async def test_http_step_fails_at_once_on_another_client_error(
+async def test_http_step_fails_immediately_on_another_client_error(
     world: WorkflowWorld, on_error: str, status: str
 ) -> None:
     await world.put("booking", {"key": "call", "type": "http", "url": "https://app.example/", "on_error": on_error})
@@ -310,7 +310,7 @@ async def test_http_step_fails_at_once_on_another_client_error(
 
 
 @pytest.mark.parametrize("client", ["a\r\nX-Other: 1", "€"])
-async def test_header_that_cannot_be_sent_fails_the_step_at_once(world: WorkflowWorld, client: str) -> None:
+async def test_header_that_cannot_be_sent_fails_the_step_immediately(world: WorkflowWorld, client: str) -> None:
     step = {"key": "call", "type": "http", "url": "https://app.example/", "headers": {"X-Client": "{{ data.client }}"}}
     await world.put("booking", step)
     id = await world.trigger("booking", data={"client": client})
@@ -491,7 +491,7 @@ async def test_python_step_uses_no_thread_of_asyncio(store: Store, clock: FakeCl
 
 async def test_error_of_a_source_is_shown_to_the_tenant_of_the_event_only(world: WorkflowWorld) -> None:
     source = {"event": "moved", "topic": "{a}", "notification": {"to": "", "title": "{{ event.data }}"}}
-    await world.store.documents.put(sources.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
+    await world.store.documents.put(event_reactions.SOURCES, "", "s", msgspec.json.encode(source), world.clock.now())
     await world.workflows.sources.react([LiveEvent(tenant="shop", name="moved", topic="x", data="secret")], None)
     assert (await world.workflows.sources.last_errors("shop", ["s"]))["s"] is not None
     for tenant in ("", "other"):

@@ -22,7 +22,7 @@ from bellcast.settings import load
 from tests import engines
 from tests.deploy.secure_websocket import check_heartbeats
 from tests.faults.nodes import Cluster, cluster, send
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast
 from tests.servers import ServerProcess, free_port
 
@@ -221,7 +221,7 @@ def test_oversized_request_is_refused_by_the_server(tmp_path, caddy, server, pat
     command = ["curl", "--silent", "--http1.1", "--cacert", caddy.chain, "--max-time", f"{WAIT}"]
     header_options = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
     curl = [*command, *header_options, "--data-binary", f"@{tmp_path / 'body'}", caddy.url + path]
-    # Nor can curl always send the whole request, so its exit status is ignored; a reset by the proxy while it sends can
+    # curl also cannot always send the whole request, so its exit status is ignored; a reset by the proxy while it sends can
     # also discard the response or its end, which is then requested again.
     responses = (subprocess.run(curl, check=False, capture_output=True).stdout for _ in range(10))
     refusal = json.loads(next(response for response in responses if response.endswith(b"}")))

@@ -124,7 +124,7 @@ def test_health_check_distinguishes_a_server_from_none(bellcast_server) -> None:
 
 
 def commands() -> Iterator[list[str]]:
-    """Yield the commands with which the files start Bellcast."""
+    """Yield the commands in the files that start Bellcast."""
     instructions = dict(stages()[-1])
     yield json.loads(instructions["ENTRYPOINT"]) + json.loads(instructions["CMD"])
     yield ["bellcast", *shlex.split(unit()["Service"]["ExecStart"])[1:]]

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.deploy.secure_websocket import check_heartbeats
 from tests.faults.nodes import send
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast
 from tests.servers import ServerProcess, free_port
 

@@ -221,7 +221,7 @@ def django_tests(shop):
     testing.clear()
 
 
-def test_notifications_of_a_test_are_listed_at_once(shop, django_tests):
+def test_notifications_of_a_test_are_listed_immediately(shop, django_tests):
     from bellcast.contrib.django import NotificationService, publish
 
     send(shop.nadia, "Listed", notification_type="sale", metadata={"id": 7})

@@ -13,7 +13,7 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
 TIMEOUT = SECONDS + 240
 WARM_UP = 300
 # KiB that the second half of a run may add, however long it is: allocators fluctuate. This finds growth;
-# test_nothing_left.py finds leaks of single sessions.
+# test_memory_leaks.py finds leaks of single sessions.
 ALLOWED = 2_000
 PIECES = ['"', "{", "[", "]", ",", ":", "-", "/", "9", "é", "\x1e", "\\ud800", "b", "null"]
 

@@ -59,7 +59,7 @@ STEPS: list[dict[str, Any]] = [
 
 
 class Figures(Struct, frozen=True, kw_only=True):
-    """What a load observed. `mails` and `hooks` are calls, some of which repeat an earlier call; `interrupted` is how many calls
+    """Observations of a load. `mails` and `hooks` are calls, some of which repeat an earlier call; `interrupted` is how many calls
     the kills can have interrupted at most, `set_aside` how many jobs were interrupted so often that an operator had to retry
     them."""
 

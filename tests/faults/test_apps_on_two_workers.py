@@ -17,15 +17,15 @@ import pytest
 from websockets.exceptions import WebSocketException
 
 from bellcast.client import Bellcast
-from tests.agencies import Agency
 from tests.app_servers import app_server
-from tests.faults.raw import eventually
-from tests.marketplaces import Marketplace
-from tests.markets import Market
+from tests.celebrity_booking_app import Agency
+from tests.example_apps import PASSWORD
+from tests.faults.raw_sockets import eventually
+from tests.lead_market_app import Market
+from tests.photo_studio_app import Studio
 from tests.servers import START_TIMEOUT, ServerProcess
-from tests.sites import PASSWORD
-from tests.studios import Studio
-from tests.suites import Suite
+from tests.service_marketplace_app import Marketplace
+from tests.shop_suite_app import Suite
 from tests.wire.clients import Socket, websocket
 
 RECONNECT = 0.05  # seconds between two attempts of a bell

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.raw import unharmed
+from tests.faults.raw_sockets import unharmed
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 

@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.faults.failing_starts import AT_DEVICE, AT_INBOX, AT_TOPICS
-from tests.faults.raw import eventually, live
+from tests.faults.raw_sockets import eventually, live
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 from tests.wire.pusher_clients import bare

@@ -18,7 +18,7 @@ import pytest
 from bellcast.bench import fairness, nodes, server_under_test
 from bellcast.bench.epoll_loop import Deadline, EpollLoop
 from bellcast.bench.fairness import LargeSend, Singles
-from bellcast.bench.scales import QUICK, Run
+from bellcast.bench.scales import QUICK, BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 RECIPIENTS = 6_000
@@ -27,25 +27,25 @@ QUIET_SECONDS = 1.5
 TIMES, SLACK = 3, 0.01
 ROUNDS = 3
 
-Place = Callable[[Run], AbstractContextManager[BenchServer]]
+Place = Callable[[BenchmarkRun], AbstractContextManager[BenchServer]]
 
 
 @contextmanager
-def on_sqlite(run: Run) -> Iterator[BenchServer]:
+def on_sqlite(run: BenchmarkRun) -> Iterator[BenchServer]:
     with server_under_test.running(run.folder, run.deadline) as server:
         yield server
 
 
 @contextmanager
-def on_postgres(run: Run) -> Iterator[BenchServer]:
+def on_postgres(run: BenchmarkRun) -> Iterator[BenchServer]:
     with nodes.workers(run, 2) as several:
         yield several.each[0]
 
 
 @contextmanager
-def temporary_run() -> Iterator[Run]:
+def temporary_run() -> Iterator[BenchmarkRun]:
     with tempfile.TemporaryDirectory() as folder:
-        yield Run(
+        yield BenchmarkRun(
             scale=QUICK, deadline=Deadline(120), folder=Path(folder), store_folder=Path(folder), report=lambda _: None
         )
 
@@ -63,7 +63,7 @@ def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(started_se
     pytest.fail("; ".join(medians))
 
 
-def measure(started_server: Place, run: Run) -> tuple[float, float]:
+def measure(started_server: Place, run: BenchmarkRun) -> tuple[float, float]:
     """Return the median seconds of a single send on a quiet server and during a large send."""
     with started_server(run) as server, EpollLoop(run.deadline) as loop:
         singles = Singles(loop, server)

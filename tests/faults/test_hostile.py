@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 
 from bellcast.live.http import takeover
-from tests.faults.raw import (
+from tests.faults.raw_sockets import (
     WAIT,
     Raw,
     RawSocket,
@@ -37,19 +37,19 @@ TIMEOUT = 3  # seconds; longer than the pauses of a loaded machine between the p
 # --- slow
 
 
-def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: ServerProcess) -> None:
+def test_incomplete_request_head_ends_the_connection_after_ten_seconds(target: ServerProcess) -> None:
     """Byte by byte, in every place where a client can stall, all concurrently."""
     drips = {
         "sends nothing": b"",
         "a slow request line": b"x",
         "a slow header": b"x",
         "a slow second head": b"x",
-        "empty lines for ever": b"\r\n",
+        "endless empty lines": b"\r\n",
     }
     started, ended_after = time.monotonic(), dict[str, float]()
     with ExitStack() as stack:
-        clients = {name: stack.enter_context(Raw(sturdy)) for name in drips}
-        for name in ("a slow second head", "empty lines for ever"):
+        clients = {name: stack.enter_context(Raw(target)) for name in drips}
+        for name in ("a slow second head", "endless empty lines"):
             clients[name].send(request("/healthz"))
             assert b"ok" in clients[name].body()
         clients["a slow request line"].send(b"GET /")
@@ -59,10 +59,10 @@ def test_incomplete_request_head_ends_the_connection_after_ten_seconds(sturdy: S
             for name in clients.keys() - ended_after.keys():
                 if not _still_reads(clients[name].socket, drips[name]):
                     ended_after[name] = time.monotonic() - started
-            assert httpx.get(f"{sturdy.url}/healthz").status_code == 200
+            assert httpx.get(f"{target.url}/healthz").status_code == 200
             time.sleep(0.2)
     assert clients.keys() == ended_after.keys()
-    assert ended_after.pop("empty lines for ever") > 4  # uvicorn's keep-alive timeout between two requests
+    assert ended_after.pop("endless empty lines") > 4  # uvicorn's keep-alive timeout between two requests
     assert all(seconds > HEAD_SECONDS - 1 for seconds in ended_after.values()), ended_after
 
 
@@ -156,8 +156,8 @@ LARGE = {
 
 
 @pytest.mark.parametrize("head", LARGE.values(), ids=LARGE.keys())
-def test_head_beyond_64_kib_is_refused_and_closed(sturdy: ServerProcess, head: bytes) -> None:
-    with Raw(sturdy) as client:
+def test_head_beyond_64_kib_is_refused_and_closed(target: ServerProcess, head: bytes) -> None:
+    with Raw(target) as client:
         client.send(head)
         assert client.read_head()[0] == 431
         assert client.hangs_up()
@@ -166,15 +166,15 @@ def test_head_beyond_64_kib_is_refused_and_closed(sturdy: ServerProcess, head: b
 @pytest.mark.parametrize(
     "beginning", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\nX", request("/healthz") + b"GET /?"]
 )
-def test_endless_head_is_cut_off_before_it_fills_the_memory(sturdy: ServerProcess, beginning: bytes) -> None:
-    with Raw(sturdy) as client:
+def test_endless_head_is_cut_off_before_it_fills_the_memory(target: ServerProcess, beginning: bytes) -> None:
+    with Raw(target) as client:
         client.send(beginning)
         assert client.flood(b"x" * 16_384, most=32_000_000) < 8_000_000  # the size of the kernel buffers
 
 
-def test_head_in_small_pieces_below_the_limit_is_served(sturdy: ServerProcess) -> None:
+def test_head_in_small_pieces_below_the_limit_is_served(target: ServerProcess) -> None:
     head = request("/healthz", **{f"X-{number}": "x" * 900 for number in range(60)})
-    with Raw(sturdy) as client:
+    with Raw(target) as client:
         client.send(request("/healthz"), head[:10])
         assert b"ok" in client.body()
         for start in range(10, len(head), 5_000):
@@ -203,17 +203,17 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("garbage", GARBAGE, ids=range(len(GARBAGE)))
-def test_malformed_request_is_refused_and_closed(sturdy: ServerProcess, garbage: bytes) -> None:
-    with Raw(sturdy) as client:
+def test_malformed_request_is_refused_and_closed(target: ServerProcess, garbage: bytes) -> None:
+    with Raw(target) as client:
         client.send(garbage)
         assert client.read_head()[0] in (400, 401, 404)
         assert client.hangs_up()
 
 
-def test_random_bytes_are_closed(sturdy: ServerProcess) -> None:
+def test_random_bytes_are_closed(target: ServerProcess) -> None:
     chance = random.Random(7)
     for _ in range(200):
-        with Raw(sturdy) as client:
+        with Raw(target) as client:
             client.send(chance.randbytes(chance.randint(1, 300)), b"\r\n\r\n")
             client.half_close()
             assert client.hangs_up()
@@ -222,8 +222,8 @@ def test_random_bytes_are_closed(sturdy: ServerProcess) -> None:
 # --- pipelining
 
 
-def test_pipelined_requests_are_answered_in_order(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
+def test_pipelined_requests_are_answered_in_order(target: ServerProcess) -> None:
+    with Raw(target) as client:
         client.send(*(request(path) for path in ("/healthz", "/nowhere", "/healthz", "/readyz")))
         assert b"ok" in client.body()
         assert b"not_found" in client.body()
@@ -231,9 +231,9 @@ def test_pipelined_requests_are_answered_in_order(sturdy: ServerProcess) -> None
         assert client.read_head()[0] == 200
 
 
-def test_requests_behind_a_stream_are_not_answered_into_it(sturdy: ServerProcess, http: httpx.Client) -> None:
-    path = f"/v1/stream?token={sturdy.token('piped')}"
-    with Raw(sturdy) as page:
+def test_requests_behind_a_stream_are_not_answered_into_it(target: ServerProcess, http: httpx.Client) -> None:
+    path = f"/v1/stream?token={target.token('piped')}"
+    with Raw(target) as page:
         page.send(request("/healthz"), request(path), request("/healthz"), request(path))
         assert b"ok" in page.body()
         assert page.read_head()[1]["content-type"] == "text/event-stream"
@@ -245,17 +245,17 @@ def test_requests_behind_a_stream_are_not_answered_into_it(sturdy: ServerProcess
         assert received.count(b"event: ready") == 1
 
 
-def test_flood_of_pipelined_requests_is_cut_off(sturdy: ServerProcess) -> None:
-    before = memory(sturdy)
-    with Raw(sturdy) as client:
+def test_flood_of_pipelined_requests_is_cut_off(target: ServerProcess) -> None:
+    before = memory(target)
+    with Raw(target) as client:
         assert client.flood(request("/healthz") * 2_000, most=32_000_000) < 8_000_000
-    assert memory(sturdy) < before + 32
+    assert memory(target) < before + 32
 
 
 # --- incomplete upgrades
 
 
-def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
+def test_http_2_upgrade_is_ignored(target: ServerProcess) -> None:
     """As sent by Java's HTTP client with its first request, including a body."""
     upgrade_headers = {
         "Connection": "Upgrade, HTTP2-Settings",
@@ -267,10 +267,10 @@ def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
         method="POST",
         body=b'{"to": "java", "title": "Hello"}',
         **upgrade_headers,
-        **sturdy.as_app(),
+        **target.as_app(),
         Content_Type="application/json",
     )
-    with Raw(sturdy) as client:
+    with Raw(target) as client:
         for first_size in (len(send), len(send) - 10, 20):
             client.send(request("/healthz", **upgrade_headers))
             assert b"ok" in client.body()
@@ -292,16 +292,16 @@ def test_http_2_upgrade_is_ignored(sturdy: ServerProcess) -> None:
         ({"Content_Length": "5"}, 400),
     ],
 )
-def test_invalid_handshake_is_refused(sturdy: ServerProcess, changed: dict[str, str], status: int) -> None:
-    with Raw(sturdy) as client:
-        client.send(upgrade(sturdy, "nobody", **changed))
+def test_invalid_handshake_is_refused(target: ServerProcess, changed: dict[str, str], status: int) -> None:
+    with Raw(target) as client:
+        client.send(upgrade(target, "nobody", **changed))
         assert client.read_head()[0] == status
 
 
-def test_half_closed_socket_is_closed(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as halved, raw_stream(sturdy, "half") as page, raw_websocket(sturdy, "half") as bell:
+def test_half_closed_socket_is_closed(target: ServerProcess) -> None:
+    with Raw(target) as halved, raw_stream(target, "half") as page, raw_websocket(target, "half") as bell:
         halved.send(b"GET /healthz HT")
-        assert eventually(lambda: live(sturdy) == 2)
+        assert eventually(lambda: live(target) == 2)
         for connection in (halved, page, bell):
             connection.half_close()
             assert connection.hangs_up()
@@ -310,18 +310,18 @@ def test_half_closed_socket_is_closed(sturdy: ServerProcess) -> None:
 # --- many
 
 
-def test_aborted_connections_leave_nothing_behind(sturdy: ServerProcess) -> None:
+def test_aborted_connections_leave_nothing_behind(target: ServerProcess) -> None:
     beginnings = [
         b"",
         b"GET /v1/str",
-        request(f"/v1/stream?token={sturdy.token('ghost')}"),
-        upgrade(sturdy, "ghost"),
-        upgrade(sturdy, "ghost") + b"\x81",
+        request(f"/v1/stream?token={target.token('ghost')}"),
+        upgrade(target, "ghost"),
+        upgrade(target, "ghost") + b"\x81",
     ]
-    before = files(sturdy)
+    before = files(target)
 
     def open_and_abort(number: int) -> None:
-        client = Raw(sturdy)
+        client = Raw(target)
         client.send(beginnings[number % len(beginnings)])
         if number % 3 and number % len(beginnings) > 1:
             client.socket.recv(1)
@@ -329,8 +329,8 @@ def test_aborted_connections_leave_nothing_behind(sturdy: ServerProcess) -> None
 
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(open_and_abort, range(2_000)))
-    assert eventually(lambda: live(sturdy) == 0)
-    assert eventually(lambda: files(sturdy) <= before + 2), (files(sturdy), before)
+    assert eventually(lambda: live(target) == 0)
+    assert eventually(lambda: files(target) <= before + 2), (files(target), before)
 
 
 @pytest.mark.parametrize("setting", ["BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS", "BELLCAST_LIMIT_CONNECTIONS"])
@@ -361,9 +361,9 @@ def _check_retry(client: RawSocket, before_the_handshake: bool) -> None:
         assert client.finish_close() == 1013
 
 
-def test_tokens_in_urls_are_not_logged(sturdy: ServerProcess) -> None:
-    token = sturdy.token("quiet")
-    with websocket(sturdy, None, token=token) as bell, stream(sturdy, None, token=token) as page:
+def test_tokens_in_urls_are_not_logged(target: ServerProcess) -> None:
+    token = target.token("quiet")
+    with websocket(target, None, token=token) as bell, stream(target, None, token=token) as page:
         bell.next(), page.next()
-    httpx.get(f"{sturdy.url}/v1/inbox", params={"token": token})
-    assert token not in sturdy.log.read_text()
+    httpx.get(f"{target.url}/v1/inbox", params={"token": token})
+    assert token not in target.log.read_text()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.faults.raw import (
+from tests.faults.raw_sockets import (
     HANDSHAKE,
     Raw,
     RawSocket,
@@ -95,15 +95,15 @@ BROKEN = {
     "too large, in fragments": (b"".join(fragments(TEXT, b"x" * 40_000, b"x" * 40_000)), 4413),
     "too many fragments": (frame(TEXT, final=False) + frame(CONTINUATION, final=False) * 1_100, 4429),
     "a close code of one byte": (frame(CLOSE, b"x"), 1002),
-    "a close code nobody may send": (close(1005), 1002),
+    "a reserved close code": (close(1005), 1002),
     "a close code out of range": (close(999), 1002),
     "a close reason that is not UTF-8": (close(1000, b"\xff"), 1007),
 }
 
 
 @pytest.mark.parametrize(("sent", "code"), BROKEN.values(), ids=BROKEN.keys())
-def test_protocol_violation_is_reported_with_its_code_and_closed(sturdy: ServerProcess, sent: bytes, code: int) -> None:
-    with raw_websocket(sturdy, "peer") as peer, raw_websocket(sturdy, "rude") as violating:
+def test_protocol_violation_is_reported_with_its_code_and_closed(target: ServerProcess, sent: bytes, code: int) -> None:
+    with raw_websocket(target, "peer") as peer, raw_websocket(target, "rude") as violating:
         violating.send(sent)
         close_frame = violating.until("close")
         assert close_frame["code"] == code
@@ -112,8 +112,8 @@ def test_protocol_violation_is_reported_with_its_code_and_closed(sturdy: ServerP
         assert peer.next() == {"type": "pong"}
 
 
-def test_ping_within_a_fragmented_message_is_answered_immediately(sturdy: ServerProcess) -> None:
-    with raw_websocket(sturdy, "careful") as bell:
+def test_ping_within_a_fragmented_message_is_answered_immediately(target: ServerProcess) -> None:
+    with raw_websocket(target, "careful") as bell:
         first, second, third = fragments(TEXT, b'{"type":', b'"ping",', b'"ref":1}')
         bell.send(first, frame(PING, b"still there?"))
         assert bell.frame() == (PONG, b"still there?")
@@ -122,15 +122,15 @@ def test_ping_within_a_fragmented_message_is_answered_immediately(sturdy: Server
         assert bell.next() == {"type": "pong", "ref": 1}
 
 
-def test_message_in_single_bytes_is_one_message(sturdy: ServerProcess) -> None:
-    with raw_websocket(sturdy, "patient") as bell:
+def test_message_in_single_bytes_is_one_message(target: ServerProcess) -> None:
+    with raw_websocket(target, "patient") as bell:
         for byte in frame(TEXT, json.dumps({"type": "ping", "ref": "é" * 80}, ensure_ascii=False).encode()):
             bell.send(bytes([byte]))
         assert bell.next() == {"type": "pong", "ref": "é" * 80}
 
 
-def test_binary_and_empty_messages_are_refused_and_keep_the_connection(sturdy: ServerProcess) -> None:
-    with raw_websocket(sturdy, "odd") as bell:
+def test_binary_and_empty_messages_are_refused_and_keep_the_connection(target: ServerProcess) -> None:
+    with raw_websocket(target, "odd") as bell:
         for message in (frame(BINARY, b'{"type":"ping"}'), frame(TEXT), frame(BINARY)):
             bell.send(message)
             assert bell.next()["code"] == "bad_request"
@@ -141,21 +141,21 @@ def test_binary_and_empty_messages_are_refused_and_keep_the_connection(sturdy: S
 # --- handshake
 
 
-def test_frames_right_behind_the_handshake_belong_to_the_websocket(sturdy: ServerProcess) -> None:
+def test_frames_right_behind_the_handshake_belong_to_the_websocket(target: ServerProcess) -> None:
     commands = b"".join(frame(TEXT, json.dumps({"type": "ping", "ref": ref}).encode()) for ref in range(150))
     for split in (0, 1, 700):
         behind, later = commands[: len(commands) - split], commands[len(commands) - split :]
-        with RawSocket(sturdy) as bell:
-            bell.send(upgrade(sturdy, "hasty"), behind)
+        with RawSocket(target) as bell:
+            bell.send(upgrade(target, "hasty"), behind)
             bell.send(later)
             assert bell.read_head()[0] == 101
             assert bell.next()["type"] == "ready"
             assert [bell.next()["ref"] for _ in range(150)] == list(range(150))
 
 
-def test_broken_frame_behind_the_handshake_is_reported_after_ready(sturdy: ServerProcess) -> None:
-    with RawSocket(sturdy) as violating:
-        violating.send(upgrade(sturdy, "hasty"), b"\x81\x02hi")
+def test_broken_frame_behind_the_handshake_is_reported_after_ready(target: ServerProcess) -> None:
+    with RawSocket(target) as violating:
+        violating.send(upgrade(target, "hasty"), b"\x81\x02hi")
         assert violating.read_head()[0] == 101
         assert violating.next()["type"] == "ready"
         assert violating.finish_close() == 1002
@@ -165,8 +165,8 @@ def test_broken_frame_behind_the_handshake_is_reported_after_ready(sturdy: Serve
 
 
 @pytest.mark.parametrize(("last_frame", "code"), [(close(1000, b"bye"), 1000), (close(4999), 4999), (frame(CLOSE), 0)])
-def test_close_frame_of_a_client_is_answered_with_its_code(sturdy: ServerProcess, last_frame: bytes, code: int) -> None:
-    with raw_websocket(sturdy, "leaving") as bell:
+def test_close_frame_of_a_client_is_answered_with_its_code(target: ServerProcess, last_frame: bytes, code: int) -> None:
+    with raw_websocket(target, "leaving") as bell:
         bell.send(last_frame, frame(TEXT, b'{"type":"ping"}'))
         opcode, payload = bell.frame()
         assert (opcode, int.from_bytes(payload)) == (CLOSE, code)
@@ -221,10 +221,10 @@ def test_client_that_sends_faster_than_frames_are_handled_is_not_read(slow_app: 
         bell.socket.settimeout(1)
         assert bell.flood(large, most=90_000_000) < 60_000_000  # the kernel buffers, and 64 frames
         assert memory(slow_app) < before + 40
-        with websocket(slow_app, "calm") as calm:
-            assert calm.next()["type"] == "ready"
+        with websocket(slow_app, "calm") as regular:
+            assert regular.next()["type"] == "ready"
             started = cpu_seconds(slow_app)
-            assert calm.ask("ping")["type"] == "pong"
+            assert regular.ask("ping")["type"] == "pong"
             assert cpu_seconds(slow_app) - started < 2
 
 
@@ -238,21 +238,21 @@ SOCKETS = {
 
 @pytest.mark.parametrize("opcode", [PING, TEXT], ids=["pings", "texts"])
 @pytest.mark.parametrize("path", SOCKETS.values(), ids=SOCKETS.keys())
-def test_input_after_a_flood_of_frames_is_not_parsed(sturdy: ServerProcess, path: str, opcode: int) -> None:
+def test_input_after_a_flood_of_frames_is_not_parsed(target: ServerProcess, path: str, opcode: int) -> None:
     """Parsing it took 0.4 s per MB, until the connection was cut off five seconds after its close."""
-    with Raw(sturdy) as flooding:
-        target = path.format(token=sturdy.token("flooding"), key=sturdy.key)
-        flooding.send(request(target, **HANDSHAKE))
+    with Raw(target) as flooding:
+        url = path.format(token=target.token("flooding"), key=target.key)
+        flooding.send(request(url, **HANDSHAKE))
         assert flooding.read_head()[0] == 101
-        before = cpu_seconds(sturdy)
+        before = cpu_seconds(target)
         flooding.flood(frame(opcode) * 10_000, 12_000_000)
-        assert cpu_seconds(sturdy) - before < 1
+        assert cpu_seconds(target) - before < 1
 
 
 def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: ServerProcess) -> None:
     claims = {"topics": ["*"], "publish": ["*"]}
-    with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as calm:
-        calm.next()
+    with raw_websocket(slow_app, "flood", claims=claims) as flood, websocket(slow_app, "calm") as regular:
+        regular.next()
         commands = [
             {"type": "subscribe", "topics": ["presence-a", "b"]},
             {"type": "publish", "topic": "b", "name": "n", "data": 1},
@@ -263,16 +263,16 @@ def test_flood_of_subscribes_and_publishes_does_not_delay_others(slow_app: Serve
         slowest = 0.0
         for _ in range(20):
             started = cpu_seconds(slow_app)
-            assert calm.ask("ping")["type"] == "pong"
+            assert regular.ask("ping")["type"] == "pong"
             slowest = max(slowest, cpu_seconds(slow_app) - started)
         assert slowest < 2
         replies = [flood.next()["type"] for _ in range(4_000)]
         assert set(replies) == {"ack"}
 
 
-def test_refusal_of_thousands_of_topics_is_bounded_in_size(sturdy: ServerProcess) -> None:
+def test_refusal_of_thousands_of_topics_is_bounded_in_size(target: ServerProcess) -> None:
     names = [f"t{number}" for number in range(6_000)]
-    with websocket(sturdy, "greedy", claims={"topics": ["t*"]}, topics=",".join(names[:5_000])) as bell:
+    with websocket(target, "greedy", claims={"topics": ["t*"]}, topics=",".join(names[:5_000])) as bell:
         ready = bell.next()
         assert ready["topics"] == names[:100]
         assert {one["code"] for one in ready["refused"]} == {"too_many"}

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from bellcast.live.http import closing, takeover
-from tests.faults.raw import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
+from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, RawSocket, eventually, memory, request, upgrade
 from tests.servers import ServerProcess
 
 CHUNKED = {"Transfer_Encoding": "chunked", "Content_Type": "application/json"}
@@ -35,23 +35,23 @@ def send_in(pieces: int, client: Raw, data: bytes) -> None:
 
 @pytest.mark.parametrize("pieces", [1, 2])
 @pytest.mark.parametrize("path", PATHS)
-def test_head_of_more_than_200_lines_is_refused(sturdy: ServerProcess, path: str, pieces: int) -> None:
+def test_head_of_more_than_200_lines_is_refused(target: ServerProcess, path: str, pieces: int) -> None:
     lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE) + 1)}
-    with Raw(sturdy) as client:
+    with Raw(target) as client:
         send_in(pieces, client, request(path, **HANDSHAKE, **lines))
         assert client.read_head()[0] == 431
         assert client.hangs_up()
 
 
-def test_head_of_200_lines_is_served(sturdy: ServerProcess) -> None:
+def test_head_of_200_lines_is_served(target: ServerProcess) -> None:
     lines = {f"X{number}": "x" for number in range(takeover.MAX_HEADER_LINES - len(HANDSHAKE))}
-    with RawSocket(sturdy) as client:
-        client.send(upgrade(sturdy, "chatty", **lines))
+    with RawSocket(target) as client:
+        client.send(upgrade(target, "chatty", **lines))
         assert client.read_head()[0] == 101
 
 
-def test_endless_header_lines_are_refused_before_the_head_is_complete(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
+def test_endless_header_lines_are_refused_before_the_head_is_complete(target: ServerProcess) -> None:
+    with Raw(target) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n", b"a:\r\n" * 201)
         assert client.read_head()[0] == 431
 
@@ -63,9 +63,9 @@ def test_endless_header_lines_are_refused_before_the_head_is_complete(sturdy: Se
 @pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: a\r\n", b"Host: a\r\nhost: b\r\n"], ids=["0", "2", "other"])
 @pytest.mark.parametrize("path", PATHS)
 def test_request_without_exactly_one_host_is_refused(
-    sturdy: ServerProcess, path: str, hosts: bytes, pieces: int
+    target: ServerProcess, path: str, hosts: bytes, pieces: int
 ) -> None:
-    with Raw(sturdy) as client:
+    with Raw(target) as client:
         send_in(pieces, client, request(path, **HANDSHAKE).replace(b"Host: bell.example\r\n", hosts))
         status, headers = client.read_head()
         assert status == 400
@@ -74,8 +74,8 @@ def test_request_without_exactly_one_host_is_refused(
         assert client.hangs_up()
 
 
-def test_http_1_0_needs_no_host(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
+def test_http_1_0_needs_no_host(target: ServerProcess) -> None:
+    with Raw(target) as client:
         client.send(request("/healthz", version="1.0", Host=""))
         assert client.read_head()[0] == 200
 
@@ -87,17 +87,17 @@ def chunked(body: bytes, trailers: bytes = b"") -> bytes:
     return b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers)
 
 
-def test_trailer_does_not_authenticate(sturdy: ServerProcess) -> None:
-    trailer = f"Authorization: Bearer {sturdy.secret}\r\n".encode()
-    with Raw(sturdy) as client:
+def test_trailer_does_not_authenticate(target: ServerProcess) -> None:
+    trailer = f"Authorization: Bearer {target.secret}\r\n".encode()
+    with Raw(target) as client:
         client.send(request("/v1/notifications", method="POST", **CHUNKED))
         client.send(chunked(b'{"to": "a", "title": "b"}', trailer))
         assert client.read_head()[0] == 401
 
 
-def test_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
-        head = request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app())
+def test_trailer_replaces_no_header(target: ServerProcess) -> None:
+    with Raw(target) as client:
+        head = request("/v1/notifications", method="POST", **CHUNKED, **target.as_app())
         for _ in range(2):  # with one idempotency key the second response would equal the first
             client.send(head, chunked(b'{"to": "a", "title": "b"}', b"Authorization: x\r\nIdempotency-Key: same\r\n"))
         bodies = {client.body() for _ in range(2)}
@@ -106,17 +106,17 @@ def test_trailer_replaces_no_header(sturdy: ServerProcess) -> None:
 
 
 @pytest.mark.parametrize("endless", [b"a: b\r\n", b"x" * 16], ids=["trailers", "one trailer"])
-def test_endless_trailers_are_cut_off(sturdy: ServerProcess, endless: bytes) -> None:
-    before = memory(sturdy)
-    with Raw(sturdy) as client:
-        client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2\r\n{}\r\n0\r\n")
+def test_endless_trailers_are_cut_off(target: ServerProcess, endless: bytes) -> None:
+    before = memory(target)
+    with Raw(target) as client:
+        client.send(request("/v1/notifications", method="POST", **CHUNKED, **target.as_app()), b"2\r\n{}\r\n0\r\n")
         assert client.flood(endless * 1_000, most=64 * MEBIBYTE) < 16 * MEBIBYTE  # discarded bytes and kernel buffers
-    assert memory(sturdy) < before + 16
+    assert memory(target) < before + 16
 
 
-def test_endless_chunk_extensions_are_cut_off(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
-        client.send(request("/v1/notifications", method="POST", **CHUNKED, **sturdy.as_app()), b"2;a=")
+def test_endless_chunk_extensions_are_cut_off(target: ServerProcess) -> None:
+    with Raw(target) as client:
+        client.send(request("/v1/notifications", method="POST", **CHUNKED, **target.as_app()), b"2;a=")
         assert client.flood(b"x" * 16_384, most=64 * MEBIBYTE) < 16 * MEBIBYTE
 
 
@@ -126,25 +126,25 @@ def test_endless_chunk_extensions_are_cut_off(sturdy: ServerProcess) -> None:
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
 @pytest.mark.parametrize("sized", [True, False], ids=["sized", "chunked"])
 def test_refusal_reaches_a_client_that_sends_its_whole_body_first(
-    sturdy: ServerProcess, connection: str, sized: bool
+    target: ServerProcess, connection: str, sized: bool
 ) -> None:
     size = 12 * MEBIBYTE
     length = {"Content_Length": str(size)} if sized else CHUNKED
-    with Raw(sturdy) as client:
-        head = request("/v1/notifications", method="POST", Connection=connection, **length, **sturdy.as_app())
+    with Raw(target) as client:
+        head = request("/v1/notifications", method="POST", Connection=connection, **length, **target.as_app())
         body = b"x" * size if sized else chunked(b"x" * size)
         client.send(head, body)
         assert client.read_head()[0] == 413
 
 
-def test_refused_handshake_reaches_a_client_that_sends_frames_first(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
-        client.send(upgrade(sturdy, "early", Sec_WebSocket_Version="8"), b"x" * 300_000)
+def test_refused_handshake_reaches_a_client_that_sends_frames_first(target: ServerProcess) -> None:
+    with Raw(target) as client:
+        client.send(upgrade(target, "early", Sec_WebSocket_Version="8"), b"x" * 300_000)
         assert client.read_head()[0] == 426
 
 
-def test_body_after_its_refusal_leaves_the_connection_usable(sturdy: ServerProcess) -> None:
-    with Raw(sturdy) as client:
+def test_body_after_its_refusal_leaves_the_connection_usable(target: ServerProcess) -> None:
+    with Raw(target) as client:
         for _ in range(3):
             client.send(request("/v1/notifications", method="POST", Content_Length="5"))
             status, headers = client.read_head()
@@ -156,8 +156,8 @@ def test_body_after_its_refusal_leaves_the_connection_usable(sturdy: ServerProce
 
 
 @pytest.mark.parametrize("body", [{"ids": [1] * 500_000}, {f"f{number}": 1 for number in range(60_000)}])
-def test_refusal_of_a_large_body_is_small(sturdy: ServerProcess, body: Any) -> None:
-    refused = httpx.post(f"{sturdy.url}/v1/inbox/read", json=body, headers=sturdy.as_recipient("a"))
+def test_refusal_of_a_large_body_is_small(target: ServerProcess, body: Any) -> None:
+    refused = httpx.post(f"{target.url}/v1/inbox/read", json=body, headers=target.as_recipient("a"))
     assert refused.status_code == 422
     assert len(refused.json()["errors"]) == 100
     assert len(refused.content) < 32_768
@@ -166,14 +166,14 @@ def test_refusal_of_a_large_body_is_small(sturdy: ServerProcess, body: Any) -> N
 # --- pipelining
 
 
-def test_client_that_hangs_up_on_pipelined_requests_causes_no_errors(sturdy: ServerProcess) -> None:
+def test_client_that_hangs_up_on_pipelined_requests_causes_no_errors(target: ServerProcess) -> None:
     """The fixture checks the log."""
     body = b'{"to": "gone", "title": "x"}'
     pipelined = request(
-        "/v1/notifications", method="POST", body=body, **sturdy.as_app(), Content_Type="application/json"
+        "/v1/notifications", method="POST", body=body, **target.as_app(), Content_Type="application/json"
     )
     for _ in range(20):
-        client = Raw(sturdy)
+        client = Raw(target)
         client.send(pipelined * 15)
         client.reset()
 

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests import engines
 from tests.faults.nodes import Cluster, cluster, send
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.test_feed import first, watching
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket

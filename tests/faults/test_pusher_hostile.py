@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from tests.faults.fuzzing import ALLOWED, TIMEOUT, growth_of, mangled
-from tests.faults.raw import HANDSHAKE, RawSocket, cpu_seconds, eventually, live, request, unharmed
+from tests.faults.raw_sockets import HANDSHAKE, RawSocket, cpu_seconds, eventually, live, request, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.pusher_clients import Bare, bare, sign
@@ -86,15 +86,15 @@ def fuzz_http(server: ServerProcess, http: httpx.Client, rng: random.Random) -> 
 @pytest.mark.timeout(TIMEOUT)
 def test_fuzzed_frame_or_request_harms_neither_the_server_nor_other_clients(server: ServerProcess) -> None:
     rng = random.Random(7)
-    with httpx.Client(base_url=server.url) as http, bare(server) as calm:
-        calm.subscribe("private-calm")
+    with httpx.Client(base_url=server.url) as http, bare(server) as regular:
+        regular.subscribe("private-calm")
 
         def attack() -> None:
             fuzz_websocket(server, rng)
             fuzz_http(server, http, rng)
 
         assert growth_of(server, attack) < ALLOWED
-        assert [event["event"] for event in calm.frames_until_pong()] == ["pusher_internal:subscription_count"]
+        assert [event["event"] for event in regular.frames_until_pong()] == ["pusher_internal:subscription_count"]
 
 
 def test_frames_in_single_bytes_are_handled(server: ServerProcess) -> None:
@@ -149,7 +149,7 @@ def test_deeply_nested_signed_data_is_refused(server: ServerProcess, size: int) 
 
 
 def test_flood_of_subscriptions_stops_at_the_limit_and_does_not_delay_others(server: ServerProcess) -> None:
-    with bare(server) as greedy, bare(server) as calm:
+    with bare(server) as greedy, bare(server) as regular:
         subscriptions = [
             f'{{"event":"pusher:subscribe","data":{{"channel":"news-{number}"}}}}' for number in range(10_000)
         ]
@@ -158,7 +158,7 @@ def test_flood_of_subscriptions_stops_at_the_limit_and_does_not_delay_others(ser
             greedy.raw.socket.sendall(
                 b"".join(frame(TEXT, subscription.encode()) for subscription in subscriptions[start : start + 500])
             )
-            slowest = max(slowest, ping_seconds(server, calm))
+            slowest = max(slowest, ping_seconds(server, regular))
         received = greedy.frames_until_pong()
         granted = [event["channel"] for event in received if event["event"] == "pusher_internal:subscription_succeeded"]
         refused = [json.loads(event["data"]) for event in received if event["event"] == "pusher:subscription_error"]
@@ -168,10 +168,10 @@ def test_flood_of_subscriptions_stops_at_the_limit_and_does_not_delay_others(ser
         assert slowest < 2
 
 
-def ping_seconds(server: ServerProcess, calm: Bare) -> float:
+def ping_seconds(server: ServerProcess, regular: Bare) -> float:
     """Return the server's processor seconds until a pong arrives."""
     started = cpu_seconds(server)
-    calm.frames_until_pong()
+    regular.frames_until_pong()
     return cpu_seconds(server) - started
 
 
@@ -179,18 +179,18 @@ def test_client_beyond_the_rate_limit_is_closed_for_a_second(
     start_server: Callable[..., ServerProcess],
 ) -> None:
     server = start_server()
-    with bare(server) as flood, bare(server) as calm:
+    with bare(server) as flood, bare(server) as regular:
         flood.subscribe("private-flood")
-        calm.subscribe("private-flood")
+        regular.subscribe("private-flood")
         client = frame(TEXT, b'{"event":"client-x","channel":"private-flood","data":1}')
         flood.raw.socket.sendall(client * 1_000)
         assert 4100 <= close_code(flood) < 4200  # pusher-js waits a second
-        received = [event["event"] for event in calm.frames_until_pong()]
+        received = [event["event"] for event in regular.frames_until_pong()]
         assert received.count("client-x") <= 20  # the limit is ten a second, and the burst may span two seconds
         with bare(server) as polite:
             polite.subscribe("private-flood")
             polite.send_frame("client-y", "heard", channel="private-flood")
-            assert calm.until("client-y")["data"] == "heard"
+            assert regular.until("client-y")["data"] == "heard"
 
 
 class Watcher:
@@ -212,7 +212,7 @@ class Watcher:
 
 
 def close_code(client: Bare) -> int:
-    """Return the code with which the server closes the connection."""
+    """Return the close code that the server sends."""
     try:
         while True:
             client.next()

@@ -10,7 +10,7 @@ import pytest
 
 from tests import engines
 from tests.faults.nodes import Cluster, cluster, send, titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests import engines
 from tests.faults.nodes import cluster, send
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.faults.test_nodes_together import known_nodes
 from tests.servers import ServerProcess
 from tests.wire.app_server import AppRequest, AppServer, running_app

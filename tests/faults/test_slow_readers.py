@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.raw import Raw, RawSocket, eventually, live, memory, raw_stream, raw_websocket, unharmed
+from tests.faults.raw_sockets import Raw, RawSocket, eventually, live, memory, raw_stream, raw_websocket, unharmed
 from tests.law.device import Device
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 from bellcast.live.socketio.endpoint import MAX_UNJOINED_SESSIONS_PER_ADDRESS
 from bellcast.live.socketio.layer import MAX_NAMESPACES
 from tests.faults.fuzzing import ALLOWED, TIMEOUT, growth_of, mangled, resident
-from tests.faults.raw import cpu_seconds, eventually, unharmed
+from tests.faults.raw_sockets import cpu_seconds, eventually, unharmed
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 from tests import engines
 from tests.faults.nodes import Cluster, cluster, send
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.faults.test_postgres_workers import parent
 from tests.servers import ServerProcess, child_processes
 from tests.wire.socketio_client import Agent, agent, open_client

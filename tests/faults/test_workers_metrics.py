@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import engines
 from tests.faults.nodes import cluster
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.faults.test_postgres_workers import parent
 from tests.servers import ServerProcess, child_processes
 from tests.wire.clients import websocket

@@ -1,4 +1,4 @@
-"""A server in this process with a clock that tests advance, running the due jobs on the way."""
+"""A server in this process with a clock that tests advance, running the due jobs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -31,7 +31,7 @@ from bellcast.channels.webhooks import Webhooks
 from bellcast.jobs import JobRunner
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.model.events import Event
 from bellcast.model.identities import Project
@@ -60,9 +60,9 @@ from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
+from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.sources import Sources
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
@@ -169,7 +169,7 @@ async def opened(
     clients = HttpClients()
     broker.listen(published.append)
     reporter = NodeReporter(clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False)
-    hub = Hub(Presence(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
+    hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
     catalog = Catalog(store, clock, ChannelConfig())
     ids, feed = Ids(), LiveFeed(clock)
     jobs = JobRunner(store.jobs, clock, ids.new)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
-from tests import forks
+from tests import forked_commands
 
 TIMEOUT = 60  # seconds; a loaded machine needs three
 ESCAPE = "\x1b["
@@ -50,7 +50,7 @@ def bellcast(*args: object, stdin: str = "", **variables: str) -> Finished:
     with TemporaryFile("w+") as given, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
         given.write(stdin)
         given.seek(0)
-        process = forks.start([str(arg) for arg in args], environ(**variables), given, out, err)
+        process = forked_commands.start([str(arg) for arg in args], environ(**variables), given, out, err)
         try:
             status = process.wait(TIMEOUT)
         finally:

@@ -9,8 +9,8 @@ import jwt
 import pytest
 
 from bellcast.client import Bellcast
-from tests.agencies import Agency, Visitor
-from tests.faults.raw import eventually
+from tests.celebrity_booking_app import Agency, Visitor
+from tests.faults.raw_sockets import eventually
 from tests.sqlite_dump import sqlite_dump
 
 

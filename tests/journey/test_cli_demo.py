@@ -9,12 +9,12 @@ from pathlib import Path
 
 import httpx
 
-from bellcast.cli.busy_demo import TENANTS, Amounts, create
+from bellcast.cli.demo_activity import TENANTS, Amounts, create
 from bellcast.cli.demo_apps import DemoApp
 from bellcast.cli.demo_incidents import Incidents
 from bellcast.cli.demo_traffic import Traffic
 from bellcast.client import Bellcast
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port
 
@@ -39,7 +39,7 @@ def test_app_after_the_last_port_listens_on_a_free_one():
 
 
 def test_demo_works_without_settings_and_leaves_nothing():
-    with running("demo", "--no-browser", BELLCAST_PORT="not a port, and not asked") as process:
+    with running("demo", "--no-browser", BELLCAST_PORT="not a port, and unused") as process:
         urls, notify = read_introduction(process)
         studio, server = urls["Photo studio"], urls["Server"]
         data = Path(notify[notify.index("--data") + 1])

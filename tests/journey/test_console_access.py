@@ -343,7 +343,7 @@ async def test_refused_change_of_an_operator_changes_nothing(rest: Rest) -> None
     assert (await browser(rest).post("/v1/session", json=credentials)).status_code == 200
 
 
-async def test_changed_role_and_password_take_effect_at_once(rest: Rest) -> None:
+async def test_changed_role_and_password_take_effect_immediately(rest: Rest) -> None:
     owner = await set_up(rest)
     other = await signed_in(rest, "other", "owner")
     id = (await other.get("/v1/me")).json()["id"]

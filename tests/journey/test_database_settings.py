@@ -15,7 +15,7 @@ from bellcast.server.app import _unchanged
 from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues
 from bellcast.settings import Settings, load
 from tests.clock import FakeClock
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.rest import Rest
 from tests.servers import ServerProcess
 
@@ -50,7 +50,7 @@ def allowed(server: ServerProcess) -> bool:
     return response.status_code == 200
 
 
-def test_origin_applies_at_once_and_can_be_rolled_back(server: ServerProcess) -> None:
+def test_origin_applies_immediately_and_can_be_rolled_back(server: ServerProcess) -> None:
     assert change(server, set={"origins": "https://other.example.com"}).status_code == 200
     assert not allowed(server)
     before = revision(server)

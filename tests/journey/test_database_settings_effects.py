@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import bare
 

@@ -48,7 +48,7 @@ async def test_required_type_is_the_rule_in_plan_timeline_and_explanation(tmp_pa
         (decided,) = (await explain(client, notification=id))["channels"]
         assert (decided["outcome"], decided["rule"], decided["by"]) == ("send", "required", "type")
         (now,) = (await explain(client, type="booking", channel="email"))["channels"]
-        assert now["text"] == "The e-mail would be sent at once because its type requires it."
+        assert now["text"] == "The e-mail would be sent immediately because its type requires it."
 
 
 @pytest.mark.parametrize("channels", [["inbox", "email"], ["email"]])

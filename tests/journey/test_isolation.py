@@ -47,7 +47,7 @@ OF_THE_PROJECT += ("/u/", "/preferences/", "/mailbox/")
 
 
 class Acme(NamedTuple):
-    """The data of Acme, with the ids that Globex might learn."""
+    """The data of Acme, with the ids that Globex might obtain."""
 
     server: ServerProcess
     notification: str

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.raw import eventually
-from tests.markets import Market
+from tests.faults.raw_sockets import eventually
+from tests.lead_market_app import Market
 from tests.sqlite_dump import sqlite_dump
 
 

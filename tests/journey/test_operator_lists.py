@@ -16,7 +16,7 @@ from bellcast.live.admission import MAX_ORIGIN
 from bellcast.model import ids, times
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from tests.contract.test_store_messages import message
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.rest import Caller, Rest, fields, refused
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
@@ -50,7 +50,7 @@ async def test_topics_are_listed_by_name_with_their_subscribers(rest: Rest) -> N
     following = (await rest.app.get("/v1/topics", params={"tenant": "acme", "after": listed["next"]})).json()
     assert [one["topic"] for one in following["topics"]] == ["deploys.eu"]
     assert len((await rest.app.get("/v1/topics?tenant=acme&prefix=deploys")).json()["topics"]) == 2
-    # A topic has no time of its own.
+    # A topic has no creation time.
     assert fields(await rest.app.get("/v1/topics?from=2020-01-01T00:00:00Z")).keys() == {"from"}
     assert (await rest.app.get("/v1/topics?tenant=globex")).json() == {
         "topics": [],

@@ -116,7 +116,7 @@ async def test_sign_in_with_a_password_that_is_replaced_meanwhile_starts_no_sess
     assert await rest.store.operators.count_sessions(0) == {}
 
 
-async def test_setup_codes_are_guessed_ten_times_at_most_at_once(rest: Rest) -> None:
+async def test_setup_codes_are_guessed_at_most_ten_times_concurrently(rest: Rest) -> None:
     guess = {"code": "guess", "name": "eve", "password": PASSWORD}
     responses = await asyncio.gather(*(browser(rest).post("/v1/setup", json=guess) for _ in range(15)))
     assert sorted(one.status_code for one in responses) == [403] * 10 + [429] * 5

@@ -240,7 +240,7 @@ async def test_failed_sign_ins_of_an_address_are_limited(rest: Rest) -> None:
 
 
 async def test_unreadable_sign_ins_are_limited_and_fill_no_audit(rest: Rest) -> None:
-    """Requests that anybody can send: no cookie, no challenge, a forged Origin."""
+    """Requests that anyone can send: no cookie, no challenge, a forged Origin."""
     await set_up(rest)
     body = {"ceremony": "x", "credential": {}}
     statuses = [(await browser(rest).post("/v1/session/passkey", json=body)).status_code for _ in range(30)]

@@ -11,10 +11,10 @@ import pytest
 
 from bellcast.client import Bellcast
 from tests.app_servers import app_server
-from tests.faults.raw import eventually
-from tests.sites import PASSWORD
+from tests.example_apps import PASSWORD
+from tests.faults.raw_sockets import eventually
+from tests.photo_studio_app import Studio
 from tests.sqlite_dump import sqlite_dump
-from tests.studios import Studio
 
 # The smallest PNG: one transparent pixel.
 PNG = bytes.fromhex(

@@ -116,7 +116,7 @@ async def test_page_opened_before_a_change_keeps_it(tmp_path: Path) -> None:
         await world.client.post(path, data=_fields(displayed(page)))
         stored = await world.get(own)
         assert {name: stored[name] for name in (*DEFAULTS, "muted")} == {**DEFAULTS, "muted": {"*": True}}
-        # What the user changed is saved, even if it was something else in the meantime.
+        # A field that the user changed is saved, even if another request changed it in the meantime.
         changes = {"digest.news": "hourly", "quiet": "on", "start": "23:00", "digest_at": "10:00"}
         await world.client.post(path, data=_fields(displayed(page, **changes)))
         stored = await world.get(own)

@@ -216,7 +216,7 @@ async def test_app_of_a_text_that_is_no_tenant_is_refused(rest: Rest, tenant: st
     assert (response.status_code, response.json()["errors"][0]["field"]) == (422, "tenant")
 
 
-async def test_app_of_an_erased_tenant_is_unknown_at_once(rest: Rest) -> None:
+async def test_app_of_an_erased_tenant_is_unknown_immediately(rest: Rest) -> None:
     await rest.app.put("/v1/tenants/leads", json={"name": "Leads"})
     created = (await rest.app.post(APPS, json={"name": "Leads", "tenant": "leads"})).json()
     assert rest.pusher_apps.by_id(created["id"]) is not None

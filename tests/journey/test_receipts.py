@@ -110,8 +110,8 @@ async def test_key_of_one_tenant_cannot_answer_for_a_recipient_of_another(tmp_pa
         assert (await client.put("/v1/providers/texts", json=body)).status_code == 201
         await send(client, tenant="acme")
         await ended(client, tenant="acme")
-        path, asked = f"/v1/suppressions/sms/{quote(NUMBER)}?tenant=acme", {"reason": "asked by phone"}
-        assert (await client.put(path, json=asked)).status_code == 201
+        path, reason = f"/v1/suppressions/sms/{quote(NUMBER)}?tenant=acme", {"reason": "asked by phone"}
+        assert (await client.put(path, json=reason)).status_code == 201
         created = await client.post("/v1/keys", json={"name": "evil", "scopes": ["manage"], "tenants": ["evil"]})
         headers = {"authorization": f"Bearer {created.json()['key']}"}
         written = await client.put("/v1/providers/texts?tenant=evil", json=body, headers=headers)

@@ -1,4 +1,4 @@
-"""A recipient asks for everything that is stored about it, and then to be forgotten."""
+"""A recipient requests an export of all data about it, and then the erasure."""
 
 from pathlib import Path
 from typing import Any

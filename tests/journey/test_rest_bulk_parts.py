@@ -10,7 +10,7 @@ from bellcast import contention
 from bellcast.api import bulk
 from bellcast.errors import Unavailable
 from bellcast.inbox import imports, sending
-from bellcast.ports import Sent
+from bellcast.ports import SendResult
 from bellcast.ports.webhooks import NoWebhooks
 
 NAMES = [f"name-{n}" for n in range(1_000)]
@@ -112,7 +112,7 @@ async def test_part_after_an_unavailable_store_is_not_written(rest, monkeypatch,
     async def add(requests):
         nonlocal calls
         calls += 1
-        yield [Unavailable() if calls == 1 else Sent(request.response) for request in requests]
+        yield [Unavailable() if calls == 1 else SendResult(request.response) for request in requests]
 
     monkeypatch.setattr(rest.store.sends, name, add)
     received = await results(rest, items(5, **(OLD if name == "add_imported" else {})), path)

@@ -53,7 +53,7 @@ async def test_tenant_export_has_one_object_per_line(rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_export_that_nobody_reads_stops(rest: Rest, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+async def test_export_that_is_not_read_stops(rest: Rest, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     items = [{"to": "alice", "tenant": "acme", "title": f"{n} {'x' * 400}"} for n in range(1_200)]
     await rest.app.post("/v1/notifications/bulk", json=items)
     read: list[str] = []

@@ -9,8 +9,8 @@ import pytest
 from bellcast.client import Bellcast
 from bellcast.examples.app_kit import Database
 from bellcast.examples.service_marketplace import notifications
-from tests.faults.raw import eventually
-from tests.journey.gable import (
+from tests.faults.raw_sockets import eventually
+from tests.journey.marketplace_client import (
     book,
     change_booking,
     device,
@@ -20,7 +20,7 @@ from tests.journey.gable import (
     send_message,
     signed_in_browsers,
 )
-from tests.marketplaces import marketplace
+from tests.service_marketplace_app import marketplace
 from tests.sqlite_dump import sqlite_dump
 
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.journey.gable import (
+from tests.journey.marketplace_client import (
     LiveConnection,
     book,
     change_booking,
@@ -19,7 +19,7 @@ from tests.journey.gable import (
     send_message,
     signed_in_browsers,
 )
-from tests.marketplaces import marketplace
+from tests.service_marketplace_app import marketplace
 
 
 @pytest.fixture(scope="module")

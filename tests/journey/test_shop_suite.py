@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from bellcast.examples.app_kit.attempts import MOST_WRONG
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
+from tests.shop_suite_app import Suite, Visitor
 from tests.sqlite_dump import sqlite_dump
-from tests.suites import Suite, Visitor
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.api import objects, uses
+from bellcast.api import objects, template_references
 from bellcast.model import times
 from tests.journey.rest import HOUR, Rest
 from tests.journey.test_email import app
@@ -80,7 +80,7 @@ async def test_refused_deletion_says_whether_there_are_more_uses(rest: Rest, cou
 async def test_read_of_a_template_searches_and_lists_a_limited_number_of_uses(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uses, "MAX_SEARCHED", 200)
+    monkeypatch.setattr(template_references, "MAX_SEARCHED", 200)
     await put_types(rest, 120)
     await rest.store.documents.put("types", "acme", "own", b'{"template":"other"}', 1)
     await put_types(rest, 200, "globex")

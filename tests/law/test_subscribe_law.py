@@ -1,4 +1,4 @@
-"""Subscriptions of a slow reader: whatever else is being replayed, each row is received once and in order, and each kept
+"""Subscriptions of a slow reader: regardless of concurrent replays, each row is received once and in order, and each kept
 event of a topic once and in order from the position of its `subscribe`, or its ack has `recovered: false`.
 
 `python -m tests.law.test_subscribe_law 1000` checks as many seeds on every engine."""
@@ -62,7 +62,7 @@ class Segment(Struct):
 
 
 class SlowReader:
-    """One client over WebSocket, with an inbox. It remembers its rows, and the last id of each topic."""
+    """One client over WebSocket, with an inbox. It stores its rows, and the last id of each topic."""
 
     def __init__(self, law: "Subscriptions") -> None:
         self.law, self.rng = law, law.rng
@@ -182,7 +182,7 @@ class Subscriptions:
     def __init__(self, nodes: list[LawNode], seed: int) -> None:
         self.nodes, self.rng = nodes, random.Random(seed)
         self.tenant = next(tenants)
-        self.log: dict[Offset, str] = {}  # the topics of the kept events
+        self.log: dict[Offset, str] = {}  # the topics of the stored events
         self.rows: list[Change] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.store = cast(Any, SimpleNamespace(inboxes=self))

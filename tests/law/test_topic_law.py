@@ -1,4 +1,4 @@
-"""Topics: a client that deduplicates nothing receives each kept event once and in order, under any cuts, on any node; or its
+"""Topics: a client that deduplicates nothing receives each stored event once and in order, under any cuts, on any node; or its
 `ready` has `recovered: false`.
 
 `python -m tests.law.test_topic_law 1000` checks as many seeds on every engine."""
@@ -24,7 +24,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
 from bellcast.model import history as model
@@ -92,7 +92,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
         history: TopicHistory = MemoryHistory(clock, lambda: RULES, lambda: LIMIT_BYTES)
         if engine != "memory":
             broker, history = shared_history(engine, project, clock, RULES, LIMIT_BYTES)
-        hub = Hub(Presence(tuple), broker, SystemClock(), HubCallbacks(), None, history)
+        hub = Hub(PresenceTracker(tuple), broker, SystemClock(), HubCallbacks(), None, history)
         nodes.append(LawNode(hub, broker, history))
         await broker.open()
     yield nodes
@@ -101,7 +101,7 @@ async def law_nodes(engine: str, clock: FakeClock) -> AsyncIterator[list[LawNode
 
 
 class LawClient:
-    """A client over one transport. It handles frames in order and remembers only the last id."""
+    """A client over one transport. It handles frames in order and stores only the last id."""
 
     def __init__(self, law: "TopicHistories", name: str) -> None:
         self.law, self.rng, self.name = law, law.rng, name

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.faults.nodes import send, titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.outbox.test_notification_rows import inbox
 from tests.wire.clients import stream, websocket
 

@@ -55,7 +55,7 @@ class SharedScenario(Scenario):
 
     @staticmethod
     def execute_until_no_deadlock(connection: psycopg.Connection, statement: str, values: dict[str, Any]) -> None:
-        """Execute a statement that may lock the same rows as the server in another order, as docs/howto/watch.md says."""
+        """Execute a statement that may lock the same rows as the server in another order, as described in docs/howto/watch.md."""
         for _ in range(20):
             with contextlib.suppress(psycopg.errors.DeadlockDetected), connection.transaction():
                 connection.execute(statement, values)

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from bellcast.client import Bellcast
 from bellcast.contrib import dbapi, outbox, relay_thread, sqlalchemy
 from tests.faults.nodes import titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ with sqlite3.connect(sys.argv[1]) as connection:
 """
 
 
-def test_relay_thread_sends_at_once_when_it_is_woken_and_at_exit(bellcast_server, tmp_path):
+def test_relay_thread_sends_immediately_when_it_is_woken_and_at_exit(bellcast_server, tmp_path):
     file = tmp_path / "shop.db"
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript(outbox.table_sql("sqlite"))
@@ -129,7 +129,7 @@ def test_relay_reconnects_after_an_outage_of_its_database(bellcast_server, tmp_p
         relay.close()
 
 
-def test_relay_sends_rows_past_their_time_at_once_and_once(bellcast_server, tmp_path):
+def test_relay_sends_rows_past_their_time_immediately_and_once(bellcast_server, tmp_path):
     file, now = tmp_path / "shop.db", datetime.now(UTC)
     local = (now - timedelta(days=2)).replace(tzinfo=None).isoformat()
     late = {

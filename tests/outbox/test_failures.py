@@ -9,7 +9,7 @@ import pytest
 
 from tests import engines
 from tests.faults.nodes import titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.faults.test_postgres_nodes import everything
 from tests.wire.clients import websocket
 

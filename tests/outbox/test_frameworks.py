@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from bellcast.contrib.sqlalchemy import notify, publish
 from tests.faults.nodes import titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.wire.clients import websocket
 
 

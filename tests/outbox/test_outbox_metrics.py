@@ -7,7 +7,7 @@ import pytest
 
 from bellcast.outbox import schema
 from tests.faults.proxy import Proxy
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 
 NOTIFY = "SELECT bellcast.notify('alice', %s)"

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from bellcast import cli
 from bellcast.cli.console import CommandError
 from bellcast.errors import BellcastError
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast
 
 ADD = "INSERT INTO bookings (id, studio, client, status) VALUES (%s, %s, %s, %s)"

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.faults.nodes import titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.wire.clients import stream, websocket
 
 NOTIFY = "SELECT bellcast.notify(%s, %s)"

@@ -3,7 +3,7 @@
 import httpx
 
 from tests.faults.nodes import titles
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 
 STEPS = [{"key": "bell", "type": "inbox", "title": "Booked by {{ data.client }}"}]
 

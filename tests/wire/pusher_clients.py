@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests import stock
+from tests import npm_packages
 from tests.servers import ServerProcess
 
 NODE = Path(__file__).parent / "node"
@@ -25,7 +25,7 @@ Report = dict[str, Any]
 
 def installed() -> Path:
     """Return the folder of the stock libraries."""
-    return stock.installed(NODE).parent
+    return npm_packages.installed(NODE).parent
 
 
 def sign(server: ServerProcess, text: str) -> str:
@@ -177,7 +177,7 @@ class AppEndpoint:
 
 
 class Bare:
-    """A WebSocket that speaks protocol 7, frame by frame."""
+    """A WebSocket that uses protocol 7, frame by frame."""
 
     def __init__(self, server: ServerProcess, raw: ClientConnection) -> None:
         self.server = server

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests import stock
+from tests import npm_packages
 from tests.servers import ServerProcess
 
 FOLDER = Path(__file__).parent / "socketio_node"
@@ -22,7 +22,7 @@ Report = dict[str, Any]
 
 def installed() -> Path:
     """Install the stock client with its dependencies."""
-    return stock.installed(FOLDER)
+    return npm_packages.installed(FOLDER)
 
 
 class Agent:

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.chromium import chromium
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire import pusher_clients, socketio_client
 

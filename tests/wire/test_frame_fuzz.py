@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.raw import RawSocket, eventually, live, raw_websocket, unharmed
+from tests.faults.raw_sockets import RawSocket, eventually, live, raw_websocket, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import CLOSE, CONTINUATION, PING, TEXT, frame
 
@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def bystander(server: ServerProcess) -> Iterator[RawSocket]:
-    """A connection that must not notice the others."""
+    """A connection that the others must not affect."""
     with raw_websocket(server, "bystander") as bell:
         yield bell
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.faults.raw import eventually, live, unharmed
+from tests.faults.raw_sockets import eventually, live, unharmed
 from tests.servers import ServerProcess
 from tests.wire.app_server import AppRequest, running_app
 from tests.wire.clients import Socket, stream, websocket

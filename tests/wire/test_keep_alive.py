@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.faults.raw import Raw, request
+from tests.faults.raw_sockets import Raw, request
 from tests.servers import ServerProcess
 
 

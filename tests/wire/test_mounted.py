@@ -20,7 +20,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.faults.raw import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
+from tests.faults.raw_sockets import HANDSHAKE, Raw, RawSocket, eventually, live, memory, request
 from tests.law.device import Device
 from tests.servers import PROJECT, START_TIMEOUT, ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
@@ -299,7 +299,7 @@ def test_disconnected_client_leaves_no_connection(mounted: MountedServer, follow
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_uvicorn_exits_without_waiting_for_its_clients(tmp_path: Path, how: signal.Signals) -> None:
-    """uvicorn waits for open responses: an event stream does not end, nor does a poll here."""
+    """uvicorn waits for open responses: an event stream and this poll do not end."""
     host = MountedServer(tmp_path, HOSTS["uvicorn"])
     host.environ["BELLCAST_SOCKETIO_PING_INTERVAL"] = "10m"
     with (

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire.clients import stream, websocket
 from tests.wire.test_native import notify

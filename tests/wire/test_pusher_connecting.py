@@ -93,7 +93,7 @@ def test_pusher_js_stops_reconnecting_after_a_fatal_code(bellcast_server: Server
         page.start("a", key="no-such-app")
         assert page.until("error", name="a")["error"]["code"] == 4001
         assert page.until("state", state="disconnected")
-        time.sleep(1.5)  # pusher-js reconnects within a second, if ever
+        time.sleep(1.5)  # pusher-js would reconnect within a second
         assert page.reports("state", state="connecting") == page.reports("state", state="connecting")[:1]
 
 

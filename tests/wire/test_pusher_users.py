@@ -10,7 +10,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.faults.raw import eventually, live
+from tests.faults.raw_sockets import eventually, live
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 from tests.wire.pusher_clients import AppEndpoint, Bare, Node, bare, node, sign
@@ -307,7 +307,7 @@ def test_watchlist_beyond_the_limit_is_cut_with_an_error(server: ServerProcess) 
         assert client.frames_until_pong() == []
 
 
-def test_revocation_closes_pusher_js_for_good(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
+def test_revocation_closes_pusher_js_permanently(server: ServerProcess, endpoint: AppEndpoint, page: Node) -> None:
     endpoint.user = {"id": "ended"}
     page.connect("a")
     page.run("signin", "a")

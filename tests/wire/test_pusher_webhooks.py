@@ -14,7 +14,7 @@ import pusher
 import pytest
 
 from bellcast.live.pusher.webhooks import ENDED, VACATED_DELAY_MS
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire.pusher_clients import bare, sign
 

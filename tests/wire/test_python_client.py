@@ -28,7 +28,7 @@ from bellcast.client import (
     Unreadable,
     WrongProject,
 )
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import PROJECT
 
 QUICK = Retries(first=0.01, longest=0.05)

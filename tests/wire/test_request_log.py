@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from tests.faults.raw import HANDSHAKE, Raw, eventually, request
+from tests.faults.raw_sockets import HANDSHAKE, Raw, eventually, request
 from tests.servers import PROJECT, ServerProcess
 from tests.wire import socketio_raw
 from tests.wire.clients import stream

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from tests.faults.raw import HANDSHAKE, RawSocket, eventually, live, request, unharmed
+from tests.faults.raw_sockets import HANDSHAKE, RawSocket, eventually, live, request, unharmed
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import TEXT, frame
 from tests.wire.app_server import AppRequest, AppServer, running_app

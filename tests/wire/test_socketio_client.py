@@ -280,7 +280,7 @@ def test_disconnect_handler_is_called_when_a_client_leaves(connect_client: Calla
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_app_can_close_a_connection_for_now_or_for_good(
+def test_app_can_close_a_connection_temporarily_or_permanently(
     connect_client: Callable[..., Client], alice: str, transport: str
 ) -> None:
     client = connect_client(alice, **TRANSPORTS[transport])

@@ -92,7 +92,7 @@ def _values(media_type: str, body: bytes) -> Iterable[Any]:
 
 def _json_values(body: bytes) -> Iterable[Any]:
     """Return the elements of a list, each decoded when it is read: a decoding holds the interpreter's lock, for 0.1 s if
-    16 MB are decoded at once. Other JSON is one value."""
+    16 MB are decoded in one call. Other JSON is one value."""
     try:
         items = request_body.decoder(list[msgspec.Raw]).decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -209,7 +209,7 @@ async def stats(request: ApiRequest) -> ASGIApp:
     for tenant in [None] if query.tenant is None else _tenants(request, query):
         for one in await ctx.connections.counts_by_transport(tenant):
             connections[one.protocol, one.transport] += one.count
-        counted = await ctx.engines.store.upkeep.stats(tenant)
+        counted = await ctx.engines.store.maintenance.stats(tenant)
         stored.update(counted.by_kind)
         at_least |= counted.at_least
     transports = [TransportCount(*kind, count) for kind, count in connections.items()]

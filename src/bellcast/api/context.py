@@ -41,9 +41,9 @@ from bellcast.ports.pusher_apps import PusherAppDirectory
 from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore
 from bellcast.ports.stats import StatsReader
 from bellcast.replays import Failures, ReplayRunner
+from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.sources import Sources
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 
@@ -115,7 +115,7 @@ class TestClockControl(Protocol):
         ...
 
     async def advance(self, milliseconds: int) -> int:
-        """Move the clock forward, running everything that falls due on the way; return the new time."""
+        """Move the clock forward, running all work that becomes due; return the new time."""
         ...
 
 

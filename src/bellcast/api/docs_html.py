@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bellcast.api.advice import BY_CODE
+from bellcast.api.error_advice import BY_CODE
 from bellcast.api.openapi import Json
 from bellcast.api.reasons import Reason
 from bellcast.errors import BellcastError

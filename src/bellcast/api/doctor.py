@@ -9,7 +9,7 @@ from bellcast.api import context, streamed_list
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.model.asgi import ASGIApp
-from bellcast.model.findings import Finding, FindingState
+from bellcast.model.doctor_findings import Finding, FindingState
 from bellcast.model.operators import Role
 
 # Restricted scope, because findings contain paths and URLs of the server's machine.

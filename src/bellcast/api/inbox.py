@@ -16,7 +16,7 @@ from bellcast.model.times import Moment
 from bellcast.ports import Action, Marked, Marking, Query
 
 
-class InboxQuery(Struct, frozen=True, kw_only=True):
+class InboxParameters(Struct, frozen=True, kw_only=True):
     """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
 
     `type`, `tag` and `priority` may be repeated: a notification must match one value of each filter. `since` excludes
@@ -105,7 +105,7 @@ def _etagged(etag: str) -> dict[str, str]:
     "/v1/inbox",
     tag="Inbox",
     required_scope="recipient",
-    query=InboxQuery,
+    query=InboxParameters,
     headers=("If-None-Match",),
     response_types={200: views.InboxListing, 304: None},
     response_headers=("ETag",),
@@ -117,7 +117,7 @@ async def listing(request: ApiRequest) -> ASGIApp:
     A page of notifications, newest first, and the counters. `view=all` is everything not archived, including `unread`
     and `read`."""
     ctx = context.of(request)
-    params = request_body.query(request, InboxQuery)
+    params = request_body.query(request, InboxParameters)
     if params.before is not None and not ids.is_id(params.before):
         raise BadRequest("before: invalid cursor; use the `next` of a page.")
     if params.since is not None:
@@ -267,7 +267,7 @@ async def snooze(request: ApiRequest) -> ASGIApp:
     """Snooze notifications.
 
     Until the given time, at most 366 days ahead, they are only in the view `snoozed` and not counted. Then they return
-    to the top of the inbox, unread and unseen. `unarchive` returns them at once. `"until": "back"` snoozes them until
+    to the top of the inbox, unread and unseen. `unarchive` returns them immediately. `"until": "back"` snoozes them until
     `POST /v1/inbox/back`, at most 30 days."""
     ctx = context.of(request)
     params = await request_body.body(request, SNOOZE)

@@ -191,7 +191,7 @@ async def read_defaults(request: ApiRequest) -> ASGIApp:
 async def replace_defaults(request: ApiRequest) -> ASGIApp:
     """Replace the preference defaults.
 
-    They apply to every recipient without settings of its own. With `?tenant=`, to the tenant's recipients."""
+    They apply to every recipient without its own settings. With `?tenant=`, to the tenant's recipients."""
     return await _write_defaults(request, merge=False)
 
 

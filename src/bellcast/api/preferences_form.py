@@ -14,7 +14,7 @@ from bellcast.model.preferences import CHANNELS, Preferences, QuietHours, TypeRu
 from bellcast.preferences import Layers, Occasion, decision
 from bellcast.preferences.decision import EVERY_TYPE
 
-FREQUENCIES = {"instant": "At once", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
+FREQUENCIES = {"instant": "Immediately", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
 LABELS = {"inbox": "Inbox", "email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"

@@ -1,4 +1,4 @@
-"""Auth endpoints for Pusher clients of apps that have none of their own. They sign subscriptions for a session token or
+"""Auth endpoints for Pusher clients of apps without their own auth endpoint. They sign subscriptions for a session token or
 cookie, after the usual permission checks."""
 
 from typing import Any

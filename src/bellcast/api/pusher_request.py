@@ -42,7 +42,7 @@ def infos(field: str, value: str | None, allowed: frozenset[str]) -> frozenset[s
     """Return the attributes in a comma-separated list. Raises Invalid for any that is not `allowed`."""
     requested = frozenset(one for one in (value or "").split(",") if one)
     for unknown in sorted(requested - allowed):
-        raise Invalid.of(field, f"{unknown[:50]!r} is none of {', '.join(sorted(allowed))}")
+        raise Invalid.of(field, f"{unknown[:50]!r} is not one of {', '.join(sorted(allowed))}")
     return requested
 
 

@@ -54,7 +54,7 @@ REASONS = (
     Reason(
         code="reconnect_requested",
         title="Reconnect requested",
-        meaning="An operator closed the connection; the client may reconnect at once.",
+        meaning="An operator closed the connection; the client may reconnect immediately.",
         origin=CLOSE,
         close_code=1012,
         causes=("An operator closed it in the console, or `DELETE /v1/connections/{id}` was called.",),

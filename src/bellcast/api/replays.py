@@ -83,7 +83,7 @@ class StartedReplay(Struct, frozen=True, kw_only=True):
 
 class ReplayObject(Struct, frozen=True, kw_only=True):
     """The progress of a replay. `examined` counts the matching failures so far, and `retried` the retries. Failures
-    that changed since the search are skipped, and so are messages whose template could not be rendered. `ids` is the
+    that changed since the search, and messages whose template could not be rendered, are skipped. `ids` is the
     number of ids of a replay without a filter."""
 
     id: str

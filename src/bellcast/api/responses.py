@@ -14,7 +14,7 @@ from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 NO_STORE = (b"cache-control", b"no-store")
-# A body of this size or less is sent at once: sockets buffer more.
+# A body of this size or less is sent in one write: sockets buffer more.
 SMALL_BODY_BYTES = 65_536
 _encode = msgspec.json.Encoder().encode
 

@@ -112,7 +112,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a schedule.
 
-    It takes effect at once; 201 when it is new. A time without an offset needs a `timezone`. With `?tenant=`, or
+    It takes effect immediately; 201 when it is new. A time without an offset needs a `timezone`. With `?tenant=`, or
     `tenant` in the body, the request writes a tenant's schedule."""
     ctx, key = context.of(request), objects.restricted_key(request)
     sent = request_body.plain_json(await request_body.json_text(request))

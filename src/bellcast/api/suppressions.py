@@ -110,7 +110,7 @@ def _position(tenant: str, owner: str, suppression: Suppression) -> str:
     body=SuppressionReason,
     is_body_optional=True,
     response_types={200: SuppressedAddress, 201: SuppressedAddress},
-    example={"reason": "asked by phone"},
+    example={"reason": "requested by phone"},
 )
 async def suppress(request: ApiRequest) -> ASGIApp:
     """Suppress an address.

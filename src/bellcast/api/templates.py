@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, definition_body, objects, request_body, responses, tenants, uses
+from bellcast.api import context, definition_body, objects, request_body, responses, template_references, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.messages import HTML_HEADERS
 from bellcast.api.objects import DryRunQuery
@@ -86,7 +86,7 @@ async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], 
     tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
     return [
         FieldError(f"{path}.{field}", f"there is no template {name[: objects.MAX_KEY]!r}")
-        for field, _, name in uses.named_by_send(send)
+        for field, _, name in template_references.named_by_send(send)
         if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
     ]
 
@@ -134,7 +134,7 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
     for locale in ("", *old.translations, *new.translations):
         if _is_layout(old, locale) and not _is_layout(new, locale):
             reason = f" as a layout, and would have no HTML with {{{{ content }}}}{_in_language(locale)}"
-            return objects.BrokenUses(uses.of_layouts, reason)
+            return objects.BrokenUses(template_references.of_layouts, reason)
     return None
 
 
@@ -157,7 +157,7 @@ KIND = objects.Kind(
     type=Template,
     rules=_check,
     check_references=_reference_errors,
-    find_uses=uses.of_templates,
+    find_uses=template_references.of_templates,
     find_broken=_find_broken,
     merge=Template.overridden_by,
     is_open_to_viewers=True,

@@ -53,7 +53,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def advance(request: ApiRequest) -> ASGIApp:
     """Advance the test clock.
 
-    Runs everything that falls due on the way (delays, digests, retries, schedules, expiry) before the response is
+    Runs all work that becomes due (delays, digests, retries, schedules, expiry) before the response is
     sent."""
     clock = _clock(request)
     body = await request_body.body(request, ADVANCE)

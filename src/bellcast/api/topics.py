@@ -1,4 +1,4 @@
-"""Topics: their subscriptions, present members, and kept live events."""
+"""Topics: their subscriptions, present members, and stored live events."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -276,7 +276,7 @@ async def presence(request: ApiRequest) -> ASGIApp:
 
 
 class EventQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of kept live events, after an event's id or the `next` of the previous page."""
+    """A page of stored live events, after an event's id or the `next` of the previous page."""
 
     after: str | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
@@ -292,7 +292,7 @@ class PastEvent(Struct, frozen=True):
 
 
 class EventPage(Struct, frozen=True):
-    """Kept live events, oldest first. `next` is null at the end. `epoch` identifies the log: if it differs, ids from
+    """Stored live events, oldest first. `next` is null at the end. `epoch` identifies the log: if it differs, ids from
     earlier epochs are unknown. `recovered` is false if events after `after` are no longer kept."""
 
     events: list[PastEvent]
@@ -336,7 +336,7 @@ async def events(request: ApiRequest) -> ASGIApp:
     response_types={204: None},
 )
 async def clear(request: ApiRequest) -> ASGIApp:
-    """Delete the kept live events of a topic.
+    """Delete the stored live events of a topic.
 
     A client that has missed some of them is informed of the loss when it reconnects."""
     tenant, named = tenants.single_tenant(request), topic(request)

@@ -18,7 +18,7 @@ HIDDEN: dict[str, Any] = {
     **{name: {} for name in ("data", "content", "settings", "chat")},
     **dict.fromkeys(("actions", "attempts"), ()),
 }
-# What a viewer reads of workflows and templates. Their other fields are content.
+# Fields of workflows and templates that a viewer reads. Their other fields are content.
 DEFINITION_FIELDS = frozenset({"key", "tenant", "version", "active", "type", "uses"})
 
 

@@ -41,7 +41,7 @@ class AuthRequest(Protocol):
     def query(self) -> bytes: ...
 
 
-class Credentials(Struct, frozen=True, kw_only=True):
+class RequestCredentials(Struct, frozen=True, kw_only=True):
     """Credentials of a request, and the origin of its page."""
 
     bearer: str | None
@@ -142,7 +142,7 @@ class Authenticator:
         return await sessions.refresh(principal, before)
 
     async def _from_cookie(
-        self, sessions: CookieSessions, request: AuthRequest, credentials: Credentials, kind: ResponseKind
+        self, sessions: CookieSessions, request: AuthRequest, credentials: RequestCredentials, kind: ResponseKind
     ) -> Principal:
         allowed = origins.cookie_allowed(
             kind,
@@ -163,17 +163,17 @@ class Authenticator:
             raise Unauthenticated
         return await sessions.recipient(credentials.cookies)
 
-    def _check_origin(self, request: AuthRequest, credentials: Credentials) -> None:
+    def _check_origin(self, request: AuthRequest, credentials: RequestCredentials) -> None:
         origin, declared = credentials.origin, self._access.origins
         if not origins.token_allowed(origin, scheme=request.scheme, host=credentials.host, origins=declared):
             raise WrongOrigin
 
 
-def read(request: AuthRequest) -> Credentials:
+def read(request: AuthRequest) -> RequestCredentials:
     """Return the credentials in a request, unverified."""
     result = request.header_values
     authorization = result.get(b"authorization")
-    return Credentials(
+    return RequestCredentials(
         bearer=None if authorization is None else _bearer(authorization.decode("latin-1")),
         token=_query_token(request.query),
         cookies=without_own_cookies(_cookies(request.headers)) if b"cookie" in result else b"",

@@ -7,7 +7,7 @@ from bellcast.bench import figures, seeded_store, server_under_test
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import drive
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "announcement"
@@ -17,7 +17,7 @@ GOAL_KIB = 2.0
 SQLITE = b"SQLite format 3\0"
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     with seeded_store.seeded(run) as server:
         number = run.scale.announcements
         run.report(f"{number} announcements to {run.scale.rows:,} recipients")
@@ -63,13 +63,13 @@ def _pages(path: Path) -> int:
     return int((pages - free) * size)
 
 
-def _unread(run: Run, server: BenchServer) -> int:
+def _unread(run: BenchmarkRun, server: BenchServer) -> int:
     """Unread count of one of the million recipients. Its inbox was never opened."""
     last = f"member-{run.scale.rows - 1}"
     return int(server.send_request(run.deadline, server.read("/v1/inbox/counts", server.token(last)))["unread"])
 
 
-def _figures(run: Run, waits: list[float], growth: float) -> list[Figure]:
+def _figures(run: BenchmarkRun, waits: list[float], growth: float) -> list[Figure]:
     label = f"announcement to {run.scale.rows:,} recipients, none connected"
     time = Figure(
         benchmark=NAME,

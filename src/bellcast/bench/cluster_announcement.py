@@ -16,7 +16,7 @@ from bellcast.bench.memory import FIRST, SETTLE_S
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item, process_tree
-from bellcast.bench.scales import SPARE_FILES, Run
+from bellcast.bench.scales import SPARE_FILES, BenchmarkRun
 from bellcast.bench.server_under_test import READY, BenchServer, JsonObject
 from bellcast.bench.target import MARK, is_marked
 
@@ -36,7 +36,7 @@ CONNECTION_BYTES = 32_768
 TIMEOUT_S = 100.0
 
 
-def measure(run: Run) -> Sequence[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     try:
         _check_resources(run.scale.everyone)
         with (
@@ -60,7 +60,7 @@ def _check_resources(number: int) -> None:
         )
 
 
-def _parts(run: Run, server: BenchServer) -> Iterator[ClientShare]:
+def _parts(run: BenchmarkRun, server: BenchServer) -> Iterator[ClientShare]:
     """Distribute the clients round-robin over WORKERS processes."""
 
     def pool(loop: EpollLoop) -> ClientPool:
@@ -71,7 +71,7 @@ def _parts(run: Run, server: BenchServer) -> Iterator[ClientShare]:
         yield ClientShare(pool, (server.greeting("websocket", server.token(f"guest-{number}")) for number in numbers))
 
 
-def _measure(run: Run, server_nodes: Nodes, processes: ClientProcesses) -> list[Figure]:
+def _measure(run: BenchmarkRun, server_nodes: Nodes, processes: ClientProcesses) -> list[Figure]:
     size = run.scale.everyone
     run.report(f"connecting {size:,} clients to {WORKERS} workers")
     first = processes.run_command(WorkerCommand(connect=FIRST, settle_seconds=SETTLE_S))
@@ -108,7 +108,7 @@ def _idle_share(server_nodes: Nodes, seconds: float) -> float:
 
 
 def _measure_announcement(
-    run: Run, server_nodes: Nodes, processes: ClientProcesses, connected: Sequence[WorkerReport]
+    run: BenchmarkRun, server_nodes: Nodes, processes: ClientProcesses, connected: Sequence[WorkerReport]
 ) -> list[Figure]:
     size, (server,) = _clients(connected), server_nodes.each
     run.report(f"one announcement to {size:,} connections")

@@ -21,7 +21,7 @@ from bellcast.bench.figures import Figure
 from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller, drive
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import SECRET, BenchServer
 
 NAME = "console"
@@ -40,7 +40,7 @@ STORE = "store"
 DAY_S = 86_400
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     _fill(run)
     with server_under_test.running(run.folder, run.deadline, name=STORE) as server:
         views = _views(run, server)
@@ -53,7 +53,7 @@ def measure(run: Run) -> list[Figure]:
     return [*_view_figures(run, p95), sends, feed_watchers.measure(run, NAME)]
 
 
-def _fill(run: Run) -> None:
+def _fill(run: BenchmarkRun) -> None:
     """Fill the database of a server that has not started yet, as `bellcast demo --busy --rows` does."""
     run.report(f"filling the store with {run.scale.console_rows:,} notifications")
     folder = run.folder / STORE
@@ -62,7 +62,7 @@ def _fill(run: Run) -> None:
         sys.executable,
         "-P",
         "-m",
-        "bellcast.cli.busy_past",
+        "bellcast.cli.demo_history",
         str(folder / "bellcast.db"),
         str(run.scale.console_rows),
     ]
@@ -70,7 +70,7 @@ def _fill(run: Run) -> None:
     subprocess.run(command, env=env, check=True, timeout=run.deadline.seconds)
 
 
-def _views(run: Run, server: BenchServer) -> Mapping[str, str]:
+def _views(run: BenchmarkRun, server: BenchServer) -> Mapping[str, str]:
     """Return the requests of the console's pages by name."""
 
     def first(path: str, rows: str, **query: str) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _views(run: Run, server: BenchServer) -> Mapping[str, str]:
     return {name: f"{path}?{urlencode(query)}" for name, (path, query) in queries.items()}
 
 
-def _view_figures(run: Run, p95: Mapping[str, float]) -> list[Figure]:
+def _view_figures(run: BenchmarkRun, p95: Mapping[str, float]) -> list[Figure]:
     rows = f"console, {run.scale.console_rows:,} notifications"
     timelines = {name: value for name, value in p95.items() if name.startswith("timeline")}
     return [
@@ -198,7 +198,7 @@ class Browsing:
         self.opened += 1
 
 
-def _sends_while_browsing(run: Run, server: BenchServer, paths: Sequence[bytes]) -> Figure:
+def _sends_while_browsing(run: BenchmarkRun, server: BenchServer, paths: Sequence[bytes]) -> Figure:
     """Compare the latencies of single sends with and without browsing, in alternating periods."""
     waits: dict[bool, list[float]] = {False: [], True: []}
     browser = Browsing(run.deadline, server, itertools.cycle(paths))

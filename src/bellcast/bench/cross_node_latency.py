@@ -12,7 +12,7 @@ from bellcast.bench.latency import DelayClock, Sender
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer, booking
 
 NAME = "crossing"
@@ -20,7 +20,7 @@ NODES = 3
 GOAL_MS = 30.0
 
 
-def measure(run: Run) -> Sequence[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     try:
         with nodes.running(run, NODES) as cluster, EpollLoop(run.deadline) as loop:
             return [_measure(run, cluster, loop)]
@@ -28,7 +28,7 @@ def measure(run: Run) -> Sequence[Figure | MissingFigure]:
         return [MissingFigure(NAME, "engines", str(absent))]
 
 
-def _measure(run: Run, cluster: Nodes, loop: EpollLoop) -> Figure:
+def _measure(run: BenchmarkRun, cluster: Nodes, loop: EpollLoop) -> Figure:
     scale, clock = run.scale, DelayClock()
     run.report(f"connecting {scale.crossing_clients:,} clients to {NODES} nodes")
     pools = [_connected(run, loop, node, clock, at) for at, node in enumerate(cluster.each)]
@@ -45,7 +45,7 @@ def _measure(run: Run, cluster: Nodes, loop: EpollLoop) -> Figure:
     return latency.figure(NAME, f"{what}, {scale.crossing_clients:,} connections", delays, GOAL_MS, details)
 
 
-def _connected(run: Run, loop: EpollLoop, node: BenchServer, clock: DelayClock, at: int) -> ClientPool:
+def _connected(run: BenchmarkRun, loop: EpollLoop, node: BenchServer, clock: DelayClock, at: int) -> ClientPool:
     """Connect one node's share of the clients."""
     pool = latency.create_pool(loop, node, clock)
     each = run.scale.crossing_clients // NODES
@@ -53,7 +53,7 @@ def _connected(run: Run, loop: EpollLoop, node: BenchServer, clock: DelayClock, 
     return pool
 
 
-def _sends(run: Run, cluster: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
+def _sends(run: BenchmarkRun, cluster: Nodes, senders: Sequence[Sender]) -> list[tuple[Sender, bytes]]:
     """Build sends to random clients, each through a node that the client is not connected to."""
     scale, chance = run.scale, random.Random(1)
     sends = []

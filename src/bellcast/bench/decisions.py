@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from bellcast.bench import figures
 from bellcast.bench.figures import Figure
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.model.preferences import Preferences, QuietHours, TypeRules
 from bellcast.preferences import Layers, Occasion, decide
 
@@ -16,7 +16,7 @@ GOAL_US = 10
 NOW = 1_790_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """Decide on four channels of a notification. All three documents set switches, and every rule is evaluated."""
     number = run.scale.decisions
     layers = Layers(

@@ -9,7 +9,7 @@ from bellcast.bench.client_pool import ClientKind
 from bellcast.bench.figures import Figure
 from bellcast.bench.http_load import send_request
 from bellcast.bench.runs import Contender
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.target import MeasuredServer
 
 NAME = "dialects"
@@ -29,7 +29,7 @@ KINDS: Mapping[tuple[str, str], ClientKind] = {
 COUNTER = b"bellcast_encoded_total{"
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     total, encodings = run.scale.connections, Encodings()
     clients_by_kind: Mapping[ClientKind, int] = dict.fromkeys(KINDS.values(), total // len(KINDS))
     line_up = {
@@ -53,11 +53,11 @@ class Encodings:
     def __init__(self) -> None:
         self._counts: list[dict[ClientKind, int]] = []
 
-    def record(self, run: Run, server: MeasuredServer) -> None:
+    def record(self, run: BenchmarkRun, server: MeasuredServer) -> None:
         text = send_request(run.deadline, server.address, target.get("/metrics"))
         self._counts.append(counts(text))
 
-    def figure(self, run: Run, label: str) -> Figure:
+    def figure(self, run: BenchmarkRun, label: str) -> Figure:
         """Encodings per event, of the dialect that has the most."""
         events = fanout.WARM_UP + run.scale.publishes
         per_event = {kind: max(count.get(kind, 0) for count in self._counts) / events for kind in KINDS.values()}

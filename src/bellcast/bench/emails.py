@@ -6,7 +6,7 @@ import time
 from bellcast.bench import figures, recipients, server_under_test, smtp_sink
 from bellcast.bench.figures import Figure
 from bellcast.bench.processes import cpu_per_item
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 
 NAME = "emails"
 GOAL_RATE = 500
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.1
 SINK_TIMEOUT_S = 5
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """Send one e-mail to each subscriber of a topic."""
     number = run.scale.emails
     with smtp_sink.running(run) as sink:
@@ -54,7 +54,7 @@ def measure(run: Run) -> list[Figure]:
     ]
 
 
-def _wait(run: Run, sink: tuple[str, int], number: int) -> None:
+def _wait(run: BenchmarkRun, sink: tuple[str, int], number: int) -> None:
     """Wait until the server has this many messages."""
     while (received := _received(sink)) < number:
         run.deadline.check()

@@ -16,7 +16,7 @@ from bellcast.bench.http_load import drive
 from bellcast.bench.nodes import Nodes
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 from bellcast.bench.target import event_data, is_marked
 
@@ -37,7 +37,7 @@ SETTLE_S = 2.0
 TIMEOUT_S = 60.0
 
 
-def measure(run: Run) -> Sequence[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     try:
         with nodes.running(run, NODES) as cluster:
             return [_measure(run, cluster)]
@@ -45,7 +45,7 @@ def measure(run: Run) -> Sequence[Figure | MissingFigure]:
         return [MissingFigure(NAME, "engines", str(absent))]
 
 
-def _measure(run: Run, cluster: Nodes) -> Figure:
+def _measure(run: BenchmarkRun, cluster: Nodes) -> Figure:
     dying, *survivors = cluster.each
     number = run.scale.resuming
     topics = [f"topic-{at}" for at in range(number // CLIENTS_PER_TOPIC)]
@@ -72,7 +72,7 @@ def _measure(run: Run, cluster: Nodes) -> Figure:
         return _timed(Nodes(survivors, cluster.engines), processes, number)
 
 
-def _publish(run: Run, server: BenchServer, topics: Sequence[str]) -> str:
+def _publish(run: BenchmarkRun, server: BenchServer, topics: Sequence[str]) -> str:
     """Publish an event on each topic, and return the id of the last one."""
     events = ({"topic": topic, "name": "note", "data": msgspec.Raw(event_data(at))} for at, topic in enumerate(topics))
     drive(run.deadline, server.address, (server.send("/v1/events", event) for event in events), 1).expect_status(202)
@@ -89,7 +89,7 @@ def _pool(loop: EpollLoop, node: BenchServer) -> ClientPool:
     return ClientPool(loop, node.address, "websocket", is_marked, handshakes.until(RECOVERED), is_uniform=False)
 
 
-def _kill_node(run: Run, dying: BenchServer, greetings: Sequence[bytes]) -> None:
+def _kill_node(run: BenchmarkRun, dying: BenchServer, greetings: Sequence[bytes]) -> None:
     """Connect all clients to the node, then kill it."""
     run.report(f"{len(greetings):,} clients connected to one node; killing it")
     with EpollLoop(run.deadline) as loop:

@@ -16,7 +16,7 @@ from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import AbsentError
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer, booking
 
 NAME = "fairness"
@@ -41,7 +41,7 @@ class Contest(NamedTuple):
     label: str
 
 
-def measure(run: Run) -> Sequence[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     run.report("on SQLite")
     with server_under_test.running(run.folder, run.deadline) as server:
         results: list[Figure | MissingFigure] = [_figure(run, Contest(server, "one process on SQLite"))]
@@ -128,7 +128,7 @@ class LargeSend:
         self.seconds = time.perf_counter() - self._started_at
 
 
-def _figure(run: Run, contest: Contest) -> Figure:
+def _figure(run: BenchmarkRun, contest: Contest) -> Figure:
     number = run.scale.large_send // ITEMS * ITEMS
     sends = list(requests(contest.server, number))
     with EpollLoop(run.deadline) as loop:
@@ -154,7 +154,7 @@ def requests(server: BenchServer, number: int) -> Iterator[bytes]:
         yield server.bulk(items)
 
 
-def check_delivered(run: Run, server: BenchServer, large: int, sent: int) -> None:
+def check_delivered(run: BenchmarkRun, server: BenchServer, large: int, sent: int) -> None:
     """Check that every acknowledged single send is stored, and a sample of about ITEMS recipients of the large send."""
     guests = [server.token(f"guest-{n}", tenant=QUIET) for n in range(GUESTS)]
     if (stored := ingest.unread(run, server, guests)) != sent:

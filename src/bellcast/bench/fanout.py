@@ -14,7 +14,7 @@ from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
 from bellcast.bench.peers import Running
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.target import MeasuredServer, event_data
 
 NAME = "fanout"
@@ -24,7 +24,7 @@ KINDS: dict[ClientKind, str] = {"websocket": "WebSocket", "sse": "SSE"}
 WARM_UP = 3
 
 
-class Round(msgspec.Struct, frozen=True, kw_only=True):
+class FanoutRound(msgspec.Struct, frozen=True, kw_only=True):
     """One server, one kind of client, one round. `user` and `system` are microseconds of server CPU per delivery."""
 
     user: float
@@ -37,10 +37,10 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
         return self.user + self.system
 
 
-def measure(run: Run) -> list[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> list[Figure | MissingFigure]:
     """Measure all servers in several rounds, each time with a fresh process."""
     available, reasons = peers.available(peers.NATIVE, run.folder, run.deadline)
-    rounds_: dict[tuple[ClientKind, str], list[Round]] = {}
+    rounds_: dict[tuple[ClientKind, str], list[FanoutRound]] = {}
     for number in range(run.scale.rounds):
         for kind, name, running in _line_up(available):
             run.report(f"round {number + 1} of {run.scale.rounds}: {KINDS[kind]}, {name}")
@@ -60,14 +60,16 @@ def _line_up(available: dict[str, Running]) -> Iterator[tuple[ClientKind, str, R
                 yield kind, name, running
 
 
-def _measure_round(run: Run, target: MeasuredServer, kind: ClientKind) -> Round:
+def _measure_round(run: BenchmarkRun, target: MeasuredServer, kind: ClientKind) -> FanoutRound:
     with EpollLoop(run.deadline) as loop:
         pool = target.pool(loop, kind)
         pool.connect(target.greeting(kind, number) for number in range(run.scale.connections))
         return measure_deliveries(run, target, loop, [pool])
 
 
-def measure_deliveries(run: Run, target: MeasuredServer, loop: EpollLoop, pools: Sequence[ClientPool]) -> Round:
+def measure_deliveries(
+    run: BenchmarkRun, target: MeasuredServer, loop: EpollLoop, pools: Sequence[ClientPool]
+) -> FanoutRound:
     """Publish events to these pools and measure the cost of each delivery."""
     publisher = Publisher(loop, target)
     publisher.publish_to(pools, WARM_UP)
@@ -80,7 +82,7 @@ def measure_deliveries(run: Run, target: MeasuredServer, loop: EpollLoop, pools:
         raise HandshakeRefused(f"{target.name}: not every client received {run.scale.publishes} events")
     total = sum(pool.total for pool in pools)
     each = 1e6 / total
-    return Round(
+    return FanoutRound(
         user=used.user * each,
         system=used.system * each,
         deliveries_per_second=total / seconds,
@@ -114,12 +116,12 @@ class Publisher:
         self._responses += 1
 
 
-def cost(rounds_: Sequence[Round]) -> float:
+def cost(rounds_: Sequence[FanoutRound]) -> float:
     """Median cost of the rounds."""
     return median(sample.cost for sample in rounds_)
 
 
-def _figure(run: Run, kind: ClientKind, rounds_: dict[tuple[ClientKind, str], list[Round]]) -> Figure:
+def _figure(run: BenchmarkRun, kind: ClientKind, rounds_: dict[tuple[ClientKind, str], list[FanoutRound]]) -> Figure:
     peer_rounds = {name: rounds_[at, name] for at, name in rounds_ if at == kind and name != "bellcast"}
     peer_costs = {name: cost(samples) for name, samples in peer_rounds.items()}
     own = rounds_[kind, "bellcast"]
@@ -142,7 +144,7 @@ def _figure(run: Run, kind: ClientKind, rounds_: dict[tuple[ClientKind, str], li
     )
 
 
-def details(prefix: str, rounds_: Sequence[Round]) -> dict[str, figures.Detail]:
+def details(prefix: str, rounds_: Sequence[FanoutRound]) -> dict[str, figures.Detail]:
     """Details of the rounds for a figure."""
     return {
         f"{prefix}user_us": median(sample.user for sample in rounds_),

@@ -11,7 +11,7 @@ from bellcast.bench.figures import Figure, median
 from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 from bellcast.bench.target import TOPIC, event_data
 
@@ -40,7 +40,7 @@ class WatcherCounts:
         return 1
 
 
-def measure(run: Run, benchmark: str) -> Figure:
+def measure(run: BenchmarkRun, benchmark: str) -> Figure:
     """Publish at a steady rate, alternately with and without watchers."""
     costs: dict[bool, list[float]] = {False: [], True: []}
     counts, seconds = WatcherCounts(), 0.0
@@ -72,7 +72,9 @@ def measure(run: Run, benchmark: str) -> Figure:
     )
 
 
-def _period(run: Run, server: BenchServer, counts: WatcherCounts, watchers: int, number: int) -> tuple[float, float]:
+def _period(
+    run: BenchmarkRun, server: BenchServer, counts: WatcherCounts, watchers: int, number: int
+) -> tuple[float, float]:
     """Publish events, and return the server's CPU seconds per event and the period in seconds."""
     with EpollLoop(run.deadline) as loop:
         pool = ClientPool(loop, server.address, "sse", counts.count, None, is_uniform=False)

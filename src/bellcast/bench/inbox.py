@@ -10,7 +10,7 @@ from bellcast.bench import figures, seeded_store, server_under_test
 from bellcast.bench.figures import Figure, median
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import drive
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "inbox"
@@ -31,7 +31,7 @@ class InboxSample(msgspec.Struct, frozen=True):
     cost: float
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """Serve both stores at the same time and read them alternately."""
     with server_under_test.running(run.folder, run.deadline) as little, seeded_store.seeded(run) as large:
         seeded_store.small(run, little)
@@ -44,10 +44,10 @@ def measure(run: Run) -> list[Figure]:
     return [figure for what in PATHS for figure in _figures(run, what, samples)]
 
 
-Reader = Callable[[Run, str, int], InboxSample]
+Reader = Callable[[BenchmarkRun, str, int], InboxSample]
 
 
-def _samples(run: Run, readers_: dict[str, Reader]) -> InboxSamples:
+def _samples(run: BenchmarkRun, readers_: dict[str, Reader]) -> InboxSamples:
     samples: InboxSamples = defaultdict(list)
     for number in range(run.scale.rounds):
         for what, (place, read) in itertools.product(PATHS, readers_.items()):
@@ -60,7 +60,7 @@ def _samples(run: Run, readers_: dict[str, Reader]) -> InboxSamples:
 def _reader(server: BenchServer, recipients: Sequence[str]) -> Reader:
     tokens = [server.token(recipient) for recipient in recipients]
 
-    def read(run: Run, what: str, number: int) -> InboxSample:
+    def read(run: BenchmarkRun, what: str, number: int) -> InboxSample:
         requests_by_reader = [server.read(PATHS[what], token) for token in tokens]
         before = server.process.cpu()
         requests = itertools.islice(itertools.cycle(requests_by_reader), number)
@@ -76,7 +76,7 @@ def _check(body: bytes) -> None:
         raise HandshakeRefused(f"unexpected inbox: {body[:300]!r}")
 
 
-def _figures(run: Run, what: str, samples: InboxSamples) -> list[Figure]:
+def _figures(run: BenchmarkRun, what: str, samples: InboxSamples) -> list[Figure]:
     cost = {place: median([sample.cost for sample in done]) for (at, place), done in samples.items() if at == what}
     speed = {place: median([s.per_second for s in done]) for (at, place), done in samples.items() if at == what}
     rate = Figure(

@@ -13,7 +13,7 @@ from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import LoadResult, drive
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Used, cpu_per_item
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer, JsonObject, booking
 
 NAME = "ingest"
@@ -44,13 +44,13 @@ class Measured(Protocol):
     def used(self) -> Used: ...
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """Measure one process on SQLite."""
     with server_under_test.running(run.folder, run.deadline) as server:
         return Ingest(run, NAME, server, server, EMBEDDED).figures("durable sends")
 
 
-def measure_workers(run: Run) -> Sequence[Figure | MissingFigure]:
+def measure_workers(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     """Measure cluster processes on one port, on PostgreSQL."""
     what = f"durable sends, {WORKERS} workers on PostgreSQL"
     try:
@@ -63,7 +63,9 @@ def measure_workers(run: Run) -> Sequence[Figure | MissingFigure]:
 class Ingest:
     """Single and bulk sends to one address, and the CPU time that the server and its engines use for them."""
 
-    def __init__(self, run: Run, benchmark: str, server: BenchServer, measured: Measured, goals: Goals) -> None:
+    def __init__(
+        self, run: BenchmarkRun, benchmark: str, server: BenchServer, measured: Measured, goals: Goals
+    ) -> None:
         self._run = run
         self._benchmark = benchmark
         self._server = server
@@ -115,7 +117,7 @@ class Ingest:
         )
 
 
-def _bulk_number(run: Run) -> int:
+def _bulk_number(run: BenchmarkRun) -> int:
     return run.scale.bulk // ITEMS * ITEMS
 
 
@@ -123,7 +125,7 @@ def _singles(server: BenchServer, number: int) -> list[bytes]:
     return [server.send("/v1/notifications", booking(_random_reader(), n)) for n in range(number)]
 
 
-def _check_delivered(run: Run, server: BenchServer, number: int) -> None:
+def _check_delivered(run: BenchmarkRun, server: BenchServer, number: int) -> None:
     """Check that every acknowledged send is one unread notification."""
     readers = [server.token(f"reader-{n}") for n in range(RECIPIENTS)]
     stored = unread(run, server, readers)
@@ -131,7 +133,7 @@ def _check_delivered(run: Run, server: BenchServer, number: int) -> None:
         raise HandshakeRefused(f"{number} sends were acknowledged, {stored} are in the inboxes")
 
 
-def unread(run: Run, server: BenchServer, tokens: Sequence[str]) -> int:
+def unread(run: BenchmarkRun, server: BenchServer, tokens: Sequence[str]) -> int:
     """Sum of the recipients' unread counts."""
     counts: list[int] = []
 

@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.bench import figures, recipients, server_under_test, target
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "large-run"
@@ -20,7 +20,7 @@ STEPS = [
 ]
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """Trigger an inbox item and an e-mail without a provider for all subscribers of a topic."""
     number = run.scale.large_run
     with server_under_test.running(run.folder, run.deadline) as server:
@@ -57,7 +57,7 @@ def measure(run: Run) -> list[Figure]:
     ]
 
 
-def _completed(run: Run, server: BenchServer, trigger: str) -> int:
+def _completed(run: BenchmarkRun, server: BenchServer, trigger: str) -> int:
     path = f"/v1/runs?trigger={trigger}&limit=1"
     found: dict[str, Any] = server.send_request(run.deadline, target.get(path, server.authorization))
     return int(found["counts"].get("completed", 0))

@@ -12,7 +12,7 @@ from bellcast.bench.figures import Detail, Figure
 from bellcast.bench.frames import HttpReply
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import HttpCaller
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import READY, BenchServer, booking
 from bellcast.bench.target import MARK
 
@@ -29,7 +29,7 @@ WARM_UP = 100
 TIMEOUT_S = 5.0
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     scale, clock = run.scale, DelayClock()
     with server_under_test.running(run.folder, run.deadline) as server, EpollLoop(run.deadline) as loop:
         pool = create_pool(loop, server, clock)

@@ -8,7 +8,7 @@ from bellcast.bench.client_pool import ClientKind, ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure, MissingFigure
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.target import MeasuredServer
 
 NAME = "memory"
@@ -21,7 +21,7 @@ FIRST = 200
 SETTLE_S = 2.0
 
 
-def measure(run: Run) -> list[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> list[Figure | MissingFigure]:
     available, reasons = peers.available(peers.NATIVE, run.folder, run.deadline)
     results: list[Figure | MissingFigure] = []
     for kind in KINDS:
@@ -35,7 +35,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
     return [*results, *(MissingFigure(NAME, name, reason) for name, reason in reasons.items())]
 
 
-def _growth(run: Run, kind: ClientKind, name: str, running: peers.Running) -> float:
+def _growth(run: BenchmarkRun, kind: ClientKind, name: str, running: peers.Running) -> float:
     """KiB per connection. Each connection is another recipient's."""
     run.report(f"{KINDS[kind]}, {name}")
     with running(run.folder, run.deadline) as target, EpollLoop(run.deadline) as loop:
@@ -59,7 +59,7 @@ def _connected(pools: Sequence[tuple[ClientPool, Iterator[bytes]]]) -> int:
     return sum(len(pool) for pool, _ in pools)
 
 
-def _figure(run: Run, kind: ClientKind, own: float, peer_values: dict[str, float]) -> Figure:
+def _figure(run: BenchmarkRun, kind: ClientKind, own: float, peer_values: dict[str, float]) -> Figure:
     return Figure(
         benchmark=NAME,
         name=f"memory per idle authenticated {KINDS[kind]} connection",

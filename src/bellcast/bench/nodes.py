@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bellcast.bench import engines, server_under_test
 from bellcast.bench.engines import Engines
 from bellcast.bench.processes import Cpu, Used, sum_cpu
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 
@@ -33,7 +33,7 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def running(run: Run, number: int) -> Iterator[Nodes]:
+def running(run: BenchmarkRun, number: int) -> Iterator[Nodes]:
     """Start `number` nodes, each with a port, on fresh engines. Raises AbsentError if an engine is not installed."""
     with engines.running(run.deadline) as shared, contextlib.ExitStack() as stack:
         each = [stack.enter_context(node(run, shared, f"node-{at}")) for at in range(number)]
@@ -41,7 +41,7 @@ def running(run: Run, number: int) -> Iterator[Nodes]:
 
 
 @contextlib.contextmanager
-def workers(run: Run, number: int) -> Iterator[Nodes]:
+def workers(run: BenchmarkRun, number: int) -> Iterator[Nodes]:
     """Start one server with `number` worker processes on fresh engines. Raises AbsentError if an engine is not
     installed."""
     with (
@@ -52,7 +52,7 @@ def workers(run: Run, number: int) -> Iterator[Nodes]:
 
 
 def node(
-    run: Run, shared: Engines, name: str, settings: dict[str, str] | None = None
+    run: BenchmarkRun, shared: Engines, name: str, settings: dict[str, str] | None = None
 ) -> contextlib.AbstractContextManager[BenchServer]:
     """Start a server on these engines, with its own data folder."""
     engine_settings = {"BELLCAST_STORE": shared.postgres.url, "BELLCAST_BROKER": shared.redis.url}

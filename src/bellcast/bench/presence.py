@@ -8,7 +8,7 @@ from bellcast.bench.client_pool import ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import KEY, SECRET, STOCK_GREETINGS, BenchServer
 
 NAME = "presence"
@@ -31,7 +31,7 @@ TIMEOUT_S = 10.0
 TICK_S = 0.001
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     with server_under_test.running(run.folder, run.deadline) as server, EpollLoop(run.deadline) as loop:
         members, visitors = _pool(server, loop, "member"), _pool(server, loop, "visitor")
         run.report(f"{run.scale.members:,} members connect")
@@ -87,7 +87,7 @@ def _move(loop: EpollLoop, visitors: ClientPool, number: int) -> None:
     loop.run(lambda: not visitors.opening)
 
 
-def _figure(run: Run, share: float, details: dict[str, figures.Detail]) -> Figure:
+def _figure(run: BenchmarkRun, share: float, details: dict[str, figures.Detail]) -> Figure:
     """Seconds of CPU per second's worth of changes, independent of how long they took."""
     return Figure(
         benchmark=NAME,

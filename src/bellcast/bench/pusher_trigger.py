@@ -10,7 +10,7 @@ from bellcast.bench.epoll_loop import EpollLoop
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import LoadResult, drive_on_loop
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 from bellcast.bench.target import TOPIC, event_data
 
@@ -21,7 +21,7 @@ IN_FLIGHT = 64
 WARM_UP = 500
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """One client subscribes to the channel, so that each event is delivered."""
     with server_under_test.running(run.folder, run.deadline) as server, EpollLoop(run.deadline) as loop:
         target = server.target()

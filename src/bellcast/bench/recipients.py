@@ -1,6 +1,6 @@
 """Recipients with e-mail addresses, who subscribe to a topic."""
 
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 # Recipients of one bulk request.
@@ -10,7 +10,7 @@ ROLE = "follower"
 TOPIC = f"role.{ROLE}"
 
 
-def add(run: Run, server: BenchServer, number: int) -> None:
+def add(run: BenchmarkRun, server: BenchServer, number: int) -> None:
     """Add recipients r0, r1, …"""
     for first in range(0, number, BULK):
         numbers = range(first, min(first + BULK, number))

@@ -9,10 +9,10 @@ import msgspec
 from bellcast.bench import fanout, figures, memory
 from bellcast.bench.client_pool import ClientKind
 from bellcast.bench.epoll_loop import EpollLoop
-from bellcast.bench.fanout import Round
+from bellcast.bench.fanout import FanoutRound
 from bellcast.bench.figures import Figure, Goal
 from bellcast.bench.peers import Running
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.target import MeasuredServer
 
 Samples = Mapping[str, Sequence["Sample"]]
@@ -21,7 +21,7 @@ Samples = Mapping[str, Sequence["Sample"]]
 class Sample(msgspec.Struct, frozen=True):
     """Cost of deliveries, and memory per client in KiB."""
 
-    round_: Round
+    round_: FanoutRound
     memory_kib: float
 
 
@@ -30,10 +30,10 @@ class Contender(msgspec.Struct, frozen=True):
 
     running: Running
     clients: Mapping[ClientKind, int]
-    inspect: Callable[[Run, MeasuredServer], None] = lambda _run, _target: None
+    inspect: Callable[[BenchmarkRun, MeasuredServer], None] = lambda _run, _target: None
 
 
-def collect(run: Run, line_up: Mapping[str, Contender]) -> Samples:
+def collect(run: BenchmarkRun, line_up: Mapping[str, Contender]) -> Samples:
     samples: dict[str, list[Sample]] = defaultdict(list)
     for number in range(run.scale.rounds):
         for name, contender in line_up.items():
@@ -42,7 +42,7 @@ def collect(run: Run, line_up: Mapping[str, Contender]) -> Samples:
     return samples
 
 
-def _sample(run: Run, contender: Contender) -> Sample:
+def _sample(run: BenchmarkRun, contender: Contender) -> Sample:
     with contender.running(run.folder, run.deadline) as target, EpollLoop(run.deadline) as loop:
         pools = [
             (target.pool(loop, kind), map(partial(target.greeting, kind), range(size)))

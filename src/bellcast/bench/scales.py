@@ -95,7 +95,7 @@ QUICK = Scale(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class BenchmarkRun:
     """Context of one benchmark's run. `folder` is empty and used by this benchmark only, `store_folder` holds a large
     store
     for several benchmarks, `report` shows progress."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bellcast.bench import server_under_test
 from bellcast.bench.http_load import drive
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer, booking
 
 PAGE = 20
@@ -18,7 +18,7 @@ IN_FLIGHT = 4
 
 
 @contextlib.contextmanager
-def seeded(run: Run) -> Iterator[BenchServer]:
+def seeded(run: BenchmarkRun) -> Iterator[BenchServer]:
     """Start a server on the large store: one row for each of a million members, and PAGE rows for each of READERS and
     REGULARS, spread over the whole store."""
     full = run.store_folder / "full"
@@ -32,12 +32,12 @@ def seeded(run: Run) -> Iterator[BenchServer]:
         yield server
 
 
-def small(run: Run, server: BenchServer) -> None:
+def small(run: BenchmarkRun, server: BenchServer) -> None:
     """Fill a store with 100 rows: PAGE for each reader."""
     send_each(run, server, [reader for _ in range(PAGE) for reader in READERS])
 
 
-def _fill(run: Run, server: BenchServer) -> None:
+def _fill(run: BenchmarkRun, server: BenchServer) -> None:
     share = run.scale.rows // PAGE
     for layer in range(PAGE):
         run.report(f"filling the store: {layer * share:,} of {run.scale.rows:,} rows")
@@ -45,7 +45,7 @@ def _fill(run: Run, server: BenchServer) -> None:
         send_each(run, server, [*members, *READERS, *REGULARS])
 
 
-def send_each(run: Run, server: BenchServer, recipients: list[str]) -> None:
+def send_each(run: BenchmarkRun, server: BenchServer, recipients: list[str]) -> None:
     loads = (recipients[start : start + ITEMS] for start in range(0, len(recipients), ITEMS))
     requests = (server.bulk([booking(recipient) for recipient in load]) for load in loads)
     drive(run.deadline, server.address, requests, IN_FLIGHT).expect_status(200)

@@ -33,7 +33,7 @@ READY_WORDS = " is listening on "
 # A field of `ready` that no other frame has.
 READY = b'"connection"'
 
-# Requests with which stock clients connect. They authenticate later.
+# Connection requests of stock clients, which authenticate later.
 STOCK_GREETINGS: dict[ClientKind, bytes] = {
     "pusher": target.websocket_request(f"/app/{KEY}?protocol=7&client=js&version=8.4.0&flash=false"),
     "socketio": target.websocket_request(target.SOCKETIO),

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import bellcast
 from bellcast.bench.processes import Process, free_port
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 
 END_OF_DATA = b"\r\n.\r\n"
 
 
 @contextlib.contextmanager
-def running(run: Run) -> Iterator[tuple[str, int]]:
+def running(run: BenchmarkRun) -> Iterator[tuple[str, int]]:
     """Start a sink, and yield its address."""
     address = ("127.0.0.1", free_port())
     command = [sys.executable, "-P", "-m", "bellcast.bench.smtp_sink", str(address[1])]

@@ -3,7 +3,7 @@
 from bellcast.bench import figures, peers, runs, server_under_test
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.runs import Contender
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 
 NAME = "socketio"
 OURS, PEER = "bellcast", "socket.io"
@@ -13,7 +13,7 @@ GOAL_RATIO = 0.65
 GOAL_KIB = 6.0
 
 
-def measure(run: Run) -> list[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> list[Figure | MissingFigure]:
     available, reasons = peers.available(peers.SOCKETIO, run.folder, run.deadline)
     clients = run.scale.socketio
     line_up = {

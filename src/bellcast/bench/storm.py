@@ -12,7 +12,7 @@ from bellcast.bench.fanout import KINDS
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import drive
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import READY, BenchServer, booking
 from bellcast.bench.target import is_marked
 
@@ -21,7 +21,7 @@ GOAL_PER_SECOND = 4_000
 ITEMS = 1_000
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     with server_under_test.running(run.folder, run.deadline) as server:
         tokens = [server.token(f"guest-{number}") for number in range(run.scale.storm)]
         run.report("sending a notification to every client and reading its position")
@@ -31,14 +31,14 @@ def measure(run: Run) -> list[Figure]:
         return [_storm(run, server, kind, tokens, positions) for kind in KINDS]
 
 
-def send_to_all(run: Run, server: BenchServer, number: int) -> None:
+def send_to_all(run: BenchmarkRun, server: BenchServer, number: int) -> None:
     """Send a notification to each of `number` guests."""
     loads = (range(start, min(start + ITEMS, number)) for start in range(0, number, ITEMS))
     requests = (server.bulk([booking(f"guest-{guest}", guest) for guest in load]) for load in loads)
     drive(run.deadline, server.address, requests, 2).expect_status(200)
 
 
-def fetch_positions(run: Run, server: BenchServer, tokens: Sequence[str]) -> dict[int, str]:
+def fetch_positions(run: BenchmarkRun, server: BenchServer, tokens: Sequence[str]) -> dict[int, str]:
     """Return the inbox position of each guest. The notification's link contains the guest's number."""
     positions: dict[int, str] = {}
 
@@ -52,7 +52,9 @@ def fetch_positions(run: Run, server: BenchServer, tokens: Sequence[str]) -> dic
     return positions
 
 
-def _storm(run: Run, server: BenchServer, kind: ClientKind, tokens: list[str], positions: dict[int, str]) -> Figure:
+def _storm(
+    run: BenchmarkRun, server: BenchServer, kind: ClientKind, tokens: list[str], positions: dict[int, str]
+) -> Figure:
     wait_until_empty(run, server)
     run.report(f"{len(tokens):,} clients reconnect over {KINDS[kind]}")
     greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
@@ -61,7 +63,7 @@ def _storm(run: Run, server: BenchServer, kind: ClientKind, tokens: list[str], p
         return _figure(kind, len(tokens), *_timed(server, pool, iter(greetings)))
 
 
-def wait_until_empty(run: Run, server: BenchServer) -> None:
+def wait_until_empty(run: BenchmarkRun, server: BenchServer) -> None:
     """Wait until earlier clients have disconnected, so that their cleanup is not measured."""
     while server.send_request(run.deadline, server.read("/v1/connections", server_under_test.SECRET))["connections"]:
         pause(0.1)

@@ -37,9 +37,9 @@ from bellcast.bench.epoll_loop import Deadline, OutOfTimeError
 from bellcast.bench.figures import Figure, MissingFigure
 from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.processes import DiedError
-from bellcast.bench.scales import Run, Scale
+from bellcast.bench.scales import BenchmarkRun, Scale
 
-Measure = Callable[[Run], Sequence[Figure | MissingFigure]]
+Measure = Callable[[BenchmarkRun], Sequence[Figure | MissingFigure]]
 Report = Callable[[str], None]
 
 # Errors that fail one benchmark. They are reported in place of its results, and the next benchmark runs.
@@ -149,7 +149,7 @@ def run(benchmarks: Sequence[Benchmark], scale: Scale, report: Report) -> list[B
 def _run(benchmark: Benchmark, scale: Scale, report: Report, folder: Path) -> BenchmarkResult:
     own = folder / benchmark.name
     own.mkdir()
-    context = Run(
+    context = BenchmarkRun(
         scale=scale,
         deadline=Deadline(benchmark.seconds),
         folder=own,

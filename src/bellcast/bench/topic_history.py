@@ -13,7 +13,7 @@ from bellcast.bench.handshakes import HandshakeRefused
 from bellcast.bench.http_load import LoadResult, drive_on_loop
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import Used, cpu_per_item
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 from bellcast.bench.target import event_data
 
@@ -50,7 +50,7 @@ class Publishing(NamedTuple):
         return outcome
 
 
-def measure(run: Run) -> list[Figure | MissingFigure]:
+def measure(run: BenchmarkRun) -> list[Figure | MissingFigure]:
     try:
         with (
             EpollLoop(run.deadline) as loop,
@@ -63,7 +63,7 @@ def measure(run: Run) -> list[Figure | MissingFigure]:
 
 
 @contextlib.contextmanager
-def _publishing(run: Run, loop: EpollLoop, place: str) -> Iterator[Publishing]:
+def _publishing(run: BenchmarkRun, loop: EpollLoop, place: str) -> Iterator[Publishing]:
     with engines.redis(run.deadline) as redis:
         settings = {"BELLCAST_BROKER": redis.url, **SETTINGS[place]}
         with server_under_test.running(run.folder, run.deadline, settings, place) as server:
@@ -75,7 +75,7 @@ def _publishing(run: Run, loop: EpollLoop, place: str) -> Iterator[Publishing]:
             yield publishing
 
 
-def _figure(run: Run, servers: dict[str, Publishing]) -> Figure:
+def _figure(run: BenchmarkRun, servers: dict[str, Publishing]) -> Figure:
     size = run.scale.rounds * run.scale.triggers // TURNS
     rates: dict[str, list[float]] = {place: [] for place in servers}
     costs: dict[str, dict[str, float]] = {place: {} for place in servers}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from bellcast.bench import figures, recipients, server_under_test, smtp_sink, target
 from bellcast.bench.figures import Figure
 from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "urgent"
@@ -35,14 +35,14 @@ class UrgentSend(NamedTuple):
     seconds: float
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     with smtp_sink.running(run) as sink:
         settings = {"BELLCAST_EMAIL": smtp_sink.url(sink), "BELLCAST_SIMULATE": "sms"}
         with server_under_test.running(run.folder, run.deadline, settings) as server:
             return _measure(run, server)
 
 
-def _measure(run: Run, server: BenchServer) -> list[Figure]:
+def _measure(run: BenchmarkRun, server: BenchServer) -> list[Figure]:
     number = run.scale.followers
     server.send_request(run.deadline, server.put("/v1/workflows/booking", {"steps": STEPS}), 201)
     dana = {"tenant": TENANT, "email": "dana@example.com"}
@@ -72,7 +72,7 @@ def _measure(run: Run, server: BenchServer) -> list[Figure]:
 
 
 def _send_for(
-    run: Run, server: BenchServer, seconds: float, is_wanted: Callable[[], bool] = lambda: True
+    run: BenchmarkRun, server: BenchServer, seconds: float, is_wanted: Callable[[], bool] = lambda: True
 ) -> list[UrgentSend]:
     """Send urgent e-mails in sequence, for a limited number of seconds."""
     accepted: list[UrgentSend] = []
@@ -84,7 +84,7 @@ def _send_for(
     return accepted
 
 
-def _send(run: Run, server: BenchServer) -> UrgentSend:
+def _send(run: BenchmarkRun, server: BenchServer) -> UrgentSend:
     body = {
         "to": RECIPIENT,
         "tenant": TENANT,
@@ -97,12 +97,12 @@ def _send(run: Run, server: BenchServer) -> UrgentSend:
     return UrgentSend(response["notifications"][0]["id"], time.perf_counter() - started)
 
 
-def _is_running(run: Run, server: BenchServer, trigger: str) -> bool:
+def _is_running(run: BenchmarkRun, server: BenchServer, trigger: str) -> bool:
     found = _get(run, server, f"/v1/runs?trigger={trigger}&limit=1")
     return found["fanout"] != "done" or bool(found["counts"].keys() - {"completed"})
 
 
-def _wait_for_messages(run: Run, server: BenchServer, tenant: str) -> None:
+def _wait_for_messages(run: BenchmarkRun, server: BenchServer, tenant: str) -> None:
     """Wait until no message of a tenant is open."""
     for state in ("queued", "sending"):
         while _get(run, server, f"/v1/messages?state={state}&limit=1&tenant={tenant}")["messages"]:
@@ -110,7 +110,7 @@ def _wait_for_messages(run: Run, server: BenchServer, tenant: str) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def _wait_ms(run: Run, server: BenchServer, accepted: UrgentSend) -> float:
+def _wait_ms(run: BenchmarkRun, server: BenchServer, accepted: UrgentSend) -> float:
     """Return the milliseconds from the due time of the e-mail to its only attempt."""
     found = _get(run, server, f"/v1/messages?notification={accepted.notification}&tenant={TENANT}")
     (message,) = found["messages"]
@@ -140,5 +140,5 @@ def _figure(name: str, milliseconds: Mapping[str, Sequence[float]]) -> Figure:
     )
 
 
-def _get(run: Run, server: BenchServer, path: str) -> Any:
+def _get(run: BenchmarkRun, server: BenchServer, path: str) -> Any:
     return server.send_request(run.deadline, target.get(path, server.authorization))

@@ -11,7 +11,7 @@ from bellcast.bench.http_load import drive
 from bellcast.bench.ingest import Measured
 from bellcast.bench.peers import AbsentError
 from bellcast.bench.processes import cpu_per_item
-from bellcast.bench.scales import Run
+from bellcast.bench.scales import BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 NAME = "workflows"
@@ -36,7 +36,7 @@ STEPS = [
 ]
 
 
-def measure(run: Run) -> list[Figure]:
+def measure(run: BenchmarkRun) -> list[Figure]:
     """Measure one process on SQLite."""
     with server_under_test.running(run.folder, run.deadline) as server:
         triggers, runs = _measure_runs(run, server, server)
@@ -46,7 +46,7 @@ def measure(run: Run) -> list[Figure]:
     ]
 
 
-def measure_workers(run: Run) -> Sequence[Figure | MissingFigure]:
+def measure_workers(run: BenchmarkRun) -> Sequence[Figure | MissingFigure]:
     """Measure two processes on PostgreSQL."""
     what = f"triggers of a 3-step workflow, {WORKERS} workers on PostgreSQL"
     try:
@@ -71,7 +71,7 @@ class Rate(NamedTuple):
         return Figure(benchmark=benchmark, name=name, value=self.value, unit="/s", goal=bound, details=self.details)
 
 
-def _measure_runs(run: Run, server: BenchServer, measured: Measured) -> tuple[Rate, Rate]:
+def _measure_runs(run: BenchmarkRun, server: BenchServer, measured: Measured) -> tuple[Rate, Rate]:
     """Trigger a workflow of three steps for single recipients, and wait for the end of all runs. Returns the rates of
     triggers accepted while runs are executed, and of runs completed."""
     _prepare(run, server, STEPS, RECIPIENTS)
@@ -86,7 +86,7 @@ def _measure_runs(run: Run, server: BenchServer, measured: Measured) -> tuple[Ra
     return Rate(number / accepted, {}), Rate(number / seconds, cpu_per_item(before, measured.used(), number))
 
 
-def measure_topic(run: Run) -> list[Figure]:
+def measure_topic(run: BenchmarkRun) -> list[Figure]:
     """Trigger a workflow with an inbox item and an e-mail once, for all subscribers of a topic."""
     number = run.scale.followers
     with server_under_test.running(run.folder, run.deadline) as server:
@@ -119,25 +119,25 @@ def measure_topic(run: Run) -> list[Figure]:
     ]
 
 
-def _prepare(run: Run, server: BenchServer, steps: Sequence[dict[str, Any]], number: int) -> None:
+def _prepare(run: BenchmarkRun, server: BenchServer, steps: Sequence[dict[str, Any]], number: int) -> None:
     server.send_request(run.deadline, server.put("/v1/workflows/booking", {"steps": steps}), 201)
     recipients.add(run, server, number)
 
 
-def _trigger(run: Run, server: BenchServer, number: int) -> float:
+def _trigger(run: BenchmarkRun, server: BenchServer, number: int) -> float:
     """Trigger runs; return the seconds until the last was accepted."""
     bodies = ({"to": f"r{n % RECIPIENTS}", "data": {"n": n, "client": "Ann"}} for n in range(number))
     requests = (server.send("/v1/workflows/booking/trigger", body) for body in bodies)
     return drive(run.deadline, server.address, requests, IN_FLIGHT).expect_status(202).seconds
 
 
-def _wait_until_ended(run: Run, server: BenchServer) -> None:
+def _wait_until_ended(run: BenchmarkRun, server: BenchServer) -> None:
     while any(_get(run, server, f"/v1/runs?state={state}&limit=1")["runs"] for state in ("running", "waiting")):
         run.deadline.check()
         time.sleep(POLL_SECONDS)
 
 
-def _wait_for_fanout(run: Run, server: BenchServer, trigger: str, number: int) -> None:
+def _wait_for_fanout(run: BenchmarkRun, server: BenchServer, trigger: str, number: int) -> None:
     """Wait until all runs have completed. Polls rarely, because counting reads an index entry per run."""
     while True:
         run.deadline.check()
@@ -149,5 +149,5 @@ def _wait_for_fanout(run: Run, server: BenchServer, trigger: str, number: int) -
             raise HandshakeRefused(f"more runs than recipients: {found['counts']}")
 
 
-def _get(run: Run, server: BenchServer, path: str) -> Any:
+def _get(run: BenchmarkRun, server: BenchServer, path: str) -> Any:
     return server.send_request(run.deadline, target.get(path, server.authorization))

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.brokers.keep_rules import KeepRules
+from bellcast.brokers.history_retention import KeepRules
 from bellcast.model import history
 from bellcast.model.events import LiveEvent, Stream
 from bellcast.model.history import EventId, HistoryRule
@@ -30,7 +30,7 @@ OFFSET = attrgetter("offset")
 
 
 class LogEntry(Struct, eq=False):
-    """A kept event."""
+    """A stored event."""
 
     offset: int
     event: LiveEvent

@@ -33,7 +33,7 @@ class RedisTransport:
         self._nodes: list[Address] = []  # the cluster's nodes when last connected
         self._shards: list[Shard] = []
         self._owners: list[int] | None = None  # index of each slot's shard; None without a cluster
-        self.has_log = False  # a log publishes kept events
+        self.has_log = False  # a log publishes stored events
 
     async def connect(self, on_message: Callable[[bytes], None]) -> None:
         """Connect, and pass received messages to `on_message`."""
@@ -136,7 +136,7 @@ class RedisTransport:
         return (self._prefix + stream).encode()
 
     def _channels(self, streams: Sequence[Stream]) -> list[tuple[bytes, bytes]]:
-        """Return the channels of streams. On a cluster, kept events have separate channels, in the slot of their
+        """Return the channels of streams. On a cluster, stored events have separate channels, in the slot of their
         tenant's log."""
         channels = [self._channel(stream) for stream in streams]
         if self._owners is not None and self.has_log:

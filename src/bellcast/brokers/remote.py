@@ -78,7 +78,7 @@ class PubSubTransport(Protocol):
 
 
 class LogReader(Protocol):
-    """Receives the kept events that the log of live events publishes, and delivers them."""
+    """Receives the stored events that the log of live events publishes, and delivers them."""
 
     def receive(self, event: LiveEvent) -> None:
         """Deliver an event. Raises ValueError if its id is invalid."""
@@ -134,7 +134,7 @@ class RemoteBroker:
         self._on_gap = on_gap or self._on_gap
 
     def read_log_with(self, reader: LogReader) -> None:
-        """Pass kept events from other processes to `reader` from now on, in log order. The reader already has those
+        """Pass stored events from other processes to `reader` from now on, in log order. The reader already has those
         that were published here."""
         self._log_reader = reader
 

@@ -1,6 +1,6 @@
 """The history of live events in a log shared by several processes.
 
-Kept events reach every process, including the publishing one, in log order through the broker's subscriptions. A read
+Stored events reach every process, including the publishing one, in log order through the broker's subscriptions. A read
 merges the log's content with events that the subscriptions deliver in the meantime."""
 
 import asyncio
@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.brokers.history import SWEEP_INTERVAL_SECONDS
-from bellcast.brokers.keep_rules import KeepRules
+from bellcast.brokers.history_retention import KeepRules
 from bellcast.brokers.remote import RemoteBroker
 from bellcast.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
 from bellcast.errors import Unavailable
@@ -53,7 +53,7 @@ class RemoteHistory:
         self._clock = clock
         self._rules = KeepRules(rules)
         self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
-        # By tenant: the position up to which this process has delivered all kept events of the streams that it follows.
+        # By tenant: the position up to which this process has delivered all stored events of the streams that it follows.
         self._delivered: dict[str, EventId] = {}
         self._collected = CollectedEvents()  # received during reads
         self._held: list[LiveEvent] | None = None  # received after an interruption, before the gap is filled
@@ -225,7 +225,7 @@ class RemoteHistory:
 
     @contextlib.contextmanager
     def _following(self, streams: Collection[Stream]) -> Iterator[Sequence[Stream]]:
-        """Follow the kept ones of these streams until the caller has had the chance to follow them."""
+        """Follow the stored ones of these streams until the caller has had the chance to follow them."""
         kept = self._rules.kept_streams(streams)
         for stream in kept:
             self._broker.follow(stream)
@@ -279,7 +279,7 @@ class RemoteHistory:
         self._broker.deliver(event)
 
     def interrupted(self) -> None:
-        """Start to hold back kept events, because there may be a gap before them."""
+        """Start to hold back stored events, because there may be a gap before them."""
         self._interruptions += 1
         self._held = []
         filled, self._filled = self._filled, asyncio.get_running_loop().create_future()

@@ -20,7 +20,7 @@ from bellcast.errors import Unavailable
 CHANNELS = 1_000
 # A Redis that does not respond to a command within this time (seconds) is unreachable.
 COMMAND_TIMEOUT = 5.0
-# Maximum concurrent commands, each on its own connection. In a reconnect storm, hundreds of clients resume at once, and
+# Maximum concurrent commands, each on its own connection. In a reconnect storm, hundreds of clients resume simultaneously, and
 # redis-py refuses commands beyond its pool size.
 MAX_COMMANDS = 32
 # redis-py raises AttributeError in commands on a connection that `close` disconnects.

@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.model.events import Stream
 from bellcast.model.history import EventId
 
-# Prefix of a kept event's message to other processes, followed by its id and a zero byte.
+# Prefix of a stored event's message to other processes, followed by its id and a zero byte.
 KEPT_PREFIX = b"\0" * 8
 
 ReadKind = Literal["missed", "newest", "page"]

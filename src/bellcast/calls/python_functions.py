@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from bellcast import targets
+from bellcast import import_string
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused
 from bellcast.calls.connect_fallback import admit_by_session
 from bellcast.errors import HandlerFailed, NoHandler
@@ -69,7 +69,7 @@ class Handlers:
 
 def load(target: str) -> Handlers:
     """Import the handlers at `module:name`; the module may be in the working directory. Raises SettingsError."""
-    return targets.load("BELLCAST_HANDLERS", target, Handlers)
+    return import_string.load("BELLCAST_HANDLERS", target, Handlers)
 
 
 async def _run(function: Function, call: Call) -> Any:

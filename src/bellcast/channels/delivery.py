@@ -10,13 +10,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import retries, targets
+from bellcast.channels import address_kinds, retries
+from bellcast.channels.address_kinds import Target
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_limits import ProviderLimits
 from bellcast.channels.release import Release, is_held, suppression_update
-from bellcast.channels.targets import Target
 from bellcast.jobs import PageOutcome
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
@@ -138,7 +138,7 @@ class MessageDelivery:
             suppressed = await suppression_update(self._store, message, self._clock.now())
             if suppressed is not None:
                 return suppressed
-        target = await targets.find(self._store, message)
+        target = await address_kinds.find(self._store, message)
         if target is None:
             return MessageUpdate(message=with_outcome(message, state="cancelled", reason="no_address"))
         found = await self._find_providers(message.tenant, message.channel)

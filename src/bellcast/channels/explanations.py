@@ -209,7 +209,7 @@ def _would(channel: Channel, decision: Decision, zone: ZoneInfo) -> str:
     if decision.outcome == "hold":
         return f"The {name} would wait {_hold(decision.rule, decision.by, decision.at, zone)}."
     because = " because its type requires it" if decision.rule == "required" else ""
-    return f"The {name} would be sent at once{because}."
+    return f"The {name} would be sent immediately{because}."
 
 
 def _did(decision: NewDecision, message: StoredMessage | None, zone: ZoneInfo) -> str:

@@ -31,7 +31,7 @@ PROBLEMS = {
 
 
 class Subject(Struct, frozen=True, kw_only=True):
-    """What to render: a template for a recipient (a key without a profile is enough), with the variables in `data`."""
+    """The input of a preview: a template for a recipient (a key without a profile is enough), with the variables in `data`."""
 
     tenant: str
     template: Template

@@ -15,7 +15,7 @@ from bellcast.model.identities import Project
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, which returns an ASGI application. Optional: a
 # SESSION_PATH that returns the recipient of a session cookie, a HANDLER_PATH that handles client calls, and a
-# JWT_SECRET with which the app signs its own tokens. At most one app may have each. With KEEPS_DATA, it gets a folder.
+# JWT_SECRET that signs the app's own tokens. At most one app may have each. With KEEPS_DATA, it gets a folder.
 APPS = {
     "Photo studio": "bellcast.examples.photo_studio",
     "Home services": "bellcast.examples.service_marketplace",

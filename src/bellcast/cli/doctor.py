@@ -8,7 +8,7 @@ import typer
 from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.model.findings import Finding
+    from bellcast.model.doctor_findings import Finding
 
 EPILOG = """\
 [dim]Examples[/]
@@ -56,7 +56,7 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     from bellcast.cli import server_checks
     from bellcast.errors import SettingsError
     from bellcast.model import diagnoses
-    from bellcast.model.findings import Finding
+    from bellcast.model.doctor_findings import Finding
     from bellcast.server import local_checks, url_checks
 
     try:

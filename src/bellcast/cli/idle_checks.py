@@ -10,7 +10,7 @@ import httpx
 
 from bellcast.cli import sse_follower
 from bellcast.model import diagnoses
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 
 # Tolerated delay of a heartbeat in seconds.
 LATE_S = 10.0

@@ -13,7 +13,7 @@ from bellcast.model.limits import MAX_ITEM_BYTES
 
 FileFormat = Literal["csv", "json", "ndjson"]
 
-# Characters read at once. A truncated item is decoded again with twice as many.
+# Characters per read. A truncated item is decoded again with twice as many.
 BLOCK = 65_536
 SUFFIXES: dict[str, FileFormat] = {".csv": "csv", ".json": "json", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 TIMES = ("created_at", "seen_at", "read_at", "archived_at", "expires_at")

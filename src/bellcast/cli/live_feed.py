@@ -1,4 +1,4 @@
-"""`bellcast feed` and `bellcast requests`: watch what happens on a running server."""
+"""`bellcast feed` and `bellcast requests`: watch the events and requests of a running server."""
 
 import contextlib
 from typing import Annotated, Any

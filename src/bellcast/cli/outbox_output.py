@@ -7,7 +7,7 @@ from rich.text import Text
 
 from bellcast.cli import console
 from bellcast.outbox.status import Status
-from bellcast.outbox.table_watch import Watch
+from bellcast.outbox.table_watch import TableWatch
 
 # Maximum length of a refused row on its line.
 SHORT = 100
@@ -39,7 +39,7 @@ def _refused(status: Status) -> None:
         console.out.print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
 
 
-def watches(watched: Mapping[str, Watch]) -> None:
+def watches(watched: Mapping[str, TableWatch]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
     for heading in ("WATCHED", "EVENTS", "AUDIENCE", "COLUMNS"):
         table.add_column(heading)
@@ -49,7 +49,7 @@ def watches(watched: Mapping[str, Watch]) -> None:
     console.out.print(table)
 
 
-def reached(watched: Watch) -> str:
+def reached(watched: TableWatch) -> str:
     """Describe the recipients of a watched table's events."""
     fields = [("topic", watched.topic), ("recipient", watched.recipient), ("tenant", watched.tenant)]
     return ", ".join(f"{field} {value}" for field, value in fields if value is not None)

@@ -7,7 +7,7 @@ import httpx
 
 from bellcast import settings as effective
 from bellcast.model import diagnoses
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 from bellcast.settings import Settings
 
 # An origin that is never declared.

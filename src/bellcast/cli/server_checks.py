@@ -12,7 +12,7 @@ from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
 from bellcast.cli.console import CommandError
 from bellcast.client import Bellcast
 from bellcast.model import diagnoses
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)

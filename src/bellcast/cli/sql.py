@@ -11,7 +11,7 @@ from bellcast.cli.console import CommandError
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
     import asyncpg
 
-    from bellcast.outbox.table_watch import Watch, WatchRequest
+    from bellcast.outbox.table_watch import TableWatch, WatchRequest
 
 T = TypeVar("T")
 
@@ -268,7 +268,7 @@ def _url(ctx: typer.Context, url: str | None) -> str:
     return result
 
 
-async def _watch(connection: "asyncpg.Connection", request: "WatchRequest") -> "Watch":
+async def _watch(connection: "asyncpg.Connection", request: "WatchRequest") -> "TableWatch":
     from bellcast.outbox import schema, table_watch
 
     await schema.check_installed(connection)
@@ -297,7 +297,7 @@ def _names(value: list[str]) -> dict[Any, str]:
     return {kind: name for kind, _, name in pairs}
 
 
-def _print_watch(watched: "Watch", kinds: tuple[Any, ...]) -> None:
+def _print_watch(watched: "TableWatch", kinds: tuple[Any, ...]) -> None:
     from bellcast.cli import outbox_output
 
     events = ", ".join(watched.names[kind] for kind in kinds if kind in watched.names)

@@ -1,7 +1,7 @@
 """The Python client of a Bellcast server, blocking and async.
 
 It uses only the public HTTP interface. `api` has the public classes; `notifications`, `recipients`, `topics`, `inbox`, `messages`, `objects` and
-others build requests of checked `arguments` (pure); `exchange` decides on retries (pure); `http_senders` does the I/O on the `connections` of the
+others build requests of checked `arguments` (pure); `retries` decides on retries (pure); `http_senders` does the I/O on the `connections` of the
 process or event loop; `credentials` finds the server and its secret; `signing` signs session tokens.
 """
 
@@ -23,7 +23,6 @@ from bellcast.client.errors import (
     Unreadable,
     WrongProject,
 )
-from bellcast.client.exchange import Retries
 from bellcast.client.responses import (
     Actor,
     BulkResult,
@@ -45,6 +44,7 @@ from bellcast.client.responses import (
     SessionToken,
     SuggestedAction,
 )
+from bellcast.client.retries import Retries
 from bellcast.client.socketio_compat import NotificationManager
 
 __all__ = [

@@ -23,9 +23,9 @@ from bellcast.client import (
 )
 from bellcast.client.connections import LoopConnections, ProcessConnections
 from bellcast.client.credentials import Credentials, find_credentials, find_url
-from bellcast.client.exchange import TIMEOUT, Peer, Retries
 from bellcast.client.http_senders import AsyncSender, SyncSender, connection
 from bellcast.client.method import Method, S, Surface
+from bellcast.client.retries import TIMEOUT, Peer, Retries
 
 
 class InboxApi(Surface[S]):

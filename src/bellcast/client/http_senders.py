@@ -14,8 +14,8 @@ import httpx
 
 from bellcast.client.connections import LoopConnections, ProcessConnections
 from bellcast.client.credentials import Credentials
-from bellcast.client.exchange import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
 from bellcast.client.request import HttpRequest, HttpResponse, Plan
+from bellcast.client.retries import Exchange, LostConnection, Outcome, Peer, Retries, Step, Wait
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class SyncSender:
 
     def _execute(self, step: Step) -> Outcome | None:
         if isinstance(step, Wait):
-            time.sleep(step.seconds)  # noqa: TID251 (outside the house there is no Clock port)
+            time.sleep(step.seconds)  # noqa: TID251 (the client has no Clock port)
             return None
         _warn_in_event_loop(step)
         started = time.monotonic()

@@ -32,18 +32,18 @@ class Method(Generic[P, T]):
         self.__doc__ = build.__doc__
 
     @overload
-    def __get__(self, surface: None, owner: type) -> "Method[P, T]": ...
+    def __get__(self, instance: None, owner: type) -> "Method[P, T]": ...
     @overload
-    def __get__(self, surface: Surface[SyncSender], owner: type) -> Callable[P, T]: ...
+    def __get__(self, instance: Surface[SyncSender], owner: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, surface: Surface[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, instance: Surface[AsyncSender], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
-    def __get__(self, surface: Surface[Any] | None, owner: type) -> Any:
-        if surface is None:
+    def __get__(self, instance: Surface[Any] | None, owner: type) -> Any:
+        if instance is None:
             return self
 
         @functools.wraps(self.build)
         def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return surface.sender.send(self.build(*args, **kwargs))
+            return instance.sender.send(self.build(*args, **kwargs))
 
         return method

@@ -341,7 +341,7 @@ class TopicEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicEventPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Kept live events, oldest first. `recovered` is false if events after the given id are no longer kept. If `epoch`
+    """Stored live events, oldest first. `recovered` is false if events after the given id are no longer kept. If `epoch`
     differs, ids from earlier epochs are unknown."""
 
     events: list[TopicEvent]

@@ -40,14 +40,14 @@ def presence(topic: Text, *, tenant: Text | None = None) -> HttpRequest[Presence
 def topic_events(
     topic: Text, *, limit: int | None = None, after: str | None = None, tenant: Text | None = None
 ) -> HttpRequest[TopicEventPage]:
-    """Return a page of the kept live events of a topic, oldest first. `after` is the id of an event or the `next` of
+    """Return a page of the stored live events of a topic, oldest first. `after` is the id of an event or the `next` of
     the previous page."""
     params = query(limit=limit, after=after, tenant=tenant)
     return HttpRequest("GET", f"{_topic(topic)}/events", reads(TopicEventPage), params=params)
 
 
 def clear_topic_events(topic: Text, *, tenant: Text | None = None) -> HttpRequest[None]:
-    """Delete the kept live events of a topic."""
+    """Delete the stored live events of a topic."""
     return HttpRequest("DELETE", f"{_topic(topic)}/events", nothing, params=query(tenant=tenant))
 
 

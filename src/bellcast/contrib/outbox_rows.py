@@ -60,7 +60,7 @@ class OutboxRows:
             f"SELECT {columns} FROM {TABLE} WHERE id IN ({self._marks(ids)}) AND next_attempt_at = {self._mark} ORDER BY id",
             *(*ids, until),
         )
-        leased, rest = relay.unbroken(ids, [_row(*row) for row in rows])
+        leased, rest = relay.split_leased(ids, [_row(*row) for row in rows])
         if rest:
             ids_of_rest = self._marks(rest)
             self._run(f"UPDATE {TABLE} SET next_attempt_at = {self._mark} WHERE id IN ({ids_of_rest})", now, *rest)

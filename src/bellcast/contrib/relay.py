@@ -339,7 +339,7 @@ def before(ids: Sequence[int], held: int | None) -> list[int]:
     return [id for id in ids if held is None or id < held]
 
 
-def unbroken(ids: Sequence[int], rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
+def split_leased(ids: Sequence[int], rows: Sequence[Row]) -> tuple[list[Row], list[int]]:
     """Return the leased rows, up to the first of the ids that another relay leased in between, and the ids of the rest,
     which this relay must give back."""
     leased = [row for id, row in zip(ids, rows, strict=False) if row.id == id]

@@ -78,7 +78,7 @@ class AppRelay:
 
 
 def start(database_url: str, bell: Bellcast | None = None) -> AppRelay:
-    """Send the rows of the table from a thread of this process, and due rows once more at exit. Call it once in each
+    """Send the rows of the table from a thread of this process, and due rows again at exit. Call it once in each
     process that sends, after a fork. Several relays are safe. Raises ImportError without the driver, ValueError for a
     wrong URL, and the driver's errors. `bell` is closed at the end. It should not retry, because the relay has its own
     backoff."""

@@ -11,7 +11,7 @@ from bellcast.ports import Context, LastEvent
 
 async def publish(engines: Context, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:
     """Save the last events of cache topics, publish, and commit the reactions to the events. Return the events with the
-    ids of kept ones.
+    ids of stored ones.
 
     With a `key`, the reactions are committed once, however often the same events are published. They are committed
     first: nothing is published before. Without a key, a caller that repeats a failed publish must not send twice, so

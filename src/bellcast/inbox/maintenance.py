@@ -38,10 +38,10 @@ class Retention(Struct, frozen=True):
 async def expire(engines: Context) -> None:
     """Remove all expired rows, then wake the snoozed ones that are due."""
     now = engines.clock.now()
-    due = await engines.store.upkeep.next_expiry()
+    due = await engines.store.maintenance.next_expiry()
     if due is not None and due <= now:
-        await _repeat(engines, lambda: engines.store.upkeep.expire(now, MAINTENANCE_BATCH_ROWS))
-        await _repeat(engines, lambda: engines.store.upkeep.wake(now, MAINTENANCE_BATCH_ROWS))
+        await _repeat(engines, lambda: engines.store.maintenance.expire(now, MAINTENANCE_BATCH_ROWS))
+        await _repeat(engines, lambda: engines.store.maintenance.wake(now, MAINTENANCE_BATCH_ROWS))
 
 
 async def sweep(engines: Context, retention: Retention) -> None:
@@ -49,7 +49,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
     now = engines.clock.now()
     await _retire(engines, retention, now)
     forget = partial(
-        engines.store.upkeep.delete_forgotten,
+        engines.store.maintenance.delete_forgotten,
         now,
         tombstones_before=now - retention.tombstones if retention.tombstones else 0,
         keys_before=now - IDEMPOTENCY_MS,
@@ -58,7 +58,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
     await _repeat(engines, forget)
     if retention.messages:
         older_than = now - retention.messages
-        await _repeat(engines, partial(engines.store.upkeep.delete_messages, older_than, MAINTENANCE_BATCH_ROWS))
+        await _repeat(engines, partial(engines.store.maintenance.delete_messages, older_than, MAINTENANCE_BATCH_ROWS))
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
@@ -85,7 +85,7 @@ async def log_audit_head(engines: Context) -> None:
 
 async def _retire(engines: Context, retention: Retention, now: int) -> None:
     """Delete old notifications. Tenants with a retention rule use it; all others use the server's retention."""
-    retire = engines.store.upkeep.retire
+    retire = engines.store.maintenance.retire
     rules = await engines.store.recipients.tenant_rules()
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
     for tenant, days in own.items():

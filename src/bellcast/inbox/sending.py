@@ -16,7 +16,7 @@ from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
 from bellcast.model.notifications import Audience, Draft, content
-from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, Sent
+from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, SendResult
 from bellcast.ports.live_feed import KEPT_EVENTS
 from bellcast.ports.sends import Claim
 
@@ -65,7 +65,7 @@ async def send(
 ) -> bytes:
     """Commit one draft and publish it. Return the JSON response: `{"notifications":[…]}`, `{"announcement":{…}}`, or with
     `send_at` `{"schedule":{…}}`. Raises ClaimTaken if another request has the claim. `own_key` is an idempotency key
-    that no client can send. With `allows_past`, a draft whose `send_at` has passed is sent at once, else it is
+    that no client can send. With `allows_past`, a draft whose `send_at` has passed is sent immediately, else it is
     refused."""
     engines.pace.contention.record()
     now = engines.clock.now()
@@ -240,14 +240,16 @@ async def _stored_response(engines: Context, refused: RefusedSend) -> bytes | Be
 
 
 async def published(
-    engines: Context, commit: Callable[[Sequence[T]], AsyncIterator[list[Sent | Exception]]], requests: Sequence[T]
-) -> list[Sent | Exception]:
+    engines: Context,
+    commit: Callable[[Sequence[T]], AsyncIterator[list[SendResult | Exception]]],
+    requests: Sequence[T],
+) -> list[SendResult | Exception]:
     """Commit requests in order, and publish the events of each as soon as it is committed. Return their results."""
-    results: list[Sent | Exception] = []
+    results: list[SendResult | Exception] = []
     try:
         async for committed in commit(requests):
             results += committed
-            events = [event for sent in committed if isinstance(sent, Sent) for event in sent.events]
+            events = [event for sent in committed if isinstance(sent, SendResult) for event in sent.events]
             if len(requests) == 1:
                 await engines.broker.publish(*events)
             else:
@@ -263,7 +265,7 @@ async def _commit(engines: Context, requests: Sequence[SendRequest]) -> list[byt
     results = await published(engines, engines.store.sends.add, requests)
     written: list[SendRequest] = []
     for request, result in zip(requests, results, strict=True):
-        if not isinstance(result, Sent) or result.response != request.response:
+        if not isinstance(result, SendResult) or result.response != request.response:
             _give_back(engines, request)
         else:
             written.append(request)
@@ -351,9 +353,9 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     return sent.response
 
 
-def response_of(result: Sent | Exception) -> bytes | BellcastError:
+def response_of(result: SendResult | Exception) -> bytes | BellcastError:
     """Return the response of a committed send, or its refusal. Raises other errors."""
-    if isinstance(result, Sent):
+    if isinstance(result, SendResult):
         return result.response
     if isinstance(result, BellcastError):
         return result

@@ -24,9 +24,9 @@ class TenantShares:
         self._now = 0.0
 
     def allocate(
-        self, groups: Sequence[JobGroup], free: int, running: Mapping[str, int], kind_room: Mapping[str, int]
+        self, groups: Sequence[JobGroup], free: int, running: Mapping[str, int], kind_slots: Mapping[str, int]
     ) -> list[JobShare]:
-        """Return how many jobs of each group to lease: at most `free` in total, within the room of each kind. `running`
+        """Return how many jobs of each group to lease: at most `free` in total, within the free slots of each kind. `running`
         counts the slots that tenants already use."""
         of_tenant: dict[str, deque[JobGroup]] = {}
         for group in groups:
@@ -35,7 +35,7 @@ class TenantShares:
         heapq.heapify(order)
         allocated: Counter[JobGroup] = Counter()
         tenants = Counter(running)
-        kinds = dict(kind_room)
+        kinds = dict(kind_slots)
         while order and free:
             start, at, tenant = heapq.heappop(order)
             found = _next_group(of_tenant[tenant], kinds)
@@ -61,11 +61,11 @@ class TenantShares:
         return max(self._times.get(tenant, 0.0), self._now)
 
 
-def _next_group(groups: deque[JobGroup], kind_room: Mapping[str, int]) -> JobGroup | None:
-    """Return the tenant's next group, taking turns; None if no kind of its jobs has room."""
+def _next_group(groups: deque[JobGroup], kind_slots: Mapping[str, int]) -> JobGroup | None:
+    """Return the tenant's next group, taking turns; None if no kind of its jobs has a free slot."""
     for _ in range(len(groups)):
         group = groups[0]
         groups.rotate(-1)
-        if kind_room.get(group.kind, 0) > 0:
+        if kind_slots.get(group.kind, 0) > 0:
             return group
     return None

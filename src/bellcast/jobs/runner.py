@@ -26,7 +26,7 @@ SLOTS = 96
 # Maximum jobs that share a commit. During a fan-out to a topic the p99 of urgent e-mails was 2.8 times its idle value
 # with 16, and 1.6 to 4.4 times with 32, which took 6 % less CPU time per run (two busy cores, 2026-11-21).
 PAGE = 16
-# Slots reserved for urgent jobs, which start at once even if all others wait for slow servers.
+# Slots reserved for urgent jobs, which start immediately even if all others wait for slow servers.
 URGENT_SLOTS = 4
 # Lease duration: jobs of a crashed process run again after this time.
 LEASE_MS = 30_000
@@ -217,7 +217,9 @@ class JobRunner:
         started = 0
         while groups:
             free = self._free_slots(priority)
-            shares = self._shares[priority].allocate(groups, free, self._slots_of_tenants(priority), self._kind_room())
+            shares = self._shares[priority].allocate(
+                groups, free, self._slots_of_tenants(priority), self._free_slots_of_kinds()
+            )
             if not shares:
                 break
             leased = await self._lease(shares)
@@ -251,7 +253,7 @@ class JobRunner:
         slots = SLOTS if priority == URGENT else SLOTS - URGENT_SLOTS
         return max(slots - len(self._running), 0)
 
-    def _kind_room(self) -> dict[str, int]:
+    def _free_slots_of_kinds(self) -> dict[str, int]:
         running = Counter(running.job.kind for running in self._running.values())
         return {name: kind.concurrency - running[name] for name, kind in self._kinds.items()}
 

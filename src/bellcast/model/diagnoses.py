@@ -5,7 +5,7 @@ import re
 
 from msgspec import Struct
 
-from bellcast.model.findings import Finding, FindingState
+from bellcast.model.doctor_findings import Finding, FindingState
 
 # A value in a text, such as {url}.
 VALUE = re.compile(r"\{(\w+)\}")

@@ -94,7 +94,7 @@ InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | Inb
 
 class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
     """A live event on a topic or to a recipient. `sender` is the connection excluded from delivery. `keep`: the history
-    may keep the event; a kept event has an `id`.
+    may keep the event; a stored event has an `id`.
 
     `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the sending
     member of a presence topic."""

@@ -104,7 +104,7 @@ class TenantRules(Struct, frozen=True, kw_only=True):
     weight: float | None = None  # its share of contended writes, 1 by default
     sends_per_second: int | None = None  # 0: no bound
     sends_per_day: int | None = None  # UTC days
-    retention_days: int | None = None  # 0: for ever
+    retention_days: int | None = None  # 0: forever
 
 
 class Subscription(Struct, frozen=True):

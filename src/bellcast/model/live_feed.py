@@ -1,4 +1,4 @@
-"""Events of the live feed, with which operators watch a server, and the filter of one watcher. Pure."""
+"""Events of the live feed, which shows operators the activity of a server, and the filter of one watcher. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -8,7 +8,7 @@ from msgspec import Struct
 # The stores keep the numbers of a position as signed 64-bit integers.
 MAX_POSITION_NUMBER = 2**63 - 1
 NUMBER = "[0-9a-f]{1,16}"
-# Maximum interrupted replays stored in a position. With more, rows of the oldest two may be sent as updates once more.
+# Maximum interrupted replays stored in a position. With more, rows of the oldest two may be sent again as updates.
 MAX_REPLAYS = 8
 POSITION = re.compile(rf"({NUMBER})-({NUMBER})(?:-({NUMBER})((?:\.{NUMBER}\.{NUMBER}){{1,{MAX_REPLAYS}}}))?")
 

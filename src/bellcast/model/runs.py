@@ -24,7 +24,7 @@ MAX_RUN = 256 * 1024
 
 
 class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a step did. `notification` is its inbox item, `messages` are its messages; its decision is stored under
+    """The result of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
     `decided`. At `due_at` (UTC milliseconds) a waiting step continues without an event. `attempts` counts calls of an
     http or python step. `by` is the group that a digest collects."""
 

@@ -7,7 +7,7 @@ from bellcast.outbound.http import HttpxClient
 
 
 class HttpClients:
-    """Trusted clients are for URLs from the settings, guarded ones for all others. APNs speaks HTTP/2 only. The
+    """Trusted clients are for URLs from the settings, guarded ones for all others. APNs supports HTTP/2 only. The
     identity provider's URL is from the settings, but its discovery document names other URLs, so its client is guarded
     too. Its lookups are not limited together with those of other guarded clients."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bellcast.errors import Unavailable
 
-# Maximum names resolved at a time. A client opens at most as many connections at once (outbound.http.MAX_CONNECTIONS),
+# Maximum names resolved at a time. A client opens at most as many connections concurrently (outbound.http.MAX_CONNECTIONS),
 # so the limit is only reached by names whose lookups hang. Each has a thread until the system's resolver gives up, by
 # default after 10 s per name server; nothing can end it earlier.
 MAX_LOOKUPS = 100

@@ -1,7 +1,7 @@
 """Sends outbox rows: notifications with the row's key as idempotency key, live events, and changes of watched tables.
 
 An unreadable or forbidden row is refused with a reason, without affecting the others. A row whose `send_at` passed while it
-waited is sent at once. If the store is unavailable, the batch stops and its remaining rows stay in the outbox."""
+waited is sent immediately. If the store is unavailable, the batch stops and its remaining rows stay in the outbox."""
 
 from collections.abc import Sequence
 from itertools import chain, groupby

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from bellcast.errors import NotFound
 from bellcast.outbox import schema, table_watch
-from bellcast.outbox.table_watch import Watch
+from bellcast.outbox.table_watch import TableWatch
 
 # Maximum of refused rows shown: one bug in the app may cause thousands of similar rows.
 MAX_REFUSALS = 20
@@ -48,7 +48,7 @@ class Status(Struct, frozen=True):
     later: int
     refused: int
     refusals: list[RefusedRow]
-    watched: dict[str, Watch]
+    watched: dict[str, TableWatch]
 
 
 async def backlog(connection: asyncpg.Connection) -> Backlog:

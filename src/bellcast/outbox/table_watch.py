@@ -23,7 +23,7 @@ OWN_SCHEMA = "bellcast"
 LOCK_TIMEOUT = "5s"
 
 
-class Watch(Struct, frozen=True, kw_only=True):
+class TableWatch(Struct, frozen=True, kw_only=True):
     """A watched table and the audience of its changes. `{column}` in a text is replaced by the row's value. `names`
     maps kinds to event names; other kinds are not published. `recorded` are all columns that the trigger records,
     `audience` those that determine the audience. Their JSON names are fixed by triggers installed earlier."""
@@ -56,7 +56,7 @@ class RowChange(Struct, frozen=True):
     the deleted rows."""
 
     change: ChangeKind
-    watch: Watch
+    watch: TableWatch
     was: dict[str, object] | None = None
     is_now: dict[str, object] | None = msgspec.field(default=None, name="is")
 
@@ -91,7 +91,7 @@ ORDER BY 1
 """
 
 
-async def watch(connection: asyncpg.Connection, request: WatchRequest) -> Watch:
+async def watch(connection: asyncpg.Connection, request: WatchRequest) -> TableWatch:
     """Create or replace the triggers of a table and return the resulting watch."""
     table = await _find(connection, request.table)
     watched = plan(request, table)
@@ -131,10 +131,10 @@ async def _drop(connection: asyncpg.Connection, name: str) -> bool:
     return watched
 
 
-async def every(connection: asyncpg.Connection) -> dict[str, Watch]:
+async def every(connection: asyncpg.Connection) -> dict[str, TableWatch]:
     """Return all watches by the table's current name."""
     rows = await connection.fetch(WATCHED, [TRIGGER, TRUNCATE_TRIGGER])
-    return {name: msgspec.json.decode(argument, type=Watch) for name, argument in rows}
+    return {name: msgspec.json.decode(argument, type=TableWatch) for name, argument in rows}
 
 
 async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
@@ -153,7 +153,7 @@ async def _find(connection: asyncpg.Connection, table: str) -> TableInfo:
     return info
 
 
-def plan(request: WatchRequest, table: TableInfo) -> Watch:
+def plan(request: WatchRequest, table: TableInfo) -> TableWatch:
     """Apply defaults to a request. Raises Invalid with every unknown column and invalid topic."""
     has_audience = request.topic is not None or request.recipient is not None
     topic = request.topic if has_audience else table.short
@@ -165,7 +165,7 @@ def plan(request: WatchRequest, table: TableInfo) -> Watch:
         raise Invalid(f"{table.name} has no column {', '.join(unknown)}; expected one of {', '.join(table.columns)}.")
     validation.check(_topic(topic), *(validation.text("name", name, Limits().event_name) for name in names.values()))
     recorded = tuple(dict.fromkeys((*columns, *table.key, *named)))
-    return Watch(
+    return TableWatch(
         table=table.name,
         key=table.key,
         columns=tuple(columns),
@@ -202,7 +202,7 @@ def events(change: RowChange, limit: int) -> list[EventDraft]:
     ]
 
 
-def _audiences(watched: Watch, row: dict[str, object]) -> list[tuple[str, str | None, str | None]]:
+def _audiences(watched: TableWatch, row: dict[str, object]) -> list[tuple[str, str | None, str | None]]:
     tenant = DEFAULT_TENANT if watched.tenant is None else _fill(watched.tenant, row)
     topic = None if watched.topic is None else _fill(watched.topic, row)
     recipient = None if watched.recipient is None else _fill(watched.recipient, row)

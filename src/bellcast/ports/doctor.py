@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 
 
 class Doctor(Protocol):

@@ -41,8 +41,8 @@ class TopicHistory(Protocol):
     Reads, `confirm` and `append` raise Unavailable if the log cannot be reached."""
 
     async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
-        """Append the events that are kept. Return all events in order, kept ones with their ids. The caller publishes
-        them in the same event loop iteration; a log shared by processes publishes kept events itself, in log order."""
+        """Append the events that are kept. Return all events in order, stored ones with their ids. The caller publishes
+        them in the same event loop iteration; a log shared by processes publishes stored events itself, in log order."""
         ...
 
     def end(self, tenant: str) -> str | None:
@@ -58,7 +58,7 @@ class TopicHistory(Protocol):
         ...
 
     async def confirm(self, streams: Collection[Stream]) -> None:
-        """Return once this process receives all later kept events of the streams. For readers that need no past
+        """Return once this process receives all later stored events of the streams. For readers that need no past
         events."""
         ...
 
@@ -69,7 +69,7 @@ class TopicHistory(Protocol):
         ...
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        """Call `on_lost` with streams of which this process may have missed kept events that it cannot read again. It
+        """Call `on_lost` with streams of which this process may have missed stored events that it cannot read again. It
         is called without streams when failed reads may now succeed."""
         ...
 
@@ -103,7 +103,7 @@ class NoHistory:
         """Do nothing: there are no events."""
 
     def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
-        """Do nothing: no kept event can be lost."""
+        """Do nothing: no stored event can be lost."""
 
     async def run(self) -> None:
         """Return: there is nothing to remove."""

@@ -159,7 +159,7 @@ class Messages(Protocol):
         self, tenant: str, recipient: str, now: int, limit: int, max_bytes: int
     ) -> list[StoredMessage]:
         """Return the messages that wait for a digest of the recipient which is due, the oldest first: at most `limit`, up to
-        the one with which their contents reach `max_bytes`."""
+        the one that brings their contents to `max_bytes`."""
         ...
 
     async def add_digest(

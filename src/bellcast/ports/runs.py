@@ -98,7 +98,7 @@ class WaitingRun(Struct, frozen=True):
 
 
 class NewSchedule(Struct, frozen=True):
-    """A schedule with its progress, as documents, and its job; there is no job if nothing is due any more.
+    """A schedule with its progress, as documents, and its job (None if nothing is due).
     `cancel_name` is the key of the document that maps a cancel key to it."""
 
     key: str

@@ -11,7 +11,7 @@ class SendScheduler(Protocol):
 
     async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
         """Commit a checked draft with `send_at` as a schedule; return the JSON response, for a repeated idempotency key
-        the first one. With `allows_past`, a time that has passed is due at once, else it is refused. Raises Invalid and
+        the first one. With `allows_past`, a time that has passed is due immediately, else it is refused. Raises Invalid and
         IdempotencyMismatch."""
         ...
 

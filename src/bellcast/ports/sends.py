@@ -80,7 +80,7 @@ class AnnounceRequest(Struct, frozen=True, kw_only=True):
     events: tuple[WebhookEvent, ...] = ()  # webhook events of its row
 
 
-class Sent(Struct, frozen=True):
+class SendResult(Struct, frozen=True):
     """A committed send: its response, or the stored one for a repeated key (then without events)."""
 
     response: bytes
@@ -126,17 +126,17 @@ class Materialized(Struct, frozen=True):
 class Sends(Protocol):
     """Sends, edits and recalls of the server API."""
 
-    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
+    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[SendResult | Exception]]:
         """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
         request (IdempotencyMismatch) does not affect the others."""
         ...
 
-    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[Sent | Exception]]:
+    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[SendResult | Exception]]:
         """Like `add`, for notifications of another system. Clients receive their rows as inbox changes, never as new
         notifications, so no client shows an alert for them, even when it resumes."""
         ...
 
-    async def announce(self, request: AnnounceRequest) -> Sent:
+    async def announce(self, request: AnnounceRequest) -> SendResult:
         """Commit one row for an audience of any size."""
         ...
 

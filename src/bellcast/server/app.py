@@ -42,12 +42,12 @@ from bellcast.server import (
     adapters,
     connection_limit,
     database_polling,
-    host,
+    host_server,
     inprocess,
     pusher_test,
     tracebacks,
 )
-from bellcast.server.access_log import hide_credentials
+from bellcast.server.access_log_filter import hide_credentials
 from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
@@ -348,7 +348,7 @@ class App:
             for name, loop in self._loops().items():
                 self.tasks.spawn_loop(name, loop)
             if is_mounted:
-                self.tasks.spawn(host.drain_with_host(self.drain))
+                self.tasks.spawn(host_server.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
                 self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention))
                 self.tasks.spawn_loop("jobs", self._engines.jobs.run)

@@ -18,7 +18,7 @@ from bellcast.ports.providers import DeliveryError
 
 # Limit for all steps together: an operator waits for them.
 TIMEOUT_SECONDS = 15.0
-# A server that speaks another protocol may send a head without an end, and JSON of any shape and depth.
+# A server of another protocol may send a head without an end, and JSON of any shape and depth.
 INVALID_RESPONSES = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
 # A step returns a text about its result.
 ConnectionStep: TypeAlias = Callable[[], Awaitable[str]]

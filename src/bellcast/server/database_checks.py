@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bellcast.errors import BellcastError, Conflict, NotFound
 from bellcast.model import diagnoses
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.groups import POSTGRES, REDIS

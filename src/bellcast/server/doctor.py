@@ -11,7 +11,7 @@ import structlog
 from bellcast import __version__
 from bellcast.errors import BellcastError, TooMany
 from bellcast.model import diagnoses
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 from bellcast.model.identities import Project
 from bellcast.model.nodes import LiveNode, NodeReport
 from bellcast.ports.http import Http

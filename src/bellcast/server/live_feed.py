@@ -21,7 +21,7 @@ EVENTS_PER_SECOND = 200
 MAX_PENDING_EVENTS = 1_000
 SECOND_MS = 1_000
 HASHES = 2**32  # results of CRC-32
-# Events travel in batches: one write for all of a tenth of a second.
+# Events are sent in batches: one write per tenth of a second.
 BATCH_SECONDS = 0.1
 # Proxies cut idle connections at 60 s.
 QUIET_SECONDS = 15.0

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from bellcast.errors import BellcastError
 from bellcast.model import diagnoses, patterns
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 from bellcast.server import database_checks
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file

@@ -25,7 +25,7 @@ from bellcast.ports import Clock, Document, Rates, Store
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
-from bellcast.providers import hints, url
+from bellcast.providers import secret_hints, url
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.server import vendors
 from bellcast.server.provider_test import ProviderSteps
@@ -259,7 +259,7 @@ class ProviderDirectory:
                 entry.named.provider for entry in known.values() if id(entry) not in kept and entry.named is not None
             ]
             known = entries
-            if len(self._stored) >= MAX_CACHED:  # most tenants have no providers of their own
+            if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
                 self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
             self._stored[tenant] = now + int(CACHE_SECONDS * 1000), known
         return list(known.values())
@@ -313,7 +313,7 @@ class ProviderDirectory:
             return _without_secret(tenant, document.key, self._secret_fields(tenant, document))
         except ValueError:
             fields = msgspec.structs.replace(msgspec.json.decode(document.body, type=ProviderFields), url="…")
-            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=hints.HIDDEN)
+            return ConfiguredProvider(key=document.key, tenant=tenant, fields=fields, secret=secret_hints.HIDDEN)
 
     def _secret_fields(self, tenant: str, document: Document) -> ProviderFields:
         """Return the decrypted fields. Raises ValueError if the URL cannot be decrypted."""
@@ -347,7 +347,7 @@ def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedPro
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
     masked = msgspec.structs.replace(fields, url=url.mask(fields.url))
-    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=hints.hint_of(fields.url))
+    return ConfiguredProvider(key=key, tenant=tenant, fields=masked, secret=secret_hints.hint_of(fields.url))
 
 
 def _place(tenant: str, key: str) -> str:

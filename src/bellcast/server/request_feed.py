@@ -119,7 +119,7 @@ class RequestFeed:
 
 
 class _ConnectionContext(Struct, frozen=True):
-    """The time of an event, and the id, tenant and recipient of its connection. Kept events refer to these values
+    """The time of an event, and the id, tenant and recipient of its connection. Stored events refer to these values
     instead of the connection, so that a closed connection can be freed."""
 
     at: int

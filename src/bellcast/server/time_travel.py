@@ -1,4 +1,4 @@
-"""Advances the test clock, running everything that falls due on the way."""
+"""Advances the test clock, running all work that becomes due."""
 
 from collections.abc import Awaitable, Callable
 

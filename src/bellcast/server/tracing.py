@@ -24,7 +24,7 @@ from bellcast.model.requests import STATE
 from bellcast.ports import Broker, TopicHistory
 from bellcast.ports.history import HistoryPage, PastEvents
 from bellcast.server.forwarding_broker import ForwardingBroker
-from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.commit.command import ListCommand, WriteCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script
 
@@ -206,11 +206,11 @@ class TracedEngine:
     async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._engine.read_in_background(script, *args, **kwargs)
 
-    async def write(self, command: Command[T]) -> T:
+    async def write(self, command: WriteCommand[T]) -> T:
         with _current_span(self._tracer, "write", attributes={"bellcast.command": type(command).__name__}):
             return await self._engine.write(command)
 
-    def write_without_waiting(self, command: Command[Any]) -> None:
+    def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         self._engine.write_without_waiting(command)
 
     async def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from bellcast.model import diagnoses
-from bellcast.model.findings import Finding
+from bellcast.model.doctor_findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)  # seconds; the server itself waits about as long

@@ -12,7 +12,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.drain import drain
 from bellcast.live.hub.heartbeats import HeartbeatWheel
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
@@ -64,7 +64,7 @@ class LiveEdge:
             materialize=inbox_sync.materialize,
             report=report,
         )
-        presence = Presence(lambda: settings.access.presence_topics)
+        presence = PresenceTracker(lambda: settings.access.presence_topics)
         self.hub = Hub(presence, engines.broker, clock, callbacks, log, context.history)
         self.survey = ConnectionSurvey(self.hub, engines.broker, spawn)
         self.feed = ClusterFeed(engines.feed, engines.broker, clock, self.hub.cluster, spawn)
@@ -102,7 +102,7 @@ class LiveEdge:
         self.hub.cluster.mark_unsynchronized(streams)
 
     def on_events_lost(self, streams: Collection[Stream]) -> None:
-        """Close the connections that may have missed kept events; their clients detect the loss when they resume."""
+        """Close the connections that may have missed stored events; their clients detect the loss when they resume."""
         lost = self.hub.history_holds.hold_followers(streams)
         self._spawn(drain(self.hub, self._clock, self._drain_window, lost))
 

@@ -16,12 +16,12 @@ from bellcast.ports.live_feed import Feed
 from bellcast.storage.run_commits import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
+from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.execution import RunExecutor
 from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
-from bellcast.workflows.sources import Sources
 from bellcast.workflows.tasks import ScheduledTasks, Task
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

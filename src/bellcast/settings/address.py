@@ -12,7 +12,7 @@ from bellcast.settings.groups import Settings
 DEFAULT_URL = "http://127.0.0.1:8787"
 
 
-class _Address(Struct, frozen=True):
+class _StoredAddress(Struct, frozen=True):
     url: str
 
 
@@ -24,14 +24,14 @@ def url(settings: Settings) -> str:
 def stored(settings: Settings) -> str | None:
     """Return the URL that the last `bellcast serve` stored; None without one, or if the file is unreadable."""
     try:
-        return msgspec.json.decode(_file(settings).read_bytes(), type=_Address).url
+        return msgspec.json.decode(_file(settings).read_bytes(), type=_StoredAddress).url
     except (OSError, msgspec.DecodeError):
         return None
 
 
 def store(settings: Settings, url: str) -> None:
     """Store the URL on which the server accepts connections. Raises OSError if the folder cannot be written."""
-    write_private(_file(settings), msgspec.json.encode(_Address(reachable(url))))
+    write_private(_file(settings), msgspec.json.encode(_StoredAddress(reachable(url))))
 
 
 def reachable(url: str) -> str:

@@ -197,7 +197,7 @@ ACCESS: dict[str, tuple[Parser, str]] = {
     ),
     "JWT_SECRET": (
         parsers.secret,
-        "The secret with which your app signs its own tokens (HS256). They are accepted like session tokens.",
+        "The secret that signs your app's own tokens (HS256). They are accepted like session tokens.",
     ),
     "JWT_CLAIMS": (parsers.claims, "Maps your JWT claim names to Bellcast's."),
     "SESSION_URL": (parsers.url, "Your app's URL that returns the recipient of a session cookie."),
@@ -344,7 +344,7 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
     "LIMIT_HISTORY": (
         parsers.non_negative_int,
-        "Bytes of a tenant's kept live events; the oldest are dropped first. 0 keeps none.",
+        "Bytes of a tenant's stored live events; the oldest are dropped first. 0 keeps none.",
     ),
     "LIMIT_REPLAY": (
         parsers.non_negative_int,

@@ -151,8 +151,8 @@ class Materialization:
             before = state or InboxState(self._tenant, row.key, row.epoch, row.revision, row.unread, row.unseen)
             state = self._plan(row, before)
         if state is not None:
-            stand = {"inbox": row.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
-            self._planned["inbox_write_state"].append(stand)
+            params = {"inbox": row.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}
+            self._planned["inbox_write_state"].append(params)
 
     def _plan(self, row: PendingRow, before: InboxState) -> InboxState:
         if row.first_revision is not None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from bellcast.errors import Unavailable
-from bellcast.storage.commit.command import PROBE, Command, ListCommand
+from bellcast.storage.commit.command import PROBE, ListCommand, WriteCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.script import Script
 
@@ -31,11 +31,11 @@ class Engine(Protocol):
         """Like `read`, for long scripts: other reads do not wait for them."""
         ...
 
-    async def write(self, command: Command[T]) -> T:
+    async def write(self, command: WriteCommand[T]) -> T:
         """Run a command in a transaction and return after its commit. If it raises, it wrote nothing."""
         ...
 
-    def write_without_waiting(self, command: Command[Any]) -> None:
+    def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         """Queue a command whose result does not matter, and which may fail."""
         ...
 
@@ -63,10 +63,10 @@ class WritingEngine:
     def __init__(self) -> None:
         self._writer: Writer | None = None
 
-    async def write(self, command: Command[T]) -> T:
+    async def write(self, command: WriteCommand[T]) -> T:
         return await self._open_writer().write(command)
 
-    def write_without_waiting(self, command: Command[Any]) -> None:
+    def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         self._open_writer().write_without_waiting(command)
 
     def write_items(self, command: ListCommand[Any, T]) -> AsyncIterator[list[T | Exception]]:

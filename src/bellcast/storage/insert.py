@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bellcast.model.events import Event, NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import ImportRequest, SendRequest, Sent
+from bellcast.ports import ImportRequest, SendRequest, SendResult
 from bellcast.storage import ensure, rows
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
@@ -28,7 +28,7 @@ class InboxHead(Struct, frozen=True):
     state: InboxState
 
 
-def insert(requests: Sequence[SendRequest]) -> Script[list[Sent]]:
+def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult]]:
     """Insert a row for each recipient of each request, in order; each row gets a revision."""
     plan = InsertPlan((yield from read_heads(requests)))
     sent = [plan.add(request) for request in requests]
@@ -76,7 +76,7 @@ class InsertPlan:
         self._rows: list[Params] = []
         self._tags: list[Params] = []
 
-    def add(self, request: SendRequest) -> Sent:
+    def add(self, request: SendRequest) -> SendResult:
         """Plan the rows of one request."""
         if request.contents:
             return self._add_each(request)
@@ -87,16 +87,16 @@ class InsertPlan:
             head = self._advance((request.tenant, key))
             self._insert(columns, head, id, request.content.tags)
             events.append(NotificationAdded(head.state, first if id == first.id else replace(first, id=id)))
-        return Sent(request.response, tuple(events))
+        return SendResult(request.response, tuple(events))
 
-    def _add_each(self, request: SendRequest) -> Sent:
+    def _add_each(self, request: SendRequest) -> SendResult:
         """Plan the rows of a request with a content per recipient."""
         events: list[Event] = []
         for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
             head = self._advance((request.tenant, key))
             self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
             events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
-        return Sent(request.response, tuple(events))
+        return SendResult(request.response, tuple(events))
 
     def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
         head = self._heads[name]

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from bellcast.model import times
 from bellcast.model.events import Event, NotificationUpdated
-from bellcast.ports import ImportRequest, Sent
+from bellcast.ports import ImportRequest, SendResult
 from bellcast.storage import insert as insertion
 from bellcast.storage import rows
 from bellcast.storage.commit.command import RecipientKey
@@ -15,7 +15,7 @@ from bellcast.storage.insert import InboxHead, InsertPlan
 from bellcast.storage.script import Script, Statement
 
 
-def insert(requests: Sequence[ImportRequest]) -> Script[list[Sent]]:
+def insert(requests: Sequence[ImportRequest]) -> Script[list[SendResult]]:
     """Insert a row for each recipient of each request, in order, except rows that exist from an earlier import."""
     heads = yield from insertion.read_heads(requests)
     existing: set[tuple[RecipientKey, str]] = set()
@@ -44,7 +44,7 @@ class ImportPlan(InsertPlan):
 
     insertion = "notification_import"
 
-    def add_imported(self, request: ImportRequest, existing: set[tuple[RecipientKey, str]]) -> Sent:
+    def add_imported(self, request: ImportRequest, existing: set[tuple[RecipientKey, str]]) -> SendResult:
         """Plan the rows of one request. `existing` rows do not change."""
         is_archived = request.archived_at is not None
         unread = int(not is_archived and request.read_at is None)
@@ -62,4 +62,4 @@ class ImportPlan(InsertPlan):
             head = self._advance(name, unread, unseen)
             self._insert(columns, head, id, request.content.tags)
             events.append(NotificationUpdated(head.state, replace(first, id=id)))
-        return Sent(request.response, tuple(events))
+        return SendResult(request.response, tuple(events))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bellcast.model.events import Event, NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import SendRequest, Sent
+from bellcast.ports import SendRequest, SendResult
 from bellcast.storage import ensure, rows
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
@@ -36,7 +36,7 @@ class PreviousHead(NamedTuple):
         return InboxState(*name, self.epoch, self.revision + added, self.unread + added, self.unseen + added)
 
 
-def insert(requests: Sequence[SendRequest]) -> Script[list[Sent] | None]:
+def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult] | None]:
     """Insert a row for each recipient of each request, in order; None if a recipient does not exist."""
     plan = StatementPlan(requests)
     heads: list[Row] = yield Statement("notifications_add", plan.params())
@@ -76,7 +76,7 @@ class StatementPlan:
         tags = dict(zip(("tag_places", "tag_names", "tag_ids"), tagged, strict=True))
         return {"tenants": tenants, "keys": keys, "counts": self._counts, **columns, **tags}
 
-    def sent(self, heads: Sequence[PreviousHead]) -> Iterator[Sent]:
+    def sent(self, heads: Sequence[PreviousHead]) -> Iterator[SendResult]:
         """Yield the result of each request, from the previous states of the inboxes in their order."""
         names = list(self._ordinals)
         following = iter(self._rows)
@@ -87,7 +87,7 @@ class StatementPlan:
                 place, nth, id, *_ = next(following)
                 state = heads[place - 1].after(names[place - 1], nth)
                 events.append(NotificationAdded(state, first if id == first.id else replace(first, id=id)))
-            yield Sent(request.response, tuple(events))
+            yield SendResult(request.response, tuple(events))
 
 
 def ensure_recipients(requests: Sequence[SendRequest]) -> Script[None]:

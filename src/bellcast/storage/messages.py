@@ -22,7 +22,7 @@ from bellcast.ports.messages import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import rows, scans, suppressions, waking, webhook_events
+from bellcast.storage import event_waits, rows, scans, suppressions, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
@@ -34,10 +34,10 @@ JOB_KIND = "message"
 # The kind of the job that sends a digest. It has one job for each recipient and time; its payload is a DigestOwner.
 DIGEST_JOB_KIND = "digest"
 
-# Messages of a digest read at once: most digests have fewer, and the largest messages have 1 MB.
+# Messages of a digest per read: most digests have fewer, and the largest messages have 1 MB.
 DIGEST_READ_ROWS = 20
 
-# What providers report on an attempt, and the states that only their later receipts change.
+# Outcomes that providers report for an attempt, and the states that only their later receipts change.
 PROVIDER_OUTCOMES: tuple[State, ...] = ("sent", "bounced")
 SETTLED_STATES: tuple[State, ...] = (*PROVIDER_OUTCOMES, "delivered")
 
@@ -125,7 +125,7 @@ class Messages:
 
 class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
     """Write the outcomes of attempts, each with the time of its commit. Deliveries that end during a commit share the
-    next one. The results say which ones counted."""
+    next one. The results state which outcomes counted."""
 
     def lock_keys(self) -> frozenset[LockKey]:
         return frozenset()
@@ -361,7 +361,7 @@ def _update_members(digest: MessageUpdate, now: int) -> Script[None]:
 
 def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
     ended = {message.run for message in messages if message.run is not None and message.state not in OPEN_STATES}
-    yield from waking.wake(list(ended))
+    yield from event_waits.wake(list(ended))
 
 
 def _update_params(message: StoredMessage) -> dict[str, object]:

@@ -29,7 +29,7 @@ from bellcast.ports.runs import (
 from bellcast.storage import claims, documents, fanouts, insert, messages, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import Command, ListCommand, LockKey
+from bellcast.storage.commit.command import ListCommand, LockKey, WriteCommand
 from bellcast.storage.script import Params, Script, Statement
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
@@ -153,7 +153,7 @@ def _put_waits(waits: Sequence[NewWait]) -> Script[None]:
         yield Statement("event_wait_put", many=[msgspec.structs.asdict(wait) for wait in waits])
 
 
-class AddPage(Command[CommitResult]):
+class AddPage(WriteCommand[CommitResult]):
     """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
 
     def __init__(self, page: BegunPage) -> None:

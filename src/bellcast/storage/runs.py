@@ -23,7 +23,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import claims, fanouts, messages, rows, run_commits, scans, waking, webhook_events
+from bellcast.storage import claims, event_waits, fanouts, messages, rows, run_commits, scans, webhook_events
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
@@ -243,7 +243,7 @@ def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
     for wait in waits:
         if not (yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event})):
             continue
-        yield from waking.wake([wait.run])
+        yield from event_waits.wake([wait.run])
 
 
 # --- reads

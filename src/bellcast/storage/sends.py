@@ -9,7 +9,7 @@ from bellcast.errors import IdempotencyMismatch
 from bellcast.model.events import AnnouncementChanged, Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.notifications import Audience, Edit
-from bellcast.ports import AnnounceRequest, ImportRequest, Materialized, SendRequest, Sent, SentItem, SentQuery
+from bellcast.ports import AnnounceRequest, ImportRequest, Materialized, SendRequest, SendResult, SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from bellcast.ports.webhooks import EventReport, no_report
@@ -29,7 +29,7 @@ from bellcast.storage import (
 )
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch_sizes import MATERIALIZE_INBOXES
-from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
+from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Script, Statement, WriteConflict
 
@@ -46,13 +46,13 @@ class Sends:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[Sent | Exception]]:
+    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[SendResult | Exception]]:
         return self._engine.write_items(InsertNotifications(requests))
 
-    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[Sent | Exception]]:
+    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[SendResult | Exception]]:
         return self._engine.write_items(ImportNotifications(requests))
 
-    async def announce(self, request: AnnounceRequest) -> Sent:
+    async def announce(self, request: AnnounceRequest) -> SendResult:
         return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
 
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
@@ -95,7 +95,7 @@ class Sends:
                 yield await self._engine.write(_materialize(tenant, materialized.remaining, now))
 
 
-class InsertNotifications(ListCommand[SendRequest, Sent]):
+class InsertNotifications(ListCommand[SendRequest, SendResult]):
     """Insert a row for each recipient of each request, and its messages. A request with an idempotency key or with
     messages runs in a separate script."""
 
@@ -112,11 +112,11 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
     def is_separate(self, item: SendRequest) -> bool:
         return item.idempotency_key is not None or bool(item.decisions or item.events or item.claim)
 
-    def script(self) -> Script[list[Sent]]:
+    def script(self) -> Script[list[SendResult]]:
         first = self.items[0]
         stored = yield from find_response(first.tenant, first)
         if stored is not None:
-            return [Sent(stored)]
+            return [SendResult(stored)]
         yield from claims.add(
             first.tenant, first.claim, [*first.recipients, *(one.recipient for one in first.decisions)]
         )
@@ -126,14 +126,14 @@ class InsertNotifications(ListCommand[SendRequest, Sent]):
         yield from store_response(first.tenant, first)
         return sent
 
-    def single_statement(self) -> Command[list[Sent] | None]:
+    def single_statement(self) -> WriteCommand[list[SendResult] | None]:
         return ScriptCommand(lambda: insert_postgres.insert(self.items), None)
 
-    def prerequisite(self) -> Command[None]:
+    def prerequisite(self) -> WriteCommand[None]:
         return ScriptCommand(lambda: insert_postgres.ensure_recipients(self.items), self.lock_keys())
 
 
-class ImportNotifications(ListCommand[ImportRequest, Sent]):
+class ImportNotifications(ListCommand[ImportRequest, SendResult]):
     """Insert a row with its times for each recipient of each request. A request with an idempotency key runs in a
     separate script."""
 
@@ -150,17 +150,17 @@ class ImportNotifications(ListCommand[ImportRequest, Sent]):
     def is_separate(self, item: ImportRequest) -> bool:
         return item.idempotency_key is not None
 
-    def script(self) -> Script[list[Sent]]:
+    def script(self) -> Script[list[SendResult]]:
         first = self.items[0]
         stored = yield from find_response(first.tenant, first)
         if stored is not None:
-            return [Sent(stored)]
+            return [SendResult(stored)]
         sent = yield from insert_imported.insert(self.items)
         yield from store_response(first.tenant, first)
         return sent
 
 
-class AddMessagePage(Command[bool]):
+class AddMessagePage(WriteCommand[bool]):
     """Add a page of messages of an announcement's fan-out, and move the fan-out."""
 
     def __init__(self, request: SendRequest, fanout: str, after: str, position: str) -> None:
@@ -220,7 +220,7 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
             materialized.append((yield from announcements.materialize_all(tenant, keys, now)))
         return materialized
 
-    def single_statement(self) -> Command[list[Materialized] | None] | None:
+    def single_statement(self) -> WriteCommand[list[Materialized] | None] | None:
         return ScriptCommand(self._add_newest, None) if len(self.items) == 1 else None
 
     def _add_newest(self) -> Script[list[Materialized] | None]:
@@ -228,7 +228,7 @@ class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
         return [(yield from newest_announcement.add(tenant, keys, now))]
 
 
-def _materialize(tenant: str, keys: Sequence[str], now: int) -> Command[Materialized]:
+def _materialize(tenant: str, keys: Sequence[str], now: int) -> WriteCommand[Materialized]:
     return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
 
 
@@ -294,20 +294,20 @@ def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> S
     return True
 
 
-def _announce(request: AnnounceRequest) -> Script[Sent]:
+def _announce(request: AnnounceRequest) -> Script[SendResult]:
     stored = yield from find_response(request.key_tenant, request)
     if stored is not None:
-        return Sent(stored)
+        return SendResult(stored)
     if request.tenant != EVERY_TENANT:
         yield from tenants.ensure_tenant(request.tenant, request.created_at)
     yield from _add_fanout(request)
     if not request.has_row:
         yield from store_response(request.key_tenant, request)
-        return Sent(request.response)
+        return SendResult(request.response)
     seq = yield from sent.next_number()
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})
     yield from webhook_events.add(request.events, request.created_at)
     yield from store_response(request.key_tenant, request)
-    return Sent(request.response, (AnnouncementChanged(request.tenant, request.topic),))
+    return SendResult(request.response, (AnnouncementChanged(request.tenant, request.topic),))

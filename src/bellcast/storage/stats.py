@@ -17,7 +17,7 @@ from bellcast.storage.script import Row, Script, Statement, fetch
 # Old rows deleted per step and minute. A node adds at most one row per step and minute, so this catches up after a
 # pause.
 SWEPT_ROWS = 20
-# Rows of tenants have 7 kB, so only this much time is read at once.
+# Rows of tenants have 7 kB, so each read covers only this much time.
 WINDOW_MS = 24 * HOUR_MS
 # The numbers of a tenant in the order of TENANT_METRICS.
 _TenantRow = tuple[int, ...]

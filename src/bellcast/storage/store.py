@@ -48,7 +48,7 @@ class SQLStore:
         self.webhook_events: webhooks.WebhookEvents = WebhookEvents(engine)
         self.operators: operators.Operators = Operators(engine)
         self.stats: stats.StatsPoints = StatsPoints(engine)
-        self.upkeep: ports.Maintenance = Maintenance(engine)
+        self.maintenance: ports.Maintenance = Maintenance(engine)
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         self._engine.set_weights(weights)

@@ -63,7 +63,7 @@ def _close(counter: StepCounter, rules: DigestRules, run: RunState, now: int) ->
 
 def _fitting(digest: Digest, run: RunState) -> Digest:
     """Return the digest with as many items as fit into the run."""
-    room = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
-    # the runs before it have left the digest; its own item did not fit beside theirs
+    free_bytes = MAX_RUN - DIGEST_RESERVE - len(msgspec.json.encode(run)) - len(msgspec.json.encode(digest.actors))
+    # the earlier runs have left the digest; its item had exceeded the limit together with theirs
     items = digest.items or (run.data,)
-    return msgspec.structs.replace(digest, items=step_counters.within(items, room))
+    return msgspec.structs.replace(digest, items=step_counters.within(items, free_bytes))

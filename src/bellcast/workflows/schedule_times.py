@@ -168,7 +168,7 @@ def due_times(schedule: Schedule, zone: ZoneInfo, until: int, now: int) -> list[
     else:
         due = [at for at in times_after(schedule, [zone], until, 1) if at <= now]
         if schedule.is_by_zone and until == 0:
-            return due  # it has just been written: in zones where the time has passed, it fires at once
+            return due  # it has just been written: in zones where the time has passed, it fires immediately
     missed = [at for at in due if now - at > LATE_MS]
     on_time = due[len(missed) :]
     if schedule.missed == "all":

@@ -34,7 +34,7 @@ GENERATED_PREFIX = "send-"
 # Interval between updates of the recipients' zones: a recipient who moves to another zone is considered at most this
 # much later.
 ZONE_POLL_MS = 3_600_000
-# Maximum waiting triggers with one cancel key that are read at once.
+# Maximum waiting triggers with one cancel key per read.
 CANCEL_PAGE = 100
 # Fields of a send that belong to its schedule or to the request instead.
 NOT_STORED = frozenset({"send_at", "timezone", "tenant", "idempotency_key"})
@@ -200,7 +200,7 @@ class Schedules:
     # --- sends and triggers with `send_at`
 
     async def send_later(self, draft: Draft, *, allows_past: bool) -> bytes:
-        """Schedule a send; return the response. With `allows_past`, a time that has passed is due at once. Raises Invalid
+        """Schedule a send; return the response. With `allows_past`, a time that has passed is due immediately. Raises Invalid
         and IdempotencyMismatch."""
         tenant = DEFAULT_TENANT if draft.tenant in (None, EVERY_TENANT) else str(draft.tenant)
         if (response := await self._stored_response(tenant, draft.idempotency_key, draft)) is not None:

@@ -34,7 +34,7 @@ ENDPOINTS = [
 
 
 class Sent:
-    """What a router sent."""
+    """The messages that a router sent."""
 
     def __init__(self):
         self.status, self.headers, self.body = 0, {}, b""

@@ -283,8 +283,8 @@ async def test_wrong_credentials_open_no_server_path(incoming: Request) -> None:
 
 def test_credentials_are_read_from_headers_and_query() -> None:
     incoming = request("token=a%2Eb", authorization="Bearer x", origin="https://a", sec_fetch_site="none", cookie="c=1")
-    assert authenticator.read(incoming) == authenticator.Credentials(
+    assert authenticator.read(incoming) == authenticator.RequestCredentials(
         bearer="x", token="a.b", cookies=b"c=1", host="bell.example", origin="https://a", site="none"
     )
-    nothing = authenticator.Credentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
+    nothing = authenticator.RequestCredentials(bearer=None, token=None, cookies=b"", host="", origin=None, site=None)
     assert authenticator.read(Request()) == nothing

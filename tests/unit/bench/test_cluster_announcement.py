@@ -4,13 +4,13 @@ from msgspec.structs import replace
 
 from bellcast.bench import cluster_announcement
 from bellcast.bench.figures import MissingFigure
-from bellcast.bench.scales import QUICK, Run
+from bellcast.bench.scales import QUICK, BenchmarkRun
 
 
 def measure(size, folder):
     scale = replace(QUICK, everyone=size)
     return cluster_announcement.measure(
-        Run(scale=scale, deadline=None, folder=folder, store_folder=folder, report=print)
+        BenchmarkRun(scale=scale, deadline=None, folder=folder, store_folder=folder, report=print)
     )
 
 

@@ -8,7 +8,7 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 
 from bellcast.bench import console
 from bellcast.bench.epoll_loop import Deadline

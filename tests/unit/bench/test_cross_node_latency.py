@@ -4,13 +4,13 @@ import msgspec
 
 from bellcast.bench import cross_node_latency
 from bellcast.bench.nodes import Nodes
-from bellcast.bench.scales import QUICK, Run
+from bellcast.bench.scales import QUICK, BenchmarkRun
 from bellcast.bench.server_under_test import BenchServer
 
 
 def test_send_enters_at_another_node_than_its_recipients(tmp_path):
     servers = [BenchServer(None, ("127.0.0.1", 1 + at), tmp_path) for at in range(cross_node_latency.NODES)]
-    run = Run(scale=QUICK, deadline=None, folder=tmp_path, store_folder=tmp_path, report=print)
+    run = BenchmarkRun(scale=QUICK, deadline=None, folder=tmp_path, store_folder=tmp_path, report=print)
     sends = cross_node_latency._sends(run, Nodes(servers, None), list(range(cross_node_latency.NODES)))
     routes = {(by, int(recipient(request).split("-")[1])) for by, request in sends}
     assert routes == {

@@ -14,7 +14,7 @@ from bellcast.settings.groups import ServerSettings, Settings
 
 
 class FakeProcess:
-    """A process that exits when the test says so."""
+    """A process that exits when the test sets `status`."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

@@ -13,7 +13,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.model.events import NotificationAdded
 from bellcast.model.identities import Principal
@@ -97,7 +97,7 @@ class FakeConnection(Connection):
 
 
 def new_hub(callbacks: HubCallbacks | None = None, *, presence: Sequence[str] = ()) -> Hub:
-    return Hub(Presence(lambda: presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
+    return Hub(PresenceTracker(lambda: presence), MemoryBroker(), FakeClock(), callbacks or HubCallbacks())
 
 
 def connect(

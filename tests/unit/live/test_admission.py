@@ -13,7 +13,7 @@ from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.model.limits import Limits
 
 
@@ -25,42 +25,44 @@ class Engines:
 
 def admission_with(**limits: int) -> Admission:
     engines: Any = Engines()
-    doors: Any = None  # only an inbox needs it
-    hub = Hub(Presence(tuple), MemoryBroker(), engines.clock, HubCallbacks())
-    return Admission(engines, hub, LiveConfig(limits=Limits(**limits), heartbeat=25, access=AccessConfig()), doors)
+    authenticator: Any = None  # only an inbox needs it
+    hub = Hub(PresenceTracker(tuple), MemoryBroker(), engines.clock, HubCallbacks())
+    return Admission(
+        engines, hub, LiveConfig(limits=Limits(**limits), heartbeat=25, access=AccessConfig()), authenticator
+    )
 
 
 def test_waiting_connections_count_into_the_process_limit() -> None:
-    door = admission_with(connections=1)
-    with door.waiting_for_app("10.0.0.1"), pytest.raises(Unavailable), door.waiting_for_app("10.0.0.2"):
+    limited = admission_with(connections=1)
+    with limited.waiting_for_app("10.0.0.1"), pytest.raises(Unavailable), limited.waiting_for_app("10.0.0.2"):
         pass
-    with door.waiting_for_app("10.0.0.2"):
+    with limited.waiting_for_app("10.0.0.2"):
         pass
 
 
 def test_waiting_connections_count_into_the_limit_of_their_address() -> None:
-    door = admission_with(connections_per_address=1)
-    with door.waiting_for_app("10.0.0.1"), door.waiting_for_app("10.0.0.2"):
-        with pytest.raises(TooMany), door.waiting_for_app("10.0.0.1"):
+    limited = admission_with(connections_per_address=1)
+    with limited.waiting_for_app("10.0.0.1"), limited.waiting_for_app("10.0.0.2"):
+        with pytest.raises(TooMany), limited.waiting_for_app("10.0.0.1"):
             pass
         with pytest.raises(TooMany):
-            door.check_address("10.0.0.1")
-    door.check_address("10.0.0.1")
+            limited.check_address("10.0.0.1")
+    limited.check_address("10.0.0.1")
 
 
 def test_waiting_connections_are_limited_where_no_limit_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_WAITING_FOR_APP", 2)
     monkeypatch.setattr(admission, "MAX_WAITING_FOR_APP_PER_ADDRESS", 1)
-    door = admission_with()
-    with door.waiting_for_app("10.0.0.1"):
-        with pytest.raises(TooMany), door.waiting_for_app("10.0.0.1"):
+    limited = admission_with()
+    with limited.waiting_for_app("10.0.0.1"):
+        with pytest.raises(TooMany), limited.waiting_for_app("10.0.0.1"):
             pass
-        with door.waiting_for_app("10.0.0.2"), pytest.raises(Unavailable), door.waiting_for_app("10.0.0.3"):
+        with limited.waiting_for_app("10.0.0.2"), pytest.raises(Unavailable), limited.waiting_for_app("10.0.0.3"):
             pass
 
 
 def test_connection_that_fails_while_it_waits_is_no_longer_counted() -> None:
-    door = admission_with(connections=1)
+    limited = admission_with(connections=1)
     for _ in range(2):
-        with pytest.raises(ConnectionError), door.waiting_for_app("10.0.0.1"):
+        with pytest.raises(ConnectionError), limited.waiting_for_app("10.0.0.1"):
             raise ConnectionError

@@ -13,7 +13,7 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
 from bellcast.model.identities import Principal
@@ -42,7 +42,7 @@ async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     await store.open()
     await store.close()
     broker = MemoryBroker()
-    hub = Hub(Presence(tuple), broker, clock, HubCallbacks())
+    hub = Hub(PresenceTracker(tuple), broker, clock, HubCallbacks())
     before, fresh = Principal(recipient="alice", roles=("admin",)), Principal(recipient="alice", roles=())
     commands = Commands(
         Context(store, broker, clock, str), hub, LiveConfig(limits=Limits()), Renewed(fresh), cast(Any, None)

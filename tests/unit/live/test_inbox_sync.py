@@ -71,7 +71,7 @@ class Process:
 
 
 def peer(process: Process, **counts: int) -> None:
-    """Tell the hub about another process with these followers."""
+    """Add another process with these followers to the hub."""
     process.hub.cluster.receive(PeerUpdate("other", 1, 1, counts, piece=0, pieces=1))
 
 

@@ -198,12 +198,12 @@ async def test_topics_that_cannot_be_decoded_are_lost(clients: Any, text: str) -
 
 async def test_offsets_tell_whether_the_client_has_joined_topics(clients: Any) -> None:
     client = clients(0)
-    told = []
+    recorded = []
     for revision, name in enumerate(["", "follow", "unfollow"], 1):
         if name == "follow":
             await client.follow("hall")
         elif name == "unfollow":
             await client.topics.unfollow(client.connection, ["hall"])
         client.notify(revision)
-        told.append(client.has_joined)
-    assert told == [False, True, False]
+        recorded.append(client.has_joined)
+    assert recorded == [False, True, False]

@@ -1,6 +1,6 @@
 """Presence changes in large topics: sent in batches of net changes; a new member receives only later ones."""
 
-from bellcast.live.cluster.presence_batching import DIRECT_FOLLOWERS, MAX_BATCH_MOVES, PresenceBatcher, merge_changes
+from bellcast.live.cluster.presence_batching import DIRECT_FOLLOWERS, MAX_BATCH_CHANGES, PresenceBatcher, merge_changes
 from bellcast.model.events import Member, PresenceChanged
 
 
@@ -29,16 +29,16 @@ def test_join_and_leave_of_one_member_cancel_out() -> None:
     assert net(join("a"), leave("a"), join("a")) == (["a"], [])
 
 
-async def test_moves_for_few_followers_are_sent_at_once() -> None:
+async def test_changes_for_few_followers_are_sent_immediately() -> None:
     assert PresenceBatcher(lambda stream, moves: None).add(join("a"), DIRECT_FOLLOWERS) is False
 
 
 async def test_moves_for_many_followers_are_batched_up_to_a_limit() -> None:
     sizes: list[int] = []
     batcher = PresenceBatcher(lambda stream, moves: sizes.append(len(moves)))
-    for number in range(MAX_BATCH_MOVES + 1):
+    for number in range(MAX_BATCH_CHANGES + 1):
         assert batcher.add(join(str(number)), 100_000) is True
-    assert sizes == [MAX_BATCH_MOVES]
+    assert sizes == [MAX_BATCH_CHANGES]
 
 
 async def test_moves_after_a_pending_one_wait_even_for_few_followers() -> None:

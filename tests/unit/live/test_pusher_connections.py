@@ -148,8 +148,8 @@ class Channel:
         users = SimpleNamespace(has_watchers=False)
         self.hub.add_observer(PusherObserver(cast(Any, context), cast(Any, users), cast(Any, None)))
 
-    def join(self, id: str, spoken: Any) -> fakes.FakeConnection:
-        connection = fakes.connect(self.hub, id, dialect=spoken)
+    def join(self, id: str, frames: Any) -> fakes.FakeConnection:
+        connection = fakes.connect(self.hub, id, dialect=frames)
         self.hub.subscriptions.follow(connection, {CHANNEL: Grant.CLAIM})
         return connection
 

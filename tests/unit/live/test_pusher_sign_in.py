@@ -118,7 +118,7 @@ async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_cha
     assert (connection.phase, connection.principal.recipient) == (Phase.CLOSED, None)
 
 
-async def test_refusals_are_told_without_the_data_of_users() -> None:
+async def test_refusals_are_reported_without_the_data_of_users() -> None:
     refused: list[Any] = []
     hub = fakes.new_hub(HubCallbacks(topics_refused=lambda _, topics: refused.extend(topics)))
     apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)

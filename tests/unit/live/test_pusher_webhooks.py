@@ -14,7 +14,7 @@ from bellcast.errors import Unavailable
 from bellcast.jobs import JobRunner
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
 from bellcast.model.identities import Project
@@ -53,7 +53,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.store = FakeClock(), AwayStore()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.hub = Hub(Presence(tuple), MemoryBroker(), self.clock, HubCallbacks())
+        self.hub = Hub(PresenceTracker(tuple), MemoryBroker(), self.clock, HubCallbacks())
         self.jobs = JobRunner(cast(Any, self.store), self.clock, lambda now: f"{now} {len(self.store.kept)}")
         project = Project("1", "key", "secret")
         self.webhooks = PusherWebhooks(

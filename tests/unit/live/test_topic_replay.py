@@ -20,7 +20,7 @@ from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.native.commands import Commands
@@ -83,7 +83,7 @@ class Server:
 
     def __init__(self) -> None:
         self.history, self.broker = SlowHistory(), MemoryBroker()
-        self.hub = Hub(Presence(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
+        self.hub = Hub(PresenceTracker(tuple), self.broker, FakeClock(), HubCallbacks(), None, self.history)
         self.broker.listen(self.hub.dispatcher.dispatch)
         self.store = cast(Any, SimpleNamespace(inboxes=Inboxes()))
         engines = cast(Any, SimpleNamespace(store=self.store))

@@ -66,7 +66,7 @@ async def test_slow_names_of_users_delay_no_other_name(name_server: NameServer) 
     await client.close()
 
 
-async def test_lookups_beyond_the_limit_are_refused_at_once(
+async def test_lookups_beyond_the_limit_are_refused_immediately(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 3)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.providers import exchange, url
+from bellcast.providers import url, vendor_api
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from bellcast.providers import exchange, url
 )
 def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: str, masked: str) -> None:
     parsed = url.parse(text)
-    assert exchange.base_url(parsed, "https://api.vendor.test") == base
+    assert vendor_api.base_url(parsed, "https://api.vendor.test") == base
     assert parsed.masked == masked
-    server = exchange.VendorAPI(base, None, 1).server  # type: ignore[arg-type]  # no request
+    server = vendor_api.VendorAPI(base, None, 1).server  # type: ignore[arg-type]  # no request
     assert server.port in (443, 9000)
     assert server.host in ("::1", "2001:db8::1", "gateway.test", "api.vendor.test")

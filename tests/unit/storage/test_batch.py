@@ -8,7 +8,7 @@ from bellcast.errors import NotFound, Unavailable
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch import QueuedCommand
 from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
-from bellcast.storage.commit.command import NO_TENANT, Command, ListCommand, LockKey, ScriptCommand
+from bellcast.storage.commit.command import NO_TENANT, ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.storage.script import Script
 
 
@@ -32,10 +32,10 @@ class Shout(ListCommand[str, str]):
 class FastShout(Shout):
     """The same, by one statement."""
 
-    def single_statement(self) -> Command[list[str] | None]:
+    def single_statement(self) -> WriteCommand[list[str] | None]:
         return ScriptCommand(self.script, None)
 
-    def prerequisite(self) -> Command[None]:
+    def prerequisite(self) -> WriteCommand[None]:
         return ScriptCommand(lambda: nothing(None), self.lock_keys())
 
 
@@ -51,7 +51,7 @@ def shout(*items: str) -> Shout:
 OTHER = ScriptCommand(lambda: nothing(None), [1])
 
 
-def items(commands: list[Command[object]] | list[ListCommand[object, object]]) -> list[list[object]]:
+def items(commands: list[WriteCommand[object]] | list[ListCommand[object, object]]) -> list[list[object]]:
     return [list(command.items) for command in commands if isinstance(command, ListCommand)]
 
 
@@ -105,7 +105,7 @@ def test_tenant_is_that_of_the_locked_names() -> None:
     assert OTHER.tenant == ScriptCommand(lambda: nothing(None), None).tenant == NO_TENANT
 
 
-async def entries(*commands: Command[object]) -> list[QueuedCommand]:
+async def entries(*commands: WriteCommand[object]) -> list[QueuedCommand]:
     loop = asyncio.get_running_loop()
     return [QueuedCommand(one, loop.create_future(), "acme", one.rows, is_small=True) for one in commands]
 

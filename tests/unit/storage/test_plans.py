@@ -163,9 +163,9 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
     "announce": lambda app, number, id: app.announce(),
     "take in": lambda app, number, id: app.materialize("", ["alice"], 1),
     "subscribed": lambda app, number, id: app.store.recipients.subscribed("", "alice", ["room"]),
-    "next expiry": lambda app, number, id: app.store.upkeep.next_expiry(),
-    "expire": lambda app, number, id: app.store.upkeep.expire(1, 10),
-    "wake": lambda app, number, id: app.store.upkeep.wake(1, 10),
+    "next expiry": lambda app, number, id: app.store.maintenance.next_expiry(),
+    "expire": lambda app, number, id: app.store.maintenance.expire(1, 10),
+    "wake": lambda app, number, id: app.store.maintenance.wake(1, 10),
 }
 
 

@@ -16,11 +16,11 @@ from tests.contract.app import App
 from bellcast import contention
 from bellcast.contention import CONTENTION_SENDS
 from bellcast.errors import NotFound, Unavailable
-from bellcast.ports import JobShare, Sent
+from bellcast.ports import JobShare, SendResult
 from bellcast.ports.runs import StoredRun, TriggerRequest
 from bellcast.storage.commit import sqlite_writer
 from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
-from bellcast.storage.commit.command import Command, ListCommand, LockKey, ScriptCommand
+from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
 from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.sqlite_connection import text
@@ -52,7 +52,7 @@ def lose(key: str) -> Script[str]:
     raise NotFound("after the transaction was lost")
 
 
-def command(script: Callable[[str], Script[str]], key: str) -> Command[str]:
+def command(script: Callable[[str], Script[str]], key: str) -> WriteCommand[str]:
     return ScriptCommand(lambda: script(key), [])
 
 
@@ -291,7 +291,7 @@ async def test_results_are_yielded_as_they_are_committed(
         committed = [results async for results in app.store.sends.add(requests)]
     assert [len(results) for results in committed] == [ENTRY_ROWS] * 3
     assert statements.count("COMMIT") == 3
-    responses = [sent.response for results in committed for sent in results if isinstance(sent, Sent)]
+    responses = [sent.response for results in committed for sent in results if isinstance(sent, SendResult)]
     assert responses == [request.response for request in requests]
 
 

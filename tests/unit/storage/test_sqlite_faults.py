@@ -14,7 +14,7 @@ from tests.clock import FakeClock
 from tests.contract.app import App
 
 from bellcast.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
-from bellcast.ports import Sent
+from bellcast.ports import SendResult
 from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
 from bellcast.storage.sqlite import SqliteEngine
 from bellcast.storage.store import SQLStore
@@ -87,9 +87,9 @@ async def test_full_disk_refuses_sends_and_recovers(disk: str, tmp_path: Path, c
                 *(app.add(app.send_request("alice", title=f"{at}", data=LARGE)) for at in range(60)),
                 return_exceptions=True,
             )
-            assert {type(outcome) for outcome in outcomes} <= {Sent, DiskFull}
+            assert {type(outcome) for outcome in outcomes} <= {SendResult, DiskFull}
             assert any(isinstance(outcome, DiskFull) for outcome in outcomes)
-            kept = [f"{at}" for at, outcome in enumerate(outcomes) if isinstance(outcome, Sent)]
+            kept = [f"{at}" for at, outcome in enumerate(outcomes) if isinstance(outcome, SendResult)]
             assert sorted(await app.titles("alice")) == sorted(["before", *kept])
             assert (await app.counts("alice"))[0] == 1 + len(kept)
             make_room(engine)

@@ -6,7 +6,7 @@ from bellcast.contention import CONTENTION_SENDS
 from bellcast.model.notifications import Draft, content
 from bellcast.ports import SendRequest
 from bellcast.ports.runs import BegunPage, NewFanout
-from bellcast.storage.commit.command import Command, ScriptCommand
+from bellcast.storage.commit.command import ScriptCommand, WriteCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.run_commits import AddPage
 from bellcast.storage.script import Script
@@ -46,7 +46,7 @@ def nothing() -> Script[None]:
         (AddMessagePage(REQUEST, "f", "", "alice"), False),
     ],
 )
-async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: Command[None], is_small: bool) -> None:
+async def test_page_of_a_fanout_is_bulk_however_few_its_rows(command: WriteCommand[None], is_small: bool) -> None:
     """Small commands go first, and count as contention, which makes the next pages small too."""
     writer = QueueingWriter()
     for _ in range(CONTENTION_SENDS):

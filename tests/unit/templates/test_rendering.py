@@ -181,7 +181,7 @@ def test_attribute_of_an_unknown_variable_is_refused() -> None:
         check_template("{% set ns.a = 1 %}", frozenset({"data"}))
 
 
-def test_long_chain_of_filters_is_compiled_at_once() -> None:
+def test_long_chain_of_filters_is_compiled_quickly() -> None:
     start = time.process_time()
     check_template("{{ data" + "|upper" * 190 + " }}", frozenset({"data"}))
     assert time.process_time() - start < 0.5

@@ -1,4 +1,4 @@
-"""APNs with an HTTP/2 server that speaks its documented protocol."""
+"""APNs with an HTTP/2 server that implements its documented protocol."""
 
 import asyncio
 import json

@@ -24,7 +24,7 @@ from tests.push_browser import Browser
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, plain_server, raw_response, vendor_server
 
 TIMEOUT = 60.0  # seconds; long enough for a response that arrives
-PATIENCE = 0.2  # seconds; short, because no response arrives
+SHORT_TIMEOUT = 0.2  # seconds; short, because no response arrives
 GRANT = raw_response(200, {"access_token": "A1", "expires_in": 3600})
 PAGE = raw_response(200, b"<html>Sign in to this network</html>")
 
@@ -169,7 +169,7 @@ async def test_vendor_that_never_answers_is_temporary(
     vendor.default = HANG
     if not is_hanging_at_once:
         vendor.responses += kind.first
-    error = await failure(kind.create(vendor.host, False, http, tmp_path, PATIENCE), kind.message(vendor.host))
+    error = await failure(kind.create(vendor.host, False, http, tmp_path, SHORT_TIMEOUT), kind.message(vendor.host))
     assert (error.is_temporary, error.is_bounce) == (True, False)
 
 

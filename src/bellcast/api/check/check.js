@@ -10,10 +10,10 @@
 
 /** Steps that wait for the network end after this long. */
 const TIMEOUT_MS = 10_000;
-/** A first byte that takes longer was held back by a proxy. */
+/** If the first byte takes longer, a proxy buffers the stream. */
 const SLOW_MS = 2_000;
 const IDLE_MS = 30_000;
-/** The server limits checks by the second: several tabs that start at once are through after a few. */
+/** The server limits checks by the second: several tabs that start simultaneously succeed after a few retries. */
 const SECOND_MS = 1_000;
 const ATTEMPTS = 4;
 const HERE = new URL('..', import.meta.url).href;
@@ -114,7 +114,7 @@ function checkPage({ server }) {
   const isSecure = location.protocol === 'https:';
   const isLocal = ['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
   if (isSecure && server.startsWith('http:')) throw new Failed('mixed_content', { server });
-  if (!isSecure && !isLocal) return `${location.origin} is loaded over plain HTTP: tokens are readable on the way, and push messages do not work.`;
+  if (!isSecure && !isLocal) return `${location.origin} is loaded over plain HTTP: tokens are readable in transit, and push messages do not work.`;
   return `${location.origin}, server ${server}`;
 }
 
@@ -142,7 +142,7 @@ async function checkCors(context, options, bell) {
   let response;
   try {
     // Text without a preflight: an undeclared origin may read the response too.
-    response = await patiently(() => fetch(`${context.server}v1/check`, { method: 'POST', body: context.token ?? '', signal: AbortSignal.timeout(TIMEOUT_MS) }));
+    response = await retryLimited(() => fetch(`${context.server}v1/check`, { method: 'POST', body: context.token ?? '', signal: AbortSignal.timeout(TIMEOUT_MS) }));
   } catch (failure) {
     throw failure instanceof Failed ? failure : new Failed('unreadable', { origin: location.origin, server: context.server });
   }
@@ -209,7 +209,7 @@ function address({ server, token }, path, topics = []) {
 const request = (context, path, options) => fetch(address(context, path), { credentials: context.token === null ? 'include' : 'omit', signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
 
 /** The response to a request that the server limits by the second. It waits for the next second after a 429. */
-async function patiently(send) {
+async function retryLimited(send) {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const response = await send();
     if (response.status !== 429) return response;
@@ -309,7 +309,7 @@ async function checkRing(context) {
       if (type === 'event' && name === 'bellcast.test') ids.add(content.id);
       onArrival();
     };
-    const response = await patiently(() => {
+    const response = await retryLimited(() => {
       started = performance.now();
       return request(context, 'v1/inbox/test', { method: 'POST' });
     });

@@ -60,10 +60,10 @@ class NotificationSocket:
             return
         # With another kind of authentication, there is no session that could end.
         session = scope if session_user is not None and session_user.pk == user.pk else None
-        await _Connection(user, session, receive, send).run()
+        await _NotificationConnection(user, session, receive, send).run()
 
 
-class _Connection:
+class _NotificationConnection:
     """One accepted WebSocket and the stream behind it. `session` is the scope with the cookie of the user's session."""
 
     def __init__(self, user: Any, session: Scope | None, receive: Receive, send: Send) -> None:

@@ -17,8 +17,8 @@ from bellcast.client.notifications import once
 from bellcast.client.request import HttpRequest, json, nothing
 from bellcast.client.responses import Sent
 from bellcast.contrib import outbox
-from bellcast.contrib.django import conf, moments, relaying, testing
-from bellcast.contrib.django.outgoing import Outgoing
+from bellcast.contrib.django import conf, datetimes, relaying, testing
+from bellcast.contrib.django.outgoing_send import OutgoingSend
 from bellcast.contrib.relay import ADDRESSES, write_addresses
 
 log = logging.getLogger("bellcast.django")
@@ -28,7 +28,7 @@ class Backend(Protocol):
     """A backend for sends. `using` is the alias of the database that the caller writes to; None means the outbox's
     default."""
 
-    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+    def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         """Send now, or after the commit. Returns the number of the last row, if the backend has numbers."""
         ...
 
@@ -36,7 +36,7 @@ class Backend(Protocol):
 class OutboxBackend:
     """Writes rows in the caller's transaction; the relay sends them after the commit."""
 
-    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+    def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         OutboxEntry = apps.get_model("bellcast", "OutboxEntry")
         alias = using or relaying.default_alias()
         now = timezone.now()
@@ -46,7 +46,7 @@ class OutboxBackend:
                 kind=one.kind,
                 payload=one.payload,
                 created_at=now,
-                next_attempt_at=max(now, moments.of_project(one.send_at)) if one.send_at else now,
+                next_attempt_at=max(now, datetimes.of_project(one.send_at)) if one.send_at else now,
             )
             for one in sends
         ]
@@ -64,12 +64,12 @@ class OutboxBackend:
 class DirectBackend:
     """Sends by HTTP after the commit. If that fails, the failure is logged and the notification is lost."""
 
-    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+    def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         for one in sends:
             transaction.on_commit(lambda one=one: self._post(one), using=using, robust=True)  # type: ignore[misc]  # a lambda with a default
         return None
 
-    def _post(self, one: Outgoing) -> None:
+    def _post(self, one: OutgoingSend) -> None:
         try:
             post(one)
         except BellcastError as error:
@@ -79,7 +79,7 @@ class DirectBackend:
 class PostgresBackend:
     """Calls the SQL functions that `bellcast sql install` creates, in the caller's transaction."""
 
-    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+    def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         number = None
         with connections[using or "default"].cursor() as cursor:
             for one in sends:
@@ -95,7 +95,7 @@ class PostgresBackend:
 class LocmemBackend:
     """Appends to `bellcast.contrib.django.testing.sent` immediately, regardless of transactions."""
 
-    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+    def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         for one in sends:
             testing.record(one)
         return None
@@ -104,13 +104,13 @@ class LocmemBackend:
 class ConsoleBackend:
     """Prints to standard output immediately."""
 
-    def send(self, sends: Sequence[Outgoing], using: str | None) -> int | None:
+    def send(self, sends: Sequence[OutgoingSend], using: str | None) -> int | None:
         for one in sends:
             sys.stdout.write(f"bellcast {one.kind} {outbox.encode(one.payload)}\n")
         return None
 
 
-def post(one: Outgoing) -> None:
+def post(one: OutgoingSend) -> None:
     """Send by HTTP now. Raises BellcastError."""
     sender = conf.client().sender
     if one.kind == "publish":

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 
 from bellcast.client import Bellcast, Retries
 from bellcast.client.credentials import find_url
-from bellcast.client.exchange import TIMEOUT
+from bellcast.client.retries import TIMEOUT
 from bellcast.contrib.django import defaults
 
 BACKENDS = "bellcast.contrib.django.backends"

@@ -15,7 +15,7 @@ from bellcast import client
 from bellcast.client import NotFound
 from bellcast.client.request import HttpRequest, query, reads
 from bellcast.client.responses import InboxPage
-from bellcast.contrib.django import identity, moments
+from bellcast.contrib.django import datetimes, identity
 from bellcast.contrib.django.sending import NotificationService
 
 # The server's largest page.
@@ -64,7 +64,7 @@ def assign(notification: Any, row: client.Notification, user: Any) -> Any:
     notification.action_url, notification.action_text = row.action_url or "", row.action_text or ""
     notification.icon = row.icon or ""
     times = (row.created_at, row.read_at, row.expires_at)
-    notification.created_at, notification.read_at, notification.expires_at = map(moments.of_project, times)
+    notification.created_at, notification.read_at, notification.expires_at = map(datetimes.of_project, times)
     notification.kind = "notify"
     notification._state.adding = False
     return notification
@@ -306,5 +306,5 @@ def _moment(value: Any) -> datetime | None:
     """Return an aware datetime of a datetime or a date."""
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime.combine(value, time())
-    found: datetime | None = moments.with_zone(value)
+    found: datetime | None = datetimes.with_zone(value)
     return found

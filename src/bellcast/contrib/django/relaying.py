@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from bellcast.client import BellcastError, arguments
 from bellcast.contrib import relay
-from bellcast.contrib.django import conf, moments, signals
+from bellcast.contrib.django import conf, datetimes, signals
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
 
 log = logging.getLogger("bellcast.relay")
@@ -55,10 +55,10 @@ class DjangoTable:
             created_at=Coalesce(F("created_at"), Value(now)),
         )
         rows = self._rows.filter(id__in=ids, next_attempt_at=until).order_by("id")
-        leased, rest = relay.unbroken(
+        leased, rest = relay.split_leased(
             ids,
             [
-                Row(row.id, row.key, row.kind, row.payload, moments.with_zone(row.created_at), row.attempts)
+                Row(row.id, row.key, row.kind, row.payload, datetimes.with_zone(row.created_at), row.attempts)
                 for row in rows
             ],
         )
@@ -91,7 +91,7 @@ class DjangoTable:
 
     def next_due(self) -> float | None:
         at = self._rows.filter(refused_at__isnull=True).aggregate(at=Min("next_attempt_at"))["at"]
-        wait = None if at is None else max(0.0, (moments.with_zone(at) - self.now()).total_seconds())
+        wait = None if at is None else max(0.0, (datetimes.with_zone(at) - self.now()).total_seconds())
         return wait if self._held(timezone.now()) is None else HELD_POLL
 
 
@@ -125,7 +125,7 @@ _unsent: "weakref.WeakValueDictionary[UUID, Any]" = weakref.WeakValueDictionary(
 
 
 def remember(key: UUID, send: Any) -> None:
-    """Remember a send, so that its notifications get their ids once this process has sent it."""
+    """Record a send, so that its notifications get their ids once this process has sent it."""
     for notification in send.notifications:
         notification._send = send
     if send.notifications:

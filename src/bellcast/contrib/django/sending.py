@@ -11,9 +11,9 @@ from django.db.models import Model, QuerySet
 
 from bellcast.client import InvalidArgument, NotFound, arguments, server_rules, topics
 from bellcast.client import notifications as drafts
-from bellcast.contrib.django import backends, conf, identity, moments
+from bellcast.contrib.django import backends, conf, datetimes, identity
 from bellcast.contrib.django.defaults import role_of_group, tenant_key
-from bellcast.contrib.django.outgoing import Outgoing
+from bellcast.contrib.django.outgoing_send import OutgoingSend
 from bellcast.contrib.outbox import as_json, row_key
 from bellcast.contrib.relay import ADDRESSES
 
@@ -120,7 +120,7 @@ def notify(to: Any, *, using: str | None = None, idempotency_key: object = None,
     number = None
     for place, (target, tenant) in enumerate(_targets(to)):
         body = _checked(drafts.draft(target, {"tenant": tenant} | content))
-        one = Outgoing("notify", body, _key(idempotency_key, place), _text_key(idempotency_key, place))
+        one = OutgoingSend("notify", body, _key(idempotency_key, place), _text_key(idempotency_key, place))
         number = backends.current().send([one], using)
     return number
 
@@ -140,7 +140,7 @@ def publish(
             recipient, tenant = identity.recipient_of(recipient), tenant or identity.tenant_of(recipient)
         to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
         body = topics.event(to, name, data, tenant=tenant_key(tenant))
-    return backends.current().send([Outgoing("publish", body, row_key())], using)
+    return backends.current().send([OutgoingSend("publish", body, row_key())], using)
 
 
 # --- recipients
@@ -220,7 +220,7 @@ def _send_to_users(users: Sequence[Any], title: Any, message: Any, **fields: Any
         payload, send_at = _payload(to, title, message, owner, fields, members)
         notifications = [_notification(user, owner, payload, fields) for user in members.values()]
         made.update({(owner, one): notification for one, notification in zip(members, notifications, strict=True)})
-        sends.append(Outgoing("notify", payload, _key(key, place), _text_key(key, place), send_at, notifications))
+        sends.append(OutgoingSend("notify", payload, _key(key, place), _text_key(key, place), send_at, notifications))
     if sends:
         backends.current().send(sends, None)
     return [made[_owner_and_recipient(user, tenant)] for user in users]
@@ -233,7 +233,7 @@ def _announce(title: Any, message: Any, **fields: Any) -> Any:
     payload, send_at = _payload({"tenant": owner}, title, message, None, fields, {})
     notification = _notification(None, owner, payload, fields)
     key = fields.get("idempotency_key")
-    one = Outgoing("notify", payload, _key(key, 0), _text_key(key, 0), send_at, [notification])
+    one = OutgoingSend("notify", payload, _key(key, 0), _text_key(key, 0), send_at, [notification])
     backends.current().send([one], None)
     return notification
 
@@ -252,7 +252,7 @@ def _payload(
         "action_text": fields.get("action_text") or None,
         "icon": fields.get("icon") or None,
         "data": fields.get("metadata") or None,
-        "expires_at": moments.with_zone(fields.get("expires_at")),
+        "expires_at": datetimes.with_zone(fields.get("expires_at")),
         "tenant": tenant,
     }
     extra = [name for name, flag in (("email", "send_email"), ("sms", "send_sms")) if fields.get(flag)]
@@ -300,7 +300,7 @@ def _send_at(value: Any) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise ValidationError({"send_at": f"expected a datetime, got {type(value).__name__}"})
-    return moments.with_zone(value)
+    return datetimes.with_zone(value)
 
 
 def _addresses(users: Mapping[str, Any], channels: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -322,7 +322,7 @@ def _notification(user: Any, tenant: str | None, payload: Mapping[str, Any], fie
     made.action_url, made.action_text = payload.get("action_url", ""), payload.get("action_text", "")
     made.icon, made.metadata = payload.get("icon", ""), payload.get("data", {})
     expires_at = payload.get("expires_at")
-    made.expires_at = moments.of_project(None if expires_at is None else datetime.fromisoformat(expires_at))
+    made.expires_at = datetimes.of_project(None if expires_at is None else datetime.fromisoformat(expires_at))
     return made
 
 

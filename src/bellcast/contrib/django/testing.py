@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from bellcast.contrib.django.outgoing import Outgoing
+from bellcast.contrib.django.outgoing_send import OutgoingSend
 
 MAX_KEYS = 10_000  # of the current test
 
@@ -49,7 +49,7 @@ def clear() -> None:
     _keys.clear()
 
 
-def record(one: Outgoing) -> None:
+def record(one: OutgoingSend) -> None:
     """Record a send of the backend. A repeated idempotency key records nothing."""
     if one.key in _keys:
         return

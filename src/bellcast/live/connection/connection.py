@@ -185,7 +185,7 @@ class Connection(asyncio.Protocol):
 
     def write_directly(self, data: bytes) -> None:
         """Send on the socket, unless it has unsent output. `send` costs a tenth less than the transport's `write`,
-        which coalesces. What the socket does not accept is passed to the transport."""
+        which coalesces. Bytes that the socket does not accept are passed to the transport."""
         sock = self.sock or self.direct_socket
         if sock is None or not (self.transport.clear or not self.transport.get_write_buffer_size()):
             self.write(data)

@@ -40,7 +40,7 @@ class Dialect(Protocol):
 
     @property
     def mark(self) -> PositionMark | None:
-        """Adds a resume position to an encoded inbox change, reset or kept event, which is incomplete without it. None
+        """Adds a resume position to an encoded inbox change, reset or stored event, which is incomplete without it. None
         for dialects whose clients derive the position."""
         ...
 

@@ -51,8 +51,8 @@ def raw_socket(transport: OutboundTransport) -> SocketType | None:
     """Return the socket of a plain transport for direct sends; None with TLS or another server.
 
     It shares the descriptor of the transport, which stays open until `connection_lost` returns."""
-    borrowed = transport.get_extra_info("socket")
-    if borrowed is None or transport.get_extra_info("ssl_object") is not None:
+    transport_socket = transport.get_extra_info("socket")
+    if transport_socket is None or transport.get_extra_info("ssl_object") is not None:
         return None
     # The family matters only for addresses, which this socket does not resolve.
-    return SocketType(AF_INET, SOCK_STREAM, 0, borrowed.fileno())
+    return SocketType(AF_INET, SOCK_STREAM, 0, transport_socket.fileno())

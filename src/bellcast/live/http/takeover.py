@@ -211,7 +211,7 @@ class TakeoverProtocol(HttpToolsProtocol):
         self.scope["extensions"] = {EXTENSION: partial(_take_over, ref(self), ref(self.cycle))}  # type: ignore[dict-item]  # ASGI allows any value
         if len(self.pipeline) > MAX_PIPELINED:
             self._time_out()
-            raise ValueError("too many requests at once")  # stops the parser
+            raise ValueError("too many pipelined requests")  # stops the parser
 
     def _check_head(self) -> None:
         """Raise ValueError, which stops the parser, once a head was refused."""

@@ -43,7 +43,7 @@ from bellcast.model.events import (
 
 
 class Dispatcher:
-    """Sends events to connections. `held_connections` are those that receive no kept events at present."""
+    """Sends events to connections. `held_connections` are those that receive no stored events at present."""
 
     def __init__(
         self,
@@ -187,23 +187,23 @@ class Dispatcher:
         if not is_batched:
             self._dispatch_live(event)
 
-    def _send_presence_batch(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
+    def _send_presence_batch(self, stream: Stream, changes: Sequence[PresenceChanged]) -> None:
         """Send several presence changes in one write. A member that joined or left receives only the changes after its
         own."""
-        last = {move.sender: number for number, move in enumerate(moves, 1)}
+        last = {change.sender: number for number, change in enumerate(changes, 1)}
         waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
         # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
         if framed := [one for one in waiting if one.direct_socket is None]:
-            for move in moves:
-                self._fan_out(framed, partial(self._encode, move), None)
-        self._send_merged([one for one in waiting if one.direct_socket is not None], moves)
+            for change in changes:
+                self._fan_out(framed, partial(self._encode, change), None)
+        self._send_merged([one for one in waiting if one.direct_socket is not None], changes)
         for sender, number in last.items():
-            mover = self._by_id.get(sender or "")
-            if mover is not None and stream in mover.streams:
-                self._send_merged([mover], moves[number:])
+            member = self._by_id.get(sender or "")
+            if member is not None and stream in member.streams:
+                self._send_merged([member], changes[number:])
 
-    def _send_merged(self, connections: Sequence[Connection], moves: Sequence[PresenceChanged]) -> None:
-        merged = merge_changes(moves) if connections and moves else None
+    def _send_merged(self, connections: Sequence[Connection], changes: Sequence[PresenceChanged]) -> None:
+        merged = merge_changes(changes) if connections and changes else None
         if merged is not None:
             self._fan_out(connections, partial(self._encode, merged), None)
 

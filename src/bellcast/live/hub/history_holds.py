@@ -1,4 +1,4 @@
-"""Connections that receive no kept events at present: they read them from the history, or may have missed some."""
+"""Connections that receive no stored events at present: they read them from the history, or may have missed some."""
 
 from collections.abc import Iterable
 
@@ -8,15 +8,15 @@ from bellcast.model.events import Stream
 
 
 class HistoryHolds:
-    """Holds back the kept events, and the event ids of inbox changes, of connections."""
+    """Holds back the stored events, and the event ids of inbox changes, of connections."""
 
     def __init__(self, index: StreamIndex) -> None:
         self.connections: set[Connection] = set()
         self._streams = index.by_stream
-        self._incomplete: set[Connection] = set()  # connections that may have missed kept events, and will be closed
+        self._incomplete: set[Connection] = set()  # connections that may have missed stored events, and will be closed
 
     def hold(self, connection: Connection) -> None:
-        """Do not send kept events to the connection while it replays them from the history."""
+        """Do not send stored events to the connection while it replays them from the history."""
         self.connections.add(connection)
 
     def release(self, connection: Connection) -> None:
@@ -24,14 +24,14 @@ class HistoryHolds:
             self.connections.discard(connection)
 
     def hold_unread(self, connection: Connection) -> None:
-        """Send no kept events and no event ids to a connection for which the history could not be read, until
+        """Send no stored events and no event ids to a connection for which the history could not be read, until
         `hold_followers` returns it. Pusher clients, which cannot resume, are excluded."""
         if _can_resume(connection) and connection.phase is not Phase.CLOSED:
             self.connections.add(connection)
             self._incomplete.add(connection)
 
     def hold_followers(self, streams: Iterable[Stream]) -> list[Connection]:
-        """Stop sending kept events and event ids to the followers of streams until they are closed. Return these followers
+        """Stop sending stored events and event ids to the followers of streams until they are closed. Return these followers
         and those of `hold_unread`. Pusher clients, which cannot resume, are excluded."""
         found = {one: None for stream in streams for one in self._streams.get(stream, ())}
         found |= dict.fromkeys(self._incomplete)

@@ -10,7 +10,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import ConnectionLog, HubCallbacks, HubObserver
 from bellcast.live.hub.dispatch import Dispatcher
 from bellcast.live.hub.history_holds import HistoryHolds
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
@@ -25,7 +25,7 @@ class Hub:
 
     def __init__(
         self,
-        presence: Presence,
+        presence: PresenceTracker,
         broker: Broker,
         clock: Clock,
         callbacks: HubCallbacks,

@@ -18,7 +18,7 @@ class Departure(NamedTuple):
     change: PresenceChanged | None
 
 
-class Presence:
+class PresenceTracker:
     """Members by topic, with their connections in this process and on other nodes. `topics` returns the current
     patterns of topics with presence. A change applies to connections that follow a topic afterwards."""
 

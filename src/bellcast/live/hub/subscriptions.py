@@ -13,7 +13,7 @@ from bellcast.live.cluster.state import ClusterState
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.model.events import SEPARATOR, Member, PresenceChanged, Stream, inbox_stream, topic_stream
 from bellcast.model.identities import Principal
@@ -28,7 +28,7 @@ class Subscriptions:
     def __init__(
         self,
         index: StreamIndex,
-        presence: Presence,
+        presence: PresenceTracker,
         cluster: ClusterState,
         broker: Broker,
         callbacks: HubCallbacks,

@@ -93,7 +93,7 @@ class PusherHandshake:
             self._apps.add(connection, app)
             try:
                 await self._open(connection, request)
-            except BaseException:  # refused, perhaps before the hub knew the connection
+            except BaseException:  # refused, perhaps before the connection was registered
                 self._apps.discard(connection)
                 raise
         elif close_reason is not None:

@@ -1,6 +1,6 @@
 """Replay of missed live events from the history, at the reader's pace.
 
-While it runs, the hub sends the connection no kept events, so that it receives all of them in log order."""
+While it runs, the hub sends the connection no stored events, so that it receives all of them in log order."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from operator import attrgetter
@@ -69,7 +69,7 @@ async def read_topics(
 
 
 async def confirm(hub: Hub, connection: Connection, topics: Iterable[str]) -> None:
-    """Wait until this process receives the kept events of topics. A client that followed them earlier could get a
+    """Wait until this process receives the stored events of topics. A client that followed them earlier could get a
     position after an event that it missed, and never recover that event. The caller must follow them before it awaits
     anything else."""
     try:
@@ -100,7 +100,7 @@ async def _read(
 
 
 def _hold_unread(hub: Hub, connection: Connection, failure: Unavailable) -> None:
-    """Keep the connection without kept events, since the history cannot be read. When it can be read again, the
+    """Keep the connection without stored events, since the history cannot be read. When it can be read again, the
     connection is closed, and the client reconnects and recovers what it can."""
     hub.history_holds.hold_unread(connection)
     log.warning("topic_history_unreadable", connection=connection.id, reason=failure.detail)

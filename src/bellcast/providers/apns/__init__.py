@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
-from bellcast.providers import credentials, exchange
+from bellcast.providers import credentials, vendor_api
 from bellcast.providers.url import parse
 
 API = "https://api.push.apple.com"
@@ -20,7 +20,7 @@ TOKEN_SECONDS = 2400
 # The status of a device token that is no longer valid.
 GONE = 410
 WRONG_DEVICE = "BadDeviceToken"
-# What to check for a reason that a wrong setting causes for all devices.
+# Settings to check, by reasons that a wrong setting causes for all devices.
 CHECKS = {
     WRONG_DEVICE: "the device token is malformed or of Apple's other environment: check the host in the provider's URL "
     "(default for production, api.sandbox.push.apple.com for development builds)",
@@ -35,7 +35,7 @@ def from_url(
     text: str, *, http: Http, clock: Clock, timeout: float = 30.0, may_read_files: bool = False
 ) -> "APNsProvider":
     """`apns://TEAM:KEY@default?key=AuthKey.p8&topic=com.example.app`, or `key_base64` with the file's content; `http` must
-    speak HTTP/2. Raises ValueError."""
+    support HTTP/2. Raises ValueError."""
     url = parse(text, known_options=OPTIONS)
     if not url.user or not url.password:
         raise ValueError("needs the team id and the key id: apns://TEAM:KEY@default")
@@ -48,7 +48,7 @@ def from_url(
         raise ValueError("has a key that is not a private key in PEM") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
         raise ValueError("has a key that is not a P-256 key")  # noqa: TRY004  the value of a setting is wrong, not a type
-    endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
+    endpoint = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
     return APNsProvider(endpoint, clock, private, url.user, url.password, url.options["topic"])
 
 
@@ -60,7 +60,7 @@ class APNsProvider:
 
     def __init__(
         self,
-        endpoint: exchange.VendorAPI,
+        endpoint: vendor_api.VendorAPI,
         clock: Clock,
         private: ec.EllipticCurvePrivateKey,
         team: str,
@@ -97,12 +97,12 @@ class APNsProvider:
         }
         response = await self._endpoint.post_json(f"/3/device/{message.to}", payload, headers)
         if response.status != 200:
-            reason = exchange.text_of(exchange.json_body(response).get("reason"))
+            reason = vendor_api.text_of(vendor_api.json_body(response).get("reason"))
             if reason == EXPIRED_TOKEN:
                 self._signed_at = 0.0  # the clocks differ: the next attempt uses a new token
             if reason in CHECKS:
                 reason = f"{reason}: {CHECKS[reason]}"
-            raise exchange.error_of(response, reason, is_bounce=response.status == GONE)
+            raise vendor_api.error_of(response, reason, is_bounce=response.status == GONE)
         return AcceptedMessage("200", None, response.headers.get("apns-id"))
 
     async def check(self) -> None:

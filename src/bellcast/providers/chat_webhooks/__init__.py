@@ -7,7 +7,7 @@ from bellcast.channels.addresses import chat_vendor
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
-from bellcast.providers import exchange
+from bellcast.providers import vendor_api
 
 # Maximum characters of one message.
 MAX_TEXT: Mapping[str, int] = {"slack": 40_000, "discord": 2000, "teams": 20_000}
@@ -31,10 +31,10 @@ class ChatWebhookProvider:
         kind = chat_vendor(message.to)
         if kind is None:
             raise DeliveryError("the URL does not belong to a known chat vendor", is_temporary=False, is_bounce=True)
-        endpoint = exchange.VendorAPI(message.to, self._http, self._timeout)
+        endpoint = vendor_api.VendorAPI(message.to, self._http, self._timeout)
         response = await endpoint.post_json("", _body(kind, message.content["text"]), {})
         if not 200 <= response.status < 300:
-            raise exchange.error_of(response, is_bounce=response.status in GONE)
+            raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status))
 
     async def check(self) -> None:

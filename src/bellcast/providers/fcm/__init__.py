@@ -10,7 +10,7 @@ from msgspec import Struct
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
-from bellcast.providers import credentials, exchange
+from bellcast.providers import credentials, vendor_api
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"
@@ -66,8 +66,8 @@ class FCMProvider:
     def __init__(self, url: ProviderURL, account: ServiceAccount, http: Http, clock: Clock, timeout: float) -> None:
         self._account = account
         self._clock = clock
-        self._api = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
-        self._oauth = exchange.VendorAPI(exchange.base_url(url, OAUTH), http, timeout)
+        self._api = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
+        self._oauth = vendor_api.VendorAPI(vendor_api.base_url(url, OAUTH), http, timeout)
         self._audience = f"{OAUTH}/token" if url.host == VENDOR_HOST else f"{self._oauth.base}/token"
         self._token = ""
         self._token_ends = 0.0
@@ -90,7 +90,7 @@ class FCMProvider:
         response = await self._api.post_json(path, {"message": body}, await self._authorization())
         if response.status != 200:
             raise self._error(response)
-        return AcceptedMessage("200", None, exchange.text_of(exchange.json_body(response).get("name")))
+        return AcceptedMessage("200", None, vendor_api.text_of(vendor_api.json_body(response).get("name")))
 
     async def check(self) -> None:
         """Get an access token."""
@@ -103,16 +103,16 @@ class FCMProvider:
     def _error(self, response: Response) -> DeliveryError:
         if response.status == 401:
             self._token_ends = 0.0  # the next attempt gets a new token
-        error = exchange.json_body(response).get("error")
+        error = vendor_api.json_body(response).get("error")
         error = error if isinstance(error, dict) else {}
         details = error.get("details")
         items = [item for item in details if isinstance(item, dict)] if isinstance(details, list) else []
-        codes = {exchange.text_of(item.get("errorCode")) for item in items}
+        codes = {vendor_api.text_of(item.get("errorCode")) for item in items}
         if MISMATCH in codes:
-            mismatch = exchange.error_of(response, MISMATCH_CHECK)
+            mismatch = vendor_api.error_of(response, MISMATCH_CHECK)
             mismatch.is_temporary = False  # its status is 403
             return mismatch
-        return exchange.error_of(response, error.get("message"), is_bounce=UNREGISTERED in codes)
+        return vendor_api.error_of(response, error.get("message"), is_bounce=UNREGISTERED in codes)
 
     async def _authorization(self) -> dict[str, str]:
         async with self._renewing:
@@ -134,9 +134,9 @@ class FCMProvider:
         except (ValueError, jwt.PyJWTError):
             raise DeliveryError("the private key of the service account cannot be used", is_temporary=True) from None
         response = await self._oauth.post_form("/token", {"grant_type": GRANT, "assertion": assertion}, {})
-        body = exchange.json_body(response)
+        body = vendor_api.json_body(response)
         if response.status != 200 or not isinstance(body.get("access_token"), str):
-            error = exchange.error_of(response, body.get("error_description") or body.get("error"))
+            error = vendor_api.error_of(response, body.get("error_description") or body.get("error"))
             error.is_temporary = True  # an error of the credentials is not caused by the message
             raise error
         self._token = body["access_token"]

@@ -77,7 +77,7 @@ def from_url(
     )
 
 
-class _Connection:
+class _SMTPConnection:
     """An open connection with its usage."""
 
     def __init__(self, client: SMTP) -> None:
@@ -95,7 +95,7 @@ class SMTPProvider:
     def __init__(self, settings: SMTPSettings) -> None:
         self._settings = settings
         self._sender = email.wire_address(settings.sender)
-        self._idle: list[_Connection] = []
+        self._idle: list[_SMTPConnection] = []
 
     @property
     def server(self) -> ServerAddress:
@@ -140,7 +140,7 @@ class SMTPProvider:
         await asyncio.gather(*map(self._quit, idle))
 
     @asynccontextmanager
-    async def _connection(self, encoding: str) -> AsyncIterator[_Connection]:
+    async def _connection(self, encoding: str) -> AsyncIterator[_SMTPConnection]:
         """Yield a connection on which MAIL FROM was accepted. An idle connection that the server has closed is
         replaced."""
         connection = await self._begin(encoding)
@@ -155,7 +155,7 @@ class SMTPProvider:
             connection.used_at = asyncio.get_running_loop().time()
             self._idle.append(connection)
 
-    async def _begin(self, encoding: str) -> _Connection:
+    async def _begin(self, encoding: str) -> _SMTPConnection:
         stale = asyncio.get_running_loop().time() - IDLE_SECONDS
         while self._idle:
             connection = self._idle.pop()
@@ -188,7 +188,7 @@ class SMTPProvider:
             raise DeliveryError("the mail server accepts only ASCII addresses (it has no SMTPUTF8)", is_temporary=False)
         await client.mail(self._sender, options=["SMTPUTF8"], encoding=encoding)
 
-    async def _open(self, *, logs_in: bool = True) -> _Connection:
+    async def _open(self, *, logs_in: bool = True) -> _SMTPConnection:
         settings, url = self._settings, self._settings.url
         sock = None
         if settings.connect is not None:
@@ -211,9 +211,9 @@ class SMTPProvider:
         except BaseException:
             client.close()
             raise
-        return _Connection(client)
+        return _SMTPConnection(client)
 
-    async def _quit(self, connection: _Connection) -> None:
+    async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
             await connection.client.quit()
         connection.client.close()

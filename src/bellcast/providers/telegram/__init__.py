@@ -4,7 +4,7 @@ from bellcast.channels.retries import is_temporary
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Http, Response
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
-from bellcast.providers import exchange
+from bellcast.providers import vendor_api
 from bellcast.providers.url import parse
 
 API = "https://api.telegram.org"
@@ -19,7 +19,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0) -> "TelegramProvid
     token = ":".join(part for part in (url.user, url.password) if part)
     if not token:
         raise ValueError("needs the bot's token: telegram://TOKEN@default")
-    return TelegramProvider(exchange.VendorAPI(exchange.base_url(url, API), http, timeout), token)
+    return TelegramProvider(vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout), token)
 
 
 class TelegramProvider:
@@ -28,7 +28,7 @@ class TelegramProvider:
     channel: ExternalChannel = "chat"
     kind: AddressKind = "telegram"
 
-    def __init__(self, endpoint: exchange.VendorAPI, token: str) -> None:
+    def __init__(self, endpoint: vendor_api.VendorAPI, token: str) -> None:
         self._endpoint = endpoint
         self._token = token
 
@@ -40,7 +40,7 @@ class TelegramProvider:
         """Call sendMessage; `to` is the chat id."""
         text = message.content["text"][:MAX_TEXT]
         response = await self._call("sendMessage", {"chat_id": message.to, "text": text})
-        result = exchange.json_body(response).get("result")
+        result = vendor_api.json_body(response).get("result")
         reference = str(result.get("message_id")) if isinstance(result, dict) else None
         return AcceptedMessage(str(response.status), None, reference)
 
@@ -50,15 +50,15 @@ class TelegramProvider:
 
     async def _call(self, method: str, fields: dict[str, str]) -> Response:
         response = await self._endpoint.post_json(f"/bot{self._token}/{method}", fields, {})
-        body = exchange.json_body(response)
+        body = vendor_api.json_body(response)
         if response.status == 200 and body.get("ok") is True:
             return response
         if response.status == 200 and not body:
-            raise exchange.unreadable(response)
+            raise vendor_api.unreadable(response)
         raise self._error(response, str(body.get("description") or "refused"), body.get("parameters"))
 
     def _error(self, response: Response, description: str, parameters: object) -> DeliveryError:
-        error = exchange.error_of(response, description.replace(self._token, "…"))
+        error = vendor_api.error_of(response, description.replace(self._token, "…"))
         if isinstance(parameters, dict) and isinstance(parameters.get("retry_after"), int):
             error.retry_after = float(parameters["retry_after"])
         # 403: the recipient blocked the bot or left the chat. The token is valid, since a wrong one is 401 or 404.

@@ -16,7 +16,7 @@ from bellcast.ports.providers import (
     ReceiptRequest,
     ServerAddress,
 )
-from bellcast.providers import exchange
+from bellcast.providers import vendor_api
 from bellcast.providers.opt_out import opt_out
 from bellcast.providers.url import parse
 
@@ -40,7 +40,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
         raise ValueError("needs the account SID and the auth token: twilio://SID:TOKEN@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=%2B12025550123 (the + of a number is written as %2B)")
-    endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
+    endpoint = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
     return TwilioProvider(endpoint, url.user, url.password, url.options["from"].replace(" ", "+"), receipts_url)
 
 
@@ -51,7 +51,7 @@ class TwilioProvider:
     kind: AddressKind = "sms"
 
     def __init__(
-        self, endpoint: exchange.VendorAPI, sid: str, token: str, sender: str, receipts_url: str | None
+        self, endpoint: vendor_api.VendorAPI, sid: str, token: str, sender: str, receipts_url: str | None
     ) -> None:
         self._endpoint = endpoint
         self._sid = sid
@@ -70,20 +70,22 @@ class TwilioProvider:
         if self._receipts_url is not None:
             fields["StatusCallback"] = self._receipts_url
         response = await self._endpoint.post_form(f"{self._account}/Messages.json", fields, self._headers)
-        body = exchange.json_body(response)
-        reference = exchange.text_of(body.get("sid"))
+        body = vendor_api.json_body(response)
+        reference = vendor_api.text_of(body.get("sid"))
         # Compatible servers respond with 200 and a SID, which a proxy's page does not have.
         if response.status != 201 and not (200 <= response.status < 300 and reference):
             code = body.get("code")
-            raise exchange.error_of(response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES)
-        return AcceptedMessage(str(response.status), exchange.text_of(body.get("status")), reference)
+            raise vendor_api.error_of(
+                response, body.get("message"), is_bounce=isinstance(code, int) and code in BOUNCES
+            )
+        return AcceptedMessage(str(response.status), vendor_api.text_of(body.get("status")), reference)
 
     async def check(self) -> None:
         """Check the credentials with an empty message: wrong credentials are refused with 401, missing fields later
         with 400."""
         response = await self._endpoint.post_form(f"{self._account}/Messages.json", {}, self._headers)
         if response.status != 400:
-            raise exchange.error_of(response, exchange.json_body(response).get("message"))
+            raise vendor_api.error_of(response, vendor_api.json_body(response).get("message"))
 
     def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:
         """Return a status callback, or a reply with STOP or START. Raises PermissionError if its signature is wrong:

@@ -17,7 +17,7 @@ from bellcast.ports.providers import (
     ReceiptRequest,
     ServerAddress,
 )
-from bellcast.providers import exchange
+from bellcast.providers import vendor_api
 from bellcast.providers.opt_out import opt_out
 from bellcast.providers.url import parse
 
@@ -48,7 +48,7 @@ def from_url(text: str, *, http: Http, timeout: float = 30.0, receipts_url: str 
         raise ValueError("needs the API key and the secret: vonage://KEY:SECRET@default")
     if not url.options.get("from"):
         raise ValueError("needs a sender: add ?from=Shop")
-    endpoint = exchange.VendorAPI(exchange.base_url(url, API), http, timeout)
+    endpoint = vendor_api.VendorAPI(vendor_api.base_url(url, API), http, timeout)
     return VonageProvider(endpoint, url.user, url.password, url.options["from"], receipts_url)
 
 
@@ -59,7 +59,7 @@ class VonageProvider:
     kind: AddressKind = "sms"
 
     def __init__(
-        self, endpoint: exchange.VendorAPI, key: str, secret: str, sender: str, receipts_url: str | None
+        self, endpoint: vendor_api.VendorAPI, key: str, secret: str, sender: str, receipts_url: str | None
     ) -> None:
         self._endpoint = endpoint
         self._credentials = {"api_key": key, "api_secret": secret}
@@ -87,7 +87,7 @@ class VonageProvider:
         for part in parts:
             if part.get("status") != ACCEPTED:
                 raise _error(part)
-        return AcceptedMessage(ACCEPTED, None, exchange.text_of(parts[0].get("message-id")))
+        return AcceptedMessage(ACCEPTED, None, vendor_api.text_of(parts[0].get("message-id")))
 
     async def check(self) -> None:
         """Check the credentials with a message without a recipient: wrong credentials are refused with 4, missing
@@ -99,10 +99,10 @@ class VonageProvider:
     async def _post(self, fields: Mapping[str, str]) -> list[Mapping[str, str]]:
         response = await self._endpoint.post_form("/sms/json", {**self._credentials, **fields}, {})
         if response.status != 200:
-            raise exchange.error_of(response)
-        parts = exchange.json_body(response).get("messages")
+            raise vendor_api.error_of(response)
+        parts = vendor_api.json_body(response).get("messages")
         if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
-            raise exchange.unreadable(response)
+            raise vendor_api.unreadable(response)
         return parts
 
     def receipt(self, request: ReceiptRequest) -> Receipt | OptOut | None:

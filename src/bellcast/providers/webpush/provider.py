@@ -8,7 +8,7 @@ from bellcast.channels.push import PushTarget
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
-from bellcast.providers import exchange
+from bellcast.providers import vendor_api
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt
 from bellcast.providers.webpush.vapid import VapidKey
 
@@ -57,9 +57,9 @@ class WebPushProvider:
             "ttl": str(min(int(content.get("ttl") or MAX_TTL), MAX_TTL)),
             "urgency": URGENCY.get(str(content.get("priority")), "normal"),
         }
-        response = await exchange.VendorAPI(subscription.endpoint, self._http, self._timeout).post("", headers, body)
+        response = await vendor_api.VendorAPI(subscription.endpoint, self._http, self._timeout).post("", headers, body)
         if not 200 <= response.status < 300:
-            raise exchange.error_of(response, is_bounce=response.status in GONE)
+            raise vendor_api.error_of(response, is_bounce=response.status in GONE)
         return AcceptedMessage(str(response.status), None, response.headers.get("location"))
 
     async def check(self) -> None:

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from bellcast.errors import DiskFull, Unavailable
 from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
-from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.commit.command import ListCommand, WriteCommand
 
 T = TypeVar("T")
 
-Result: TypeAlias = Any  # the return value of the script, or the exception it raised
+ScriptOutcome: TypeAlias = Any  # the return value of the script, or the exception it raised
 
 
 class BatchFailed(Exception):
@@ -22,8 +22,8 @@ class QueuedCommand(NamedTuple):
     """A command in the queue. `tenant` and `is_small` describe the caller's whole write, so that the pieces of a large
     command stay in order. `previous` is the caller's preceding command."""
 
-    command: Command[Any]
-    result: asyncio.Future[Result]
+    command: WriteCommand[Any]
+    result: asyncio.Future[ScriptOutcome]
     tenant: str
     rows: int
     is_small: bool
@@ -44,22 +44,22 @@ class QueuedCommand(NamedTuple):
         result = self.result.result()
         return result if is_unavailable(result) else None
 
-    def settle(self, result: Result) -> None:
+    def settle(self, result: ScriptOutcome) -> None:
         """Pass the result to the caller, unless it was cancelled."""
         if not self.result.done():
             self.result.set_result(result)
 
 
-def is_unavailable(result: Result) -> bool:
+def is_unavailable(result: ScriptOutcome) -> bool:
     return isinstance(result, DiskFull | Unavailable)
 
 
 async def run_in_order(
-    commands: Sequence[Command[Any]], run: Callable[[Command[Any]], Awaitable[Result]]
-) -> list[Result]:
+    commands: Sequence[WriteCommand[Any]], run: Callable[[WriteCommand[Any]], Awaitable[ScriptOutcome]]
+) -> list[ScriptOutcome]:
     """Run commands one by one. After one for which the database was unavailable, the others fail in the same way, because
     their rows must not be written before those of that command."""
-    results: list[Result] = []
+    results: list[ScriptOutcome] = []
     for command in commands:
         failed = bool(results) and is_unavailable(results[-1])
         results.append(results[-1] if failed else await run(command))
@@ -87,19 +87,19 @@ def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
         yield command.with_items(piece)
 
 
-def can_merge(commands: Sequence[Command[Any]]) -> bool:
+def can_merge(commands: Sequence[WriteCommand[Any]]) -> bool:
     """Return whether the commands can run as one."""
     return len({type(command) for command in commands}) == 1 and all(command.is_mergeable for command in commands)
 
 
-def runs(commands: Sequence[Command[Any]]) -> Iterator[list[Command[Any]]]:
+def runs(commands: Sequence[WriteCommand[Any]]) -> Iterator[list[WriteCommand[Any]]]:
     """Group adjacent commands that can run as one, in order."""
     numbered = enumerate(commands)
     for _, run in groupby(numbered, key=lambda one: type(one[1]) if one[1].is_mergeable else one[0]):
         yield [command for _, command in run]
 
 
-def merge(run: Sequence[Command[Any]]) -> Command[Any]:
+def merge(run: Sequence[WriteCommand[Any]]) -> WriteCommand[Any]:
     """Join commands that can run as one."""
     first = run[0]
     if len(run) == 1 or not isinstance(first, ListCommand):
@@ -107,7 +107,7 @@ def merge(run: Sequence[Command[Any]]) -> Command[Any]:
     return first.with_items([item for command in run for item in _items(command)])
 
 
-def split_results(run: Sequence[Command[Any]], result: Result) -> list[Result]:
+def split_results(run: Sequence[WriteCommand[Any]], result: ScriptOutcome) -> list[ScriptOutcome]:
     """Divide the result of a merged command among the commands of the run."""
     if len(run) == 1 or isinstance(result, Exception):
         return [result] * len(run)
@@ -124,24 +124,24 @@ def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[Queu
     return entries[: max(1, sum(total <= rows for total in totals))]
 
 
-def single_statement(commands: Sequence[Command[Any]]) -> Command[Any] | None:
+def single_statement(commands: Sequence[WriteCommand[Any]]) -> WriteCommand[Any] | None:
     """Return a single statement that is equivalent to all commands, if there is one."""
     joined = _joined(commands)
     return None if joined is None else joined.single_statement()
 
 
-def prerequisite(commands: Sequence[Command[Any]]) -> Command[None] | None:
+def prerequisite(commands: Sequence[WriteCommand[Any]]) -> WriteCommand[None] | None:
     """Return the command that must run before `single_statement` can."""
     joined = _joined(commands)
     return None if joined is None else joined.prerequisite()
 
 
-def _joined(commands: Sequence[Command[Any]]) -> ListCommand[Any, Any] | None:
+def _joined(commands: Sequence[WriteCommand[Any]]) -> ListCommand[Any, Any] | None:
     merged = merge(commands) if can_merge(commands) else None
     return merged if isinstance(merged, ListCommand) else None
 
 
-def _items(command: Command[Any]) -> Sequence[Any]:
+def _items(command: WriteCommand[Any]) -> Sequence[Any]:
     if not isinstance(command, ListCommand):
         raise TypeError(f"{type(command).__name__} has no items")
     return command.items

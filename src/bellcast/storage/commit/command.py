@@ -20,7 +20,7 @@ LockKey: TypeAlias = int | RecipientKey
 NO_TENANT = "\x00"
 
 
-class Command(ABC, Generic[T]):
+class WriteCommand(ABC, Generic[T]):
     """An atomic write."""
 
     @abstractmethod
@@ -61,11 +61,11 @@ class Command(ABC, Generic[T]):
 
     @property
     def is_housekeeping(self) -> bool:
-        """Whether it is housekeeping of bulk work, for which bulk work need not make room."""
+        """Whether it is maintenance of bulk work: other bulk work is not slowed down for it."""
         return False
 
 
-class ScriptCommand(Command[T]):
+class ScriptCommand(WriteCommand[T]):
     """A write of about one row. Without lock keys (None) it is exclusive."""
 
     def __init__(
@@ -90,7 +90,7 @@ class ScriptCommand(Command[T]):
         return self._is_housekeeping
 
 
-class ListCommand(Command[list[T]], Generic[Item, T]):
+class ListCommand(WriteCommand[list[T]], Generic[Item, T]):
     """A write with one result per item. Two consecutive runs are equivalent to one run with both lists of items, so
     batches can split and merge it freely."""
 
@@ -109,12 +109,12 @@ class ListCommand(Command[list[T]], Generic[Item, T]):
         """Return whether the item needs its own script."""
         return False
 
-    def single_statement(self) -> Command[list[T] | None] | None:
+    def single_statement(self) -> WriteCommand[list[T] | None] | None:
         """Return the same write as one statement that is its own transaction, if the engine has one. It writes
         no row and returns None if `prerequisite` must run first."""
         return None
 
-    def prerequisite(self) -> Command[None] | None:
+    def prerequisite(self) -> WriteCommand[None] | None:
         """Return the command that must run before `single_statement` can."""
         return None
 

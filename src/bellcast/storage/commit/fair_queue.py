@@ -52,7 +52,7 @@ class TenantQueue(Generic[W]):
     def is_idle(self) -> bool:
         return not self.small and not self.bulk
 
-    def lane(self, *, small: bool) -> deque[W]:
+    def queue_of(self, *, small: bool) -> deque[W]:
         """Return the queue of small or bulk work."""
         return self.small if small else self.bulk
 
@@ -97,7 +97,7 @@ class TurnHeap(Generic[W]):
     def _current(self) -> Turn[W] | None:
         while self._turns:
             turn = self._turns[0]
-            if not turn.queue.lane(small=self._small):
+            if not turn.queue.queue_of(small=self._small):
                 heappop(self._turns)
                 self._queues.discard(turn.queue)
             elif turn.time == turn.queue.time:
@@ -129,7 +129,7 @@ class FairQueue(Generic[W]):
         if queue is None:
             time = max(self._now, self._idle_times.pop(work.tenant, 0.0))
             queue = self._waiting[work.tenant] = TenantQueue(work.tenant, time, next(self._orders))
-        queue.lane(small=work.is_small).append(work)
+        queue.queue_of(small=work.is_small).append(work)
         (self._small if work.is_small else self._bulk).add(queue)
 
     def next(self, excluded: Collection[str] = (), *, bulk: bool = True) -> W | None:
@@ -144,7 +144,7 @@ class FairQueue(Generic[W]):
     def dequeue(self, work: W) -> None:
         """Remove the work that `next` returned, and charge it to its tenant."""
         queue = self._waiting[work.tenant]
-        queue.lane(small=work.is_small).popleft()
+        queue.queue_of(small=work.is_small).popleft()
         self._now = queue.time
         queue.time += work.rows / self.weights.get(work.tenant, 1.0)
         if queue.is_idle:

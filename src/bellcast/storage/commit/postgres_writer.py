@@ -18,9 +18,9 @@ import asyncpg
 from bellcast import ports
 from bellcast.contention import MAX_BACKOFF_SECONDS
 from bellcast.storage.commit import batch, pipeline
-from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
+from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, ScriptOutcome
 from bellcast.storage.commit.batch_sizes import POSTGRES
-from bellcast.storage.commit.command import NO_TENANT, Command, LockKey, RecipientKey
+from bellcast.storage.commit.command import NO_TENANT, LockKey, RecipientKey, WriteCommand
 from bellcast.storage.commit.fair_queue import may_share_transaction
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.postgres_connection import RETRYABLE_ERRORS, PostgresConnection, PostgresText, translated
@@ -119,8 +119,8 @@ class PostgresWriter(Writer):
                 await asyncio.sleep(min(BACKOFF_FACTOR * (perf_counter() - began), MAX_BACKOFF_SECONDS))
 
     async def _single_statement(
-        self, commands: Sequence[Command[Any]], waiting: Sequence[QueuedCommand]
-    ) -> list[Result] | None:
+        self, commands: Sequence[WriteCommand[Any]], waiting: Sequence[QueuedCommand]
+    ) -> list[ScriptOutcome] | None:
         """Run commands as one statement; None if that is not possible. `waiting` is the rest of the batch, whose
         prerequisites run at the same time."""
         statement = batch.single_statement(commands)
@@ -141,17 +141,17 @@ class PostgresWriter(Writer):
                 return [failure for _ in commands]
         return None
 
-    async def _run_single_statement(self, command: Command[Any]) -> Any:
+    async def _run_single_statement(self, command: WriteCommand[Any]) -> Any:
         async with self._pool.acquire() as raw:
             return await PostgresConnection(raw, self._texts).run(command.script())
 
-    async def _in_transactions(self, commands: Sequence[Command[Any]]) -> list[Result]:
+    async def _in_transactions(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
         """Run commands in one transaction, or each in its own."""
         if len(commands) > 1 and (merged := await self._merged(commands)) is not None:
             return merged
         return await batch.run_in_order(commands, self._retried)
 
-    async def _merged(self, commands: Sequence[Command[Any]]) -> list[Result] | None:
+    async def _merged(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome] | None:
         """Run commands in one transaction; None if each needs its own."""
         runs = list(batch.runs(commands))
         try:
@@ -164,7 +164,7 @@ class PostgresWriter(Writer):
             return [failure for _ in commands] if batch.is_unavailable(failure) else None
         return [one for run, result in zip(runs, results, strict=True) for one in batch.split_results(run, result)]
 
-    async def _retried(self, command: Command[Any]) -> Result:
+    async def _retried(self, command: WriteCommand[Any]) -> ScriptOutcome:
         """Run one command in its own transaction; retry it after each conflict."""
         for attempt in range(MAX_ATTEMPTS):
             try:
@@ -175,7 +175,7 @@ class PostgresWriter(Writer):
                 return translated(error)
         return translated(RETRYABLE_ERRORS[0]())
 
-    async def _run_alone(self, command: Command[Any]) -> Result:
+    async def _run_alone(self, command: WriteCommand[Any]) -> ScriptOutcome:
         async with self._transacting() as connection:
             keys = command.lock_keys()
             if keys is None:
@@ -184,11 +184,11 @@ class PostgresWriter(Writer):
                 await _begin(connection, keys)
             return await connection.run(command.script())
 
-    async def _transaction(self, commands: Sequence[Command[Any]]) -> list[Result]:
+    async def _transaction(self, commands: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
         keys = [command.lock_keys() or frozenset() for command in commands]
         async with self._transacting() as connection:
             numbers = await _begin(connection, frozenset().union(*keys))
-            results: list[Result] = [None] * len(commands)
+            results: list[ScriptOutcome] = [None] * len(commands)
             for turn in pipeline.conflict_free_rounds(keys, numbers):
                 scripts = [commands[index].script() for index in turn]
                 for index, result in zip(turn, await pipeline.run_pipelined(connection, scripts), strict=True):

@@ -14,9 +14,9 @@ from typing import Any
 from bellcast import ports
 from bellcast.contention import MAX_BACKOFF_SECONDS
 from bellcast.storage.commit import batch
-from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, Result
+from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, ScriptOutcome
 from bellcast.storage.commit.batch_sizes import SMALL_BATCH_SECONDS, SQLITE
-from bellcast.storage.commit.command import Command
+from bellcast.storage.commit.command import WriteCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.sqlite_connection import SqliteConnection, translated
 
@@ -38,7 +38,7 @@ class SqliteBatch:
         self._closes_at = inf
 
     def accepts(self, entry: QueuedCommand) -> bool:
-        """Return whether there is room. A small command waits for at most one bulk entry."""
+        """Return whether the batch accepts the entry. A small command waits for at most one bulk entry."""
         if perf_counter() >= self._closes_at:
             return False
         if entry.is_small:
@@ -143,9 +143,9 @@ class SqliteWriter(Writer):
                 return
             await self._clock.sleep(RETRY_DELAY)
 
-    async def _run(self, current: SqliteBatch) -> list[Result]:
+    async def _run(self, current: SqliteBatch) -> list[ScriptOutcome]:
         """Run queued commands until the batch is full."""
-        results: list[Result] = []
+        results: list[ScriptOutcome] = []
         self._connection.yield_periodically()
         while run := self._next_run(current):
             results += await self._run_merged([entry.command for entry in run])
@@ -165,13 +165,13 @@ class SqliteWriter(Writer):
                 rows += entry.rows
         return run
 
-    async def _run_merged(self, run: Sequence[Command[Any]]) -> list[Result]:
+    async def _run_merged(self, run: Sequence[WriteCommand[Any]]) -> list[ScriptOutcome]:
         result = await self._run_script(batch.merge(run))
         if isinstance(result, Exception) and len(run) > 1:
             return [await self._run_script(command) for command in run]
         return batch.split_results(run, result)
 
-    async def _run_script(self, command: Command[Any]) -> Result:
+    async def _run_script(self, command: WriteCommand[Any]) -> ScriptOutcome:
         written = self._connection.raw.total_changes
         try:
             return await self._connection.run(command.script())
@@ -181,7 +181,7 @@ class SqliteWriter(Writer):
                 raise BatchFailed from error
             return failure
 
-    async def _run_alone(self, command: Command[Any]) -> Result:
+    async def _run_alone(self, command: WriteCommand[Any]) -> ScriptOutcome:
         """Run one command in its own transaction."""
         try:
             await self._begin()

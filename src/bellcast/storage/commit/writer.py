@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from bellcast.contention import ContentionDetector
 from bellcast.errors import BellcastError
 from bellcast.storage.commit import batch
-from bellcast.storage.commit.batch import QueuedCommand, Result
+from bellcast.storage.commit.batch import QueuedCommand, ScriptOutcome
 from bellcast.storage.commit.batch_sizes import SMALL_ROWS
-from bellcast.storage.commit.command import Command, ListCommand
+from bellcast.storage.commit.command import ListCommand, WriteCommand
 from bellcast.storage.commit.fair_queue import FairQueue
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class Writer(ABC):
         self._queue = FairQueue[QueuedCommand]()
         self._contention = ContentionDetector()
 
-    async def write(self, command: Command[T]) -> T:
+    async def write(self, command: WriteCommand[T]) -> T:
         """Return the result after the commit. Raises the script's exception."""
         (entry,) = self._enqueue([command], command.tenant)
         result = await entry.result
@@ -33,7 +33,7 @@ class Writer(ABC):
         written: T = result
         return written
 
-    def write_without_waiting(self, command: Command[Any]) -> None:
+    def write_without_waiting(self, command: WriteCommand[Any]) -> None:
         """Queue a command. If it fails, its error is dropped."""
         self._enqueue([command], command.tenant)
 
@@ -49,7 +49,7 @@ class Writer(ABC):
             ready += await self._results_of(entry)
         yield ready
 
-    async def _results_of(self, entry: QueuedCommand) -> list[Result]:
+    async def _results_of(self, entry: QueuedCommand) -> list[ScriptOutcome]:
         result, command = await entry.result, entry.command
         if not isinstance(result, Exception):
             return list(result)
@@ -62,7 +62,7 @@ class Writer(ABC):
         alone = self._enqueue([command.with_items([item]) for item in command.items], entry.tenant)
         return [one for each in alone for one in await self._results_of(each)]
 
-    def _enqueue(self, commands: Sequence[Command[Any]], tenant: str) -> list[QueuedCommand]:
+    def _enqueue(self, commands: Sequence[WriteCommand[Any]], tenant: str) -> list[QueuedCommand]:
         """Queue the commands of one caller."""
         loop = asyncio.get_running_loop()
         sizes = [command.rows for command in commands]

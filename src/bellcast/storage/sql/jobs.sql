@@ -1,5 +1,5 @@
 -- name: job_add @sqlite
--- A job; one that exists starts over at the new time, and runs once more if it is running.
+-- Add a job. An existing job is rescheduled to the new time, and runs again if it is running.
 INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
 VALUES (:id, :kind, :payload, :run_at, :created_at, :tenant, :priority)
 ON CONFLICT (id) DO UPDATE SET
@@ -7,7 +7,7 @@ ON CONFLICT (id) DO UPDATE SET
   crashes = 0, state = 'ready', error = NULL
 
 -- name: job_add @postgres
--- Jobs; one that exists starts over at the new time, and runs once more if it is running. Of two with the same id, the last
+-- Add jobs. An existing job is rescheduled to the new time, and runs again if it is running. Of two with the same id, the last
 -- one counts.
 INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
 SELECT DISTINCT ON (id) id, kind, payload, run_at, created_at, tenant, priority FROM unnest(

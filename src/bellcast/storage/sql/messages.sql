@@ -206,7 +206,7 @@ WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
 ORDER BY id DESC LIMIT :limit
 
 -- name: snooze_record
--- A recipient snoozed a notification: the row forgets it when the snooze ends. At most :limit of a notification are kept.
+-- Record that a recipient snoozed a notification, because its row is reset when the snooze ends. At most :limit per notification.
 -- Without a channel, so that no decision of the same millisecond has its key.
 INSERT INTO decisions (tenant, notification, recipient, channel, outcome, due_at, decided_at)
 SELECT r.tenant, CAST(:id AS TEXT), r.key, '', 'snoozed', CAST(:until AS BIGINT), CAST(:now AS BIGINT)
@@ -218,8 +218,8 @@ WHERE r.id = :inbox AND CAST(:limit AS BIGINT) > (
 ON CONFLICT DO NOTHING
 
 -- name: recall_record
--- A notification was recalled: its decisions and messages stay. One record of an announcement, without a recipient, stands for
--- all of its audience. A snooze of the same millisecond has another key.
+-- Record that a notification was recalled; its decisions and messages stay. One record of an announcement, without a recipient,
+-- covers its whole audience. A snooze of the same millisecond has another key.
 INSERT INTO decisions (tenant, notification, recipient, channel, outcome, decided_at)
 SELECT few.tenant, few.notification, few.recipient, 'recalled', 'recalled', CAST(:now AS BIGINT) FROM (
   SELECT tenant, id AS notification, '' AS recipient FROM fanouts WHERE id = :id AND tenant = :tenant AND workflow = ''
@@ -365,7 +365,7 @@ WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elem
 SELECT preferences, preferences_updated_at FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_of_link
--- The inbox of a recipient that existed when a link was issued and was not erased later, nor was its tenant.
+-- The inbox of a recipient that existed when a link was issued, unless it or its tenant was erased later.
 SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <= :created_by
   AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
 

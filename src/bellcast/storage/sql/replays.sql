@@ -3,7 +3,7 @@
 tenant, id, state, reason, created_at, recipient, channel, provider
 
 -- fragment: failed_message_range
--- Messages between two ids. A digest stands for its messages.
+-- Messages between two ids. A digest represents its messages.
 id < :before AND id >= :since AND (digest IS NULL OR digest = id)
 
 -- name: failed_messages

@@ -45,7 +45,7 @@ def test_header_value_cannot_add_another_header():
             id="an event that erases the id",
         ),
         pytest.param(sse.retry(1500), b"retry: 1500\n\n", id="retry"),
-        pytest.param(sse.retry(0), b"retry: 0\n\n", id="retry at once"),
+        pytest.param(sse.retry(0), b"retry: 0\n\n", id="retry immediately"),
         pytest.param(sse.chunk(b"x" * 26), b"1a\r\n" + b"x" * 26 + b"\r\n", id="a chunk"),
         pytest.param(sse.chunk(b""), b"", id="no chunk for no bytes"),
         pytest.param(sse.LAST_CHUNK, b"0\r\n\r\n", id="the last chunk"),

@@ -79,7 +79,7 @@ def test_payload_that_looks_like_a_frame_is_payload(opcode, kind):
         pytest.param(frame(PING, NOT_UTF8), [PingReceived(NOT_UTF8)], id="2.3 a ping that is not UTF-8"),
         pytest.param(frame(PING, b"\xfe" * 125), [PingReceived(b"\xfe" * 125)], id="2.4 and 2.6 the largest ping"),
         pytest.param(frame(PING, b"\xfe" * 126), [1002], id="2.5 a ping that is too large"),
-        pytest.param(frame(PONG), [PongReceived(b"")], id="2.7 a pong nobody asked for"),
+        pytest.param(frame(PONG), [PongReceived(b"")], id="2.7 an unsolicited pong"),
         pytest.param(frame(PONG, b"x"), [PongReceived(b"x")], id="2.8 the same with payload"),
         pytest.param(
             frame(PONG, b"x") + frame(PING, b"y"),
@@ -149,7 +149,7 @@ def test_5_fragments_are_joined_or_refused(stream, expected, size):
     assert verdict(stream, size) == expected
 
 
-def test_5_19_and_5_20_ping_within_a_message_is_received_at_once():
+def test_5_19_and_5_20_ping_within_a_message_is_received_immediately():
     parts = client.fragments(TEXT, b"1", b"2", b"3", b"4", b"5")
     reader = FrameReader(LIMIT)
     assert reader.receive(parts[0] + parts[1] + frame(PING, b"first")) == [PingReceived(b"first")]

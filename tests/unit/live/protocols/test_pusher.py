@@ -105,9 +105,9 @@ def test_inbox_changes_keep_their_names() -> None:
 
 
 def test_joins_and_leaves_are_member_events() -> None:
-    came = frame_of(PresenceChanged("", "presence-a", joined=(Member("u", info=True),)))
-    assert came is not None
-    assert json.loads(came["data"]) == {"user_id": "u", "user_info": True}
+    frame = frame_of(PresenceChanged("", "presence-a", joined=(Member("u", info=True),)))
+    assert frame is not None
+    assert json.loads(frame["data"]) == {"user_id": "u", "user_info": True}
     went = frame_of(PresenceChanged("", "presence-a", left=(Member("u"),)))
     assert went is not None
     assert (went["event"], went["data"]) == ("pusher_internal:member_removed", '{"user_id":"u"}')

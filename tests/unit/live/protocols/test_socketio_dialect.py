@@ -14,14 +14,14 @@ STATE = InboxState("", "alice", 1, 2, 3, 4)
 
 
 def test_namespace_and_encoding_share_a_dialect_while_it_is_in_use() -> None:
-    spoken = dialect.dialect_for("/room-1", FRAMES, resumable=True)
-    assert dialect.dialect_for("/room-1", FRAMES, resumable=True) is spoken
+    cached = dialect.dialect_for("/room-1", FRAMES, resumable=True)
+    assert dialect.dialect_for("/room-1", FRAMES, resumable=True) is cached
     others = [
         dialect.dialect_for("/room-2", FRAMES, resumable=True),
         dialect.dialect_for("/room-1", POLLING_BODY, resumable=True),
         dialect.dialect_for("/room-1", FRAMES, resumable=False),
     ]
-    assert spoken not in others
+    assert cached not in others
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,6 @@ def test_stored_event_is_completed_by_its_mark(encoding: Any) -> None:
 
 
 def test_internal_event_is_not_sent_to_clients() -> None:
-    spoken = dialect.dialect_for("/", FRAMES, resumable=True)
-    assert spoken.encode(SessionsRevoked("", "alice", 1)) is None
-    assert spoken.heartbeat(0) == b""
+    cached = dialect.dialect_for("/", FRAMES, resumable=True)
+    assert cached.encode(SessionsRevoked("", "alice", 1)) is None
+    assert cached.heartbeat(0) == b""

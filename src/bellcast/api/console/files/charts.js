@@ -33,7 +33,7 @@ const sum = (values) => values.reduce((total, one) => total + one, 0);
 const highest = (values) => Math.max(0, ...values);
 const newest = (values) => values.at(-1) ?? 0;
 
-// What the headline means, for a range.
+// The meaning of the headline, for a range.
 const summed = (range) => range.unit;
 const averaged = (range) => range.average;
 const most = () => 'at most';
@@ -130,18 +130,18 @@ function chart(one, series, end, range, open) {
     cursor.setAttribute('visibility', 'hidden');
     rest();
   });
-  const said = h('p', { class: 'hidden', role: 'status' });
+  const announcement = h('p', { class: 'hidden', role: 'status' });
   if (open) {
     picture.setAttribute('tabindex', '0');
     picture.setAttribute('aria-describedby', 'selection');
     const scale = { begin: end - length, stepMs, count: Math.round(length / stepMs), width: WIDTH };
     selectRange(picture, mark, scale, (from, to) => {
       const text = `${exact(from)} to ${exact(to)}`;
-      fill(said, `${text}. Enter opens it.`);
+      fill(announcement, `${text}. Enter opens it.`);
       fill(readout, text);
     }, open);
   }
-  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), h('div', { class: 'scale' }, readout, peak), picture, said,
+  return h('section', { class: 'panel chart' }, h('h3', {}, one.title), h('p', { class: 'value' }, headline), h('div', { class: 'scale' }, readout, peak), picture, announcement,
     h('p', { class: 'axis muted', 'aria-hidden': 'true' }, [0, 0.5, 1].map((part) => h('span', {}, when(end - length + Math.round(part * (length / stepMs - 1)) * stepMs)))),
     table(one, today, before, when));
 }

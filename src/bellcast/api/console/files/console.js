@@ -234,7 +234,7 @@ function go(url) {
   route();
 }
 
-/** Go back from an object to where it was opened, or to its list. Not while a text is edited, which would be lost. */
+/** Go back from an object to where it was opened, or to its list. Skipped while a text is edited, because the text would be lost. */
 function back() {
   const page = found();
   if (!page || local() === page.path || document.querySelector('#main .yaml')) return;

@@ -46,20 +46,20 @@ const target = (kind, key, query) => withQuery(`/v1${kind.path}/${encodeURICompo
 function editor(page, kind, base) {
   const isNew = page.key === null;
   const draft = drafts(page);
-  const kept = draft.read();
-  let condition = conditionOf(kept?.tag ?? base.tag);
-  const text = yamlEditor('Definition as YAML', kept?.text ?? base.text, () => {
+  const savedDraft = draft.read();
+  let condition = conditionOf(savedDraft?.tag ?? base.tag);
+  const text = yamlEditor('Definition as YAML', savedDraft?.text ?? base.text, () => {
     draft.write({ text: text.value, tag: condition['if-match'] ?? null });
     discard.hidden = false;
     fill(review);
   });
   const review = h('section');
-  const notice = h('p', { role: 'status' }, kept && 'Your changes in this tab are here again.');
+  const notice = h('p', { role: 'status' }, savedDraft && 'Your changes in this tab are here again.');
   const discard = confirmed('Discard the changes', 'Discard', async () => {
     draft.clear();
     page.go(back());
   });
-  discard.hidden = !kept;
+  discard.hidden = !savedDraft;
   const fields = isNew ? [keyField(), tenantField(page)] : [];
   const edited = form([fields, text.element], 'Review changes', check);
   edited.classList.add('editing');

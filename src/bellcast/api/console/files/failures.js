@@ -169,7 +169,7 @@ function openReplay(page, { title, tenant, body, cause }, started) {
   };
   const dialog = openDialog(page, title, cause && h('p', { class: 'muted' }, cause), place, h('div', { class: 'choice' }, close));
   load(place, page.signal, (signal) => request('POST', url, { ...body, dry_run: true }, signal), (plan) => plan.matched === 0
-    ? h('p', {}, 'No failures match any more: they were retried or deleted.')
+    ? h('p', {}, 'No failures match now: they were retried or deleted.')
     : [
       h('ul', { class: 'effects' }, plan.effects.map((effect) => h('li', {}, sentence(effect)))),
       plan.effects.some((effect) => effect.kind === 'message') && h('p', { class: 'muted' }, 'Messages that arrived although the attempt failed will arrive twice.'),

@@ -29,7 +29,7 @@ export function live(page) {
   const skipped = h('p', { class: 'muted' });
   const place = h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Events', hidden: true },
     h('table', { class: 'feed' }, h('thead', {}, h('tr', {}, ['Event', 'Kind', 'Tenant, recipient, topic', 'Time'].map((name) => h('th', { scope: 'col' }, name)))), body));
-  const none = empty('No event matches yet. Whatever happens on this server appears here at once.', 'bellcast notify alice "Hello"');
+  const none = empty('No event matches yet. All events of this server appear here immediately.', 'bellcast notify alice "Hello"');
   const error = h('div');
   let waiting = [];
   let isPaused = false;

@@ -29,7 +29,7 @@ function view(page, document, change) {
       h('table', { class: 'matrix' }, h('thead', {}, h('tr', {}, ['Type', ...CHANNELS].map((name) => h('th', { scope: 'col' }, name)))),
         h('tbody', {}, effective.map((one) => h('tr', {}, h('th', { scope: 'row' }, one.type), CHANNELS.map((channel) => h('td', {}, toggle(one, channel, mayChange, change)))))))),
     quietHours(document.quiet_hours, mayChange, change),
-    Object.values(own).some((value) => value && Object.keys(value).length > 0) && h('details', {}, h('summary', {}, 'What the recipient set'), json(own)),
+    Object.values(own).some((value) => value && Object.keys(value).length > 0) && h('details', {}, h('summary', {}, 'Settings of the recipient'), json(own)),
     updatedAt && h('p', {}, 'Last changed ', moment(updatedAt)),
   ];
 }

@@ -25,7 +25,7 @@ export function pusherApps(page) {
   const reload = () => load(list, page.signal, (signal) => get(APPS, signal), (response) => pagedTable(page, { title: 'Pusher apps', path: APPS, rows: 'apps', columns: columns(page, shown, reload) }, {}, response));
   reload();
   return card('Pusher apps',
-    h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; more are for apps or tenants of their own. Secrets are encrypted in the database.'),
+    h('p', { class: 'muted' }, 'Credentials for Pusher’s clients and SDKs. The project’s app always exists; add others for separate apps or tenants. Secrets are encrypted in the database.'),
     list, shown, mayIssue(page) ? h('details', {}, h('summary', {}, 'Add an app'), creation(page, shown, reload)) : h('p', { class: 'muted' }, 'Only owners can add apps and rotate their secrets.'));
 }
 

@@ -64,23 +64,23 @@ async function watch(page, tenant, receive) {
 }
 
 /**
- * A list of lines. The `check` of a line resolves to what the server received, or null; a line that is `kept` stays checked in this browser.
- * @param {{title: string, check: (signal: AbortSignal) => Promise<string | null>, hint: any, extra?: Node, kept?: boolean}[]} lines
+ * A list of lines. The `check` of a line resolves to what the server received, or null; a line that is `isPersistent` stays checked in this browser.
+ * @param {{title: string, check: (signal: AbortSignal) => Promise<string | null>, hint: any, extra?: Node, isPersistent?: boolean}[]} lines
  */
 function checklist(page, name, lines) {
   const count = h('p', { class: 'muted', role: 'status' });
   const shown = lines.map((line) => ({ line, mark: h('div', {}, state('waiting')), detail: h('p', { class: 'muted' }, line.hint, line.extra && [' ', line.extra]), isDone: false }));
   const update = async () => {
-    await Promise.all(shown.filter((one) => !one.isDone || !one.line.kept).map(async (one) => {
+    await Promise.all(shown.filter((one) => !one.isDone || !one.line.isPersistent).map(async (one) => {
       const key = `${name} ${one.line.title}`;
-      let seen = one.line.kept ? remembered(page)[key] : null;
+      let seen = one.line.isPersistent ? remembered(page)[key] : null;
       try {
         seen ??= await one.line.check(page.signal);
       } catch (problem) {
         if (!page.signal.aborted && !one.isDone) fill(one.detail, problem.message);
         return;
       }
-      if (seen && one.line.kept) remember(page, { ...remembered(page), [key]: seen });
+      if (seen && one.line.isPersistent) remember(page, { ...remembered(page), [key]: seen });
       if (Boolean(seen) === one.isDone) return;
       one.isDone = Boolean(seen);
       fill(one.mark, state(seen ? 'done' : 'waiting'));
@@ -114,22 +114,22 @@ function firstSteps() {
   const [sent, announced, read, open, closed] = [
     one('/v1/notifications'), one('/v1/announcements'), one('/v1/notifications', { state: 'read' }), one('/v1/connections'), one('/v1/connections', { state: 'closed' })];
   return [
-    { title: 'A notification was sent', kept: true, hint: code('bellcast notify alice "Hello"'), check: async (signal) => {
+    { title: 'A notification was sent', isPersistent: true, hint: code('bellcast notify alice "Hello"'), check: async (signal) => {
       const first = (await sent(signal)).notifications[0] ?? (await announced(signal)).announcements[0];
       return first ? 'The server has notifications.' : null;
     } },
-    { title: 'A page connected', kept: true, hint: code(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (signal) => {
+    { title: 'A page connected', isPersistent: true, hint: code(`<bellcast-bell server="${location.origin}${ROOT}" token="…"></bellcast-bell>`), check: async (signal) => {
       const first = (await open(signal)).connections[0] ?? (await closed(signal)).connections[0];
       return first ? `${dialectName(first)}${first.recipient ? `, ${first.recipient}` : ''}` : null;
     } },
-    { title: 'A recipient read a notification', kept: true, hint: 'Open the bell in your page, and the notification in it.', check: async (signal) => {
+    { title: 'A recipient read a notification', isPersistent: true, hint: 'Open the bell in your page, and the notification in it.', check: async (signal) => {
       const first = (await read(signal)).notifications[0];
       return first ? `${first.recipient} read “${first.title}”.` : null;
     } },
   ];
 }
 
-/** The lines of a testing checklist for two dashboards over Pusher's protocol. `update` checks them again at once. */
+/** The lines of a testing checklist for two dashboards over Pusher's protocol. `update` checks them again immediately. */
 function pusherLines(page, { admins, provider, assigned, updated, tenant }, events, result, update) {
   let isTested = false;
   let isRefreshed = false;
@@ -141,11 +141,11 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
     isRefreshed = refreshed.checked;
     update();
   } });
-  const connected = (title, channel) => ({ title, kept: true, check: async (signal) => {
+  const connected = (title, channel) => ({ title, isPersistent: true, check: async (signal) => {
     const { connections: [first] } = await get(withQuery('/v1/connections', { tenant, protocol: 'pusher', topic: channel, limit: 1 }), signal);
     return first ? `${channel} has a connection since ${hours(Date.parse(first.connected_at))}.` : null;
   }, hint: ['Open the dashboard: a page that subscribes to ', code(channel), '. To log it: ', code("pusher.connection.bind('connected', () => console.log('Pusher connected'))")] });
-  const received = (title, ...pairs) => ({ title, kept: true, check: async () => {
+  const received = (title, ...pairs) => ({ title, isPersistent: true, check: async () => {
     const counts = pairs.map(([channel, name]) => events.get(keyOf(channel, name)));
     if (counts.every((count) => count > 0)) return pairs.map(([channel, name], index) => `${name} on ${channel}: ${counts[index]} connected`).join('; ');
     return null;
@@ -161,13 +161,13 @@ function pusherLines(page, { admins, provider, assigned, updated, tenant }, even
       const app = apps.findLast((item) => item.state === 'active' && (item.tenant ?? '') === tenant);
       return app ? `App ${app.name || app.id} with the key ${app.key}.` : null;
     } },
-    { title: 'Test connection successful', kept: true, extra: button, hint: 'A signed call, a WebSocket, a private subscription and an event back.', check: async () => (isTested ? 'Pusher connected.' : null) },
+    { title: 'Test connection successful', isPersistent: true, extra: button, hint: 'A signed call, a WebSocket, a private subscription and an event back.', check: async () => (isTested ? 'Pusher connected.' : null) },
     connected('Admin dashboard shows “Pusher connected” in console', admins),
     connected('Provider dashboard shows “Pusher connected” in console', provider),
     received('Create new lead → Admin receives notification', [admins, assigned]),
     received('Create new lead assigned to provider → Provider receives notification', [provider, assigned]),
     received('Change lead status → Both admin and provider receive notification', [admins, updated], [provider, updated]),
-    { title: 'Dashboards auto-refresh on events', kept: true, check: async () => (isRefreshed ? 'Ticked by you.' : null), hint: h('label', { class: 'test' }, refreshed, 'Only you can see this: tick it when both dashboards show the change without a reload.') },
+    { title: 'Dashboards auto-refresh on events', isPersistent: true, check: async () => (isRefreshed ? 'Ticked by you.' : null), hint: h('label', { class: 'test' }, refreshed, 'Only you can see this: tick it when both dashboards show the change without a reload.') },
   ];
 }
 

@@ -73,7 +73,7 @@ function limits(page, one) {
 function brand(page, one) {
   const own = one.settings.brand ?? {};
   return card('Brand', form(h('div', { class: 'columns' }, BRAND.map(([name, label, hint]) => field(label, { name, value: own[name] ?? '', autocomplete: 'off' }, hint))), 'Save brand', (values) => {
-    const kept = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
-    return change(page, one, { brand: Object.keys(kept).length > 0 ? kept : null });
+    const filled = Object.fromEntries(Object.entries({ ...own, ...values }).filter(([, value]) => value !== ''));
+    return change(page, one, { brand: Object.keys(filled).length > 0 ? filled : null });
   }));
 }

@@ -1,5 +1,5 @@
 /**
- * Topics, and one with its presence, followers, subscribers and kept events; publishing to it.
+ * Topics, and one with its presence, followers, subscribers and stored events; publishing to it.
  */
 import { area, confirmed, field, form, h, quantity, time } from './dom.js';
 import { empty, heading, json, listPage, load, pagedList, readAll } from './list.js';
@@ -24,7 +24,7 @@ export function topic(page) {
   const tenant = tenantOf(page);
   const url = (more, query = {}) => withQuery(path`/v1/topics/${page.key}` + more, { ...tenant, ...query });
   const events = h('div');
-  const showEvents = () => load(events, page.signal, (signal) => readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal), (kept) => history(page, kept.reverse(), url, showEvents));
+  const showEvents = () => load(events, page.signal, (signal) => readAll((after) => url('/events', { after, limit: MAX_EVENTS }), 'events', signal), (stored) => history(page, stored.reverse(), url, showEvents));
   showEvents();
   return [
     heading(page.key, h('a', { class: 'button', href: withQuery(page.url('/live'), { topic: page.key, ...tenant }) }, 'Trace in Live')),
@@ -66,10 +66,10 @@ function publishing(page, tenant, done) {
   }), result);
 }
 
-function history(page, kept, url, done) {
-  if (kept.length === 0) return empty('The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.');
+function history(page, stored, url, done) {
+  if (stored.length === 0) return empty('The history has no event. BELLCAST_TOPIC_HISTORY sets how long events are stored.');
   return [
-    inPages(page, h('div'), kept, (one) => h('details', {}, h('summary', {}, one.name, ' ', time(one.at)), json(one.data))),
+    inPages(page, h('div'), stored, (one) => h('details', {}, h('summary', {}, one.name, ' ', time(one.at)), json(one.data))),
     page.may(BUILDERS) && confirmed('Delete these events', 'Delete these events', async () => {
       await request('DELETE', url('/events'));
       await done();

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_protect
 
 from bellcast.client import arguments
-from bellcast.contrib.django import moments
+from bellcast.contrib.django import datetimes
 from bellcast.contrib.django.rest import actions, failures
 from bellcast.contrib.django.rest.routes import Handler, Incoming
 
@@ -66,7 +66,7 @@ def session_end(request: HttpRequest) -> Any:
     session = getattr(request, "session", None)
     if session is None or session.session_key is None:
         return arguments.now() + timedelta(hours=1)
-    return moments.with_zone(session.get_expiry_date())
+    return datetimes.with_zone(session.get_expiry_date())
 
 
 def session_view(request: HttpRequest) -> HttpResponse:

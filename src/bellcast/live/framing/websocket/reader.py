@@ -9,7 +9,7 @@ from bellcast.live.framing.websocket import frames
 
 # Browsers fragment messages into 64 KiB or more, so only an attack reaches this limit.
 MAX_FRAGMENTS: Final = 1024
-# A fragment with fewer bytes counts as an event of its own: each takes 2 µs, so 200 messages of 1,024 empty fragments
+# A fragment with fewer bytes counts as a separate event: each takes 2 µs, so 200 messages of 1,024 empty fragments
 # would take 0.4 s. Clients and proxies that divide messages send at least a network packet, 1,400 bytes.
 SMALL_FRAGMENT: Final = 512
 

@@ -1,7 +1,7 @@
 """Encoding of events for the Socket.IO clients of one namespace.
 
 Resumable clients store the last argument of every event, if it is a string, as their offset. So the last argument of
-inbox changes and kept live events is the resume position, which `mark` adds for each connection. The last argument of
+inbox changes and stored live events is the resume position, which `mark` adds for each connection. The last argument of
 other events is never a string.
 """
 

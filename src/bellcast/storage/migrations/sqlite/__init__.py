@@ -52,7 +52,7 @@ def check_schema(connection: sqlite3.Connection) -> None:
         if known.get((kind, name)) != found.get((kind, name)):
             raise Conflict(
                 f"The {kind} {name[:100]!r} of this database file differs from the one that Bellcast creates: use a file that"
-                " `bellcast backup` made, and remove from it whatever else was added."
+                " `bellcast backup` made, and remove any other objects from it."
             )
 
 

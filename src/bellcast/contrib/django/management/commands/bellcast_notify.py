@@ -10,7 +10,7 @@ from bellcast.contrib.django.management import user_lookup
 
 
 class Command(BaseCommand):
-    help = "Send a notification to a user at once, without the outbox."
+    help = "Send a notification to a user immediately, without the outbox."
 
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("user", help="The user's name or primary key.")

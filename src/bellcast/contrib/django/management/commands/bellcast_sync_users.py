@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
 from bellcast.client import BellcastError
-from bellcast.contrib.django import conf, identity, moments
+from bellcast.contrib.django import conf, datetimes, identity
 
 BATCH_USERS = 1_000
 ADDRESSES = ("email", "phone")
@@ -62,5 +62,5 @@ def _record(user: Any) -> dict[str, Any]:
         "name": identity.name_of(user),
         "roles": identity.roles_of(user),
         **{name: str(getattr(user, name) or "") or None for name in ADDRESSES if hasattr(user, name)},
-        **({} if joined is None else {"member_since": moments.with_zone(joined)}),
+        **({} if joined is None else {"member_since": datetimes.with_zone(joined)}),
     }

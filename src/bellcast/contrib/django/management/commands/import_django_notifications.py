@@ -14,7 +14,7 @@ from django.db import DatabaseError, models
 
 from bellcast.client import BellcastError
 from bellcast.client.notifications import ImportedItem
-from bellcast.contrib.django import conf, identity, moments, verbs
+from bellcast.contrib.django import conf, datetimes, identity, verbs
 
 TABLE = "notifications_notification"
 BATCH_ROWS = 500
@@ -112,7 +112,7 @@ class Converter:
         actor, target, action_object = (self._object(row, name) for name in OBJECTS)
         text = row.description or verbs.sentence(actor or "", row.verb, action_object, target).strip()
         title, body = verbs.title_and_body(text)
-        created_at = moments.with_zone(row.timestamp)
+        created_at = datetimes.with_zone(row.timestamp)
         references = {name: self._reference(row, name) for name in OBJECTS}
         item: dict[str, Any] = {
             "to": identity.recipient_of(user),

@@ -16,10 +16,10 @@ from bellcast.model.templates import Template
 from bellcast.ports import Document
 from bellcast.ports.documents import PROJECT
 from bellcast.workflows import schedule_times, workflow_catalog
+from bellcast.workflows.event_reactions import SOURCES
 from bellcast.workflows.event_source import EventSource
 from bellcast.workflows.schedule_times import StoredSchedule
 from bellcast.workflows.schedules import SCHEDULES
-from bellcast.workflows.sources import SOURCES
 from bellcast.workflows.workflow_catalog import WORKFLOWS
 
 # Objects per read of a search. A template has at most 256 KiB.

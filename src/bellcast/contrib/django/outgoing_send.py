@@ -1,4 +1,4 @@
-"""A send on its way to the backend."""
+"""A send before a backend transmits it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from bellcast.contrib.relay import ADDRESSES
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
-class Outgoing:
+class OutgoingSend:
     """One send: the body of its REST request, and the notifications of its recipients in the order of `to`."""
 
     kind: outbox.Kind

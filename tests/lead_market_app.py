@@ -2,7 +2,7 @@
 
 import httpx
 
-from tests.sites import Site
+from tests.example_apps import Site
 from tests.wire.pusher_clients import installed
 
 

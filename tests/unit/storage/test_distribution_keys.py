@@ -36,11 +36,11 @@ HOT_FILES = (
     "sends",
     "marking",
     "announcements",
-    "holding",
+    "inbox_locks",
     "devices",
     "subscriptions",
     "joined_topics",
-    "topics",
+    "last_events",
 )
 
 MAINTENANCE = "the sweeps of all inboxes read by time"

@@ -12,7 +12,7 @@ import pytest
 from bellcast.errors import IdempotencyMismatch, NotFound
 from bellcast.model import times
 from bellcast.model.notifications import Edit
-from bellcast.ports import Action, Query, Sent
+from bellcast.ports import Action, Query, SendResult
 from bellcast.storage import postgres_connection
 from bellcast.storage.postgres import PostgresEngine
 from bellcast.storage.postgres_connection import PostgresConnection, PostgresText
@@ -71,7 +71,7 @@ async def send(app: App, rng: random.Random, sent: list[str]) -> None:
         for _ in range(rng.randint(1, 8))
     ]
     for outcome in await app.add_all(requests):
-        assert isinstance(outcome, Sent), outcome
+        assert isinstance(outcome, SendResult), outcome
         sent += outcome.response.decode().split()
 
 
@@ -107,7 +107,7 @@ async def follow(app: App, rng: random.Random, _: list[str]) -> None:
 
 
 async def sweep(app: App, rng: random.Random, _: list[str]) -> None:
-    await app.store.upkeep.expire(app.now + rng.choice([0, 5]), 5)
+    await app.store.maintenance.expire(app.now + rng.choice([0, 5]), 5)
 
 
 async def erase(app: App, rng: random.Random, _: list[str]) -> None:
@@ -273,5 +273,5 @@ async def test_announcement_extended_while_it_expires_stays(pair: Pair) -> None:
     await pair.first.announce("Expired", expires_at=times.to_rfc3339(pair.first.now + 1))
     await pair.first.open("alice")
     with edited_after(pair, "due_announcements", id, Edit(expires_at=None)):
-        await pair.first.store.upkeep.expire(pair.first.now + 5, 10)
+        await pair.first.store.maintenance.expire(pair.first.now + 5, 10)
     assert await pair.first.titles("alice") == ["Extended"]

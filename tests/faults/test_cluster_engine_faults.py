@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.three import FULL, Three, disk_of, three_nodes
+from tests.faults.three_nodes import FULL, Three, disk_of, three_nodes
 
 CUT_SECONDS = 15.0 if FULL else 6.0
 

@@ -12,7 +12,7 @@ from typing import Self
 import httpx
 
 from tests.app_servers import app_server, configure
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import PROJECT, ServerProcess, free_port, wait_until_listening
 
 PASSWORD = "bellcast"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.faults.raw import HANDSHAKE, WAIT, Raw, request, upgrade
+from tests.faults.raw_sockets import HANDSHAKE, WAIT, Raw, request, upgrade
 from tests.servers import ServerProcess
 from tests.unit.live.framing.client import PING, PONG, frame
 
@@ -23,21 +23,21 @@ REQUESTS = {
     "a stream with a body": request(f"{STREAM}?token=TOKEN", body=b"ignored"),
     "a stream and more behind": request(f"{STREAM}?token=TOKEN") + request("/healthz"),
     "a stream with bad words behind": request(f"{STREAM}?token=TOKEN") + b"\0\0",
-    "a stream for nobody": request(STREAM),
+    "a stream without a token": request(STREAM),
     "a stream of a forged token": request(f"{STREAM}?token=a.b.c"),
     "a stream for another page": request(f"{STREAM}?token=TOKEN", Origin="https://elsewhere.example"),
     "a stream by POST": request(f"{STREAM}?token=TOKEN", method="POST"),
-    "a stream that wishes for a WebSocket": request(f"{STREAM}?token=TOKEN", **HANDSHAKE),
-    "a stream that wishes for HTTP/2": request(f"{STREAM}?token=TOKEN", Connection="Upgrade", Upgrade="h2c"),
+    "a stream with a WebSocket upgrade": request(f"{STREAM}?token=TOKEN", **HANDSHAKE),
+    "a stream with an HTTP/2 upgrade": request(f"{STREAM}?token=TOKEN", Connection="Upgrade", Upgrade="h2c"),
     "a WebSocket": request(f"{SOCKET}?token=TOKEN", **HANDSHAKE),
-    "a WebSocket for nobody": request(SOCKET, **HANDSHAKE),
+    "a WebSocket without a token": request(SOCKET, **HANDSHAKE),
     "a WebSocket of a forged token": request(f"{SOCKET}?token=a.b.c", **HANDSHAKE),
     "a WebSocket for another page": request(f"{SOCKET}?token=TOKEN", **HANDSHAKE, Origin="https://elsewhere.example"),
     "a WebSocket of an old version": request(SOCKET, **{**HANDSHAKE, "Sec-WebSocket-Version": "8"}),
     "a WebSocket without a key": request(SOCKET, **{**HANDSHAKE, "Sec-WebSocket-Key": ""}),
     "a WebSocket with a body": request(SOCKET, body=b"abc", **HANDSHAKE),
-    "no WebSocket, where one is spoken": request(f"{SOCKET}?token=TOKEN"),
-    "a WebSocket where none is spoken": request("/healthz", **HANDSHAKE),
+    "a plain GET to a WebSocket path": request(f"{SOCKET}?token=TOKEN"),
+    "a WebSocket to a plain path": request("/healthz", **HANDSHAKE),
     "a WebSocket of Pusher's for no app": request("/app/nobody?protocol=7", **HANDSHAKE),
     "a WebSocket of Socket.IO's": request("/socket.io/?EIO=4&transport=websocket", **HANDSHAKE),
     "a WebSocket of Socket.IO's for no session": request("/socket.io/?EIO=4&transport=websocket&sid=x", **HANDSHAKE),

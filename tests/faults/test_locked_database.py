@@ -46,10 +46,10 @@ def draft(to: str) -> dict[str, str]:
     return {"to": to, "title": "Hello"}
 
 
-def test_writers_wait_for_a_short_lock(sturdy: ServerProcess, http: httpx.Client, recipient: str) -> None:
-    with ThreadPoolExecutor(4) as threads, locked(sturdy) as database_lock:
+def test_writers_wait_for_a_short_lock(target: ServerProcess, http: httpx.Client, recipient: str) -> None:
+    with ThreadPoolExecutor(4) as threads, locked(target) as database_lock:
         waiting = [threads.submit(http.post, "/v1/notifications", json=draft(recipient)) for _ in range(4)]
-        inbox = httpx.get(f"{sturdy.url}/v1/inbox", headers=sturdy.as_recipient(recipient)).json()
+        inbox = httpx.get(f"{target.url}/v1/inbox", headers=target.as_recipient(recipient)).json()
         assert inbox["unread"] == 1
         assert not any(future.done() for future in waiting)
         database_lock.execute("ROLLBACK")
@@ -57,18 +57,18 @@ def test_writers_wait_for_a_short_lock(sturdy: ServerProcess, http: httpx.Client
 
 
 def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
-    sturdy: ServerProcess, http: httpx.Client, recipient: str
+    target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
-    with websocket(sturdy, recipient) as bell, ThreadPoolExecutor(8) as threads:
+    with websocket(target, recipient) as bell, ThreadPoolExecutor(8) as threads:
         position = bell.next()["position"]
-        with locked(sturdy):
+        with locked(target):
             started = time.monotonic()
             refused = [threads.submit(http.post, "/v1/notifications", json=draft(recipient)) for _ in range(3)]
             bulk = threads.submit(http.post, "/v1/notifications/bulk", json=[draft(recipient)] * 3)
             marked = threads.submit(bell.ask, "read", all=True)
-            new_client = threads.submit(_first_event, sturdy, "newcomer")
-            assert httpx.get(f"{sturdy.url}/healthz").status_code == 200
-            with websocket(sturdy, recipient, position=position) as reader:
+            new_client = threads.submit(_first_event, target, "newcomer")
+            assert httpx.get(f"{target.url}/healthz").status_code == 200
+            with websocket(target, recipient, position=position) as reader:
                 ready = reader.next()
                 assert ready.get("resumed") is True, ready  # a client that only reads does not wait
             for response in (future.result() for future in refused):
@@ -84,32 +84,32 @@ def test_writers_behind_a_long_lock_are_refused_without_partial_writes(
 
 
 def test_client_returns_before_its_first_opening_is_recorded(
-    sturdy: ServerProcess, http: httpx.Client, recipient: str
+    target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
-    with locked(sturdy):
-        with websocket(sturdy, recipient) as first:
+    with locked(target):
+        with websocket(target, recipient) as first:
             position = first.next()["position"]
-        with websocket(sturdy, recipient, position=position) as again:
+        with websocket(target, recipient, position=position) as again:
             ready = again.next()
             assert ready.get("resumed") is True, ready
 
 
 def test_socketio_client_whose_topics_could_not_be_saved_is_not_recovered(
-    sturdy: ServerProcess, http: httpx.Client, recipient: str
+    target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
-    """It would believe that it still follows them, and miss their events."""
-    auth = {"token": sturdy.token(recipient, topics=["wished-*"])}
-    with closing(Raw(sturdy, auth, keep_open=True)) as session:
-        with locked(sturdy):
+    """It would treat them as followed, and miss their events."""
+    auth = {"token": target.token(recipient, topics=["wished-*"])}
+    with closing(Raw(target, auth, keep_open=True)) as session:
+        with locked(target):
             ((name, (error, offset)),) = session.ask("subscribe", ["wished-1"])
         assert (name, error["code"]) == ("error", "unavailable")
-        late = Raw(sturdy, {**auth, "pid": session.pid, "offset": offset}, keep_open=False)
+        late = Raw(target, {**auth, "pid": session.pid, "offset": offset}, keep_open=False)
         assert late.pid != session.pid
         assert [name for name, _ in late.after] == ["ready", "reset"]
         assert session.ask("subscribe", ["wished-2"]) == []  # saved now, with the topic from before
         http.post("/v1/notifications", json=draft(recipient)).raise_for_status()
         name, args = session.next()
-    again = Raw(sturdy, {**auth, "pid": session.pid, "offset": args[-1]}, keep_open=False)
+    again = Raw(target, {**auth, "pid": session.pid, "offset": args[-1]}, keep_open=False)
     assert (name, again.pid) == ("notification", session.pid)
     assert {"wished-1", "wished-2"} <= set(dict(again.after)["ready"][0]["topics"])
 
@@ -120,19 +120,19 @@ def _first_event(server: ServerProcess, recipient: str) -> dict[str, object]:
 
 
 def test_second_server_on_a_data_folder_exits_with_a_reason(
-    sturdy: ServerProcess, http: httpx.Client, recipient: str
+    target: ServerProcess, http: httpx.Client, recipient: str
 ) -> None:
-    with websocket(sturdy, recipient) as bell:
+    with websocket(target, recipient) as bell:
         bell.next()
         second = subprocess.run(
-            [sys.executable, "-m", "bellcast", "serve", "--port", str(free_port()), "--data", str(sturdy.data)],
+            [sys.executable, "-m", "bellcast", "serve", "--port", str(free_port()), "--data", str(target.data)],
             capture_output=True,
             text=True,
             timeout=60,
         )
         assert second.returncode == 1
         assert "Another Bellcast server is using the data folder" in " ".join(second.stderr.split())
-        assert str(sturdy.data) in second.stderr.replace("\n", "")
+        assert str(target.data) in second.stderr.replace("\n", "")
         assert "Traceback" not in second.stderr
         assert http.post("/v1/notifications", json=draft(recipient)).status_code == 201
         assert bell.next()["unread"] == 2

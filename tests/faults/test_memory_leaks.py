@@ -9,7 +9,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.faults.raw import RawSocket, eventually, live, raw_stream, raw_websocket
+from tests.faults.raw_sockets import RawSocket, eventually, live, raw_stream, raw_websocket
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 from tests.wire.pusher_clients import sign

@@ -101,7 +101,7 @@ class Exchange(Generic[T]):
     """Execution of a plan: run `step` and pass its outcome to `record`, until no step is left and `result` is set."""
 
     def __init__(self, plan: Plan[T], retries: Retries, peer: Peer = Peer()) -> None:
-        self._steps = _carry_out(plan, retries, peer)
+        self._steps = _run_plan(plan, retries, peer)
         self.step: Step | None = None
         self.result: T
         self.record(None)
@@ -113,17 +113,17 @@ class Exchange(Generic[T]):
             self.step, self.result = None, end.value
 
 
-def _carry_out(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
-    talk = iter(plan)
+def _run_plan(plan: Plan[T], retries: Retries, peer: Peer) -> Generator[Step, Any, T]:
+    requests = iter(plan)
     try:
-        request = next(talk)
+        request = next(requests)
         while True:
             try:
                 value = yield from _attempt(request, retries, peer)
             except BellcastError as error:
-                request = talk.throw(error)
+                request = requests.throw(error)
             else:
-                request = talk.send(value)
+                request = requests.send(value)
     except StopIteration as end:
         result: T = end.value
         return result

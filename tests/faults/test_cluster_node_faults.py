@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.three import FULL, Three, three_nodes
+from tests.faults.three_nodes import FULL, Three, three_nodes
 
 # Longer than the lease of ten seconds, after which the other nodes expire it.
 PAUSED_SECONDS = 30.0 if FULL else 12.0

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from bellcast.model.events import NotificationAdded
-from bellcast.ports import SendRequest, Sent
+from bellcast.ports import SendRequest, SendResult
 from bellcast.storage import postgres_connection
 from bellcast.storage.commit.batch_sizes import POSTGRES
 from bellcast.storage.postgres import PostgresEngine
@@ -50,7 +50,7 @@ async def revisions(app: App, requests: list[SendRequest]) -> dict[str, list[int
     """Send; return the revisions of each recipient in event order."""
     revisions_by_recipient: dict[str, list[int]] = {}
     for outcome in await app.add_all(requests):
-        assert isinstance(outcome, Sent), outcome
+        assert isinstance(outcome, SendResult), outcome
         for event in outcome.events:
             revisions_by_recipient.setdefault(event.inbox.recipient, []).append(event.inbox.revision)
     return revisions_by_recipient

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bellcast.cli import busy_demo
+from bellcast.cli import demo_activity
 from bellcast.model import ids, stats, times
 from bellcast.model import runs as run_states
 from bellcast.model.messages import Attempt, AttemptOutcome, State
@@ -87,7 +87,7 @@ class PastInbox(NamedTuple):
 
 
 def write(
-    path: Path, notifications: int, progress: ShowProgress, recipients: int = busy_demo.DEFAULT.recipients
+    path: Path, notifications: int, progress: ShowProgress, recipients: int = demo_activity.DEFAULT.recipients
 ) -> None:
     """Create a database with this number of notifications in the inboxes of the demo's tenants. `progress` gets the written
     and the total number."""
@@ -111,7 +111,7 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
     past, written = _Past(SystemClock().now()), 0
     inboxes: list[PastInbox] = []
     connection.raw.execute("BEGIN")
-    for tenant, keys in busy_demo.keys_by_tenant(recipients).items():
+    for tenant, keys in demo_activity.keys_by_tenant(recipients).items():
         inboxes += await connection.run(_inboxes(tenant, keys, past.begin))
     for place, inbox in enumerate(inboxes):
         count = notifications // len(inboxes) + (place < notifications % len(inboxes))
@@ -125,7 +125,9 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
 def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
     yield from ensure.ensure_recipients(tenant, keys, now)
     # Lists of runs show their workflows.
-    yield from stored_runs.put_version(tenant, busy_demo.WORKFLOW_KEY, definitions.encode(busy_demo.WORKFLOW), now)
+    yield from stored_runs.put_version(
+        tenant, demo_activity.WORKFLOW_KEY, definitions.encode(demo_activity.WORKFLOW), now
+    )
     found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(keys)})
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 
@@ -137,7 +139,7 @@ class _Past:
         self.begin = now - PERIOD_MS
         self._now = now
         self._new_id = ids.Ids().new
-        self._random = random.Random(busy_demo.SEED)
+        self._random = random.Random(demo_activity.SEED)
         self._contents = [_content_params(*content) for content in CONTENTS]
 
     def rows_of(self, inbox: PastInbox, count: int) -> Script[None]:
@@ -193,7 +195,7 @@ class _Past:
         return int(expected + self._random.random())
 
     def _tenants(self, at: int, per_ms: float) -> str:
-        shares = busy_demo.SHARES.items()
+        shares = demo_activity.SHARES.items()
         points = {tenant: self._point(at, stats.HOUR_MS, per_ms * share / 100) for tenant, share in shares}
         return stored_stats.tenants_body(points)
 
@@ -270,7 +272,7 @@ class _Past:
             id=id,
             trigger=id,
             tenant=inbox.tenant,
-            workflow=busy_demo.WORKFLOW_KEY,
+            workflow=demo_activity.WORKFLOW_KEY,
             owner=inbox.tenant,
             version=1,
             recipient=inbox.key,

@@ -1,4 +1,4 @@
-"""Announcements to a recipient with devices at two nodes: each device receives each row once, whatever the nodes know
+"""Announcements to a recipient with devices at two nodes: each device receives each row once, regardless of what the nodes know
 about each other."""
 
 import asyncio
@@ -13,7 +13,7 @@ import pytest
 from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.model.events import AnnouncementChanged, Event, PeerUpdate, inbox_stream
 from bellcast.model.identities import Principal
@@ -45,7 +45,7 @@ class Node:
         engines = SimpleNamespace(store=app.store, broker=self.broker, clock=app.clock)
         sync = InboxSync(cast(Any, engines), cast(Any, SimpleNamespace(limits=Limits())), self._spawn)
         callbacks = HubCallbacks(fill_gap=sync.fill_gap, materialize=sync.materialize)
-        self.hub = Hub(Presence(tuple), self.broker, app.clock, callbacks)
+        self.hub = Hub(PresenceTracker(tuple), self.broker, app.clock, callbacks)
         self.broker.listen(self.hub.dispatcher.dispatch)
         self.devices: dict[str, FakeConnection] = {}
 

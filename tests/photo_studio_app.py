@@ -1,6 +1,6 @@
 """The photo studio example as a process, with a Bellcast server."""
 
-from tests.sites import Site
+from tests.example_apps import Site
 
 
 class Studio(Site):

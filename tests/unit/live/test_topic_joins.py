@@ -13,7 +13,7 @@ from bellcast.errors import Unavailable
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
-from bellcast.live.hub.presence import Presence
+from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.pusher.call_context import PusherCallContext
@@ -74,7 +74,7 @@ def history() -> SlowHistory:
 
 @pytest.fixture
 def hub(history: SlowHistory) -> Hub:
-    return Hub(Presence(tuple), MemoryBroker(), FakeClock(), HubCallbacks(), None, history)
+    return Hub(PresenceTracker(tuple), MemoryBroker(), FakeClock(), HubCallbacks(), None, history)
 
 
 @each_dialect

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from websockets.exceptions import WebSocketException
 
-from tests.faults.raw import eventually, unharmed
+from tests.faults.raw_sockets import eventually, unharmed
 from tests.law.device import Device
 from tests.servers import START_TIMEOUT, ServerProcess
 from tests.wire.clients import Socket, Stream, stream, websocket

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import httpx
 
 from bellcast.examples.celebrity_booking.tokens import JWT_CLAIMS, kept_secret
+from tests.example_apps import Site
 from tests.servers import ServerProcess
-from tests.sites import Site
 from tests.wire.socketio_client import installed
 
 

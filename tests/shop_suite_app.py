@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.sites import PASSWORD, Site
+from tests.example_apps import PASSWORD, Site
 
 
 class Suite(Site):

@@ -98,10 +98,10 @@ def test_timeline_shows_what_happened_to_a_notification(operator: Operator, owne
 def test_timeline_shows_the_write_to_a_live_connection(operator: Operator, owner: Console) -> None:
     with websocket(owner.server, "questions") as client:
         client.until("ready")
-        owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Written at once"})
+        owner.send("POST", "/v1/notifications", {"to": "questions", "title": "Written immediately"})
         client.until("notification")
     operator.open("Notifications")
-    operator.row("Written at once")
+    operator.row("Written immediately")
     written = operator.page.locator(".timeline li").filter(has_text="written")
     expect(written).to_contain_text("to 1 connection on node")
     expect(operator.page.get_by_text("No node has a record")).to_have_count(0)

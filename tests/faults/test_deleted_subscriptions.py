@@ -9,7 +9,7 @@ import httpx
 from tests import engines
 from tests.faults.nodes import cluster
 from tests.faults.proxy import Proxy
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
 
@@ -37,7 +37,7 @@ def next_event_data(bell: Socket) -> dict:
 
 
 def test_reconciler_ends_topics_without_a_grant_and_keeps_the_others(start_server):
-    server = start_server(BELLCAST_HANDLERS="tests.faults.hasty_audit:handlers")
+    server = start_server(BELLCAST_HANDLERS="tests.faults.fast_reconciler:handlers")
     for topic in TOPICS:
         subscribe(server, topic)
     with (
@@ -62,7 +62,7 @@ def test_reconciler_ends_topics_without_a_grant_and_keeps_the_others(start_serve
 
 
 def test_restored_subscription_can_be_followed_again_and_revoked_again(start_server):
-    server = start_server(BELLCAST_HANDLERS="tests.faults.hasty_audit:handlers")
+    server = start_server(BELLCAST_HANDLERS="tests.faults.fast_reconciler:handlers")
     with websocket(server, "alice") as bell:
         bell.until("ready")
         for _ in range(2):

@@ -74,7 +74,7 @@ class _Parent:
 
     def __init__(self) -> None:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
+        command = [sys.executable, "-m", "tests.forked_commands", str(theirs.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
         theirs.close()
         self._lock = threading.Lock()  # tests start servers in threads
@@ -147,7 +147,7 @@ def _report(statuses: dict[int, int]) -> None:
 
 
 def _prepare(request: dict, streams: list[int]) -> None:
-    """Give a forked child the state in which `python -m bellcast` would start."""
+    """Reset a forked child to the state of a new `python -m bellcast` process."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

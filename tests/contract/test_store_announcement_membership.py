@@ -15,7 +15,7 @@ DAY = 86_400_000
 
 @pytest.fixture
 def week(store: Store, clock: FakeClock) -> App:
-    """A store that gives newcomers the announcements of seven days."""
+    """A store that adds the announcements of the last seven days to the inboxes of new recipients."""
     assert isinstance(store, SQLStore)
     return App(SQLStore(store._engine, lambda: 7 * DAY), clock)
 

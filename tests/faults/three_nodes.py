@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import engines
-from tests.faults.crowd import DEVICES, World
+from tests.faults.devices_under_load import DEVICES, World
 from tests.faults.nodes import Cluster
 from tests.faults.proxy import Proxy
 

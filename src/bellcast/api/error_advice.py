@@ -22,7 +22,7 @@ BY_CODE = {
     "bad_request": Advice(
         (
             "The body is not valid JSON, or not UTF-8.",
-            "A cursor or position was shortened or changed on the way.",
+            "A cursor or position was shortened or changed in transit.",
             "The path or the query is not valid percent-encoding.",
         ),
         (

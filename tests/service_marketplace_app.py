@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.app_servers import app_server
+from tests.example_apps import Site
 from tests.servers import ServerProcess, child_processes
-from tests.sites import Site
 
 
 class Marketplace(Site):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.faults.raw import eventually
+from tests.faults.raw_sockets import eventually
 from tests.servers import ServerProcess
 from tests.wire.clients import websocket
 

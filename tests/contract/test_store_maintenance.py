@@ -17,26 +17,26 @@ DAY = 24 * 3600
 
 
 async def test_next_expiry_is_the_earliest_of_both_kinds(app: App) -> None:
-    assert await app.store.upkeep.next_expiry() is None
+    assert await app.store.maintenance.next_expiry() is None
     await app.send("alice", expires_at=times.to_rfc3339(app.now + 3000))
-    assert await app.store.upkeep.next_expiry() == app.now + 3000
+    assert await app.store.maintenance.next_expiry() == app.now + 3000
     await app.announce(expires_at=times.to_rfc3339(app.now + 2000))
-    assert await app.store.upkeep.next_expiry() == app.now + 2000
+    assert await app.store.maintenance.next_expiry() == app.now + 2000
     await app.send("bob", expires_at=times.to_rfc3339(app.now + 1000))
-    assert await app.store.upkeep.next_expiry() == app.now + 1000
+    assert await app.store.maintenance.next_expiry() == app.now + 1000
 
 
 async def test_expired_notification_leaves_lists_and_counters(app: App) -> None:
     id = await app.send("alice", "due", expires_at=times.to_rfc3339(app.now + 1000))
     await app.send("alice", "later", expires_at=times.to_rfc3339(app.now + 9000))
     await app.send("alice", "never")
-    assert await app.store.upkeep.expire(app.now + 999, 10) == (0, [])
+    assert await app.store.maintenance.expire(app.now + 999, 10) == (0, [])
     app.clock.advance(1)
-    number, events = await app.store.upkeep.expire(app.now, 10)
+    number, events = await app.store.maintenance.expire(app.now, 10)
     assert (number, events) == (1, [NotificationDeleted((await app.inbox("alice")).state, id)])
     assert await app.titles("alice") == ["never", "later"]
     assert await app.counts("alice") == (2, 2)
-    assert await app.store.upkeep.next_expiry() == app.now + 8000
+    assert await app.store.maintenance.next_expiry() == app.now + 8000
 
 
 async def test_expiry_is_limited_per_call(app: App) -> None:
@@ -44,14 +44,14 @@ async def test_expiry_is_limited_per_call(app: App) -> None:
         await app.send("alice", expires_at=times.to_rfc3339(app.now + 1000))
     await app.announce(expires_at=times.to_rfc3339(app.now + 1000))
     app.clock.advance(1)
-    assert [(await app.store.upkeep.expire(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
+    assert [(await app.store.maintenance.expire(app.now, 2))[0] for _ in range(3)] == [2, 2, 0]
 
 
 async def test_expired_row_is_a_change_for_resumed_clients(app: App) -> None:
     id = await app.send("alice", expires_at=times.to_rfc3339(app.now + 1000))
     before = await app.inbox("alice")
     app.clock.advance(1)
-    await app.store.upkeep.expire(app.now, 10)
+    await app.store.maintenance.expire(app.now, 10)
     changes = await app.store.inboxes.changes(before.number, before.state.revision, 10)
     assert [(change.id, change.notification) for change in changes.rows] == [(id, None)]
 
@@ -65,11 +65,11 @@ async def test_retention_deletes_old_rows_only(app: App) -> None:
     limit = app.now
     await app.send("alice", "new")
     await app.announce("new, to all")
-    number, events = await app.store.upkeep.retire(app.now, limit, 2)
+    number, events = await app.store.maintenance.retire(app.now, limit, 2)
     assert number == 2
     assert [event.id for event in events if isinstance(event, NotificationDeleted)] == old
-    assert await app.store.upkeep.retire(app.now, limit, 2) == (1, [AnnouncementChanged("", None)])
-    assert await app.store.upkeep.retire(app.now, limit, 2) == (0, [])
+    assert await app.store.maintenance.retire(app.now, limit, 2) == (1, [AnnouncementChanged("", None)])
+    assert await app.store.maintenance.retire(app.now, limit, 2) == (0, [])
     assert await app.titles("alice") == ["new, to all", "new"]
     assert await app.counts("alice") == (2, 2)
 
@@ -80,7 +80,7 @@ async def test_deleted_tombstones_raise_the_oldest_revision(app: App) -> None:
     app.clock.advance(DAY)
     forget = app.now
     await app.mark("alice", "delete", ids=(second,))
-    assert await app.store.upkeep.delete_forgotten(app.now, tombstones_before=forget, keys_before=0, limit=10) == (
+    assert await app.store.maintenance.delete_forgotten(app.now, tombstones_before=forget, keys_before=0, limit=10) == (
         1,
         [],
     )
@@ -88,7 +88,7 @@ async def test_deleted_tombstones_raise_the_oldest_revision(app: App) -> None:
     assert inbox.oldest_revision == 3
     changes = await app.store.inboxes.changes(inbox.number, 3, 10)
     assert (changes.oldest_revision, [change.id for change in changes.rows]) == (3, [second])
-    assert await app.store.upkeep.delete_forgotten(app.now, tombstones_before=forget, keys_before=0, limit=10) == (
+    assert await app.store.maintenance.delete_forgotten(app.now, tombstones_before=forget, keys_before=0, limit=10) == (
         0,
         [],
     )
@@ -98,7 +98,7 @@ async def test_deletion_of_idempotency_keys_is_bounded_and_frees_them(app: App) 
     for number in range(3):
         await app.add(app.send_request("alice", key=f"{number}", fingerprint=b"one"))
     app.clock.advance(1)
-    forget = app.store.upkeep.delete_forgotten
+    forget = app.store.maintenance.delete_forgotten
     assert [await forget(app.now, tombstones_before=0, keys_before=app.now, limit=2) for _ in range(3)] == [
         (2, []),
         (1, []),
@@ -116,9 +116,9 @@ async def test_recalled_announcement_is_deleted_once_no_inbox_has_it(app: App) -
         await app.open(key)
     await app.store.sends.recall("", id, app.now)
     app.clock.advance(DAY)
-    while (await app.store.upkeep.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
+    while (await app.store.maintenance.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
         pass
-    assert (await app.store.upkeep.stats()).by_kind["announcements"] == 1
+    assert (await app.store.maintenance.stats()).by_kind["announcements"] == 1
     for key in ("saw", "saw too", "did not"):
         assert await app.titles(key) == ["Stays"]
         assert await app.counts(key) == (1, 1)
@@ -131,14 +131,14 @@ async def test_inbox_that_lost_a_recalled_announcement_can_be_resumed(app: App) 
     await app.store.sends.recall("", id, app.now)
     recalled = app.now
     app.clock.advance(DAY)
-    _, events = await app.store.upkeep.delete_forgotten(
+    _, events = await app.store.maintenance.delete_forgotten(
         app.now, tombstones_before=recalled + 1, keys_before=0, limit=10
     )
     (event,) = events
     assert isinstance(event, NotificationDeleted)
     assert (event.id, event.inbox.recipient, event.inbox.unread) == (id, "alice", 0)
     # The tombstone is as old as the deletion: a sweep up to the recall keeps it.
-    await app.store.upkeep.delete_forgotten(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
+    await app.store.maintenance.delete_forgotten(app.now, tombstones_before=recalled + 1, keys_before=0, limit=10)
     changes = await app.store.inboxes.changes(inbox.number, inbox.state.revision, 10)
     assert changes.oldest_revision <= inbox.state.revision
     assert [(change.id, change.notification) for change in changes.rows] == [(id, None)]
@@ -147,27 +147,27 @@ async def test_inbox_that_lost_a_recalled_announcement_can_be_resumed(app: App) 
 async def test_stats_count_by_kind(app: App) -> None:
     await app.send("alice", tenant="acme")
     await app.announce()
-    stats = (await app.store.upkeep.stats()).by_kind
+    stats = (await app.store.maintenance.stats()).by_kind
     assert (stats["tenants"], stats["recipients"], stats["notifications"], stats["announcements"]) == (2, 1, 1, 1)
 
 
 async def test_stats_of_a_tenant_exclude_others(app: App) -> None:
     await app.send("alice", tenant="acme")
     await app.announce()
-    acme = await app.store.upkeep.stats("acme")
+    acme = await app.store.maintenance.stats("acme")
     counts = {"recipients": 1, "notifications": 1, "announcements": 0, "subscriptions": 0, "tombstones": 0}
     assert acme == RowCounts(counts)
-    assert await app.store.upkeep.stats("globex") == RowCounts(dict.fromkeys(counts, 0))
-    assert (await app.store.upkeep.stats("")).by_kind["announcements"] == 1
+    assert await app.store.maintenance.stats("globex") == RowCounts(dict.fromkeys(counts, 0))
+    assert (await app.store.maintenance.stats("")).by_kind["announcements"] == 1
 
 
 async def test_stats_of_a_tenant_count_up_to_a_limit(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "MAX_COUNTED_ROWS", 2)
     await app.add_all([app.send_request("alice"), app.send_request("bob"), app.send_request("bob")])
-    stats = await app.store.upkeep.stats("")
+    stats = await app.store.maintenance.stats("")
     assert (stats.by_kind["recipients"], stats.by_kind["notifications"], stats.at_least) == (2, 2, {"notifications"})
     await app.send("carol")
-    stats = await app.store.upkeep.stats("")
+    stats = await app.store.maintenance.stats("")
     # Tombstones of recipients that were not counted may exist.
     assert (stats.by_kind["recipients"], stats.by_kind["tombstones"]) == (2, 0)
     assert stats.at_least == {"recipients", "notifications", "tombstones"}
@@ -179,7 +179,7 @@ async def test_large_counts_are_repeated_after_a_minute(app: App, monkeypatch: p
     monkeypatch.setattr(maintenance, "LARGE_COUNT", 4)
 
     async def counted() -> int:
-        return (await app.store.upkeep.stats()).by_kind["notifications"]
+        return (await app.store.maintenance.stats()).by_kind["notifications"]
 
     await app.send("alice")
     assert await counted() == 1  # with tenant and recipient, 3 rows
