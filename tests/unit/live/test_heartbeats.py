@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
@@ -170,3 +171,16 @@ async def test_connection_is_in_one_slot_only(wheel: Wheel) -> None:
     connections: list[Any] = [responsive(connect(wheel.hub, str(number))) for number in range(3)]
     wheel.tick(7 * TICKS_PER_INTERVAL)
     assert sum(map(len, wheel.wheel._wheel)) == len(connections)
+
+
+async def test_connection_that_cannot_be_checked_is_aborted_and_the_others_are_checked(wheel: Wheel) -> None:
+    broken, other = connect(wheel.hub, "1"), responsive(connect(wheel.hub, "2"))
+
+    def fail() -> bool:
+        raise ArithmeticError
+
+    broken.ping = fail
+    with capture_logs() as logs:
+        wheel.tick(TICKS_PER_INTERVAL)
+    assert (broken.fake.calls, other.fake.types) == (["abort"], ["heartbeat"])
+    assert [(entry["event"], entry["connection"]) for entry in logs] == [("heartbeat_failed", "1")]

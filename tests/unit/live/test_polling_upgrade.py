@@ -1,6 +1,7 @@
 """Engine.IO long polling and its upgrade to a WebSocket: packets are sent once, in order, on one transport."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -280,3 +281,18 @@ async def test_reader_that_blocks_another_server_is_disconnected(monkeypatch: py
     await asyncio.sleep(0)
     session.close(close_reasons.TOO_SLOW)
     await asyncio.wait_for(serving, 5)
+
+
+async def test_session_that_cannot_be_checked_does_not_stop_the_others() -> None:
+    polling = Polling()
+    sessions = polling.sessions
+    others = [EngineSession(sessions, REQUEST) for _ in range(5)]
+    for session in others:
+        session.begin(PollingTransport(session))
+    polling.session.transport = SimpleNamespace(encoding=engineio.POLLING_BODY, transport=None)
+    due = max(session.deadline for session in others)
+    sessions._last_tick = sessions._slot(polling.session.deadline)
+    with capture_logs() as logs:
+        sessions.tick(due + sessions._slot_seconds)
+    assert [session.transport.take_pending().rpartition(b"\x1e")[2] for session in others] == [engineio.PING] * 5
+    assert [entry["event"] for entry in logs] == ["session_check_failed"]

@@ -1,11 +1,16 @@
 """Heartbeats, dead peers and session expiry: a timer wheel of connections with one timer."""
 
 import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
 
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Clock
+
+log = structlog.get_logger(__name__)
 
 # Ticks per heartbeat interval. Each tick checks the connections in its slot.
 TICKS_PER_INTERVAL = 25
@@ -39,11 +44,20 @@ class HeartbeatWheel:
         slot = owner.tick % len(self._wheel)
         due, self._wheel[slot] = self._wheel[slot], []
         now = self._clock.now()
-        for connection in self._expiries.pop(owner.tick, ()):
-            self._end_if_expired(connection, now)
-        for connection in due:
-            if connection.phase is not Phase.CLOSED:
-                self._check(connection, now)
+        self._check_each(self._end_if_expired, self._expiries.pop(owner.tick, ()), now)
+        self._check_each(self._check, due, now)
+
+    def _check_each(
+        self, check: Callable[[Connection, int], object], connections: Iterable[Connection], now: int
+    ) -> None:
+        """Check connections. One that cannot be checked is aborted, and its client reconnects: the others must be checked."""
+        for connection in connections:
+            try:
+                if connection.phase is not Phase.CLOSED:
+                    check(connection, now)
+            except Exception:
+                log.exception("heartbeat_failed", connection=connection.id)
+                connection.transport.abort()
 
     def schedule(self, connection: Connection) -> None:
         """Schedule the next check: a full interval after the last write, or at the session's expiry."""

@@ -300,7 +300,10 @@ class EngineSessions:
     def tick(self, now: float) -> None:
         for slot in range(self._last_tick, self._slot(now)):
             for session in self._slots.pop(slot, ()):
-                session.check_timeout(now)
+                try:
+                    session.check_timeout(now)
+                except Exception:  # the other sessions must be checked
+                    log.exception("session_check_failed")
                 if not session.is_closed:
                     self._schedule(session)
         self._last_tick = self._slot(now)
