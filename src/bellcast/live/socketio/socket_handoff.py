@@ -21,6 +21,10 @@ log = structlog.get_logger(__name__)
 # Pending sockets; each event loop iteration accepts every pending one.
 BACKLOG = 1_024
 CHUNK_BYTES = 65_536
+# Time for the owner to receive a request, which takes milliseconds; a stopped process never receives it.
+HANDOFF_TIMEOUT = 10
+# Delay before the next attempt to accept a socket without a free descriptor.
+ACCEPT_RETRY_SECONDS = 1
 # Headers of the body's transfer, which the handoff replaces.
 BODY_HEADERS = (b"content-length", b"transfer-encoding", b"expect")
 
@@ -44,11 +48,15 @@ class SocketHandoff:
         return socket_path if socket_path != self._own_path and socket_path.is_socket() else None
 
     def open(self, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
-        self._listener = socket_path = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        socket_path.settimeout(0)
-        socket_path.bind(str(self._own_path))
-        socket_path.listen(BACKLOG)
-        asyncio.get_running_loop().add_reader(socket_path, self._accept, socket_path, adopt, spawn)
+        self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.settimeout(0)
+        listener.bind(str(self._own_path))
+        listener.listen(BACKLOG)
+        self._watch(listener, adopt, spawn)
+
+    def _watch(self, listener: socket.socket, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
+        if self._listener is listener:  # not closed in the meantime
+            asyncio.get_running_loop().add_reader(listener, self._accept, listener, adopt, spawn)
 
     def close(self) -> None:
         if self._listener is not None:
@@ -57,11 +65,17 @@ class SocketHandoff:
             self._listener = None
             self._own_path.unlink(missing_ok=True)
 
-    def _accept(self, socket_path: socket.socket, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
+    def _accept(self, listener: socket.socket, adopt: Adopt, spawn: Callable[[Any], object]) -> None:
         while True:
             try:
-                sender, _ = socket_path.accept()
-            except OSError:  # no more pending sockets; or no free descriptor, after which the sender gives up
+                sender, _ = listener.accept()
+            except BlockingIOError:  # no more pending sockets
+                return
+            except OSError as failure:  # no free descriptor: the loop would call this again at once
+                log.warning("socket_handoff_accept_failed", reason=str(failure))
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listener)
+                loop.call_later(ACCEPT_RETRY_SECONDS, self._watch, listener, adopt, spawn)
                 return
             IncomingSocket(sender, adopt, spawn)
 
@@ -111,9 +125,10 @@ async def hand_off(socket_path: Path, scope: Scope, body: bytes) -> bool:
         try:
             request = _head(scope, body) + body + early
             sent = socket.send_fds(sender, [request[:CHUNK_BYTES]], [transport.get_extra_info("socket").fileno()])
-            await asyncio.get_running_loop().sock_sendall(sender, request[sent:])
-        except OSError as failure:
-            log.warning("socket_handoff_failed", reason=str(failure))
+            async with asyncio.timeout(HANDOFF_TIMEOUT):
+                await asyncio.get_running_loop().sock_sendall(sender, request[sent:])
+        except OSError as failure:  # a TimeoutError too
+            log.warning("socket_handoff_failed", reason=str(failure) or "timeout")
         finally:
             transport.abort()  # closes only this process's descriptor
     return True
