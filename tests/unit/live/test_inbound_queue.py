@@ -1,6 +1,7 @@
 """Messages that wait for a slow handler: in order, and limited by number and bytes."""
 
 import asyncio
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -79,7 +80,13 @@ async def test_messages_of_one_read_beyond_the_limit_keep_reading_paused() -> No
 def new_session(transport: FakeTransport) -> Any:
     """A session whose namespaces hold at most 200 bytes."""
     state = SocketIOState(100, 45.0)
-    return SimpleNamespace(transport=SimpleNamespace(transport=transport), app_state=state)
+    return SimpleNamespace(
+        transport=SimpleNamespace(transport=transport),
+        app_state=state,
+        is_closed=False,
+        is_buffer_full=False,
+        wait_drained=partial(asyncio.sleep, 0),
+    )
 
 
 def join(session: Any, name: str) -> NamespaceConnection:

@@ -69,7 +69,9 @@ class Client:
     def __init__(self, failures: int) -> None:
         self.clock, self.store, self.hub, self.fake = FakeClock(), UnreliableStore(failures), new_hub(), FakeTransport()
         transport = SimpleNamespace(transport=self.fake, open_socket=lambda: None, encoding=engineio.POLLING_BODY)
-        session: Any = SimpleNamespace(transport=transport, send=lambda head, _: self.fake.write(head))
+        session: Any = SimpleNamespace(
+            transport=transport, send=lambda head, _: self.fake.write(head), is_buffer_full=False
+        )
         dialect = dialect_for("/", engineio.POLLING_BODY, resumable=False)
         self.connection = NamespaceConnection("sid", dialect, ALICE, self.hub, 0, None, session=session, namespace="/")
         self.connection.inbox = self.connection.epoch = 1

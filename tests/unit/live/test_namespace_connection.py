@@ -1,5 +1,6 @@
 """Output of Socket.IO connections while the replay of one of them waits for a slow reader."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +25,12 @@ class Client:
     """A WebSocket client with two namespaces that does not read; `/` is being replayed."""
 
     def __init__(self) -> None:
-        layer = SocketIOLayer(SocketIOConfig(), cast(Any, None), cast(Any, None), cast(Any, None))
+        self.started: list[str] = []
+        handshake = SimpleNamespace(create_connection=self._create, join=self._start)
+        app = SimpleNamespace(has_namespace=lambda namespace: namespace != "/unknown")
+        layer = SocketIOLayer(
+            SocketIOConfig(), cast(Any, handshake), cast(Any, SimpleNamespace(app=app)), asyncio.ensure_future
+        )
         request = handshake_request.read({"scheme": "http", "path": "/", "headers": []})
         self.session = EngineSession(EngineSessions(layer, SocketIOConfig(), FakeClock(), None), request)
         self.fake, self.hub = FakeTransport(), new_hub()
@@ -37,11 +43,15 @@ class Client:
         self.replaying.transition(Phase.REPLAYING)
         self.session.on_buffer_full()
 
+    def _create(self, session: EngineSession, namespace: str) -> NamespaceConnection:
+        dialect = dialect_for(namespace, engineio.FRAMES, resumable=False)
+        return NamespaceConnection(namespace, dialect, ALICE, self.hub, 0, None, session=session, namespace=namespace)
+
+    async def _start(self, connection: NamespaceConnection, auth: Any) -> None:
+        self.started.append(connection.namespace)
+
     def _join(self, namespace: str) -> NamespaceConnection:
-        dialect, session = dialect_for(namespace, engineio.FRAMES, resumable=False), self.session
-        connection = NamespaceConnection(
-            namespace, dialect, ALICE, self.hub, 0, None, session=session, namespace=namespace
-        )
+        connection, session = self._create(self.session, namespace), self.session
         session.app_state.add(connection)
         connection.activate(UNSENT, resumable=False)
         self.hub.add(connection)
@@ -66,3 +76,36 @@ async def test_output_is_unlimited_again_once_the_reader_has_caught_up() -> None
         connection.acknowledge(1, ["x" * UNSENT])
     assert not client.session.is_closed
     assert client.live.write == client.fake.write
+
+
+async def test_replay_that_begins_while_the_buffer_is_full_waits_for_the_reader() -> None:
+    client = Client()
+    client.live.transition(Phase.REPLAYING)
+    assert client.live.writable_waiter is not None
+    client.session.on_buffer_drained()
+    assert client.live.writable_waiter is None
+
+
+async def test_output_stays_limited_after_a_replay_that_ends_while_the_buffer_is_full() -> None:
+    client = Client()
+    client.replaying.transition(Phase.LIVE)
+    client.replaying.write(b"x" * (UNSENT + 1))
+    assert client.session.is_closed
+
+
+async def test_namespace_is_joined_when_the_client_has_read_the_full_buffer() -> None:
+    client = Client()
+    client.session.receive(engineio.read("40/new,"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert client.started == []
+    client.session.on_buffer_drained()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert client.started == ["/new"]
+
+
+async def test_client_that_reads_nothing_and_is_refused_a_namespace_is_closed() -> None:
+    client = Client()
+    client.session.receive(engineio.read("40/unknown,"))
+    assert (client.session.is_closed, client.replaying.close_reason) == (True, TOO_SLOW)

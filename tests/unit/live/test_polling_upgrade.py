@@ -131,6 +131,17 @@ async def test_close_answers_the_waiting_poll() -> None:
     assert (polling.session.is_closed, polling.session.transport, len(polling.sessions)) == (True, CLOSED_TRANSPORT, 0)
 
 
+async def test_waiting_poll_returns_at_the_limit_and_the_next_one_is_paced() -> None:
+    polling = Polling()
+    polling.transport.set_write_buffer_limits(high=10)
+    poll = await polling.poll()
+    for _ in range(4):
+        polling.session.send_packet(b"4" * 8)
+    assert (await poll, polling.listener.calls) == (b"44444444\x1e44444444", ["on_open", "on_buffer_full"])
+    assert await polling.transport.poll(_never) == b"44444444\x1e44444444"
+    assert polling.listener.calls[2:] == ["on_buffer_drained"]
+
+
 async def test_full_buffer_pauses_once_and_the_next_poll_resumes() -> None:
     polling = Polling()
     polling.transport.set_write_buffer_limits(high=10)

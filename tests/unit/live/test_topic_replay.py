@@ -349,6 +349,7 @@ async def test_topic_joined_during_the_replay_of_a_socketio_recovery_is_confirme
         transport=transport,
         app_state=SocketIOState(0, cast(Any, None)),
         is_closed=False,
+        is_buffer_full=False,
         set_joined=lambda: None,
         request=None,
         send=lambda head, _: fake.write(head),

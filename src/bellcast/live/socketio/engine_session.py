@@ -159,10 +159,22 @@ class EngineSession:
         self._sessions.listener.on_transport_changed(self)
 
     def on_buffer_full(self) -> None:
-        self._sessions.listener.on_buffer_full(self)
+        if not self.is_closed:
+            self._sessions.full.setdefault(self, asyncio.Event())
+            self._sessions.listener.on_buffer_full(self)
 
     def on_buffer_drained(self) -> None:
+        self._sessions.set_drained(self)
         self._sessions.listener.on_buffer_drained(self)
+
+    @property
+    def is_buffer_full(self) -> bool:
+        return self in self._sessions.full
+
+    async def wait_drained(self) -> None:
+        """Wait until the client has read the buffered output, or the session is closed."""
+        while (drained := self._sessions.full.get(self)) is not None:
+            await drained.wait()
 
     def close(self, end: CloseReason, last: bytes = engineio.CLOSE) -> None:
         if not self.is_closed:
@@ -219,6 +231,7 @@ class EngineSessions:
         self._clock = clock
         self._by_sid: dict[str, EngineSession] = {}
         self._final_packets: dict[str, EngineTransport] = {}
+        self.full: dict[EngineSession, asyncio.Event] = {}  # sessions with a full buffer, until it is drained
         self.unjoined = 0
         self._unjoined_by_address: dict[str | None, int] = {}
         self._slot_seconds = min(config.ping_interval, config.ping_timeout) / SLOTS
@@ -270,8 +283,15 @@ class EngineSessions:
         session.send_packet(engineio.open_packet(self._handshake(session)))
         self.listener.on_open(session)
 
+    def set_drained(self, session: EngineSession) -> None:
+        """Wake what waits for the client to read. Idempotent."""
+        drained = self.full.pop(session, None)
+        if drained is not None:
+            drained.set()
+
     def discard(self, session: EngineSession) -> None:
         self.set_joined(session)
+        self.set_drained(session)
         self._by_sid.pop(session.sid, None)
         self._slots.get(session.slot, set()).discard(session)
         self.listener.on_close(session)

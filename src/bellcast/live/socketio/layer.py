@@ -202,9 +202,12 @@ class SocketIOLayer:
 
     async def _start(self, connection: NamespaceConnection, auth: dict[str, Any], size: int) -> None:
         """Join a namespace. `size` is the size of the CONNECT packet, which counts towards the limit until then."""
-        state: SocketIOState = connection.session.app_state
+        session, state = connection.session, connection.session.app_state
         try:
-            await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
+            # Otherwise the output for a client that joins and leaves, but reads nothing, would have no limit.
+            await session.wait_drained()
+            if not session.is_closed:
+                await guarded_start(connection, self._handshake.join(connection, auth), partial(_refuse, connection))
         finally:
             was_full = state.is_full
             state.joining_bytes -= size
@@ -248,6 +251,9 @@ def _send_connect_error(
     state.remove(session, namespace)
     if state.is_refused_too_often:
         session.close(close_reasons.TOO_FAST)
+        return
+    if session.is_buffer_full:
+        session.close(close_reasons.TOO_SLOW)
         return
     _log_refusal(session, namespace, message if code is None else code, principal)
     payload = {"message": message} if data is None else {"message": message, "data": data}

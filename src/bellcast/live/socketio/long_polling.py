@@ -130,9 +130,15 @@ class PollingTransport:
             return
         self._waiting.append(data)
         self._size += len(data)
-        if self._packets is not None:
+        if self._packets is None or self._packets.done():
+            self._maybe_pause()
+        elif self._size > self._high:
+            self._flush()  # what follows waits for the next poll
+        else:
             self._flush_soon()
-        elif self._size > self._high and not self._full:
+
+    def _maybe_pause(self) -> None:
+        if self._size > self._high and not self._full:
             self._full = True
             self._session.on_buffer_full()
 

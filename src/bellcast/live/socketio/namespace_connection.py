@@ -51,6 +51,7 @@ class NamespaceConnection(Connection):
         else:
             self.write = transport.transport.write
             self._set_high_water(self.max_unsent)
+        self._limit_if_full()
 
     def set_joined(self, topics: dict[str, bool]) -> None:
         """Change `joined_topics`. While there are any, each offset sent to the client records this, because the client
@@ -84,6 +85,16 @@ class NamespaceConnection(Connection):
         return dialect.HAS_JOINED if self.joined_topics else ""
 
     # --- outbound
+
+    def transition(self, to: Phase) -> None:
+        super().transition(to)
+        if to is not Phase.CLOSED:
+            self._limit_if_full()
+
+    def _limit_if_full(self) -> None:
+        """Limit the output if the session's buffer is full already: its transport does not report that again."""
+        if self.session.is_buffer_full:
+            self.pause_writing()
 
     def open_socket(self) -> SocketType | None:
         return self.session.transport.open_socket()
