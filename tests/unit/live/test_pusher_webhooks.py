@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, cast
 
 import msgspec
+import pytest
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
@@ -149,9 +150,41 @@ async def test_return_while_the_job_of_the_end_runs_is_not_reported() -> None:
     await world.webhooks.flush()
     (job,) = world.store.kept.values()
     world.store.kept.clear()  # leased, so that it cannot be cancelled
-    await world.jobs._kinds[job.kind].handler([job])
+    running = asyncio.ensure_future(world.jobs._kinds[job.kind].handler([job]))
+    await world.after(0)
     connection = fakes.connect(world.hub)
     world.hub.subscriptions.follow(connection, {"a": Grant.APP})
     world.webhooks.occupied("a")
     await world.webhooks.close()
+    assert (world.store.reported(), await running) == ([], [None])
+
+
+async def test_job_of_an_end_lasts_until_its_event_is_stored() -> None:
+    world, running = await _ending()
+    assert (running.done(), world.store.reported()) == (False, [])
+    await world.after(webhooks.BATCH_WINDOW_SECONDS)
+    assert (await running, world.store.reported()) == ([None], ["channel_vacated"])
+
+
+async def test_job_of_an_end_runs_again_if_the_server_stops_before_it_is_stored() -> None:
+    world, running = await _ending()
+    world.tasks.pop().cancel()
+    with pytest.raises(Unavailable):
+        await running
+    await world.webhooks.close()
     assert world.store.reported() == []
+
+
+async def _ending() -> tuple[World, "asyncio.Future[Any]"]:
+    """Run the job of a channel's end, up to the batch."""
+    world = World()
+    world.store.is_away = False
+    world.webhooks.vacated("a")
+    await world.webhooks.flush()
+    await world.after(0)
+    await world.after(webhooks.BATCH_WINDOW_SECONDS)
+    world.tasks.clear()
+    (job,) = world.store.kept.values()
+    running = asyncio.ensure_future(world.jobs._kinds[job.kind].handler([job]))
+    await world.after(0)
+    return world, running

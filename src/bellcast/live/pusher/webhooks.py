@@ -7,7 +7,7 @@ any node can perform each step."""
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -53,10 +53,11 @@ class Move(NamedTuple):
 
 
 class Over(NamedTuple):
-    """A vacated channel or a removed member (else ""), due to be sent."""
+    """A vacated channel or a removed member (else ""), due to be sent. Its job waits for `is_saved`."""
 
     channel: str
     member: str
+    is_saved: asyncio.Future[bool]
 
 
 class PusherWebhooks:
@@ -146,10 +147,20 @@ class PusherWebhooks:
                 await asyncio.shield(self._saving)  # when the server stops, `close` waits for it
         finally:
             self._is_batching = False
+            _report(self._batch, is_saved=False)
+            self._batch = [one for one in self._batch if not isinstance(one, Over)]
 
     async def flush(self) -> None:
         """Save the current batch; retry while the store is unavailable."""
         batch, self._batch = self._batch, []
+        is_saved = False
+        try:
+            await self._save(batch)
+            is_saved = True
+        finally:
+            _report(batch, is_saved=is_saved)
+
+    async def _save(self, batch: Sequence[WebhookEvent | Move | Over]) -> None:
         jobs = {one: _job_name(one) for one in batch if isinstance(one, Move | Over)}
         moves = [one for one in batch if isinstance(one, Move)]
         last = {jobs[move]: move for move in moves}
@@ -167,9 +178,9 @@ class PusherWebhooks:
                 events.append(one)
             elif jobs[one] in returned:
                 continue
-            elif isinstance(one, Over):
+            elif isinstance(one, Over) and not one.is_saved.done():  # else its job runs again
                 events += self._end_events(one)
-            elif one.is_begin and one is first[jobs[one]]:
+            elif isinstance(one, Move) and one.is_begin and one is first[jobs[one]]:
                 events.append(_webhook_event("member_added" if one.member else "channel_occupied", one))
         for start in range(0, len(events), MAX_BATCH_EVENTS):
             payload = msgspec.json.encode(events[start : start + MAX_BATCH_EVENTS])
@@ -194,9 +205,18 @@ class PusherWebhooks:
                 await self._clock.sleep(RETRY_SECONDS)
 
     async def _queue_end(self, job: Job) -> None:
-        """Queue a delayed end for the next batch. Until then, a return on another node arrives here."""
+        """Queue a delayed end for the next batch, and wait until it is saved: if this process is killed before, the job runs
+        again. Until the batch is saved, a return on another node arrives here."""
+        if not self.is_configured:
+            return
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
-        self._queue_event(Over(channel, member))
+        over = Over(channel, member, asyncio.get_running_loop().create_future())
+        if len(self._batch) < MAX_BUFFERED_EVENTS:
+            self._queue_event(over)
+        else:
+            over.is_saved.set_result(False)
+        if not await over.is_saved:
+            raise Unavailable("The end of a channel or a membership could not be saved.")
 
     def _end_events(self, over: Over) -> list[WebhookEvent]:
         """Return the end event, unless the channel or member is present on some node."""
@@ -220,6 +240,13 @@ class PusherWebhooks:
         response = await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
         if not 200 <= response.status < 300:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL responded with {response.status}.")
+
+
+def _report(batch: Sequence[WebhookEvent | Move | Over], *, is_saved: bool) -> None:
+    """Let the jobs of the ends in a batch end or, if it is not saved, run again."""
+    for one in batch:
+        if isinstance(one, Over) and not one.is_saved.done():
+            one.is_saved.set_result(is_saved)
 
 
 def _job_payload(end: Move | Over) -> bytes:
