@@ -76,19 +76,21 @@ class Ingest:
         """Run all kinds of sends, then check that the inboxes hold exactly the acknowledged ones."""
         run, server = self._run, self._server
         self._send(_singles(server, WARM_UP), IN_FLIGHT, 201)
-        results = [self._single_figure(f"{what}, single POSTs, {IN_FLIGHT} in flight")]
+        results = [self.single_figure(f"{what}, single POSTs, {IN_FLIGHT} in flight")]
         for form, request in {"JSON array": server.bulk, "NDJSON": server.bulk_lines}.items():
-            results.append(self._bulk_figure(f"{what} in bulk, {ITEMS:,} a request, {form}", request))
+            results.append(self.bulk_figure(f"{what} in bulk, {ITEMS:,} a request, {form}", request))
         run.report("counting the stored notifications")
         _check_delivered(run, server, WARM_UP + run.scale.singles + 2 * _bulk_number(run))
         return results
 
-    def _single_figure(self, name: str) -> Figure:
+    def single_figure(self, name: str) -> Figure:
+        """Send single notifications."""
         number = self._run.scale.singles
         requests = _singles(self._server, number)
         return self._figure(name, self._goals.singles, number, lambda: self._send(requests, IN_FLIGHT, 201))
 
-    def _bulk_figure(self, name: str, request: Callable[[Sequence[JsonObject]], bytes]) -> Figure:
+    def bulk_figure(self, name: str, request: Callable[[Sequence[JsonObject]], bytes]) -> Figure:
+        """Send bulk requests, which `request` builds from their items."""
         number = _bulk_number(self._run)
         loads = [[booking(_random_reader(), n) for n in range(ITEMS)] for _ in range(number // ITEMS)]
         requests = [request(load) for load in loads]

@@ -23,12 +23,31 @@ ITEMS = 1_000
 
 def measure(run: BenchmarkRun) -> list[Figure]:
     with server_under_test.running(run.folder, run.deadline) as server:
-        tokens = [server.token(f"guest-{number}") for number in range(run.scale.storm)]
+        storm = Storm(run, server)
+        return [storm.figure(kind) for kind in KINDS]
+
+
+class Storm:
+    """Clients with a token each, a position and one notification that they missed."""
+
+    def __init__(self, run: BenchmarkRun, server: BenchServer) -> None:
+        self._run = run
+        self._server = server
+        self._tokens = [server.token(f"guest-{number}") for number in range(run.scale.storm)]
         run.report("sending a notification to every client and reading its position")
         send_to_all(run, server, run.scale.storm)
-        positions = fetch_positions(run, server, tokens)
+        self._positions = fetch_positions(run, server, self._tokens)
         send_to_all(run, server, run.scale.storm)
-        return [_storm(run, server, kind, tokens, positions) for kind in KINDS]
+
+    def figure(self, kind: ClientKind) -> Figure:
+        """Connect all clients, and disconnect them."""
+        run, server, tokens = self._run, self._server, self._tokens
+        wait_until_empty(run, server)
+        run.report(f"{len(tokens):,} clients reconnect over {KINDS[kind]}")
+        greetings = [server.greeting(kind, token, position=self._positions[n]) for n, token in enumerate(tokens)]
+        with EpollLoop(run.deadline) as loop:
+            pool = ClientPool(loop, server.address, kind, is_marked, handshakes.until(READY), is_uniform=False)
+            return _figure(kind, len(tokens), *_timed(server, pool, iter(greetings)))
 
 
 def send_to_all(run: BenchmarkRun, server: BenchServer, number: int) -> None:
@@ -50,17 +69,6 @@ def fetch_positions(run: BenchmarkRun, server: BenchServer, tokens: Sequence[str
     requests = (server.read("/v1/inbox?limit=1", token) for token in tokens)
     drive(run.deadline, server.address, requests, 32, on_body).expect_status(200)
     return positions
-
-
-def _storm(
-    run: BenchmarkRun, server: BenchServer, kind: ClientKind, tokens: list[str], positions: dict[int, str]
-) -> Figure:
-    wait_until_empty(run, server)
-    run.report(f"{len(tokens):,} clients reconnect over {KINDS[kind]}")
-    greetings = [server.greeting(kind, token, position=positions[n]) for n, token in enumerate(tokens)]
-    with EpollLoop(run.deadline) as loop:
-        pool = ClientPool(loop, server.address, kind, is_marked, handshakes.until(READY), is_uniform=False)
-        return _figure(kind, len(tokens), *_timed(server, pool, iter(greetings)))
 
 
 def wait_until_empty(run: BenchmarkRun, server: BenchServer) -> None:
