@@ -163,6 +163,18 @@ def test_topic_that_carries_an_inbox_follows_the_inbox_too() -> None:
     assert hub.subscriptions.recipients("*") == [("", ["carol"])]
 
 
+def test_inbox_that_a_topic_carried_is_unfollowed_even_if_it_carries_none_now() -> None:
+    hub, broker, observer = new_hub(), Recorder(), Recorder()
+    hub.add_observer(observer)
+    connections = [connect(hub, str(number), principal=Principal()) for number in range(2)]
+    hub.subscriptions._broker = cast(Any, broker)
+    hub.subscriptions.follow(connections[0], {"private-carol": Grant.APP})
+    cast(Any, observer).recipient_of = lambda topic: "dave"  # the aliases were changed
+    hub.subscriptions.unfollow(connections[0], ["private-carol"])
+    followed, unfollowed = broker.calls[:2], broker.calls[2:]
+    assert [stream for _, stream in unfollowed] == [stream for _, stream in followed]
+
+
 def test_observer_receives_the_count_of_a_stream() -> None:
     hub, observer = new_hub(), Recorder()
     connection = connect(hub, principal=Principal())

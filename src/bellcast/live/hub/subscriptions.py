@@ -43,6 +43,7 @@ class Subscriptions:
         self._callbacks = callbacks
         self._observers = observers
         self._dispatch = dispatch
+        self._carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
 
     # --- changes
 
@@ -168,8 +169,7 @@ class Subscriptions:
         if not count:  # already followed
             return False
         if count == 1:
-            for carrier in self._broker_streams(stream):
-                self._broker.follow(carrier)
+            self._follow_broker(stream)
         connection.streams += (stream,)
         self._cluster.count_changed(stream)
         for observer in self._observers:
@@ -181,7 +181,7 @@ class Subscriptions:
         if count is None:
             return
         if not count:
-            for carrier in self._broker_streams(stream):
+            for carrier in (stream, *self._carried_inboxes.pop(stream, ())):
                 self._broker.unfollow(carrier)
         if stream.startswith("topic"):
             self._leave_presence(connection, stream.split(SEPARATOR, 2)[2])
@@ -189,12 +189,18 @@ class Subscriptions:
         for observer in self._observers:
             observer.subscription_count_changed(stream, count, -1, ChangeOrigin.HERE)
 
-    def _broker_streams(self, stream: Stream) -> tuple[Stream, ...]:
-        """Return the broker streams of a stream: itself, and the inboxes that its topic carries."""
+    def _follow_broker(self, stream: Stream) -> None:
+        """Follow a stream at the broker, and the inboxes that its topic carries. They are stored for the last follower's
+        end, because the setting for them may change until then."""
+        self._broker.follow(stream)
         if not stream.startswith("topic"):
-            return (stream,)
+            return
         _, tenant, name = stream.split(SEPARATOR, 2)
-        return (stream, *(inbox_stream(tenant, recipient) for recipient in self._recipients_of(name)))
+        carried = [inbox_stream(tenant, recipient) for recipient in self._recipients_of(name)]
+        if carried:
+            self._carried_inboxes[stream] = carried
+        for inbox in carried:
+            self._broker.follow(inbox)
 
     def _leave_presence(self, connection: Connection, topic: str) -> None:
         departed = self._presence.leave(connection.principal, topic, connection.id)
