@@ -14,12 +14,14 @@ from bellcast.live.connection.close_reasons import REVOKED, TOO_SLOW
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
+from bellcast.live.pusher import protocol as pusher
 from bellcast.model.events import (
     AnnouncementChanged,
     InboxBulkChanged,
     LiveEvent,
     Member,
     PeerPresence,
+    PresenceChanged,
     SessionsRevoked,
     SubscriptionEnded,
     Typing,
@@ -31,6 +33,7 @@ from bellcast.model.limits import Limits
 
 BOB = Principal(recipient="bob")
 ROOM = topic_stream("", "room")
+JOINS = (("a", "0"), ("b", None), ("c", None))  # members who join, and the connection of each
 
 
 class Recorder:
@@ -77,6 +80,10 @@ def live_event(name: str = "e", **fields: Any) -> LiveEvent:
 
 def frame_names(connection: FakeConnection) -> list[str]:
     return [frame.get("name", frame["type"]) for frame in connection.fake.frames]
+
+
+def joined(connection: FakeConnection) -> list[str]:
+    return [member["recipient"] for frame in connection.fake.frames for member in frame["joined"]]
 
 
 # --- registration
@@ -218,6 +225,29 @@ async def test_presence_of_another_node_is_sent_once() -> None:
         hub.apply_peer("other", StateDelta({}, [carol]), ChangeOrigin.ELSEWHERE)
     await asyncio.sleep(0)
     assert [frame["joined"] for frame in connection.fake.frames] == [[{"recipient": "carol"}]]
+
+
+async def test_new_connection_of_a_present_member_is_not_sent_earlier_changes() -> None:
+    hub = new_hub(presence=("room",))
+    first, second = connect(hub, "1"), connect(hub, "2")
+    bob, carol = connect(hub, "3", BOB), connect(hub, "4", Principal(recipient="carol"))
+    hub.subscriptions.follow(first, {"room": Grant.PUBLIC})
+    await asyncio.sleep(0)
+    for connection in (bob, second, carol):  # `second` receives the members, with bob
+        hub.subscriptions.follow(connection, {"room": Grant.PUBLIC})
+    await asyncio.sleep(0)
+    assert joined(first) == ["bob", "carol"]
+    assert joined(second) == ["carol"]
+
+
+async def test_presence_changes_are_one_frame_each_for_another_server() -> None:
+    hub = new_hub()
+    connections = [connect(hub, str(number), dialect=pusher.MESSAGE) for number in range(2)]
+    for connection in connections:
+        hub.subscriptions.follow(connection, {"presence-room": Grant.APP})
+    joined = [PresenceChanged("", "presence-room", joined=(Member(name),), sender=sender) for name, sender in JOINS]
+    hub.dispatcher.send_presence(topic_stream("", "presence-room"), joined)
+    assert [len(connection.fake.frames) for connection in connections] == [2, 3]
 
 
 # --- reauthorization

@@ -1,4 +1,7 @@
-"""Presence changes in large topics: sent in batches of net changes; a new member receives only later ones."""
+"""Presence changes: sent in batches of net changes; a new member receives only later ones."""
+
+import asyncio
+from collections.abc import Sequence
 
 from bellcast.live.cluster.presence_batching import DIRECT_FOLLOWERS, MAX_BATCH_CHANGES, PresenceBatcher, merge_changes
 from bellcast.model.events import Member, PresenceChanged
@@ -12,14 +15,14 @@ def leave(who: str) -> PresenceChanged:
     return PresenceChanged("", "presence-hall", left=(Member(who),), sender=f"link-{who}")
 
 
-def net(*moves: PresenceChanged) -> tuple[list[str], list[str]]:
-    merged = merge_changes(moves)
+def net(*changes: PresenceChanged) -> tuple[list[str], list[str]]:
+    merged = merge_changes(changes)
     if merged is None:
         return [], []
     return [member.recipient for member in merged.joined], [member.recipient for member in merged.left]
 
 
-def test_several_moves_are_merged() -> None:
+def test_several_changes_are_merged() -> None:
     assert net(join("a"), leave("b"), join("c")) == (["a", "c"], ["b"])
 
 
@@ -29,19 +32,28 @@ def test_join_and_leave_of_one_member_cancel_out() -> None:
     assert net(join("a"), leave("a"), join("a")) == (["a"], [])
 
 
-async def test_changes_for_few_followers_are_sent_immediately() -> None:
-    assert PresenceBatcher(lambda stream, moves: None).add(join("a"), DIRECT_FOLLOWERS) is False
+async def test_changes_for_few_followers_are_sent_in_the_next_iteration() -> None:
+    sent: list[Sequence[PresenceChanged]] = []
+    batcher = PresenceBatcher(lambda stream, changes: sent.append(changes))
+    batcher.add(join("a"), DIRECT_FOLLOWERS)
+    assert sent == []
+    await asyncio.sleep(0)
+    assert sent == [[join("a")]]
 
 
-async def test_moves_for_many_followers_are_batched_up_to_a_limit() -> None:
+async def test_changes_for_many_followers_are_batched_up_to_a_limit() -> None:
     sizes: list[int] = []
-    batcher = PresenceBatcher(lambda stream, moves: sizes.append(len(moves)))
+    batcher = PresenceBatcher(lambda stream, changes: sizes.append(len(changes)))
     for number in range(MAX_BATCH_CHANGES + 1):
-        assert batcher.add(join(str(number)), 100_000) is True
+        batcher.add(join(str(number)), 100_000)
+    await asyncio.sleep(0)
     assert sizes == [MAX_BATCH_CHANGES]
 
 
-async def test_moves_after_a_pending_one_wait_even_for_few_followers() -> None:
-    batcher = PresenceBatcher(lambda stream, moves: None)
+async def test_changes_after_a_pending_one_wait_even_for_few_followers() -> None:
+    sizes: list[int] = []
+    batcher = PresenceBatcher(lambda stream, changes: sizes.append(len(changes)))
     batcher.add(join("a"), DIRECT_FOLLOWERS + 1)
-    assert batcher.add(leave("a"), 1) is True
+    batcher.add(leave("a"), 1)
+    await asyncio.sleep(0)
+    assert sizes == []

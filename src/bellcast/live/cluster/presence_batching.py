@@ -1,14 +1,17 @@
-"""Batching of presence changes on topics with thousands of followers.
+"""Batching of presence changes: those of one event loop iteration or, on topics with thousands of followers, of an
+interval.
 
-A new follower receives the members at its join, so a member that joined or left only receives the changes after its
-own."""
+A new follower receives the members when it follows, so it only receives the changes after that, as does a member that
+left."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from bellcast.model.events import Member, PresenceChanged, Stream
 
-# Up to this many followers receive every change immediately.
+# Up to this many followers receive every change in the next event loop iteration.
 DIRECT_FOLLOWERS = 100
 # The batch interval keeps a topic's writes below this many per second: about 7 % of a core.
 WRITES_PER_SECOND = 10_000
@@ -23,21 +26,27 @@ class PresenceBatcher:
         self._send = send
         self._pending: dict[Stream, list[PresenceChanged]] = {}
 
-    def add(self, change: PresenceChanged, followers: int) -> bool:
-        """Add a change. Return True if it is sent later with a batch."""
+    def add(self, change: PresenceChanged, followers: int) -> None:
+        """Add a change, which is sent after the reply to the connection that joined or left."""
         stream = change.stream
         waiting = self._pending.get(stream)
         if waiting is None:
+            self._pending[stream], loop = [change], asyncio.get_running_loop()
             if followers <= DIRECT_FOLLOWERS:
-                return False
-            self._pending[stream] = [change]
-            asyncio.get_running_loop().call_later(followers / WRITES_PER_SECOND, self._flush, stream)
-            return True
+                loop.call_soon(self._flush, stream)
+            else:
+                loop.call_later(followers / WRITES_PER_SECOND, self._flush, stream)
+            return
         waiting.append(change)
         if len(waiting) >= MAX_BATCH_CHANGES:
             self._flush(stream)
             self._pending[stream] = []
-        return True
+
+    def add_follower(self, stream: Stream, id: str) -> None:
+        """Record that a connection follows from now on, by a change without members."""
+        waiting = self._pending.get(stream)
+        if waiting:
+            waiting.append(replace(waiting[0], joined=(), left=(), sender=id))
 
     def _flush(self, stream: Stream) -> None:
         changes = self._pending.pop(stream, None)

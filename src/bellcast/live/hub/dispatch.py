@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from bellcast.auth.permissions import Grant
-from bellcast.live.cluster.presence_batching import PresenceBatcher, merge_changes
+from bellcast.live.cluster.presence_batching import merge_changes
 from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
@@ -67,14 +67,11 @@ class Dispatcher:
         self._writes = writes
         self._is_tick_busy = False
         self._collected = CollectedEvents()
-        self._presence_batcher = PresenceBatcher(self._send_presence_batch)
 
     def dispatch(self, event: Event) -> None:
         match event:
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 self.dispatch_change(event)
-            case PresenceChanged():
-                self.dispatch_presence(event)
             case LiveEvent() | Typing():
                 self._dispatch_live(event)
             case PreferencesChanged():
@@ -90,7 +87,7 @@ class Dispatcher:
 
     # --- live events
 
-    def _dispatch_live(self, event: LiveEvent | PresenceChanged | Typing) -> None:
+    def _dispatch_live(self, event: LiveEvent | Typing) -> None:
         """Fan out one event, possibly to thousands of followers.
 
         The first event of a loop iteration is sent directly on the sockets: `send` costs a tenth less than the
@@ -117,7 +114,7 @@ class Dispatcher:
         if connections:
             self._fan_out(connections, encode, None)
 
-    def _audience_of(self, event: LiveEvent | PresenceChanged | Typing) -> Sequence[Connection]:
+    def _audience_of(self, event: LiveEvent | Typing) -> Sequence[Connection]:
         """Return the connections that receive a live event. It is a copy, because a write may close a slow reader and
         remove it from the set. Connections follow topics from `ready` on, and their recipient's own stream earlier."""
         connections = self._streams.get(event.stream, ())
@@ -182,30 +179,30 @@ class Dispatcher:
 
     # --- presence
 
-    def dispatch_presence(self, event: PresenceChanged) -> None:
-        is_batched = self._presence_batcher.add(event, self._subscriptions.count(event.stream))
-        if not is_batched:
-            self._dispatch_live(event)
-
-    def _send_presence_batch(self, stream: Stream, changes: Sequence[PresenceChanged]) -> None:
-        """Send several presence changes in one write. A member that joined or left receives only the changes after its
-        own."""
+    def send_presence(self, stream: Stream, changes: Sequence[PresenceChanged]) -> None:
+        """Send several presence changes in one write. A connection that joined, left or followed the topic receives only
+        the changes after that."""
         last = {change.sender: number for number, change in enumerate(changes, 1)}
-        waiting = [one for one in self._streams.get(stream, ()) if one.id not in last]
-        # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
-        if framed := [one for one in waiting if one.direct_socket is None]:
-            for change in changes:
-                self._fan_out(framed, partial(self._encode, change), None)
-        self._send_merged([one for one in waiting if one.direct_socket is not None], changes)
+        self._send_changes([one for one in self._streams.get(stream, ()) if one.id not in last], changes)
         for sender, number in last.items():
             member = self._by_id.get(sender or "")
             if member is not None and stream in member.streams:
-                self._send_merged([member], changes[number:])
+                self._send_changes([member], changes[number:])
 
-    def _send_merged(self, connections: Sequence[Connection], changes: Sequence[PresenceChanged]) -> None:
+    def _send_changes(self, connections: Sequence[Connection], changes: Sequence[PresenceChanged]) -> None:
         merged = merge_changes(changes) if connections and changes else None
-        if merged is not None:
+        if merged is None:
+            return
+        if len(changes) == 1:
             self._fan_out(connections, partial(self._encode, merged), None)
+            return
+        # Another server's `send` and TLS carry one frame at a time. An empty fan-out would count as an event of this tick.
+        if framed := [one for one in connections if one.direct_socket is None]:
+            for change in changes:
+                if change.joined or change.left:
+                    self._fan_out(framed, partial(self._encode, change), None)
+        if direct := [one for one in connections if one.direct_socket is not None]:
+            self._fan_out(direct, partial(self._encode, merged), None)
 
     # --- inbox changes
 

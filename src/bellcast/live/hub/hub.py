@@ -1,9 +1,10 @@
 """The connections of this process: registered when they open, unregistered when they end."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
+from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
@@ -45,7 +46,13 @@ class Hub:
         self.history_holds = HistoryHolds(index)
         self._held_connections = self.history_holds.connections
         self.subscriptions = Subscriptions(
-            index, presence, self.cluster, broker, callbacks, self._observers, self._dispatch_presence
+            index,
+            presence,
+            self.cluster,
+            broker,
+            callbacks,
+            self._observers,
+            PresenceBatcher(self._send_presence),
         )
         self.dispatcher = Dispatcher(
             self,
@@ -70,8 +77,8 @@ class Hub:
         """Register a dialect's observer."""
         self._observers.append(observer)
 
-    def _dispatch_presence(self, change: PresenceChanged) -> None:
-        self.dispatcher.dispatch_presence(change)  # created after `subscriptions`, in which it unfollows streams
+    def _send_presence(self, stream: Stream, moves: Sequence[PresenceChanged]) -> None:
+        self.dispatcher.send_presence(stream, moves)  # created after `subscriptions`, in which it unfollows streams
 
     # --- connections
 

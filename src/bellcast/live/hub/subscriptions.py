@@ -2,13 +2,13 @@
 
 The first follower of a stream subscribes the process at the broker, and the last one unsubscribes it."""
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from bellcast.auth.permissions import Grant
 from bellcast.live import topic_access
 from bellcast.live.cluster.peer import ChangeOrigin
+from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.cluster.state import ClusterState
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
@@ -33,7 +33,7 @@ class Subscriptions:
         broker: Broker,
         callbacks: HubCallbacks,
         observers: Sequence[HubObserver],
-        dispatch: Callable[[PresenceChanged], None],
+        presence_batcher: PresenceBatcher,
     ) -> None:
         self._index = index
         self._streams = index.by_stream
@@ -42,7 +42,7 @@ class Subscriptions:
         self._broker = broker
         self._callbacks = callbacks
         self._observers = observers
-        self._dispatch = dispatch
+        self._presence_batcher = presence_batcher
         self._carried_inboxes: dict[Stream, list[Stream]] = {}  # followed at the broker, by topic
 
     # --- changes
@@ -62,7 +62,9 @@ class Subscriptions:
         connection.grants = {**(connection.grants or {}), **grants}
         self._callbacks.followed(connection, grants)
         for topic in grants:
-            if self._follow(connection, topic_stream(principal.tenant, topic)):
+            stream = topic_stream(principal.tenant, topic)
+            if self._follow(connection, stream):
+                self._presence_batcher.add_follower(stream, connection.id)
                 joined = self._presence.join(principal, topic, connection.id, member)
                 if joined is not None:
                     key, change = joined
@@ -99,9 +101,9 @@ class Subscriptions:
             return
         for observer in self._observers:
             observer.presence_changed(change, cause)
-        # Later in the loop, after the reply to the connection that joined or left. Other nodes derive the event from
-        # the cluster state.
-        asyncio.get_running_loop().call_soon(self._dispatch, change)
+        # Other nodes derive the event from the cluster state.
+        if followers := self.count(change.stream):
+            self._presence_batcher.add(change, followers)
 
     # --- queries
 
