@@ -11,7 +11,7 @@ from tests.unit.live import fakes
 from bellcast.auth.access_config import AccessConfig
 from bellcast.live.config import LiveConfig
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.channels import MAX_CACHE_QUERIES, PusherChannels
+from bellcast.live.pusher.channels import DELIVERY_SECONDS, MAX_CACHE_QUERIES, PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.model.events import LiveEvent
 from bellcast.model.identities import Principal
@@ -25,24 +25,25 @@ CHANNEL = "cache-prices"
 class SlowLastEvents:
     """Each query reads the last event at its start and returns it when it is released."""
 
-    def __init__(self, last: str | None) -> None:
-        self.last = last
+    def __init__(self, last: str | None, at: int) -> None:
+        self.last, self.at = last, at
         self.queries: list[asyncio.Event] = []
 
     async def get(self, tenant: str, topic: str, since: int) -> LastEvent | None:
         found, released = self.last, asyncio.Event()
         self.queries.append(released)
         await released.wait()
-        return None if found is None else LastEvent("price", found, 0)
+        return None if found is None else LastEvent("price", found, self.at)
 
 
 class Subscriber:
     """A client that has just sent `pusher:subscribe`."""
 
-    def __init__(self, last: str | None) -> None:
-        self.hub, self.events = fakes.new_hub(), SlowLastEvents(last)
+    def __init__(self, last: str | None, *, is_fresh: bool = False) -> None:
+        self.clock = FakeClock()
+        self.hub, self.events = fakes.new_hub(), SlowLastEvents(last, self.clock.now() if is_fresh else 0)
         self.missed: list[str] = []
-        engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(topics=self.events))
+        engines = SimpleNamespace(clock=self.clock, store=SimpleNamespace(topics=self.events))
         webhooks = SimpleNamespace(missed=lambda channel, _: self.missed.append(channel))
         config = LiveConfig(limits=Limits(), access=AccessConfig(public_topics=("*",)))
         apps = SimpleNamespace(only_channel=lambda _: None)
@@ -139,3 +140,23 @@ async def test_subscription_to_a_busy_channel_ends() -> None:
         await subscriber.release()
     assert subscriber.subscribing.done()
     assert subscriber.received == [f"E{number}" for number in range(1, MAX_CACHE_QUERIES + 1)]
+
+
+async def test_event_that_is_delivered_after_the_query_is_sent_once() -> None:
+    subscriber = Subscriber("E1", is_fresh=True)
+    await subscriber.query(1)
+    await subscriber.release()
+    subscriber.publish("E1")
+    subscriber.clock.advance(DELIVERY_SECONDS)
+    await subscriber.query(2)
+    await subscriber.release()
+    assert (subscriber.received, subscriber.subscribing.done()) == (["E1"], True)
+
+
+async def test_event_that_was_delivered_just_before_the_subscription_is_sent() -> None:
+    subscriber = Subscriber("E1", is_fresh=True)
+    await subscriber.query(1)
+    await subscriber.release()
+    subscriber.clock.advance(DELIVERY_SECONDS)
+    await subscriber.query(1)
+    assert (subscriber.received, subscriber.subscribing.done()) == (["E1"], True)

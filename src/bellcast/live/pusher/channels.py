@@ -1,6 +1,7 @@
 """Pusher channels: authorization, subscription replies and client events."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -32,6 +33,8 @@ TOO_FAST = 4301
 # Maximum queries for the last event of a channel, which are repeated while events arrive. On a channel this busy, the
 # next event corrects an outdated one.
 MAX_CACHE_QUERIES = 5
+# Time in which a saved event is delivered to this process, usually milliseconds.
+DELIVERY_SECONDS = 0.2
 # Maximum characters of a refused channel's name in the log if the length of topic names is unlimited.
 MAX_LOGGED_CHANNEL = 200
 
@@ -179,6 +182,8 @@ class PusherChannels:
             for _ in range(MAX_CACHE_QUERIES):
                 count = len(delivered)
                 last = await engines.store.topics.get(tenant, channel, since)
+                if last is not None and self._may_be_delivered(last, delivered):
+                    await engines.clock.sleep(DELIVERY_SECONDS)
                 # Events are saved before they are delivered, so a query with no delivery in the meantime returns the
                 # last delivered event or a newer one. Client events are delivered but not saved.
                 if count == len(delivered):
@@ -193,6 +198,11 @@ class PusherChannels:
                 self._context.webhooks.missed(channel, since)
         else:
             connection.send_frame(frames.event(last.name, channel, last.data))
+
+    def _may_be_delivered(self, last: LastEvent, delivered: Sequence[LiveEvent]) -> bool:
+        """True if an event was saved a moment ago, and may be delivered to the new subscriber as well."""
+        age = self._context.engines.clock.now() - last.at
+        return age < DELIVERY_SECONDS * 1000 and not any(_is_same(event, last) for event in delivered)
 
     # --- client events
 
