@@ -76,26 +76,47 @@ async def test_connections_of_other_nodes_keep_their_positions() -> None:
     assert await Nodes().survey.ids_of("", "bob") == frozenset()
 
 
+class SigningIn:
+    """A connection that signs in as Alice, whose device the store has not registered yet."""
+
+    def __init__(self, user_data: str = USER_DATA, *, max_unsent: int = 0) -> None:
+        self.hub, self.devices = fakes.new_hub(), SlowDevices()
+        engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=self.devices))
+        config = SimpleNamespace(limits=Limits())
+        apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
+        context = SimpleNamespace(
+            engines=engines,
+            hub=self.hub,
+            survey=Nodes().survey,
+            config=config,
+            pusher=PusherConfig(),
+            project=PROJECT,
+            apps=apps,
+        )
+        self.users = PusherUsers(cast(Any, context), cast(Any, Admission()))
+        self.connection = fakes.connect(self.hub, "1.1", Principal(), dialect=dialect.MESSAGE, max_unsent=max_unsent)
+        self.connection.fake.is_buffering = max_unsent > 0
+        auth = signatures.sign(PROJECT, signatures.user_string("1.1", user_data))
+        self.task = asyncio.ensure_future(self.users.sign_in(self.connection, protocol.Signin(auth, user_data)))
+
+
 async def test_sign_in_is_confirmed_when_events_reach_the_connection_and_not_before() -> None:
-    hub, devices, survey = fakes.new_hub(), SlowDevices(), Nodes().survey
-    engines = SimpleNamespace(clock=FakeClock(), store=SimpleNamespace(devices=devices))
-    config = SimpleNamespace(limits=Limits())
-    apps = SimpleNamespace(credentials=lambda _: (PROJECT,), key=lambda _: PROJECT.key, only_channel=lambda _: None)
-    context = SimpleNamespace(
-        engines=engines, hub=hub, survey=survey, config=config, pusher=PusherConfig(), project=PROJECT, apps=apps
-    )
-    users = PusherUsers(cast(Any, context), cast(Any, Admission()))
-    connection = fakes.connect(hub, "1.1", Principal(), dialect=dialect.MESSAGE)
-    auth = signatures.sign(PROJECT, signatures.user_string("1.1", USER_DATA))
-    signing_in = asyncio.ensure_future(users.sign_in(connection, protocol.Signin(auth, USER_DATA)))
+    one = SigningIn()
     for _ in range(10):
         await asyncio.sleep(0)
-    assert (connection.phase, connection.fake.written) == (Phase.OPENING, [])
-    assert devices.connected == {"1.1", "2.1"}
-    devices.has_responded.set()
-    await signing_in
-    assert connection.phase is Phase.LIVE
-    assert "signin_success" in connection.fake.frames[0]["event"]
+    assert (one.connection.phase, one.connection.fake.written) == (Phase.OPENING, [])
+    assert one.devices.connected == {"1.1", "2.1"}
+    one.devices.has_responded.set()
+    await one.task
+    assert one.connection.phase is Phase.LIVE
+    assert "signin_success" in one.connection.fake.frames[0]["event"]
+
+
+async def test_reader_that_is_too_slow_for_the_confirmation_watches_nobody() -> None:
+    one = SigningIn('{"id":"alice","watchlist":["bob"]}', max_unsent=10)
+    one.devices.has_responded.set()
+    await one.task
+    assert (one.connection.phase, one.users.has_watchers) == (Phase.CLOSED, False)
 
 
 async def test_app_under_test_neither_signs_in_users_nor_subscribes_to_other_channels() -> None:

@@ -195,7 +195,7 @@ class PusherUsers:
     # --- watchlists
 
     def _watch(self, connection: Connection, user: protocol.User) -> None:
-        if not self._config.watchlists or not user.watchlist:
+        if not self._config.watchlists or not user.watchlist or connection.phase is Phase.CLOSED:
             return
         limit = self._config.watchlist or len(user.watchlist)
         watched, tenant = list(dict.fromkeys(user.watchlist[:limit])), connection.principal.tenant
