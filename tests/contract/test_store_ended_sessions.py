@@ -1,5 +1,6 @@
 """A session issued before a revocation is refused and writes nothing."""
 
+import itertools
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,22 @@ async def test_revoked_session_writes_nothing(
     assert refused.value.before == app.now
     assert await all_rows(app.store, tmp_path) == before
     assert (await app.open("alice", "acme", issued_at=app.now)).inbox.roles == ()
+
+
+@pytest.mark.parametrize(("first", "second"), [*itertools.product(REVOCATIONS, REVOCATIONS)])
+async def test_revocation_stays_after_the_clock_was_set_back(
+    app: App,
+    first: Callable[[App], Coroutine[Any, Any, None]],
+    second: Callable[[App], Coroutine[Any, Any, None]],
+) -> None:
+    await app.send("alice", tenant="acme")
+    await first(app)
+    issued_at = app.now - 1
+    app.clock.advance(-3_600)
+    await app.send("alice", tenant="acme")
+    await second(app)
+    with pytest.raises(SessionRevoked):
+        await app.open("alice", "acme", issued_at=issued_at)
 
 
 async def test_session_is_refused_if_issued_before_the_revocation(app: App) -> None:

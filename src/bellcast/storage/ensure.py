@@ -32,7 +32,7 @@ def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]
     if found:
         return int(found[0][0]), False
     yield from ensure_recipients(tenant, [key], now)
-    ((number,),) = yield Statement("recipient_number", params)
+    ((number, _),) = yield Statement("recipient_number", params)
     return int(number), True
 
 

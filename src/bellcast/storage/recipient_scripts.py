@@ -122,8 +122,9 @@ def delete(tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
     found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
     if not found and not (yield from stored_kinds(tenant, key)):
         return None
-    params = {"tenant": tenant, "key": key, "inbox": found[0][0] if found else None}
+    inbox, revoked_before = found[0] if found else (None, 0)
+    params = {"tenant": tenant, "key": key, "inbox": inbox}
     for name in ERASED:
         yield Statement(name, params, heavy=True)
-    yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "now": now})
+    yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "before": max(now, revoked_before)})
     return (SessionsRevoked(tenant, key, now),)

@@ -96,4 +96,4 @@ def erase(key: str, digest: str, now: int) -> Script[None]:
     recipients that never existed."""
     for name in ERASED:
         yield Statement(name, {"tenant": key}, heavy=True)
-    yield Statement("erased_keep", {"digest": digest, "now": now})
+    yield Statement("erased_keep", {"digest": digest, "before": now})

@@ -18,8 +18,8 @@ WHERE c.name = 'announcements'
 ON CONFLICT (tenant, key) DO NOTHING
 
 -- name: recipient_number
--- The number of a recipient's inbox.
-SELECT id FROM recipients WHERE tenant = :tenant AND key = :key
+-- The number of a recipient's inbox, and the time before which its sessions are refused.
+SELECT id, revoked_before FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- fragment: recipient_columns
 -- The columns of a recipient's record.
@@ -81,8 +81,8 @@ UPDATE recipients SET member_since = :member_since WHERE id = :inbox
 UPDATE recipients SET roles = :roles WHERE id = :inbox
 
 -- name: recipient_revoke
--- Refuse session tokens issued before a time.
-UPDATE recipients SET revoked_before = :now WHERE id = :inbox
+-- Refuse session tokens issued before a time. It never moves back, even if the clock was set back.
+UPDATE recipients SET revoked_before = :now WHERE id = :inbox AND revoked_before < :now
 
 -- name: erase_notifications
 -- Delete the notifications of a recipient.
@@ -113,9 +113,10 @@ DELETE FROM devices WHERE inbox = :inbox
 SELECT coalesce(max(sessions_before), 0) FROM erased WHERE digest IN (:digest, :tenant_digest)
 
 -- name: erased_keep
--- Refuse sessions from before the erasure, if a recipient with this key is created again.
-INSERT INTO erased (digest, sessions_before) VALUES (:digest, :now)
+-- Refuse sessions from before the erasure, if a recipient with this key is created again. The time never moves back.
+INSERT INTO erased (digest, sessions_before) VALUES (:digest, :before)
 ON CONFLICT (digest) DO UPDATE SET sessions_before = excluded.sessions_before
+WHERE erased.sessions_before < excluded.sessions_before
 
 -- name: recipient_timezones
 -- The time zones of a tenant's recipients.
