@@ -268,6 +268,18 @@ def reduced(event: Event) -> tuple[Any, ...]:
     return type(event), state.revision, state.unread, state.unseen, event.notification
 
 
+async def test_expired_announcement_that_is_not_removed_yet_cannot_be_extended(app: App) -> None:
+    for key in ("alice", "bob"):
+        await app.open(key)
+    id = await app.announce(expires_at=times.to_rfc3339(app.now + 1_000))
+    await app.open("alice")
+    app.clock.advance(1)
+    await app.open("bob")  # skips it
+    assert await app.store.sends.edit("", id, Edit(expires_at=None), app.now) is None
+    await app.store.maintenance.expire(app.now, 10)
+    assert await app.titles("alice") == await app.titles("bob") == []
+
+
 async def test_materialize_skips_an_expired_or_recalled_announcement(app: App) -> None:
     for key in ("alice", "bob"):
         await app.open(key)

@@ -107,7 +107,8 @@ def inbox_of(tenant: str, id: str) -> Script[int]:
 
 
 def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
-    """Edit an item; an announcement has one row for all inboxes."""
+    """Edit an item; an announcement has one row for all inboxes. Return None if it does not exist, or if it is an
+    announcement that has expired."""
     before = yield from find(tenant, id)
     if before is None:
         return None
@@ -158,12 +159,13 @@ def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[
     return item, (NotificationUpdated(state, item.notification),)
 
 
-def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]]]:
+def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
     # Allocating the number locks announcements: no other process changes the row between this read and the edit.
     changed = yield from next_number()
     before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
     columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
-    yield Statement("announcement_edit", columns)
+    if not (yield Statement("announcement_edit", columns)):
+        return None
     item = _announced_item(_existing((yield from _find_announcement(tenant, id))))
     return item, (AnnouncementChanged(item.tenant, item.topic),)
 

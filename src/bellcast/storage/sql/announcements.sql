@@ -58,12 +58,13 @@ ORDER BY id DESC LIMIT :limit
 SELECT count(*) FROM announcements WHERE {{announced_filters}}
 
 -- name: announcement_edit
--- Edit an announcement.
+-- Edit an announcement that has not expired: inboxes that were opened since it expired have skipped it.
 UPDATE announcements SET
   title = :title, body = :body, priority = :priority, action_url = :action_url, action_text = :action_text,
   icon = :icon, data = :data, expires_at = :expires_at, body_format = :body_format, actions = :actions,
   edited_at = :now, changed = :changed
-WHERE id = :id
+WHERE id = :id AND (expires_at IS NULL OR expires_at > :now)
+RETURNING id
 
 -- name: announcement_recall
 -- Recall an announcement.
