@@ -122,13 +122,14 @@ async def test_announcement_before_the_membership_is_not_received(app: App, ahea
     assert await app.titles("alice") == ["After"]
 
 
-async def test_membership_does_not_limit_subscriptions(app: App) -> None:
+@pytest.mark.parametrize("topic", ["room", "Role.x"])
+async def test_membership_does_not_limit_subscriptions(app: App, topic: str) -> None:
     fields = RecipientFields(member_since=times.to_rfc3339(app.now + DAY))
     await app.store.recipients.put("", "alice", fields, app.now, replace=False)
-    await app.store.recipients.subscribe("", "room", "alice", app.now)
-    await app.announce("To the room", topic="room")
+    await app.store.recipients.subscribe("", topic, "alice", app.now)
+    await app.announce("To subscribers", topic=topic)
     await app.open("alice")
-    assert await app.titles("alice") == ["To the room"]
+    assert await app.titles("alice") == ["To subscribers"]
 
 
 async def test_lost_role_keeps_what_was_announced_before_the_first_opening(week: App) -> None:

@@ -114,7 +114,7 @@ SELECT key, epoch, revision, unread, unseen FROM revised ORDER BY id
 
 -- name: materialize_concerned @sqlite
 -- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
-SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
+SELECT EXISTS (SELECT 1 FROM pending_entries WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
     SELECT 1 FROM recipients r CROSS JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
     WHERE r.id = :inbox LIMIT :far
@@ -123,7 +123,7 @@ SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
 
 -- name: materialize_concerned @postgres
 -- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
-SELECT EXISTS (SELECT 1 FROM pending WHERE inbox = :inbox) OR (
+SELECT EXISTS (SELECT 1 FROM pending_entries WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
     SELECT 1 FROM recipients r JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
     WHERE r.id = :inbox LIMIT :far
