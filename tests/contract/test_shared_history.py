@@ -362,6 +362,19 @@ async def test_expired_events_are_removed_also_if_nothing_is_published_later(sta
     sweeping.cancel()
 
 
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+async def test_events_of_ended_processes_are_removed_when_they_have_expired(start: Start) -> None:
+    ended, node = await start(None, "*=30s"), await start(None, "*=30s")
+    await ended.publish("a", 1)
+    history: Any = node.history
+    sweeping = asyncio.ensure_future(history.run())
+    await wait_until(lambda: history._clock.sleeping == 1)
+    history._clock.advance(SWEEP_INTERVAL_SECONDS)
+    await wait_until(lambda: history._clock.sleeping == 1)
+    assert not await history._log.sweep("", 0)  # nothing has expired at the time 0
+    sweeping.cancel()
+
+
 @on_redis
 async def test_user_without_scripts_has_no_history(start: Start, own_redis: engines.RedisServer) -> None:
     redis_cli(own_redis, "ACL", "SETUSER", "default", "-@scripting")

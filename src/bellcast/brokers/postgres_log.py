@@ -6,7 +6,7 @@ statement has the project and the tenant, the distribution key of all three tabl
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -115,6 +115,7 @@ SWEEP = _complete("""
 WITH gone AS (
   DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND expires <= $3 RETURNING stream, number, size
 ){raise_floors}""")
+TENANTS = "SELECT tenant FROM bellcast_live.logs WHERE project = $1 AND size > 0"
 FORGET_FLOORS = """
 WITH old AS (
   SELECT stream, number FROM bellcast_live.floors WHERE project = $1 AND tenant = $2 ORDER BY number DESC OFFSET $3
@@ -212,6 +213,10 @@ class PostgresLog:
             size: int = await connection.fetchval(SWEEP, self._project, tenant, now)
             await connection.execute(FORGET_FLOORS, self._project, tenant, MAX_FLOORS)
         return size > 0
+
+    async def tenants(self) -> Collection[str]:
+        async with self._connection() as connection:
+            return [tenant for (tenant,) in await connection.fetch(TENANTS, self._project)]
 
     async def close(self) -> None:
         pool, self._pool = self._pool, None

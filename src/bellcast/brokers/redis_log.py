@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import resources
 from typing import Any
 
@@ -101,6 +101,10 @@ class RedisLog:
         while removed == SWEEP_EVENTS:
             _, _, removed, left = await self._run("sweep", tenant, now, [])
         return left > 0
+
+    async def tenants(self) -> Collection[str]:
+        """Return none: logs without events or readers expire."""
+        return ()
 
     async def close(self) -> None:
         """Do nothing: the transport owns the connections."""

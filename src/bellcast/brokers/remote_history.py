@@ -63,6 +63,7 @@ class RemoteHistory:
         self._pending: dict[str, list[PendingAppend]] = {}
         self._appending: asyncio.Task[None] | None = None
         self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
+        self._has_swept = False
         self._is_supported = True
         broker.read_log_with(self)
 
@@ -129,16 +130,25 @@ class RemoteHistory:
     async def run(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
-            used, self._used = self._used, set()
-            try:
-                for tenant in used:
-                    if await self._log.sweep(tenant, self._clock.now()):
-                        self._used.add(tenant)
-            except (Unavailable, LogUnsupported):
-                self._used |= used
+            if self._is_supported:
+                await self._sweep()
             self._forget_tenants()
             if self._held is None:
                 self._on_lost(())
+
+    async def _sweep(self) -> None:
+        used, self._used = self._used, set()
+        try:
+            if not self._has_swept:  # processes that have ended may have left events
+                used |= set(await self._log.tenants())
+            for tenant in used:
+                if await self._log.sweep(tenant, self._clock.now()):
+                    self._used.add(tenant)
+            self._has_swept = True
+        except Unavailable:
+            self._used |= used
+        except LogUnsupported as failure:
+            self._disable(failure)
 
     def _forget_tenants(self) -> None:
         """Drop the delivered positions of tenants whose streams this process no longer follows."""

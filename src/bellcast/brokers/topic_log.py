@@ -1,6 +1,6 @@
 """Port: the log of live events on an engine shared by several processes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -64,6 +64,10 @@ class TopicLog(Protocol):
 
     async def sweep(self, tenant: str, now: int) -> bool:
         """Remove expired entries. Return whether others are left."""
+        ...
+
+    async def tenants(self) -> Collection[str]:
+        """Return the tenants whose entries would stay without a sweep."""
         ...
 
     async def close(self) -> None: ...
