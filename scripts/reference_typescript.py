@@ -190,7 +190,7 @@ def _methods(body: str) -> Iterator[tuple[str, str]]:
     for found in MEMBER.finditer(body):
         is_async, is_getter, _, name, parameters = found.groups()
         comment = jsdoc.before(body, found.start())
-        if comment.all("override"):
+        if comment.all("override") or comment.all("internal"):
             continue
         text = [f"  /** {comment.text} */"] if comment.text and name != "constructor" else []
         if is_getter:

@@ -130,3 +130,26 @@ test('refused topics of a joint subscription are reported and not subscribed aga
   await env.timers.advance(1_000);
   assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team', 'room']);
 });
+
+test('a topic of several elements is unsubscribed when the last of them ends', async () => {
+  const { env, session } = await open();
+  const sent = () => env.link.sent.splice(0).map(({ type, topics }) => [type, ...topics]);
+  await settled();
+  sent();
+  const ends = [session.followTopics(['room', 'team']), session.followTopics(['room'])];
+  await settled();
+  assert.deepEqual(sent(), [['subscribe', 'room']]);
+  ends[0]();
+  await env.timers.advance(0);
+  assert.deepEqual(sent(), [], 'the other element follows the room, the page the team');
+  ends[1]();
+  const restarted = session.followTopics(['room']);
+  await env.timers.advance(0);
+  assert.deepEqual(sent(), [], 'an element that restarts misses no event');
+  restarted();
+  await env.timers.advance(0);
+  assert.deepEqual(sent(), [['unsubscribe', 'room']]);
+  env.link.disconnect();
+  await env.timers.advance(1_000);
+  assert.deepEqual(env.link.url.searchParams.getAll('topic'), ['team']);
+});

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 from tests.browser.shop import PHONE, WIDE, bell, in_page, row, rows, wait_live, wait_until
@@ -278,6 +279,23 @@ def test_bell_follows_topics_whose_names_have_commas(app, person, shop):
     assert in_page(page, "bell.session.subscribe('desk').then((result) => result.topics)") == ["desk"]
     app.publish(sales, "moved", {})
     wait_until(lambda: page.evaluate("received") == [orders, sales], lambda: page.evaluate("received"))
+
+
+def test_topics_of_a_removed_element_are_dropped_unless_another_follows_them(person, shop, bellcast_server):
+    page = shop.open(
+        """<bellcast-bell token="{token}" topics="desk, all"></bellcast-bell>
+        <bellcast-toasts token="{token}" topics="team, all"></bellcast-toasts>""",
+        topics=["desk", "team", "all"],
+    )
+    url, params = f"{bellcast_server.url}/v1/connections", {"recipient": person}
+
+    def followed():
+        connections = httpx.get(url, params=params, headers=bellcast_server.as_app()).json()["connections"]
+        return [sorted(each["topics"]) for each in connections]
+
+    wait_until(lambda: followed() == [["all", "desk", "team"]], lambda: str(followed()))
+    in_page(page, "{ bell.remove() }", "bellcast-toasts")
+    wait_until(lambda: followed() == [["all", "desk"]], lambda: str(followed()))
 
 
 def test_text_styles_of_the_page_do_not_reach_badge_and_rows(app, person, shop):

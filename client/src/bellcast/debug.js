@@ -23,7 +23,7 @@ export function logSession(session) {
   }
 }
 
-/** Run the server's check of the page. The server provides its module, so that it fits the server; bundlers ignore the import. @param {{base: string, credential: import('./api.js').Credential, topics: () => Set<string>}} options @returns {Promise<unknown>} */
+/** Run the server's check of the page. The server provides its module, so that it fits the server; bundlers ignore the import. @param {{base: string, credential: import('./api.js').Credential, topics: () => Iterable<string>}} options @returns {Promise<unknown>} */
 export async function check({ base, credential, topics }) {
   const module = await import(/* webpackIgnore: true */ /* @vite-ignore */ new URL('bellcast/check.js', base).href);
   return module.check({ server: base, token: () => credential.token(), topics: [...topics()] });

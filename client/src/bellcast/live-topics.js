@@ -12,7 +12,7 @@ export { rpcFor };
 
 /**
  * @typedef {object} TopicContext  the part of the session that topics use
- * @property {Set<string>} topics
+ * @property {Pick<Map<string, unknown>, 'has' | 'delete' | 'keys'>} topics  those that the session follows
  * @property {() => {connection?: RpcConnection | null, coordinator?: Pick<Rpc, 'request' | 'changeTopics'> | undefined, options?: ServerContext}} election  the current connection
  * @property {(type: 'presence' | 'refused', detail: Presence | RefusedTopic) => void} emit
  * @property {() => Refused} notConnected
@@ -63,7 +63,7 @@ export class LiveTopics {
     const { topics, election } = this.#context;
     const { connection } = election();
     this.#reportRefused(connection?.greeting?.refused ?? []);
-    if (connection?.twoWay) await this.#subscribe([...topics]);
+    if (connection?.twoWay) await this.#subscribe([...topics.keys()]);
   }
 
   /** @param {string[]} topics @returns {Promise<any>} */

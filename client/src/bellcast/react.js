@@ -89,20 +89,7 @@ export function usePresence(topic) {
   return members;
 }
 
-/** @type {WeakMap<LiveSession, Map<string, number>>} */
-const subscriptions = new WeakMap();
-
-/** Subscribe to the topic while at least one component uses it. @param {LiveSession} session @param {string | undefined} topic */
+/** Follow the topic while the component is mounted. @param {LiveSession} session @param {string | undefined} topic */
 function useTopic(session, topic) {
-  useEffect(() => {
-    if (!topic) return undefined;
-    const counts = subscriptions.get(session) ?? new Map();
-    subscriptions.set(session, counts);
-    counts.set(topic, (counts.get(topic) ?? 0) + 1);
-    if (counts.get(topic) === 1) session.subscribe(topic).catch(() => {});
-    return () => {
-      counts.set(topic, counts.get(topic) - 1);
-      if (!counts.get(topic)) session.unsubscribe(topic).catch(() => {});
-    };
-  }, [session, topic]);
+  useEffect(() => (topic ? session.followTopics([topic]) : undefined), [session, topic]);
 }

@@ -52,8 +52,8 @@ const LIVE = ['event', 'presence', 'typing', 'preferences'];
  * `event`, `presence`, `typing` (on topics), `preferences` (the user's preferences have changed), `refused` (a reverted action or a refused topic; the latter has a `topic` in `detail`).
  */
 export class Session extends EventTarget {
-  /** @type {Set<string>} */
-  #topics;
+  /** Topics, each with its followers: elements, components, and the session itself for those that only `unsubscribe()` ends. @type {Map<string, Set<object>>} */
+  #topics = new Map();
   #environment;
   #api;
   #options;
@@ -84,7 +84,7 @@ export class Session extends EventTarget {
     rejectUnknown({ ...others, ...(typeof topics === 'string' && { topics }) }, 'Session'); // each character would become a topic
     const page = globalThis.document?.baseURI;
     const base = new URL(server.replace(/\/*$/, '/'), server ? page : globalThis.location?.origin).href;
-    this.#topics = new Set(topics);
+    this.#addFollower(this, topics);
     this.#environment = { ...browserEnvironment(), ...environment };
     const credential = new Credential(token, getToken ?? (tokenUrl ? () => this.#environment.fetch(tokenUrl, { credentials: 'include' }) : undefined), recipient, this.#environment.timeout);
     this.#api = new Api(base, credential, this.#environment);
@@ -102,7 +102,7 @@ export class Session extends EventTarget {
       base,
       credential,
       environment: this.#environment,
-      topics: () => this.#topics,
+      topics: () => this.#topics.keys(),
       position: () => this.#main.confirmed.position,
       lastEvent: {},
       prepare: async () => void (this.#main.confirmed.stale && (await this.#refresh(this.#main))),
@@ -208,7 +208,7 @@ export class Session extends EventTarget {
 
   /** Follow live topics. @param {...string} topics */
   subscribe(...topics) {
-    for (const topic of topics) this.#topics.add(topic);
+    this.#addFollower(this, topics);
     return this.#withTopics((liveTopics) => liveTopics.subscribe(topics));
   }
 
@@ -216,6 +216,19 @@ export class Session extends EventTarget {
   unsubscribe(...topics) {
     for (const topic of topics) this.#topics.delete(topic);
     return this.#withTopics((liveTopics) => liveTopics.unsubscribe(topics));
+  }
+
+  /** Follow topics for a part of the page, until the returned function is called; others may follow them too. @internal @param {string[]} topics @returns {() => void} */
+  followTopics(topics) {
+    const follower = {};
+    const added = topics.filter((topic) => !this.#topics.has(topic));
+    this.#addFollower(follower, topics);
+    if (added.length) this.#withTopics((liveTopics) => liveTopics.subscribe(added)).catch(() => {});
+    const end = () => {
+      const unused = topics.filter((topic) => this.#topics.get(topic)?.delete(follower) && !this.#topics.get(topic)?.size);
+      if (unused.length) this.unsubscribe(...unused).catch(() => {});
+    };
+    return () => void this.#environment.setTimeout(end, 0); // a part that restarts follows them again at once, and must miss no event
   }
 
   /** Members of a presence topic. @param {[topic: string]} topic @returns {Member[]} */
@@ -303,6 +316,11 @@ export class Session extends EventTarget {
     this.#election = null;
     tabs?.stop();
     tabs?.connection?.close();
+  }
+
+  /** @param {object} follower @param {Iterable<string>} topics */
+  #addFollower(follower, topics) {
+    for (const topic of topics) this.#topics.set(topic, (this.#topics.get(topic) ?? new Set()).add(follower));
   }
 
   /** Load the code for topics and requests on first use. @template T @param {(liveTopics: LiveTopics) => T | Promise<T>} run */

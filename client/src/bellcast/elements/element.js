@@ -182,7 +182,7 @@ export class Element extends BaseElement {
     this.#reportedSeen.clear();
     this.#unreportedSeen = [];
     const topics = parseTopics(this.getAttribute('topics') ?? '');
-    if (topics.length) session.subscribe(...topics).catch(() => {});
+    if (topics.length) signal.addEventListener('abort', session.followTopics(topics));
     if (this.hasAttribute('debug')) import('../debug.js').then(({ logSession }) => logSession(session), () => {});
     session.addEventListener('refused', (event) => this.emitCancelable('refused', /** @type {CustomEvent} */ (event).detail), { signal });
     signal.addEventListener('abort', release);
