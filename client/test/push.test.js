@@ -21,7 +21,7 @@ function browser() {
     getSubscription: async () => subscription,
   };
   const registration = { active: {}, pushManager };
-  const serviceWorker = Object.assign(workers, { register: async () => registration, getRegistration: async (scope) => (calls.push(['registration', scope]), registration) });
+  const serviceWorker = Object.assign(workers, { register: async () => (calls.push(['register']), registration), getRegistration: async (scope) => (calls.push(['registration', scope]), registration) });
   Object.defineProperty(globalThis, 'navigator', { value: { serviceWorker }, configurable: true });
   globalThis.PushManager = class {};
   globalThis.Notification = /** @type {any} */ ({ permission: 'granted' });
@@ -36,7 +36,7 @@ function browser() {
     },
   };
   const post = (data) => workers.dispatchEvent(Object.assign(new Event('message'), { data }));
-  return { api, post, calls: () => calls.splice(0), subscription: () => subscription };
+  return { api, post, registration, calls: () => calls.splice(0), subscription: () => subscription };
 }
 
 const before = Object.getOwnPropertyDescriptor(globalThis, 'navigator');
@@ -49,12 +49,41 @@ afterEach(() => {
 test('disabling deletes the endpoint of this browser only, then ends the subscription', async () => {
   const { api, calls, subscription } = browser();
   assert.equal(await enablePush(api, BASE, {}, GRANTED), 'e1');
-  assert.deepEqual(calls(), [['GET', 'v1/push-endpoints/key'], ['POST', 'v1/push-endpoints', { endpoint: 'https://push.example/1' }]]);
+  assert.deepEqual(calls(), [['registration', BASE], ['register'], ['GET', 'v1/push-endpoints/key'], ['POST', 'v1/push-endpoints', { endpoint: 'https://push.example/1' }]]);
   await disablePush(api, BASE);
   assert.deepEqual(calls(), [['registration', BASE], ['GET', 'v1/push-endpoints'], ['DELETE', 'v1/push-endpoints/e1'], ['unsubscribe']]);
   assert.equal(subscription(), null);
   await disablePush(api, BASE);
   assert.deepEqual(calls(), [['registration', BASE]]);
+});
+
+/** Disable push messages for a subscription with this key, whose endpoint the server does not list. Returns whether it has ended. */
+async function disableUnlisted(key) {
+  const { api, registration } = browser();
+  const options = { applicationServerKey: new TextEncoder().encode(key).buffer };
+  let hasEnded = false;
+  registration.pushManager.getSubscription = async () => ({ endpoint: 'https://push.example/unlisted', options, unsubscribe: async () => void (hasEnded = true) });
+  await disablePush({ call: (method, path) => (path.endsWith('/key') ? { public_key: 'Pj8-' } : api.call(method, path)) }, BASE); // '>?>' in base64url
+  return hasEnded;
+}
+
+test('disabling ends a subscription whose endpoint the server has deleted, and none of other code of the page', async () => {
+  assert.equal(await disableUnlisted('>?>'), true);
+  assert.equal(await disableUnlisted('another key'), false);
+});
+
+test('the service worker of the page is not replaced', async () => {
+  const { api, calls, registration } = browser();
+  for (const [scope, script, state] of [[BASE, 'sw.js', 'unsupported'], [BASE, 'bellcast-push.js', 'off'], ['https://bell.example/elsewhere/', 'sw.js', 'off']]) {
+    Object.assign(registration, { scope, active: { scriptURL: `${BASE}${script}` } });
+    assert.equal(await pushState(api, BASE), state, `${scope} ${script}`);
+  }
+  Object.assign(registration, { scope: BASE, active: { scriptURL: `${BASE}sw.js` } });
+  calls();
+  await assert.rejects(enablePush(api, BASE, {}, GRANTED), { code: 'push_unsupported' });
+  assert.ok(!calls().some(([name]) => name === 'register'));
+  assert.equal(await pushState(api, BASE, { registration }), 'off');
+  assert.equal(await enablePush(api, BASE, { registration }, GRANTED), 'e1');
 });
 
 test('the subscription stays while the server is unavailable', async () => {

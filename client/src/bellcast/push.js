@@ -16,7 +16,7 @@ import { rejectUnknown } from './strict.js';
 export async function pushState(api, base, { registration, ...others } = {}) {
   rejectUnknown(others, 'pushState');
   const canRegister = registration || new URL(base).origin === globalThis.location?.origin;
-  if (!canRegister || !isSupported()) return 'unsupported';
+  if (!canRegister || !isSupported() || (!registration && (await isTaken(base)))) return 'unsupported';
   if (Notification.permission === 'denied') return 'blocked';
   const worker = registration ?? (await navigator.serviceWorker.getRegistration(base));
   const subscription = await worker?.pushManager.getSubscription();
@@ -28,11 +28,19 @@ export async function pushState(api, base, { registration, ...others } = {}) {
 
 const isSupported = () => 'serviceWorker' in navigator && 'PushManager' in globalThis && 'Notification' in globalThis;
 
+/** Whether the page's own service worker has the scope that Bellcast's would have: registering Bellcast's would replace it. @param {string} base */
+async function isTaken(base) {
+  const worker = await navigator.serviceWorker.getRegistration(base);
+  const { scriptURL } = worker?.active ?? worker?.waiting ?? worker?.installing ?? {};
+  return worker?.scope === base && !scriptURL?.startsWith(`${base}bellcast-push.js`);
+}
+
 /** @param {Api} api @param {string} base @param {PushOptions} [options] @param {Promise<NotificationPermission>} [permission] @returns {Promise<string>} */
 export async function enablePush(api, base, { registration, ...others } = {}, permission) {
   rejectUnknown(others, 'enablePush');
   if (!isSupported()) throw new Refused(0, { code: 'push_unsupported', detail: 'This browser has no push messages.' });
   if ((await permission) !== 'granted') throw new Refused(0, { code: 'push_denied', detail: 'The user has not allowed notifications.' });
+  if (!registration && (await isTaken(base))) throw new Refused(0, { code: 'push_unsupported', detail: 'The page has its own service worker: import bellcast-push.js into it, and pass its registration.' });
   const worker = registration ?? (await navigator.serviceWorker.register(`${base}bellcast-push.js`));
   const { public_key } = await api.call('GET', 'v1/push-endpoints/key');
   const { id } = await api.call('POST', 'v1/push-endpoints', (await subscribe(worker, public_key)).toJSON());
@@ -58,8 +66,16 @@ export async function disablePush(api, base, { registration, ...others } = {}) {
   // Unregister at the server first: if it is unavailable, the browser keeps the subscription, and a second call removes
   // both.
   const { push_endpoints } = await api.call('GET', 'v1/push-endpoints');
-  for (const { id, endpoint } of push_endpoints) if (endpoint === subscription.endpoint) await api.call('DELETE', `v1/push-endpoints/${id}`);
-  await subscription.unsubscribe();
+  const own = push_endpoints.filter((/** @type {{endpoint: string}} */ { endpoint }) => endpoint === subscription.endpoint);
+  for (const { id } of own) await api.call('DELETE', `v1/push-endpoints/${id}`);
+  if (own.length || (await isOfServer(api, subscription))) await subscription.unsubscribe();
+}
+
+/** Whether a subscription is for this server's messages: other code of the page may use the same worker. @param {Api} api @param {PushSubscription} subscription */
+async function isOfServer(api, { options: { applicationServerKey } }) {
+  const { public_key } = await api.call('GET', 'v1/push-endpoints/key');
+  const key = String.fromCharCode(...new Uint8Array(applicationServerKey ?? []));
+  return btoa(key).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '') === public_key;
 }
 
 /**

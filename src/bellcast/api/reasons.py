@@ -147,10 +147,17 @@ REASONS = (
     Reason(
         code="push_unsupported",
         title="Push not supported",
-        meaning="This browser has no push messages.",
+        meaning="This browser or page has no push messages.",
         origin=BROWSER,
-        causes=("The page is not served over HTTPS.", "On iOS, the page is not on the home screen."),
-        remedies=("Offer another channel, such as e-mail.",),
+        causes=(
+            "The page is not served over HTTPS.",
+            "On iOS, the page is not on the home screen.",
+            "The page has its own service worker, which Bellcast's would replace.",
+        ),
+        remedies=(
+            "Offer another channel, such as e-mail.",
+            "Import `bellcast-push.js` into the page's service worker, and pass its registration to `enablePush`.",
+        ),
     ),
     Reason(
         code="unknown",
