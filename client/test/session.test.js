@@ -205,6 +205,15 @@ test('a deferred action is shown immediately and is sent only on commit', async 
   assert.equal(deleteRequests(), 1);
 });
 
+test('a deferred action that was sent because the page was left cannot be undone', async () => {
+  const { env, session } = await open();
+  const { undo } = session.hold('delete', notification(3).id);
+  env.page.dispatchEvent(new Event('pagehide'));
+  await settled();
+  undo();
+  assert.deepEqual(numbers(session), [2, 1]);
+});
+
 test('another view receives the same events as the inbox', async () => {
   const rows = page([3, 2, 1]);
   const { env, session } = await open({ 'GET inbox': (url) => (url.searchParams.get('view') === 'unread' ? { ...rows } : rows) });

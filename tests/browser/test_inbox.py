@@ -94,6 +94,21 @@ def test_deletion_survives_leaving_the_page_immediately(app, person, inbox):
     expect(rows(page)).to_have_count(0)
 
 
+def test_page_that_was_left_offers_no_undo(app, person, inbox):
+    """The browser may restore the page, but its actions were sent."""
+    app.notify(person, title="Order")
+    page = inbox()
+    row(page, "Order").hover()
+    row(page, "Order").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    with page.expect_response("**/v1/inbox/delete"):
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    assert page.get_by_role("button", name="Undo").count() == 0  # at once: it would disappear after six seconds
+    page.keyboard.press("Control+z")
+    assert page.locator(".notice").count() == 0
+    expect(rows(page)).to_have_count(0)
+
+
 def test_refused_action_is_reverted_and_reported(app, person, inbox):
     app.notify(person, title="Stays")
     page = inbox()

@@ -56,7 +56,7 @@ export class ActionQueue {
   defer(verb, ...args) {
     const pending = this.#add(verb, args, { isDeferred: true });
     return {
-      undo: () => this.#remove(pending),
+      undo: () => pending.isDeferred && this.#remove(pending),
       commit: () => {
         pending.isDeferred = false;
         void this.deliver();

@@ -279,6 +279,7 @@ export class Element extends BaseElement {
       panel.stop();
     });
     document.addEventListener('visibilitychange', () => document.hidden && panel.forgetNew(), { signal });
+    addEventListener('pagehide', () => panel.stop(), { signal }); // the session sends its actions, and the browser may restore the page
     setTimeout(() => (this.renderNow(), replayKeys())); // for callers that run after the panel has loaded
     return panel;
   }

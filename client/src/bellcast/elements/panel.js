@@ -155,7 +155,7 @@ export class Panel {
     this.element.style.removeProperty('--tallest');
   }
 
-  /** The element leaves the page. */
+  /** The element leaves the page, or the user does. */
   stop() {
     this.close();
     this.triage.commit();
