@@ -109,6 +109,22 @@ def test_page_that_was_left_offers_no_undo(app, person, inbox):
     expect(rows(page)).to_have_count(0)
 
 
+def test_tab_that_does_not_exist_is_reported_and_not_shown(app, person, shop):
+    warnings = []
+    shop.context.on("console", lambda message: warnings.append(message.text) if message.type == "warning" else None)
+    app.notify(person, title="Order")
+    page = shop.open(
+        '<bellcast-inbox token="{token}" tabs="all,foo,typ:booking=Bookings,type:,unread"></bellcast-inbox>'
+    )
+    expect(row(page, "Order")).to_be_visible()
+    expect(page.get_by_role("tab")).to_have_text(["All", "Unread1"])
+    assert [text.partition(" A tab is")[0] for text in warnings] == [
+        'Bellcast: there is no tab {"view":"foo"}.',
+        'Bellcast: there is no tab {"typ":"booking","label":"Bookings"}.',
+        'Bellcast: there is no tab {"type":""}.',
+    ]
+
+
 def test_refused_action_is_reverted_and_reported(app, person, inbox):
     app.notify(person, title="Stays")
     page = inbox()

@@ -13,7 +13,7 @@ import { isPageRefused } from './page-refused.js';
 import { Overlays } from './overlays.js';
 import { RovingFocus } from './roving-focus.js';
 import { Selection } from './selection.js';
-import { TabBar } from './tab-bar.js';
+import { TabBar, validTabs } from './tab-bar.js';
 import { startOfDay } from './time.js';
 import { Triage } from './triage.js';
 
@@ -81,7 +81,8 @@ export class Panel {
 
   /** @param {HTMLElement} element @param {PanelContext} context */
   constructor(element, context) {
-    const { session, texts, tabs, clock, close, draw } = context;
+    const { session, texts, clock, close, draw } = context;
+    const tabs = validTabs(context.tabs);
     this.element = element;
     this.#context = context;
     this.#notice = new Notice(texts.undo);

@@ -24,6 +24,12 @@ export function parse(text) {
 /** @param {Tab} tab @returns {Query} */
 export const query = ({ label, ...query }) => query;
 
+/** The tabs that show something; others are reported. @param {readonly Tab[]} tabs */
+export const validTabs = (tabs) => tabs.filter((tab) => isValid(tab) || console.warn(`Bellcast: there is no tab ${JSON.stringify(tab)}. A tab is ${[...VIEWS].join(', ')}, type:… or tag:….`));
+
+/** @param {Tab} tab */
+const isValid = ({ label, view = 'all', ...others }) => VIEWS.has(view) && Object.entries(others).every(([kind, value]) => (kind === 'type' || kind === 'tag') && value && typeof value === 'string');
+
 export class TabBar {
   element = h('div', 'tabs', { role: 'tablist', onkeydown: (event) => this.#key(event) });
   selected;
