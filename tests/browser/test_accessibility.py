@@ -221,6 +221,31 @@ def test_new_notifications_are_announced_politely_and_once(app, person, shop):
     expect(announcement).to_have_text("5 new notifications")
 
 
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_new_notifications_are_announced_while_the_panel_is_open(app, person, open_shop, bellcast_server, viewport):
+    page = open_shop(bellcast_server, person, viewport).open()
+    bell(page, 0).click()
+    devtools = page.context.new_cdp_session(page)
+
+    def is_announced(title):  # Playwright's roles include what a modal dialog makes inert
+        nodes = devtools.send("Accessibility.getFullAXTree")["nodes"]
+        return f"New notification: {title}" in [node["name"]["value"] for node in nodes if not node["ignored"]]
+
+    settings = page.get_by_role("button", name="Preferences")
+    expect(settings).to_be_visible()
+    app.notify(person, title="Order")
+    wait_until(lambda: is_announced("Order"), lambda: "not announced")
+    settings.click()
+    expect(page.get_by_role("checkbox", name="General, Push")).to_be_visible()
+    app.notify(person, title="Another")
+    wait_until(lambda: is_announced("Another"), lambda: "not announced while an overlay is open")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    app.notify(person, title="Last")
+    wait_until(lambda: is_announced("Last"), lambda: "not announced after the panel was closed")
+
+
 def test_selected_row_is_described_as_such(app, person, shop):
     app.notify(person, title="Order")
     page = shop.open()

@@ -1,4 +1,4 @@
-/** Which element announces new notifications to screen readers: a session's first visible bell, else the toasts. */
+/** Which element announces new notifications to screen readers: a session's open or first visible bell, else the toasts. */
 
 /** @import { Session } from '../session.js' */
 
@@ -12,5 +12,8 @@ export function addBell(session, bell, signal) {
   signal.addEventListener('abort', () => all.delete(bell));
 }
 
-/** The bell that announces; a hidden one, for example of the page's layout for phones, cannot. @param {Session} session */
-export const announcingBell = (session) => [...(bells.get(session) ?? [])].find((bell) => bell.checkVisibility());
+/** The bell that announces: an open one first, since a sheet makes the others inert. A hidden one, for example of the page's layout for phones, cannot. @param {Session} session */
+export function announcingBell(session) {
+  const visible = [...(bells.get(session) ?? [])].filter((bell) => bell.checkVisibility());
+  return visible.find((bell) => bell.hasAttribute('open')) ?? visible[0];
+}

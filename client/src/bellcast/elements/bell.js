@@ -68,7 +68,9 @@ export class Bell extends Element {
     addBell(session, this, signal);
     // A hidden tab draws no frames, but its title is visible.
     session.addEventListener('change', () => document.hidden && this.#renderCount(session.state), { signal });
-    session.addEventListener('alert', (event) => this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
+    session.addEventListener('alert', (event) => this.hasAttribute('open') || this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
+    // No alert follows for a row that is in view, but only those who see the list know of it.
+    session.addEventListener('notification', (event) => this.hasAttribute('open') && this.#announce([/** @type {CustomEvent<Notification>} */ (event).detail]), { signal });
     signal.addEventListener('abort', () => {
       popover.hide(this.#dialog);
       if (this.hasAttribute('title-badge')) setTitleCount('');
@@ -115,6 +117,8 @@ export class Bell extends Element {
     popover.hide(this.#dialog);
     if (open) this.#show(session);
     else this.#panel?.close();
+    const place = this.#dialog.open ? this.#dialog : this.shadowRoot; // a modal dialog makes everything outside of it inert
+    if (this.#live.parentNode !== place) place?.append(this.#live);
     this.renderNow();
   }
 

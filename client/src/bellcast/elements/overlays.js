@@ -98,12 +98,12 @@ export class Overlays {
     }
   }
 
-  /** Show an overlay; what it covers takes no focus. @param {{element: HTMLElement, close: () => void}} overlay */
+  /** Show an overlay; what it covers takes no focus. Notices and announcements are not covered. @param {{element: HTMLElement, close: () => void}} overlay */
   #show(overlay) {
     this.close();
-    const { list, focus, notice } = this.#context;
+    const { list, focus } = this.#context;
     const { current } = focus;
-    const covered = Array.from(this.#panel.children).filter((each) => each !== notice.element);
+    const covered = Array.from(this.#panel.children).filter((each) => !each.matches('[role=status]'));
     for (const each of covered) each.toggleAttribute('inert', true);
     this.#open = {
       close: () => {
