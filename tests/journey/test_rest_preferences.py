@@ -54,6 +54,18 @@ async def test_wrong_entry_is_named(rest: Rest, document: dict[str, Any], field:
     assert list(fields(await rest.app.put("/v1/preference-defaults", json=document))) == [field]
 
 
+async def test_error_names_every_invalid_field(rest: Rest) -> None:
+    document = {
+        "types": {"booking": {"fax": False}, "bill": OFF},
+        "quiet_hours": {"start": "22", "end": "07:00"},
+        "digest_at": "8",
+    }
+    assert (await rest.app.put("/v1/types/bill", json={"name": "Bills", "required": True})).status_code == 201
+    for method, path in (("PUT", OWN), ("PATCH", OWN), ("PUT", DEFAULTS), ("PATCH", DEFAULTS)):
+        refused = await rest.app.request(method, path, json=document)
+        assert list(fields(refused)) == ["types.booking.fax", "digest_at", "quiet_hours.start"]
+
+
 OFF = {"email": False}
 OWN_OF_ALICE, DEFAULTS_OF_ACME = "/v1/preferences", f"{DEFAULTS}?tenant=acme"
 

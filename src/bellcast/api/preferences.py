@@ -354,12 +354,12 @@ def _apply_document(
     merge patch."""
     merged = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
     cleaned = merge_patch({}, merged)  # in a complete document, null means absent
-    preferences = request_body.json(msgspec.json.encode(cleaned), BODY, ctx)
     stored = decode(before)
-    errors = [*_errors(preferences, stored, ctx.limits), *_required_errors(preferences, stored, types)]
-    if errors:
-        raise Invalid.fields(errors)
-    return preferences
+
+    def check(value: Preferences, _: ApiContext) -> None:
+        validation.check(_errors(value, stored, ctx.limits), _required_errors(value, stored, types))
+
+    return request_body.json(msgspec.json.encode(cleaned), request_body.Shape(Preferences, check), ctx)
 
 
 async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
@@ -423,7 +423,6 @@ def _required_errors(value: Preferences, before: Preferences, types: Mapping[str
                 yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
 
 
-BODY = request_body.Shape(Preferences)
 HANDLERS = [
     *(read_own, replace_own, change_own, read, replace, change),
     *(read_defaults, replace_defaults, change_defaults, delete_defaults),
