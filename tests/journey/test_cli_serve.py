@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.journey.shell import ESCAPE, bellcast, end, lines, running
+from tests.servers import free_port
 
 
 def listening_url(process) -> str:
@@ -35,6 +36,30 @@ def test_first_start_creates_credentials_and_shows_them_once(tmp_path):
         second_result = end(second, signal.SIGTERM)
     assert project["secret"] not in second_result.err + second_result.out
     assert json.loads((data / "project.json").read_text()) == project
+
+
+@pytest.mark.parametrize(
+    ("host", "public_url", "base"),
+    [
+        ("127.0.0.1", "https://bell.example.com/", "https://bell.example.com"),
+        ("0.0.0.0", "", r"http://127\.0\.0\.1:\d+"),
+        ("::1", "", r"http://\[::1\]:\d+"),
+    ],
+)
+def test_set_up_links_lead_to_a_reachable_address(tmp_path, host, public_url, base):
+    link, environ = re.compile(rf"{base}/console/setup#code=\S+"), {"BELLCAST_PUBLIC_URL": public_url}
+    with running("serve", "--host", host, "--port", 0, "--data", tmp_path, **environ) as process:
+        next(lines(process))
+        assert link.fullmatch(bellcast("operator", "setup-code", "--data", tmp_path, **environ).out.strip())
+        assert link.search(end(process, signal.SIGTERM).err)
+
+
+@pytest.mark.parametrize(("host", "base"), [("0.0.0.0", "http://127.0.0.1"), ("::1", "http://[::1]")])
+def test_links_of_messages_lead_to_a_reachable_address(tmp_path, host, base):
+    port = free_port()
+    with running("serve", "--host", host, "--port", port, "--data", tmp_path) as process:
+        next(lines(process))
+        assert bellcast("mailbox", "--data", tmp_path).out.startswith(f"{base}:{port}/mailbox/")
 
 
 def test_store_files_are_private_in_an_existing_folder(tmp_path):

@@ -25,10 +25,10 @@ RoleOption = Annotated[
 @operator.command("setup-code", cls=options.RequestCommand)
 def setup_code(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Print a one-time link that creates the first owner. It is valid for a day."""
-    from bellcast import settings as effective
+    from bellcast.settings import address
 
-    created = request(ctx, "POST", "/v1/setup-codes")
-    url = f"{effective.url(options.settings(ctx))}/console/setup#code={created['code']}"
+    created, settings = request(ctx, "POST", "/v1/setup-codes"), options.settings(ctx)
+    url = address.setup_link(settings, address.url(settings), created["code"])
     if json:
         console.json({"url": url})
     else:

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -87,7 +88,7 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
         _supervise(settings)
     else:
         app = server.create_app(settings, test_clock=_test_clock(test_clock))
-        run(app, lambda url: _listening(url, app.setup_code))
+        run(app, lambda url: _listening(settings, url, app.setup_code))
 
 
 def _test_clock(value: str | None) -> "TestClock | None":
@@ -121,10 +122,12 @@ def _log_sticky_sessions() -> None:
     )
 
 
-def _listening(url: str, setup_code: str | None = None) -> None:
+def _listening(settings: "Settings", url: str, setup_code: str | None = None) -> None:
+    from bellcast.settings import address
+
     if setup_code is not None:
-        # A fragment is not sent to servers, so no access log contains it.
-        print(f"Set up the console within a day: {url}/console/setup#code={setup_code}", file=sys.stderr, flush=True)
+        link = address.setup_link(settings, address.reachable(url), setup_code)
+        print(f"Set up the console within a day: {link}", file=sys.stderr, flush=True)
     print(f"Bellcast {__version__} is listening on {url}", flush=True)
 
 
@@ -133,7 +136,7 @@ def _supervise(settings: "Settings") -> None:
     from bellcast.cli import supervisor
 
     try:
-        started = supervisor.Supervisor(settings, _storing(settings, _listening))
+        started = supervisor.Supervisor(settings, _storing(settings, partial(_listening, settings)))
         status = started.run(settings.server.host, settings.server.port)
     except OSError as error:
         raise _listen_error(error, settings) from None

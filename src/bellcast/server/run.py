@@ -14,6 +14,7 @@ import uvloop
 
 from bellcast.live.http.fast_path import FastPathFactory
 from bellcast.server.app import App
+from bellcast.settings import address
 
 # Listen backlog: 10,000 reconnecting clients arrive faster than one event loop iteration accepts them.
 BACKLOG = 8_192
@@ -48,7 +49,7 @@ class UvicornServer(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        self._ready(address.listening(host, port))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -20,7 +20,7 @@ from bellcast.server.live_feed import LiveFeed
 from bellcast.server.observed_ports import ObservedBroker
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
-from bellcast.settings import Settings
+from bellcast.settings import Settings, address
 from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.shared_rates import SharedRates
 from bellcast.workflows.flows import Workflows
@@ -112,5 +112,5 @@ def with_public_url(settings: Settings) -> ChannelConfig:
     """Return the settings of the channels. Without a public URL, links use the address that the server listens on."""
     if settings.channels.public_url is not None:
         return settings.channels
-    local = f"http://{settings.server.host}:{settings.server.port}"
-    return msgspec.structs.replace(settings.channels, public_url=local)
+    local = address.listening(settings.server.host, settings.server.port)
+    return msgspec.structs.replace(settings.channels, public_url=address.reachable(local))

@@ -34,9 +34,20 @@ def store(settings: Settings, url: str) -> None:
     write_private(_file(settings), msgspec.json.encode(_StoredAddress(reachable(url))))
 
 
+def listening(host: str, port: int) -> str:
+    """Return the URL of a server that listens on this address."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def reachable(url: str) -> str:
     """Return the URL with loopback in place of the wildcard address, to which clients cannot connect."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def setup_link(settings: Settings, url: str, code: str) -> str:
+    """Return the link that sets up the console: at the public URL if it is known, else at this URL of the server."""
+    base = (settings.channels.public_url or url).rstrip("/")
+    return f"{base}/console/setup#code={code}"  # a fragment is not sent to servers, so no access log contains it
 
 
 def _file(settings: Settings) -> Path:
