@@ -59,6 +59,13 @@ def test_missing_outbox_is_reported(tmp_path):
     assert result.status == 1
 
 
+def test_outbox_url_without_a_scheme_is_refused_without_its_password():
+    result = bellcast("relay", "//shop:secret@db/shop", "--once", **ENVIRON)
+    assert "expected sqlite:///, postgresql:// or mysql://, got no scheme" in result.err.replace("\n", " ")
+    assert "secret" not in result.err
+    assert result.status == 2
+
+
 def test_key_is_not_rotated_in_a_folder_without_a_server(tmp_path):
     result = bellcast("encryption", "rotate", "--data", tmp_path / "mistyped")
     assert "is not the data folder of a server; pass the server's folder with --data." in result.err.replace("\n", " ")

@@ -158,7 +158,7 @@ BY_CODE = {
     "too_many": Advice(
         (
             "The recipient has too many live connections: often a page that opens one per component.",
-            "A tenant sends more than its quota, or an address more requests than `BELLCAST_LIMIT_REQUESTS_PER_SECOND`.",
+            "A tenant sends more than its quota, or an address more REST requests than `BELLCAST_LIMIT_REQUESTS_PER_SECOND`.",
         ),
         (
             "Wait for the seconds in `Retry-After`, then try again.",

@@ -138,7 +138,7 @@ def connect(url: str) -> OutboxRows:
         options = {"host": parts.hostname, "port": parts.port or 3306, "user": unquote(parts.username or "")}
         options |= {"password": unquote(parts.password or ""), "database": parts.path.removeprefix("/")}
         return OutboxRows(pymysql.connect(**options, autocommit=True), "mysql")
-    raise ValueError(f"expected sqlite:///, postgresql:// or mysql://, got {parts.scheme or url!r}")
+    raise ValueError(f"expected sqlite:///, postgresql:// or mysql://, got {parts.scheme or 'no scheme'}")
 
 
 def _row(id: int, key: Any, kind: str, payload: Any, created_at: Any, attempts: int) -> Row:

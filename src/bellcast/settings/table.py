@@ -361,7 +361,8 @@ LIMITS: dict[str, tuple[Parser, str]] = {
     ),
     "LIMIT_REQUESTS_PER_SECOND": (
         parsers.non_negative_int,
-        "Requests per second from one IP address, on all nodes. 0 means unlimited; a reverse proxy can limit them too.",
+        "REST requests per second from one IP address, on all nodes; `BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS` limits live connections. "
+        "0 means unlimited; a reverse proxy can limit them too.",
     ),
 }
 
