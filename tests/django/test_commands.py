@@ -56,6 +56,20 @@ def test_sync_of_users_leaves_an_address_that_the_user_model_lacks(shop, monkeyp
     assert shop.bell.recipients.get(key, tenant=tenant).phone == "+4915100000000"
 
 
+def test_sync_of_users_reads_their_groups_with_one_query(shop):
+    from django.contrib.auth.models import Group
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    shop.nadia.groups.add(Group.objects.create(name="Sales"))
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        run("bellcast_sync_users")
+    assert len([one for one in captured if "auth_group" in one["sql"]]) == 1
+    assert shop.bell.recipients.get(str(shop.nadia.pk), tenant=shop.north.slug).roles == ["Sales"]
+
+
 def _without_phone(user, name):
     if name == "phone":
         raise AttributeError(name)

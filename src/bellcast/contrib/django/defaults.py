@@ -29,7 +29,7 @@ def default_tenant(user: Any) -> str | None:
 def default_roles(user: Any) -> list[str]:
     """Return the roles of the user's groups, without those that are too long."""
     groups = getattr(user, "groups", None)
-    names = [] if groups is None else groups.values_list("name", flat=True)
+    names = [] if groups is None else [group.name for group in groups.all()]  # prefetched for many users
     return [role for role in map(role_of_group, names) if len(role) <= MAX_ROLE]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import prefetch_related_objects
 
 from bellcast.client import BellcastError
 from bellcast.contrib.django import conf, datetimes, identity
@@ -38,6 +39,8 @@ class Command(BaseCommand):
     def _write(self, users: Sequence[Any]) -> int:
         """Write a batch; return the number of refusals."""
         identity.load_tenants(users)
+        if hasattr(get_user_model(), "groups"):
+            prefetch_related_objects(users, "groups")
         by_tenant = defaultdict(list)
         for user in users:
             by_tenant[identity.tenant_of(user)].append(user)
