@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from bellcast.client import Bellcast
 from bellcast.contrib import dbapi, outbox, relay_thread, sqlalchemy
+from bellcast.contrib.outbox_rows import OutboxRows
 from tests.faults.nodes import titles
 from tests.faults.raw_sockets import eventually
 
@@ -55,6 +56,20 @@ def test_pending_key_adds_no_row(connection):
     assert len(rows(connection)) == 1
 
 
+def test_refused_row_is_replaced_by_a_send_with_its_key(connection):
+    for number in range(2):
+        dbapi.notify(connection, "alice", title="Too long", idempotency_key=f"booking-{number}")
+    refused = OutboxRows(connection, "sqlite")
+    first, second = refused.lease(2)
+    refused.refuse(first.id, "title: must be at most 200 characters")
+    for number in range(2):
+        dbapi.notify(connection, "alice", title="Booked", idempotency_key=f"booking-{number}")
+    assert [row["title"] for _, row in rows(connection)] == ["Booked", "Too long"]
+    (renewed,) = refused.lease(2)
+    assert (renewed.id, renewed.attempts) == (first.id, 1)
+    assert second.id != first.id
+
+
 def test_subclass_of_a_connection_is_one_of_its_driver():
     class AppConnection(sqlite3.Connection):
         """Exceptions of the app's own module."""
@@ -87,9 +102,9 @@ def test_sqlalchemy_statement_inserts_the_same_row(tmp_path):
 
 
 @pytest.mark.parametrize("dialect", [mysql.dialect(), mysql.dialect(is_mariadb=True)], ids=["mysql", "mariadb"])
-def test_sqlalchemy_statement_of_mysql_ignores_a_pending_key(dialect):
+def test_sqlalchemy_statement_of_mysql_is_that_of_the_table(dialect):
     statement = sqlalchemy.notify("alice", title="Booked").compile(dialect=dialect)
-    assert str(statement) == "INSERT IGNORE INTO bellcast_outbox (`key`, kind, payload) VALUES (%s, %s, %s)"
+    assert str(statement) == outbox.insert_sql("mysql", ["%s"] * 3)
 
 
 EXITING_APP = """

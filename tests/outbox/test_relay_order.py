@@ -225,6 +225,20 @@ def test_row_that_python_cannot_decode_holds_no_other_on_postgresql(shop: Shop, 
     assert shop.sent == ["b"]
 
 
+def test_refused_row_is_replaced_by_a_send_with_its_key_on_postgresql(shop: Shop, empty_database: Database) -> None:
+    for statement in outbox.table_sql("postgresql").split(";\n")[:-1]:
+        empty_database.run(statement)
+    insert = outbox.insert_sql("postgresql", [f"'{outbox.row_key('booking-7')}'", "'notify'", "%s"])
+    empty_database.run(insert, f'{{"title": {"9" * 5000}}}')  # Python cannot decode it
+    rows = outbox_rows.connect(empty_database.url)
+    assert len(Relay(rows, shop.bell).run().refused) == 1
+    for title in ("b", "c"):
+        empty_database.run(insert, f'{{"to": "alice", "title": "{title}"}}')
+    Relay(rows, shop.bell).run()
+    rows.close()
+    assert shop.sent == ["b"]
+
+
 @pytest.mark.parametrize("record", ['{"emial": "a@example.com"}', '{"key": "a"}', '{"email": ["a"]}'])
 def test_row_whose_address_is_unusable_is_sent(shop: Shop, record: str) -> None:
     row = (f'{{"title": "a", "addresses": {{"a": {record}}}}}',)

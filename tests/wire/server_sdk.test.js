@@ -268,12 +268,13 @@ test('a body without end is not kept in memory', async () => {
 
 test('outbox rows have the keys of the other languages', () => {
   const row = bell.outboxRow('notify', { to: 'alice', title: 'Hello' }, { key: 'booking-7', dialect: 'sqlite' });
-  assert.equal(row.sql, 'INSERT INTO bellcast_outbox (key, kind, payload) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING');
+  const statements = JSON.parse(process.env.ROW_STATEMENTS);
+  for (const [dialect, sql] of Object.entries(statements)) assert.equal(bell.outboxRow('publish', {}, { dialect }).sql, sql);
+  assert.equal(bell.outboxRow('publish', {}).sql, statements.postgresql);
+  assert.equal(bell.outboxRow('publish', {}, { dialect: 'postgres' }).sql, statements.postgresql);
   assert.deepEqual(row.params, [process.env.ROW_KEY, 'notify', '{"to":"alice","title":"Hello"}']);
-  for (const dialect of [undefined, 'postgres', 'postgresql']) assert.match(bell.outboxRow('publish', {}, { dialect }).sql, /VALUES \(\$1, \$2, \$3\)/);
   assert.throws(() => bell.outboxRow('notify', { to: 'alice', title: 'Hello 😀'.slice(0, 7) }), /payload: .*valid Unicode/);
   assert.throws(() => bell.outboxRow('publish', {}, { dialect: 'oracle' }), /dialect: expected one of/);
-  assert.match(bell.outboxRow('publish', {}, { dialect: 'mysql' }).sql, /^INSERT IGNORE INTO bellcast_outbox \(`key`/);
 });
 
 test('a workflow is triggered', async () => {

@@ -1,12 +1,13 @@
 """`bellcast/server`, the client for Node and other JavaScript servers, against a real server."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from bellcast.contrib.outbox import row_key
+from bellcast.contrib.outbox import insert_sql, row_key
 from tests.servers import PROJECT, ServerProcess
 
 TESTS = Path(__file__).with_name("server_sdk.test.js")
@@ -19,6 +20,13 @@ def test_server_sdk_works_against_a_real_server(bellcast_server: ServerProcess, 
         "BELLCAST_URL": bellcast_server.url,
         "BELLCAST_PROJECT": ":".join(PROJECT),
         "ROW_KEY": str(row_key("booking-7")),
+        "ROW_STATEMENTS": json.dumps(
+            {
+                "sqlite": insert_sql("sqlite", "???"),
+                "postgresql": insert_sql("postgresql", ["$1", "$2", "$3"]),
+                "mysql": insert_sql("mysql", "???"),
+            }
+        ),
         "RECIPES": str(copy_recipes(tmp_path / "recipes")),
     }
     result = subprocess.run(

@@ -22,6 +22,10 @@ const DEFAULT_TTL = 3600; // seconds
 const LONGEST_TTL = 30 * 86_400;
 /** SQL dialects of outbox tables; one has two names. */
 const DIALECTS = new Set(['sqlite', 'postgresql', 'postgres', 'mysql']);
+// How a refused row gets the values of a new send with its key. MySQL evaluates these in order, so `refused_at` is the last one.
+const RENEWED = 'ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, payload = excluded.payload, created_at = NULL, next_attempt_at = NULL, attempts = 0, error = NULL, refused_at = NULL WHERE bellcast_outbox.refused_at IS NOT NULL';
+const NEW_VALUES = { kind: 'VALUES(kind)', payload: 'VALUES(payload)', created_at: 'NULL', next_attempt_at: 'NULL', attempts: '0', error: 'NULL', refused_at: 'NULL' };
+const RENEWED_MYSQL = `ON DUPLICATE KEY UPDATE ${Object.entries(NEW_VALUES).map(([name, value]) => `${name} = IF(refused_at IS NULL, ${name}, ${value})`).join(', ')}`;
 const TOLERANCE = 300; // maximum seconds between a signature's time and now
 
 /**
@@ -433,13 +437,12 @@ export class Bellcast {
     return JSON.parse(body);
   }
 
-  /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'postgres' | 'mysql'}} [options]  `postgres` is another name of `postgresql` @returns {{sql: string, params: [string, string, string]}} */
+  /** The statement that writes a send into the outbox table `bellcast_outbox`, to run in your transaction. A waiting row with the same key stays; a refused one is replaced. @param {'notify' | 'publish'} kind @param {object} payload  the REST body @param {{key?: string, dialect?: 'sqlite' | 'postgresql' | 'postgres' | 'mysql'}} [options]  `postgres` is another name of `postgresql` @returns {{sql: string, params: [string, string, string]}} */
   outboxRow(kind, payload, { key, dialect = 'postgresql' } = {}) {
     if (!DIALECTS.has(dialect)) throw new InvalidArgument(`dialect: expected one of ${[...DIALECTS].join(', ')}, got ${JSON.stringify(dialect)}`);
     const mark = (/** @type {number} */ at) => (dialect.startsWith('postgres') ? `$${at}` : '?');
-    const column = dialect === 'mysql' ? '`key`' : 'key';
-    const [verb, end] = dialect === 'mysql' ? ['INSERT IGNORE', ''] : ['INSERT', ' ON CONFLICT (key) DO NOTHING'];
-    const sql = `${verb} INTO bellcast_outbox (${column}, kind, payload) VALUES (${mark(1)}, ${mark(2)}, ${mark(3)})${end}`;
+    const [column, end] = dialect === 'mysql' ? ['`key`', RENEWED_MYSQL] : ['key', RENEWED];
+    const sql = `INSERT INTO bellcast_outbox (${column}, kind, payload) VALUES (${mark(1)}, ${mark(2)}, ${mark(3)}) ${end}`;
     return { sql, params: [key === undefined ? this.#crypto.randomUUID() : rowKey(key), kind, JSON.stringify(checkedData(payload, 'payload'))] };
   }
 

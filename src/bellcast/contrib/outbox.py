@@ -70,12 +70,22 @@ def table_sql(dialect: Dialect) -> str:
     )
 
 
+# The values that a refused row gets from a new send with its key. MySQL evaluates them in this order, so `refused_at` is the
+# last one.
+_RENEWED = {"created_at": "NULL", "next_attempt_at": "NULL", "attempts": "0", "error": "NULL", "refused_at": "NULL"}
+
+
 def insert_sql(dialect: Dialect, marks: Sequence[str]) -> str:
-    """Return the statement that inserts key, kind and payload. `marks` are the driver's three parameter
-    placeholders."""
-    key = "`key`" if dialect == "mysql" else "key"
-    verb, end = ("INSERT IGNORE", "") if dialect == "mysql" else ("INSERT", " ON CONFLICT (key) DO NOTHING")
-    return f"{verb} INTO {TABLE} ({key}, kind, payload) VALUES ({', '.join(marks)}){end}"
+    """Return the statement that inserts key, kind and payload. A waiting row with the same key stays; a refused one is
+    replaced. `marks` are the driver's three parameter placeholders."""
+    values = f"kind, payload) VALUES ({', '.join(marks)})"
+    if dialect == "mysql":
+        renewed = {"kind": "VALUES(kind)", "payload": "VALUES(payload)", **_RENEWED}
+        update = ", ".join(f"{name} = IF(refused_at IS NULL, {name}, {value})" for name, value in renewed.items())
+        return f"INSERT INTO {TABLE} (`key`, {values} ON DUPLICATE KEY UPDATE {update}"
+    renewed = {"kind": "excluded.kind", "payload": "excluded.payload", **_RENEWED}
+    update = ", ".join(f"{name} = {value}" for name, value in renewed.items())
+    return f"INSERT INTO {TABLE} (key, {values} ON CONFLICT (key) DO UPDATE SET {update} WHERE {TABLE}.refused_at IS NOT NULL"
 
 
 def row_key(key: object = None) -> uuid.UUID:

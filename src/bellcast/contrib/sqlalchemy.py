@@ -37,7 +37,7 @@ class OutboxInsert(Executable, ClauseElement):
 
 def notify(to: Target, *, idempotency_key: Text | None = None, **content: Unpack[Content]) -> OutboxInsert:
     """Notify one recipient, several, or an audience, like `Bellcast.notify`. If a row with the same key is already
-    waiting, no row is added."""
+    waiting, no row is added; a refused one is replaced."""
     body = payloads.notification(to, content, idempotency_key)
     return OutboxInsert("notify", body, payloads.notification(to, content, None), str(outbox.row_key(idempotency_key)))
 
