@@ -11,7 +11,7 @@ from bellcast.brokers.memory import MemoryBroker
 from bellcast.live.cluster import state
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.state import ClusterState
-from bellcast.model.events import Event, Member, NodeLeft, PeerPresence, PeerUpdate
+from bellcast.model.events import NODES, Event, Member, NodeLeft, PeerPresence, PeerUpdate
 from bellcast.model.nodes import NodeReport
 from bellcast.ports import Broker
 from bellcast.server.clock import SystemClock
@@ -288,6 +288,21 @@ async def test_node_that_stops_leaves_the_list(isolated: IsolatedNode) -> None:
     isolated.cluster.receive(PeerUpdate("other", 1, 3, report=REPORT))
     isolated.cluster.receive(NodeLeft("other"))
     assert [one.is_self for one in isolated.cluster.nodes()] == [True]
+
+
+async def test_state_is_complete_when_all_nodes_have_sent_theirs(isolated: IsolatedNode) -> None:
+    running = asyncio.ensure_future(isolated.cluster.run())
+    await asyncio.sleep(0)
+    assert not isolated.cluster.is_complete  # others may exist
+    await isolated.pass_seconds(4)
+    assert isolated.cluster.is_complete
+    isolated.cluster.receive(PeerUpdate("third", 7, 1))
+    assert not isolated.cluster.is_complete
+    isolated.cluster.receive(PeerUpdate("third", 8, 1, {"room": 1}, pieces=1))
+    assert isolated.cluster.is_complete
+    isolated.cluster.mark_unsynchronized([NODES])
+    assert not isolated.cluster.is_complete
+    running.cancel()
 
 
 async def test_heartbeats_keep_a_node(isolated: IsolatedNode) -> None:

@@ -18,6 +18,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
+from bellcast.model.events import PeerUpdate, topic_stream
 from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherConfig
 from bellcast.ports import Job
@@ -175,9 +176,22 @@ async def test_job_of_an_end_runs_again_if_the_server_stops_before_it_is_stored(
     assert world.store.reported() == []
 
 
-async def _ending() -> tuple[World, "asyncio.Future[Any]"]:
-    """Run the job of a channel's end, up to the batch."""
+async def test_end_is_postponed_while_the_state_of_another_node_is_unknown() -> None:
     world = World()
+    world.hub.cluster.receive(PeerUpdate("other", 5, 1))  # a heartbeat of a node that is not known yet
+    world, running = await _ending(world)
+    assert await running == [world.clock.now() + webhooks.POSTPONED_MS]
+    world.hub.cluster.receive(PeerUpdate("other", 6, 1, {topic_stream("", "a"): 1}, pieces=1))
+    (job,) = world.store.kept.values()
+    running = asyncio.ensure_future(world.jobs._kinds[job.kind].handler([job]))
+    await world.after(0)
+    await world.after(webhooks.BATCH_WINDOW_SECONDS)
+    assert (await running, world.store.reported()) == ([None], [])
+
+
+async def _ending(world: World | None = None) -> tuple[World, "asyncio.Future[Any]"]:
+    """Run the job of a channel's end, up to the batch."""
+    world = world or World()
     world.store.is_away = False
     world.webhooks.vacated("a")
     await world.webhooks.flush()

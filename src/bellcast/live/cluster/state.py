@@ -28,6 +28,8 @@ HEARTBEAT_SECONDS = 2.0
 NODE_TIMEOUT_MS = 10_000
 # Silence after which a node is not the leader: two missed heartbeats.
 LEADER_TIMEOUT_MS = 5_000
+# Time after which every other node has sent a heartbeat.
+DISCOVERY_MS = 3_000
 # Minimum interval between two snapshot requests; a snapshot takes about 100 ms of work.
 SNAPSHOT_RETRY_MS = 1_000
 # Counts per snapshot message: about 40 KB, 0.3 ms to encode.
@@ -75,6 +77,7 @@ class ClusterState:
         self._has_work = asyncio.Event()
         self._has_work.set()
         self._last_heartbeat_at = clock.now()
+        self._discovered_at = 0  # when all other nodes are known, after the start or a gap
 
     # --- peer state
 
@@ -88,6 +91,12 @@ class ClusterState:
         not prevent another from acting for the expired ones."""
         silent_since = self._clock.now() - LEADER_TIMEOUT_MS
         return all(self.node < id for id, peer in self._peers.items() if peer.last_received_at >= silent_since)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the state of all other nodes is known."""
+        are_known = self._clock.now() >= self._discovered_at
+        return are_known and all(peer.sequence is not None for peer in self._peers.values())
 
     @property
     def connections(self) -> int:
@@ -140,6 +149,7 @@ class ClusterState:
 
     async def run(self) -> None:
         """Publish snapshot requests and local changes until cancelled."""
+        self._discovered_at = self._clock.now() + DISCOVERY_MS
         self._broker.follow(NODES)
         while True:
             await self._has_work.wait()
@@ -220,6 +230,7 @@ class ClusterState:
         """Handle a gap in the subscription: every peer's timeout restarts, and snapshots are exchanged."""
         if NODES in streams:
             self._rejoin()
+            self._discovered_at = self._clock.now() + DISCOVERY_MS
             self._snapshot_requests.add(None)
             self._snapshot_wanted = bool(self._peers)  # the peers may have missed messages too
             self._has_work.set()

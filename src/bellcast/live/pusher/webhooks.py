@@ -34,6 +34,8 @@ BATCH_WINDOW_SECONDS = 0.05
 MAX_BATCH_EVENTS = 100
 # Long enough for a page reload, which then causes no webhook.
 VACATED_DELAY_MS = 2_500
+# Delay of an end while the state of other nodes is unknown.
+POSTPONED_MS = 1_000
 TIMEOUT = 5.0
 # Delay between attempts to save events while the store is unavailable.
 RETRY_SECONDS = 1.0
@@ -204,11 +206,15 @@ class PusherWebhooks:
                 log.warning("webhooks_save_postponed", reason=failure.detail)
                 await self._clock.sleep(RETRY_SECONDS)
 
-    async def _queue_end(self, job: Job) -> None:
+    async def _queue_end(self, job: Job) -> int | None:
         """Queue a delayed end for the next batch, and wait until it is saved: if this process is killed before, the job runs
-        again. Until the batch is saved, a return on another node arrives here."""
+        again. Until the batch is saved, a return on another node arrives here. A process that does not know yet who is
+        present on other nodes postpones the job."""
         if not self.is_configured:
-            return
+            return None
+        now = self._clock.now()
+        if not self._hub.cluster.is_complete and now < job.created_at + RETRY_DEADLINE_MS:
+            return now + POSTPONED_MS
         channel, member = msgspec.json.decode(job.payload, type=tuple[str, str])
         over = Over(channel, member, asyncio.get_running_loop().create_future())
         if len(self._batch) < MAX_BUFFERED_EVENTS:
@@ -217,6 +223,7 @@ class PusherWebhooks:
             over.is_saved.set_result(False)
         if not await over.is_saved:
             raise Unavailable("The end of a channel or a membership could not be saved.")
+        return None
 
     def _end_events(self, over: Over) -> list[WebhookEvent]:
         """Return the end event, unless the channel or member is present on some node."""
