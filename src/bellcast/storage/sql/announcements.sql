@@ -45,6 +45,7 @@ id < :before AND id >= :since AND recalled_at IS NULL
     SELECT 1 FROM notifications n
     WHERE n.recipient = (SELECT r.id FROM recipients r WHERE r.tenant = :tenant AND r.key = :recipient)
       AND n.id = announcements.id AND (CAST(:part AS INTEGER) IS NULL OR n.part = :part)
+    LIMIT 1 OFFSET 0  -- else PostgreSQL may read all rows of the inbox for each announcement
   ))
 
 -- name: announced_page
@@ -122,10 +123,15 @@ SELECT EXISTS (SELECT 1 FROM pending_entries WHERE inbox = :inbox) OR (
 ) = :far
 
 -- name: materialize_concerned @postgres
--- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow.
+-- Whether an inbox that is behind has rows to add, or is so far behind that this check would get slow. For `tenant IN (…)`
+-- PostgreSQL may read all announcements.
 SELECT EXISTS (SELECT 1 FROM pending_entries WHERE inbox = :inbox) OR (
   SELECT count(*) FROM (
-    SELECT 1 FROM recipients r JOIN announcements a ON a.tenant IN (r.tenant, '*') AND a.changed > r.watermark
+    SELECT 1 FROM recipients r CROSS JOIN LATERAL (
+      SELECT 1 FROM announcements WHERE tenant = r.tenant AND changed > r.watermark
+      UNION ALL
+      SELECT 1 FROM announcements WHERE tenant = '*' AND changed > r.watermark
+    ) a
     WHERE r.id = :inbox LIMIT :far
   ) lag
 ) = :far

@@ -1,9 +1,8 @@
 -- name: export_notifications
 -- The notifications of one recipient, oldest first.
-SELECT e.*
-FROM recipients r JOIN inbox_entries e ON e.recipient = r.id
-WHERE r.tenant = :tenant AND r.key = :key AND e.id > :after
-ORDER BY e.id LIMIT :limit
+SELECT * FROM inbox_entries
+WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :key) AND id > :after
+ORDER BY id LIMIT :limit
 
 -- name: export_decisions
 -- The decisions about one recipient, by notification and channel.

@@ -167,9 +167,17 @@ SELECT e.* FROM (
   ) parts ORDER BY sort DESC LIMIT :limit
 ) p CROSS JOIN LATERAL (SELECT * FROM inbox_entries WHERE recipient = :inbox AND id = p.id OFFSET 0) e
 
+-- fragment: tagged_entries @sqlite
+-- Tags `t` with their rows `e`.
+notification_tags t CROSS JOIN inbox_entries e
+
+-- fragment: tagged_entries @postgres
+-- Tags `t` with their rows `e`, each found by its id as in `marks_of_ids`.
+notification_tags t CROSS JOIN LATERAL (SELECT * FROM inbox_entries WHERE recipient = t.recipient AND id = t.id OFFSET 0) e
+
 -- name: page_tag
 -- The newest with a tag, of the parts from :first to :last; of the last part, the archived or the snoozed.
-SELECT e.* FROM notification_tags t CROSS JOIN inbox_entries e
+SELECT e.* FROM {{tagged_entries}}
 WHERE t.recipient = :inbox AND t.tag = :tag AND coalesce(e.place, t.id) < :before
   AND e.recipient = :inbox AND e.id = t.id AND e.part BETWEEN :first AND :last AND (e.type = :type OR :type IS NULL)
   AND (e.part < 2 OR (e.snoozed_until IS NOT NULL) = (:snoozed = 1))
@@ -210,8 +218,11 @@ GROUP BY e.type
 SELECT type, count(*) FROM notifications WHERE recipient = :inbox AND part = 0 GROUP BY type
 
 -- name: changed_entries
--- Rows changed after a revision, oldest change first.
-SELECT * FROM inbox_entries WHERE recipient = :inbox AND revision > :after ORDER BY revision, id LIMIT :limit
+-- Rows changed after a revision, oldest change first. The limit has the order of the index: else PostgreSQL reads and sorts all of
+-- them if most inboxes are small.
+SELECT few.* FROM (
+  SELECT * FROM inbox_entries WHERE recipient = :inbox AND revision > :after ORDER BY revision LIMIT :limit
+) few ORDER BY revision, id
 
 -- name: changed_tombstones
 -- Rows deleted after a revision, oldest first.

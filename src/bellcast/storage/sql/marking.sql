@@ -1,7 +1,15 @@
--- name: marks_of_ids
+-- name: marks_of_ids @sqlite
 -- State of the existing rows among these ids.
 SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
 WHERE recipient = :inbox AND id {{in_ids}}
+
+-- name: marks_of_ids @postgres
+-- As on SQLite. Each row is found by its id: else PostgreSQL reads the whole inbox if most others are small.
+SELECT n.* FROM (SELECT DISTINCT value FROM json_array_elements_text(:ids::json) ORDER BY value) i
+CROSS JOIN LATERAL (
+  SELECT id, first_revision, seen_at, read_at, archived_at, snoozed_until, return_by, tags FROM notifications
+  WHERE recipient = :inbox AND id = i.value OFFSET 0
+) n
 
 -- fragment: in_parts
 -- The rows of the parts from :first to :last, with a type and a tag unless null; of the last part, the archived or the snoozed.

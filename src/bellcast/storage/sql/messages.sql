@@ -45,6 +45,16 @@ ON CONFLICT DO NOTHING
 id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
   expires_at, provider, reference, content, attempts, rounds, digest
 
+-- fragment: item_of_message @sqlite
+-- The inbox item of a message.
+notifications n ON n.recipient = r.id AND n.id = m.notification
+
+-- fragment: item_of_message @postgres
+-- The inbox item of a message, found by its id as in `marks_of_ids`.
+LATERAL (
+  SELECT id, seen_at, read_at FROM notifications WHERE recipient = r.id AND id = m.notification OFFSET 0
+) n ON true
+
 -- name: messages_find
 -- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read, one of an announcement
 -- that an inbox does not have yet was not.
@@ -55,7 +65,7 @@ SELECT
   CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.read_at END
 FROM messages m
 LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
-LEFT JOIN notifications n ON n.recipient = r.id AND n.id = m.notification
+LEFT JOIN {{item_of_message}}
 LEFT JOIN announcements a ON a.id = m.notification
 WHERE m.id {{in_ids}}
 

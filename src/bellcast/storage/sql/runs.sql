@@ -258,10 +258,12 @@ JOIN notifications n ON n.recipient = (SELECT id FROM recipients WHERE tenant = 
   AND n.id = i.value
 
 -- name: items_find @postgres
--- When inbox items were seen, read, archived and acted on.
-SELECT n.id, n.seen_at, n.read_at, CASE WHEN n.snoozed_until IS NULL THEN n.archived_at END, n.acted_at FROM notifications n
-WHERE n.recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient)
-  AND n.id {{in_ids}}
+-- When inbox items were seen, read, archived and acted on. Each row is found by its id, as in `marks_of_ids`.
+SELECT n.* FROM json_array_elements_text(:ids::json) i
+CROSS JOIN LATERAL (
+  SELECT id, seen_at, read_at, CASE WHEN snoozed_until IS NULL THEN archived_at END, acted_at FROM notifications
+  WHERE recipient = (SELECT id FROM recipients WHERE tenant = :tenant AND key = :recipient) AND id = i.value OFFSET 0
+) n
 
 -- name: counter_find
 -- One counter of a throttle or digest, and whether the run that collects in it has ended.
