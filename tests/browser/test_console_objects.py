@@ -222,7 +222,9 @@ def test_topic_is_published_to_and_tenant_gets_limits(open_console: Callable[...
     expect(page.locator("summary").filter(has_text="lead.assigned")).to_be_visible()
     page.get_by_role("link", name="Tenants").click()
     page.get_by_role("link", name="evil", exact=True).click()
-    page.get_by_label("Retention in days").fill("90")
+    retention = page.get_by_label("Retention in days")
+    expect(retention).to_have_accessible_description(re.compile("0: never. Empty: the setting of the server."))
+    retention.fill("90")
     page.get_by_role("button", name="Save limits").click()
     expect(page.locator("pre")).to_contain_text('"retention_days": 90')
     assert owner.send("GET", "/v1/tenants/evil")["settings"] == {"plan": HOSTILE, "retention_days": 90}

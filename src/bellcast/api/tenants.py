@@ -252,7 +252,8 @@ async def write(request: ApiRequest) -> ASGIApp:
     The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
     four: `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
     unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0: forever).
-    Every server applies them within seconds. Callers that are restricted to tenants cannot change these four."""
+    Without one of the last three, the server's setting applies. Every server applies them within seconds. Callers that are
+    restricted to tenants cannot change these four."""
     ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)

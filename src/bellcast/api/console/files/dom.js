@@ -149,11 +149,12 @@ export function confirmed(label, word, act) {
 
 /** A labelled input. */
 export function field(label, attributes, hint) {
+  const id = `field-${attributes.name}`, described = { id, 'aria-describedby': hint && `${id}-hint` };
   const input = attributes.options
-    ? h('select', { name: attributes.name, id: `field-${attributes.name}` },
+    ? h('select', { name: attributes.name, ...described },
       attributes.options.map((one) => h('option', { value: one, selected: one === attributes.selected }, one || 'any')))
-    : h('input', { ...attributes, id: `field-${attributes.name}` });
-  return h('div', { class: 'field' }, h('label', { for: input.id }, label), input, hint && h('small', { class: 'muted' }, hint));
+    : h('input', { ...attributes, ...described });
+  return h('div', { class: 'field' }, h('label', { for: id }, label), input, hint && h('small', { class: 'muted', id: `${id}-hint` }, hint));
 }
 
 /** A text in which parts between backticks are code. */

@@ -7,10 +7,11 @@ import { CREATED, empty, facts, heading, json, listPage } from './list.js';
 import { BUILDERS, card, detail, many, number, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
+const INHERITED = 'Empty: the setting of the server.';
 /** The settings that the server uses, each with its name, label, unit and default. */
 const LIMITS = [
-  ['sends_per_second', 'Sends per second', '0 or empty: unlimited.'], ['sends_per_day', 'Sends per day', 'Counted from midnight UTC. 0 or empty: unlimited.'],
-  ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', 'Older notifications are deleted. 0 or empty: never.'],
+  ['sends_per_second', 'Sends per second', `0: unlimited. ${INHERITED}`], ['sends_per_day', 'Sends per day', `Counted from midnight UTC. 0: unlimited. ${INHERITED}`],
+  ['weight', 'Weight', 'Its share when tenants compete. 1 if empty.'], ['retention_days', 'Retention in days', `Older notifications are deleted. 0: never. ${INHERITED}`],
 ];
 const BRAND = [['name', 'Name in e-mails'], ['logo_url', 'Logo', 'An https URL.'], ['color', 'Colour', 'Of links and buttons, such as #2b55cf.'], ['address', 'Postal address'], ['footer', 'Footer']];
 
