@@ -228,6 +228,11 @@ def test_oversized_request_is_refused_by_the_server(tmp_path, caddy, server, pat
     assert (refusal["status"], refusal["code"]) == (413, "too_large")
 
 
+def test_metrics_are_not_served_to_the_public(through_caddy):
+    assert through_caddy.get("/metrics").status_code == 404
+    assert through_caddy.get("/readyz").status_code == 200
+
+
 def test_plain_http_is_redirected_to_https(caddy):
     response = httpx.get(f"http://localhost:{caddy.http}/v1/inbox", timeout=WAIT)
     assert response.status_code == 308

@@ -207,6 +207,7 @@ def test_node_environment_starts_a_server(compose) -> None:
         name: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: example[m[1]], value) for name, value in node["environment"].items()
     }
     settings = load({}, environ)
+    assert settings.channels.public_url == f"https://{example['DOMAIN']}"
     hosts = {urlsplit(url).hostname for url in (settings.store.url, settings.store.broker)}
     assert hosts <= set(compose["services"])
     (subnet,) = compose["networks"]["default"]["ipam"]["config"]

@@ -228,3 +228,9 @@ def test_doctor_names_problems_and_fixes(tmp_path, server, certificate, broken, 
     assert fix in checks[check]["fix"]
     others = {name for name, finding in checks.items() if finding["state"] == "problem"} - {check}
     assert others == set()
+
+
+def test_metrics_are_not_served_to_the_public(through_nginx, server):
+    assert httpx.get(f"{server.url}/metrics").status_code == 200
+    assert through_nginx.get("/metrics").status_code == 404
+    assert through_nginx.get("/readyz").status_code == 200

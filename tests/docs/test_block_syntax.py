@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.docs import blocks
 from tests.docs.test_examples import FIRST_PAGES, HANDWRITTEN, ROOT, page_id
@@ -65,6 +66,14 @@ def parse_json(text: str) -> str:
     return ""
 
 
+def parse_yaml(text: str) -> str:
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return str(error)
+    return ""
+
+
 def php(text: str) -> str:
     """Check statements, or the entries of an array, which a page shows alone."""
     return run("php", "-l", source=f"<?php {text}") and run("php", "-l", source=f"<?php return [{text}];")
@@ -81,6 +90,7 @@ PARSERS: dict[str, Callable[[str], str]] = {
     "svelte": html,
     "python": python,
     "json": parse_json,
+    "yaml": parse_yaml,
     "sh": lambda text: run("bash", "-n", source=text),
     "php": php,
     "ruby": lambda text: run("ruby", "-c", source=FIELD.sub("", text)),
