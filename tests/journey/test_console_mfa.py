@@ -9,6 +9,7 @@ import pytest
 
 from bellcast.auth import totp
 from bellcast.auth.console_sessions import ConsoleConfig
+from bellcast.model.identities import Project
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in
 from tests.journey.rest import Rest, refused
@@ -96,6 +97,24 @@ async def test_recovery_code_is_accepted_once_and_ends_with_new_ones(rest: Rest)
     (new, *_) = (await owner.post("/v1/me/mfa/recovery-codes")).json()["codes"]
     assert refused(await sign_in(rest, code=second), 401, "unauthenticated")
     assert (await sign_in(rest, code=new)).status_code == 200
+
+
+async def test_recovery_code_signs_in_after_the_project_secret_was_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rests.opened(tmp_path) as before:
+        owner = await set_up(before)
+        secret, (recovery, *_) = await enrol(before, owner)
+        pending = (await owner.post("/v1/me/mfa")).json()["secret"]
+    monkeypatch.setattr(rests, "PROJECT", Project("42", "public-key", "another secret, of forty characters too"))
+    async with rests.opened(tmp_path) as rest:
+        rest.clock.advance(PERIOD)
+        assert refused(await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated")
+        owner = browser(rest)
+        body = {"name": "owner", "password": PASSWORD, "code": recovery}
+        assert (await owner.post("/v1/session", json=body)).status_code == 200
+        assert refused(await owner.put("/v1/me/mfa", json={"code": code(rest, pending)}), 409, "conflict")
+        await enrol(rest, owner)
 
 
 async def test_unconfirmed_app_changes_nothing(rest: Rest) -> None:

@@ -233,9 +233,9 @@ class ConsoleSessions:
         """Activate the new secret and return the recovery codes. Raises Conflict if there is no new secret, Invalid for
         a wrong code."""
         pending = (await self._operators.mfa_secrets(operator.id)).pending
-        if pending is None:
+        secret = self._decrypted(pending, operator)
+        if pending is None or secret is None:
             raise Conflict("Set up an authenticator app first.")
-        secret = self._cipher.decrypt(pending, _place(operator))
         step = totp.matching_step(secret, totp.normalize(code), self._clock.now())
         if step is None:
             raise Invalid.of("code", "is wrong: enter the code that the app shows now, and check the phone's clock")
@@ -315,13 +315,20 @@ class ConsoleSessions:
         return Verified(*found)
 
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
-        current = (await self._operators.mfa_secrets(operator.id)).current
-        step = None  # has no authenticator app, or it was just reset
-        if current is not None:
-            step = totp.matching_step(self._cipher.decrypt(current, _place(operator)), code, now)
+        secret = self._decrypted((await self._operators.mfa_secrets(operator.id)).current, operator)
+        # Without a secret, the operator has no authenticator app, or it was just reset.
+        step = None if secret is None else totp.matching_step(secret, code, now)
         if step is not None:
             return await self._operators.use_mfa_step(operator.id, step)
         return await self._operators.use_recovery_code(operator.id, keys.digest(code))
+
+    def _decrypted(self, secret: str | None, operator: Operator) -> str | None:
+        """Decrypt the secret of an authenticator app. None for a secret that was stored before the project secret was
+        replaced: recovery codes stay valid."""
+        try:
+            return None if secret is None else self._cipher.decrypt(secret, _place(operator))
+        except ValueError:
+            return None
 
     async def _decoy_hash(self) -> str:
         if self._decoy is None:
