@@ -103,7 +103,7 @@ def test_page_that_was_left_offers_no_undo(app, person, inbox):
     expect(page.get_by_role("button", name="Undo")).to_be_visible()
     with page.expect_response("**/v1/inbox/delete"):
         page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
-    assert page.get_by_role("button", name="Undo").count() == 0  # at once: it would disappear after six seconds
+    assert page.get_by_role("button", name="Undo").count() == 0  # immediately: it would disappear after six seconds
     page.keyboard.press("Control+z")
     assert page.locator(".notice").count() == 0
     expect(rows(page)).to_have_count(0)

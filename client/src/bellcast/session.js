@@ -228,7 +228,7 @@ export class Session extends EventTarget {
       const unused = topics.filter((topic) => this.#topics.get(topic)?.delete(follower) && !this.#topics.get(topic)?.size);
       if (unused.length) this.unsubscribe(...unused).catch(() => {});
     };
-    return () => void this.#environment.setTimeout(end, 0); // a part that restarts follows them again at once, and must miss no event
+    return () => void this.#environment.setTimeout(end, 0); // a part that restarts follows them again immediately, and must miss no event
   }
 
   /** Members of a presence topic. @param {[topic: string]} topic @returns {Member[]} */

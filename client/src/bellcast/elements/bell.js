@@ -69,7 +69,7 @@ export class Bell extends Element {
     // A hidden tab draws no frames, but its title is visible.
     session.addEventListener('change', () => document.hidden && this.#renderCount(session.state), { signal });
     session.addEventListener('alert', (event) => this.hasAttribute('open') || this.#announce(/** @type {CustomEvent<Notification[]>} */ (event).detail), { signal });
-    // No alert follows for a row that is in view, but only those who see the list know of it.
+    // A visible row causes no alert, so screen readers need the announcement.
     session.addEventListener('notification', (event) => this.hasAttribute('open') && this.#announce([/** @type {CustomEvent<Notification>} */ (event).detail]), { signal });
     signal.addEventListener('abort', () => {
       popover.hide(this.#dialog);

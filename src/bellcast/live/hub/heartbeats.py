@@ -50,7 +50,7 @@ class HeartbeatWheel:
     def _check_each(
         self, check: Callable[[Connection, int], object], connections: Iterable[Connection], now: int
     ) -> None:
-        """Check connections. One that cannot be checked is aborted, and its client reconnects: the others must be checked."""
+        """Check connections. One that cannot be checked is aborted, and its client reconnects, so that the others are still checked."""
         for connection in connections:
             try:
                 if connection.phase is not Phase.CLOSED:

@@ -284,7 +284,7 @@ class EngineSessions:
         self.listener.on_open(session)
 
     def set_drained(self, session: EngineSession) -> None:
-        """Wake what waits for the client to read. Idempotent."""
+        """Wake the tasks that wait until the client has read. Idempotent."""
         drained = self.full.pop(session, None)
         if drained is not None:
             drained.set()

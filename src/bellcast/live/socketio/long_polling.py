@@ -133,7 +133,7 @@ class PollingTransport:
         if self._packets is None or self._packets.done():
             self._maybe_pause()
         elif self._size > self._high:
-            self._flush()  # what follows waits for the next poll
+            self._flush()  # later packets wait for the next poll
         else:
             self._flush_soon()
 

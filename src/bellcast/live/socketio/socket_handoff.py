@@ -71,7 +71,7 @@ class SocketHandoff:
                 sender, _ = listener.accept()
             except BlockingIOError:  # no more pending sockets
                 return
-            except OSError as failure:  # no free descriptor: the loop would call this again at once
+            except OSError as failure:  # no free descriptor: the loop would call this again immediately
                 log.warning("socket_handoff_accept_failed", reason=str(failure))
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(listener)
