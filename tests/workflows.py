@@ -157,7 +157,7 @@ class WorkflowWorld:
             pass
 
     async def advance(self, seconds: float) -> None:
-        """Advance the clock, running jobs as they fall due."""
+        """Advance the clock, running jobs as they become due."""
         await self.settle()
         end = self.clock.now() + round(seconds * 1000)
         while (due := await self._next_due()) is not None and due <= end:

@@ -154,7 +154,7 @@ async def test_recall_stops_the_fanout(world: WorkflowWorld) -> None:
 
 @pytest.mark.parametrize("channels", [["inbox", "email"], ["email"]])
 async def test_recall_of_an_announcement_is_recorded_once(world: WorkflowWorld, channels: list[str]) -> None:
-    """When its fan-out is complete, one record stands for all recipients."""
+    """When its fan-out is complete, one record represents all recipients."""
     await join(world, 2)
     id = await announce(world, channels=channels)
     await world.settle()

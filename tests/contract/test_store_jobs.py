@@ -170,7 +170,7 @@ def start_runner(app: App, retry_deadline: int | None = None) -> tuple[JobRunner
 
 
 async def run_for(app: App, jobs: JobRunner, seconds: int) -> list[int]:
-    """Run jobs as they fall due; return the seconds at which a job ran."""
+    """Run jobs as they become due; return the seconds at which a job ran."""
     ran = []
     for second in range(seconds):
         if await jobs.run_due():

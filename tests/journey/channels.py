@@ -51,7 +51,7 @@ class World:
         await self.advance("1ms")
 
     async def advance(self, duration: str) -> None:
-        """Advance the clock, running jobs as they fall due."""
+        """Advance the clock, running jobs as they become due."""
         await self.request("POST", "/v1/test-clock", {"advance": duration})
 
     async def advance_to(self, moment: str) -> None:

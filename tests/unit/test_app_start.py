@@ -19,7 +19,7 @@ def missing_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(tmp_path: Path, missing_folder: Path) -> App:
-    return create_app(settings.load({"data": str(tmp_path / "data")}, {}), neighbours=SocketHandoff(missing_folder))
+    return create_app(settings.load({"data": str(tmp_path / "data")}, {}), handoff=SocketHandoff(missing_folder))
 
 
 async def test_start_succeeds_on_retry_after_a_late_failure(app: App, missing_folder: Path) -> None:

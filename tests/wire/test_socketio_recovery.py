@@ -221,7 +221,7 @@ def test_topics_without_a_grant_are_not_restored(server: ServerProcess, alice: s
 def test_client_whose_joined_topics_have_expired_is_not_recovered(
     start_server: Callable[..., ServerProcess], alice: str
 ) -> None:
-    """It would believe that it still follows them, and miss their events. The second time, nothing else has changed."""
+    """It would treat them as followed, and miss their events. The second time, nothing else has changed."""
     server = start_server("--test-clock", **SETTINGS, BELLCAST_TOPIC_HISTORY="*=off")
 
     def come_back(pid: str | None, *, keep_open: bool = False) -> Raw:

@@ -155,7 +155,7 @@ def _run_worker(settings: "Settings", worker_args: str) -> None:
     args = supervisor.parse_worker_args(worker_args)
     supervisor.exit_with_parent(args)
     own = structs.replace(settings, server=structs.replace(settings.server, port=args.port))
-    app = server.create_app(own, neighbours=SocketHandoff(args.folder))
+    app = server.create_app(own, handoff=SocketHandoff(args.folder))
     server.serve(app, lambda url: supervisor.report_ready(args, url), shared=True)
 
 

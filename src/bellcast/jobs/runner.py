@@ -46,7 +46,7 @@ MAX_ERROR_LENGTH = 1_000
 
 # Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
 JobHandler = Callable[[Job], Awaitable[int | None]]
-# The same for a job of a page, or the error with which it failed, or a function with the rest of its work. That runs
+# The same for a job of a page, or its error, or a function with the rest of its work. That runs
 # separately, so that a slow server does not delay other jobs of the page.
 PageOutcome: TypeAlias = "int | Exception | Callable[[], Awaitable[PageOutcome]] | None"
 # Executes jobs of one kind and tenant together. Returns their outcomes in order. If it raises, each job runs again

@@ -87,7 +87,7 @@ class App:
         project: Project,
         keys: EncryptionKeys,
         handlers: calls.Handlers | None = None,
-        neighbours: SocketHandoff | None = None,
+        handoff: SocketHandoff | None = None,
         test_clock: TestClock | None = None,
         workflows: Workflows | None = None,
     ) -> None:
@@ -96,8 +96,8 @@ class App:
         self.settings = settings
         self._defined = workflows = workflows or Workflows()
         self.project = project
-        self.handoff = neighbours
-        self._worker_metrics = None if neighbours is None else WorkerMetrics(neighbours.folder)
+        self.handoff = handoff
+        self._worker_metrics = None if handoff is None else WorkerMetrics(handoff.folder)
         self.tasks = Tasks()
         self._engines = engines = ServerEngines(settings, project, keys, workflows, test_clock, self._count_followers)
         self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
@@ -480,12 +480,12 @@ def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
 def create_app(
     settings: Settings,
     handlers: calls.Handlers | None = None,
-    neighbours: SocketHandoff | None = None,
+    handoff: SocketHandoff | None = None,
     test_clock: TestClock | None = None,
     workflows: Workflows | None = None,
 ) -> App:
-    """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL). `neighbours`
-    are the sibling processes on its port. With a `test_clock`, all timed work follows this clock. `workflows` are
+    """Create the app. `handlers` handle client calls (default: BELLCAST_HANDLERS or BELLCAST_HANDLER_URL). `handoff`
+    passes sockets to the sibling processes on its port. With a `test_clock`, all timed work follows this clock. `workflows` are
     defined in code (default: BELLCAST_WORKFLOWS)."""
     if handlers is None and settings.server.handlers is not None:
         handlers = calls.load(settings.server.handlers)
@@ -494,7 +494,7 @@ def create_app(
     if workflows is None and settings.server.workflows is not None:
         workflows = flows.load(settings.server.workflows)
     default = project(settings)[0]
-    return App(settings, default, encryption_keys(settings, default), handlers, neighbours, test_clock, workflows)
+    return App(settings, default, encryption_keys(settings, default), handlers, handoff, test_clock, workflows)
 
 
 def asgi(

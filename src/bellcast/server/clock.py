@@ -18,7 +18,7 @@ class SystemClock:
 class TestClock:
     """Implements ports.Clock with a time that only `set` changes. Sleeps last in real time, so that loops continue."""
 
-    __test__ = False  # tells pytest that this is not a test
+    __test__ = False  # pytest must not collect it as a test
 
     def __init__(self, now: int) -> None:
         self._now = now

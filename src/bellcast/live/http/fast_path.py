@@ -43,7 +43,7 @@ INTERNAL_SERVER_ERROR = head(b"500 Internal Server Error", FAILED_HEADERS) + FAI
 
 
 class LiveApplication(Protocol):
-    """An ASGI application that can tell which paths open live connections."""
+    """An ASGI application that reports which paths open live connections."""
 
     def begins_live(self, path: str, *, upgrade: bool) -> bool:
         """True if a GET of this path, with or without an upgrade, always yields a live connection or an error."""
