@@ -95,3 +95,15 @@ def test_rows_stay_in_the_outbox_while_the_store_is_unavailable(app, store_datab
     app.run(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     assert eventually(lambda: app.waiting() == 0)
     assert everything(server, "alice") == written[::-1]
+
+
+def test_refused_row_with_a_number_that_is_used_again_blocks_no_other(app, serve):
+    server = serve()
+    for number in (1, 2):
+        app.run(NOTIFY, json.dumps({"titel": number}))
+        assert eventually(lambda: app.waiting() == 0)
+        app.run("TRUNCATE bellcast.outbox RESTART IDENTITY")
+    app.run(NOTIFY, payload("Booked"))
+    assert eventually(lambda: titles(server, "alice") == ["Booked"])
+    refused = app.run("SELECT id, payload FROM bellcast.refused ORDER BY id")
+    assert refused == [(1, {"to": "alice", "titel": 1}), (2, {"to": "alice", "titel": 2})]

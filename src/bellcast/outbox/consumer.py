@@ -40,12 +40,16 @@ ROWS = """
 SELECT id, key::text, kind, payload::text FROM bellcast.outbox
 WHERE due_at <= now() ORDER BY due_at, id LIMIT $1 FOR UPDATE SKIP LOCKED
 """
+# A number that a refused row has, after TRUNCATE … RESTART IDENTITY, is replaced by a free one.
 REFUSE = """
 WITH refusal AS (SELECT * FROM unnest($1::bigint[], $2::text[]) r (id, error)), deleted AS (
   DELETE FROM bellcast.outbox o USING refusal r WHERE o.id = r.id RETURNING o.*, r.error
 )
 INSERT INTO bellcast.refused (id, key, kind, payload, written_at, error)
-SELECT id, key, kind, payload, written_at, error FROM deleted
+SELECT CASE WHEN EXISTS (SELECT 1 FROM bellcast.refused r WHERE r.id = d.id)
+    THEN greatest((SELECT max(id) FROM bellcast.refused), (SELECT max(id) FROM deleted)) + row_number() OVER (ORDER BY d.id)
+    ELSE d.id END,
+  key, kind, payload, written_at, error FROM deleted d
 """
 POSTPONE = """
 UPDATE bellcast.outbox o SET due_at = now() + make_interval(secs => r.seconds)
