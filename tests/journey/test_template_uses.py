@@ -8,7 +8,8 @@ import pytest
 
 from bellcast.api import objects, template_references
 from bellcast.model import times
-from tests.journey.rest import HOUR, Rest
+from tests.journey import channels
+from tests.journey.rest import HOUR, Rest, fields
 from tests.journey.test_email import app
 
 
@@ -56,8 +57,8 @@ async def test_template_of_a_workflow_stays(tmp_path: Path) -> None:
 
 async def test_unknown_template_of_a_workflow_is_refused(rest: Rest) -> None:
     mail = {"key": "mail", "type": "email"}
-    for field, fields in (("template", {}), ("layout", {"text": "Hi"})):
-        refused = await rest.app.put("/v1/workflows/greeting", json={"steps": [{**mail, field: "missing", **fields}]})
+    for field, content in (("template", {}), ("layout", {"text": "Hi"})):
+        refused = await rest.app.put("/v1/workflows/greeting", json={"steps": [{**mail, field: "missing", **content}]})
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, f"steps.0.{field}")
     for layout in ("base", None):
         steps = [{**mail, "text": "Hi", "layout": layout}]
@@ -174,6 +175,22 @@ async def test_template_with_a_translation_that_is_no_layout_cannot_be_a_layout(
     assert refused.json()["errors"][0]["message"].endswith("has no {{ content }} in de")
 
 
+async def test_template_that_is_no_layout_is_refused_as_that_of_a_step_or_a_send(tmp_path: Path) -> None:
+    mail = {"text": "Hi", "layout": "frame"}
+    steps = {"steps": [{"key": "mail", "type": "email", **mail}]}
+    send = {"to": "alice", "title": "Hi", "channels": ["email"], "email": mail}
+    async with channels.opened(tmp_path) as world:
+        await world.put("/v1/recipients/alice", {"email": "alice@example.com"})
+        for template, status in ((PLAIN, 422), (LAYOUT, 201)):
+            await world.put("/v1/templates/frame", template)
+            written = await world.client.put("/v1/workflows/greeting", json=steps)
+            sent = await world.client.post("/v1/notifications", json=send)
+            assert (written.status_code, sent.status_code) == (status, status)
+            if status == 422:
+                assert fields(written) == {"steps.0.layout": "the HTML of template 'frame' has no {{ content }}"}
+                assert list(fields(sent)) == ["email.layout"]
+
+
 SEND = {
     "to": "alice",
     "title": "Hi",
@@ -207,7 +224,7 @@ async def test_template_of_a_source_a_schedule_or_a_workflow_stays(rest: Rest, p
     assert (await rest.app.delete("/v1/templates/frame")).status_code == 204
 
 
-async def test_template_of_a_waiting_send_stays_until_its_time(rest: Rest) -> None:
+async def test_template_of_a_waiting_send_stays_until_it_is_sent(rest: Rest) -> None:
     await rest.app.put("/v1/templates/hello", json={"inbox": {"title": "Hello"}})
     at = times.to_rfc3339(rest.clock.now() + HOUR).isoformat()
     sent = await rest.app.post("/v1/notifications", json={"to": "alice", "template": "hello", "send_at": at})
@@ -216,8 +233,20 @@ async def test_template_of_a_waiting_send_stays_until_its_time(rest: Rest) -> No
     assert refused.status_code == 409
     assert f"schedules/{key}" in refused.json()["detail"]
     assert "send_at" in refused.json()["detail"]
-    rest.clock.advance(2 * HOUR / 1000)
-    assert (await rest.app.delete("/v1/templates/hello")).status_code == 204
+    rest.clock.advance(2 * HOUR / 1000)  # as while no process runs jobs
+    assert (await rest.app.delete("/v1/templates/hello")).status_code == 409
+
+
+async def test_template_of_a_scheduled_send_that_was_sent_can_be_deleted(tmp_path: Path) -> None:
+    async with channels.opened(tmp_path) as world:
+        await world.put("/v1/templates/hello", {"inbox": {"title": "Hello"}})
+        for zone in ("Europe/Vienna", "recipient"):
+            send = {"to": "alice", "template": "hello", "send_at": "2026-06-10T18:00:00", "timezone": zone}
+            await world.request("POST", "/v1/notifications", send)
+        for moment, users in (("2026-06-10T15:00:00Z", 2), ("2026-06-10T17:00:00Z", 1), ("2026-06-11T07:00:00Z", 0)):
+            await world.advance_to(moment)
+            assert len((await world.get("/v1/templates/hello"))["uses"]) == users
+        assert (await world.client.delete("/v1/templates/hello")).status_code == 204
 
 
 async def test_uses_by_schedules_of_the_default_tenant_are_not_shown_to_another_tenant(rest: Rest) -> None:

@@ -1,5 +1,6 @@
 """Find the objects that name a template, which cannot be deleted while there are any."""
 
+import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
@@ -35,11 +36,10 @@ Named = tuple[Reference, str]
 
 
 class ReferringKind(Struct, frozen=True):
-    """A kind of object that names templates: in which ways, and a function that returns the names in a stored object at
-    a given time."""
+    """A kind of object that names templates: in which ways, and a function that returns the names in a stored object."""
 
     references: frozenset[Reference]
-    named: Callable[[Document, int], set[Named]]
+    named: Callable[[Document], set[Named]]
 
 
 async def _find(
@@ -57,15 +57,14 @@ async def _find(
     tenants_of: dict[str, list[str]] = {}
     for tenant, key in found:
         tenants_of.setdefault(key, []).append(tenant)
-    now = ctx.engines.clock.now()
     for plural, user in USERS.items():
         if user.references.isdisjoint(references):
             continue
         searched = 0
         async with contextlib.aclosing(_pages(ctx, plural, {tenant for tenant, _ in found})) as pages:
             async for page in pages:
-                for owner, document in page:
-                    keys = {key for reference, key in user.named(document, now) if reference in references}
+                for owner, document in await _waiting(ctx, page) if plural == SCHEDULES else page:
+                    keys = {key for reference, key in user.named(document) if reference in references}
                     for name in [(tenant, key) for key in keys for tenant in tenants_of.get(key, ())]:
                         is_wanted = name[0] == PROJECT or _applies(plural, owner, document, name[0])
                         if is_wanted and len(found[name]) < limit:
@@ -106,16 +105,32 @@ async def _pages(
             last = page[-1].key
 
 
-def _named_by_type(document: Document, now: int) -> set[Named]:
+async def _waiting(ctx: ApiContext, page: Sequence[tuple[str, Document]]) -> list[tuple[str, Document]]:
+    """Return these schedules without the sends and triggers with `send_at` that have fired everywhere, which only remain as
+    records."""
+    has_fired = await asyncio.gather(*(_has_fired(ctx, *one) for one in page))
+    return [one for one, is_over in zip(page, has_fired, strict=True) if not is_over]
+
+
+async def _has_fired(ctx: ApiContext, tenant: str, document: Document) -> bool:
+    schedule = request_body.decoder(StoredSchedule).decode(document.body)
+    world = schedule_times.world_times(schedule) if schedule.is_generated else None
+    if world is None or world[1] > ctx.engines.clock.now():
+        return False
+    found = await ctx.schedules.find(tenant, document.key)
+    return found is None or found[1].until >= world[1]
+
+
+def _named_by_type(document: Document) -> set[Named]:
     template = request_body.decoder(NotificationType).decode(document.body).template
     return set() if template is None else {("template", template)}
 
 
-def _named_by_template(document: Document, now: int) -> set[Named]:
+def _named_by_template(document: Document) -> set[Named]:
     return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
 
 
-def _named_by_workflow(document: Document, now: int) -> set[Named]:
+def _named_by_workflow(document: Document) -> set[Named]:
     """Return the names in the workflow's steps, at any depth."""
     definition = msgspec.json.decode(document.body)["definition"]
     steps = [step for _, step in workflow_catalog.steps_with_paths(definition)]
@@ -125,16 +140,14 @@ def _named_by_workflow(document: Document, now: int) -> set[Named]:
     return named - {("layout", BASE_LAYOUT)}
 
 
-def _named_by_source(document: Document, now: int) -> set[Named]:
+def _named_by_source(document: Document) -> set[Named]:
     source = request_body.decoder(EventSource).decode(document.body)
     return _named(source.notification)
 
 
-def _named_by_schedule(document: Document, now: int) -> set[Named]:
-    """A send or trigger with `send_at` names nothing once its time has passed everywhere: its schedule only remains as a record."""
+def _named_by_schedule(document: Document) -> set[Named]:
     schedule = request_body.decoder(StoredSchedule).decode(document.body)
-    world = schedule_times.world_times(schedule) if schedule.is_generated else None
-    return set() if world is not None and world[1] <= now else _named(schedule.notification)
+    return _named(schedule.notification)
 
 
 def _named(send: Mapping[str, Any] | None) -> set[Named]:

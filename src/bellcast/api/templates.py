@@ -15,6 +15,7 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
+from bellcast.channels import layouts
 from bellcast.channels.previews import Subject
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
 from bellcast.model import notification_drafts, validation
@@ -23,9 +24,9 @@ from bellcast.model.limits import Limits
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
 from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
-from bellcast.model.templates import Parts, Template, locales_of
+from bellcast.model.templates import Parts, Template
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template, is_layout
+from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template
 
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
@@ -110,20 +111,7 @@ async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> 
     if found is None:
         return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
     await ctx.catalog.compile(found[0].body)
-    template = request_body.decoder(Template).decode(found[0].body)
-    for locale in ("", *template.translations):
-        if not _is_layout(template, locale):
-            return f"the HTML of template {name[: objects.MAX_KEY]!r} has no {{{{ content }}}}{_in_language(locale)}"
-    return None
-
-
-def _is_layout(template: Template, locale: str) -> bool:
-    """Return whether a template can be used as a layout in a language; an empty locale is the default language."""
-    part = template.part("email", locales_of(locale))
-    try:
-        return part is not None and part.html is not None and is_layout(part.html)
-    except TemplateError:  # stored by a version that accepted it
-        return False
+    return layouts.problem_of(request_body.decoder(Template).decode(found[0].body), name)
 
 
 async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
@@ -132,14 +120,10 @@ async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.
         await ctx.catalog.compile(body)
     old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
     for locale in ("", *old.translations, *new.translations):
-        if _is_layout(old, locale) and not _is_layout(new, locale):
-            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{_in_language(locale)}"
+        if layouts.is_usable(old, locale) and not layouts.is_usable(new, locale):
+            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{layouts.in_language(locale)}"
             return objects.BrokenUses(template_references.of_layouts, reason)
     return None
-
-
-def _in_language(locale: str) -> str:
-    return f" in {locale[:MAX_LOCALE]}" if locale else ""
 
 
 def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels import email, links
+from bellcast.channels import email, layouts, links
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid, TemplateFailed
@@ -143,10 +143,10 @@ class Contents:
         if name is UNSET or name == BASE_LAYOUT:
             return email.base_layout(occasion.tenant.brand, language=self._locale, links=shown)
         template = occasion.layouts.get(name)
-        part = None if template is None else template.part("email", self._locales)
-        if part is None or part.html is None:
-            raise Invalid.of("email.layout", f"there is no template {name[:100]!r} with HTML")
-        return lambda inner, subject: self._text(part.html, "email", "layout", content=inner)
+        html = None if template is None else layouts.html_of(template, self._locales)
+        if html is None:
+            raise Invalid.of("email.layout", f"there is no template {name[:100]!r} whose HTML has {{{{ content }}}}")
+        return lambda inner, subject: self._text(html, "email", "layout", content=inner)
 
     def _merged(self, channel: Channel) -> Any:
         """Return the send's fields, else the template's rendered ones."""

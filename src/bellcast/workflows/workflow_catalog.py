@@ -4,6 +4,7 @@ A node caches what it reads for CACHE_SECONDS, so a change takes effect on every
 of a version changes only when a tenant is erased and created again."""
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from bellcast.channels import layouts
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
 from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.model.messages import BASE_LAYOUT
+from bellcast.model.templates import Template
 from bellcast.ports import Clock, Document, Store
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import BackgroundCompiler
@@ -161,20 +164,32 @@ class WorkflowCatalog:
     async def _missing(self, tenant: str, key: str, path: str, step: Mapping[str, Any]) -> list[FieldError]:
         """Return the errors for missing templates and workflows of a step. A workflow may trigger itself."""
         for field in ("template", "layout"):
-            template = step.get(field)
-            if not isinstance(template, str) or (field, template) == ("layout", BASE_LAYOUT):
+            name = step.get(field)
+            if not isinstance(name, str) or (field, name) == ("layout", BASE_LAYOUT):
                 continue
-            if not await self._has(TEMPLATES, tenant, template):
-                return [FieldError(f"{path}.{field}", f"names an unknown template {template[:100]!r}")]
+            template = await self._template(tenant, name)
+            if template is None:
+                return [FieldError(f"{path}.{field}", f"names an unknown template {name[:100]!r}")]
+            if field == "layout" and (problem := layouts.problem_of(template, name)) is not None:
+                return [FieldError(f"{path}.{field}", problem)]
         workflow = step.get("workflow")
         is_trigger = step["type"] == "trigger" and isinstance(workflow, str) and workflow not in (key, *self.expected)
-        if is_trigger and not await self._has(WORKFLOWS, tenant, str(workflow)):
+        if is_trigger and not await self._stored(WORKFLOWS, tenant, str(workflow)):
             return [FieldError(f"{path}.workflow", f"names an unknown workflow {str(workflow)[:100]!r}")]
         return []
 
-    async def _has(self, kind: str, tenant: str, key: str) -> bool:
-        owners = dict.fromkeys((tenant, PROJECT))
-        return any([await self._store.documents.get(kind, owner, key) is not None for owner in owners])
+    async def _template(self, tenant: str, key: str) -> Template | None:
+        """Return the project's template with the parts that the tenant overrides."""
+        stored = await self._stored(TEMPLATES, tenant, key)
+        for one in stored:
+            await self._compiler.compile(one.body)
+        parts = [msgspec.json.decode(one.body, type=Template) for one in stored]
+        return functools.reduce(Template.overridden_by, parts) if parts else None
+
+    async def _stored(self, kind: str, tenant: str, key: str) -> list[Document]:
+        """Return the objects with this key: the project's, then the tenant's."""
+        found = [await self._store.documents.get(kind, owner, key) for owner in dict.fromkeys((PROJECT, tenant))]
+        return [one for one in found if one is not None]
 
     async def put(
         self,
