@@ -161,3 +161,34 @@ def test_relay_command_names_a_wrong_configuration(shop, configured):
         run("bellcast_relay")
     with connection.schema_editor() as editor:
         editor.alter_db_table(OutboxEntry, "renamed", "bellcast_outbox")
+
+
+@pytest.fixture
+def other_database(shop, tmp_path):
+    """A second database with an outbox, and one without."""
+    from django.core.management import call_command
+    from django.db import connections
+
+    default = connections.settings["default"]
+    for name in ("other", "without"):
+        connections.settings[name] = {**default, "NAME": str(tmp_path / f"{name}.db")}
+    call_command("migrate", "bellcast", database="other", verbosity=0)
+    yield "other"
+    for name in ("other", "without"):
+        connections[name].close()
+        del connections[name], connections.settings[name]
+
+
+def test_rows_in_another_database_are_sent_after_a_restart(shop, configured, other_database, monkeypatch):
+    from bellcast.contrib.django import notify, relaying
+    from bellcast.contrib.django.models import OutboxEntry
+
+    notify(shop.nadia, title="Before the restart", using=other_database)
+    assert OutboxEntry.objects.using(other_database).count() == 1
+    configured(RELAY="thread")
+    process = relaying.ProcessRelay()
+    monkeypatch.setattr(relaying, "_process", process)
+    relaying.wake_once()
+    process.finish()
+    assert [one.title for one in shop.nadia.notifications] == ["Before the restart"]
+    assert process.aliases == {"default", "other"}

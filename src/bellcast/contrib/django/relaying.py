@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, router
 from django.db.models import F, Min, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
@@ -19,6 +20,7 @@ from django.utils import timezone
 from bellcast.client import BellcastError, arguments
 from bellcast.contrib import relay
 from bellcast.contrib.django import conf, datetimes, signals
+from bellcast.contrib.outbox import TABLE
 from bellcast.contrib.relay import HELD_POLL, HOLD_WINDOW, LEASE, LONGEST_BACKOFF, Relay, RelayThread, Round, Row
 
 log = logging.getLogger("bellcast.relay")
@@ -140,6 +142,7 @@ class ProcessRelay:
         self._thread: RelayThread | None = None
         self._pid = 0
         self.aliases: set[str] = set()
+        self.unchecked: set[str] = set()
 
     def wake(self, alias: str) -> None:
         """Start the thread in this process if necessary, and wake it."""
@@ -153,6 +156,9 @@ class ProcessRelay:
     def run(self) -> Round:
         """Do one round in every database. Never raises: the thread must not end."""
         result = Round()
+        while self.unchecked:
+            if _has_waiting_rows(alias := self.unchecked.pop()):
+                self.aliases.add(alias)
         for alias in sorted(self.aliases):
             done = self._run_alias(alias)
             result.failure = result.failure or done.failure
@@ -185,6 +191,21 @@ class ProcessRelay:
         self.run()
 
 
+def _has_waiting_rows(alias: str) -> bool:
+    """True if a database has an outbox with rows, and accepts writes, which a read replica does not."""
+    connection, rows = connections[alias], _model()._base_manager.using(alias)
+    try:
+        with connection.cursor() as cursor:
+            if TABLE not in connection.introspection.table_names(cursor):
+                return False
+        return rows.filter(refused_at__isnull=True).exists() and rows.filter(id=0).update(attempts=0) == 0
+    except (DatabaseError, ImproperlyConfigured) as error:
+        log.warning("relay_database_failed database=%s error=%s", alias, error)
+        return False
+    finally:
+        connection.close()
+
+
 _process = ProcessRelay()
 
 
@@ -201,9 +222,10 @@ def finish() -> None:
 
 
 def wake_once(**_: object) -> None:
-    """Start the relay with the first request of a process, for rows that are already waiting."""
+    """Start the relay with the first request of a process, for rows that are already waiting, also in other databases."""
     from django.core.signals import request_started
 
     request_started.disconnect(dispatch_uid="bellcast")
     if apps.is_installed("bellcast.contrib.django") and conf.current().backend_path.endswith(".OutboxBackend"):
+        _process.unchecked |= {*connections} - {default_alias()}
         wake(default_alias())
