@@ -187,6 +187,21 @@ async def test_unsubscribe_link_says_which_types_are_required_now(rest: Rest) ->
     assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF}
 
 
+async def test_unsubscribe_page_shows_the_names_of_types(rest: Rest) -> None:
+    await rest.app.put("/v1/recipients/alice", json={})
+    await rest.app.put("/v1/types/news", json={"name": "News & offers"})
+    await rest.app.put("/v1/types/bill", json={"name": "Bills", "required": True})
+    token = unsubscribe.token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news", ("bill", "tips")))
+    for method, text in (
+        ("GET", "E-mails of type “News &amp; offers”, “tips” will no longer"),
+        ("POST", "E-mails of type “News &amp; offers”, “tips” are off."),
+    ):
+        page = (await rest.anonymous.request(method, f"/u/{token}", headers=FORM)).text
+        assert text in page
+        assert "E-mails of type “Bills” are required" in page
+    assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF, "tips": OFF}
+
+
 async def test_preferences_with_too_many_types_of_links_can_be_changed(rest: Rest) -> None:
     await rest.app.put("/v1/recipients/alice", json={})
     types = [f"type-{number}" for number in range(MAX_ENTRIES + 2)]

@@ -1,8 +1,10 @@
 """The page behind the unsubscribe link of an e-mail, and the one-click request of mail programs (RFC 8058)."""
 
+from collections.abc import Mapping
 from html import escape
 
 import msgspec
+from msgspec import Struct
 
 from bellcast.api import context, link_pages, request_body, responses
 from bellcast.api.operations import operation
@@ -13,6 +15,14 @@ from bellcast.errors import NotFound
 from bellcast.inbox import recipients
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.preferences import Preferences, merge_patch
+
+
+class LinkTypes(Struct):
+    """The names of the types of a link, by key: those whose e-mail can be turned off, and those that have become required
+    since."""
+
+    optional: dict[str, str] = {}
+    required: dict[str, str] = {}
 
 
 @operation(
@@ -28,10 +38,10 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
     This changes nothing, because mail programs open links to check them."""
-    optional, required = await _types(request, await _read(request))
-    if not optional:
-        return _page("You need these e-mails", _required(required))
-    text = f"E-mails of type {_names(optional)} will no longer be sent to you.{_required(required)}"
+    found = await _types(request, await _read(request))
+    if not found.optional:
+        return _page("You need these e-mails", _required(found))
+    text = f"E-mails of type {_names(found.optional)} will no longer be sent to you.{_required(found)}"
     return _page("Unsubscribe?", text, '<form method="post"><button>Unsubscribe</button></form>')
 
 
@@ -49,34 +59,32 @@ async def confirm(request: ApiRequest) -> ASGIApp:
 
     Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
     digest turns off every type in it."""
-    found = await _read(request)
-    optional, required = await _types(request, found)
-    if not optional:
-        return _page("You need these e-mails", _required(required))
+    link = await _read(request)
+    found = await _types(request, link)
+    if not found.optional:
+        return _page("You need these e-mails", _required(found))
     engines = context.of(request).engines
-    patch = {"types": {type: {"email": False} for type in optional}}
+    patch = {"types": {type: {"email": False} for type in found.optional}}
 
     def unsubscribed(before: bytes | None) -> Preferences:
         merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
         return msgspec.convert(merged, Preferences)
 
-    await recipients.change_preferences_by_link(engines, link_pages.recipient(found), unsubscribed)
-    return _page("You are unsubscribed", f"E-mails of type {_names(optional)} are off.{_required(required)}")
+    await recipients.change_preferences_by_link(engines, link_pages.recipient(link), unsubscribed)
+    return _page("You are unsubscribed", f"E-mails of type {_names(found.optional)} are off.{_required(found)}")
 
 
-async def _types(request: ApiRequest, link: Unsubscription) -> tuple[list[str], list[str]]:
-    """Return the types of the link whose e-mail can be turned off, and those that have become required since."""
+async def _types(request: ApiRequest, link: Unsubscription) -> LinkTypes:
     catalog = context.of(request).catalog
-    optional: list[str] = []
-    required: list[str] = []
-    for type in (link.type, *link.others):
-        rules = (await catalog.type(link.tenant, type)).rules
-        (required if rules.requires("email") else optional).append(type)
-    return optional, required
+    types = LinkTypes()
+    for key in (link.type, *link.others):
+        found = await catalog.type(link.tenant, key)
+        (types.required if found.rules.requires("email") else types.optional)[key] = found.name or key
+    return types
 
 
-def _names(types: list[str]) -> str:
-    return ", ".join(f"“{escape(type)}”" for type in types)
+def _names(types: Mapping[str, str]) -> str:
+    return ", ".join(f"“{escape(name)}”" for name in types.values())
 
 
 async def _read(request: ApiRequest) -> Unsubscription:
@@ -87,8 +95,9 @@ async def _read(request: ApiRequest) -> Unsubscription:
     return found
 
 
-def _required(types: list[str]) -> str:
-    return f" E-mails of type {_names(types)} are required and cannot be turned off." if types else ""
+def _required(types: LinkTypes) -> str:
+    names = _names(types.required)
+    return f" E-mails of type {names} are required and cannot be turned off." if names else ""
 
 
 def _page(title: str, text: str, form: str = "") -> ASGIApp:
