@@ -1,5 +1,6 @@
 """Hostile Socket.IO clients harm only themselves."""
 
+import contextlib
 import json
 import random
 import socket
@@ -9,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from bellcast.live.socketio.endpoint import MAX_UNJOINED_SESSIONS_PER_ADDRESS
@@ -339,6 +340,27 @@ def test_unjoined_sessions_are_limited_per_address(start_server: Callable[..., S
         assert http.post(f"{POLLING}&sid={sids[0]}", content="41").status_code == 200  # it has left its namespace
         assert http.post(f"{POLLING}&sid={sids[2]}", content="1").status_code == 200
         assert http.get(POLLING).status_code == 429
+
+
+def test_websockets_without_a_namespace_count_into_the_limit_of_their_address(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(**PATIENT, BELLCAST_LIMIT_CONNECTIONS_PER_ADDRESS="3")
+    with contextlib.ExitStack() as opened, httpx.Client(base_url=server.url) as http:
+        sockets = [opened.enter_context(connect(server.url.replace("http", "ws") + WEBSOCKET)) for _ in range(2)]
+        session = open_session(http)
+        with pytest.raises(InvalidStatus) as refused, connect(server.url.replace("http", "ws") + WEBSOCKET):
+            pass
+        assert refused.value.response.status_code == 429
+        for connection in sockets:  # all of them may join
+            connection.recv()
+            connection.send("40")
+            assert str(connection.recv()).startswith("40")
+        assert http.post(session, content="40").status_code == 200
+        assert http.get(session).text.startswith("40")
+        assert http.get(POLLING).status_code == 429
+        sockets[0].close()
+        assert eventually(lambda: http.get(POLLING).status_code == 200)
 
 
 def open_session(http: httpx.Client) -> str:

@@ -163,10 +163,10 @@ async def run_session(steps: Sequence[bytes | str]) -> None:
             case _:
                 session.close(UNREADABLE)
         assert len(sessions) == (0 if session.is_closed else 1)
-        assert sessions.unjoined == int(session.is_unjoined)
+        assert sessions.unjoined == int(session.unjoined_as is not None)
         assert listener.closed_count == int(session.is_closed)
     session.close(UNREADABLE)
-    assert (len(sessions), sessions.unjoined, sessions.unjoined_from("127.0.0.1")) == (0, 0, 0)
+    assert (len(sessions), sessions.unjoined, sessions.unjoined_from("127.0.0.1", "polling")) == (0, 0, 0)
 
 
 def test_engineio_sessions_are_released_after_any_input() -> None:

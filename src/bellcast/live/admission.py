@@ -83,10 +83,13 @@ class Admission:
             id, dialect, principal, self._hub, self._engines.clock.now(), stored_address, shared_origin, **fields
         )
 
-    def check_address(self, address: str | None) -> None:
-        """Raise TooMany if the address has reached its connection limit."""
+    def check_address(self, address: str | None, unjoined: int = 0) -> None:
+        """Raise TooMany if the address has reached its connection limit. `unjoined` are its Socket.IO sessions without a
+        namespace, of which some may wait for the app."""
         limit = self._limits.connections_per_address
-        if limit and address is not None and self._hub.at_address(address) + self._waiting_by_address[address] >= limit:
+        if not limit or address is None:
+            return
+        if self._hub.at_address(address) + max(unjoined, self._waiting_by_address[address]) >= limit:
             raise TooMany(f"This address already has {limit} connections.", retry_after=PROCESS_FULL_RETRY_SECONDS)
 
     @contextmanager

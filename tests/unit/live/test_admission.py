@@ -50,6 +50,14 @@ def test_waiting_connections_count_into_the_limit_of_their_address() -> None:
     limited.check_address("10.0.0.1")
 
 
+def test_sessions_without_a_namespace_count_once_into_the_limit_of_their_address() -> None:
+    door = admission_with(connections_per_address=2)
+    with door.waiting_for_app("10.0.0.1"):
+        door.check_address("10.0.0.1", unjoined=1)  # the one that waits for the app
+        with pytest.raises(TooMany):
+            door.check_address("10.0.0.1", unjoined=2)
+
+
 def test_waiting_connections_are_limited_where_no_limit_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "MAX_WAITING_FOR_APP", 2)
     monkeypatch.setattr(admission, "MAX_WAITING_FOR_APP_PER_ADDRESS", 1)

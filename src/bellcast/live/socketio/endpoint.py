@@ -19,7 +19,7 @@ from bellcast.live.http.coalescing import CoalescingTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import long_polling, session_ids, socket_handoff
-from bellcast.live.socketio.engine_session import EngineSession, EngineSessions
+from bellcast.live.socketio.engine_session import POLLING, WEBSOCKET, EngineSession, EngineSessions
 from bellcast.live.socketio.engineio_websocket import EngineWebSocket
 from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio
@@ -264,14 +264,15 @@ class SocketIOEndpoint:
         """Check the connection limit; refused clients retry the handshake."""
         limit = self._config.max_connections
         try:
-            self._admission.check_address(request.address)
+            unjoined = self._sessions.unjoined_from(request.address, POLLING, WEBSOCKET)
+            self._admission.check_address(request.address, unjoined)
         except BellcastError as error:
             return EngineError(engineio.FORBIDDEN.code, error.detail, error.status)
         if limit and len(self._sessions) >= limit:
             return EngineError(engineio.FORBIDDEN.code, "This server has reached its connection limit.", 503)
         if self._sessions.unjoined >= MAX_UNJOINED_SESSIONS:
             return TOO_MANY_UNJOINED
-        if self._sessions.unjoined_from(request.address) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
+        if self._sessions.unjoined_from(request.address, POLLING) >= MAX_UNJOINED_SESSIONS_PER_ADDRESS:
             return TOO_MANY_UNJOINED_HERE
         retained = sum(len(name) + len(value) for name, value in request.headers if name in RETAINED_HEADERS)
         if retained + len(_token_query(request)) > MAX_RETAINED_BYTES:

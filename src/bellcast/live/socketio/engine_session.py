@@ -25,6 +25,7 @@ from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 
+POLLING, WEBSOCKET = "polling", "websocket"
 # Slots per interval or timeout, whichever is shorter: a timeout is at most a twentieth late.
 SLOTS = 20
 
@@ -87,11 +88,11 @@ class EngineSession:
         "close_reason",
         "deadline",
         "is_closed",
-        "is_unjoined",
         "request",
         "sid",
         "slot",
         "transport",
+        "unjoined_as",
     )
 
     def __init__(self, sessions: "EngineSessions", request: HandshakeRequest) -> None:
@@ -100,7 +101,7 @@ class EngineSession:
         self.sid = session_ids.new_sid()
         self.request = request
         self.is_closed = False
-        self.is_unjoined = False  # a polling session without a namespace, which is limited
+        self.unjoined_as: str | None = None  # the transport as which a session without a namespace is counted
         self.close_reason: CloseReason | None = None  # None at the end: the socket was lost
         self.deadline = 0.0
         self.slot = 0  # of the timer
@@ -109,7 +110,7 @@ class EngineSession:
 
     @property
     def transport_name(self) -> str:
-        return "polling" if self.transport.encoding is engineio.POLLING_BODY else "websocket"
+        return POLLING if self.transport.encoding is engineio.POLLING_BODY else WEBSOCKET
 
     def set_joined(self) -> None:
         """Mark the session as joined to a namespace; the hub counts its connections from now on."""
@@ -232,8 +233,8 @@ class EngineSessions:
         self._by_sid: dict[str, EngineSession] = {}
         self._final_packets: dict[str, EngineTransport] = {}
         self.full: dict[EngineSession, asyncio.Event] = {}  # sessions with a full buffer, until it is drained
-        self.unjoined = 0
-        self._unjoined_by_address: dict[str | None, int] = {}
+        self.unjoined = 0  # polling sessions
+        self._unjoined_by_address: dict[tuple[str | None, str], int] = {}  # and by transport
         self._slot_seconds = min(config.ping_interval, config.ping_timeout) / SLOTS
         self._slots: dict[int, set[EngineSession]] = {}
         self._last_tick = 0
@@ -248,29 +249,30 @@ class EngineSessions:
             session.check_timeout(asyncio.get_running_loop().time())
         return None if session is None or session.is_closed else session
 
-    def unjoined_from(self, address: str | None) -> int:
-        """Return the number of an address's polling sessions without a namespace."""
-        return self._unjoined_by_address.get(address, 0)
+    def unjoined_from(self, address: str | None, *transports: str) -> int:
+        """Return the number of an address's sessions without a namespace on these transports."""
+        return sum(self._unjoined_by_address.get((address, transport), 0) for transport in transports)
 
     def set_joined(self, session: EngineSession) -> None:
         """Stop counting a session as unjoined. Idempotent."""
-        if session.is_unjoined:
-            session.is_unjoined = False
-            self._count_unjoined(session.request.address, -1)
+        if session.unjoined_as is not None:
+            self._count_unjoined(session.request.address, session.unjoined_as, -1)
+            session.unjoined_as = None
 
     def set_unjoined(self, session: EngineSession) -> None:
-        """Count a polling session as unjoined. Idempotent. Other sessions are limited by their sockets."""
-        if session.transport.encoding is engineio.POLLING_BODY and not session.is_unjoined:
-            session.is_unjoined = True
-            self._count_unjoined(session.request.address, 1)
+        """Count a session as unjoined. Idempotent."""
+        if session.unjoined_as is None:
+            session.unjoined_as = session.transport_name
+            self._count_unjoined(session.request.address, session.unjoined_as, 1)
 
-    def _count_unjoined(self, address: str | None, change: int) -> None:
-        self.unjoined += change
-        count = self._unjoined_by_address.get(address, 0) + change
+    def _count_unjoined(self, address: str | None, transport: str, change: int) -> None:
+        if transport == POLLING:
+            self.unjoined += change
+        count = self._unjoined_by_address.get((address, transport), 0) + change
         if count:
-            self._unjoined_by_address[address] = count
+            self._unjoined_by_address[address, transport] = count
         else:
-            del self._unjoined_by_address[address]
+            del self._unjoined_by_address[address, transport]
 
     def begin(self, session: EngineSession) -> None:
         """Register a session and open it on its first transport."""
