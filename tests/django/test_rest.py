@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from types import SimpleNamespace
 
+import httpx
 import pytest
 
 LIST = "/api/notifications/notifications/"
@@ -187,6 +188,21 @@ def test_preferences_are_read_and_changed(api):
     assert again.body["quiet_hours_end"] is None
     assert again.body["email_sales"] is True
     assert again.body["updated_at"] > after["updated_at"] >= again.body["created_at"]
+
+
+def test_preferences_show_inherited_defaults_and_replace_them(api):
+    hours = {"start": "22:00", "end": "07:00"}
+    defaults = {"channels": {"push": False, "sms": "urgent"}, "quiet_hours": hours}
+    address = f"{api.shop.server.url}/v1/preference-defaults?tenant={api.shop.north.slug}"
+    assert httpx.put(address, json=defaults, headers=api.shop.server.as_app(), timeout=30).is_success
+    fields = api.get(PREFERENCES).body
+    assert (fields["push_enabled"], fields["sms_urgent_only"]) == (False, True)
+    assert (fields["quiet_hours_start"], fields["quiet_hours_end"]) == ("22:00:00", "07:00:00")
+    changed = api.call("patch", PREFERENCES, {"quiet_hours_end": "06:00", "push_enabled": True}).body
+    assert (changed["quiet_hours_start"], changed["quiet_hours_end"]) == ("22:00:00", "06:00:00")
+    assert changed["push_enabled"] is True
+    changed = api.call("patch", PREFERENCES, {"quiet_hours_start": None, "quiet_hours_end": None}).body
+    assert changed["quiet_hours_start"] is None
 
 
 def test_preference_is_enforced(api, relay):

@@ -33,21 +33,34 @@ def read(user: Any) -> dict[str, Any]:
         created_at = record.created_at
     except NotFound:
         created_at = None
-    document = bell.preferences.get(recipient, tenant=tenant)
+    document = _document(user)
     fields = _fields(document)
     # A server of the previous release sends no `updated_at`.
     return {**fields, "updated_at": document.get("updated_at"), "created_at": time_text(created_at)}
 
 
+def _document(user: Any) -> Mapping[str, Any]:
+    recipient, tenant = identity.recipient_of(user), identity.tenant_of(user)
+    document: Mapping[str, Any] = conf.client().preferences.get(recipient, tenant=tenant)
+    return document
+
+
+def _inherited(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the defaults of the tenant and the project. A server of the previous release does not send them."""
+    inherited: Mapping[str, Any] = document.get("inherited", {})
+    return inherited
+
+
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
-    channels, types = document.get("channels", {}), _types(document)
+    inherited, types = _inherited(document), _types(document)
+    channels = {**inherited.get("channels", {}), **document.get("channels", {})}
     fields: dict[str, Any] = {name: channels.get(channel, True) is not False for name, channel in MAIN.items()}
     for prefix, channel in CHANNELS.items():
         for name, type in TYPES.items():
             fields[f"{prefix}_{name}"] = types.get(type, {}).get(channel, True) is not False
     sms = channels.get("sms", True)
     fields |= {"sms_enabled": sms is not False, "sms_urgent_only": sms == URGENT}
-    hours = document.get("quiet_hours") or {}
+    hours = document.get("quiet_hours", inherited.get("quiet_hours")) or {}
     fields |= {name: f"{hours[key]}:00" if hours.get(key) else None for name, key in TIMES.items()}
     return {name: fields[name] for name in FIELDS}
 
@@ -114,18 +127,20 @@ def _patch(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sms(user: Any, changes: Mapping[str, Any]) -> bool | str:
-    current = read(user)
+    current = _fields(_document(user))
     is_on = changes.get("sms_enabled", current["sms_enabled"])
     is_urgent = changes.get("sms_urgent_only", current["sms_urgent_only"])
     return (URGENT if is_urgent else True) if is_on else False
 
 
-def _quiet_hours(user: Any, changes: Mapping[str, Any]) -> dict[str, str] | None:
-    current = read(user)
+def _quiet_hours(user: Any, changes: Mapping[str, Any]) -> dict[str, str] | bool | None:
+    """Return the user's quiet hours; None without any, and False in place of inherited ones."""
+    document = _document(user)
+    current = _fields(document)
     times = {key: _time(changes.get(name, current[name])) for name, key in TIMES.items()}
     start, end = times["start"], times["end"]
     if start is None and end is None:
-        return None
+        return False if _inherited(document).get("quiet_hours") else None
     if start is None or end is None:
         missing = "quiet_hours_start" if start is None else "quiet_hours_end"
         raise ValidationError({missing: ["Required with the other time."]})
