@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -88,6 +89,17 @@ def test_admin_retries_and_discards_refused_rows(shop, admin, relay):
     assert row.refused_at is None
     admin.post(page, {"action": "discard", "_selected_action": [row.pk]})
     assert not OutboxEntry.objects.exists()
+
+
+def test_admin_retries_no_row_that_waits_for_its_time(shop, admin):
+    from django.utils import timezone
+
+    from bellcast.contrib.django.models import OutboxEntry
+
+    send(shop.omar, "Later", send_at=timezone.now() + timedelta(hours=1))
+    row = OutboxEntry.objects.get()
+    admin.post("/admin/bellcast/outboxentry/", {"action": "retry", "_selected_action": [row.pk]})
+    assert OutboxEntry.objects.get().next_attempt_at == row.next_attempt_at
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,8 @@ class OutboxEntryAdmin(admin.ModelAdmin):
     def retry(self, request: HttpRequest, entries: Any) -> None:
         from bellcast.contrib.django import relaying
 
-        count = entries.update(refused_at=None, error=None, attempts=0, next_attempt_at=timezone.now())
+        refused = entries.filter(refused_at__isnull=False)  # a waiting row may have a `send_at`
+        count = refused.update(refused_at=None, error=None, attempts=0, next_attempt_at=timezone.now())
         relaying.wake(entries.db)
         self.message_user(request, _("%(count)s rows will be sent again.") % {"count": count})
 
