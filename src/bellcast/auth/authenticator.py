@@ -195,12 +195,13 @@ def _bearer(authorization: str) -> str | None:
 
 
 def _query_token(query: bytes) -> str | None:
-    """Return the last token of a query. A regular expression would take longer than the token's signature."""
-    found = (b"&" + query).rpartition(TOKEN_PARAMETER)
-    if not found[1]:
+    """Return the last token of a query that is not empty. A regular expression would take longer than the token's
+    signature."""
+    found = (b"&" + query).split(TOKEN_PARAMETER)[1:]
+    tokens = [token.decode("latin-1") for one in found if (token := one.partition(b"&")[0])]
+    if not tokens:
         return None
-    token = found[2].partition(b"&")[0].decode("latin-1")
-    return (unquote_plus(token) if "%" in token or "+" in token else token) or None
+    return unquote_plus(tokens[-1]) if "%" in tokens[-1] or "+" in tokens[-1] else tokens[-1]
 
 
 def _text(value: bytes | None) -> str | None:

@@ -70,6 +70,7 @@ class Harness:
         request(authorization=f"bearer  {ALICE} "),
         request(f"view=all&token={ALICE}&limit=2"),
         request(f"token={ALICE}", authorization="Basic YTpi"),
+        request(f"token={ALICE}&token="),
         bearer(ALICE, cookie="sessionid=bob"),
         bearer(ALICE, origin="https://anything.example"),
     ],
