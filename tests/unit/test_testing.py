@@ -45,6 +45,13 @@ def test_same_idempotency_key_in_two_tests_is_two_sends(bellcast_fake, title):
     assert [row.title for row in inbox.list().notifications] == [title]
 
 
+@pytest.mark.parametrize("title", ["First", "Second"])
+def test_same_idempotency_key_in_two_tests_is_two_imports(bellcast_fake, title):
+    bellcast_fake.import_notifications([{"to": "alice", "title": title, "idempotency_key": "old-7"}])
+    inbox = bellcast_fake.inbox(bellcast_fake.token("alice"))
+    assert [row.title for row in inbox.list().notifications] == [title]
+
+
 def test_fake_refuses_what_the_server_refuses(bellcast_fake):
     with pytest.raises(RequestRefused, match="action_url"):
         bellcast_fake.notify("alice", title="Hello", action_url="javascript:x")

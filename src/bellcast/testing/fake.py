@@ -77,7 +77,7 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         headers = dict(request.headers)
         if KEY_HEADER in headers:
             headers[KEY_HEADER] = f"{self._test}-{headers[KEY_HEADER]}"
-        if request.url.path == "/v1/notifications/bulk":
+        if request.url.path in ("/v1/notifications/bulk", "/v1/import"):
             lines = [json.loads(line) for line in content.splitlines() if line.strip()]
             for line in lines:
                 if line.get("idempotency_key") is not None:
