@@ -202,3 +202,18 @@ def test_sign_out_closes_the_socket(signed_in, connect):
     assert socket.next_json()["type"] == "notification_count"
     signed_in.logout()
     assert socket.next() == {"type": "websocket.close", "code": 4401}
+
+
+def test_sockets_share_the_certificates(signed_in, connect, monkeypatch):
+    import ssl
+
+    contexts = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(
+        ssl, "create_default_context", lambda *args, **named: contexts.append(1) or create(*args, **named)
+    )
+    for _ in range(3):
+        socket = connect(signed_in)
+        assert socket.next()["type"] == "websocket.accept"
+        assert socket.next_json() == {"type": "notification_count", "count": 0}
+    assert len(contexts) <= 1
