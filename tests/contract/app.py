@@ -117,6 +117,10 @@ class App:
         """Send them in order; return their results."""
         return [result async for results in self.store.sends.add(requests) for result in results]
 
+    async def retire(self, older_than: int, limit: int = 100, **tenants: Any) -> list[list[Event]]:
+        """Delete old notifications; return the events of each step."""
+        return [events async for events in self.store.maintenance.retire(self.now, older_than, limit, **tenants)]
+
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> list[Event]:
         """Add pending announcements to inboxes; return all events."""
         batches = self.store.sends.materialize(tenant, recipients, now)

@@ -146,7 +146,8 @@ class RandomOperations(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def retire_old(self, limit: int) -> None:
-        self.apply(self.do(self.app.store.maintenance.retire(self.app.now, self.app.now - 40_000, limit))[1])
+        for events in self.do(self.app.retire(self.app.now - 40_000, limit)):
+            self.apply(events)
 
     @rule(key=KEYS)
     def erase(self, key: str) -> None:

@@ -65,11 +65,10 @@ async def test_retention_deletes_old_rows_only(app: App) -> None:
     limit = app.now
     await app.send("alice", "new")
     await app.announce("new, to all")
-    number, events = await app.store.maintenance.retire(app.now, limit, 2)
-    assert number == 2
-    assert [event.id for event in events if isinstance(event, NotificationDeleted)] == old
-    assert await app.store.maintenance.retire(app.now, limit, 2) == (1, [AnnouncementChanged("", None)])
-    assert await app.store.maintenance.retire(app.now, limit, 2) == (0, [])
+    first, second = await app.retire(limit, 2)
+    assert [event.id for event in first if isinstance(event, NotificationDeleted)] == old
+    assert second == [AnnouncementChanged("", None)]
+    assert await app.retire(limit, 2) == []
     assert await app.titles("alice") == ["new, to all", "new"]
     assert await app.counts("alice") == (2, 2)
 

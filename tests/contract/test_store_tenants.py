@@ -11,6 +11,7 @@ import pytest
 
 from bellcast.model.identities import RecipientFields, TenantRules
 from bellcast.ports import DevicePosition, LastEvent, Store
+from bellcast.storage import maintenance
 from bellcast.storage.migrations.postgres import SCHEMA
 from tests.contract.app import App, engine_of
 from tests.engines import FreshPostgresEngine
@@ -127,11 +128,34 @@ async def test_each_tenant_has_its_own_retention(app: App) -> None:
         await app.send("alice", "old", tenant=tenant)
         await app.announce("old to all", tenant=tenant)
     app.clock.advance(10 * DAY)
-    retire, older_than = app.store.maintenance.retire, app.now - 5 * DAY * 1000
-    assert (await retire(app.now, older_than, 100, tenant="short"))[0] == 2
-    assert (await retire(app.now, older_than, 100, but=["short", "long"]))[0] == 2
+    older_than = app.now - 5 * DAY * 1000
+    assert len(await app.retire(older_than, tenant="short")) == 2
+    assert len(await app.retire(older_than, but=["short", "long"])) == 2
     titles = {tenant: await app.titles("alice", tenant=tenant) for tenant in ("short", "long", "other")}
     assert titles == {"short": [], "long": ["old to all", "old"], "other": []}
+
+
+@pytest.mark.parametrize("tenants", [{}, {"tenant": "acme"}, {"but": ["other"]}])
+async def test_retention_deletes_more_rows_than_one_read_finds(
+    app: App, monkeypatch: pytest.MonkeyPatch, tenants: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(maintenance, "MAX_OLD_ROWS", 4)
+    for _ in range(5):
+        await app.add(app.send_request("alice", "bob", tenant="acme"))
+    app.clock.advance(DAY)
+    assert [len(events) for events in await app.retire(app.now, 3, **tenants)] == [3, 1, 3, 1, 2]
+    assert await app.titles("alice", tenant="acme") == await app.titles("bob", tenant="acme") == []
+
+
+async def test_retention_skips_rows_of_a_recipient_that_is_erased_meanwhile(app: App) -> None:
+    for recipient in ("alice", "bob"):
+        await app.send(recipient, "old")
+    app.clock.advance(DAY)
+    retired = app.store.maintenance.retire(app.now, app.now, 1)
+    assert len(await anext(retired)) == 1
+    await app.store.recipients.delete("", "bob", app.now)
+    assert [events async for events in retired] == [[]]
+    assert await app.titles("alice") == []
 
 
 @pytest.mark.parametrize(

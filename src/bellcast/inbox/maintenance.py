@@ -1,6 +1,6 @@
 """Periodic maintenance: expire due rows, retire old ones, delete obsolete ones."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -85,18 +85,21 @@ async def log_audit_head(engines: Context) -> None:
 
 async def _retire(engines: Context, retention: Retention, now: int) -> None:
     """Delete old notifications. Tenants with a retention rule use it; all others use the server's retention."""
-    retire = engines.store.maintenance.retire
     rules = await engines.store.recipients.tenant_rules()
     own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
     for tenant, days in own.items():
         if days:
-            await _repeat(
-                engines, partial(retire, now, now - days * times.DAY_MS, MAINTENANCE_BATCH_ROWS, tenant=tenant)
-            )
+            await _retire_older(engines, now, days * times.DAY_MS, tenant=tenant)
     if retention.notifications:
-        await _repeat(
-            engines, partial(retire, now, now - retention.notifications, MAINTENANCE_BATCH_ROWS, but=tuple(own))
-        )
+        await _retire_older(engines, now, retention.notifications, but=tuple(own))
+
+
+async def _retire_older(
+    engines: Context, now: int, lifetime: int, *, tenant: str | None = None, but: Sequence[str] = ()
+) -> None:
+    retired = engines.store.maintenance.retire(now, now - lifetime, MAINTENANCE_BATCH_ROWS, tenant=tenant, but=but)
+    async for events in retired:
+        await engines.broker.publish(*events)
 
 
 async def run(engines: Context, retention: Callable[[], Retention]) -> None:

@@ -1,6 +1,6 @@
 """Maintenance of the store."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
 from bellcast.model.events import Event
@@ -29,11 +29,11 @@ class Maintenance(Protocol):
         """Wake at most `limit` due snoozed rows; return their number and the events."""
         ...
 
-    async def retire(
+    def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
-    ) -> tuple[int, list[Event]]:
-        """Delete at most `limit` notifications created before `older_than`, with tombstones: of one tenant, or of all
-        tenants except those in `but`."""
+    ) -> AsyncIterator[list[Event]]:
+        """Delete notifications created before `older_than`, with tombstones: of one tenant, or of all tenants except those
+        in `but`. Yield the events of each step, which deletes at most `limit`."""
         ...
 
     async def delete_forgotten(

@@ -223,6 +223,16 @@ async def steps(engine: SqliteEngine, deed: Awaitable[Any]) -> int:
     return taken
 
 
+async def test_search_for_old_rows_leaves_the_event_loop_and_the_writer(app: App, engine: SqliteEngine) -> None:
+    statements_run: list[str] = []
+    assert engine._reader is not None
+    assert engine._writer is not None
+    for raw in (engine._reader.raw, engine._writer._connection.raw):
+        raw.set_trace_callback(statements_run.append)
+    assert await app.retire(app.now, tenant="acme") == await app.retire(app.now, but=["acme"]) == []
+    assert [text for text in statements_run if "notifications" in text] == []
+
+
 async def test_long_reads_leave_the_connection_of_short_reads_to_the_event_loop(app: App, engine: SqliteEngine) -> None:
     statements_run: list[str] = []
     assert engine._reader is not None
