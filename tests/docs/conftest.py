@@ -13,7 +13,15 @@ from tests.docs.page_runner import PageRunner
 from tests.servers import ServerProcess
 
 # Readers of these pages have not set credentials yet: commands and the client read them from the server's data folder.
-FIRST_PAGES = ("README.md", "first-bell.md", "first-email.md", "index.md", "backup.md", "upgrade.md")
+FIRST_PAGES = (
+    "README.md",
+    "first-bell.md",
+    "first-email.md",
+    "index.md",
+    "backup.md",
+    "upgrade.md",
+    "replace-credentials.md",
+)
 # Every element is defined, and those with a token source are live.
 ELEMENTS_WORK = """[...document.querySelectorAll(':not(:defined)')].length === 0 &&
     [...document.querySelectorAll('[server]')].every((element) => !(element.getToken || element.getAttribute('token-url'))
