@@ -182,3 +182,18 @@ def test_rows_have_two_lines_on_a_phone(open_console: Callable[..., Page], owner
         assert 40 <= min(heights) <= max(heights) <= 60, (page.url, heights)
         page.goto(f"/console{path}")
         expect(page.locator(".row-link").first).to_be_visible()
+
+
+def test_texts_of_right_to_left_languages_have_their_direction(
+    open_console: Callable[..., Page], owner: Console
+) -> None:
+    title = "حجز جديد من سارة (الساعة 14:30)! " * 3
+    owner.send("POST", "/v1/notifications", {"to": "sara", "title": title, "body": title})
+    page = open_console("/notifications?recipient=sara", viewport=PHONE)
+    link = page.locator(".row-link")
+    expect(link).to_have_css("direction", "rtl")
+    assert link.evaluate("(link) => link.scrollWidth > link.clientWidth"), "its end is cut off, not its start"
+    link.click()
+    for text in (page.locator("h1"), page.locator("dd", has_text="14:30")):
+        expect(text).to_have_css("direction", "rtl")
+        assert text.evaluate("(text) => getComputedStyle(text).textAlign") == "left"

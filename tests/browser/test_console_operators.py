@@ -199,3 +199,28 @@ def test_keys_are_filtered_by_tenant(open_console: Callable[..., Page], owner: C
     expect(page.get_by_role("cell", name="key of acme", exact=True)).to_be_visible()
     expect(page.get_by_role("cell", name="key of globex", exact=True)).to_have_count(0)
     assert "tenant=acme" in page.url
+
+
+def test_sign_out_that_fails_shows_the_reason_and_can_be_repeated(
+    open_console: Callable[..., Page], owner: Console, chromium: Browser
+) -> None:
+    page = open_console("/account", state=state_of_operator(owner, chromium, "leaver", "viewer"))
+    page.route("**/v1/session", lambda route: route.abort())
+    page.get_by_role("button", name="Sign out").click()
+    mark = page.get_by_role("alert").filter(has_text="The server cannot be reached.")
+    expect(mark).to_be_visible()
+    page.unroute("**/v1/session")
+    mark.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_refused_change_of_a_role_shows_the_reason(open_console: Callable[..., Page], owner: Console) -> None:
+    owner.send("POST", "/v1/operators", {"name": "rolf", "role": "viewer", "password": PASSWORD})
+    page = open_console("/operators")
+    problem = {"title": "Unavailable", "detail": "The store is away.", "status": 503}
+    page.route("**/v1/operators/*", lambda route: route.fulfill(status=503, json=problem))
+    role = page.get_by_label("Role of rolf")
+    role.select_option("support")
+    wait_until(lambda: role.evaluate("(select) => select.validationMessage"), lambda: "no reason")
+    assert role.evaluate("(select) => select.validationMessage") == "The store is away."
+    expect(role).to_have_value("viewer")

@@ -457,3 +457,22 @@ def test_check_names_why_a_page_does_not_connect(chromium: Browser, owner: Conso
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("For checked.")).to_be_visible()
     page.context.close()
+
+
+def test_charts_of_a_row_are_aligned(open_console: Callable[..., Page]) -> None:
+    def respond(route: Route) -> None:
+        (metrics,) = parse_qs(urlsplit(route.request.url).query)["metrics"]
+        end = int(time.time() // 900 + 1) * 900_000
+        names = metrics.split(",")
+        points = [[end - step * 900_000, *[1234] * len(names)] for step in range(192, 0, -1)]
+        route.fulfill(json={"step": "15m", "metrics": names, "points": points})
+
+    page = open_console("/account", viewport={"width": 1280, "height": 900})
+    page.route("**/v1/stats/series?*", respond)
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator(".chart")).to_have_count(8)
+    distance = "(all) => all.map((one) => one.querySelector('svg').getBoundingClientRect().top - one.getBoundingClientRect().top)"
+    for width in (1280, 700, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        tops = page.locator(".chart").evaluate_all(distance)
+        assert max(tops) - min(tops) <= 1, width

@@ -88,11 +88,14 @@ function roleOf(page, operator) {
   // The operator's groups set the role again at each sign-in.
   if (operator.is_external) return `${operator.role}, by group`;
   const select = h('select', { 'aria-label': `Role of ${operator.name}`, onchange: async () => {
+    select.setCustomValidity('');
     try {
       await request('PATCH', path`/v1/operators/${operator.id}`, { role: select.value });
       page.reload();
-    } catch {
+    } catch (problem) {
       select.value = operator.role;
+      select.setCustomValidity(problem.message);
+      select.reportValidity();
     }
   } }, ALL.map((role) => h('option', { value: role, selected: role === operator.role }, role)));
   return select;

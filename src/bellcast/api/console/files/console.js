@@ -113,7 +113,13 @@ function openKeys() {
 }
 
 async function signOut() {
-  await request('DELETE', '/v1/session');
+  try {
+    await request('DELETE', '/v1/session');
+  } catch (problem) {
+    markStale(document.querySelector('main'), problem, shownSince, signOut);
+    scrollTo({ top: 0 });
+    return;
+  }
   sessionStorage.clear(); // texts that are not saved
   history.replaceState(null, '', `${BASE}/`);
   showSignIn();

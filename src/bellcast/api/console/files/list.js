@@ -297,7 +297,7 @@ export function since(range) {
 }
 
 export function heading(title, ...tools) {
-  return h('header', { class: 'heading' }, h('h1', { tabindex: '-1' }, title), h('div', { class: 'tools' }, tools));
+  return h('header', { class: 'heading' }, h('h1', { tabindex: '-1', dir: 'auto' }, title), h('div', { class: 'tools' }, tools));
 }
 
 /** A short text without spaces, which is not wrapped. */
@@ -313,13 +313,13 @@ export function tableRow(row, { columns, link }, isLinked = false) {
     const isEmpty = shown === null || shown === undefined || shown === '' || shown === false;
     const content = !isEmpty ? shown : name ? '–' : '';
     const kind = isEmpty ? 'none' : !name ? 'acting' : shown.tagName === 'TIME' && index > 0 ? 'when' : WORD.test(shown) ? 'word' : undefined;
-    return h('td', { 'data-label': name || undefined, class: [kind, align].filter(Boolean).join(' ') || null }, href && index === 0 ? h('a', { href, class: 'row-link' }, content) : content);
+    return h('td', { 'data-label': name || undefined, class: [kind, align].filter(Boolean).join(' ') || null }, href && index === 0 ? h('a', { href, class: 'row-link', dir: 'auto' }, content) : content);
   }));
 }
 
 /** A definition list without empty values. */
 export function facts(entries) {
-  return h('dl', { class: 'facts' }, entries.filter(([, value]) => value !== null && value !== undefined && value !== '').map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', {}, value))));
+  return h('dl', { class: 'facts' }, entries.filter(([, value]) => value !== null && value !== undefined && value !== '').map(([term, value]) => h('div', {}, h('dt', {}, term), h('dd', { dir: 'auto' }, value))));
 }
 
 /** A JSON value as text. */

@@ -50,7 +50,7 @@ function inbox(page, key, tenant) {
   return part(page, withQuery('/v1/notifications', { ...all, limit: FEW }), ({ notifications, next }) => notifications.length === 0
     ? empty('The inbox is empty.', `bellcast notify ${key} "Hello"`)
     : [h('ul', { class: 'rows-of' }, notifications.map((one) => h('li', {},
-      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one) }, one.title), h('span', { class: 'muted' }, one.archived_at ? 'archived' : one.read_at ? 'read' : one.seen_at ? 'seen' : 'unseen'), time(one.created_at)))),
+      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one), dir: 'auto' }, one.title), h('span', { class: 'muted' }, one.archived_at ? 'archived' : one.read_at ? 'read' : one.seen_at ? 'seen' : 'unseen'), time(one.created_at)))),
     next && h('a', { href: withQuery(page.url('/notifications'), all) }, 'All notifications')]);
 }
 
