@@ -95,11 +95,12 @@ def cpu_of(figure: Figure) -> float:
 
 
 def alternate(what: str, subjects: Mapping[str, Subject], measure: Callable[[Subject], float]) -> None:
-    """Measure bursts of both servers in alternating order, and print the medians and their ratio."""
+    """Measure bursts of both servers, strictly alternating, and print the medians and their ratio. A server's second burst in
+    a row would cost a fifth less, because its data is in the processor's cache."""
     costs: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(BURSTS):
-        for name in subjects if number % 2 else reversed(list(subjects)):
-            costs[name].append(measure(subjects[name]))
+    for _ in range(BURSTS):
+        for name, subject in subjects.items():
+            costs[name].append(measure(subject))
     ratios = [now / before for before, now in zip(costs["other"], costs["this"], strict=True)]
     report(what, {name: median(values) for name, values in costs.items()}, "µs", median(ratios))
 
