@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import picture_inbox as inbox
 import running
 from picture_states import STATES, Device, Stage, State
-from playwright.sync_api import Browser, Error, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, sync_playwright
 
 from bellcast import Bellcast
 
@@ -26,7 +26,8 @@ HOWTO = ROOT / "docs" / "howto" / "bell.md"
 # The last lines before the table of all states; the next section follows it.
 GALLERY = "from the real elements and a real server:\n"
 SIZES: dict[Device, dict[str, int]] = {"desktop": {"width": 520, "height": 680}, "phone": {"width": 390, "height": 760}}
-README_SIZE = {"width": 760, "height": 620}
+README_SIZE: ViewportSize = {"width": 760, "height": 620}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LOOKS: list[tuple[Device, str]] = [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")]
 HANDLERS = """from bellcast import Handlers
 
@@ -171,14 +172,14 @@ class Studio:
     def readme_pictures(self) -> None:
         """The open panel, for the README."""
         (panel,) = (state for state in STATES if state.name == "panel")
-        for scheme in ("light", "dark"):
+        for scheme in SCHEMES:
             page = self._browser.new_page(
                 base_url=self._url,
                 viewport=README_SIZE,
                 color_scheme=scheme,
                 device_scale_factor=2,
                 timezone_id=inbox.ZONE,
-            )  # type: ignore[arg-type]  # a str; Playwright declares a Literal
+            )
             self._open(page, panel, "readme")
             panel.act(page, Stage(lambda *_: None, "desktop"))
             finish_motion(page)

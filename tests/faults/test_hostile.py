@@ -294,7 +294,7 @@ def test_http_2_upgrade_is_ignored(target: ServerProcess) -> None:
 )
 def test_invalid_handshake_is_refused(target: ServerProcess, changed: dict[str, str], status: int) -> None:
     with Raw(target) as client:
-        client.send(upgrade(target, "nobody", **changed))
+        client.send(upgrade(target, "alice", **changed))
         assert client.read_head()[0] == status
 
 

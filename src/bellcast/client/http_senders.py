@@ -54,7 +54,7 @@ class SyncSender:
 
     def _execute(self, step: Step) -> Outcome | None:
         if isinstance(step, Wait):
-            time.sleep(step.seconds)  # noqa: TID251 (the client has no Clock port)
+            time.sleep(step.seconds)  # noqa: TID251 (the pause before a retry, in the app's own thread, where there is no Clock port)
             return None
         _warn_in_event_loop(step)
         started = time.monotonic()

@@ -96,7 +96,7 @@ def _text(text: str) -> PostgresText:
     names = tuple(dict.fromkeys(statements.PARAMETER.findall(body)))
     plain = statements.PARAMETER.sub(lambda match: f"${names.index(match[1]) + 1}", body)
     reads = plain.startswith("SELECT")
-    numbered = f"WITH plain AS ({plain}) SELECT plain.*, ${len(names) + 1}::int4 FROM plain"  # noqa: S608  no value is in it
+    numbered = f"WITH plain AS ({plain}) SELECT plain.*, ${len(names) + 1}::int4 FROM plain"  # noqa: S608  its own statement; values are parameters
     returns_rows = reads or plain.startswith("WITH") or "RETURNING" in plain
     columns = bool(names) and set(names) == set(COLUMN.findall(body))
     return PostgresText(plain, numbered, names, returns_rows, not reads, columns)
@@ -115,7 +115,7 @@ def joined(plain: str, names: tuple[str, ...], types: tuple[str, ...]) -> str | 
     one = NUMBERED.sub(lambda match: f'sets."{names[int(match[1]) - 1]}"', plain)
     # With OFFSET 0, because the planner could otherwise reverse the join and read the whole table.
     return (
-        f'SELECT one.*, sets."#" - 1 FROM unnest({lists}) WITH ORDINALITY AS sets({columns}, "#") '  # noqa: S608  no value is in it
+        f'SELECT one.*, sets."#" - 1 FROM unnest({lists}) WITH ORDINALITY AS sets({columns}, "#") '  # noqa: S608  only names and types; values are parameters
         f"CROSS JOIN LATERAL (SELECT * FROM ({one}) AS plain OFFSET 0) AS one"
     )
 

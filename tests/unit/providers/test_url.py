@@ -1,6 +1,7 @@
 """Hosts of providers' URLs."""
 
 import pytest
+from tests.unit.auth.fakes import FakeHttp
 
 from bellcast.providers import url, vendor_api
 
@@ -18,6 +19,6 @@ def test_url_of_an_api_keeps_the_brackets_of_an_ipv6_address(text: str, base: st
     parsed = url.parse(text)
     assert vendor_api.base_url(parsed, "https://api.vendor.test") == base
     assert parsed.masked == masked
-    server = vendor_api.VendorAPI(base, None, 1).server  # type: ignore[arg-type]  # no request
+    server = vendor_api.VendorAPI(base, FakeHttp(), 1).server
     assert server.port in (443, 9000)
     assert server.host in ("::1", "2001:db8::1", "gateway.test", "api.vendor.test")

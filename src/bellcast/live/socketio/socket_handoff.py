@@ -69,7 +69,7 @@ class SocketHandoff:
         while True:
             try:
                 sender, _ = listener.accept()
-            except BlockingIOError:  # no more pending sockets
+            except BlockingIOError:  # all pending sockets are accepted
                 return
             except OSError as failure:  # no free descriptor: the loop would call this again immediately
                 log.warning("socket_handoff_accept_failed", reason=str(failure))
