@@ -173,7 +173,7 @@ class RunExecutor:
                 execution.due_at = execution.state.wakes_at
                 return
             if step.type in step_calls.TYPES:
-                if self._calls.can_run(step):
+                if self._calls.can_run(step, stored.owner):
                     execution.call = step
                 else:
                     execution.due_at = self._clock.now() + step_calls.FUNCTION_POLL_MS
