@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 
+import structlog
 from msgspec import Struct
 
 from bellcast import ports
@@ -38,6 +39,7 @@ from bellcast.model.validation import FieldErrors
 from bellcast.ports.operators import Operators
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 TOKEN_BYTES = 32
 CODE_BYTES = 16
@@ -328,6 +330,7 @@ class ConsoleSessions:
         try:
             return None if secret is None else self._cipher.decrypt(secret, _place(operator))
         except ValueError:
+            log.warning("mfa_secret_unreadable", operator=operator.id, reason="encrypted with another project secret")
             return None
 
     async def _decoy_hash(self) -> str:
