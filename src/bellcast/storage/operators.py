@@ -215,6 +215,7 @@ def _add_setup_code(digest: bytes, expires_at: int, now: int) -> Script[bool]:
     if (yield Statement("operator_owner")):
         return False
     yield Statement("setup_codes_expire", {"now": now})
+    yield Statement("setup_failures_clear")
     yield Statement("setup_code_insert", {"digest": digest, "expires_at": expires_at})
     return True
 

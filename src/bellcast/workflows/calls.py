@@ -18,7 +18,7 @@ from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.runs import StoredRun
-from bellcast.templates import Renderer, Variables
+from bellcast.templates import Renderer
 from bellcast.workflows import engine, function_threads, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
@@ -107,7 +107,7 @@ class StepCalls:
     # --- HTTP
 
     async def _request(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
-        renderer = Renderer(Variables(values=engine.values_of(run, context), locale=context.locale, zone=context.zone))
+        renderer = Renderer(engine.variables_of(run, context))
         body = self._body(step, run, context, renderer)
         templates = step.fields.get("headers", {})
         headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}

@@ -17,6 +17,7 @@ from bellcast.ports import Clock, Store
 from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
+from bellcast.templates import budget_of
 from bellcast.workflows import live_waits, schemas
 from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
 
@@ -169,7 +170,11 @@ class Triggers:
         if not definition.live_waits:
             return []
         state = runs.decode(new[0].body)
-        return [wait for run in new for wait in live_waits.of_new_run(definition, run, state)]
+        waits: list[NewWait] = []
+        for run in new:
+            await budget_of(run.tenant).wait()
+            waits += live_waits.of_new_run(definition, run, state)
+        return waits
 
     async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
         """Return the runs of a page of a fan-out."""
