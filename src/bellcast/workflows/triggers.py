@@ -1,6 +1,5 @@
 """Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
 from bellcast.model import notification_drafts, runs, validation
+from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
@@ -132,7 +132,7 @@ class Triggers:
             tenant=tenant,
             created_at=now,
             idempotency_key=draft.idempotency_key,
-            fingerprint=_fingerprint(key, draft),
+            fingerprint=fingerprint([key, draft], draft.idempotency_key),
         )
         if isinstance(draft.to, Audience):
             fanout = NewFanout(
@@ -209,12 +209,6 @@ class _NewRuns(Struct, frozen=True):
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:
     response: dict[str, Any] = {"trigger": id, "run": id}
     return msgspec.json.encode(response if started is None else {**response, "runs": started})
-
-
-def _fingerprint(key: str, draft: TriggerDraft) -> bytes:
-    if draft.idempotency_key is None:
-        return b""
-    return hashlib.sha256(msgspec.json.encode([key, draft], order="deterministic")).digest()
 
 
 def refused(error: BellcastError) -> str:
