@@ -102,13 +102,15 @@ class Router:
             return False
         return self._inbox_only.get((tenant, draft.type), 0) > self._clock.now()
 
-    def committed(self, requests: Iterable[SendRequest]) -> None:
+    def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
-        reporting = [request for request in requests if request.messages or request.events]
-        messages = [message for request in reporting for message in request.messages]
+        self._reports.committed(requests)
+        sends = [one for one in requests if isinstance(one, SendRequest)]
+        messages = [message for request in sends for message in request.messages]
         ended = [message for message in messages if message.state == "simulated"]
         self._reports.report(ended)
-        if len(ended) < len(messages) or any(request.events for request in reporting):
+        fanouts = (one.fanout for one in requests if isinstance(one, AnnounceRequest))
+        if len(ended) < len(messages) or any(request.events for request in requests) or any(fanouts):
             self.messages_added()
 
     def forget(self) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -102,6 +103,7 @@ class Webhooks:
         self._new_id = new_id
         self._jobs = jobs
         self._known: dict[str, tuple[int, dict[str, Webhook]]] = {}
+        self.attempts: Counter[str] = Counter()  # by outcome
 
     # --- events
 
@@ -163,6 +165,7 @@ class Webhooks:
             # Switched off because of failures; the waiting events are part of them.
             raise SetAside(webhook.last_error)
         error, is_gone = await self._attempt(delivery, webhook, event)
+        self.attempts["accepted" if error is None else "failed"] += 1
         self._feed.emit(
             FeedEvent(
                 kind="webhook",

@@ -339,7 +339,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     change = {**created, **msgspec.to_builtins(request.content)}
     try:
         events = await engines.webhooks.events(request.tenant, "notification.created", [change])
-        sent = await engines.store.sends.announce(msgspec.structs.replace(request, events=events))
+        request = msgspec.structs.replace(request, events=events)
+        sent = await engines.store.sends.announce(request)
     except BellcastError as refusal:
         _give_back(engines, request)
         return refusal
@@ -348,8 +349,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     else:
         _emit(engines, request)
     await engines.broker.publish(*sent.events)
-    if request.fanout is not None or events:
-        engines.router.messages_added()
+    if sent.response == request.response:
+        engines.router.committed([request])
     return sent.response
 
 

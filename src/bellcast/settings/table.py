@@ -107,6 +107,11 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.boolean,
         "Store statistics for the console and `/v1/stats/series`: one write per minute, at most 9 MB per server.",
     ),
+    "READY_STRICT": (
+        parsers.boolean,
+        "`/readyz` is a 503 while the broker is unavailable or refuses writes. By default, it reports the broker as `degraded`, "
+        "because notifications are still accepted and delivered.",
+    ),
     "TRACING": (
         parsers.boolean,
         "Send OpenTelemetry traces of requests, writes, published events and deliveries (needs `bellcast[otel]`). "
