@@ -47,8 +47,8 @@ class PlannedChannel(Struct, frozen=True):
 
 
 class SendPlan(Struct, frozen=True):
-    """The plan of a send for its first 100 recipients, or the first 100 current members of its audience. `recipients`
-    is null for an audience of more than 10,000 or of all tenants. An audience of all tenants has no plan."""
+    """The plan of a send for its first 100 recipients, or, for callers with the scope `read`, the first 100 current
+    members of its audience. `recipients` is null for an audience of more than 10,000 or of all tenants. An audience of all tenants has no plan."""
 
     recipients: int | None
     plan: list[PlannedChannel]
@@ -110,9 +110,17 @@ async def send(request: ApiRequest) -> ASGIApp:
     tenants.log_tenant(request, draft.tenant)
     guards.require_one(request, is_one=isinstance(draft.to, str))
     if query.dry_run:
-        return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft)))
+        limit = plan_limit(request, draft.to)
+        return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit)))
     status = 202 if sending.is_later(draft) else 201
     return responses.complete(status, await sending.send(ctx.engines, ctx.limits, draft))
+
+
+def plan_limit(request: ApiRequest, to: object) -> int:
+    """Return for how many recipients the caller may read the plan. Without the scope `read`, a caller reads nothing about
+    recipients that it does not name."""
+    is_named = isinstance(to, str | list | tuple)
+    return sending.PLANNED if is_named or "read" in guards.caller(request).scopes else 0
 
 
 def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:

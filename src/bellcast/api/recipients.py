@@ -255,7 +255,8 @@ async def erase(request: ApiRequest) -> ASGIApp:
 async def revoke(request: ApiRequest) -> ASGIApp:
     """End every session of a recipient.
 
-    Its live connections close, and tokens issued earlier are refused."""
+    Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
+    valid."""
     ctx = context.of(request)
     await recipients.revoke(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
     return responses.empty()

@@ -1,5 +1,6 @@
 """Unsubscribe and preferences links in messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from bellcast.channels import preferences_link, unsubscribe
@@ -10,6 +11,9 @@ from bellcast.model.identities import Project
 VARIABLE_SUFFIX = b"_url"
 # The labels in the footer of an e-mail.
 LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
+# A link with its token, also as a parameter of another URL. The shortest token has 56 characters.
+LINK = re.compile(rb"((?:/|%2[Ff])(?:u|preferences)(?:/|%2[Ff]))([A-Za-z0-9_-]{40,})")
+HIDDEN = b"hidden"
 
 
 def links(
@@ -23,6 +27,12 @@ def links(
         unsubscription = unsubscribe.Unsubscription(tenant, recipient, now, types[0], tuple(types[1:]))
         unsubscribe_url = f"{base}/u/{unsubscribe.token(project, unsubscription)}"
     return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_link.url(base, project, grant)}
+
+
+def hide(text: bytes) -> bytes:
+    """Replace the tokens of links in a text of the same length. The holder of a token can change preferences in its
+    recipient's name."""
+    return LINK.sub(lambda match: match[1] + HIDDEN.ljust(len(match[2]), b"-"), text)
 
 
 def footer(links: Mapping[str, str]) -> dict[str, str]:

@@ -18,11 +18,13 @@ class SubscriptionGrant(NamedTuple):
 
 
 class RecipientOfLink(NamedTuple):
-    """The recipient of a signed link, and when the link was issued (UTC milliseconds)."""
+    """The recipient of a signed link, and when the link was issued (UTC milliseconds). A link that opens more than one
+    switch `ends_with_sessions`, when they are revoked."""
 
     tenant: str
     recipient: str
     issued_at: int
+    ends_with_sessions: bool = False
 
 
 class OwnPreferences(NamedTuple):
@@ -106,8 +108,8 @@ class Recipients(Protocol):
         ...
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
-        """True if the recipient exists, and neither the recipient nor its tenant was erased after the link was
-        issued."""
+        """True if the recipient exists, and neither the recipient nor its tenant was erased, nor the link revoked with
+        the sessions, after the link was issued."""
         ...
 
     async def set_preferences_by_link(
