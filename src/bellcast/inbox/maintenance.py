@@ -45,7 +45,8 @@ async def expire(engines: Context) -> None:
 
 
 async def sweep(engines: Context, retention: Retention) -> None:
-    """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics."""
+    """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics. Their
+    content, and that of recalled rows, also leaves the log."""
     now = engines.clock.now()
     await _retire(engines, retention, now)
     forget = partial(
@@ -63,6 +64,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
     await _sweep_operators(engines, now)
+    engines.store.maintenance.clear_log()
 
 
 async def _sweep_operators(engines: Context, now: int) -> None:
