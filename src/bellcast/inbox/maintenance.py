@@ -10,6 +10,7 @@ from bellcast.errors import BellcastError
 from bellcast.model import audit, operators, times
 from bellcast.model.events import Event
 from bellcast.ports import Context
+from bellcast.ports.sends import IDEMPOTENCY_MS
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,6 @@ SWEEP_SECONDS = 600
 # Interval of log lines with the audit head. Entries removed from the end of the log since the last line are not
 # detected.
 HEAD_SECONDS = 3600
-IDEMPOTENCY_MS = times.DAY_MS
 
 MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
