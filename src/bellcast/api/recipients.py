@@ -27,7 +27,7 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import FieldError, NotFound
+from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.inbox import recipients
 from bellcast.model import operators, times, validation
 from bellcast.model.asgi import ASGIApp
@@ -56,7 +56,9 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
     @property
     def cursor(self) -> str | None:
-        """Start of the page: the `next` of the previous page."""
+        """Start of the page: the `next` of the previous page. Raises Invalid if both names are used."""
+        if self.after is not None and self.before is not None:
+            raise Invalid.of("before", "is another name of `after`: use one of them")
         return self.after if self.before is None else self.before
 
 

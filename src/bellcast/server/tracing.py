@@ -227,6 +227,9 @@ class TracedEngine:
     def set_weights(self, weights: Mapping[str, float]) -> None:
         self._engine.set_weights(weights)
 
+    def clear_log(self) -> None:
+        self._engine.clear_log()
+
     async def ping(self) -> None:
         await self._engine.ping()
 

@@ -52,6 +52,10 @@ class Engine(Protocol):
         """Raise Unavailable unless the database can be read and written."""
         ...
 
+    def clear_log(self) -> None:
+        """Soon delete content from the database's log that is no longer in its tables, if the engine can."""
+        ...
+
     async def close(self) -> None:
         """Finish running scripts, then disconnect."""
         ...
@@ -80,6 +84,9 @@ class WritingEngine:
     def set_weights(self, weights: Mapping[str, float]) -> None:
         if self._writer is not None:
             self._writer.set_weights(weights)
+
+    def clear_log(self) -> None:
+        """Do nothing: the log is the database server's."""
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database can be written. SQLite takes the write lock; PostgreSQL runs a writable

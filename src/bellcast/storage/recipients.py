@@ -95,7 +95,9 @@ class Recipients:
         return await self._engine.read(profiles.any_inbox_switch, tenant)
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
-        return await self._write(tenant, key, lambda: recipient_scripts.delete(tenant, key, now))
+        events = await self._write(tenant, key, lambda: recipient_scripts.delete(tenant, key, now))
+        self._engine.clear_log()
+        return events
 
     async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         return await export.export(self._engine, tenant, key)
@@ -161,6 +163,7 @@ class Recipients:
         erased = await asyncio.gather(*(self.delete(key, one.key, now) for one in found))
         if not found:
             await self._engine.write(ScriptCommand(lambda: tenants.erase(key, ensure.tenant_digest(key), now), []))
+            self._engine.clear_log()
         return len(found), [event for events in erased for event in events or ()]
 
     async def _write(self, tenant: str, key: str, script: Callable[[], Script[T]]) -> T:

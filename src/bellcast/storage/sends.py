@@ -12,6 +12,7 @@ from bellcast.model.notifications import Audience, Edit
 from bellcast.ports import AnnounceRequest, ImportRequest, Materialized, SendRequest, SendResult, SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.runs import NewFanout, TriggerRequest
+from bellcast.ports.sends import IDEMPOTENCY_MS
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
     announcements,
@@ -38,7 +39,6 @@ KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | Trigge
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
 FANOUT_JOB_KIND = "send_fanout"
-IDEMPOTENCY_MS = 24 * 60 * 60 * 1000  # lifetime of an idempotency key
 
 
 class Sends:
