@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
+from bellcast.errors import Conflict, FieldError, Invalid
 from bellcast.model import notification_drafts, runs, validation
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
@@ -210,10 +210,3 @@ def _fingerprint(key: str, draft: TriggerDraft) -> bytes:
     if draft.idempotency_key is None:
         return b""
     return hashlib.sha256(msgspec.json.encode([key, draft], order="deterministic")).digest()
-
-
-def refused(error: BellcastError) -> str:
-    """Return in one line why a step's trigger was refused."""
-    if isinstance(error, Invalid) and error.errors:
-        return "; ".join(f"{one.field} {one.message}" for one in error.errors)[:500]
-    return error.detail
