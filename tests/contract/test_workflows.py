@@ -83,7 +83,15 @@ async def test_missing_variable_fails_the_step_and_the_run(world: WorkflowWorld)
     await world.settle()
     run, state = await world.run(id)
     assert (run.state, state.step("bell").state) == ("failed", "failed")
-    assert "data.client" in (run.reason or "")
+    assert (run.reason or "").startswith("invalid: data.client: ")
+
+
+async def test_failed_template_has_its_code_first_in_the_reason(world: WorkflowWorld) -> None:
+    await world.put("booking", {**BELL, "title": "{{ 'x' * data.size }}"})
+    id = await world.trigger("booking", data={"size": 600_000})
+    await world.settle()
+    run, _ = await world.run(id)
+    assert (run.reason or "").startswith("template_error: template: inbox.title ")
 
 
 async def test_conditions_skip_and_branches_choose(world: WorkflowWorld, app: App) -> None:

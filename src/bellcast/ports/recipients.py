@@ -151,7 +151,11 @@ class Recipients(Protocol):
         """Unsubscribe; earlier announcements stay in the inbox. None if it was not subscribed."""
         ...
 
-    async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]: ...
+    async def subscriptions(
+        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
+    ) -> list[Subscription]:
+        """Return the subscriptions to a topic by key; with `seq`, those from before this announcement or fan-out."""
+        ...
 
     async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
         """Return the recipient's subscriptions by topic, after the topic `after`."""

@@ -111,8 +111,10 @@ class Recipients:
     async def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Event, ...] | None:
         return await self._write(tenant, key, lambda: subscriptions.unsubscribe(tenant, topic, key, now))
 
-    async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]:
-        return await self._engine.read(subscriptions.page, tenant, topic, after, limit)
+    async def subscriptions(
+        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
+    ) -> list[Subscription]:
+        return await self._engine.read(subscriptions.page, tenant, topic, after, limit, seq)
 
     async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
         return await self._engine.read(subscriptions.of_recipient, tenant, key, after, limit)

@@ -306,7 +306,7 @@ def _version(row: Row) -> WorkflowVersion:
 
 
 def _fanout(row: Row) -> NewFanout:
-    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded = row
+    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq = row
     return NewFanout(
         id=id,
         tenant=tenant,
@@ -320,4 +320,5 @@ def _fanout(row: Row) -> NewFanout:
         position=position,
         state=state,
         excluded=fanouts.decode_keys(excluded),
+        seq=seq,
     )

@@ -271,7 +271,7 @@ def store_response(tenant: str, request: KeyedRequest) -> Script[None]:
         raise WriteConflict
 
 
-def _add_fanout(request: AnnounceRequest) -> Script[None]:
+def _add_fanout(request: AnnounceRequest, seq: int | None) -> Script[None]:
     """Add the fan-out of an announcement that is also for other channels."""
     if request.fanout is None:
         return
@@ -285,6 +285,7 @@ def _add_fanout(request: AnnounceRequest) -> Script[None]:
         audience=msgspec.json.encode(audience),
         body=request.fanout,
         created_at=request.created_at,
+        seq=seq,
     )
     yield from fanouts.add(fanout, FANOUT_JOB_KIND)
 
@@ -303,11 +304,11 @@ def _announce(request: AnnounceRequest) -> Script[SendResult]:
         return SendResult(stored)
     if request.tenant != EVERY_TENANT:
         yield from tenants.ensure_tenant(request.tenant, request.created_at)
-    yield from _add_fanout(request)
-    if not request.has_row:
+    seq = (yield from sent.next_number()) if request.has_row else None
+    yield from _add_fanout(request, seq)
+    if seq is None:
         yield from store_response(request.key_tenant, request)
         return SendResult(request.response)
-    seq = yield from sent.next_number()
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})

@@ -347,14 +347,14 @@ RETURNING recipient
 
 -- name: fanout_insert
 -- A trigger for an audience.
-INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state)
+INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, seq)
 VALUES (
-  :id, :tenant, :workflow, :owner, :version, :audience, :body, :cancel_key, :created_at, :position, :state
+  :id, :tenant, :workflow, :owner, :version, :audience, :body, :cancel_key, :created_at, :position, :state, :seq
 )
 
 -- name: fanout_find
 -- One trigger for an audience.
-SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
+SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq
 FROM fanouts WHERE id = :id
 
 -- name: fanout_states
