@@ -60,6 +60,7 @@ GIVEN: Schema = {"not": NULL}
 NO: Schema = {"const": False}
 YES: Schema = {"const": True}
 TEXT: Schema = {"type": "string"}
+LIST: Schema = {"type": "array", "items": {}}
 
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
@@ -255,13 +256,11 @@ def alternatives() -> dict[str, Schema]:
                 ]
             }
         },
-        "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", {"type": "array"}, of=NULL)),
+        "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", LIST, of=NULL)),
         "SelectionFilter": {"not": {"properties": {"type": NULL, "view": NULL, "tag": NULL}}},
         "ActionButton": _one_of(_only("url", TEXT, call=NULL), _only("call", TEXT)),
         "SnoozeRequest": _one_of(_only("until", TEXT, **{"for": NULL}), _only("for", GIVEN)),
-        "StartReplayRequest": _one_of(
-            _only("ids", {"type": "array"}, filter=NULL), _only("filter", {"type": "object"})
-        ),
+        "StartReplayRequest": _one_of(_only("ids", LIST, filter=NULL), _only("filter", {"type": "object"})),
         "Schedule": _one_of(_only("cron", TEXT, at=NULL), _only("at", TEXT)) | {"not": {"anyOf": _CONTENT}},
         "EventSource": {"not": {"anyOf": _CONTENT}},
         "OperatorRequest": {
@@ -285,7 +284,7 @@ def alternatives() -> dict[str, Schema]:
         "Template": {"not": {"properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}}}},
         "EventDraft": _one_of(
             _only("topic", TEXT, topics=NULL, recipient=NULL),
-            _only("topics", {"type": "array"}, recipient=NULL),
+            _only("topics", LIST, recipient=NULL),
             _only("recipient", TEXT),
         ),
         "Audience": _one_of(
@@ -312,6 +311,13 @@ def merge_patch(schema: Schema) -> Schema:
     """Schema of a change of a document (RFC 7396): a null removes a field, at any depth."""
     fields = {name: _or_null(field) for name, field in schema["properties"].items()}
     return schema | {"properties": fields}
+
+
+def preferences_change(components: dict[str, Schema]) -> Schema:
+    """Schema of a change of preferences: each of the quiet hours alone suffices, if the other one is stored."""
+    hours, whole = components["QuietHours"], components["Preferences"]
+    change = {"anyOf": [NO, hours | {"required": []}, NULL]}
+    return whole | {"title": "PreferencesChange", "properties": whole["properties"] | {"quiet_hours": change}}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -403,7 +409,7 @@ def tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
 
 def header(name: str, limits: Limits) -> Schema:
     """Constraints of a header of requests."""
-    return text(limits.key, KEY) | {"minLength": 1} if name == "Idempotency-Key" else {}
+    return {"minLength": 1} | (text(limits.key, KEY) if name == "Idempotency-Key" else {})
 
 
 def restrict(schema: Schema, bound: Schema) -> Schema:
