@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.api import context, responses
 from bellcast.api.context import ApiContext
 from bellcast.api.metrics import MetricsExporter
@@ -13,14 +13,28 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError, Unavailable
 from bellcast.model.asgi import ASGIApp
+from bellcast.ports.migration import StoreMigration
 
 
 class Health(Struct, frozen=True):
-    """The server's state. `project` is the project's public key, by which clients identify the server."""
+    """The server's state. `project` is the project's public key, by which clients identify the server, and
+    `migration` the progress of a migration, before the server has started."""
 
     status: str
     version: str
     project: str
+    migration: StoreMigration | UnsetType = UNSET
+
+
+def during_migration(path: str, migration: StoreMigration, project_key: str) -> ASGIApp:
+    """Answer a request before the server has started: it is alive, and not ready."""
+    if path == "/healthz":
+        return responses.json(Health("migrating", build.version(), project_key, migration))
+    return responses.problem(
+        Unavailable(
+            f"The store is being migrated from version {migration.before} to {migration.to}, now to {migration.step}."
+        )
+    )
 
 
 @operation("GET", "/healthz", tag="Server", required_scope=None, response_types={200: Health})
@@ -28,7 +42,7 @@ async def alive(request: ApiRequest) -> ASGIApp:
     """Check liveness.
 
     Restart the process if this does not respond."""
-    return responses.json(Health("ok", __version__, context.of(request).project.key))
+    return responses.json(Health("ok", build.version(), context.of(request).project.key))
 
 
 @operation("GET", "/readyz", tag="Server", required_scope=None, response_types={200: Health}, refusals=(Unavailable,))
@@ -40,7 +54,7 @@ async def ready(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     await ctx.engines.store.ping()
     await ctx.engines.broker.ping()
-    return responses.json(Health("ready", __version__, ctx.project.key))
+    return responses.json(Health("ready", build.version(), ctx.project.key))
 
 
 @operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: CONTENT_TYPE_PLAIN_0_0_4})
