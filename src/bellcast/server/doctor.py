@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import msgspec
 import structlog
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.errors import BellcastError, TooMany
 from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
@@ -98,7 +98,7 @@ class Doctor:
                 await probe()
         except BellcastError as error:
             return diagnoses.finding("not_ready", error=error.detail)
-        return Finding("server", "ok", f"ready, version {__version__}")
+        return Finding("server", "ok", f"ready, version {build.version()}")
 
     async def _check_public_url(self, url: str) -> Finding:
         shown = url_checks.shown(url)

@@ -195,6 +195,7 @@ class TracedEngine:
 
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
+        self.schema = engine.schema
         self._tracer = tracing.tracer
 
     async def open(self) -> None:

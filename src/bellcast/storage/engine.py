@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from bellcast.errors import Unavailable
+from bellcast.ports.migration import StoreSchema
 from bellcast.storage.commit.command import PROBE, ListCommand, WriteCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.script import Script
@@ -17,6 +18,8 @@ class Engine(Protocol):
 
     Raises Unavailable when the database cannot be reached and DiskFull when it is full; then nothing was written.
     """
+
+    schema: StoreSchema
 
     async def open(self) -> None:
         """Connect and migrate under a lock."""
@@ -64,7 +67,8 @@ class Engine(Protocol):
 class WritingEngine:
     """The part of an Engine that writes, for both databases."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema_version: int) -> None:
+        self.schema = StoreSchema(schema_version)
         self._writer: Writer | None = None
 
     async def write(self, command: WriteCommand[T]) -> T:

@@ -38,7 +38,7 @@ class PostgresEngine(WritingEngine):
     """An Engine on one database; any number of processes share it."""
 
     def __init__(self, url: str, clock: ports.Clock) -> None:
-        super().__init__()
+        super().__init__(len(migrations.steps()))
         self._url = url
         self._clock = clock
         self._texts: dict[str, PostgresText] = {}
@@ -76,7 +76,7 @@ class PostgresEngine(WritingEngine):
             if first.get_server_version().major < MIN_VERSION:
                 raise SettingsError(f"BELLCAST_STORE: PostgreSQL {MIN_VERSION} or newer is needed.")
             if await migrations.pending(first):
-                await migrations.migrate(first)
+                await migrations.migrate(first, self.schema)
         finally:
             await first.close()
 

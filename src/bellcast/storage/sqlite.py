@@ -14,7 +14,7 @@ import structlog
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
-from bellcast.storage import sqlite_identity
+from bellcast.storage import backup, sqlite_identity
 from bellcast.storage.commit.sqlite_writer import SqliteWriter
 from bellcast.storage.engine import P, T, WritingEngine
 from bellcast.storage.lock import FolderLock
@@ -34,7 +34,7 @@ class SqliteEngine(WritingEngine):
     """An Engine on one file. Only one server can open it (`exclusive`); tools can open it while a server runs."""
 
     def __init__(self, path: Path, clock: ports.Clock, *, exclusive: bool = True) -> None:
-        super().__init__()
+        super().__init__(len(migrations.steps()))
         self._path = path
         self._clock = clock
         self._exclusive = exclusive
@@ -53,7 +53,8 @@ class SqliteEngine(WritingEngine):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # notifications are private
             if self._exclusive:
                 self._lock.acquire()
-            self._migrate()
+                backup.discard_restore(self._path)
+            await asyncio.to_thread(self._migrate)
             self._connect()
         except BaseException as error:
             await self.close()
@@ -67,11 +68,12 @@ class SqliteEngine(WritingEngine):
             if migrations.pending(first):
                 if not self._exclusive:
                     self._lock.acquire()
-                migrations.migrate(first)
+                migrations.migrate(first, self.schema)
             if self._exclusive:
                 sqlite_identity.renew(first, self._lock)
         finally:
             first.close()
+            self.schema.migration = None
             if not self._exclusive:
                 self._lock.release()
 
