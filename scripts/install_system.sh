@@ -39,6 +39,8 @@ for purpose in "$@"; do
       command -v caddy >/dev/null || missing+=(caddy)
       command -v redis-server >/dev/null || missing+=(redis-server)
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+      # promtool tests the alerts.
+      command -v promtool >/dev/null || missing+=(prometheus)
       command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
       ;;

@@ -239,7 +239,7 @@ class FailingBroker(MemoryBroker):
         super().__init__()
         self.failure: Exception | None = None
 
-    async def ping(self) -> None:
+    async def ping(self, *, writes: bool = False) -> None:
         if self.failure is not None:
             raise self.failure
 

@@ -218,6 +218,7 @@ async def opened(
         providers=providers,
         receipts=Receipts(store, providers, clock, webhooks, jobs),
         webhooks=webhooks,
+        queue_age=jobs.queue_age,
         failures=Failures(store),
         replays=ReplayRunner(store, clock, ids.new, jobs),
         push_key=lambda: "",

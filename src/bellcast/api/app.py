@@ -135,7 +135,7 @@ HANDLERS = [
 def build(context: ApiContext) -> ApiMiddleware:
     """Build the application that serves every REST path."""
     requests = metrics.RequestMetrics()
-    exporter = metrics.MetricsExporter(requests, context.connections, context.outbox, context.messages)
+    exporter = metrics.MetricsExporter(requests, context.connections, context.outbox, context.process_counts)
     routes = openapi.routes(HANDLERS)
     state = {
         "api_context": context,

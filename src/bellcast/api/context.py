@@ -92,8 +92,8 @@ class Connections(Protocol):
         ...
 
     def stats(self) -> Mapping[str, Any]:
-        """Numbers of this process by name; `connections` and `encoded` are lists of
-        `{"protocol","transport","count"}`."""
+        """Values of this process by name: numbers, the counts of `metrics.COUNTERS` and `connections` by their labels, and
+        `delays`, a histogram of the seconds from acceptance to write."""
         ...
 
 
@@ -148,7 +148,8 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     pusher_apps: PusherAppDirectory
     pusher: PusherConfig = msgspec.field(default_factory=PusherConfig)
     outbox: Callable[[], Mapping[str, float]] = dict  # numbers by name, for /metrics
-    messages: Callable[[], Mapping[tuple[str, str], int]] = dict  # ended messages of this process by channel and state
+    process_counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict  # counts of `metrics.COUNTERS` by name
+    queue_age: Callable[[], Awaitable[int]]  # how long the oldest due job has waited, in milliseconds
     workers: Workers | None = None
     observed: ObservedServer
     settings: ServerSettingsStore
@@ -161,6 +162,7 @@ class ApiContext(Struct, frozen=True, kw_only=True):
     oidc: OidcSignIn | None = None  # their identity provider
     test_clock: TestClockControl | None = None
     real_clock: Clock | None = None  # the system time, with a test clock
+    is_ready_strict: bool = False  # /readyz is a 503 without the broker
     has_landing: bool = True  # the page at /
     landing_url: str | None = None  # where / redirects to, instead of the page
     has_trial: bool = True  # the page's form that sends a first notification; off behind a known proxy

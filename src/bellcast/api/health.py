@@ -1,18 +1,24 @@
 """Liveness, readiness and metrics."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable
+from typing import Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from bellcast import __version__
 from bellcast.api import context, responses
-from bellcast.api.context import ApiContext
 from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError, Unavailable
 from bellcast.model.asgi import ASGIApp
+
+# Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
+# milliseconds, unless they are down.
+PROBE_SECONDS = 4.0
+T = TypeVar("T")
 
 
 class Health(Struct, frozen=True):
@@ -23,6 +29,14 @@ class Health(Struct, frozen=True):
     project: str
 
 
+class Readiness(Health, frozen=True):
+    """The server's state with its broker. `reason` is why the broker is degraded: events reach clients of this node
+    only, or late, and may not be stored."""
+
+    broker: Literal["ok", "degraded"]
+    reason: str | UnsetType = UNSET
+
+
 @operation("GET", "/healthz", tag="Server", required_scope=None, response_types={200: Health})
 async def alive(request: ApiRequest) -> ASGIApp:
     """Check liveness.
@@ -31,16 +45,35 @@ async def alive(request: ApiRequest) -> ASGIApp:
     return responses.json(Health("ok", __version__, context.of(request).project.key))
 
 
-@operation("GET", "/readyz", tag="Server", required_scope=None, response_types={200: Health}, refusals=(Unavailable,))
+@operation(
+    "GET", "/readyz", tag="Server", required_scope=None, response_types={200: Readiness}, refusals=(Unavailable,)
+)
 async def ready(request: ApiRequest) -> ASGIApp:
     """Check readiness.
 
-    The server is ready if the store is readable and writable and the broker is connected. Do not route traffic to it
-    while the response is a 503."""
+    The server is ready if the store is readable and writable. Do not route traffic to it while the response is a 503.
+    `broker` is `degraded` if the broker is not connected or refuses writes: notifications are accepted, and other
+    nodes deliver them up to 30 s later. With `BELLCAST_READY_STRICT`, the response is then a 503."""
     ctx = context.of(request)
-    await ctx.engines.store.ping()
-    await ctx.engines.broker.ping()
-    return responses.json(Health("ready", __version__, ctx.project.key))
+    store, broker = await asyncio.gather(_probe(ctx.engines.store.ping()), _probe(ctx.engines.broker.ping(writes=True)))
+    if isinstance(store, BellcastError):
+        raise store
+    if not isinstance(broker, BellcastError):
+        return responses.json(Readiness("ready", __version__, ctx.project.key, "ok"))
+    if ctx.is_ready_strict:
+        raise broker
+    return responses.json(Readiness("ready", __version__, ctx.project.key, "degraded", broker.detail))
+
+
+async def _probe(work: Awaitable[T]) -> T | BellcastError:
+    """Return the result, or why there is none within PROBE_SECONDS."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await work
+    except TimeoutError:
+        return Unavailable(f"no response within {PROBE_SECONDS:.0f} s")
+    except BellcastError as error:
+        return error
 
 
 @operation("GET", "/metrics", tag="Server", required_scope=None, response_types={200: CONTENT_TYPE_PLAIN_0_0_4})
@@ -53,13 +86,13 @@ async def metrics(request: ApiRequest) -> ASGIApp:
     ctx = context.of(request)
     workers = ctx.workers
     reports = None if workers is None else {workers.name: exporter.own(), **await workers.others()}
-    return responses.complete(200, exporter.text(reports, await _job_counts(ctx)), CONTENT_TYPE_PLAIN_0_0_4)
-
-
-async def _job_counts(ctx: ApiContext) -> Mapping[tuple[str, str], int]:
-    """Return jobs by kind and state; none while the store is unavailable, so that the other metrics can still be
-    read."""
-    try:
-        return await ctx.engines.store.jobs.counts()
-    except BellcastError:
-        return {}
+    store, broker, jobs, queue_age = await asyncio.gather(
+        _probe(ctx.engines.store.ping()),
+        _probe(ctx.engines.broker.ping(writes=True)),
+        _probe(ctx.engines.store.jobs.counts()),
+        _probe(ctx.queue_age()),
+    )
+    is_up = {"store_up": not isinstance(store, BellcastError), "broker_up": not isinstance(broker, BellcastError)}
+    age = {} if isinstance(queue_age, BellcastError) else {"queue_age_seconds": queue_age / 1000}
+    text = exporter.text(reports, {} if isinstance(jobs, BellcastError) else jobs, {**is_up, **age})
+    return responses.complete(200, text, CONTENT_TYPE_PLAIN_0_0_4)

@@ -3,21 +3,42 @@
 If several workers share a port, the scraped worker reports the metrics of all, labelled by worker. A sum would decrease
 when a worker is replaced, which Prometheus would interpret as a counter reset."""
 
-from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import msgspec
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bellcast import __version__
 from bellcast.api.context import Connections
+from bellcast.model.histogram import Histogram
 
 # Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
 # timeout of most clients.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+REQUEST_LABELS = ("method", "route", "status")
+NO_DELAYS = Histogram(())
+
+
+# Known methods (RFC 9110, 9.1; RFC 5789). Others share one label, because clients choose them.
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+# Counters of a process: name, description and labels. Their values come from `Connections.stats` and
+# `ApiContext.process_counts`.
+COUNTERS = (
+    ("encoded", "Encoded events: once per dialect, not per connection.", ("protocol", "transport")),
+    ("written", "Events that were written to live connections, once per connection.", ("kind",)),
+    ("closed_connections", "Ended live connections.", ("reason",)),
+    ("accepted", "Accepted notifications (one per recipient), announcements and live events.", ("kind",)),
+    ("messages", "Messages outside the inbox that reached a final state.", ("channel", "state")),
+    ("attempts", "Attempts to pass a message to a provider.", ("channel", "provider", "outcome")),
+    ("webhook_attempts", "Attempts to deliver an event to a webhook.", ("outcome",)),
+)
 
 
 class RequestMetrics(Collector):
@@ -25,14 +46,13 @@ class RequestMetrics(Collector):
 
     def __init__(self) -> None:
         self._counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)
-        self._buckets = [0] * (len(BUCKETS) + 1)
-        self._seconds = 0.0
+        self._durations: defaultdict[tuple[str, str], Histogram] = defaultdict(partial(Histogram, BUCKETS))
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one started response. `route` is the path template. Unknown paths share one entry."""
+        method = method if method in METHODS else "other"
         self._counts[method, route, status] += 1
-        self._buckets[bisect_left(BUCKETS, seconds)] += 1
-        self._seconds += seconds
+        self._durations[method, route].observe(seconds)
 
     def totals(self) -> tuple[int, int, int, tuple[int, ...]]:
         """Return the number of requests, of responses with status 4xx and 5xx, and of requests by duration bucket."""
@@ -40,85 +60,67 @@ class RequestMetrics(Collector):
         for (_, _, status), count in self._counts.items():
             refusals += count if 400 <= status < 500 else 0
             failures += count if status >= 500 else 0
-        return sum(self._buckets), refusals, failures, tuple(self._buckets)
+        durations = tuple(map(sum, zip(*(one.buckets for one in self._durations.values()), strict=True)))
+        return sum(durations), refusals, failures, durations
 
-    def collect(self) -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Collect the metrics."""
-        labels = ("method", "route", "status")
-        requests = CounterMetricFamily("bellcast_requests", "Served HTTP requests.", labels=labels)
-        for (method, route, status), count in list(self._counts.items()):
-            requests.add_metric((method, route, str(status)), count)
-        yield requests
-        took = HistogramMetricFamily("bellcast_request_seconds", "Time from a request to the start of its response.")
-        took.add_metric((), self._cumulative(), sum_value=self._seconds)
+        yield _family(CounterMetricFamily, "requests", "Served HTTP requests.", REQUEST_LABELS, self._counts)
+        about = "Time from a request to the start of its response."
+        took = HistogramMetricFamily("bellcast_request_seconds", about, labels=REQUEST_LABELS[:2])
+        for labels, durations in self._durations.items():
+            took.add_metric(labels, durations.cumulative(), sum_value=durations.sum)
         yield took
 
-    def _cumulative(self) -> list[tuple[str, float]]:
-        passed, families = 0, []
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._buckets, strict=True):
-            passed += count
-            families.append((bound, float(passed)))
-        return families
 
+class ProcessMetrics(Collector):
+    """Metrics of this process: its connections, counters, delays, version, CPU time, memory and open files."""
 
-class ConnectionMetrics(Collector):
-    """Metrics of the live connections."""
-
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
-
-    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        """Collect the metrics."""
-        stats = self._connections.stats()
-        open = GaugeMetricFamily("bellcast_connections", "Live connections.", labels=("protocol", "transport"))
-        for item in stats.get("connections", ()):
-            open.add_metric((item["protocol"], item["transport"]), item["count"])
-        yield open
-        about = "Encoded events: once per dialect, not per connection."
-        encoded = CounterMetricFamily("bellcast_encoded", about, labels=("protocol", "transport"))
-        for item in stats.get("encoded", ()):
-            encoded.add_metric((item["protocol"], item["transport"]), item["count"])
-        yield encoded
-
-
-class MessageMetrics(Collector):
-    """Ended messages of this process."""
-
-    def __init__(self, ended: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        self._ended = ended
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        """Collect the metrics."""
-        about = "Messages outside the inbox that reached a final state."
-        messages = CounterMetricFamily("bellcast_messages", about, labels=("channel", "state"))
-        for labels, count in self._ended().items():
-            messages.add_metric(labels, count)
-        yield messages
-
-
-class JobMetrics(Collector):
-    """Durable jobs in the store, the same on every worker."""
-
-    def __init__(self, counts: Mapping[tuple[str, str], int]) -> None:
-        self._counts = counts
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Collect the metrics."""
-        jobs = GaugeMetricFamily("bellcast_jobs", "Durable jobs in the store.", labels=("kind", "state"))
-        for labels, count in self._counts.items():
-            jobs.add_metric(labels, count)
-        yield jobs
-
-
-class GaugeMetrics(Collector):
-    """Metrics that are the same on every worker."""
-
-    def __init__(self, *sources: Callable[[], Mapping[str, object]]) -> None:
+    def __init__(self, *sources: Callable[[], Mapping[str, Any]]) -> None:
         self._sources = sources
+        self._process = ProcessCollector(registry=None)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Collect the metrics."""
-        for name, value in chain.from_iterable(source().items() for source in self._sources):
+        values = dict(ChainMap(*(dict(source()) for source in self._sources)))
+        labels: tuple[str, ...] = ("protocol", "transport")
+        yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
+        for name, about, labels in COUNTERS:
+            yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
+        delays = values.get("delays", NO_DELAYS)
+        about = "Time from the acceptance of a notification to its first write to a live connection of this process."
+        yield HistogramMetricFamily(
+            "bellcast_delivery_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
+        )
+        yield _family(GaugeMetricFamily, "build_info", "The running version.", ("version",), {__version__: 1})
+        yield from self._process.collect()
+
+
+def _family(
+    family: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    about: str,
+    labels: Sequence[str],
+    values: Mapping[Any, float],
+) -> Metric:
+    """Return a metric whose values are keyed by a tuple of labels, or by the only label."""
+    metric = family(f"bellcast_{name}", about, labels=labels)
+    for key, value in list(values.items()):
+        metric.add_metric([str(label) for label in key] if isinstance(key, tuple) else [key], value)
+    return metric
+
+
+class SharedMetrics(Collector):
+    """Metrics that are the same on every worker: durable jobs by kind and state, and numbers by name."""
+
+    def __init__(self, jobs: Mapping[tuple[str, str], int], *numbers: Mapping[str, object]) -> None:
+        self._jobs = jobs
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[Metric]:
+        """Collect the metrics."""
+        yield _family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), self._jobs)
+        for name, value in chain.from_iterable(numbers.items() for numbers in self._numbers):
             if isinstance(value, int | float):
                 yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
 
@@ -159,10 +161,10 @@ class MetricsExporter:
         requests: RequestMetrics,
         connections: Connections,
         outbox: Callable[[], Mapping[str, float]],
-        messages: Callable[[], Mapping[tuple[str, str], int]] = dict,
+        counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict,
     ) -> None:
-        self._own = (requests, ConnectionMetrics(connections), MessageMetrics(messages))
-        self._numbers = GaugeMetrics(connections.stats, outbox)
+        self._own = (requests, ProcessMetrics(connections.stats, counts))
+        self._numbers = (connections.stats, outbox)
 
     def own(self) -> bytes:
         """Return this process's metrics, for another worker's exporter."""
@@ -171,12 +173,13 @@ class MetricsExporter:
             [(item.name, item.documentation, item.type, [sample[:3] for sample in item.samples]) for item in metrics]
         )
 
-    def text(self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int]) -> bytes:
+    def text(
+        self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int], numbers: Mapping[str, float]
+    ) -> bytes:
         """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
-        the numbers of jobs by kind and state."""
+        the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
         registry = CollectorRegistry(auto_describe=False)
         for item in self._own if workers is None else (WorkerCollector(workers),):
             registry.register(item)
-        registry.register(self._numbers)
-        registry.register(JobMetrics(jobs))
+        registry.register(SharedMetrics(jobs, *(source() for source in self._numbers), numbers))
         return generate_latest(registry)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from bellcast.api import context, guards, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -19,7 +19,7 @@ from bellcast.inbox import sending, sent
 from bellcast.model import notification_drafts, patterns, times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.notifications import Audience, Draft, Edit, Notification
+from bellcast.model.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.model.operators import ONE_BY_ONE
 from bellcast.model.preferences import Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
@@ -34,26 +34,6 @@ EXAMPLE = {
     "type": "booking",
     "action_url": "/bookings/7",
 }
-
-
-class CreatedNotification(Struct, frozen=True):
-    """A created notification and its recipient."""
-
-    id: str
-    recipient: str
-
-
-class AnnouncementMade(Struct, frozen=True):
-    """A created announcement."""
-
-    id: str
-
-
-class Sent(Struct, frozen=True):
-    """The created objects: notifications for named recipients, an announcement for an audience."""
-
-    notifications: list[CreatedNotification] | UnsetType = UNSET
-    announcement: AnnouncementMade | UnsetType = UNSET
 
 
 class PlannedChannel(Struct, frozen=True):
@@ -76,12 +56,13 @@ class SendPlan(Struct, frozen=True):
 
 class ListedNotification(Notification, frozen=True, kw_only=True):
     """A notification or announcement as the server side sees it. An announcement has an audience instead of a
-    recipient. `fanout` shows whether an
+    recipient. `in_inbox` is false if it was sent to other channels only. `fanout` shows whether an
     announcement's messages outside the inbox are still added; it is null without such channels."""
 
     recipient: str | None
     tenant: str | None
     audience: Audience | None
+    in_inbox: bool
     fanout: str | None
 
 
@@ -228,6 +209,7 @@ async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNoti
             recipient=item.recipient,
             tenant=tenants.outside(item.tenant),
             audience=_audience(item) if item.announcement else None,
+            in_inbox=item.has_row,
             fanout=_fanout(fanouts.get(item.notification.id)),
         )
         async for item in engines.pace.each(items)

@@ -25,7 +25,7 @@ class MemoryBroker:
         if self._listener is not None:
             deliver(self._listener, event)
 
-    async def ping(self) -> None:
+    async def ping(self, *, writes: bool = False) -> None:
         """No-op: always available."""
 
     def listen(

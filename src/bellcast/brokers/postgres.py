@@ -33,6 +33,13 @@ CONNECT_TIMEOUT = 5.0
 COMMAND_TIMEOUT = 5.0
 NOTIFY = "SELECT count(pg_notify(channel, part)) FROM unnest($1::text[], $2::text[]) notice (channel, part)"
 
+# Fails on a standby, and where transactions are read-only.
+PROBE = """DO $$ BEGIN
+  IF current_setting('transaction_read_only') = 'on' THEN
+    RAISE read_only_sql_transaction USING MESSAGE = 'the database is read-only';
+  END IF;
+END $$"""
+
 
 class PostgresTransport:
     """A PubSubTransport on two connections: one listens, the other sends."""
@@ -151,9 +158,9 @@ class PostgresTransport:
             else:
                 raise Unavailable("The connection to PostgreSQL was lost.")
 
-    async def ping(self) -> None:
-        """Raise unless PostgreSQL responds on the listening connection."""
-        await self._query(self._open(self._listening).execute, "SELECT 1")
+    async def ping(self, *, writes: bool = False) -> None:
+        """Raise unless PostgreSQL responds on the listening connection and, with `writes`, can be written."""
+        await self._query(self._open(self._listening).execute, PROBE if writes else "SELECT 1")
 
     async def close(self) -> None:
         for passed in self._fences.values():

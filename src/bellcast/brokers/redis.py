@@ -122,11 +122,11 @@ class RedisTransport:
             for task in waiting:
                 task.cancel()
 
-    async def ping(self) -> None:
-        """Raise unless every shard responds."""
+    async def ping(self, *, writes: bool) -> None:
+        """Raise unless every shard responds and, with `writes`, can be written."""
         if not self._shards:
             raise Unavailable("The connection to Redis was lost.")
-        await asyncio.gather(*(shard.ping() for shard in self._shards))
+        await asyncio.gather(*(shard.ping(writes=writes) for shard in self._shards))
 
     async def close(self) -> None:
         shards, self._shards = self._shards, []

@@ -68,8 +68,8 @@ class PubSubTransport(Protocol):
         """Return or raise when the connection is lost."""
         ...
 
-    async def ping(self) -> None:
-        """Raise unless the broker responds."""
+    async def ping(self, *, writes: bool) -> None:
+        """Raise unless the broker responds and, with `writes`, can be written."""
         ...
 
     async def close(self) -> None:
@@ -205,12 +205,12 @@ class RemoteBroker:
                 log.exception("event_not_encodable", kind=type(event).__name__)
         self._work.set()
 
-    async def ping(self) -> None:
-        """Raise Unavailable unless the broker responds."""
+    async def ping(self, *, writes: bool = False) -> None:
+        """Raise Unavailable unless the broker responds and, with `writes`, can be written."""
         if not self._connected:
             raise Unavailable("The broker is not connected.")
         try:
-            await self.transport.ping()
+            await self.transport.ping(writes=writes)
         except OSError as failure:
             raise Unavailable("The broker is not connected.") from failure
 

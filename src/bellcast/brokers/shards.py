@@ -46,6 +46,11 @@ SHARDED = CommandNames(b"SSUBSCRIBE", b"SUNSUBSCRIBE", b"SPUBLISH", b"smessage",
 SEND_ALL = "for at = 1, #ARGV, 2 do redis.call('PUBLISH', ARGV[at], ARGV[at + 1]) end"
 
 
+# Redis refuses a script with a shebang where it refuses writes: if its memory is full, on a read-only replica, and after a
+# failed save.
+WRITABLE = "#!lua\nreturn 1"
+
+
 class Shard:
     """A Redis node: one connection subscribes, pooled connections publish."""
 
@@ -232,11 +237,16 @@ class Shard:
             if not self._last_received:
                 raise Unavailable("Redis does not respond.")
 
-    async def ping(self) -> None:
-        """Raise unless Redis responds."""
+    async def ping(self, *, writes: bool) -> None:
+        """Raise unless Redis responds and, with `writes`, can be written."""
+        redis: Any = self._redis
         try:
             async with self._slot():
-                await self._redis.ping()
+                await redis.ping()
+                if writes:
+                    await redis.execute_command("EVAL", WRITABLE, 0)
+        except exceptions.NoPermissionError:
+            pass  # no script may be run
         except COMMAND_ERRORS as failure:
             raise Unavailable(f"Redis cannot be used: {failure}.") from failure
         finally:

@@ -171,7 +171,9 @@ class MessageDelivery:
             try:
                 accepted = await named.send(outgoing)
             except DeliveryError as error:
-                message = with_outcome(message, self._failed(named, error), provider=named.key)
+                failed = self._failed(message, named, error)
+                self._reports.attempted(message.channel, named.key, failed.outcome)
+                message = with_outcome(message, failed, provider=named.key)
                 if not error.is_temporary:
                     return self._ended(message, error)
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
@@ -184,6 +186,7 @@ class MessageDelivery:
         return self._postponed(message, last, retry_after, usable_at)
 
     def _sent(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> MessageUpdate:
+        self._reports.attempted(message.channel, named.key, "accepted")
         attempt = Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,
@@ -194,8 +197,15 @@ class MessageDelivery:
         changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
         return MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
 
-    def _failed(self, named: NamedProvider, error: DeliveryError) -> Attempt:
-        log.info("message_attempt_failed", provider=named.key, code=error.code, temporary=error.is_temporary)
+    def _failed(self, message: StoredMessage, named: NamedProvider, error: DeliveryError) -> Attempt:
+        log.warning(
+            "message_attempt_failed",
+            message=message.id,
+            provider=named.key,
+            code=error.code,
+            response=error.response,
+            temporary=error.is_temporary,
+        )
         return Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,

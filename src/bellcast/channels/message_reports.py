@@ -1,16 +1,19 @@
 """Reports of message outcomes, for webhooks, the live feed and the metrics."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from bellcast.model.live_feed import FeedEvent
 from bellcast.model.messages import OPEN_STATES
-from bellcast.ports import Clock, MessageUpdate, NewMessage, StoredMessage
+from bellcast.ports import AnnounceRequest, Clock, MessageUpdate, NewMessage, SendRequest, StoredMessage
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.messages import as_change
 from bellcast.ports.webhooks import WebhookSink, no_report
+
+# Providers by channel and outcome in the metrics. Tenants create providers; the rest is counted as "other".
+MAX_ATTEMPT_LABELS = 500
 
 
 async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUpdate:
@@ -26,12 +29,29 @@ async def with_events(webhooks: WebhookSink, update: MessageUpdate) -> MessageUp
 
 
 class MessageReports:
-    """Reports messages of this process. `ended` counts them by channel and final state."""
+    """Reports messages of this process. `ended` counts them by channel and final state, `attempts` by channel, provider and
+    outcome. `accepted` counts inbox rows and announcements."""
 
     def __init__(self, clock: Clock, feed: Feed = NO_FEED) -> None:
         self._clock = clock
         self._feed = feed
         self.ended: Counter[tuple[str, str]] = Counter()
+        self.attempts: Counter[tuple[str, str, str]] = Counter()
+        self.accepted: Counter[str] = Counter()
+
+    def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
+        """Count the inbox rows and announcements of committed requests."""
+        for request in requests:
+            if isinstance(request, SendRequest):
+                self.accepted["notification"] += len(request.ids)
+            else:
+                self.accepted["announcement"] += request.has_row
+
+    def attempted(self, channel: str, provider: str, outcome: str) -> None:
+        """Count an attempt to pass a message to a provider."""
+        labels = channel, provider, outcome
+        is_known = labels in self.attempts or len(self.attempts) < MAX_ATTEMPT_LABELS
+        self.attempts[labels if is_known else (channel, "other", outcome)] += 1
 
     def report(self, messages: Iterable[NewMessage]) -> None:
         """Report the committed states of messages."""

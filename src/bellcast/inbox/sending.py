@@ -1,6 +1,5 @@
 """Sends: turn drafts into durable rows, committed in shared transactions and then published."""
 
-import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
@@ -12,10 +11,11 @@ from msgspec import Struct
 
 from bellcast.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.model import notification_drafts, patterns, times
+from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
-from bellcast.model.notifications import Audience, Draft, content
+from bellcast.model.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, SendResult
 from bellcast.ports.live_feed import KEPT_EVENTS
 from bellcast.ports.sends import Claim
@@ -45,13 +45,6 @@ class LaterSend(Struct, frozen=True):
 
 
 Prepared: TypeAlias = SendOrAnnounce | RefusedSend | LaterSend | BellcastError
-
-
-class Created(Struct, frozen=True):
-    """A created notification in the response."""
-
-    id: str
-    recipient: str
 
 
 async def send(
@@ -339,7 +332,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     change = {**created, **msgspec.to_builtins(request.content)}
     try:
         events = await engines.webhooks.events(request.tenant, "notification.created", [change])
-        sent = await engines.store.sends.announce(msgspec.structs.replace(request, events=events))
+        request = msgspec.structs.replace(request, events=events)
+        sent = await engines.store.sends.announce(request)
     except BellcastError as refusal:
         _give_back(engines, request)
         return refusal
@@ -348,8 +342,8 @@ async def _announce(engines: Context, request: AnnounceRequest) -> bytes | Bellc
     else:
         _emit(engines, request)
     await engines.broker.publish(*sent.events)
-    if request.fanout is not None or events:
-        engines.router.messages_added()
+    if sent.response == request.response:
+        engines.router.committed([request])
     return sent.response
 
 
@@ -426,8 +420,8 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
         created_at=now,
         charge=len(recipients),
         idempotency_key=draft.idempotency_key,
-        fingerprint=_fingerprint(draft),
-        response=_encode({"notifications": list(map(Created, ids, recipients))}),
+        fingerprint=fingerprint(draft, draft.idempotency_key),
+        response=_encode(Sent(notifications=list(map(CreatedNotification, ids, recipients)))),
     )
 
 
@@ -441,13 +435,6 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         created_at=now,
         key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
         idempotency_key=draft.idempotency_key,
-        fingerprint=_fingerprint(draft),
-        response=msgspec.json.encode({"announcement": {"id": id}}),
+        fingerprint=fingerprint(draft, draft.idempotency_key),
+        response=_encode(Sent(announcement=AnnouncementMade(id))),
     )
-
-
-def _fingerprint(draft: Draft) -> bytes:
-    """Hash all decoded fields, so that equal bodies match regardless of their formatting."""
-    if draft.idempotency_key is None:
-        return b""
-    return hashlib.sha256(msgspec.json.encode(draft, order="deterministic")).digest()

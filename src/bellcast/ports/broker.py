@@ -23,8 +23,8 @@ class Broker(Protocol):
         """Deliver an event only to this process, because no other follows its stream."""
         ...
 
-    async def ping(self) -> None:
-        """Raise Unavailable unless events can be published."""
+    async def ping(self, *, writes: bool = False) -> None:
+        """Raise Unavailable unless events can be published and, with `writes`, live events can be stored."""
         ...
 
     def listen(

@@ -1,6 +1,6 @@
 """Port: the router, which decides the channels of a send."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import UNSET
@@ -46,7 +46,7 @@ class Router(Protocol):
         """Start delivering committed messages."""
         ...
 
-    def committed(self, requests: Iterable[SendRequest]) -> None:
+    def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Start delivering the messages of committed requests, and report those that have already ended."""
         ...
 
@@ -99,7 +99,7 @@ class InboxOnly:
     def messages_added(self) -> None:
         """Do nothing: no messages are created."""
 
-    def committed(self, requests: Iterable[SendRequest]) -> None:
+    def committed(self, requests: Sequence[SendRequest | AnnounceRequest]) -> None:
         """Do nothing: no messages are created."""
 
     def forget(self) -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from copy import copy
 from functools import cached_property, partial
+from typing import Any
 
 import httpx
 from msgspec.structs import replace
@@ -206,7 +207,11 @@ class App:
             connections=self._live.survey,
             nodes=self.hub.cluster.nodes,
             doctor=Doctor(
-                settings, self.project, engines.http, (self.store.ping, self.broker.ping), self.hub.cluster.nodes
+                settings,
+                self.project,
+                engines.http,
+                (self.store.ping, partial(self.broker.ping, writes=True)),
+                self.hub.cluster.nodes,
             ),
             catalog=engines.channels.catalog,
             previews=engines.channels.previews,
@@ -226,7 +231,8 @@ class App:
             secrets=engines.channels.secrets,
             pusher=settings.pusher,
             pusher_apps=self._pusher_apps,
-            messages=lambda: engines.channels.ended,
+            process_counts=self._counts,
+            queue_age=engines.jobs.queue_age,
             workers=self._worker_metrics,
             test_clock=self._time_travel,
             real_clock=engines.real_clock,
@@ -237,16 +243,27 @@ class App:
             console=None if self._operators is None else self._operators.sessions,
             passkeys=None if self._operators is None else self._operators.passkeys,
             oidc=None if self._operators is None else self._operators.oidc,
+            is_ready_strict=settings.server.ready_strict,
             has_landing=settings.server.landing is not False,
             landing_url=settings.server.landing if isinstance(settings.server.landing, str) else None,
             has_trial=not settings.server.trusted_proxies,
             outbox=dict if self._outbox is None else self._outbox.numbers,
         )
 
+    def _counts(self) -> Mapping[str, Mapping[Any, float]]:
+        """Return the counters of this process for the metrics, by name and labels."""
+        channels, events = self._engines.channels, self.feed.emitted["publish"]
+        return {
+            "accepted": {**channels.reports.accepted, "event": events},
+            "messages": channels.reports.ended,
+            "attempts": channels.reports.attempts,
+            "webhook_attempts": channels.webhooks.attempts,
+        }
+
     async def _measure(self) -> StatsPoint:
         """Read the counters since the start, and the current connections and queue age."""
         requests, refusals, failures, durations = self._api.requests.totals()
-        ended = self._engines.channels.ended
+        ended = self._engines.channels.reports.ended
         point = StatsPoint(
             connections=len(self.hub),
             requests=requests,

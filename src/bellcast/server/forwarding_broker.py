@@ -21,8 +21,8 @@ class ForwardingBroker:
     async def open(self) -> None:
         await self._broker.open()
 
-    async def ping(self) -> None:
-        await self._broker.ping()
+    async def ping(self, *, writes: bool = False) -> None:
+        await self._broker.ping(writes=writes)
 
     def listen(
         self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None

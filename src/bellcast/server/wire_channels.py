@@ -86,8 +86,7 @@ class Channels:
         }
         self.catalog = Catalog(store, clock, config)
         self.previews = Previews(store, self.catalog, config, project)
-        reports = MessageReports(clock, feed)
-        self.ended = reports.ended
+        self.reports = reports = MessageReports(clock, feed)
         self.router = Router(
             store,
             clock,

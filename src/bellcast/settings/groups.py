@@ -59,6 +59,7 @@ class ServerSettings(Struct, kw_only=True):
     console: bool = True
     console_networks: tuple[str, ...] = ()
     require_mfa: bool = False
+    ready_strict: bool = False
 
     @property
     def logged_requests(self) -> AccessLog:

@@ -107,6 +107,11 @@ SERVER: dict[str, tuple[Parser, str]] = {
         parsers.boolean,
         "Store statistics for the console and `/v1/stats/series`: one write per minute, at most 9 MB per server.",
     ),
+    "READY_STRICT": (
+        parsers.boolean,
+        "`/readyz` is a 503 while the broker is unavailable or refuses writes. By default, it reports the broker as `degraded`, "
+        "because notifications are still accepted and delivered.",
+    ),
     "TRACING": (
         parsers.boolean,
         "Send OpenTelemetry traces of requests, writes, published events and deliveries (needs `bellcast[otel]`). "
@@ -370,7 +375,8 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     "CHANNELS": (parsers.channels, "Channels of a send if neither the send nor its type names any."),
     "EMAIL": (
         parsers.secrets,
-        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or `smtps://`. STARTTLS is used if offered, and required with a "
+        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or with TLS from the start "
+        "`smtps://user:password@host:465?from=bells@example.com`. With `smtp://`, STARTTLS is used if offered, and required with a "
         "password, unless `?tls=off`. Without a server, e-mails are only stored.",
     ),
     "SMS": (

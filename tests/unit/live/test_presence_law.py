@@ -90,7 +90,7 @@ class Node(MemoryBroker):
             if node is not self and not node.is_cut and network.random.random() >= network.loss:
                 node.arriving.extend(events)
 
-    async def ping(self) -> None:
+    async def ping(self, *, writes: bool = False) -> None:
         if self.is_cut:
             raise Unavailable
 

@@ -172,7 +172,6 @@ def _context(request: ApiRequest) -> ApiContext:
 async def _reason_not_ready(ctx: ApiContext) -> str | None:
     try:
         await ctx.engines.store.ping()
-        await ctx.engines.broker.ping()
     except BellcastError as failure:
         return failure.detail
     return None

@@ -101,7 +101,9 @@ class Dispatcher:
         if id is not None and self._held_connections:
             connections = [one for one in connections if one not in self._held_connections]
         if connections:
-            self._fan_out(connections, partial(self._encode, event), event.sender, id)
+            written = self._fan_out(connections, partial(self._encode, event), event.sender, id)
+            if isinstance(event, LiveEvent):
+                self._writes.written["event"] += written
 
     def collecting(self, stream: Stream) -> AbstractContextManager[Sequence[LiveEvent]]:
         """Collect the live events of a stream that are dispatched inside the context. The yielded sequence grows with
@@ -128,14 +130,15 @@ class Dispatcher:
         encode: Callable[[Dialect], bytes | None],
         sender: str | None,
         id: str | None = None,
-    ) -> None:
-        """Send to these connections, except the one with the id `sender`."""
+    ) -> int:
+        """Send to these connections, except the one with the id `sender`. Return the number of writes."""
         is_coalescing = self._note_tick_events()
         if sender in self._by_id:
             connections = [one for one in connections if one.id != sender]
         encoded: dict[object, bytes | None] = {}
         around_marks: dict[object, tuple[Mapping[int, bytes] | None, bytes | None]] = {}
         dialect, shared, start, end, tick, live = None, None, None, None, self._owner.tick, Phase.LIVE
+        written = len(connections)
         join = b"".join  # half the time of two concatenations
         for connection in connections:
             if connection.dialect is not dialect:
@@ -146,6 +149,7 @@ class Dispatcher:
                     around_marks[dialect] = (None, None) if mark is None else mark.around(shared or b"", id or "")
                 shared, (start, end) = encoded[dialect], around_marks[dialect]
             if shared is None:
+                written -= 1
                 continue
             connection.last_sent_tick = tick
             if connection.phase is not live:
@@ -162,6 +166,7 @@ class Dispatcher:
                 connection.write(data)
             else:
                 connection.write_directly(data)
+        return written
 
     def _note_tick_events(self) -> bool:
         if self._is_tick_busy:
@@ -235,6 +240,8 @@ class Dispatcher:
                 self._callbacks.fill_gap(connection)  # a gap: the missed changes are in the store
         if written and isinstance(event, NotificationAdded):
             self._writes.record(event, written)
+        else:
+            self._writes.written["change"] += written
 
     # --- lost access
 

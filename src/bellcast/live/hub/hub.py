@@ -129,7 +129,7 @@ class Hub:
             waiter.set_result(None)
 
     def on_notification_replayed(self, event: NotificationAdded) -> None:
-        self.writes.record(event, 1)
+        self.writes.record_replayed(event)
 
     async def wait_replayed(self, connection: Connection) -> None:
         """Wait until the connection is no longer replaying: it is live or closed."""

@@ -46,6 +46,8 @@ SURVEY_ID_BYTES = 8
 MAX_IDS = 1_000
 # Number of recently closed connections that a node keeps: with their topics up to 1 KiB each.
 MAX_CLOSED = 1_000
+# Reasons of closes in the metrics. There are about 40; dialects and the WebSocket reader name their own.
+MAX_CLOSE_REASONS = 100
 # A connection that ended without a close frame (RFC 6455, 7.1.5).
 LOST_CODE, LOST_REASON = 1006, "connection lost"
 
@@ -75,6 +77,7 @@ class ConnectionSurvey:
         self._spawn = spawn
         self._pending: dict[str, PendingSurvey] = {}
         self._closed: deque[ConnectionInfo] = deque(maxlen=MAX_CLOSED)
+        self._closed_total: Counter[str] = Counter()  # by reason
 
     def begin(self) -> None:
         self._broker.follow(node_stream(self._hub.cluster.node))
@@ -133,8 +136,10 @@ class ConnectionSurvey:
     def record_closed(self, connection: Connection, at: int) -> None:
         """Add an ended connection to the list of recently closed ones."""
         end = connection.close_reason
-        ended = {"closed_at": at, "code": end.code if end else LOST_CODE, "reason": end.reason if end else LOST_REASON}
-        self._closed.append(msgspec.structs.replace(self._info(connection), **ended))
+        code, reason = (end.code, end.reason) if end else (LOST_CODE, LOST_REASON)
+        self._closed.append(msgspec.structs.replace(self._info(connection), closed_at=at, code=code, reason=reason))
+        is_known = reason in self._closed_total or len(self._closed_total) < MAX_CLOSE_REASONS
+        self._closed_total[reason if is_known else "other"] += 1
 
     async def _query_peers(
         self,
@@ -196,15 +201,18 @@ class ConnectionSurvey:
         return self._hub.subscriptions.total(topic_stream(tenant, topic))
 
     def stats(self) -> dict[str, Any]:
-        """Return this process's connections and encoded events by protocol and transport, the number of nodes and their
-        connections."""
-        _, counts = self._local_page(None, None, 0)
-        cluster = self._hub.cluster
-        rows = [_row(entry) for entry in counts]
-        encoded_total = self._hub.dispatcher.encoded_total
-        encoded = [_row(ConnectionCount(*kind, count)) for kind, count in sorted(encoded_total.items())]
-        numbers = {"nodes": 1 + len(cluster.others), "connections_of_all_nodes": len(self._hub) + cluster.connections}
-        return {"connections": rows, "encoded": encoded, **numbers}
+        """Return this process's connections and encoded events by protocol and transport, its writes, delays and closes,
+        the number of nodes and their connections."""
+        hub, cluster = self._hub, self._hub.cluster
+        return {
+            "connections": Counter((one.dialect.protocol, one.dialect.transport) for one in hub),
+            "encoded": hub.dispatcher.encoded_total,
+            "written": hub.writes.written,
+            "delays": hub.writes.delays,
+            "closed_connections": self._closed_total,
+            "nodes": 1 + len(cluster.others),
+            "connections_of_all_nodes": len(hub) + cluster.connections,
+        }
 
     def _local_page(
         self,
@@ -264,7 +272,3 @@ def _newest(
 ) -> list[T]:
     older = (one for one in entries if before is None or position(one) < before)
     return heapq.nlargest(limit, older, key=position)
-
-
-def _row(kind: ConnectionCount) -> dict[str, Any]:
-    return {"protocol": kind.protocol, "transport": kind.transport, "count": kind.count}

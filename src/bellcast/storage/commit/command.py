@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, Self, TypeAlias, TypeVar
 
-from bellcast.storage.script import Script
+from bellcast.storage.script import Script, Statement
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -127,10 +127,9 @@ class ListCommand(WriteCommand[list[T]], Generic[Item, T]):
         return not self.is_separate(self.items[0])
 
 
-def _no_script() -> Script[None]:
-    return
-    yield
+def _probe() -> Script[None]:
+    yield Statement("probe")
 
 
-# Writes nothing. Its transaction shows whether the database can be written.
-PROBE = ScriptCommand(_no_script, None)
+# Changes no row. It fails if the database cannot be written: a read-only transaction of PostgreSQL begins nevertheless.
+PROBE = ScriptCommand(_probe, None)

@@ -156,3 +156,7 @@ UNION ALL SELECT 'tombstones', count(*) FROM (
 -- Digests of erased recipients whose sessions have all expired.
 DELETE FROM erased WHERE digest IN (SELECT digest FROM erased WHERE sessions_before < :older_than LIMIT :limit)
 RETURNING digest
+
+-- name: probe
+-- Changes no row; fails if the database cannot be written.
+UPDATE counters SET value = value WHERE name = ''

@@ -1,0 +1,94 @@
+"""`/readyz` and the metrics while an engine is down, full or read-only."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from tests import engines
+from tests.engines import RedisServer
+from tests.journey.channels_app import app, eventually
+
+
+@pytest.fixture
+async def own_redis() -> AsyncIterator[RedisServer]:
+    server = RedisServer()
+    server.start()
+    yield server
+    server.end()
+
+
+async def command(server: RedisServer, *words: str) -> None:
+    async with Redis.from_url(server.url) as client:
+        await client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+
+
+async def readiness(client: httpx.AsyncClient) -> tuple[int, Any]:
+    """Return the status, and the state of the broker or the code of the refusal."""
+    response = await client.get("/readyz")
+    return response.status_code, response.json().get("broker") or response.json()["code"]
+
+
+async def gauges(client: httpx.AsyncClient) -> dict[str, str]:
+    return dict(line.split(" ") for line in (await client.get("/metrics")).text.splitlines() if line[0] != "#")
+
+
+FULL = ("CONFIG", "SET", "maxmemory", "1mb")
+REPLICA = ("REPLICAOF", "127.0.0.1", "1")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"), [(FULL, "maxmemory"), (REPLICA, "read only replica")], ids=["full", "replica"]
+)
+async def test_redis_that_refuses_writes_is_degraded(
+    own_redis: RedisServer, tmp_path: Path, words: tuple[str, ...], reason: str
+) -> None:
+    async with app(tmp_path, BROKER=own_redis.url) as (_, client):
+        assert await readiness(client) == (200, "ok")
+        assert (await gauges(client))["bellcast_broker_up"] == "1.0"
+        await command(own_redis, *words)
+        await eventually(lambda: readiness(client), lambda found: found == (200, "degraded"))
+        assert reason in (await client.get("/readyz")).json()["reason"]
+        assert (await gauges(client))["bellcast_broker_up"] == "0.0"
+        assert (await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})).status_code == 201
+
+
+async def test_server_without_its_broker_is_ready_and_degraded(own_redis: RedisServer, tmp_path: Path) -> None:
+    async with app(tmp_path, BROKER=own_redis.url) as (_, client):
+        own_redis.kill()
+        await eventually(lambda: readiness(client), lambda found: found == (200, "degraded"))
+        found = await gauges(client)
+        assert (found["bellcast_store_up"], found["bellcast_broker_up"]) == ("1.0", "0.0")
+        assert (await client.post("/v1/notifications", json={"to": "alice", "title": "Hi"})).status_code == 201
+        own_redis.start()
+        await eventually(lambda: readiness(client), lambda found: found == (200, "ok"))
+
+
+async def test_strict_server_without_its_broker_is_not_ready(own_redis: RedisServer, tmp_path: Path) -> None:
+    async with app(tmp_path, BROKER=own_redis.url, READY_STRICT="on") as (_, client):
+        assert await readiness(client) == (200, "ok")
+        own_redis.kill()
+        await eventually(lambda: readiness(client), lambda found: found == (503, "unavailable"))
+
+
+@pytest.mark.parametrize("broker", [False, True], ids=["store", "store and broker"])
+async def test_server_on_a_read_only_postgresql_is_not_ready(tmp_path: Path, broker: bool) -> None:
+    postgres, database = engines.postgres(), f"readonly{int(broker)}"
+    url = await postgres.make(database)
+    try:
+        async with app(tmp_path, STORE=url, **({"BROKER": url} if broker else {})) as (_, client):
+            assert await readiness(client) == (200, "ok")
+            await postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+            # A failover ends the connections too.
+            await postgres.execute(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+            )
+            await eventually(lambda: readiness(client), lambda found: found == (503, "unavailable"))
+            await eventually(lambda: client.get("/readyz"), lambda found: "read-only" in found.text)
+            found = await gauges(client)
+            assert (found["bellcast_store_up"], found["bellcast_broker_up"]) == ("0.0", "0.0" if broker else "1.0")
+    finally:
+        await postgres.drop(database)
