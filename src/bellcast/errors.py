@@ -128,6 +128,10 @@ class Conflict(BellcastError):
     code, title, status = "conflict", "Conflict", 409
 
 
+def tenant_is_erased() -> Conflict:
+    return Conflict("This tenant is being erased. Send when it is gone: it is then created anew.")
+
+
 class PreconditionFailed(BellcastError):
     """The object is not the one that `If-Match` or `If-None-Match` expects: read it again, and repeat the change."""
 

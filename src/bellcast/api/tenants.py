@@ -282,18 +282,19 @@ async def write(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     roles=("owner",),
     is_sensitive=True,
-    response_types={204: None},
+    response_types={204: None, 202: Tenant},
     refusals=(NotFound,),
 )
 async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a tenant.
 
     Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
-    end. The response is sent when all data is deleted."""
+    end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
+    `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
     ctx = context.of(request)
-    await recipients.delete_tenant(ctx.engines, ctx.token_clock, key(request))
+    left = await recipients.delete_tenant(ctx.engines, ctx.token_clock, key(request))
     await ctx.pusher_apps.refresh()
-    return responses.empty()
+    return responses.empty() if left is None else responses.json(left, 202)
 
 
 def _check(fields: TenantFields, ctx: ApiContext) -> None:

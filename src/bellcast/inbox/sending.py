@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeGuard, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.model import notification_drafts, patterns, times
 from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
@@ -115,7 +115,7 @@ class BulkSend:
         self._limits = limits
         self._allows_past = allows_past
         self._now = engines.clock.now()
-        self._over: dict[str, TooMany] = {}
+        self._over: dict[str, TooMany | Conflict] = {}
         self._failure: BellcastError | None = None
 
     async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
@@ -363,7 +363,7 @@ def _prepare(
     now: int,
     moment: datetime,
     own_key: str | None = None,
-    over: dict[str, TooMany] | None = None,
+    over: dict[str, TooMany | Conflict] | None = None,
 ) -> Prepared:
     """Prepare a draft. `over` has the refusals of tenants that exceeded their quotas with an earlier draft of the same
     request."""
@@ -387,7 +387,7 @@ def _prepare(
     try:
         if tenant not in over:
             engines.quotas.take(tenant, charge)
-    except TooMany as refusal:
+    except (TooMany, Conflict) as refusal:
         over[tenant] = refusal
     return RefusedSend(request, over[tenant]) if tenant in over else request
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.ports.jobs import Job
 from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
 from bellcast.ports.webhooks import WebhookEvent
 
@@ -224,6 +225,11 @@ class Recipients(Protocol):
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Export all data of a tenant as (kind, value) pairs, in bounded reads; a recipient precedes its data. None if the
         tenant does not exist."""
+        ...
+
+    async def begin_erasure(self, key: str, now: int, job: Job) -> Tenant | None:
+        """Mark a tenant as being erased, so that it gets no recipients and sends, and add the job that completes the
+        erasure. Return the tenant; None if there is none with this key."""
         ...
 
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:

@@ -13,6 +13,7 @@ from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model.live_feed import FeedEvent
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 from bellcast.ports.live_feed import Feed
 from bellcast.ports.server_settings import (
     CheckOwner,
@@ -248,22 +249,10 @@ class DatabaseSettings:
     async def history(
         self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
     ) -> Sequence[SettingsRevision]:
-        newest = (await self._current()).revision
-        if before is not None:
-            newest = min(newest, before - 1)
-        found: list[SettingsRevision] = []
-        for number in range(newest, 0, -1):
-            document = await self._documents.get(HISTORY_KIND, PROJECT, _key(number))
-            if document is None:
-                continue
-            revision = msgspec.json.decode(document.body, type=SettingsRevision)
-            if revision.at < since:
-                break
-            if until is None or revision.at < until:
-                found.append(revision)
-            if len(found) == limit:
-                break
-        return found
+        beyond = _key(MAX_REVISION if before is None else min(before, MAX_REVISION))
+        created = CreatedRange(since, ANY_TIME.until if until is None else until)
+        found = await self._documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
+        return [msgspec.json.decode(one.body, type=SettingsRevision) for one in found]
 
     async def _current(self) -> StoredValues:
         document = await self._documents.get(KIND, PROJECT, CURRENT)

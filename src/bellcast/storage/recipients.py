@@ -7,6 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
+from bellcast.ports.jobs import Job
 from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
 from bellcast.ports.recipients import OwnPreferences, TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
@@ -159,6 +160,9 @@ class Recipients:
 
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         return await export.export_tenant(self._engine, key)
+
+    async def begin_erasure(self, key: str, now: int, job: Job) -> Tenant | None:
+        return await self._engine.write(ScriptCommand(lambda: tenants.begin_erasure(key, now, job), []))
 
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
         found = await self._engine.read(recipient_scripts.page, key, None, limit, None)

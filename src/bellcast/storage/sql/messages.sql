@@ -332,6 +332,12 @@ SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant
 SELECT key, body, created_at, updated_at FROM documents
 WHERE kind = :kind AND tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
 
+-- name: documents_newest
+-- Objects of one kind by key, the last first, before the key :before, created in a time range.
+SELECT key, body, created_at, updated_at FROM documents
+WHERE kind = :kind AND tenant = :tenant AND key < :before AND created_at >= :since AND created_at < :until
+ORDER BY key DESC LIMIT :limit
+
 -- name: documents_of_all_tenants
 -- Objects of one kind by tenant and key, after (:after_tenant, :after).
 SELECT tenant, key, body, created_at, updated_at FROM documents
