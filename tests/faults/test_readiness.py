@@ -40,7 +40,9 @@ FULL = ("CONFIG", "SET", "maxmemory", "1mb")
 REPLICA = ("REPLICAOF", "127.0.0.1", "1")
 
 
-@pytest.mark.parametrize(("words", "reason"), [(FULL, "maxmemory"), (REPLICA, "read only replica")], ids=["full", "replica"])
+@pytest.mark.parametrize(
+    ("words", "reason"), [(FULL, "maxmemory"), (REPLICA, "read only replica")], ids=["full", "replica"]
+)
 async def test_redis_that_refuses_writes_is_degraded(
     own_redis: RedisServer, tmp_path: Path, words: tuple[str, ...], reason: str
 ) -> None:
