@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 # It has no user interface, and takes half of Chromium's CPU time for the same page.
 HEADLESS_SHELL = "/usr/bin/chromium-headless-shell"
@@ -17,6 +17,15 @@ FLAGS = [
     "--disable-features=LocalNetworkAccessChecks",
 ]
 expect.set_options(timeout=40_000)  # ms; a step takes 0.1 s, on a loaded machine up to 10 s
+
+
+def prolong(context: BrowserContext, duration: int) -> None:
+    """Let timers of this many ms run for a minute.
+
+    They hide notices, toasts and alerts. On a loaded machine a step of a test takes as long as they last.
+    """
+    context.add_init_script(f"""{{ const start = setTimeout;
+      globalThis.setTimeout = (task, ms, ...more) => start(task, ms === {duration} ? 60_000 : ms, ...more) }}""")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
+from bellcast.templates import budget_of
 from tests.servers import ServerProcess
 
 MEMORY_DISK = "/dev/shm"
@@ -25,6 +26,12 @@ TESTS = Path(__file__).parent
 CLIENT_TIMEOUT = 60
 WAITING_FOLDERS = ("faults", "browser", "docs", "outbox", "wire", "deploy", "migration", "package")
 WORKING_FOLDERS = ("contract", "journey", "law")
+
+
+@pytest.fixture(autouse=True)
+def new_template_budgets() -> None:
+    """Forget the CPU time and the slow texts of the test before, which may have had the same tenant."""
+    budget_of.cache_clear()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -78,9 +78,11 @@ async def smtp_server(
     credentials: tuple[str, str] | None = None,
     tls: ssl.SSLContext | None = None,
     implicit_tls: bool = False,
+    needs_tls: bool = False,
     has_utf8: bool = True,
 ) -> AsyncIterator[Mailbox]:
-    """Run a server on a free port of 127.0.0.1. With credentials it requires a login."""
+    """Run a server on a free port of 127.0.0.1. With credentials it requires a login, and if it needs TLS,
+    STARTTLS first."""
     mailbox = Mailbox()
 
     def authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
@@ -115,6 +117,7 @@ async def smtp_server(
             auth_required=credentials is not None,
             auth_require_tls=False,
             tls_context=None if implicit_tls else tls,
+            require_starttls=needs_tls and not implicit_tls,
             enable_SMTPUTF8=has_utf8,
             loop=asyncio.get_running_loop(),
         )

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-from playwright.sync_api import BrowserContext, Locator, Page
+from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page
+from tests.chromium import prolong
 from tests.servers import ServerProcess
 
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self'"
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Shop</title><script type="module" src="{script}"></script><body>{body}<main><h1>A shop</h1></main>"""
 BELL = '<bellcast-bell token="{token}"></bellcast-bell>'
+NOTICE_DURATION = 6_000  # ms; also of toasts, as in the elements
 WIDE = {"width": 900, "height": 700}
 PHONE = {"width": 390, "height": 780}
 
@@ -26,6 +28,7 @@ class Shop:
         self.person = person
         self._policy = policy
         self._page = ""
+        prolong(context, NOTICE_DURATION)
         context.route("**/shop", self._serve)
         context.route("**/orders/*", lambda route: route.fulfill(body="<h1>An order</h1>", content_type="text/html"))
 
@@ -78,6 +81,11 @@ def rows(page: Page) -> Locator:
 
 def row(page: Page, title: str) -> Locator:
     return rows(page).filter(has_text=title)
+
+
+def row_of_dialog(page: Page | FrameLocator, text: str) -> Locator:
+    """Locate a row of the open bell, not the status text for screen readers, which also contains the title."""
+    return page.get_by_role("dialog").get_by_role("listitem").filter(has_text=text)
 
 
 def tab(page: Page, name: str) -> Locator:

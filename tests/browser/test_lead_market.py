@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
+from tests.browser.shop import row_of_dialog
 from tests.lead_market_app import Market
 
 NAMES = {"ruth": "Ruth Adler", "42": "Bright Plumbing", "43": "Oak Roofing"}
@@ -106,7 +107,7 @@ def test_bell_receives_notifications_sent_during_an_outage(context: BrowserConte
     expect(plumber.locator(".line")).to_have_text("Live")
     expect(lead(plumber, "Barbara Liskov")).to_be_visible()
     bell(plumber).click()
-    expect(plumber.get_by_text("Barbara Liskov, Leeds").first).to_be_visible()
+    expect(row_of_dialog(plumber, "Barbara Liskov, Leeds")).to_be_visible()
 
 
 def test_settings_switch_live_updates_off_and_on(context: BrowserContext) -> None:

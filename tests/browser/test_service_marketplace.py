@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
+from tests.browser.shop import NOTICE_DURATION
+from tests.chromium import prolong
 from tests.process_memory import memory_of
 from tests.service_marketplace_app import marketplace
 
@@ -36,6 +38,7 @@ def browse(chromium):
     def browse(site, viewport=WIDE, quiet=True, **options):
         context = chromium.new_context(base_url=site.url, viewport=viewport, **options)
         context.set_default_timeout(40_000)
+        prolong(context, NOTICE_DURATION)
         contexts.append(context)
         console_errors = complaints if quiet else expected
         context.on("console", lambda message: console_errors.append(message.text) if message.type == "error" else None)

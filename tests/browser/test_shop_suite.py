@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests.browser.shop import row_of_dialog
 from tests.example_apps import PASSWORD
 from tests.shop_suite_app import Suite
 
@@ -48,12 +49,10 @@ def record_sale(page: Page, quantity: int) -> None:
 def test_bell_in_the_header_shows_a_sale_and_its_low_stock(nadia: Page) -> None:
     record_sale(nadia, 3)
     nadia.get_by_role("button", name="Notifications").click()
-    panel = nadia.locator("bellcast-bell")
-    expect(panel.get_by_text("New Sale")).to_be_visible()
-    expect(panel.get_by_text("A sale of $300.00 was completed by Nadia")).to_be_visible()
-    expect(panel.get_by_text("Low Stock Alert")).to_be_visible()
-    expect(panel.get_by_text("High", exact=True)).to_be_visible()
-    panel.get_by_role("link", name="View Sale").or_(panel.get_by_text("View Sale")).first.click()
+    sale = row_of_dialog(nadia, "New Sale")
+    expect(sale).to_contain_text("A sale of $300.00 was completed by Nadia")
+    expect(row_of_dialog(nadia, "Low Stock Alert").get_by_text("High", exact=True)).to_be_visible()
+    sale.get_by_role("link", name="View Sale").click()
     expect(nadia.get_by_role("heading", name="Sale 1")).to_be_visible()
     for path in ("/inventory/", "/customers/", "/security/", "/system/", "/preferences/"):
         nadia.goto(path)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from bellcast.model.events import Event
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.ids import Ids
@@ -15,6 +17,7 @@ from bellcast.ports import (
     JobShare,
     Marked,
     Marking,
+    NewDecision,
     OpenInbox,
     Query,
     SendRequest,
@@ -129,6 +132,15 @@ class App:
     async def send(self, to: str, title: str = "Hello", **fields: Any) -> str:
         """Send to one recipient; return the notification's id."""
         return (await self.add(self.send_request(to, title=title, **fields))).response.decode()
+
+    async def send_outside(self, to: str, title: str = "Hello", *, tenant: str = "", **fields: Any) -> str:
+        """Send to one recipient by e-mail only, without a message; return the notification's id."""
+        request = self.send_request(to, tenant=tenant, title=title, **fields)
+        (id,) = request.ids
+        decision = NewDecision(
+            tenant=tenant, notification=id, recipient=to, channel="email", outcome="skip", decided_at=self.now
+        )
+        return (await self.add(replace(request, recipients=(), ids=(), decisions=(decision,)))).response.decode()
 
     async def announce(self, title: str = "Hello", **fields: Any) -> str:
         """Announce; return the announcement's id."""

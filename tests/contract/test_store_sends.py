@@ -242,6 +242,64 @@ async def test_announcements_are_found_by_tag_and_by_the_rows_of_an_inbox(app: A
     assert await found(recipient="alice", part=1) == [] == await found(recipient="bob")
 
 
+async def test_notifications_outside_the_inbox_are_listed_among_the_others(app: App) -> None:
+    first = await app.send("alice", "first", type="booking", tags=("wedding",))
+    await app.send_outside("alice", "mailed", type="booking")
+    await app.send_outside("bob", "of bob", tenant="acme")
+    await app.send("alice", "last")
+
+    async def found(**filters: Any) -> list[tuple[str, str | None, bool]]:
+        query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
+        rows = (await app.store.sends.notifications(query)).rows
+        counted = await app.store.sends.count_notifications(query)
+        assert counted == ListTotal(len(rows), exact=True) or query.limit < counted.value or query.before != NEWEST
+        return [(item.notification.title, item.recipient, item.has_row) for item in rows]
+
+    of_alice = [("last", "alice", True), ("mailed", "alice", False), ("first", "alice", True)]
+    assert await found() == await found(recipient="alice") == of_alice
+    assert await found(tenant="*") == [of_alice[0], ("of bob", "bob", False), *of_alice[1:]]
+    assert await found(tenant="acme") == await found(tenant="acme", recipient="bob") == [("of bob", "bob", False)]
+    assert await found(type="booking") == of_alice[1:]
+    assert await found(tag="wedding") == of_alice[2:] == await found(tag="wedding", part=0)
+    assert await found(limit=2) == of_alice[:2]
+    assert await found(limit=1, before=first) == []
+
+
+async def test_recipients_of_sends_outside_the_inbox_are_created(app: App) -> None:
+    await app.send_outside("newcomer", tenant="acme")
+    created = await app.store.recipients.get("acme", "newcomer")
+    assert created is not None
+    assert created.created_at == times.to_rfc3339(app.now)
+    assert (await app.inbox("newcomer", "acme")).state.revision == 0
+
+
+async def test_notifications_outside_the_inbox_end_with_recall_and_retention(app: App) -> None:
+    query = SentQuery(tenant="", before=NEWEST, limit=10)
+    recalled, old = await app.send_outside("alice"), await app.send_outside("alice", "old", type="booking")
+    found = await app.store.sends.find("", old)
+    assert found is not None
+    assert (found.notification.title, found.notification.type, found.has_row) == ("old", "booking", False)
+    assert await app.store.sends.find("acme", old) is None
+    assert await app.store.sends.edit("", old, Edit(title="new"), app.now) is None
+    await app.store.sends.recall("", recalled, app.now)
+    assert [item.notification.id for item in (await app.store.sends.notifications(query)).rows] == [old]
+    assert await app.store.maintenance.delete_messages(app.now + 1, 100) == (3, [])
+    assert (await app.store.sends.notifications(query)).rows == []
+
+
+async def test_search_among_notifications_outside_the_inbox_is_bounded(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
+    ids = [await app.send_outside("alice", type=type) for type in ("rare", "general", "general")]
+    query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
+    for wanted in (query, replace(query, tenant="*"), replace(query, recipient="alice")):
+        assert await app.store.sends.notifications(wanted) == ListScan([], ids[1])
+        assert await app.store.sends.count_notifications(wanted) == ListTotal(0, exact=False)
+    further = await app.store.sends.notifications(replace(query, before=ids[1]))
+    assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)
+
+
 @pytest.mark.parametrize("first", [1, 1_000])
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", first)

@@ -333,6 +333,50 @@ async def test_python_step_waits_for_its_function(store: Store, clock: FakeClock
     assert state.step("risk").result == {"double": 6, "key": f"{id}.risk"}
 
 
+async def test_workflow_of_a_tenant_cannot_call_functions_of_the_app(store: Store, clock: FakeClock) -> None:
+    """Neither a new definition nor one that is already stored, whether or not this process has the function."""
+    called: list[Any] = []
+    functions: dict[str, Any] = {"pay": called.append}
+    world = WorkflowWorld(store, clock, functions)
+    step = {"key": "p", "type": "python", "function": "pay"}
+    branch = {"key": "b", "type": "branch", "branches": [{"if": {"var": "data.x", "op": "exists"}, "steps": [step]}]}
+    with pytest.raises(Invalid) as refusal:
+        await world.put("mine", branch, tenant="acme")
+    assert [error.field for error in refusal.value.errors] == ["steps.0.branches.0.steps.0.type"]
+    for key, on_error, function in (
+        ("stops", "stop", "pay"),
+        ("continues", "continue", "pay"),
+        ("absent", "stop", "x"),
+    ):
+        stored = {"steps": [{**step, "function": function, "on_error": on_error}]}
+        await world.workflows.workflow_catalog.put("acme", key, stored)
+        await world.trigger(key, "mallory", tenant="acme")
+        await world.settle()
+        (run,) = await world.runs(tenant="acme", workflow=key)
+        reason = runs.decode(run.body).step("p").reason or ""
+        assert run.state == ("completed" if on_error == "continue" else "failed")
+        assert "only workflows of the project" in reason
+    assert called == []
+
+
+async def test_tenants_settings_cannot_replace_the_key_of_a_runs_tenant(store: Store, clock: FakeClock) -> None:
+    seen: list[Any] = []
+    world = WorkflowWorld(store, clock, {"pay": lambda run: seen.append(dict(run.tenant))})
+    await world.put("pay-out", {"key": "p", "type": "python", "function": "pay"}, MAIL | {"text": "{{ tenant.key }}"})
+    spoof = {"key": "globex", "name": "Globex", "plan": "team"}
+    await store.recipients.put_tenant("acme", "Acme", spoof, clock.now())
+    for tenant in ("acme", "neverseen", ""):
+        await world.recipient("mallory", tenant, email="m@example.com")
+        await world.trigger("pay-out", "mallory", tenant=tenant or None)
+        await world.settle()
+    assert seen[0] == {"key": "acme", "name": "Acme", "plan": "team"}
+    assert [one["key"] for one in seen] == ["acme", "neverseen", None]
+    sent = {one: await world.messages(tenant=one) for one in ("acme", "neverseen")}
+    assert {one: msgspec.json.decode(sent[one][0].content)["text"].split("\n")[0] for one in sent} == {
+        one: one for one in sent
+    }
+
+
 async def test_failed_run_is_retried_from_its_failed_step(world: WorkflowWorld, app: App) -> None:
     await world.put("booking", {**BELL, "title": "One"}, {"key": "call", "type": "http", "url": "https://a.example/"})
     world.http.responses = [Response(400, {}, b""), Response(200, {}, b"")]

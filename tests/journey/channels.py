@@ -1,6 +1,6 @@
 """A server in this process with a clock that tests advance, running the due jobs."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ class World:
         self.client = client
         self.clock = clock
         self.store = app.store
+        self.secrets = app._engines.channels.secrets
 
     async def request(self, method: str, path: str, body: Any = None, **params: str) -> Any:
         """Return the decoded response of a successful request."""
@@ -60,10 +61,12 @@ class World:
 
 
 @asynccontextmanager
-async def opened(folder: Path, now: str = "2026-06-10T12:00:00Z", **channels: Any) -> AsyncIterator[World]:
-    """Start a server at this time (a Wednesday) with these settings of the channels."""
+async def opened(
+    folder: Path, now: str = "2026-06-10T12:00:00Z", environment: Mapping[str, str] = {}, **channels: Any
+) -> AsyncIterator[World]:
+    """Start a server at this time (a Wednesday) with these variables and settings of the channels."""
     clock = TestClock(times.milliseconds(datetime.fromisoformat(now)))
-    settings = load({"data": str(folder)}, {"BELLCAST_PROJECT": "p:key:secret"})
+    settings = load({"data": str(folder)}, {"BELLCAST_PROJECT": "p:key:secret", **environment})
     changed = replace(settings.channels, **{"public_url": "https://bell.example", **channels})
     app = create_app(replace(settings, channels=changed), test_clock=clock)
     await app.start(is_mounted=False)

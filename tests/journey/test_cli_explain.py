@@ -22,12 +22,21 @@ def test_recipient_alone_is_explained_with_facts(project):
     bellcast("notify", "explain-carol", "Hi", **project)
     shown = bellcast("explain", "explain-carol", **project).out
     assert "The last notification was sent at" in shown
-    assert "inbox created" in shown
+    assert "inbox item created" in shown
     later = bellcast("explain", "explain-carol", "--since", "2100-01-01T00:00:00Z", **project).out
-    assert "inbox created" not in later
+    assert "inbox item created" not in later
     since = ("--since", "2020-01-01T00:00:00Z")
-    assert "inbox created" in bellcast("explain", "explain-carol", "--type", "general", *since, **project).out
+    assert "inbox item created" in bellcast("explain", "explain-carol", "--type", "general", *since, **project).out
     assert bellcast("explain", "explain-carol", "--run", "missing", **project).status == 1
+
+
+def test_facts_are_grouped_by_notification(project):
+    first = bellcast("notify", "explain-erin", "First", "--json", **project).json["notifications"][0]["id"]
+    bellcast("notify", "explain-erin", "Mailed", "--type", "news", "--channel", "email", **project)
+    groups = bellcast("explain", "explain-erin", **project).out.split("\n\n")[1:]
+    assert groups[0].startswith(f"First (general, {first})\n")
+    assert groups[1].startswith("Mailed (news, ")
+    assert groups[1].rstrip().endswith("e-mail not sent: the recipient has no address for it")
 
 
 def test_wrong_question_is_a_usage_error(project):

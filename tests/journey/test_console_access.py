@@ -1,7 +1,7 @@
 """Operators of the console: setup, sign-in, sessions, roles, forged requests and guessed passwords."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from bellcast.api.app import HANDLERS
 from bellcast.auth import passwords
 from bellcast.auth.access_config import AccessConfig
+from bellcast.auth.console_sessions import NAME_FAILURES
 from bellcast.auth.keys import SCOPES
 from bellcast.model.operators import ROLES
 from tests.journey import rest as rests
@@ -22,6 +23,16 @@ MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 SAME_SITE = "https://shop.bell.test"
+STRANGER = "198.51.100.7"
+OFFICE = "203.0.113.9"
+RIGHT = {"name": "owner", "password": PASSWORD}
+GUESS = {"name": "owner", "password": "guess"}
+
+
+def at(rest: Rest, address: str) -> httpx.AsyncClient:
+    """A browser at an address."""
+    transport = httpx.ASGITransport(cast(httpx.ASGITransport, rest.client._transport).app, client=(address, 1))
+    return httpx.AsyncClient(transport=transport, base_url="https://bell.test", headers=OWN)
 
 
 async def test_setup_code_makes_the_first_owner_once(rest: Rest) -> None:
@@ -247,18 +258,97 @@ async def test_address_waits_after_twenty_failures_of_any_names(rest: Rest) -> N
 async def test_failures_of_one_mapped_address_do_not_lock_out_another(rest: Rest) -> None:
     """A dual-stack proxy forwards IPv4 addresses as ::ffff:a.b.c.d."""
     await set_up(rest)
-
-    def at(address: str) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(cast(httpx.ASGITransport, rest.client._transport).app, client=(address, 1))
-        return httpx.AsyncClient(transport=transport, base_url="https://bell.test", headers=OWN)
-
     for number in range(20):
         guess = {"name": f"name{number}", "password": "guess"}
-        await at("::ffff:198.51.100.7").post("/v1/session", json=guess)
-    right = {"name": "owner", "password": PASSWORD}
+        await at(rest, "::ffff:198.51.100.7").post("/v1/session", json=guess)
     for same in ("::ffff:198.51.100.7", "198.51.100.7"):
-        assert refused(await at(same).post("/v1/session", json=right), 429, "too_many")
-    assert (await at("::ffff:203.0.113.9").post("/v1/session", json=right)).status_code == 200
+        assert refused(await at(rest, same).post("/v1/session", json=RIGHT), 429, "too_many")
+    assert (await at(rest, "::ffff:203.0.113.9").post("/v1/session", json=RIGHT)).status_code == 200
+
+
+async def test_stranger_does_not_keep_an_operator_out(rest: Rest) -> None:
+    owner = await set_up(rest)
+    stranger = at(rest, STRANGER)
+    statuses = [(await stranger.post("/v1/session", json=GUESS)).status_code for _ in range(25)]
+    assert statuses == [401] * 5 + [429] * 20
+    assert (await at(rest, OFFICE).post("/v1/session", json=RIGHT)).status_code == 200
+    assert (await owner.put("/v1/session/verification", json={"password": PASSWORD})).status_code == 204
+
+
+async def test_name_that_contains_a_network_is_counted_for_itself(rest: Rest) -> None:
+    await set_up(rest)
+    for name in (f"owner {OFFICE}", f"{OFFICE} owner"):
+        for _ in range(5):
+            await at(rest, STRANGER).post("/v1/session", json=GUESS | {"name": name})
+    assert (await at(rest, OFFICE).post("/v1/session", json=RIGHT)).status_code == 200
+
+
+async def test_known_device_signs_in_although_its_network_and_its_name_are_blocked(rest: Rest) -> None:
+    owner = await set_up(rest)
+    await rest.app.post("/v1/operators", json={"name": "vera", "role": "viewer", "password": PASSWORD})
+    assert (await owner.delete("/v1/session")).status_code == 204
+    for number in range(NAME_FAILURES):
+        guess = await at(rest, f"10.0.0.{number}").post("/v1/session", json=GUESS)
+        assert refused(guess, 401, "unauthenticated")
+    for number in range(20):
+        await browser(rest).post("/v1/session", json=GUESS | {"name": f"name{number}"})
+    assert refused(await at(rest, OFFICE).post("/v1/session", json=RIGHT), 429, "too_many")
+    assert refused(await browser(rest).post("/v1/session", json=RIGHT), 429, "too_many")
+    # The device is known for one operator only.
+    assert refused(await owner.post("/v1/session", json=RIGHT | {"name": "vera"}), 429, "too_many")
+    assert (await owner.post("/v1/session", json=RIGHT)).status_code == 200
+    rest.clock.advance(15 * MINUTE)
+    assert (await at(rest, OFFICE).post("/v1/session", json=RIGHT)).status_code == 200
+
+
+async def test_known_device_waits_after_its_own_failures(rest: Rest) -> None:
+    owner = await set_up(rest)
+    for _ in range(5):
+        assert refused(await owner.post("/v1/session", json=GUESS), 401, "unauthenticated")
+    response = await owner.post("/v1/session", json=RIGHT)
+    assert refused(response, 429, "too_many")
+    assert response.headers["retry-after"] == "30"
+    assert (await browser(rest).post("/v1/session", json=RIGHT)).status_code == 200
+
+
+@pytest.mark.parametrize("forged", ["forged", "é", "AAAA" * 20])
+async def test_forged_device_is_unknown(rest: Rest, forged: str) -> None:
+    await set_up(rest)
+    guesser = browser(rest)
+    cookie = {"cookie": f"__Host-bellcast-device={forged}".encode()}
+    for _ in range(5):
+        await guesser.post("/v1/session", json=GUESS, headers=cast(Any, cookie))
+    assert refused(await guesser.post("/v1/session", json=RIGHT, headers=cast(Any, cookie)), 429, "too_many")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/session/verification", {}), ("/v1/me/password", {"current": "wrong again, twice"})],
+)
+async def test_wrong_passwords_in_an_open_session_are_counted_for_it_alone(
+    rest: Rest, path: str, body: dict[str, str]
+) -> None:
+    owner = await set_up(rest)
+    second = browser(rest)
+    assert (await second.post("/v1/session", json=RIGHT)).status_code == 200
+    for _ in range(5):
+        wrong = await second.put(path, json={"password": "wrong again, twice"} | body)
+        assert refused(wrong, 401, "unauthenticated")
+    right = {"password": PASSWORD}
+    assert refused(await second.put("/v1/session/verification", json=right), 429, "too_many")
+    change = {"current": PASSWORD, "password": "another correct horse"}
+    assert refused(await second.put("/v1/me/password", json=change), 429, "too_many")
+    assert (await owner.put("/v1/session/verification", json=right)).status_code == 204
+    assert (await owner.put("/v1/me/password", json=change)).status_code == 200
+
+
+async def test_stranger_does_not_stop_the_first_set_up(rest: Rest) -> None:
+    code = (await rest.app.post("/v1/setup-codes")).json()["code"]
+    guess = {"code": "guess", "name": "eve", "password": PASSWORD}
+    statuses = [(await at(rest, STRANGER).post("/v1/setup", json=guess)).status_code for _ in range(12)]
+    assert statuses == [403] * 10 + [429] * 2
+    owner = {"code": code, "name": "owner", "password": PASSWORD}
+    assert (await at(rest, OFFICE).post("/v1/setup", json=owner)).status_code == 201
 
 
 async def test_unknown_name_is_refused_like_a_wrong_password(rest: Rest) -> None:

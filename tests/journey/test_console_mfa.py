@@ -6,9 +6,11 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
-from bellcast.auth import totp
+from bellcast.auth import keys, totp
 from bellcast.auth.console_sessions import ConsoleConfig
+from bellcast.channels.encryption import Encryption
 from bellcast.model.identities import Project
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in
@@ -60,6 +62,21 @@ async def test_sign_in_needs_the_code_after_enrolment(rest: Rest) -> None:
     assert refused(await sign_in(rest, code="000000"), 401, "unauthenticated")
     assert refused(await sign_in(rest, password="wrong", code=code(rest, secret)), 401, "unauthenticated")
     assert (await sign_in(rest, code=code(rest, secret))).status_code == 200
+
+
+async def test_secret_of_another_project_secret_is_logged_and_recovery_codes_sign_in(rest: Rest) -> None:
+    owner = await set_up(rest)
+    secret, (recovery, *_) = await enrol(rest, owner)
+    id, other = (await owner.get("/v1/me")).json()["id"], Encryption(b"another project secret")
+    operators = rest.store.operators
+    await operators.begin_mfa(id, pending := other.encrypt(secret, "operators/x"))
+    assert await operators.confirm_mfa(id, pending, 0, [keys.digest(totp.normalize(recovery))])
+    rest.clock.advance(PERIOD)
+    with capture_logs() as logs:
+        assert refused(await sign_in(rest, code=code(rest, secret)), 401, "unauthenticated")
+    assert [one["operator"] for one in logs if one["event"] == "mfa_secret_unreadable"] == [id]
+    assert refused(await sign_in(rest), 401, "mfa_required")
+    assert (await sign_in(rest, code=recovery)).status_code == 200
 
 
 async def test_code_is_accepted_once(rest: Rest) -> None:

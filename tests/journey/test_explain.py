@@ -8,8 +8,9 @@ import pytest
 
 from bellcast.client import RequestRefused
 from tests.journey.channels import opened
-from tests.journey.channels_app import ended
+from tests.journey.channels_app import ended, eventually
 from tests.journey.test_email import app
+from tests.smtp_server import smtp_server
 
 EMAIL = {"email": "alice@example.com"}
 
@@ -435,3 +436,102 @@ async def test_send_outside_the_inbox_has_a_timeline(tmp_path: Path) -> None:
         announced = (await client.get(f"/v1/notifications/{everyone.json()['announcement']['id']}")).json()
         assert (announced["recipient"], announced["title"], announced["audience"]["all"]) == (None, "All", True)
         assert (await client.get(f"/v1/notifications/{id}", params={"tenant": "acme"})).status_code == 404
+
+
+async def test_send_without_an_inbox_item_is_as_visible_as_any_other(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        id = await send(client, title="Invoice", channels=["email"])
+        assert (await client.get("/v1/recipients/alice")).json()["unread"] == 0
+        found = await explain(client)
+        assert (found["verdict"], {one["notification"] for one in found["facts"]}) == ("not_delivered", {id})
+        assert "The e-mail was not sent, because the recipient has no address for it." in found["text"]
+        (listed,) = (await client.get("/v1/notifications", params={"recipient": "alice"})).json()["notifications"]
+        assert (listed["id"], listed["title"], listed["type"], listed["in_inbox"]) == (id, "Invoice", "booking", False)
+        inbox_item = await send(client, channels=["inbox"])
+        page = (await client.get("/v1/notifications", params={"limit": 1})).json()
+        assert [(one["id"], one["in_inbox"]) for one in page["notifications"]] == [(inbox_item, True)]
+        older = (await client.get("/v1/notifications", params={"after": page["next"]})).json()
+        assert [one["id"] for one in older["notifications"]] == [id]
+        assert (await client.get("/v1/recipients/alice/export")).json()["notifications"][-1]["id"] == id
+        assert (await client.delete(f"/v1/notifications/{id}")).status_code == 204
+        assert (await client.get("/v1/notifications")).json()["total"] == {"value": 1, "exact": True}
+
+
+async def test_inbox_that_preferences_exclude_leaves_the_send_visible(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/alice", json=EMAIL)
+        await client.put("/v1/recipients/alice/preferences", json={"channels": {"inbox": False}})
+        id = await send(client)
+        (listed,) = (await client.get("/v1/notifications")).json()["notifications"]
+        assert (listed["id"], listed["title"], listed["in_inbox"]) == (id, "Hi", False)
+        shown = [one["text"] for one in (await explain(client))["facts"]]
+        assert "inbox item not sent: the recipient's preferences switch this channel off" in shown
+
+
+async def test_step_of_a_run_belongs_to_its_inbox_item_or_is_listed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        email = {"key": "mail", "type": "email", "subject": "Booked", "text": "Hi"}
+        bell = {"key": "bell", "type": "inbox", "title": "Hi"}
+        await world.put("/v1/workflows/mailed", {"steps": [email]})
+        await world.put("/v1/workflows/both", {"steps": [bell, email]})
+        await world.put("/v1/recipients/alice", EMAIL)
+        for workflow in ("mailed", "both"):
+            await world.request("POST", f"/v1/workflows/{workflow}/trigger", {"to": "alice"})
+            await world.run_due()
+        listed = (await world.get("/v1/notifications"))["notifications"]
+        assert [(one["title"], one["in_inbox"]) for one in listed] == [("Hi", True), ("Booked", False)]
+
+
+async def test_refusal_of_the_mail_server_is_explained_in_its_words(tmp_path: Path) -> None:
+    async with smtp_server() as mailbox:
+        mailbox.replies["RCPT"] = ["451 4.7.1 Greylisted, try again"] * 9
+        url = f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        async with app(tmp_path, EMAIL=url) as (_, client):
+            await client.put("/v1/recipients/alice", json=EMAIL)
+            id = await send(client, channels=["email"])
+
+            async def message() -> Any:
+                (one,) = (await client.get("/v1/messages")).json()["messages"]
+                return one
+
+            refused = await eventually(message, lambda one: one["attempts"] and one["state"] == "queued")
+            found = await explain(client, notification=id)
+            assert found["verdict"] == "waiting"
+            assert "env-email-1 responded 451 4.7.1 Greylisted, try again. The next attempt is due at" in found["text"]
+            assert [one["path"] for one in found["actions"]] == ["/v1/providers/env-email-1/test"]
+            entries = await timeline(client, id)
+            assert [one["what"] for one in entries] == ["accepted", "routed", "queued", "attempt", "scheduled"]
+            assert (entries[-1]["at"], entries[-1]["detail"]) == (refused["due_at"], "the next attempt")
+            assert "451 4.7.1 Greylisted" in entries[-2]["detail"]
+
+
+async def test_finished_run_has_no_pending_step(tmp_path: Path) -> None:
+    steps = [
+        {"key": "bell", "type": "inbox", "title": "Hi"},
+        {"key": "looked", "type": "wait_for", "step": "bell", "event": "read", "timeout": "1d"},
+        {"key": "mail", "type": "email", "subject": "Hi", "text": "Hi"},
+    ]
+    async with opened(tmp_path) as world:
+        await world.put("/v1/workflows/booking", {"steps": steps})
+        ended, cancelled = [
+            (await world.request("POST", "/v1/workflows/booking/trigger", {"to": "alice"}))["run"] for _ in range(2)
+        ]
+        await world.run_due()
+        item = (await world.get(f"/v1/runs/{ended}"))["steps"][0]["notification"]
+        token = (await world.request("POST", "/v1/tokens", {"recipient": "alice"}))["token"]
+        read = await world.client.post(
+            "/v1/inbox/read", json={"ids": [item]}, headers={"authorization": f"Bearer {token}"}
+        )
+        assert read.status_code == 200, read.text
+        await world.run_due()
+        await world.request("DELETE", f"/v1/runs/{cancelled}")
+
+        async def states(run: str) -> list[tuple[str, str, str | None]]:
+            shown = await world.get(f"/v1/runs/{run}")
+            return [(shown["state"], one["state"], one["reason"]) for one in shown["steps"]]
+
+        assert (await states(ended))[1:] == [
+            ("completed", "done", "matched"),
+            ("completed", "skipped", "ended: the run ended at looked (matched)"),
+        ]
+        assert (await states(cancelled))[1:] == [("cancelled", "skipped", "ended: the run was cancelled")] * 2

@@ -14,6 +14,7 @@ from tests.journey.rest import Rest, fields, refused
 
 async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Rest) -> None:
     settings = {"weight": 0, "sends_per_second": -1, "sends_per_day": 1.5, "retention_days": "90", "plan": "team"}
+    settings |= {"key": "globex", "name": None}
     response = await rest.app.put("/v1/tenants/acme", json={"settings": settings})
     assert refused(response, 422, "invalid")
     assert set(fields(response)) == {f"settings.{name}" for name in settings if name != "plan"}

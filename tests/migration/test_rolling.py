@@ -1,25 +1,33 @@
 """Two releases on one store: the older release's statements work on the newer tables, and its writes are readable.
 
+`tests/fixtures/fingerprints` are requests with their fingerprints as each release stored them.
+
 `tests/fixtures/statements/postgres-N.json` are the statements of the release with tables of version N. When a
 migration is added after a release, add that release's statements there."""
 
 import json
+import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from bellcast.errors import Conflict
 from bellcast.storage import postgres_connection
 from bellcast.storage.migrations import postgres as migrations
 from bellcast.storage.postgres import PostgresEngine
+from bellcast.storage.sqlite_connection import connect
 from bellcast.storage.store import SQLStore
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
+from tests.servers import ServerProcess
 
 RELEASES = sorted((Path(__file__).parent.parent / "fixtures" / "statements").glob("postgres-*.json"))
+FINGERPRINTS = sorted((Path(__file__).parent.parent / "fixtures" / "fingerprints").glob("*.json"))
 COLUMNS = """
 SELECT table_name, column_name, data_type, is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'
 FROM information_schema.columns WHERE table_schema = 'bellcast' AND table_name <> 'schema_version'
@@ -90,6 +98,34 @@ async def test_writes_of_an_older_release_are_readable(url: str, raw: asyncpg.Co
     assert statements.name == "Acme"
     assert await app.titles("alice", tenant="acme") == ["from this release"]
     await store.close()
+
+
+@pytest.mark.parametrize("release", FINGERPRINTS, ids=lambda path: path.stem)
+def test_idempotency_keys_of_an_older_release_are_valid(tmp_path: Path, release: Path) -> None:
+    """Fails if a request has another fingerprint than in that release: fields that are added have the default `UNSET`."""
+    server = ServerProcess(tmp_path / "data")
+    with server:
+        steps = [{"key": "a", "type": "inbox", "title": "Hi"}]
+        httpx.put(f"{server.url}/v1/workflows/welcome", json={"steps": steps}, headers=server.as_app())
+        server.stop()
+    requests = json.loads(release.read_text(encoding="utf-8"))
+    with closing(connect(server.data / "bellcast.db")) as store:
+        for request in requests:
+            answer = json.dumps({"notifications": [{"id": request["fingerprint"], "recipient": "alice"}]}).encode()
+            store.execute(
+                "INSERT INTO idempotency (tenant, key, fingerprint, answer, created_at) VALUES ('', ?, ?, ?, ?)",
+                (
+                    request["body"]["idempotency_key"],
+                    bytes.fromhex(request["fingerprint"]),
+                    answer,
+                    time.time_ns() // 10**6,
+                ),
+            )
+    with server:
+        for request in requests:
+            body = [request["body"]] if request["path"] == "/v1/import" else request["body"]
+            response = httpx.post(server.url + request["path"], json=body, headers=server.as_app())
+            assert request["fingerprint"] in response.text, request["body"]
 
 
 async def mark_newer(raw: asyncpg.Connection, oldest: int) -> None:

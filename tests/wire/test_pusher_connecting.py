@@ -88,6 +88,15 @@ def test_protocols_four_to_seven_are_supported(bellcast_server: ServerProcess, v
         assert client.next()["event"] == "pusher:connection_established"
 
 
+def test_client_beyond_the_connection_limit_is_refused_before_it_is_established(
+    start_server: Callable[..., ServerProcess],
+) -> None:
+    server = start_server(BELLCAST_LIMIT_CONNECTIONS="1")
+    with bare(server), bare(server, f"/app/{KEY}?protocol=7") as second:
+        error = second.next()
+        assert (error["event"], error["data"]["code"]) == ("pusher:error", 4100)
+
+
 def test_pusher_js_stops_reconnecting_after_a_fatal_code(bellcast_server: ServerProcess) -> None:
     with node(bellcast_server) as page:
         page.start("a", key="no-such-app")

@@ -339,7 +339,22 @@ def test_unknown_app_path_or_method_is_refused(server: ServerProcess) -> None:
     assert get(server, "nonsense").status_code == 404
     assert get(server, "events").status_code == 405
     assert get(server, "channels/private-x/users").status_code == 400
-    assert get(server, "channels/presence-x", info="subscription_count").status_code == 400
+
+
+def test_presence_channel_has_both_counts(server: ServerProcess, python: Any, node: Any) -> None:
+    both = {"user_count": 1, "subscription_count": 2}
+    with bare(server) as one, bare(server) as two:
+        for client in (one, two):
+            client.subscribe("presence-both", '{"user_id":"ann"}')
+            client.frames_until_pong()
+        assert python.channel_info("presence-both", ["user_count", "subscription_count"]) == {"occupied": True, **both}
+        infos = python.channels_info("presence-b", ["user_count", "subscription_count"])
+        assert infos == {"channels": {"presence-both": both}}
+        event = {"channel": "presence-both", "name": "one", "data": "t", "info": "user_count,subscription_count"}
+        status, body = node("trigger", "presence-both", "event", {}, {"info": event["info"]})
+        assert (status, json.loads(body)) == (200, {"channels": {"presence-both": both}})
+        status, body = node("triggerBatch", [event])
+        assert (status, json.loads(body)) == (200, {"batch": [both]})
 
 
 def test_cache_query_returns_data_and_ttl(server: ServerProcess) -> None:

@@ -119,8 +119,28 @@ def test_announcement_arrives_live(server: ServerProcess) -> None:
         assert json.loads(alias.until("notification")["data"])["notification"]["id"] == id
 
 
+def test_user_with_a_number_as_id_signs_in_as_text(server: ServerProcess) -> None:
+    with bare(server) as client:
+        user_data = '{"id":1071,"user_info":{"name":"Ann"}}'
+        auth = sign(server, f"{client.socket_id}::user::{user_data}")
+        client.send_frame("pusher:signin", {"auth": auth, "user_data": user_data})
+        assert json.loads(client.until("pusher:signin_success")["data"])["user_data"] == user_data
+        id = notify(server, "1071")
+        assert json.loads(client.until("notification")["data"])["notification"]["id"] == id
+
+
 @pytest.mark.parametrize(
-    "user_data", ['{"id":""}', '{"id":7}', "{}", "[]", "nonsense", json.dumps({"id": "x" * 129}), '{"id":"a\\u0000"}']
+    "user_data",
+    [
+        '{"id":""}',
+        '{"id":7.5}',
+        '{"id":true}',
+        "{}",
+        "[]",
+        "nonsense",
+        json.dumps({"id": "x" * 129}),
+        '{"id":"a\\u0000"}',
+    ],
 )
 def test_invalid_user_closes_with_4009(server: ServerProcess, user_data: str) -> None:
     with bare(server) as client:

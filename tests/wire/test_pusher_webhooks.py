@@ -10,6 +10,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pusher
 import pytest
 
@@ -226,6 +227,7 @@ async def dashboard(call):
 async def connect(call):
     if call.dialect != "pusher":
         raise bellcast.Refused("Pusher only")
+    await call.join("private-news")
     await call.emit("welcome", {"hello": 1})
 """
 
@@ -236,7 +238,17 @@ def test_client_event_is_answered_by_the_handler_of_the_app(
     (tmp_path / "shop_bells.py").write_text(HANDLERS)
     server = start_server(BELLCAST_HANDLERS="shop_bells:handlers", PYTHONPATH=str(tmp_path))
     with bare(server, f"/app/{server.key}?protocol=7") as client:
-        assert [client.next()["event"] for _ in range(2)] == ["pusher:connection_established", "welcome"]
+        assert [client.next()["event"] for _ in range(3)] == [
+            "pusher:connection_established",
+            "pusher_internal:subscription_succeeded",
+            "welcome",
+        ]
+        httpx.post(
+            f"{server.url}/v1/events",
+            json={"topic": "private-news", "name": "news", "data": 1},
+            headers=server.as_app(),
+        ).raise_for_status()
+        assert client.until("news")["channel"] == "private-news"
     with bare(server) as client:
         client.sign_in(id="ann")
         client.subscribe("private-dashboard")

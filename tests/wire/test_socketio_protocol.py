@@ -159,6 +159,22 @@ def test_open_packet_has_its_fields_and_headers(http: httpx.Client) -> None:
     assert opened == {"upgrades": ["websocket"], "pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1000000}
 
 
+def test_empty_sid_opens_a_session_over_both_transports(server: ServerProcess, http: httpx.Client) -> None:
+    response = http.get(f"{POLLING}&sid=")
+    assert json.loads(response.text[1:])["sid"]
+    with websocket(server, sid="") as one:
+        assert json.loads(str(one.recv())[1:])["sid"]
+    assert http.post(f"{POLLING}&sid=").json()["code"] == 2
+
+
+def test_binary_event_with_line_breaks_in_its_base64_is_acknowledged(session: Polled) -> None:
+    """The Java client ends base64 with a line feed."""
+    session.join()
+    assert session.post('451-7["echo",{"_placeholder":true,"num":0}]\x1ebYWJ1\r\nZmYx\n').text == "ok"
+    assert session.get().text.startswith("4")
+    assert session.lives()
+
+
 def test_preflight_allows_the_requested_headers(http: httpx.Client) -> None:
     requested = {"origin": "https://app.example", "access-control-request-headers": "x-one,authorization"}
     response = http.options(POLLING, headers=requested)

@@ -279,8 +279,7 @@ def sessions(request: ApiRequest) -> ConsoleSessions:
 
 
 def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
-    headers = {"set-cookie": signed_in.cookie, "cache-control": "no-store"}
-    return responses.json(_account(request, signed_in.operator), status, headers)
+    return responses.json(_account(request, signed_in.operator), status, NO_STORE, signed_in.cookies)
 
 
 async def own(request: ApiRequest) -> Operator:

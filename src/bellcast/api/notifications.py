@@ -76,12 +76,13 @@ class SendPlan(Struct, frozen=True):
 
 class ListedNotification(Notification, frozen=True, kw_only=True):
     """A notification or announcement as the server side sees it. An announcement has an audience instead of a
-    recipient. `fanout` shows whether an
+    recipient. `in_inbox` is false if it was sent to other channels only. `fanout` shows whether an
     announcement's messages outside the inbox are still added; it is null without such channels."""
 
     recipient: str | None
     tenant: str | None
     audience: Audience | None
+    in_inbox: bool
     fanout: str | None
 
 
@@ -228,6 +229,7 @@ async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNoti
             recipient=item.recipient,
             tenant=tenants.outside(item.tenant),
             audience=_audience(item) if item.announcement else None,
+            in_inbox=item.has_row,
             fanout=_fanout(fanouts.get(item.notification.id)),
         )
         async for item in engines.pace.each(items)

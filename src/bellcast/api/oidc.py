@@ -81,7 +81,7 @@ async def finish(request: ApiRequest) -> ASGIApp:
         done = await _complete(request, sign_in, pending, params)
     except BellcastError as refusal:
         return _refused(request, refusal, sign_in.end_cookie(browser))
-    cookies = (done.signed_in.cookie, sign_in.end_cookie(browser))
+    cookies = (*done.signed_in.cookies, sign_in.end_cookie(browser))
     return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
 
 

@@ -28,8 +28,6 @@ async def channel(request: PusherRequest) -> object:
     check_channel(request, "channel", name)
     if "user_count" in requested and not topics.is_presence(name):
         raise Invalid.of("info", "user_count is available for presence channels only")
-    if "subscription_count" in requested and topics.is_presence(name):
-        raise Invalid.of("info", "subscription_count is not available for presence channels")
     result = {"occupied": request.context.connections.followers(request.app.tenant, name) > 0}
     return {
         **result,
@@ -61,7 +59,7 @@ def attributes(request: PusherRequest, channel: str, requested: frozenset[str]) 
     connections, result = request.context.connections, {}
     if "user_count" in requested and topics.is_presence(channel):
         result["user_count"] = len(connections.presence(request.app.tenant, channel))
-    if "subscription_count" in requested and not topics.is_presence(channel):
+    if "subscription_count" in requested:
         result["subscription_count"] = connections.followers(request.app.tenant, channel)
     return result
 

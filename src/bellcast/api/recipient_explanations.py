@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from bellcast.api.context import ApiContext
@@ -39,7 +38,8 @@ async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime 
     inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, "", [recipient], ())
     if recipient not in inputs.profiles:
         text = (
-            f"No recipient of this tenant has the key {recipient}: no request named it, and no page opened its inbox."
+            f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
+            " Check the key and the tenant."
         )
         return Explanation(verdict="unknown_recipient", text=text)
     found = await _recent(ctx, tenant, recipient, start)
@@ -104,8 +104,8 @@ async def _explain(
     actions = await store.messages.actions(tenant, id, recipient, MAX_DECISIONS)
     entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
     explained = explanations.explain_sent(decided, messages, zone)
-    facts = [Fact(**msgspec.structs.asdict(entry), notification=id) for entry in entries]
-    return explanations.with_actions(replace(explained, facts=facts), recipient, type)
+    explained = replace(explained, facts=explanations.facts_of(item, entries))
+    return explanations.with_actions(explained, recipient, type)
 
 
 async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
@@ -120,10 +120,10 @@ async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[Con
 def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
     for one in connections:
         how = f"{one.protocol} over {one.transport}"
-        yield Fact(at=times.to_rfc3339(one.connected_at), what="connected", detail=how)
+        yield _fact(one.connected_at, "connected", how)
         if one.closed_at is not None:
             code = None if one.code is None else str(one.code)
-            yield Fact(at=times.to_rfc3339(one.closed_at), what="disconnected", detail=one.reason, rule=code)
+            yield _fact(one.closed_at, "disconnected", one.reason, code)
 
 
 def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
@@ -131,7 +131,12 @@ def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Itera
     wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
     for one in ctx.observed.requests(wanted, None)[:MAX_REFUSALS]:
         detail = f"{one.method} {one.path}: {one.detail or one.status}"
-        yield Fact(at=times.to_rfc3339(one.at), what="refused", detail=detail, rule=one.code)
+        yield _fact(one.at, "refused", detail, one.code)
+
+
+def _fact(at: int, what: str, detail: str | None, rule: str | None = None) -> Fact:
+    text = what if detail is None else f"{what}: {detail}"
+    return Fact(at=times.to_rfc3339(at), what=what, detail=detail, rule=rule, text=text)
 
 
 def _presence(connections: Sequence[ConnectionInfo]) -> str:

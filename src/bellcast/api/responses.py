@@ -24,10 +24,16 @@ def inline_source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def complete(status: int, body: bytes, media_type: str = JSON, headers: Mapping[str, str] | None = None) -> ASGIApp:
+def complete(
+    status: int,
+    body: bytes,
+    media_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+    cookies: Sequence[str] = (),
+) -> ASGIApp:
     """Return a response with a complete body."""
     encoded = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
-    encoded += _encoded(headers)
+    encoded += _encoded(headers) + _set_cookies(cookies)
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": encoded})
@@ -53,9 +59,11 @@ def in_pieces(body: Sequence[bytes]) -> ASGIApp:
     return respond
 
 
-def json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> ASGIApp:
+def json(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None, cookies: Sequence[str] = ()
+) -> ASGIApp:
     """Return a JSON response."""
-    return complete(status, _encode(value), headers=headers)
+    return complete(status, _encode(value), headers=headers, cookies=cookies)
 
 
 def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIApp:
@@ -72,7 +80,7 @@ def empty(status: int = 204, headers: Mapping[str, str] | None = None) -> ASGIAp
 def see_other(location: str, cookies: Sequence[str]) -> ASGIApp:
     """Return a 303, with cookies to set."""
     headers = [(b"location", location.encode()), (b"content-length", b"0"), NO_STORE]
-    headers += [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
+    headers += _set_cookies(cookies)
 
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 303, "headers": headers})
@@ -111,6 +119,10 @@ def stream(headers: list[tuple[bytes, bytes]], chunks: AsyncIterator[bytes]) -> 
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _set_cookies(cookies: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    return [(b"set-cookie", cookie.encode("latin-1")) for cookie in cookies]
 
 
 def _encoded(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:

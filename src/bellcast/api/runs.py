@@ -53,7 +53,8 @@ class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
 
 
 class RunStep(Struct, frozen=True, kw_only=True):
-    """The state of a step. `reason` states why it was skipped or failed. `result` is what an http or python step
+    """The state of a step. `reason` states why it was skipped or failed; `ended: …` names the step that ended the run,
+    if the run did not reach this one. `result` is what an http or python step
     returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
 
     key: str
@@ -236,13 +237,13 @@ async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
     steps = []
     for one in definition.ordered:
         step = state.step(one.key)
-        is_open = run.state == "cancelled" and step.state in ("running", "waiting")
+        is_left = run.state in runs.ENDED and step.state not in runs.ENDED_STEPS
         steps.append(
             RunStep(
                 key=one.key,
                 type=one.type,
-                state="pending" if is_open else step.state,
-                reason=step.reason,
+                state="skipped" if is_left else step.state,
+                reason=f"ended: {runs.described_end(run.state, state)}" if is_left else step.reason,
                 result=step.result,
                 notification=step.notification,
                 messages=list(step.messages),

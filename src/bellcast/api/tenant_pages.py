@@ -10,6 +10,7 @@ from bellcast.api import bound_callers, list_total, tenants
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import Invalid
 from bellcast.model.identities import EVERY_TENANT
+from bellcast.ports import list_scan
 from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
 from bellcast.ports.messages import MessageQuery, StoredMessage
 from bellcast.ports.runs import RunQuery, StoredRun
@@ -116,8 +117,4 @@ async def newest(
     bound = bound_callers.every(request) if tenant == EVERY_TENANT else None
     if bound is None:
         return await read(tenant)
-    pages = [await read(one) for one in bound]
-    # Below the end of one tenant's search, rows of this tenant may be missing.
-    end = max((one.scanned_until for one in pages if one.scanned_until is not None), default="")
-    rows = sorted((row for page in pages for row in page.rows if id_of(row) >= end), key=id_of, reverse=True)
-    return ListScan(rows[:limit], None if len(rows) >= limit else end or None)
+    return list_scan.newest([await read(one) for one in bound], limit, id_of)

@@ -250,10 +250,11 @@ async def write(request: ApiRequest) -> ASGIApp:
     """Set a tenant's name and settings.
 
     The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
-    four: `weight` (the tenant's share when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0:
-    unlimited; a notification counts once per recipient, an announcement counts once) and `retention_days` (0: forever).
-    Without one of the last three, the server's setting applies. Every server applies them within seconds. Callers that are
-    restricted to tenants cannot change these four."""
+    `key` and `name`, which templates read from the tenant itself, and four with a meaning: `weight` (the tenant's share
+    when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0: unlimited; a notification counts once per
+    recipient, an announcement counts once) and `retention_days` (0: forever). Without one of the last three, the server's
+    setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
+    four."""
     ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)
@@ -309,9 +310,14 @@ def _check(fields: TenantFields, ctx: ApiContext) -> None:
 MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
 
 WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
+# Fields of the variable `tenant`, next to the settings.
+RESERVED = ("key", "name")
 
 
 def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
+    for name in RESERVED:
+        if name in settings:
+            yield FieldError(f"settings.{name}", f"must be absent: templates read the tenant's own {name} by this name")
     for name in WHOLE:
         value = settings.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):

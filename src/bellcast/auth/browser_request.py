@@ -13,7 +13,9 @@ COOKIE = "__Host-bellcast"
 LOCAL_COOKIE = "bellcast-console"
 # Cookie of a sign-in that has not returned from the identity provider.
 PENDING = "-sign-in"
-COOKIES = (COOKIE, LOCAL_COOKIE, COOKIE + PENDING, LOCAL_COOKIE + PENDING)
+# Cookie of a device from which an operator signed in.
+DEVICE = "-device"
+COOKIES = tuple(name + suffix for name in (COOKIE, LOCAL_COOKIE) for suffix in ("", PENDING, DEVICE))
 
 INSECURE = "Operators sign in over HTTPS only, or over plain HTTP on the server's machine as http://127.0.0.1:…."
 FOREIGN = (

@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeVar
 
+import structlog
 from msgspec import Struct
 
 from bellcast import ports
 from bellcast.auth import browser_request, keys, oidc_config, passwords, totp
-from bellcast.auth.browser_request import BrowserRequest
+from bellcast.auth.browser_request import DEVICE, BrowserRequest
 from bellcast.errors import (
     BellcastError,
     Conflict,
@@ -38,6 +39,7 @@ from bellcast.model.validation import FieldErrors
 from bellcast.ports.operators import Operators
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 TOKEN_BYTES = 32
 CODE_BYTES = 16
@@ -50,8 +52,13 @@ ACCOUNT_FAILURES = 5
 FIRST_DELAY_MS = 30_000
 # An office shares one address.
 ADDRESS_FAILURES = 20
+# Bounds a guess from many addresses. Devices from which the operator signed in before are not counted here.
+NAME_FAILURES = 100
 SETUP_FAILURES = 10
-SETUP_SUBJECT = "setup"
+# Longer than any leave. Browsers keep a cookie for at most 400 days.
+DEVICE_SECONDS = 400 * 24 * 3600
+DEVICE_ID_BYTES = 16
+DEVICE_PLACE = "device of an operator"
 # Hashing takes 0.1 s and 64 MiB and runs one at a time. More waiting requests would only time out.
 MAX_WAITING = 16
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
@@ -88,11 +95,18 @@ class Verified(NamedTuple):
     hashed: str
 
 
+class FailureLimits(NamedTuple):
+    """Subjects whose failures are counted: one that must wait longer after each, and others with a maximum."""
+
+    delayed: str
+    maximums: tuple[tuple[str, int], ...] = ()
+
+
 class SignedIn(NamedTuple):
-    """A new session: its operator, and the header that sets its cookie."""
+    """A new session: its operator, and the headers that set its cookies."""
 
     operator: Operator
-    cookie: str
+    cookies: tuple[str, ...]
 
 
 class ConsoleSessions:
@@ -122,33 +136,32 @@ class ConsoleSessions:
         return not await self._operators.has_owner()
 
     async def make_setup_code(self) -> str:
-        """Create a code for the first set-up, valid for a day, and forget failed attempts, so that strangers cannot block
-        the owner. Raises Conflict if there is an owner."""
+        """Create a code for the first set-up, valid for a day. Raises Conflict if there is an owner."""
         code = secrets.token_urlsafe(CODE_BYTES)
         now = self._clock.now()
         if not await self._operators.add_setup_code(keys.digest(code), now + CODE_MS, now):
             raise Conflict("The console is already set up: ask an owner to add you as an operator.")
-        await self._operators.clear_failures(SETUP_SUBJECT)
         return code
 
     async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
         """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
         taken."""
         self.check_page(request)
-        return await self.start(request, await self._alone(lambda: self._create_owner(code, name, password)))
+        return await self.start(request, await self._alone(lambda: self._create_owner(request, code, name, password)))
 
     async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
         """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
         of the operator's second factor is missing."""
         self.check_page(request)
-        found = await self._alone(lambda: self._verify(name, password, request.address, second=code or ""))
+        limits = self._sign_in_limits(request, name)
+        found = await self._alone(lambda: self._verify(name, password, limits, second=code or ""))
         return await self.start(request, found.operator, hashed=found.hashed)
 
     async def verify_again(self, request: BrowserRequest, password: str) -> None:
         """Check the password of the request's operator and set `Caller.is_verified` for the session."""
         self.check_page(request)
         session = await self.session(request)
-        await self._alone(lambda: self._verify(session.operator.name, password, request.address))
+        await self._alone(lambda: self._verify(session.operator.name, password, _session_limits(session)))
         await self._operators.verify_session(session.digest, self._clock.now())
 
     async def sign_out(self, request: BrowserRequest) -> str:
@@ -215,8 +228,8 @@ class ConsoleSessions:
         """Change the password of the request's operator, end all its sessions and start a new one. Raises Conflict if
         the password was changed in the meantime."""
         self.check_page(request)
-        name = (await self.session(request)).operator.name
-        found = await self._alone(lambda: self._verify(name, current, request.address))
+        session = await self.session(request)
+        found = await self._alone(lambda: self._verify(session.operator.name, current, _session_limits(session)))
         hashed = await self.hash(password)
         # An owner may have ended the session while this request waited.
         operator = (await self.session(request)).operator
@@ -280,38 +293,57 @@ class ConsoleSessions:
         `limit` operators."""
         return await self._operators.create(operator, await self.hash(secrets.token_urlsafe(TOKEN_BYTES)), limit)
 
-    async def _create_owner(self, code: str, name: str, password: str) -> Operator:
-        now = self._clock.now()
-        failures, latest = await self._operators.failures(SETUP_SUBJECT, now - FAILURES_MS)
+    async def _create_owner(self, request: BrowserRequest, code: str, name: str, password: str) -> Operator:
+        place, now = f"setup:{_network(request.address)}", self._clock.now()
+        failures, latest = await self._operators.failures(place, now - FAILURES_MS)
         if failures >= SETUP_FAILURES:
             raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
         owner = self.new_operator(name, "owner", None)
         hashed = await asyncio.to_thread(passwords.hash_password, password)
         if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
-            await self._operators.add_failure([SETUP_SUBJECT], now)
+            await self._operators.add_failure([place], now)
             raise Forbidden(WRONG_CODE)
         return owner
 
-    async def _verify(self, name: str, password: str, address: str | None, second: str | None = None) -> Verified:
+    def _sign_in_limits(self, request: BrowserRequest, name: str) -> FailureLimits:
+        """Return the limits of a sign-in. A device from which this operator signed in before is counted alone, so that
+        strangers cannot keep the operator out."""
+        device = self._device(request, name)
+        if device is not None:
+            return FailureLimits(f"device:{device}")
+        network = _network(request.address)
+        maximums = ((f"address:{network}", ADDRESS_FAILURES), (f"account:{name}", NAME_FAILURES))
+        # The network has no space, so that no other name gives the same subject.
+        return FailureLimits(f"sign-in:{network} {name}", maximums)
+
+    def _device(self, request: BrowserRequest, name: str) -> str | None:
+        cookie = browser_request.cookie_of(request, browser_request.cookie_name(request, DEVICE))
+        try:
+            device, _, operator = self._cipher.decrypt(cookie or "", DEVICE_PLACE).partition(" ")
+        except ValueError:
+            return None
+        return device if operator == name else None
+
+    async def _verify(self, name: str, password: str, limits: FailureLimits, second: str | None = None) -> Verified:
         """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
-        account, place = f"account:{name}", f"address:{_network(address)}"
+        counted = [limits.delayed, *(subject for subject, _ in limits.maximums)]
         now = self._clock.now()
-        await self._check_failures(account, place, now)
+        await self._check_failures(limits, now)
         found = await self._operators.find(name)
         # Created for any name, so that the first unknown one after a start does not take twice as long.
         decoy = await self._decoy_hash()
         hashed = decoy if found is None else found[1]
         is_right = await asyncio.to_thread(passwords.matches, password, hashed)
         if found is None or not is_right or found[0].subject is not None:
-            await self._operators.add_failure([account, place], now)
+            await self._operators.add_failure(counted, now)
             raise Unauthenticated(WRONG)
         if second is not None and found[0].has_mfa:
             if not second:
                 raise MfaRequired
             if not await self._use_code(found[0], totp.normalize(second), now):
-                await self._operators.add_failure([account, place], now)
+                await self._operators.add_failure(counted, now)
                 raise Unauthenticated(WRONG_SECOND)
-        await self._operators.clear_failures(account)
+        await self._operators.clear_failures(limits.delayed)
         return Verified(*found)
 
     async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
@@ -328,6 +360,7 @@ class ConsoleSessions:
         try:
             return None if secret is None else self._cipher.decrypt(secret, _place(operator))
         except ValueError:
+            log.warning("mfa_secret_unreadable", operator=operator.id, reason="encrypted with another project secret")
             return None
 
     async def _decoy_hash(self) -> str:
@@ -339,18 +372,19 @@ class ConsoleSessions:
         """Count an unfinished attempt as a failure of its address, so that concurrent attempts cannot exceed the limit.
         Return the subject, to clear the count after a success. Raises TooMany."""
         place, now = f"{kind}:{_network(address)}", self._clock.now()
-        await self._check_address(place, now)
+        await self._check_maximum(place, ADDRESS_FAILURES, now)
         await self._operators.add_failure([place], now)
         return place
 
-    async def _check_address(self, place: str, now: int) -> None:
-        failures, latest = await self._operators.failures(place, now - WINDOW_MS)
-        if failures >= ADDRESS_FAILURES:
+    async def _check_maximum(self, subject: str, maximum: int, now: int) -> None:
+        failures, latest = await self._operators.failures(subject, now - WINDOW_MS)
+        if failures >= maximum:
             raise _too_many(latest + WINDOW_MS - now)
 
-    async def _check_failures(self, account: str, place: str, now: int) -> None:
-        await self._check_address(place, now)
-        failures, latest = await self._operators.failures(account, now - WINDOW_MS)
+    async def _check_failures(self, limits: FailureLimits, now: int) -> None:
+        for subject, maximum in limits.maximums:
+            await self._check_maximum(subject, maximum, now)
+        failures, latest = await self._operators.failures(limits.delayed, now - WINDOW_MS)
         if failures >= ACCOUNT_FAILURES:
             delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
             if now < latest + delay:
@@ -384,9 +418,15 @@ class ConsoleSessions:
         at = now if verified_at is None else min(verified_at, now)
         if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed):
             raise Unauthenticated(WRONG)
-        return SignedIn(
-            operator,
-            browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000),
+        cookie = browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000)
+        # Operators of an identity provider have no password that a stranger could guess here.
+        device = () if operator.subject is not None else (self._device_cookie(request, operator.name),)
+        return SignedIn(operator, (cookie, *device))
+
+    def _device_cookie(self, request: BrowserRequest, name: str) -> str:
+        device = self._cipher.encrypt(f"{secrets.token_hex(DEVICE_ID_BYTES)} {name}", DEVICE_PLACE)
+        return browser_request.make_cookie(
+            request, browser_request.cookie_name(request, DEVICE), device, DEVICE_SECONDS
         )
 
     async def _end(self, request: BrowserRequest) -> None:
@@ -408,6 +448,11 @@ def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6N
 
 def _place(operator: Operator) -> str:
     return f"operator {operator.id}"
+
+
+def _session_limits(session: OperatorSession) -> FailureLimits:
+    """Return the limits of an open session, which failures elsewhere must not keep from revoking a leaked key."""
+    return FailureLimits(f"session:{session.digest.hex()}")
 
 
 def _network(address: str | None) -> str:

@@ -17,6 +17,7 @@ from asyncpg.pool import PoolConnectionProxy
 from bellcast.brokers.history import ENTRY_BYTES, EPOCH_BITS, MAX_FLOORS
 from bellcast.brokers.postgres import COMMAND_TIMEOUT, CONNECT_TIMEOUT, NOTIFY, UNAVAILABLE_ERRORS, PostgresTransport
 from bellcast.brokers.topic_log import KEPT_PREFIX, LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry
+from bellcast.database_identity import identity_of
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
 from bellcast.model.history import EventId
@@ -48,8 +49,7 @@ CREATE TABLE IF NOT EXISTS bellcast_live.floors (
 """
 EXISTS = "SELECT to_regclass('bellcast_live.floors') IS NOT NULL"
 # A promoted replica, a restored backup or a copied table may lack acknowledged events, so each begins a new log.
-SERVER = """(SELECT system_identifier || '.' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.'
-  || 'bellcast_live.logs'::regclass::oid FROM pg_control_system())"""
+SERVER = identity_of("bellcast_live.logs")
 RAISE_FLOORS = """, raised AS (
   INSERT INTO bellcast_live.floors AS floor (project, tenant, stream, number)
   SELECT $1, $2, stream, max(number) FROM gone GROUP BY stream

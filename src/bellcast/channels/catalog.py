@@ -114,7 +114,7 @@ class Catalog:
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
         kept_in = self._cached
-        value = tenant_settings.of(await self._store.recipients.tenant(key), self._config)
+        value = tenant_settings.of(key, await self._store.recipients.tenant(key), self._config)
         self._keep(kept_in, ("tenants", key, ""), value)
         return value
 

@@ -27,7 +27,7 @@ ANY_LENGTH = Limits(url=0, title=0, event_name=0)
 
 
 class ContentContext(Struct, frozen=True, kw_only=True):
-    """Input for rendering contents. `layouts` are the layout templates of e-mails. `links` are variables with URLs.
+    """Input for rendering contents, charged to the tenant `tenant_key`. `layouts` are the layout templates of e-mails. `links` are variables with URLs.
     `roots` returns the variables of a workflow's step. `shared` has results that are the same for all recipients of
     this draft. A preview (`is_strict` False) renders missing variables as empty."""
 
@@ -36,6 +36,7 @@ class ContentContext(Struct, frozen=True, kw_only=True):
     template: Template | None
     layouts: Mapping[str, Template] = {}
     profile: Profile
+    tenant_key: str
     tenant: TenantSettings
     links: Mapping[str, str]
     is_strict: bool = True
@@ -227,7 +228,8 @@ class Contents:
             **occasion.links,
             **(own_roots(occasion) if occasion.roots is None else occasion.roots()),
         }
-        return Renderer(Variables(values=values, locale=self._locale, zone=self._zone), is_strict=occasion.is_strict)
+        variables = Variables(values=values, locale=self._locale, zone=self._zone, tenant=occasion.tenant_key)
+        return Renderer(variables, is_strict=occasion.is_strict)
 
     def _rendered(self, part: Any, channel: Channel, own: Mapping[str, Any]) -> Any:
         """Render the texts of a template's part, except those that the send overrides."""

@@ -171,7 +171,7 @@ class MessageDelivery:
             try:
                 accepted = await named.send(outgoing)
             except DeliveryError as error:
-                failed = self._failed(named, error)
+                failed = self._failed(message, named, error)
                 self._reports.attempted(message.channel, named.key, failed.outcome)
                 message = with_outcome(message, failed, provider=named.key)
                 if not error.is_temporary:
@@ -197,8 +197,15 @@ class MessageDelivery:
         changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
         return MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
 
-    def _failed(self, named: NamedProvider, error: DeliveryError) -> Attempt:
-        log.info("message_attempt_failed", provider=named.key, code=error.code, temporary=error.is_temporary)
+    def _failed(self, message: StoredMessage, named: NamedProvider, error: DeliveryError) -> Attempt:
+        log.warning(
+            "message_attempt_failed",
+            message=message.id,
+            provider=named.key,
+            code=error.code,
+            response=error.response,
+            temporary=error.is_temporary,
+        )
         return Attempt(
             at=times.to_rfc3339(self._clock.now()),
             provider=named.key,

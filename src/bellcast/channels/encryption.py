@@ -33,7 +33,7 @@ class Encryption:
             text = _decrypted(cipher, encrypted, place)
             if text is not None:
                 return text
-        raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY")
+        raise ValueError("was encrypted with another BELLCAST_ENCRYPTION_KEY: set the same key on all nodes")
 
     def key_index(self, encrypted: str, place: str) -> int | None:
         """Return the index of the key that encrypted this text for this place: 0 is the current key, None means an

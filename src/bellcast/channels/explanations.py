@@ -7,13 +7,13 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from bellcast.channels.timeline import TimelineEntry
 from bellcast.model import local_times, times
-from bellcast.model.messages import OPEN_STATES, State
+from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports import NewDecision, StoredMessage
+from bellcast.ports import NewDecision, SentItem, StoredMessage
 from bellcast.preferences import Decision
 
 NAMES: dict[Channel, str] = {
@@ -59,6 +59,8 @@ ENDINGS: dict[State, str] = {
     "cancelled": "was cancelled before it was sent: {reason}",
     "expired": "was not sent, because the notification expired first",
 }
+# A queued message whose last attempt failed.
+RETRIED = "could not be sent at {at}: {reason}. The next attempt is due at {next_at}"
 CANCELLED = {
     "recalled": "the notification was recalled",
     "seen": "the recipient had seen the inbox item",
@@ -68,7 +70,8 @@ CANCELLED = {
 
 class ChannelExplanation(Struct, frozen=True, kw_only=True):
     """The outcome of one channel. `rule` is the first rule that applied, or null. `by` is the document that set it.
-    `at` is the time until which a held message waits. `state` is the state of its `message`."""
+    `at` is the time until which a held message waits. `state` is the state of its `message`, `provider` the one of its
+    last attempt."""
 
     channel: Channel
     outcome: str
@@ -78,6 +81,7 @@ class ChannelExplanation(Struct, frozen=True, kw_only=True):
     text: str
     message: str | None = None
     state: State | None = None
+    provider: str | None = None
 
     @property
     def result(self) -> "DeliveryVerdict":
@@ -91,9 +95,12 @@ class ChannelExplanation(Struct, frozen=True, kw_only=True):
 
 
 class Fact(TimelineEntry, frozen=True, kw_only=True):
-    """An event on which the explanation is based, with its notification."""
+    """An event on which the explanation is based, with its notification. `text` describes it in a phrase."""
 
     notification: str | None = None
+    title: str | None = None
+    type: str | None = None
+    text: str
 
 
 class SuggestedAction(Struct, frozen=True):
@@ -145,11 +152,13 @@ def explain_sent(decisions: Sequence[NewDecision], messages: Sequence[StoredMess
                 rule=decision.rule,
                 by=decision.source,
                 at=times.to_rfc3339_or_null(decision.due_at),
-                text=_did(decision, by_id.get(decision.message or ""), zone),
+                text=_did(decision, message, zone),
                 message=decision.message,
-                state=by_id[decision.message].state if decision.message in by_id else None,
+                state=None if message is None else message.state,
+                provider=message.attempts[-1].provider if message is not None and message.attempts else None,
             )
             for decision in sorted(last.values(), key=lambda decision: CHANNELS.index(decision.channel))
+            for message in [by_id.get(decision.message or "")]
         ]
     )
 
@@ -187,6 +196,9 @@ def with_actions(explanation: Explanation, recipient: str, type: str | None = No
 def _action(channel: ChannelExplanation, key: str, type: str | None) -> SuggestedAction | None:
     if channel.state == "failed" and channel.message is not None:
         return SuggestedAction("Retry the message.", "POST", f"/v1/messages/{channel.message}/retry")
+    if channel.provider is not None and channel.state == "queued":
+        path = f"/v1/providers/{quote(channel.provider, safe='')}/test"
+        return SuggestedAction("Test the provider that did not accept the message.", "POST", path)
     if channel.state in ("bounced", "suppressed") or channel.rule == "suppressed":
         return SuggestedAction("Find the suppressed address, and remove it from the list.", "GET", "/v1/suppressions")
     if channel.outcome == "send":
@@ -248,7 +260,14 @@ def _hold(rule: str | None, by: str | None, at: int | None, zone: ZoneInfo) -> s
 def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
     if message is None:
         return "was routed"
-    at = times.milliseconds(message.attempts[-1].at) if message.attempts and message.state == "sent" else message.due_at
+    last = message.attempts[-1] if message.attempts else None
+    if last is not None and message.state == "queued":
+        return RETRIED.format(
+            at=local_times.describe(times.milliseconds(last.at), zone),
+            reason=f"{last.provider} responded {_response(last)}",
+            next_at=local_times.describe(message.due_at, zone),
+        )
+    at = times.milliseconds(last.at) if last is not None and message.state == "sent" else message.due_at
     reason = CANCELLED.get(message.reason or "", message.reason) if message.state == "cancelled" else message.reason
     return ENDINGS[message.state].format(
         at=local_times.describe(at, zone),
@@ -256,3 +275,30 @@ def _ending(message: StoredMessage | None, zone: ZoneInfo) -> str:
         to=message.address,
         reason=reason or "no reason was given",
     )
+
+
+def _response(attempt: Attempt) -> str:
+    """Return the provider's own words; without a response, the kind of failure."""
+    words = " ".join(part for part in (attempt.code, attempt.response) if part)
+    return words.rstrip(".") or f"with a {attempt.outcome} failure"
+
+
+def facts_of(item: SentItem, entries: Sequence[TimelineEntry]) -> list[Fact]:
+    """Return the timeline of a notification as facts, each with a text for readers."""
+    shown = item.notification
+    return [
+        Fact(**asdict(entry), notification=shown.id, title=shown.title, type=shown.type, text=_fact_text(entry))
+        for entry in entries
+    ]
+
+
+def _fact_text(entry: TimelineEntry) -> str:
+    name = "" if entry.channel is None else NAMES[entry.channel]
+    if entry.what == "skipped":
+        return f"{name} not sent: {_reason(entry.rule, entry.by)}"
+    if entry.what == "held":
+        return f"{name} held {_hold(entry.rule, entry.by, None, local_times.UTC_ZONE)}, {entry.detail}"
+    if entry.rule == "required":
+        return f"{name} {entry.what}, because its type requires it"
+    words = f"{name} {entry.what}".strip()
+    return words if entry.detail is None else f"{words}: {entry.detail}"

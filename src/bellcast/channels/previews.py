@@ -18,6 +18,7 @@ from bellcast.model.notifications import GENERAL, Draft, content
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import InboxContent, Template
 from bellcast.ports import NewMessage, Store
+from bellcast.templates import budget_of
 
 # Fields of a stored content that do not come from the template.
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")
@@ -102,10 +103,12 @@ class Previews:
             template=subject.template,
             layouts=await self._catalog.layouts(subject.tenant, subject.template, None),
             profile=profile,
+            tenant_key=subject.tenant,
             tenant=inputs.tenant,
             links=links.links(self._config, self._project, subject.tenant, profile.key, (GENERAL,), subject.now),
             is_strict=is_strict,
         )
+        await budget_of(subject.tenant).wait()
         return Contents(context)
 
     def _profile(self, subject: Subject, inputs: DecisionInputs) -> Profile:

@@ -66,15 +66,23 @@ class StoredSecrets:
 
     async def usage(self) -> tuple[list[KeyUsage], int]:
         """Return the number of secrets by key, and of those that no key decrypts."""
-        counts: Counter[int | None] = Counter()
+        counts = Counter([number async for _, number in self._key_indexes()])
+        keys = [KeyUsage(id, number == 0, counts[number]) for number, id in enumerate(self._ids)]
+        return keys, counts[None]
+
+    async def unreadable(self) -> list[str]:
+        """Return the objects with a secret that no key decrypts, such as `providers/acme/mail`."""
+        return sorted({place async for place, number in self._key_indexes() if number is None})
+
+    async def _key_indexes(self) -> AsyncGenerator[tuple[str, int | None]]:
+        """Yield each secret's object, and the index of the key that encrypted it."""
         for kind, fields in self._fields.items():
             async for page in self._pages(kind):
                 for tenant, document in page:
                     values, place = _values(document), _place(kind, tenant, document)
-                    encrypted = [values[name] for name in fields if values.get(name) is not None]
-                    counts.update(self._encryption.key_index(text, place) for text in encrypted)
-        keys = [KeyUsage(id, number == 0, counts[number]) for number, id in enumerate(self._ids)]
-        return keys, counts[None]
+                    for name in fields:
+                        if values.get(name) is not None:
+                            yield place, self._encryption.key_index(values[name], place)
 
     async def _pages(self, kind: str) -> AsyncGenerator[list[tuple[str, Document]]]:
         after = ("", "")

@@ -24,7 +24,7 @@ from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, Send
 from bellcast.ports.messages import NO_CONTENT, as_change
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
-from bellcast.templates import SharedResults
+from bellcast.templates import SharedResults, budget_of
 
 CREATED = "notification.created"
 # Webhook events of new messages, by state.
@@ -209,10 +209,12 @@ class Router:
             content=request.content,
             template=template,
             profile=Profile(key=""),
+            tenant_key=tenant,
             tenant=await self._catalog.tenant(tenant),
             links={},
         )
         roots = {**contents.own_roots(context), "recipient": {}}
+        await budget_of(tenant).wait()
         return contents.Contents(msgspec.structs.replace(context, roots=lambda: roots)).inbox()
 
     async def route_page(self, draft: Draft, tenant: str, id: str, keys: Sequence[str], pauses: Pauses) -> SendRequest:
@@ -370,9 +372,10 @@ class Router:
         rows: list[tuple[str, str, Content]] = []
         messages: list[NewMessage] = []
         decisions: list[NewDecision] = []
-        draft, pauses = route.draft, Pauses()
+        draft, pauses, budget = route.draft, Pauses(), budget_of(request.tenant)
         for id, key in zip(request.ids, request.recipients, strict=True):
             await pauses.pause_if_due()
+            await budget.wait()
             profile = route.inputs.profile(key)
             rendered = self._contents(route, request, profile, variables)
             first = len(messages)
@@ -417,6 +420,7 @@ class Router:
             template=route.template,
             layouts=route.layouts,
             profile=profile,
+            tenant_key=request.tenant,
             tenant=route.inputs.tenant,
             links=urls,
             roots=variables,

@@ -21,16 +21,19 @@ class TenantSettings(Struct, frozen=True, kw_only=True):
     values: dict[str, Any]
 
 
-def of(tenant: Tenant | None, config: ChannelConfig) -> TenantSettings:
-    """Read a tenant's settings. Unusable values are ignored, because the app may store any settings."""
-    settings = {} if tenant is None else tenant.settings
+def of(key: str, tenant: Tenant | None, config: ChannelConfig) -> TenantSettings:
+    """Read the settings of the tenant with this key. Unusable values are ignored, because the app may store any
+    settings."""
+    settings, name = ({}, None) if tenant is None else (tenant.settings, tenant.name)
     timezone, app_url = _text(settings.get("timezone")), _text(settings.get("app_url"))
     return TenantSettings(
         app_url=app_url if app_url and app_url.startswith(("https://", "http://")) else config.app_url,
         locale=_text(settings.get("locale")) or config.locale,
         timezone=timezone if timezone and find_zone(timezone) is not None else config.timezone,
-        brand=_brand(settings.get("brand"), None if tenant is None else tenant.name),
-        values={"key": None, "name": None} if tenant is None else {"key": tenant.key, "name": tenant.name, **settings},
+        brand=_brand(settings.get("brand"), name),
+        # The key is that of the run or send: workflows of the project and the app trust it. Earlier versions stored
+        # settings with these names, which must not replace it.
+        values={**settings, "key": key or None, "name": name},
     )
 
 

@@ -16,6 +16,7 @@ from bellcast.ports.messages import RecordedAction
 SOON_MS = 10_000
 # States of messages that ended before an attempt.
 NEVER_DUE = frozenset({"cancelled", "suppressed", "expired"})
+NEXT_ATTEMPT = "the next attempt"
 # Names of decision outcomes in the timeline.
 OUTCOMES = {"send": "routed", "hold": "held", "skip": "skipped"}
 
@@ -116,13 +117,12 @@ def _decision_entry(decision: NewDecision) -> TimelineEntry:
 
 def _message_entries(message: StoredMessage, skipped: NewDecision | None) -> Iterator[TimelineEntry]:
     """Yield the entries of a message. `skipped` is the decision that ended it at its release."""
-    if message.state in OPEN_STATES:
-        if message.state != "held":
-            yield _entry(message, message.due_at, "queued", detail=message.reason if message.rounds else None)
-    elif message.state not in NEVER_DUE:
+    if message.state not in NEVER_DUE and message.state != "held":
         yield _entry(message, _first_due_at(message), "queued")
     for attempt in message.attempts:
         yield _entry(message, times.milliseconds(attempt.at), "attempt", detail=_attempt_detail(attempt))
+    if message.state == "queued" and message.attempts:
+        yield _entry(message, message.due_at, "scheduled", detail=NEXT_ATTEMPT)
     if message.state in OPEN_STATES:
         return
     if skipped is not None:

@@ -195,13 +195,16 @@ class Webhooks:
         self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent
     ) -> tuple[str | None, bool]:
         """Return the error, and whether the endpoint is permanently gone (410)."""
-        headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
         try:
+            headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
             response = await self._http().request(
                 "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
             )
         except Unavailable as error:
             return error.detail[:MAX_ERROR], False
+        except ValueError as error:  # the secret cannot be decrypted: another node may have its key
+            log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
+            return f"the webhook's secret {error}", False
         if 200 <= response.status < 300:
             return None, False
         return f"HTTP {response.status}", response.status == 410

@@ -1,10 +1,13 @@
 """`bellcast explain`: explain why a recipient got or did not get a notification through a channel."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bellcast.cli import console, options
+
+if TYPE_CHECKING:
+    from bellcast.client.responses import Fact
 
 EPILOG = """\
 [dim]Examples[/]
@@ -58,10 +61,22 @@ def explain(
     is_alone = notification is None and run is None and type is None
     for text in [found.text] if is_alone else [one.text for one in found.channels]:
         console.out.print(console.plain(text), markup=False, soft_wrap=True)
-    for fact in found.facts:
-        words = [fact.channel, fact.what, fact.rule, fact.detail]
-        line = f"  {fact.at:%Y-%m-%d %H:%M:%S}  {' '.join(word for word in words if word)}"
-        console.out.print(console.plain(line), markup=False, soft_wrap=True)
     for action in found.actions:
         line = f"  → {action.text} {action.method} {action.path}"
         console.out.print(console.plain(line), markup=False, soft_wrap=True)
+    for heading, facts in _by_notification(found.facts):
+        console.out.print()
+        console.out.print(console.plain(heading), markup=False, soft_wrap=True)
+        for fact in facts:
+            line = f"  {fact.at:%Y-%m-%d %H:%M:%S}  {fact.text}"
+            console.out.print(console.plain(line), markup=False, soft_wrap=True)
+
+
+def _by_notification(facts: "list[Fact]") -> "list[tuple[str, list[Fact]]]":
+    """Return the facts of each notification under its title, in order of its first fact; the others come last."""
+    groups: dict[str, list[Fact]] = {}
+    for fact in facts:
+        title = f"{fact.title} ({fact.type}, {fact.notification})" if fact.notification else ""
+        groups.setdefault(title, []).append(fact)
+    others = groups.pop("", [])
+    return [*groups.items(), *([("Connections and refused requests", others)] if others else [])]

@@ -16,6 +16,8 @@ EPILOG = """\
 [dim]Example[/]
 
   bellcast restore /backups/bellcast-2026-01-31.db --data /var/lib/bellcast
+  [dim]# after a restore by other tools, such as a disk snapshot[/]
+  bellcast restore --positions
 
 [dim]Stop the server first. The file is verified before anything is changed. A backup of an older version is upgraded. Live \
 clients refetch their inboxes.[/]
@@ -27,12 +29,20 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=EPILOG)
 def restore(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file created by `bellcast backup`.")],
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A file created by `bellcast backup`.")] = None,
+    positions: Annotated[
+        bool, typer.Option("--positions", help="Only make clients refetch: the store was restored by other tools.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing store. Its data is lost.")] = False,
     json: console.JsonFlag = False,
 ) -> None:
     """Replace the store with a backup."""
     settings = options.settings(ctx)
+    if (file is None) is not positions:
+        raise typer.BadParameter("pass either a file or --positions", param_hint="FILE")
+    if file is None:
+        _renew_positions(settings, json=json)
+        return
     if file.exists() and not file.is_file():
         raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
     if version(file) == 0:
@@ -41,6 +51,26 @@ def restore(
         _into_file(settings, file, force=force, json=json)
     else:
         _into_database(settings, file, force=force, json=json)
+
+
+def _renew_positions(settings: "Settings", *, json: bool) -> None:
+    import asyncio
+
+    from bellcast.server import adapters
+    from bellcast.storage import backup as sqlite_backup
+
+    if settings.store.is_file:
+        sqlite_backup.renew_positions(settings.store.path)
+    else:
+        adapters.need_postgres()
+        from bellcast.storage import postgres_backup
+
+        asyncio.run(postgres_backup.renew_positions(settings.store.url or ""))
+    store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
+    if json:
+        console.json({"store": store})
+    else:
+        console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
 
 
 def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:

@@ -69,9 +69,12 @@ class ChannelExplanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fact(Moment, frozen=True, kw_only=True):
-    """An event on which an explanation is based, and its notification."""
+    """An event on which an explanation is based, and its notification. `text` describes it in a phrase."""
 
     notification: str | None = None
+    title: str | None = None
+    type: str | None = None
+    text: str = ""
 
 
 class SuggestedAction(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from bellcast.errors import BellcastError
 from bellcast.inbox import sending
 from bellcast.model import ids, notification_drafts, times
 from bellcast.model.events import SEPARATOR
+from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import ImportedDraft, content
@@ -89,7 +90,7 @@ def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
         read_at=None if draft.read_at is None else times.milliseconds(draft.read_at),
         archived_at=None if draft.archived_at is None else times.milliseconds(draft.archived_at),
         idempotency_key=draft.idempotency_key,
-        fingerprint=_fingerprint(draft),
+        fingerprint=fingerprint(draft, draft.idempotency_key, b"import"),
         response=msgspec.json.encode({"notifications": notifications}),
     )
 
@@ -101,9 +102,3 @@ def _id(engines: Context, draft: ImportedDraft, recipient: str, sent_at: int, no
         return ids.place(engines.new_id(now), sent_at)
     name = SEPARATOR.join((draft.tenant or DEFAULT_TENANT, recipient, draft.idempotency_key))
     return ids.derived(sent_at, hashlib.sha256(name.encode()).digest())
-
-
-def _fingerprint(draft: ImportedDraft) -> bytes:
-    if draft.idempotency_key is None:
-        return b""
-    return hashlib.sha256(b"import" + msgspec.json.encode(draft, order="deterministic")).digest()

@@ -1,6 +1,5 @@
 """Sends: turn drafts into durable rows, committed in shared transactions and then published."""
 
-import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.model import notification_drafts, patterns, times
+from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
@@ -427,7 +427,7 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
         created_at=now,
         charge=len(recipients),
         idempotency_key=draft.idempotency_key,
-        fingerprint=_fingerprint(draft),
+        fingerprint=fingerprint(draft, draft.idempotency_key),
         response=_encode({"notifications": list(map(Created, ids, recipients))}),
     )
 
@@ -442,13 +442,6 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         created_at=now,
         key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
         idempotency_key=draft.idempotency_key,
-        fingerprint=_fingerprint(draft),
+        fingerprint=fingerprint(draft, draft.idempotency_key),
         response=msgspec.json.encode({"announcement": {"id": id}}),
     )
-
-
-def _fingerprint(draft: Draft) -> bytes:
-    """Hash all decoded fields, so that equal bodies match regardless of their formatting."""
-    if draft.idempotency_key is None:
-        return b""
-    return hashlib.sha256(msgspec.json.encode(draft, order="deterministic")).digest()

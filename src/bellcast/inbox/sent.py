@@ -5,11 +5,9 @@ import msgspec
 from bellcast.errors import NotFound
 from bellcast.model import ids, notification_drafts, times
 from bellcast.model.limits import Limits
+from bellcast.model.messages import title_of
 from bellcast.model.notifications import GENERAL, Audience, Draft, Edit, Notification, content
 from bellcast.ports import Context, MessageQuery, SentItem
-
-# The parts of a message that may serve as a title, in this order.
-TITLES = ("subject", "title", "text")
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:
@@ -35,8 +33,7 @@ async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
     if not decisions:
         raise NotFound("There is no notification or announcement with this id.")
     found = await store.messages.page(MessageQuery(tenant=tenant, notification=id, limit=1))
-    parts = msgspec.json.decode(found[0].content) if found else {}
-    title = next((parts[name] for name in TITLES if isinstance(parts.get(name), str)), "")
+    title = title_of(found[0].content) if found else ""
     shown = _outside(id, found[0].type if found else GENERAL, title, decisions[0].decided_at)
     return SentItem(notification=shown, tenant=tenant, recipient=decisions[0].recipient, has_row=False)
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.model.preferences import Channel
@@ -61,6 +62,8 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 BASE_LAYOUT = "base"
+# The parts of a content that may serve as a title, in this order.
+TITLES = ("subject", "title", "text")
 
 
 class EmailContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -91,6 +94,12 @@ class ChatContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     """The content of a chat message."""
 
     text: str | None = None
+
+
+def title_of(content: bytes) -> str:
+    """Return the title of a message's content, given as JSON; empty if it has none."""
+    parts = msgspec.json.decode(content)
+    return next((parts[name] for name in TITLES if isinstance(parts.get(name), str)), "")
 
 
 class Brand(Struct, frozen=True, kw_only=True):

@@ -111,6 +111,21 @@ class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
+def described_end(status: str, run: RunState) -> str:
+    """Return a phrase that names the step at which a run ended, and its reason."""
+    if status == "cancelled":
+        return "the run was cancelled"
+    last = max(
+        (key for key, step in run.steps.items() if step.state in ("done", "failed")),
+        key=lambda key: run.steps[key].ended_at or 0,
+        default=None,
+    )
+    if last is None:
+        return f"the run was {status}"
+    reason = run.steps[last].reason
+    return f"the run ended at {last}" + ("" if reason is None else f" ({reason})")
+
+
 def _timed(step: StepState, now: int) -> StepState:
     changes = {}
     if step.started_at is None and step.state != "pending":

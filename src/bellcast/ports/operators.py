@@ -16,8 +16,8 @@ class Operators(Protocol):
     async def has_owner(self) -> bool: ...
 
     async def add_setup_code(self, digest: bytes, expires_at: int, now: int) -> bool:
-        """Store the digest of a setup code, unless an owner exists; return whether it was stored. Expired codes are
-        deleted."""
+        """Store the digest of a setup code, unless an owner exists; return whether it was stored. Expired codes and
+        failures of subjects that begin with `setup:` are deleted."""
         ...
 
     async def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> bool:
@@ -137,7 +137,7 @@ class Operators(Protocol):
     async def end_session(self, digest: bytes) -> None: ...
 
     async def add_failure(self, subjects: list[str], now: int) -> None:
-        """Record a failed sign-in for each subject: an account, an address."""
+        """Record a failed sign-in for each subject, such as an account or an address."""
         ...
 
     async def failures(self, subject: str, since: int) -> tuple[int, int]:

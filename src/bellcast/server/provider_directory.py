@@ -27,6 +27,7 @@ from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
 from bellcast.providers import secret_hints, url
 from bellcast.providers.smtp import SMTPProvider
+from bellcast.providers.unusable import KINDS, UnusableProvider
 from bellcast.server import vendors
 from bellcast.server.provider_test import ProviderSteps
 
@@ -43,11 +44,20 @@ TEST_TITLE = "Test message from Bellcast"
 
 
 class Entry(Struct, frozen=True):
-    """A provider with its object as last read. `provider` is None if it cannot be created."""
+    """A provider with its object as last read. `named` is None if its URL cannot be used, because of `problem`."""
 
     configured: ConfiguredProvider
     named: NamedProvider | None
     body: bytes = b""
+    problem: str = ""
+
+    @property
+    def deliverers(self) -> Sequence[NamedProvider]:
+        """The provider, or those in its place whose messages fail temporarily."""
+        if self.named is not None:
+            return [self.named]
+        key, channel = self.configured.key, self.configured.fields.channel
+        return [NamedProvider(key, UnusableProvider(channel, kind, self.problem)) for kind in KINDS[channel]]
 
 
 class ProviderDirectory:
@@ -192,7 +202,7 @@ class ProviderDirectory:
         if entry is None:
             raise NotFound("There is no provider with this key.")
         is_trusted = any(entry is one for one in self._settings)
-        return await self._test(entry.configured, entry.named, to, is_trusted=is_trusted)
+        return await self._test(entry, to, is_trusted=is_trusted)
 
     async def test_first(self, tenant: str, channel: ExternalChannel) -> TestReport:
         """Test the provider that is tried first, as `test` does. Raises NotFound without one."""
@@ -206,24 +216,24 @@ class ProviderDirectory:
         fields, _ = await self._usable(tenant, key, fields)
         named = self._create(key, tenant, fields, is_trusted=False)
         try:
-            return await self._test(_without_secret(tenant, key, fields), named, to, is_trusted=False)
+            return await self._test(Entry(_without_secret(tenant, key, fields), named), to, is_trusted=False)
         finally:
             await named.provider.close()
 
-    async def _test(
-        self, configured: ConfiguredProvider, named: NamedProvider | None, to: str | None, *, is_trusted: bool
-    ) -> TestReport:
-        fields = configured.fields
+    async def _test(self, entry: Entry, to: str | None, *, is_trusted: bool) -> TestReport:
+        fields = entry.configured.fields
         message = None if to is None else self._test_message(fields.channel, to)
         guard = None if is_trusted else self._clients.guard
-        return await ProviderSteps(fields.url, named, message, guard).run()
+        return await ProviderSteps(fields.url, entry.named, message, guard, entry.problem).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
         """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
-        and ValueError if the vendor sends no receipts."""
+        ValueError if the vendor sends no receipts, and Unavailable if this node cannot use the provider's URL."""
         entry = await self._find(tenant, key)
-        if entry is None or entry.named is None:
+        if entry is None:
             raise NotFound("There is no provider with this key.")
+        if entry.named is None:
+            raise Unavailable(f"The provider's URL {entry.problem}.")
         parse = getattr(entry.named.provider, "receipt", None)
         if parse is None:
             raise ValueError("has no receipts")
@@ -272,8 +282,8 @@ class ProviderDirectory:
             fields = self._secret_fields(tenant, document)
             return Entry(configured, self._create(document.key, tenant, fields, is_trusted=False), document.body)
         except ValueError as error:
-            log.warning("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))
-            return Entry(configured, None, document.body)
+            log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
+            return Entry(configured, None, document.body, str(error))
 
     def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
         key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
@@ -337,12 +347,11 @@ class ProviderDirectory:
 def _active(entries: Sequence[Entry], channel: ExternalChannel) -> list[NamedProvider]:
     """Return active providers in failover order. Among equals, those from the settings come first, in their order
     there."""
-    usable = [
-        (entry.configured.fields.priority, entry.named)
-        for entry in entries
-        if entry.named is not None and entry.configured.fields.active and entry.configured.fields.channel == channel
+    active = [
+        entry for entry in entries if entry.configured.fields.active and entry.configured.fields.channel == channel
     ]
-    return [named for _, named in sorted(usable, key=lambda pair: pair[0])]
+    ordered = sorted(active, key=lambda entry: entry.configured.fields.priority)
+    return [named for entry in ordered for named in entry.deliverers]
 
 
 def _without_secret(tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:

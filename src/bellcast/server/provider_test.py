@@ -24,13 +24,19 @@ FIXES = {
 
 class ProviderSteps:
     """One test. With a message, sending it shows whether the credentials are accepted. Without a guard, the server may have any
-    address."""
+    address. Without a provider, `problem` is why its URL cannot be used."""
 
     def __init__(
-        self, url: str, provider: NamedProvider | None, message: OutgoingMessage | None, guard: AddressGuard | None
+        self,
+        url: str,
+        provider: NamedProvider | None,
+        message: OutgoingMessage | None,
+        guard: AddressGuard | None,
+        problem: str = "",
     ) -> None:
         self._url = url
         self._named = provider
+        self._problem = problem
         self._message = message
         self._guard = guard
 
@@ -48,9 +54,7 @@ class ProviderSteps:
 
     def _usable(self) -> NamedProvider:
         if self._named is None:
-            raise StepFailed(
-                "The URL cannot be used: it was encrypted with another BELLCAST_ENCRYPTION_KEY, or names a file."
-            )
+            raise StepFailed(f"The URL {self._problem}.")
         return self._named
 
     @property

@@ -375,7 +375,8 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
     "CHANNELS": (parsers.channels, "Channels of a send if neither the send nor its type names any."),
     "EMAIL": (
         parsers.secrets,
-        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or `smtps://`. STARTTLS is used if offered, and required with a "
+        "SMTP servers in failover order: `smtp://user:password@host:587?from=bells@example.com`, or with TLS from the start "
+        "`smtps://user:password@host:465?from=bells@example.com`. With `smtp://`, STARTTLS is used if offered, and required with a "
         "password, unless `?tls=off`. Without a server, e-mails are only stored.",
     ),
     "SMS": (

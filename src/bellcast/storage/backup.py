@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
-from bellcast.storage import statements
+from bellcast.storage import sqlite_identity
 from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite_connection import connect, make_private, translated
@@ -41,7 +41,22 @@ def restore(source: Path, database: Path, progress: Progress) -> None:
         lock.acquire()
         with closing(open_database(source)) as backup_:
             verify(backup_)
-            _replace(backup_, database, progress)
+            _replace(backup_, database, lock, progress)
+    except (sqlite3.Error, OSError) as error:
+        raise translated(error) from error
+    finally:
+        lock.release()
+
+
+def renew_positions(database: Path) -> None:
+    """Make all positions unknown, for a store that was restored by other means while no server runs."""
+    lock = FolderLock(database)
+    try:
+        open_database(database).close()  # the file must exist
+        lock.acquire()
+        with closing(connect(database)) as store:
+            migrations.pending(store)  # not another program's, and not newer
+            sqlite_identity.renew(store, lock, replaced=True)
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
     finally:
@@ -120,7 +135,7 @@ def publish(part: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def _replace(source: sqlite3.Connection, database: Path, progress: Progress) -> None:
+def _replace(source: sqlite3.Connection, database: Path, lock: FolderLock, progress: Progress) -> None:
     ready = database.with_name(database.name + ".restored")
     discard(ready)
     try:
@@ -128,7 +143,7 @@ def _replace(source: sqlite3.Connection, database: Path, progress: Progress) -> 
         with closing(connect(ready)) as restored:
             if migrations.pending(restored):
                 migrations.migrate(restored)
-            restored.execute(statements.load("sqlite")["epochs_renew"])
+            sqlite_identity.renew(restored, lock, replaced=True)
             restored.execute("PRAGMA journal_mode = DELETE")
         with closing(open_database(ready)) as restored:
             verify(restored)

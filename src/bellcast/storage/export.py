@@ -19,7 +19,7 @@ from bellcast.model.exports import (
 from bellcast.model.identities import Recipient, Tenant
 from bellcast.ports.joined_topics import TopicLists
 from bellcast.ports.messages import NEWEST
-from bellcast.storage import messages, profiles, recipient_scripts, rows, suppressions, tenants
+from bellcast.storage import messages, outside, profiles, recipient_scripts, rows, suppressions, tenants
 from bellcast.storage.engine import Engine
 from bellcast.storage.script import Params, Row, Statement, fetch
 
@@ -148,6 +148,7 @@ def _joined_topics(row: Row) -> ExportedTopics:
 RECIPIENT_TABLES = (
     RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, rows.subscription),
     RecipientTable("notification", "export_notifications", OLDEST_FIRST, rows.notification),
+    RecipientTable("notification", "export_outside", OLDEST_FIRST, outside.notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
     RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, rows.run, EXPORT_BATCH_LARGE_ROWS),

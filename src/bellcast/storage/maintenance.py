@@ -185,13 +185,14 @@ def _delete_messages(older_than: int, limit: int) -> Script[int]:
     messages = yield Statement("messages_forget", {"before": rows.uuid7_floor(older_than), "limit": limit})
     decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
     before = {"before": rows.uuid7_floor(older_than), "limit": limit}
+    outside = yield Statement("outside_forget", before)
     runs = yield Statement("runs_forget", before)
     fanouts = yield Statement("fanouts_forget", before)
     counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
     events = yield Statement("webhook_events_forget", before)
     if events:
         yield Statement("dead_deliveries_forget", many=[webhook_events.delivery_ids(id) for (id,) in events])
-    return max(map(len, (messages, decisions, runs, fanouts, counters, events)))
+    return max(map(len, (messages, decisions, outside, runs, fanouts, counters, events)))
 
 
 def _delete_forgotten(

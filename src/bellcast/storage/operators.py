@@ -14,7 +14,7 @@ from bellcast.ports.messages import NEWEST
 from bellcast.storage import audit, rows
 from bellcast.storage.commit.command import LockKey, ScriptCommand
 from bellcast.storage.engine import Engine
-from bellcast.storage.script import Row, Script, Statement, fetch
+from bellcast.storage.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
 
 FAILURE_ID_BYTES = 8
 # Serializes writers that depend on the number of owners. No recipient can have this key.
@@ -215,6 +215,7 @@ def _add_setup_code(digest: bytes, expires_at: int, now: int) -> Script[bool]:
     if (yield Statement("operator_owner")):
         return False
     yield Statement("setup_codes_expire", {"now": now})
+    yield Statement("setup_failures_clear", {"first": "setup:", "last": "setup:" + AFTER_ALL_KEYS})
     yield Statement("setup_code_insert", {"digest": digest, "expires_at": expires_at})
     return True
 

@@ -8,6 +8,7 @@ import asyncpg
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
+from bellcast.storage import postgres_identity
 from bellcast.storage.commit.postgres_writer import PostgresWriter
 from bellcast.storage.engine import P, T, WritingEngine
 from bellcast.storage.migrations import postgres as migrations
@@ -60,6 +61,7 @@ class PostgresEngine(WritingEngine):
                 command_timeout=COMMAND_TIMEOUT,
                 timeout=CONNECT_TIMEOUT,
                 server_settings=SESSION,
+                init=postgres_identity.check,
             )
         except Exception as error:
             failure = translated(error)

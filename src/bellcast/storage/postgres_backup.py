@@ -10,8 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from bellcast.errors import BellcastError, Conflict
-from bellcast.storage import backup, copy_to_postgres, statements
+from bellcast.errors import BellcastError, Conflict, NotFound
+from bellcast.storage import backup, copy_to_postgres, postgres_identity, sqlite_identity, statements
 from bellcast.storage.backup import Progress
 from bellcast.storage.copy_to_postgres import COPY_BATCH_ROWS
 from bellcast.storage.migrations import postgres as source_migrations
@@ -61,6 +61,15 @@ async def restore(file: Path, url: str, progress: Progress, *, replace: bool) ->
         raise translated(error) from error
 
 
+async def renew_positions(url: str) -> None:
+    """Make all positions unknown, for a database that was restored by other means. Servers may run."""
+    async with copy_to_postgres.connected(url) as target:
+        if not await source_migrations.version(target):
+            raise NotFound("There is no Bellcast store in this database.")
+        await target.execute(f"SET search_path = {source_migrations.SCHEMA}")
+        await postgres_identity.renew(target)
+
+
 async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: Progress) -> dict[str, int]:
     await source.execute(f"SET search_path = {source_migrations.SCHEMA}")
     async with source.transaction(isolation="repeatable_read", readonly=True):
@@ -80,6 +89,7 @@ async def _copy(source: asyncpg.Connection, copy: sqlite3.Connection, progress: 
                 progress(done, total)
         await _number(source, copy)
         _verify(copy, counts)
+        sqlite_identity.write(copy)
         copy.execute("COMMIT")
     return counts
 

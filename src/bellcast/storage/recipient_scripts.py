@@ -95,6 +95,7 @@ def revoke(tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
 
 ERASED = (
     "erase_notifications",
+    "erase_outside",
     "erase_tags",
     "erase_tombstones",
     "erase_subscriptions",

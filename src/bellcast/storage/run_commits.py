@@ -26,7 +26,7 @@ from bellcast.ports.runs import (
     StoredRun,
     TriggerRequest,
 )
-from bellcast.storage import claims, documents, fanouts, insert, messages, rows, sends, webhook_events
+from bellcast.storage import claims, documents, fanouts, insert, messages, outside, rows, sends, webhook_events
 from bellcast.storage.commit.batch import chunks
 from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.storage.commit.command import ListCommand, LockKey, WriteCommand
@@ -296,6 +296,7 @@ def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[
         sent = yield from insert.insert([request for _, request in with_rows])
         for (run, _), one in zip(with_rows, sent, strict=True):
             events[run] += one.events
+    yield from outside.add([request for _, request in requests])
     yield from messages.add(
         [message for _, request in requests for message in request.messages],
         [decision for _, request in requests for decision in request.decisions],

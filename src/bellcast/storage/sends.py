@@ -22,6 +22,7 @@ from bellcast.storage import (
     insert_postgres,
     messages,
     newest_announcement,
+    outside,
     rows,
     sent,
     tenants,
@@ -104,7 +105,8 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
         return self.items[0].tenant
 
     def lock_keys(self) -> frozenset[LockKey]:
-        return frozenset((request.tenant, key) for request in self.items for key in request.recipients)
+        recipients = ((request.tenant, key) for request in self.items for key in request.recipients)
+        return frozenset(recipients) | {(one.tenant, one.recipient) for item in self.items for one in item.decisions}
 
     def rows_of(self, item: SendRequest) -> int:
         return len(item.recipients) + len(item.messages)
@@ -121,6 +123,7 @@ class InsertNotifications(ListCommand[SendRequest, SendResult]):
             first.tenant, first.claim, [*first.recipients, *(one.recipient for one in first.decisions)]
         )
         sent = yield from insert.insert(self.items)
+        yield from outside.add(self.items)
         yield from messages.add(first.messages, first.decisions)
         yield from webhook_events.add(first.events, first.created_at)
         yield from store_response(first.tenant, first)

@@ -12,7 +12,7 @@ from bellcast.model.notifications import Edit
 from bellcast.ports import SentItem, SentQuery, list_scan
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.webhooks import EventReport
-from bellcast.storage import fanouts, marking, messages, rows, scans
+from bellcast.storage import fanouts, marking, messages, outside, rows, scans
 from bellcast.storage.script import Row, Script, Statement
 
 T = TypeVar("T")
@@ -27,11 +27,17 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
         (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
         return replace(item, notification=notification)
     announced = yield from _find_announcement(tenant, id)
-    return None if announced is None else _announced_item(announced)
+    return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
 
 
 def notifications(query: SentQuery) -> Script[ListScan[SentItem]]:
     """Return notifications to named recipients, newest first."""
+    inside = yield from _in_inboxes(query)
+    outside_inboxes = yield from outside.page(query)
+    return list_scan.newest([inside, outside_inboxes], query.limit, lambda item: item.notification.id)
+
+
+def _in_inboxes(query: SentQuery) -> Script[ListScan[SentItem]]:
     if query.recipient is not None:
         return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
     if query.tenant == EVERY_TENANT:
@@ -47,6 +53,12 @@ def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
 
 def count_notifications(query: SentQuery) -> Script[ListTotal]:
     """Return the number of notifications to named recipients."""
+    inside = yield from _count_in_inboxes(query)
+    outside_inboxes = yield from outside.count(query)
+    return ListTotal(inside.value + outside_inboxes.value, exact=inside.exact and outside_inboxes.exact)
+
+
+def _count_in_inboxes(query: SentQuery) -> Script[ListTotal]:
     if query.recipient is not None:
         return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", _params(query)))
     params = _params(query)
@@ -107,10 +119,10 @@ def inbox_of(tenant: str, id: str) -> Script[int]:
 
 
 def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
-    """Edit an item; an announcement has one row for all inboxes. Return None if it does not exist, or if it is an
-    announcement that has expired."""
+    """Edit an item; an announcement has one row for all inboxes. Return None if it does not exist, is not
+    in an inbox, or is an announcement that has expired."""
     before = yield from find(tenant, id)
-    if before is None:
+    if before is None or not before.has_row:
         return None
     if edit == Edit():
         return before, ()
@@ -125,6 +137,7 @@ def recall(tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[
     or was already recalled."""
     yield from messages.cancel(tenant, id, report, now)
     recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
+    yield Statement("outside_delete", {"tenant": tenant, "id": id})
     direct = yield from _find_direct(tenant, id)
     if direct is not None:
         return (yield from marking.remove(direct[rows.RECIPIENT], id, now))

@@ -12,6 +12,7 @@ from typing import Any
 
 from bellcast import ports
 from bellcast.errors import SettingsError, Unavailable
+from bellcast.storage import sqlite_identity
 from bellcast.storage.commit.sqlite_writer import SqliteWriter
 from bellcast.storage.engine import P, T, WritingEngine
 from bellcast.storage.lock import FolderLock
@@ -58,6 +59,8 @@ class SqliteEngine(WritingEngine):
                 if not self._exclusive:
                     self._lock.acquire()
                 migrations.migrate(first)
+            if self._exclusive:
+                sqlite_identity.renew(first, self._lock)
         finally:
             first.close()
             if not self._exclusive:
@@ -82,6 +85,8 @@ class SqliteEngine(WritingEngine):
         """Commit all queued commands, close the file and release the folder."""
         await self._close_writer()
         async with self._background_lock:
+            if self._exclusive and self._reader is not None:
+                await self._reader.in_thread(sqlite_identity.renew, self._reader.raw, self._lock)
             for connection in (self._background, self._reader):
                 if connection is not None:
                     connection.close()

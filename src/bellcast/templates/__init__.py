@@ -3,6 +3,7 @@ thread in which large texts are compiled."""
 
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_template, is_layout
+from bellcast.templates.tenant_budget import budget_of
 from bellcast.templates.variables import CONTENT_ROOTS, Variables
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "SharedResults",
     "TemplateError",
     "Variables",
+    "budget_of",
     "check_template",
     "is_layout",
 ]

@@ -9,7 +9,7 @@ import jinja2
 from jinja2 import meta, nodes
 from markupsafe import Markup
 
-from bellcast.templates import budget, formats, sandbox
+from bellcast.templates import budget, formats, sandbox, tenant_budget
 from bellcast.templates.sandbox import Environment
 from bellcast.templates.variables import Variables
 
@@ -21,6 +21,10 @@ CACHED_TEXTS = 1000
 # Maximum characters of a text that is returned without rendering: far below the size limit of a rendering.
 LONGEST_STATIC = 10_000
 NOT_SHARED: Any = object()
+STOPPED = (
+    f"is not rendered, because it took longer than {budget.MAX_SECONDS} s {tenant_budget.MAX_SLOW} times in a row: simplify "
+    f"it, or try again after {tenant_budget.STOPPED_SECONDS:.0f} s"
+)
 # The layout variable with the wrapped HTML.
 CONTENT = "content"
 
@@ -151,18 +155,25 @@ class Renderer:
         self.missing: list[str] = []
         self._seconds_left = budget.MAX_SECONDS
         self._is_repeated = False
+        self._budget = tenant_budget.budget_of(variables.tenant)
 
     def render(self, source: str, *, is_html: bool = False, content: str | None = None) -> str:
         """Render a text. `content` is the rendered HTML for a layout, which is not escaped again. Raises
         TemplateError."""
         if _is_static(source):
             return _storable(source)
+        text = hash((source, self._is_strict))
+        if self._budget.is_stopped(text):
+            raise TemplateError(STOPPED)
         compiled = text_of(source, is_html=is_html).template
         values = self._values if content is None else {**self._values, CONTENT: Markup(content)}  # noqa: S704  rendered by this class
         try:
-            return _storable(self._rendered(compiled, values))
+            rendered = _storable(self._rendered(text, compiled, values))
         except TemplateError:
             raise
+        except budget.TimeExceeded as error:
+            self._budget.add_slow(text)
+            raise TemplateError(str(error)) from None
         except sandbox.MissingVariable as error:
             if self._is_strict:
                 raise TemplateError("has no value", variable=error.path) from None
@@ -171,14 +182,16 @@ class Renderer:
             raise TemplateError(str(error)) from None
         except Exception as error:  # noqa: BLE001  any exception that a template causes is an error of the template
             raise TemplateError(f"cannot be rendered: {str(error)[:200]}") from None
+        self._budget.clear_slow(text)
+        return rendered
 
-    def _rendered(self, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
+    def _rendered(self, text: int, compiled: Callable[[], jinja2.Template], values: Mapping[str, Any]) -> str:
         try:
             return self._render_once(compiled, values)
         except budget.TimeExceeded:
             # In a large process, a garbage collection can interrupt this thread for 0.8 s. It does not hit two
-            # renderings in a row, so the rendering is repeated.
-            if self._is_repeated:
+            # renderings in a row, so the rendering is repeated, but not for each recipient of a slow text.
+            if self._is_repeated or self._budget.is_slow(text):
                 raise
             self._is_repeated, self._seconds_left = True, budget.MAX_SECONDS
             return self._render_once(compiled, values)
@@ -191,7 +204,8 @@ class Renderer:
         finally:
             budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])
-            self._seconds_left = rendering.seconds_left()
+            seconds_before, self._seconds_left = self._seconds_left, rendering.seconds_left()
+            self._budget.charge(seconds_before - self._seconds_left)
             self.missing += [path for path in rendering.missing if path not in self.missing]
 
 

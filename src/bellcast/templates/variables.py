@@ -14,8 +14,9 @@ CONTENT_ROOTS = frozenset(
 
 class Variables(Struct, frozen=True, kw_only=True):
     """`values` are the roots by name (`data`, `recipient`, …) as JSON values. Times, numbers and money are written for
-    `locale` (as `de-AT`) and `zone` (an IANA name)."""
+    `locale` (as `de-AT`) and `zone` (an IANA name). Renderings are charged to `tenant`."""
 
     values: Mapping[str, Any]
     locale: str = "en"
     zone: str = "UTC"
+    tenant: str = ""

@@ -18,8 +18,8 @@ from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
 from bellcast.ports import Clock, Http, Response
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.runs import StoredRun
-from bellcast.templates import Renderer, Variables
-from bellcast.workflows import engine, function_threads
+from bellcast.templates import Renderer
+from bellcast.workflows import engine, function_threads, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 
@@ -80,9 +80,9 @@ class StepCalls:
         self._functions = functions
         self._retries = delays
 
-    def can_run(self, step: Step) -> bool:
-        """Return False if this process does not have the step's function."""
-        return step.type != "python" or step.fields["function"] in self._functions
+    def can_run(self, step: Step, owner: str) -> bool:
+        """Return False if the step must wait for a process that has its function."""
+        return step.type != "python" or owner != PROJECT or step.fields["function"] in self._functions
 
     async def call(self, step: Step, run: RunState, context: RunContext, stored: StoredRun) -> StepOutcome:
         """Make one attempt. Raises InvalidValue and TemplateError."""
@@ -107,7 +107,7 @@ class StepCalls:
     # --- HTTP
 
     async def _request(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
-        renderer = Renderer(Variables(values=engine.values_of(run, context), locale=context.locale, zone=context.zone))
+        renderer = Renderer(engine.variables_of(run, context))
         body = self._body(step, run, context, renderer)
         templates = step.fields.get("headers", {})
         headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
@@ -150,6 +150,8 @@ class StepCalls:
     # --- Python
 
     async def _function(self, step: Step, run: RunState, context: RunContext, stored: StoredRun, attempts: int) -> Any:
+        if stored.owner != PROJECT:  # a definition that an earlier version accepted
+            raise CallFailed(f"type: {workflow_catalog.OWN_FUNCTIONS}", is_temporary=False)
         values = engine.values_of(run, context)
         argument = FunctionRun(
             id=stored.id,

@@ -13,6 +13,7 @@ from bellcast.model import local_times, times
 from bellcast.model.messages import State
 from bellcast.model.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
 from bellcast.model.validation import storable
+from bellcast.templates import Variables
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import (
@@ -63,6 +64,7 @@ class RunContext(Struct, frozen=True, kw_only=True):
     zone: str
     locale: str
     recipient: Mapping[str, Any]
+    tenant_key: str
     tenant: Mapping[str, Any]
     facts: Mapping[str, StepFacts] = {}
     events: Mapping[str, Any] = {}
@@ -100,6 +102,12 @@ def values_of(run: RunState, context: RunContext) -> dict[str, Any]:
         "event": run.event,
         "steps": {key: _step_values(run, key, context) for key in run.steps},
     }
+
+
+def variables_of(run: RunState, context: RunContext) -> Variables:
+    """Return the variables of templates, with the format and the tenant of the run."""
+    values = values_of(run, context)
+    return Variables(values=values, locale=context.locale, zone=context.zone, tenant=context.tenant_key)
 
 
 def _step_values(run: RunState, key: str, context: RunContext) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
 from bellcast.ports import Context
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import BackgroundCompiler, Renderer, TemplateError, Variables
+from bellcast.templates import BackgroundCompiler, Renderer, TemplateError, Variables, budget_of
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.triggers import TriggerDraft, Triggers
@@ -188,7 +188,8 @@ class Sources:
         engines = self._engines()
         await self._compiler.compile(msgspec.json.encode(source), has_html=False)
         settings: TenantSettings = await self._settings_of(tenant)
-        renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone))
+        await budget_of(tenant).wait()
+        renderer = Renderer(Variables(values=values, locale=settings.locale, zone=settings.timezone, tenant=tenant))
         if source.notification is not None:
             filled = _filled(source.notification, values, renderer)
             filled["to"] = _numbers_as_text(filled.get("to"))

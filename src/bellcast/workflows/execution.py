@@ -25,7 +25,7 @@ from bellcast.ports import Broker, Clock, Job, Store
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import BegunPage, BegunRun, NewFanout, NewWait, RunCommit, StoredRun, TriggerRequest, as_change
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.templates import SharedResults, TemplateError, Variables
+from bellcast.templates import SharedResults, TemplateError, budget_of
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.calls import StepCalls
@@ -156,8 +156,10 @@ class RunExecutor:
     async def _advance(self, execution: Execution, pauses: Pauses) -> None:
         """Execute steps up to the next call, the next wait or the end."""
         stored = execution.stored
+        budget = budget_of(stored.tenant)
         while True:
             await pauses.pause_if_due()
+            await budget.wait()
             if not await self._is_active(stored):
                 self._pause(execution)
                 return
@@ -173,7 +175,7 @@ class RunExecutor:
                 execution.due_at = execution.state.wakes_at
                 return
             if step.type in step_calls.TYPES:
-                if self._calls.can_run(step):
+                if self._calls.can_run(step, stored.owner):
                     execution.call = step
                 else:
                     execution.due_at = self._clock.now() + step_calls.FUNCTION_POLL_MS
@@ -246,6 +248,7 @@ class RunExecutor:
             zone=decision_inputs.zone_of(profile, tenant).key,
             locale=profile.locale or tenant.locale,
             recipient=contents.recipient_values(profile),
+            tenant_key=stored.tenant,
             tenant=tenant.values,
             facts=await self._facts(stored, definition, state),
             events=live_waits.events_of(waits),
@@ -317,7 +320,7 @@ class RunExecutor:
         definition, state, context = execution.definition, execution.state, execution.context
         if not definition.live_waits or state.status != "waiting":
             return ()
-        variables = Variables(values=execution.values(), locale=context.locale, zone=context.zone)
+        variables = engine.variables_of(state, context)
         try:
             return tuple(live_waits.missing(definition, execution.stored, state, variables, execution.waits))
         except TemplateError as error:

@@ -25,7 +25,7 @@ def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[
     found = []
     for step in definition.live_waits:
         try:
-            target = target_of(step, run, Variables(values=values))
+            target = target_of(step, run, Variables(values=values, tenant=run.tenant))
         except TemplateError:
             continue
         found.append(new(step, run, target))

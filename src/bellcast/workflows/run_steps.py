@@ -19,7 +19,7 @@ from bellcast.model.step_counters import StepCounter
 from bellcast.model.templates import Template
 from bellcast.ports import Clock, SendRequest, Store
 from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait, TriggerRequest
-from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
+from bellcast.templates import Renderer, SharedResults, TemplateError
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import MAX_REASON, InvalidValue, RunContext, StepOutcome
@@ -170,9 +170,7 @@ class RunSteps:
         return template
 
     def _rendered(self, execution: Execution, source: str) -> str:
-        context = execution.context
-        values = execution.values()
-        return Renderer(Variables(values=values, locale=context.locale, zone=context.zone)).render(source)
+        return Renderer(engine.variables_of(execution.state, execution.context)).render(source)
 
     async def _throttle(self, execution: Execution, step: Step) -> StepOutcome:
         window = engine.duration(step, "window", execution.state, execution.context)

@@ -16,6 +16,7 @@ from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid
 from bellcast.inbox import sending
 from bellcast.model import times
+from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
@@ -326,7 +327,7 @@ class Schedules:
             return None
         engines = self._engines()
         return await engines.store.sends.stored_response(
-            tenant, idempotency_key, _fingerprint(request), engines.clock.now()
+            tenant, idempotency_key, fingerprint(request, idempotency_key), engines.clock.now()
         )
 
     async def _later(self, tenant: str, schedule: StoredSchedule, idempotency_key: str | None, request: Any) -> bytes:
@@ -341,7 +342,7 @@ class Schedules:
                 created_at=now,
                 schedules=(await self._new(tenant, key, schedule),),
                 idempotency_key=idempotency_key,
-                fingerprint=b"" if idempotency_key is None else _fingerprint(request),
+                fingerprint=fingerprint(request, idempotency_key),
                 response=msgspec.json.encode({"schedule": {"key": key, "next_at": next_at}}),
             )
         )
@@ -379,7 +380,3 @@ def _cancel_prefix(schedule: StoredSchedule) -> str:
 def claim_name(key: str, local: str) -> str:
     """Return the claim of a schedule's recipients for one local time."""
     return f"schedule {key} {local}"
-
-
-def _fingerprint(request: Any) -> bytes:
-    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).digest()

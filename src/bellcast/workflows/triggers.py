@@ -1,6 +1,5 @@
 """Triggers: runs of a workflow for named recipients, or a fan-out to an audience."""
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ from msgspec import Struct
 
 from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
 from bellcast.model import notification_drafts, runs, validation
+from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
@@ -17,6 +17,7 @@ from bellcast.ports import Clock, Store
 from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
+from bellcast.templates import budget_of
 from bellcast.workflows import live_waits, schemas
 from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
 
@@ -131,7 +132,7 @@ class Triggers:
             tenant=tenant,
             created_at=now,
             idempotency_key=draft.idempotency_key,
-            fingerprint=_fingerprint(key, draft),
+            fingerprint=fingerprint([key, draft], draft.idempotency_key),
         )
         if isinstance(draft.to, Audience):
             fanout = NewFanout(
@@ -169,7 +170,11 @@ class Triggers:
         if not definition.live_waits:
             return []
         state = runs.decode(new[0].body)
-        return [wait for run in new for wait in live_waits.of_new_run(definition, run, state)]
+        waits: list[NewWait] = []
+        for run in new:
+            await budget_of(run.tenant).wait()
+            waits += live_waits.of_new_run(definition, run, state)
+        return waits
 
     async def of_page(self, fanout: NewFanout, keys: Sequence[str]) -> TriggerRequest:
         """Return the runs of a page of a fan-out."""
@@ -204,12 +209,6 @@ class _NewRuns(Struct, frozen=True):
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:
     response: dict[str, Any] = {"trigger": id, "run": id}
     return msgspec.json.encode(response if started is None else {**response, "runs": started})
-
-
-def _fingerprint(key: str, draft: TriggerDraft) -> bytes:
-    if draft.idempotency_key is None:
-        return b""
-    return hashlib.sha256(msgspec.json.encode([key, draft], order="deterministic")).digest()
 
 
 def refused(error: BellcastError) -> str:

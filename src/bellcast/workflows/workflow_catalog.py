@@ -28,6 +28,11 @@ WORKFLOWS = "workflows"
 # runs.
 AWAITED = "awaited-events"
 UNKNOWN = "There is no workflow with this key."
+# A caller that is restricted to a tenant writes its workflows, so their steps could call any function with any data.
+OWN_FUNCTIONS = (
+    "must not be python in a tenant's workflow: only workflows of the project call functions of the app. Start one of "
+    "them with a step of the type trigger"
+)
 # Maximum runs that one transaction makes due again: about 10 ms.
 RESUME_BATCH_ROWS = 250
 # Maximum cached definitions: 50 steps take about 20 KB.
@@ -157,6 +162,12 @@ class WorkflowCatalog:
         errors = [
             error for path, step in steps_with_paths(value) for error in await self._missing(tenant, key, path, step)
         ]
+        if tenant != PROJECT:
+            errors += [
+                FieldError(f"{path}.type", OWN_FUNCTIONS)
+                for path, step in steps_with_paths(value)
+                if step["type"] == "python"
+            ]
         if errors:
             raise Invalid.fields(errors)
         return definition

@@ -96,7 +96,7 @@ async def test_connection_that_the_app_refuses_receives_its_message() -> None:
     request: Any = SimpleNamespace(path="/app/app-key", parameter_values={"protocol": "7"}, address=None)
     start = handshake.start(connection, request, None, lambda: None)
     await guarded_start(connection, start, partial(close_refused, connection))
-    assert transport.frames[-1] == {"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}
+    assert transport.frames == [{"event": "pusher:error", "data": {"code": 4009, "message": "You are banned."}}]
 
 
 class AcceptingApp:
@@ -109,7 +109,8 @@ class AcceptingApp:
         self._hub = hub
 
     async def call_app(self, *_: Any) -> AppReply:
-        return AppReply(None, ConnectAccepted(recipient="alice", tenant=""))
+        context: Any = SimpleNamespace(flush=lambda: asyncio.sleep(0))
+        return AppReply(None, ConnectAccepted(recipient="alice", tenant=""), context)
 
     async def admit(self, connection: Connection) -> Any:
         self._hub.add(connection)

@@ -56,7 +56,7 @@ def socketio(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
 
 
 def pusher_client(hub: Hub, connection: FakeConnection) -> Awaitable[None]:
-    return PusherCallContext(cast(Any, None), hub, connection, None).join("room")
+    return PusherCallContext(cast(Any, None), hub, connection, None, is_connecting=False).join("room")
 
 
 DIALECTS: list[tuple[Join, Dialect]] = [

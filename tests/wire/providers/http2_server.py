@@ -1,7 +1,8 @@
-"""An HTTP/2 server without TLS (prior knowledge) that sends scripted responses or failures, as APNs might."""
+"""An HTTP/2 server, without TLS unless it has a context (prior knowledge), that sends scripted responses or failures, as APNs might."""
 
 import asyncio
 import json
+import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -130,10 +131,12 @@ class _Connection:
 
 
 @asynccontextmanager
-async def http2_server() -> AsyncIterator[HTTP2Server]:
+async def http2_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[HTTP2Server]:
     """Run a server on a free port of 127.0.0.1."""
     http2 = HTTP2Server()
-    server = await asyncio.start_server(http2.serve, "127.0.0.1", 0)
+    if tls is not None:
+        tls.set_alpn_protocols(["h2"])
+    server = await asyncio.start_server(http2.serve, "127.0.0.1", 0, ssl=tls)
     http2.port = server.sockets[0].getsockname()[1]
     try:
         yield http2

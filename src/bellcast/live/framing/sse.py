@@ -58,10 +58,13 @@ def id_field(id: str) -> bytes:
 
 
 def retry(ms: int) -> bytes:
-    """Encode the delay before the browser reconnects."""
+    """Encode the delay before the browser reconnects, as a field of the event that follows.
+
+    Some libraries report a block without data as an event.
+    """
     if ms < 0:
         raise ValueError(f"retry must not be negative: {ms}")
-    return b"retry: %d\n\n" % ms
+    return b"retry: %d\n" % ms
 
 
 def chunk(data: bytes) -> bytes:

@@ -268,7 +268,8 @@ class PusherChannels:
         context, principal = self._context, connection.principal
         if not context.app.has(name):
             return None
-        call_context = PusherCallContext(context.engines, context.hub, connection, channel)
+        is_connecting = name == calls.CONNECT
+        call_context = PusherCallContext(context.engines, context.hub, connection, channel, is_connecting=is_connecting)
         call = Call(
             call_context,
             name,
@@ -280,9 +281,9 @@ class PusherChannels:
             roles=principal.roles or (),
         )
         try:
-            return AppReply(await context.app.dispatch(call), call.accepted)
+            return AppReply(await context.app.dispatch(call), call.accepted, call_context)
         finally:
-            self._close_if_requested(connection, call_context, at_once=name == calls.CONNECT)
+            self._close_if_requested(connection, call_context, at_once=is_connecting)
 
     def _close_if_requested(self, connection: Connection, call_context: PusherCallContext, *, at_once: bool) -> None:
         """Close the connection if the handler requested it: immediately during `connect`, else after the reply, which
@@ -304,3 +305,4 @@ def _is_same(event: LiveEvent, last: LastEvent) -> bool:
 class AppReply(Struct, frozen=True):
     reply: Any
     accepted: calls.ConnectAccepted | None
+    context: PusherCallContext

@@ -18,7 +18,7 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import merge_principal
 from bellcast.live.pusher import protocol
-from bellcast.live.pusher.channels import PusherChannels
+from bellcast.live.pusher.channels import AppReply, PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
@@ -113,14 +113,15 @@ class PusherHandshake:
         return close_codes.unsupported_version(request.parameter_values.get("protocol"))
 
     async def _open(self, connection: Connection, request: HandshakeRequest) -> None:
-        connection.write_tracked(
-            connection.dialect.encode_frame(frames.established(connection.id, self._config.activity_timeout))
-        )
         with self._admission.waiting_for_app(request.address):
-            await self._call_connect(connection)
+            call = await self._call_connect(connection)
         opened = await self._admission.admit(connection)
         if opened is not None:
             connection.revision = opened.inbox.state.revision
+        # After every check: a client that was established and then refused would reconnect without a pause.
+        connection.send_frame(frames.established(connection.id, self._config.activity_timeout))
+        if call is not None:
+            await call.context.flush()
         connection.go_live()
         if connection.is_stale:  # the inbox changed since it was read
             self._hub.callbacks.fill_gap(connection)
@@ -129,7 +130,7 @@ class PusherHandshake:
             loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
             self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
 
-    async def _call_connect(self, connection: Connection) -> None:
+    async def _call_connect(self, connection: Connection) -> AppReply | None:
         """Call the `connect` handler, which may refuse the connection or identify its user without a sign-in."""
         try:
             call = await self._channels.call_app(connection, calls.CONNECT, None, None)
@@ -139,6 +140,7 @@ class PusherHandshake:
             connection.principal = merge_principal(
                 call.accepted, connection.principal, accepted_at=connection.connected_at
             )
+        return call
 
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)

@@ -97,7 +97,7 @@ class SocketIOEndpoint:
         self, siblings: SiblingProcesses, scope: Scope, query: Mapping[str, str], receive: Receive, send: Send
     ) -> bool:
         """Pass the request to the process that owns its session. Return True if it needs no response here."""
-        socket_path = siblings.peer_path(query.get("sid", ""))
+        socket_path = siblings.peer_path(_session_id(query))
         if socket_path is None or scope["method"] not in ("GET", "POST") or not responses.can_take_over(scope):
             return False
         body: bytes | None = b""
@@ -120,13 +120,13 @@ class SocketIOEndpoint:
             await responses.respond(send, 204, [*allowed, PREFLIGHT_METHODS, *_requested_headers(request)])
             return
         cors = self._cors(request, 200)
-        sid = query.get("sid")
+        sid = _session_id(query)
         error = self._refusal(request, query, upgrading=False)
         if error is not None:
-            if error is engineio.UNKNOWN_SESSION and sid and await self._send_final_packets(sid, request, send, cors):
+            if error is engineio.UNKNOWN_SESSION and await self._send_final_packets(sid, request, send, cors):
                 return
             await long_polling.respond_engine_error(send, error, self._cors(request, error.status))
-        elif sid is None:
+        elif not sid:
             await self._open_session(request, send, cors)
         else:
             await self._respond_session(request, sid, receive, send, cors)
@@ -212,30 +212,28 @@ class SocketIOEndpoint:
         )
 
     def _session(self, request: HandshakeRequest, query: Mapping[str, str]) -> EngineSession:
-        sid = query.get("sid")
-        session = None if sid is None else self._sessions.find(sid)
-        return session or EngineSession(self._sessions, _retained_request(request))
+        return self._sessions.find(_session_id(query)) or EngineSession(self._sessions, _retained_request(request))
 
     def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
         return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
 
     def _begin(self, socket: EngineWebSocket, query: Mapping[str, str]) -> None:
         """Open a session or probe an upgrade of one; a second socket for the same session is closed."""
-        if "sid" not in query:
-            socket.begin()
-        else:
+        if _session_id(query):
             socket.probe(self._settings.upgrade_timeout)
+        else:
+            socket.begin()
 
     # --- request validation
 
     def _refusal(self, request: HandshakeRequest, query: Mapping[str, str], *, upgrading: bool) -> EngineError | None:
         """Return the error for an invalid request, checked in the order of the reference implementation."""
-        transport, sid = query.get("transport"), query.get("sid")
+        transport, sid = query.get("transport"), _session_id(query)
         if transport not in ("polling", "websocket") or (upgrading and transport != "websocket"):
             return engineio.UNKNOWN_TRANSPORT
         if not self._is_origin_allowed(request):
             return engineio.FORBIDDEN
-        if sid is not None:
+        if sid:
             if self._sessions.find(sid) is None:
                 return self._unknown_session(sid)
             return None if upgrading or transport == "polling" else engineio.BAD_REQUEST
@@ -310,6 +308,11 @@ def _read(file: Path, name: str) -> bytes | None:
     if build.is_file():
         return build.read_bytes()
     return file.read_bytes() if ".esm." not in name and file.is_file() else None
+
+
+def _session_id(query: Mapping[str, str]) -> str:
+    """Return the session's id, empty in a handshake: some clients send an empty `sid` with it, others none."""
+    return query.get("sid", "")
 
 
 def _retained_request(request: HandshakeRequest) -> HandshakeRequest:

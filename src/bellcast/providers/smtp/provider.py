@@ -35,6 +35,10 @@ BOUNCES = frozenset({550, 551, 553})
 # Replies about the credentials or the current policy, not about the message.
 REFUSED_LOGINS = frozenset({530, 534, 535, 538})
 OPTIONS = frozenset({"from"})
+NO_STARTTLS = (
+    "the mail server does not offer STARTTLS, without which no password is sent: use smtps:// if the server has a port "
+    "for TLS, or add tls=off to the provider's URL if the network is trusted"
+)
 
 
 class SMTPSettings(Struct, frozen=True, kw_only=True):
@@ -58,7 +62,7 @@ class SMTPSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_tls(self) -> bool:
-        """STARTTLS must succeed, and the certificate must be valid."""
+        """The connection must be encrypted before the login, with a valid certificate."""
         return self.url.password is not None and self.url.uses_tls
 
 
@@ -130,7 +134,7 @@ class SMTPProvider:
         """Connect without a login; return whether with TLS. Raises DeliveryError."""
         with _translated():
             connection = await self._open(logs_in=False)
-            has_tls = connection.client.get_transport_info("sslcontext") is not None
+            has_tls = _is_encrypted(connection.client)
             await self._quit(connection)
         return has_tls
 
@@ -198,25 +202,34 @@ class SMTPProvider:
             hostname=url.host,
             port=settings.port if sock is None else None,
             sock=sock,
-            username=url.user if logs_in else None,
-            password=url.password if logs_in else None,
             use_tls=settings.has_implicit_tls,
-            start_tls=None if url.uses_tls and not settings.needs_tls else settings.needs_tls,
+            start_tls=None if url.uses_tls else False,  # None: if the server offers it
             # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
             validate_certs=settings.needs_tls or settings.has_implicit_tls,
             timeout=settings.timeout,
         )
         try:
             await client.connect()
+            self._check_encryption(client)
+            if logs_in and url.user is not None:
+                await client.login(url.user, url.password or "")
         except BaseException:
             client.close()
             raise
         return _SMTPConnection(client)
 
+    def _check_encryption(self, client: SMTP) -> None:
+        if self._settings.needs_tls and not _is_encrypted(client):
+            raise DeliveryError(NO_STARTTLS, is_temporary=True)
+
     async def _quit(self, connection: _SMTPConnection) -> None:
         with suppress(aiosmtplib.SMTPException, OSError):
             await connection.client.quit()
         connection.client.close()
+
+
+def _is_encrypted(client: SMTP) -> bool:
+    return client.get_transport_info("sslcontext") is not None
 
 
 async def _recipient(client: SMTP, address: str, encoding: str) -> None:

@@ -58,6 +58,10 @@ SELECT 'notification' WHERE EXISTS (
   SELECT 1 FROM recipients r JOIN notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
 )
 UNION ALL
+SELECT 'notification' WHERE EXISTS (
+  SELECT 1 FROM recipients r JOIN outside_notifications t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
+)
+UNION ALL
 SELECT 'push_endpoint' WHERE EXISTS (
   SELECT 1 FROM recipients r JOIN push_endpoints t ON t.recipient = r.id WHERE r.tenant = :tenant AND r.key = :key
 )

@@ -185,6 +185,10 @@ SELECT count(*), max(at) FROM sign_in_failures WHERE subject = :subject AND at >
 -- A successful sign-in clears the failures of its account.
 DELETE FROM sign_in_failures WHERE subject = :subject
 
+-- name: setup_failures_clear
+-- A new code clears the failed set-ups of all networks: their subjects begin with `setup:`.
+DELETE FROM sign_in_failures WHERE subject >= :first AND subject < :last
+
 -- name: operator_sessions_sweep
 -- Sessions that have expired, at most :limit.
 DELETE FROM operator_sessions WHERE digest IN (

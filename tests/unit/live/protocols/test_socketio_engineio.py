@@ -33,6 +33,11 @@ def test_body_holds_any_number_of_packets() -> None:
     assert len(list(engineio.read_body(b"\x1e".join([b"4x"] * 5000)))) == 5000
 
 
+@pytest.mark.parametrize("part", [b"bAQIDBA==\n", b"bAQID\r\nBA==\r\n"])
+def test_base64_of_a_body_may_contain_line_breaks(part: bytes) -> None:
+    assert list(engineio.read_body(part + b"\x1e4")) == [EnginePacket("4", b"\x01\x02\x03\x04"), EnginePacket("4", "")]
+
+
 @pytest.mark.parametrize("body", [b"", b"\x1e", b"4a\x1e", b"abc", b"4\xff", b"b!!!", b"bAQ", b"4a\x1e\x1e4b"])
 def test_body_with_one_unreadable_packet_is_invalid(body: bytes) -> None:
     with pytest.raises(InvalidPacket):

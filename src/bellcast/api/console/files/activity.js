@@ -34,7 +34,8 @@ export function activityLinks(page, selected) {
   return h('nav', { class: 'tabs', 'aria-label': 'Kinds' }, tabs.map(([target, name]) => h('a', { href: withQuery(page.url(target), tenantOf(page)), 'aria-current': target === selected && 'page' }, name)));
 }
 
-function inboxState(one) {
+export function inboxState(one) {
+  if (!one.in_inbox) return 'not in the inbox';
   if (one.archived_at) return 'archived';
   if (one.read_at) return 'read';
   return one.seen_at ? 'seen' : 'unseen';
@@ -53,12 +54,12 @@ export function notification(page) {
     heading(one.title, one.recipient && h('a', { class: 'button', href: withQuery(page.url(path`/recipients/${one.recipient}`), { ...tenant, notification: one.id }) }, 'Explain'), page.may(BUILDERS) && remove(page, 'Recall this notification', 'Recall', url, inTenant(page, one.audience ? '/announcements' : '/notifications'))),
     facts([
       ['Id', id(one.id)], ['Audience', one.audience && audienceOf(one.audience)], ['Recipient', recipientLink(page, one.recipient)], ['Tenant', one.tenant],
-      ['Type', one.type], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
+      ['Type', one.type], ['Inbox', one.in_inbox ? null : 'not in the inbox: sent to other channels only, or excluded by preferences'], ['Priority', one.priority], ['Created', moment(one.created_at)], ['Seen', moment(one.seen_at)], ['Read', moment(one.read_at)], ['Expires', moment(one.expires_at)],
       ['Text', one.body],
     ]),
     card('Timeline', timeline(page, one.timeline), isUnwritten(one.timeline) && h('p', { class: 'muted' }, 'No node has a record of writing this to a live connection: the recipients were offline, or the record is gone. Each node keeps its last 10,000 writes until it restarts.')),
     !one.audience && card('Messages', attempts(page, one, tenant)),
-    page.may(BUILDERS) && correction(page, one, url),
+    page.may(BUILDERS) && one.in_inbox && correction(page, one, url),
     h('details', {}, h('summary', {}, 'JSON'), json(one)),
   ]);
 }

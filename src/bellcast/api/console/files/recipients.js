@@ -2,6 +2,7 @@
  * Recipients, and the page of one: inbox, Explain, devices, topics, preferences, and actions that end its sessions or
  * delete its data.
  */
+import { inboxState } from './activity.js';
 import { field, fill, form, h, id, moment, quantity, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage, load, pagedList } from './list.js';
 import { BUILDERS, CONTENT, OWNERS, card, detail, dialect, inTenant, inline, number, part, remove, tenantOf } from './page.js';
@@ -48,17 +49,27 @@ function actions(page, one, url) {
 function inbox(page, key, tenant) {
   const all = { recipient: key, ...tenant };
   return part(page, withQuery('/v1/notifications', { ...all, limit: FEW }), ({ notifications, next }) => notifications.length === 0
-    ? empty('The inbox is empty.', `bellcast notify ${key} "Hello"`)
+    ? empty('Nothing has been sent yet.', `bellcast notify ${key} "Hello"`)
     : [h('ul', { class: 'rows-of' }, notifications.map((one) => h('li', {},
-      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one), dir: 'auto' }, one.title), h('span', { class: 'muted' }, one.archived_at ? 'archived' : one.read_at ? 'read' : one.seen_at ? 'seen' : 'unseen'), time(one.created_at)))),
+      h('a', { href: inTenant(page, path`/notifications/${one.id}`, one), dir: 'auto' }, one.title), h('span', { class: 'muted' }, inboxState(one)), time(one.created_at)))),
     next && h('a', { href: withQuery(page.url('/notifications'), all) }, 'All notifications')]);
+}
+
+/** The facts of each notification, in order of its first fact; those about no notification come last. */
+function byNotification(facts) {
+  const groups = new Map();
+  for (const one of facts) groups.set(one.notification, [...groups.get(one.notification) ?? [], one]);
+  return [...groups].sort(([one], [other]) => (one === null) - (other === null));
 }
 
 function explain(page, recipient, tenant) {
   const output = h('div', { 'aria-live': 'polite' });
   const read = ({ notification, type }) => get(withQuery('/v1/explain', { recipient, notification: notification.trim(), type: notification ? '' : type.trim(), ...tenant }), page.signal);
   const show = (result) => [h('p', { class: 'text' }, result.text), result.channels.map((one) => h('p', {}, h('span', { class: 'tag' }, one.channel), ` ${one.text}`)),
-    h('ol', { class: 'rows-of' }, result.facts.map((one) => h('li', {}, h('b', {}, [one.channel, one.what].filter(Boolean).join(' ')), one.rule && h('code', {}, one.rule), one.detail, time(one.at)))),
+    byNotification(result.facts).map(([id, facts]) => [
+      id ? h('h3', { dir: 'auto' }, h('a', { href: withQuery(page.url(path`/notifications/${id}`), tenant) }, facts[0].title || id), ' ', h('span', { class: 'tag' }, facts[0].type)) : h('h3', {}, 'Connections and refused requests'),
+      h('ol', { class: 'rows-of' }, facts.map((one) => h('li', {}, one.text, time(one.at)))),
+    ]),
     result.actions.map((one) => h('p', {}, `${one.text} `, h('code', {}, `${one.method} ${one.path}`)))];
   const notification = page.query.get('notification') ?? '';
   const question = form([h('div', { class: 'columns' },

@@ -24,17 +24,24 @@ class _ChannelData(Struct, frozen=True):
     user_info: Any = None
 
 
-class User(Struct, frozen=True, kw_only=True):
-    """A user signing in. `device` identifies the device if the app names its devices."""
-
-    id: Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID)]
+class _UserAttributes(Struct, frozen=True, kw_only=True):
     user_info: Any = None
     watchlist: list[str] = []
     device: Annotated[str, Meta(max_length=MAX_DEVICE)] | None = None
 
 
+class User(_UserAttributes, frozen=True, kw_only=True):
+    """A user signing in. `device` identifies the device if the app names its devices."""
+
+    id: str
+
+
+class _UserData(_UserAttributes, frozen=True, kw_only=True):
+    id: Annotated[str, Meta(min_length=1, max_length=MAX_USER_ID)] | int  # Laravel signs numbers
+
+
 _channel_data = msgspec.json.Decoder(_ChannelData)
-_user_data = msgspec.json.Decoder(User)
+_user_data = msgspec.json.Decoder(_UserData)
 
 
 def read_member(channel_data: str) -> ChannelMember | str:
@@ -54,6 +61,7 @@ def read_member(channel_data: str) -> ChannelMember | str:
 def read_user(user_data: str) -> User | str:
     """Decode the user in a `user_data`, or return an error message."""
     try:
-        return _user_data.decode(user_data)
+        user = _user_data.decode(user_data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as problem:
         return sentence(problem, "user_data")
+    return User(id=str(user.id), user_info=user.user_info, watchlist=user.watchlist, device=user.device)

@@ -91,7 +91,8 @@ def read_body(body: bytes) -> Iterator[EnginePacket]:
 def _read_part(part: bytes) -> EnginePacket:
     try:
         if part[:1] == b"b":
-            return EnginePacket("4", base64.b64decode(part[1:], validate=True))
+            # Java's client ends its base64 with a line feed.
+            return EnginePacket("4", base64.b64decode(part[1:].translate(None, b"\r\n"), validate=True))
         return read(part.decode())
     except (UnicodeDecodeError, binascii.Error):
         raise InvalidPacket("A packet is UTF-8, or b and base64.") from None

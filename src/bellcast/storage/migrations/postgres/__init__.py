@@ -1,4 +1,5 @@
-"""Migrations for PostgreSQL. The table `schema_version` of the schema `bellcast` holds the version of a store.
+"""Migrations for PostgreSQL. The table `schema_version` of the schema `bellcast` holds the version of a store, and in
+`started` the step whose transaction was committed, before its indexes are built.
 
 During a rolling update servers of two versions share one store. So migrations add tables, indexes, and columns that are
 nullable or have a default. A migration that removes something names the first version that works without it, in a separate
@@ -6,16 +7,33 @@ line: `-- not before: 7`. The highest of these is stored with the version; a ser
 newer store.
 """
 
+import asyncio
 import re
 from importlib import resources
 
 import asyncpg
+import structlog
 
 from bellcast.errors import Conflict
+from bellcast.ports.migration import StoreMigration
+from bellcast.storage.migrations import ReportStep, log_step
+
+log = structlog.get_logger(__name__)
 
 SCHEMA = "bellcast"
 # Advisory lock of the migrating process ("Bell").
 LOCK = 0x42656C6C
+LOCK_POLL_SECONDS = 0.2
+# Longest that servers wait behind a migration that waits for a dump, and the pauses in between.
+LOCK_TIMEOUT = "500ms"
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
+COLUMNS = """
+ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS oldest BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS started BIGINT NOT NULL DEFAULT 0;
+"""
+NEW_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
+# A unique index is built in the transaction of its step: the step may have removed rows that it refuses.
+INDEX = re.compile(r"^CREATE INDEX (?P<name>\w+) ON (?P<table>\w+)[^;]*;", re.MULTILINE)
 NOT_BEFORE = re.compile(r"^-- not before: (\d+)$", re.MULTILINE)
 
 
@@ -53,26 +71,85 @@ async def pending(connection: asyncpg.Connection) -> bool:
     return found < known
 
 
-async def migrate(connection: asyncpg.Connection) -> None:
-    """Run pending migrations in one transaction, one process at a time."""
-    async with connection.transaction():
-        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
+async def migrate(connection: asyncpg.Connection, report: ReportStep = log_step) -> None:
+    """Run pending migrations, one process at a time; others wait. An interrupted migration continues at its step."""
+    # Polls, because building an index waits for every transaction that began before it, and so for a waiting process.
+    while True:
+        if await connection.fetchval(f"SELECT pg_try_advisory_lock({LOCK})"):
+            break
+        await asyncio.sleep(LOCK_POLL_SECONDS)
+    try:
         done = await version(connection)
-        if done > len(steps()):
-            return
-        for step in steps()[done:]:
-            await connection.execute(step)
-        await _save_version(connection, done)
+        if done == 0:
+            async with connection.transaction():
+                await _create(connection)
+        elif done < len(steps()):
+            await _upgrade(connection, done, report)
+    finally:
+        await connection.execute(f"SELECT pg_advisory_unlock({LOCK})")
 
 
-async def _save_version(connection: asyncpg.Connection, done: int) -> None:
-    if done == 0:
-        await connection.execute("CREATE TABLE schema_version (version BIGINT NOT NULL)")
-        await connection.execute("INSERT INTO schema_version VALUES (0)")
-    await connection.execute("ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS oldest BIGINT NOT NULL DEFAULT 1")
-    needed = [int(number) for step in steps() for number in NOT_BEFORE.findall(step)]
+async def _create(connection: asyncpg.Connection) -> None:
+    """Create an empty store."""
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
     await connection.execute(
-        "UPDATE schema_version SET version = $1, oldest = $2", len(steps()), max(needed, default=1)
+        "CREATE TABLE schema_version (version BIGINT NOT NULL, oldest BIGINT NOT NULL, started BIGINT NOT NULL)"
     )
+    await connection.execute("INSERT INTO schema_version VALUES ($1, $2, $1)", len(steps()), _oldest(len(steps())))
+    for step in steps():
+        await connection.execute(step)
+
+
+def _oldest(number: int) -> int:
+    """Return the oldest version that can use a store of that version."""
+    return max((int(needed) for step in steps()[:number] for needed in NOT_BEFORE.findall(step)), default=1)
+
+
+async def _upgrade(connection: asyncpg.Connection, done: int, report: ReportStep) -> None:
+    await connection.execute(f"SET search_path = {SCHEMA}")
+    await _execute_between_reads(connection, COLUMNS)
+    for number, step in enumerate(steps()[done:], done + 1):
+        report(StoreMigration(done, len(steps()), number))
+        await _run(connection, number, step)
+
+
+async def _run(connection: asyncpg.Connection, number: int, step: str) -> None:
+    """Run one step: its transaction, then the indexes of existing tables, which servers of older versions write to."""
+    created = NEW_TABLE.findall(step)
+    indexes = [found for found in INDEX.finditer(step) if found["table"] not in created]
+    rest = step
+    for index in indexes:
+        rest = rest.replace(index[0], "")
+    if await connection.fetchval("SELECT started FROM schema_version") < number:
+        mark = f"UPDATE schema_version SET started = {number}, oldest = {_oldest(number)};\n"  # noqa: S608  numbers
+        await _execute_between_reads(connection, mark + rest)
+    for index in indexes:
+        await _build(connection, index["name"], index[0])
+    await connection.execute("UPDATE schema_version SET version = $1", number)
+
+
+async def _execute_between_reads(connection: asyncpg.Connection, statements: str) -> None:
+    """Execute statements in one transaction that waits at most LOCK_TIMEOUT for each lock: every other statement on the
+    table waits behind it. A dump that reads all tables delays the migration, not the servers."""
+    pause = MIN_PAUSE_SECONDS
+    while True:
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                await connection.execute(statements)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            log.info("migration_waits", reason="a dump or another transaction reads the tables", seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        else:
+            return
+
+
+async def _build(connection: asyncpg.Connection, name: str, statement: str) -> None:
+    """Build an index while others write, unless it exists. An interrupted build leaves an invalid one."""
+    valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name)
+    if valid is False:
+        await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
+    if not valid:
+        await connection.execute(statement.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))

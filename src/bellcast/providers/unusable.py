@@ -1,0 +1,35 @@
+"""In place of a stored provider whose URL this node cannot use, such as one that was encrypted with another key."""
+
+from collections.abc import Mapping, Sequence
+
+from bellcast.model.messages import ExternalChannel
+from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+
+# The kinds of addresses that configured providers of a channel serve: the vendor is part of the URL.
+KINDS: Mapping[ExternalChannel, Sequence[AddressKind]] = {
+    "email": ("email",),
+    "sms": ("sms",),
+    "push": ("fcm", "apns"),
+    "chat": ("telegram",),
+}
+
+
+class UnusableProvider:
+    """ports.Provider whose messages fail temporarily: another provider, another node or a later attempt sends them."""
+
+    server = None
+
+    def __init__(self, channel: ExternalChannel, kind: AddressKind, problem: str) -> None:
+        self.channel = channel
+        self.kind = kind
+        self._problem = problem
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Refuse the message."""
+        raise DeliveryError(f"the provider's URL {self._problem}", is_temporary=True)
+
+    async def check(self) -> None:
+        """Do nothing: there are no credentials."""
+
+    async def close(self) -> None:
+        """Do nothing: there are no connections."""

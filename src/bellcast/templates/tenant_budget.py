@@ -1,0 +1,71 @@
+"""The CPU time of a tenant's templates in this process, so that they leave the processor to other tenants."""
+
+import asyncio
+from functools import lru_cache
+from time import monotonic
+
+from bellcast.model.token_bucket import TokenBucket
+
+# CPU time per second of all renderings of a tenant. Usual ones take less, because the rest of a fan-out takes longer.
+CPU_SHARE = 0.5
+# Renderings of a text that take too long in a row, until it is stopped.
+MAX_SLOW = 3
+# A stopped text is rendered again after this time, because the data may have been the cause.
+STOPPED_SECONDS = 60.0
+MAX_SLOW_TEXTS = 1_000
+CACHED_TENANTS = 10_000
+
+
+class TenantBudget:
+    """A balance of CPU time. A rendering is charged afterwards, so the balance can be negative; the next rendering waits
+    until it is not."""
+
+    def __init__(self) -> None:
+        self._bucket = TokenBucket(CPU_SHARE, _now())
+        self._slow: dict[int, tuple[int, float]] = {}  # by text: renderings that took too long, and the last one's time
+
+    def charge(self, seconds: float) -> None:
+        self._bucket.fill(_now())
+        self._bucket.tokens -= seconds
+
+    def seconds_to_wait(self) -> float:
+        self._bucket.fill(_now())
+        return max(0.0, -self._bucket.tokens / CPU_SHARE)
+
+    async def wait(self) -> None:
+        """Return when the tenant may render."""
+        seconds = self.seconds_to_wait()
+        while seconds:
+            await asyncio.sleep(seconds)
+            seconds = self.seconds_to_wait()  # others that waited may have used the time
+
+    def is_slow(self, text: int) -> bool:
+        """True if the last rendering of the text took too long."""
+        return text in self._slow
+
+    def is_stopped(self, text: int) -> bool:
+        """True if the text must not be rendered now."""
+        count, at = self._slow.get(text, (0, 0.0))
+        return count >= MAX_SLOW and monotonic() < at + STOPPED_SECONDS
+
+    def add_slow(self, text: int) -> None:
+        """Record a rendering that took too long. It costs a whole second's time, so that other tasks run before the next."""
+        self.charge(CPU_SHARE)
+        count, _ = self._slow.pop(text, (0, 0.0))
+        if len(self._slow) >= MAX_SLOW_TEXTS:
+            del self._slow[next(iter(self._slow))]
+        self._slow[text] = count + 1, monotonic()
+
+    def clear_slow(self, text: int) -> None:
+        """Record a rendering in time."""
+        self._slow.pop(text, None)
+
+
+@lru_cache(CACHED_TENANTS)
+def budget_of(tenant: str) -> TenantBudget:
+    """Return the budget of a tenant."""
+    return TenantBudget()
+
+
+def _now() -> int:
+    return int(monotonic() * 1000)

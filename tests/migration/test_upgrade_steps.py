@@ -1,0 +1,164 @@
+"""The upgrade of a PostgreSQL store while other servers use it: it waits for dumps without stopping the servers, continues
+after an interruption, and runs once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from bellcast.storage.migrations import postgres as migrations
+from bellcast.storage.postgres import PostgresEngine
+from bellcast.storage.store import SQLStore
+from tests import engines
+from tests.clock import FakeClock
+from tests.contract.app import App
+from tests.migration.test_rolling import migrate_to
+
+RELEASED = (6, 33)  # of c74a6d8 and 7ee7e954
+OBJECTS = """
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'bellcast'
+UNION ALL SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
+WHERE table_schema = 'bellcast' AND table_name <> 'schema_version'
+UNION ALL SELECT pg_get_viewdef(oid) FROM pg_class WHERE relkind = 'v' AND relnamespace = 'bellcast'::regnamespace
+UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'bellcast'::regnamespace
+ORDER BY 1
+"""
+NEXT_STEP = """
+ALTER TABLE notifications ADD COLUMN next BIGINT;
+CREATE INDEX notifications_next ON notifications (next) WHERE next IS NOT NULL;
+"""
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    server = engines.postgres()
+    yield await server.make("upgraded")
+    await server.drop("upgraded")
+
+
+@pytest.fixture
+async def raw(url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(url)
+    yield connection
+    await connection.close()
+
+
+async def objects(connection: asyncpg.Connection) -> list[str]:
+    return [str(row[0]) for row in await connection.fetch(OBJECTS)]
+
+
+async def is_valid(connection: asyncpg.Connection, index: str) -> bool | None:
+    found = await connection.fetchval(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('bellcast.' || $1)", index
+    )
+    return None if found is None else bool(found)
+
+
+@pytest.mark.parametrize("version", RELEASED)
+async def test_upgraded_store_equals_a_new_one(
+    raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    await migrate_to(raw, monkeypatch, version)
+    await migrations.migrate(raw)
+    upgraded = await objects(raw)
+    await raw.execute("DROP SCHEMA bellcast CASCADE")
+    await migrations.migrate(raw)
+    assert upgraded == await objects(raw)
+
+
+async def test_servers_keep_working_while_an_upgrade_waits_for_a_dump(
+    url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SQLStore(PostgresEngine(url, FakeClock()))  # a server of the older version
+    await store.open()
+    app = App(store, FakeClock())
+    await app.send("alice")
+    monkeypatch.setattr(migrations, "MIN_PAUSE_SECONDS", 0.1)
+    steps = [*migrations.steps(), NEXT_STEP]
+    monkeypatch.setattr(migrations, "steps", lambda: steps)
+    dump, number = await asyncpg.connect(url), 1
+    with capture_logs() as logs:
+        async with dump.transaction(isolation="repeatable_read", readonly=True):
+            await dump.fetch("SELECT * FROM bellcast.notifications")
+            upgrade = asyncio.create_task(migrations.migrate(raw))
+            while sum(entry["event"] == "migration_waits" for entry in logs) < 3:
+                await app.send("alice")  # fails after 10 s behind a lock that waits for the dump
+                await app.page("alice")
+                number += 1
+            assert not upgrade.done()
+        await upgrade
+    await app.send("alice")
+    assert (await app.counts("alice"))[0] == number + 1
+    assert await is_valid(raw, "notifications_next")
+    assert await migrations.version(raw) == len(steps)
+    await dump.close()
+    await store.close()
+
+
+async def test_servers_keep_working_while_an_upgrade_builds_an_index(
+    url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SQLStore(PostgresEngine(url, FakeClock()))
+    await store.open()
+    app = App(store, FakeClock())
+    await app.send("alice")
+    steps = [*migrations.steps(), "CREATE INDEX notifications_next ON notifications (recipient, title);"]
+    monkeypatch.setattr(migrations, "steps", lambda: steps)
+    other = await asyncpg.connect(url)
+    async with other.transaction(isolation="repeatable_read", readonly=True):
+        await other.fetch("SELECT 1")  # an index is valid once all earlier transactions have ended
+        upgrade = asyncio.create_task(migrations.migrate(raw))
+        while await is_valid(other_connection := await asyncpg.connect(url), "notifications_next") is None:
+            await other_connection.close()
+        await other_connection.close()
+        await app.send("alice")
+        assert not upgrade.done()
+    await upgrade
+    assert await is_valid(raw, "notifications_next")
+    await other.close()
+    await store.close()
+
+
+@pytest.mark.parametrize("state", ["missing", "invalid", "valid"])
+async def test_interrupted_upgrade_continues_at_its_index(
+    raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    await migrations.migrate(raw)
+    steps = [*migrations.steps(), NEXT_STEP]
+    monkeypatch.setattr(migrations, "steps", lambda: steps)
+
+    async def fail(*_: object) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as killed:
+        killed.setattr(migrations, "_build", fail)
+        with pytest.raises(ConnectionError):
+            await migrations.migrate(raw)
+    assert await migrations.pending(raw)
+    if state != "missing":
+        await raw.execute("CREATE INDEX notifications_next ON bellcast.notifications (next) WHERE next IS NOT NULL")
+    if state == "invalid":  # as after an interrupted build
+        await raw.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'bellcast.notifications_next'::regclass"
+        )
+    await migrations.migrate(raw)  # adding the column again would fail
+    assert await is_valid(raw, "notifications_next")
+    assert not await migrations.pending(raw)
+
+
+@pytest.mark.parametrize("version", [0, *RELEASED])
+async def test_several_servers_that_start_together_migrate_once(
+    url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    if version:
+        await migrate_to(raw, monkeypatch, version)
+    stores = [SQLStore(PostgresEngine(url, FakeClock())) for _ in range(4)]
+    with capture_logs() as logs:
+        await asyncio.gather(*(store.open() for store in stores))
+    steps = [entry["step"] for entry in logs if entry["event"] == "migrating"]
+    assert steps == (list(range(version + 1, len(migrations.steps()) + 1)) if version else [])
+    for at, store in enumerate(stores):
+        await App(store, FakeClock()).send(f"r{at}")
+        await store.close()
