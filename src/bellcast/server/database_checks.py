@@ -12,7 +12,6 @@ from bellcast.model.doctor_findings import Finding
 from bellcast.model.events import node_stream
 from bellcast.model.identities import Project
 from bellcast.server import adapters
-from bellcast.server.clock import SystemClock
 from bellcast.settings import Settings
 from bellcast.settings.groups import POSTGRES, REDIS
 
@@ -54,50 +53,52 @@ def _store(url: str) -> Iterator[Finding]:
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
-        engine_time, is_read_only = asyncio.run(_state(url))
+        engine_time = asyncio.run(_time(url))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
         return
     yield from _skew("store's clock", engine_time)
     try:
         asyncio.run(_write(url, is_migrated=version > 0))
-        reason = "the database is read-only" if is_read_only else None
     except BellcastError as error:
-        reason = error.detail
-    if reason is not None:
-        yield diagnoses.finding("store_unusable", error=reason)
-    elif version < latest:
+        yield diagnoses.finding("store_unusable", error=error.detail)
+        return
+    if version < latest:
         yield diagnoses.finding("store_old", store="the PostgreSQL store", version=version, latest=latest)
     else:
         yield Finding("store", "ok", f"PostgreSQL, version {version}, can be written")
 
 
-async def _state(url: str) -> tuple[float, bool]:
-    """Return the engine's clock in seconds since 1970, and whether the database is read-only."""
+async def _time(url: str) -> float:
+    """Return the engine's clock in seconds since 1970."""
     from bellcast.outbox import schema
 
     async with schema.connected(url) as connection:
         now: datetime = await connection.fetchval("SELECT clock_timestamp()")
-        return now.timestamp(), await connection.fetchval("SHOW transaction_read_only") == "on"
+        return now.timestamp()
 
 
 async def _write(url: str, *, is_migrated: bool) -> None:
-    """Connect with the settings of a server's sessions, and write without a change. Raises BellcastError."""
-    from bellcast.storage.postgres import PostgresEngine
+    """Write with the session of a server, and roll back. Raises BellcastError."""
+    import asyncpg
 
-    engine = PostgresEngine(url, SystemClock(), migrates=False)
-    await engine.open()
+    from bellcast.storage import postgres_connection as server
+
     try:
-        if is_migrated:
-            await engine.ping()
-    finally:
-        await engine.close()
+        connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT, server_settings=server.SESSION)
+        try:
+            statement = server.texts()["probe"].plain if is_migrated else "CREATE SCHEMA bellcast_doctor"
+            await connection.execute(f"BEGIN; {statement}; ROLLBACK")
+        finally:
+            await connection.close()
+    except Exception as error:
+        raise server.translated(error) from error
 
 
 def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
     engine = "Redis" if url.startswith(REDIS) else POSTGRESQL
     try:
-        engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_state(url))[0]
+        engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_time(url))
     except BellcastError as error:
         yield _unavailable("broker", engine, "BELLCAST_BROKER", error)
         return

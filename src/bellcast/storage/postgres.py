@@ -37,11 +37,10 @@ PLAN_CACHE_SECONDS = 60
 class PostgresEngine(WritingEngine):
     """An Engine on one database; any number of processes share it."""
 
-    def __init__(self, url: str, clock: ports.Clock, *, migrates: bool = True) -> None:
+    def __init__(self, url: str, clock: ports.Clock) -> None:
         super().__init__()
         self._url = url
         self._clock = clock
-        self._migrates = migrates
         self._texts: dict[str, PostgresText] = {}
         self._pool: asyncpg.Pool | None = None
         self._read_batcher: ReadBatcher | None = None
@@ -49,8 +48,7 @@ class PostgresEngine(WritingEngine):
     async def open(self) -> None:
         """Migrate unless another process does, and connect."""
         try:
-            if self._migrates:
-                await self._migrate()
+            await self._migrate()
             self._pool = await asyncpg.create_pool(
                 self._url,
                 min_size=1,
