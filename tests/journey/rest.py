@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,12 @@ async def opened(
         connections=ConnectionSurvey(hub, broker, Tasks().spawn),
         nodes=hub.cluster.nodes,
         doctor=Doctor(
-            Settings(store=StoreSettings(data=folder)), PROJECT, http, (store.ping, broker.ping), hub.cluster.nodes
+            Settings(store=StoreSettings(data=folder)),
+            PROJECT,
+            http,
+            (store.ping, broker.ping),
+            hub.cluster.nodes,
+            partial(providers.providers, "", "email"),
         ),
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),

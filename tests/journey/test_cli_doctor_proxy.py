@@ -26,6 +26,7 @@ http {{
 PASSING = (
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;"
 )
+PASSING_HOST = PASSING + "proxy_set_header Host $http_host; client_max_body_size 16m;"
 # The server sends X-Accel-Buffering: no; this proxy ignores it.
 BUFFERING = "proxy_ignore_headers X-Accel-Buffering;"
 
@@ -55,7 +56,7 @@ def proxy(folder, url: str, directives: str) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("directives", "sse", "websocket"),
-    [(PASSING, "ok", "ok"), (BUFFERING, "problem", "problem")],
+    [(PASSING_HOST, "ok", "ok"), (BUFFERING, "problem", "problem")],
     ids=["well", "buffering"],
 )
 def test_doctor_checks_the_live_paths_through_a_proxy(start_server, tmp_path, directives, sse, websocket):
@@ -69,3 +70,22 @@ def test_doctor_checks_the_live_paths_through_a_proxy(start_server, tmp_path, di
         assert "proxy_buffering off" in checks["SSE"]["fix"]
         assert "Upgrade" in checks["WebSocket"]["fix"]
     assert result.status == (1 if sse == "problem" else 0)
+
+
+@pytest.mark.parametrize(
+    ("directives", "check", "state", "named"),
+    [
+        (PASSING, "own pages", "problem", "proxy_set_header Host"),
+        (PASSING_HOST + "proxy_http_version 1.0;", "WebSocket", "problem", "Upgrade"),
+        (PASSING_HOST.replace("16m", "100k"), "uploads", "warning", "client_max_body_size"),
+        (PASSING_HOST + "proxy_read_timeout 1s;", "idle", "problem", "proxy_read_timeout"),
+    ],
+    ids=["no Host", "no Upgrade", "body limit", "read timeout"],
+)
+def test_doctor_finds_what_a_proxy_breaks(start_server, tmp_path, directives, check, state, named):
+    server = start_server(BELLCAST_HEARTBEAT="3")
+    directives = directives.removeprefix("proxy_http_version 1.1;") if "1.0" in directives else directives
+    with proxy(tmp_path, server.url, directives) as url:
+        result = bellcast("doctor", "--url", url, "--json", BELLCAST_SECRET=server.secret)
+    finding = next(one for one in result.json["findings"] if one["check"] == check)
+    assert (finding["state"], named in finding["fix"]) == (state, True)

@@ -7,6 +7,7 @@ import msgspec
 
 from bellcast import build
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.delivery import NamedProvider
 from bellcast.errors import Unavailable
 from bellcast.model.nodes import LiveNode
 from bellcast.ports import Response
@@ -89,6 +90,10 @@ def node(**changes) -> LiveNode:
     return LiveNode(id="n", reported_at=0, is_self=False, report=report)
 
 
+async def no_providers() -> list[NamedProvider]:
+    return []
+
+
 async def test_public_url_must_reach_this_project(rest: Rest) -> None:
     class Proxy:
         def __init__(self, status: int, body: bytes) -> None:
@@ -108,7 +113,7 @@ async def test_public_url_must_reach_this_project(rest: Rest) -> None:
         (502, health, "problem"),
         (0, b"", "problem"),
     ):
-        examined = doctor.Doctor(settings, PROJECT, Proxy(status, body), (), list)
+        examined = doctor.Doctor(settings, PROJECT, Proxy(status, body), (), list, no_providers)
         assert (await examined._check_public_url("https://bell.test/")).state == state
 
 

@@ -45,7 +45,7 @@ def test_reachable_engines_with_matching_clocks_are_ok(url):
     assert set(findings) == {"store", "store's clock", "broker", "broker's clock"}
     assert findings.pop("store")[0] == "warning"  # not migrated
     assert {state for state, _ in findings.values()} == {"ok"}
-    assert states_and_fixes(broker=url) == {"broker": ("ok", "")}
+    assert states_and_fixes(broker=url) == {"broker": ("ok", ""), "broker's clock": ("ok", "")}
 
 
 def test_unreachable_engines_are_problems():

@@ -38,7 +38,7 @@ async def run(request: ApiRequest) -> ASGIApp:
     """Find problems and suggest fixes.
 
     The checks of `bellcast doctor` on the machine and with the settings of the node that responds: data folder,
-    credentials, store, broker, clocks, outbox, disk, open files, public topics, origins, proxies and the URLs that the
+    credentials, store, broker, mail servers, clocks, outbox, disk, open files, public topics, origins, proxies and the URLs that the
     server calls; and readiness, the other nodes, the queue and `BELLCAST_PUBLIC_URL`. The findings are streamed as
     NDJSON when each check ends, or returned as one JSON array with `Accept: application/json`. A run takes at most 20
     seconds, of which at most 5 are for reading a SQLite store. Each node allows one run at a time; a second one is

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bellcast import settings as effective
+from bellcast.auth.browser_request import FOREIGN
 from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
 from bellcast.settings import Settings
@@ -39,7 +40,9 @@ def _own_pages(url: str, http: httpx.Client, token: str) -> Finding:
     statuses = [http.get("/v1/inbox/counts", headers={**own, "Authorization": f"Bearer {token}"}).status_code]
     with http.stream("GET", "/v1/stream", headers={**own, "Cookie": "bellcast-doctor=1"}) as response:
         statuses.append(response.status_code)
-    if 403 in statuses:
+    # Operators' sessions are for pages of the host that the server sees. Without a session, nothing ends.
+    is_foreign = FOREIGN in http.delete("/v1/session", headers=own).text
+    if 403 in statuses or is_foreign:
         return diagnoses.finding("own_pages_refused", origin=own["Origin"])
     return Finding("own pages", "ok", f"pages of {own['Origin']} are accepted as same-origin")
 

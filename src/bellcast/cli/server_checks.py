@@ -16,6 +16,10 @@ from bellcast.model.doctor_findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)
+# A run inside the server takes at most 20 s.
+INSIDE_TIMEOUT = 25
+# Checks that only a running server can make.
+INSIDE = ("nodes", "queue", "public URL", "stored mail server")
 # Seconds. An unbuffered stream starts within milliseconds.
 BUFFERED_S = 1.0
 # Two clocks may differ by 2 s before session tokens fail; HTTP dates are whole seconds.
@@ -72,6 +76,7 @@ def _live(
     waits_for_heartbeat: bool,
 ) -> Iterator[Finding]:
     client.recipients.list(limit=1)  # checks the secret: the token below is signed without the server
+    yield from _inside(http, remote.credentials(settings).secret)
     token = client.token(TEST_RECIPIENT, ttl=300)
     try:
         events, heartbeat = _sse(http, token)
@@ -84,6 +89,20 @@ def _live(
             yield from idle_checks.check(effective.url(settings), token, transports, heartbeat)
     finally:
         client.recipients.delete(TEST_RECIPIENT)
+
+
+def _inside(http: httpx.Client, secret: str) -> Iterator[Finding]:
+    """Yield the findings that only a running server has."""
+    headers = {"Authorization": f"Bearer {secret}", "Accept": "application/json"}
+    try:
+        response = http.post("/v1/doctor", headers=headers, timeout=INSIDE_TIMEOUT)
+    except httpx.TransportError as error:
+        yield diagnoses.finding("inside_not_checked", error=error)
+        return
+    if response.status_code != 200:
+        yield diagnoses.finding("inside_not_checked", error=f"POST /v1/doctor returns {response.status_code}")
+        return
+    yield from (Finding(**found) for found in response.json() if found["check"] in INSIDE)
 
 
 def _sse(http: httpx.Client, token: str) -> tuple[Finding, float]:

@@ -158,6 +158,7 @@ PATH = (
         what="{seconds} s off this machine's clock",
         fix=NTP,
     ),
+    Diagnosis(code="inside_not_checked", check="nodes", state="warning", what="not checked: {error}", fix=REQUEST_LOG),
     Diagnosis(code="live_not_checked", check="live path", state="warning", what="not checked: {problem}", fix="{hint}"),
     Diagnosis(code="polling_status", check="polling", what="the inbox responds with {status}", fix=REQUEST_LOG),
     Diagnosis(code="stream_status", check="SSE", what="/v1/stream returns {status}", fix=REQUEST_LOG),
@@ -342,6 +343,12 @@ SETTINGS = (
         fix="put a TLS proxy in front, and add it to BELLCAST_TRUSTED_PROXIES",
     ),
     Diagnosis(
+        code="mail_unusable",
+        check="mail server, stored mail server",
+        what="{server}: {error}",
+        fix="check its host, port, user and password. A password needs TLS: STARTTLS, smtps://, or ?tls=off in a trusted network",
+    ),
+    Diagnosis(
         code="url_fails", check="session URL, handler URL", what="{url} returns {status}", fix="read your app's log"
     ),
     Diagnosis(
@@ -384,6 +391,18 @@ DATABASES = (
         check="store, broker, outbox",
         what="{error}",
         fix="start {engine}, or correct {variable}",
+    ),
+    Diagnosis(
+        code="store_unusable",
+        check="store",
+        what="PostgreSQL responds, but a server cannot use it: {error}",
+        fix="connect to the primary, without a pooler, as a user that may write",
+    ),
+    Diagnosis(
+        code="broker_unusable",
+        check="broker",
+        what="it responds, but a server cannot use it: {error}",
+        fix="connect to the primary; for a full Redis, raise maxmemory; allow the user PUBLISH, SUBSCRIBE and scripts",
     ),
     Diagnosis(
         code="no_outbox",

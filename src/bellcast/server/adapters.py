@@ -74,20 +74,27 @@ def engine(config: StoreSettings, clock: Clock) -> Engine:
 
 def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
     """Create the configured broker."""
-    url = config.broker
+    found = transport(config.broker, project)
+    if found is None:
+        return MemoryBroker()
+    from bellcast.brokers.remote import RemoteBroker
+
+    return RemoteBroker(found, clock)
+
+
+def transport(url: str, project: Project) -> "PubSubTransport | None":
+    """Create the transport of a broker on Redis or PostgreSQL."""
     if url.startswith(REDIS):
         need_redis()
         from bellcast.brokers.redis import RedisTransport
-        from bellcast.brokers.remote import RemoteBroker
 
-        return RemoteBroker(RedisTransport(url, project.id), clock)
+        return RedisTransport(url, project.id)
     if url.startswith(POSTGRES):
-        _need("BELLCAST_BROKER", "asyncpg", "postgres")
+        need_postgres("BELLCAST_BROKER")
         from bellcast.brokers.postgres import PostgresTransport
-        from bellcast.brokers.remote import RemoteBroker
 
-        return RemoteBroker(PostgresTransport(url, project.id), clock)
-    return MemoryBroker()
+        return PostgresTransport(url, project.id)
+    return None
 
 
 def topic_history(

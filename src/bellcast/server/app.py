@@ -35,7 +35,7 @@ from bellcast.model.events import (
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.model.identities import Project
+from bellcast.model.identities import DEFAULT_TENANT, Project
 from bellcast.model.stats import StatsPoint
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.server_settings import PusherTestRequest
@@ -214,6 +214,7 @@ class App:
                 engines.http,
                 (self.store.ping, partial(self.broker.ping, writes=True)),
                 self.hub.cluster.nodes,
+                partial(engines.channels.providers.providers, DEFAULT_TENANT, "email"),
             ),
             catalog=engines.channels.catalog,
             previews=engines.channels.previews,

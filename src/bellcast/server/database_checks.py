@@ -1,13 +1,16 @@
-"""Doctor checks of the engines: availability of store and broker, clock skew, and the outbox."""
+"""Doctor checks of the engines: can the store be written and the broker pass messages on, clock skew, and the outbox."""
 
 import asyncio
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from bellcast.errors import BellcastError, Conflict, NotFound
+from bellcast.errors import BellcastError, Conflict, NotFound, Unavailable
 from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
+from bellcast.model.events import node_stream
+from bellcast.model.identities import Project
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.groups import POSTGRES, REDIS
@@ -17,26 +20,32 @@ SKEW_S = 2.0
 # Outbox rows are pending for milliseconds while a server runs.
 LATE_S = 10.0
 POSTGRESQL = "PostgreSQL"
+# A message to the same process takes milliseconds.
+MESSAGE_SECONDS = 3.0
+PROBE_STREAM = node_stream("doctor")
+# Names the channels if the credentials are not a setting.
+NO_PROJECT = Project("doctor", "", "")
+
+if TYPE_CHECKING:  # PostgreSQL's driver is an extra
+    from bellcast.brokers.remote import PubSubTransport
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Check the databases named in the settings."""
+    """Check the databases named in the settings, with the connections that a server uses."""
     store = settings.store
     if store.url is not None and store.url.startswith(POSTGRES):
         adapters.need_postgres()
         yield from _store(store.url)
-    if store.broker.startswith(REDIS):
-        yield from _redis(store.broker)
-    elif store.broker.startswith(POSTGRES):
-        adapters.need_postgres("BELLCAST_BROKER")
-        yield from _postgres_broker(store.broker)
+    transport = adapters.transport(store.broker, settings.project or NO_PROJECT)
+    if transport is not None:
+        yield from _broker(store.broker, transport)
     if store.outbox_url is not None:
         adapters.need_postgres("BELLCAST_DATABASE_URL")
         yield from _outbox(store.outbox_url, named=store.database_url is not None)
 
 
-def _unavailable(check: str, engine: str, variable: str, error: str) -> Finding:
-    return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error)
+def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -> Finding:
+    return diagnoses.finding("engine_unavailable", check=check, engine=engine, variable=variable, error=error.detail)
 
 
 def _store(url: str) -> Iterator[Finding]:
@@ -46,13 +55,18 @@ def _store(url: str) -> Iterator[Finding]:
         version, latest = asyncio.run(copy_to_postgres.version(url))
         engine_time = asyncio.run(_time(url))
     except BellcastError as error:
-        yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error.detail)
+        yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
+        return
+    yield from _skew("store's clock", engine_time)
+    try:
+        asyncio.run(_write(url, is_migrated=version > 0))
+    except BellcastError as error:
+        yield diagnoses.finding("store_unusable", error=error.detail)
         return
     if version < latest:
         yield diagnoses.finding("store_old", store="the PostgreSQL store", version=version, latest=latest)
     else:
-        yield Finding("store", "ok", f"PostgreSQL, version {version}")
-    yield from _skew("store's clock", engine_time)
+        yield Finding("store", "ok", f"PostgreSQL, version {version}, can be written")
 
 
 async def _time(url: str) -> float:
@@ -64,16 +78,55 @@ async def _time(url: str) -> float:
         return now.timestamp()
 
 
-def _skew(check: str, engine_time: float) -> Iterator[Finding]:
-    skew = time.time() - engine_time  # noqa: TID251  the check is about this machine's clock
-    if abs(skew) > SKEW_S:
-        yield diagnoses.finding("clock_differs", check=check, seconds=f"{abs(skew):.0f}")
-    else:
-        yield Finding(check, "ok", "agrees with this machine's clock")
+async def _write(url: str, *, is_migrated: bool) -> None:
+    """Write with the session of a server, and roll back. Raises BellcastError."""
+    import asyncpg
+
+    from bellcast.storage import postgres_connection as server
+
+    try:
+        connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT, server_settings=server.SESSION)
+        try:
+            statement = server.texts()["probe"].plain if is_migrated else "CREATE SCHEMA bellcast_doctor"
+            await connection.execute(f"BEGIN; {statement}; ROLLBACK")
+        finally:
+            await connection.close()
+    except Exception as error:
+        raise server.translated(error) from error
 
 
-def _redis(url: str) -> Iterator[Finding]:
-    adapters.need_redis()
+def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
+    engine = "Redis" if url.startswith(REDIS) else POSTGRESQL
+    try:
+        engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_time(url))
+    except BellcastError as error:
+        yield _unavailable("broker", engine, "BELLCAST_BROKER", error)
+        return
+    yield from _skew("broker's clock", engine_time)
+    try:
+        asyncio.run(_publish(transport))
+        yield Finding("broker", "ok", f"{engine} passes messages on, and can be written")
+    except TimeoutError:
+        yield diagnoses.finding("broker_unusable", error=f"a message did not arrive within {MESSAGE_SECONDS:.0f} s")
+    except BellcastError as error:
+        yield diagnoses.finding("broker_unusable", error=error.detail)
+
+
+async def _publish(transport: "PubSubTransport") -> None:
+    """Publish a message, wait for it, and check that live events can be stored. Raises BellcastError or TimeoutError."""
+    arrived = asyncio.Event()
+    try:
+        await transport.connect(lambda _: arrived.set())
+        await transport.follow([PROBE_STREAM])
+        await transport.send([(PROBE_STREAM, b"doctor")])
+        await asyncio.wait_for(arrived.wait(), MESSAGE_SECONDS)
+        await transport.ping(writes=True)
+    finally:
+        await transport.close()
+
+
+def _redis_time(url: str) -> float:
+    """Return Redis' clock in seconds since 1970. Raises Unavailable."""
     from redis import Redis
     from redis.exceptions import RedisError
 
@@ -81,19 +134,16 @@ def _redis(url: str) -> Iterator[Finding]:
         with Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as server:
             seconds, microseconds = server.time()
     except (RedisError, OSError) as error:
-        yield _unavailable("broker", "Redis", "BELLCAST_BROKER", f"Redis cannot be used: {error}")
-        return
-    yield Finding("broker", "ok", "Redis responds")
-    yield from _skew("broker's clock", seconds + microseconds / 1e6)
+        raise Unavailable(f"Redis cannot be used: {error}") from error
+    return float(seconds + microseconds / 1e6)
 
 
-def _postgres_broker(url: str) -> Iterator[Finding]:
-    try:
-        asyncio.run(_time(url))
-    except BellcastError as error:
-        yield _unavailable("broker", POSTGRESQL, "BELLCAST_BROKER", error.detail)
-        return
-    yield Finding("broker", "ok", "PostgreSQL responds")
+def _skew(check: str, engine_time: float) -> Iterator[Finding]:
+    skew = time.time() - engine_time  # noqa: TID251  the check is about this machine's clock
+    if abs(skew) > SKEW_S:
+        yield diagnoses.finding("clock_differs", check=check, seconds=f"{abs(skew):.0f}")
+    else:
+        yield Finding(check, "ok", "agrees with this machine's clock")
 
 
 def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
@@ -114,7 +164,7 @@ def _outbox(url: str, *, named: bool) -> Iterator[Finding]:
         yield diagnoses.finding("outbox_old", error=error.detail)
         return
     except BellcastError as error:
-        yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error.detail)
+        yield _unavailable("outbox", POSTGRESQL, "BELLCAST_DATABASE_URL", error)
         return
     yield _flow(outbox.waiting, outbox.oldest or 0, outbox.refused)
 

@@ -9,13 +9,15 @@ import msgspec
 import structlog
 
 from bellcast import build
+from bellcast.channels.delivery import NamedProvider
 from bellcast.errors import BellcastError, TooMany
 from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
 from bellcast.model.identities import Project
 from bellcast.model.nodes import LiveNode, NodeReport
+from bellcast.model.providers import SETTING_PREFIX
 from bellcast.ports.http import Http
-from bellcast.server import local_checks, url_checks
+from bellcast.server import local_checks, mail_checks, url_checks
 from bellcast.settings import Settings
 
 # Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s in total.
@@ -45,12 +47,14 @@ class Doctor:
         http: Http,
         probes: Sequence[Callable[[], Awaitable[None]]],
         nodes: Callable[[], Sequence[LiveNode]],
+        mail_servers: Callable[[], Awaitable[Sequence[NamedProvider]]],
     ) -> None:
         self._settings = settings
         self._project = project
         self._http = http
         self._probes = probes
         self._nodes = nodes
+        self._mail_servers = mail_servers
         self._threads: list[Future[None]] = []
 
     async def findings(self) -> AsyncGenerator[Finding]:
@@ -88,6 +92,8 @@ class Doctor:
         report(await self._check_readiness())
         for finding in check_nodes(self._nodes()):
             report(finding)
+        for finding in await self._check_mail_servers():
+            report(finding)
         url = self._settings.channels.public_url
         if url is not None:
             report(await self._check_public_url(url))
@@ -99,6 +105,15 @@ class Doctor:
         except BellcastError as error:
             return diagnoses.finding("not_ready", error=error.detail)
         return Finding("server", "ok", f"ready, version {build.version()}")
+
+    async def _check_mail_servers(self) -> list[Finding]:
+        """Check the mail servers in the store. Those in the settings are checked with them."""
+        try:
+            servers = {one.key: one.provider for one in await self._mail_servers()}
+        except BellcastError:
+            return []  # the store is unavailable, which is another finding
+        stored = {key: server for key, server in servers.items() if not key.startswith(SETTING_PREFIX)}
+        return await mail_checks.check("stored mail server", stored)
 
     async def _check_public_url(self, url: str) -> Finding:
         shown = url_checks.shown(url)

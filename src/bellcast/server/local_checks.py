@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from bellcast.errors import BellcastError
 from bellcast.model import diagnoses, patterns
 from bellcast.model.doctor_findings import Finding
-from bellcast.server import database_checks
+from bellcast.server import database_checks, mail_checks
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file
 from bellcast.storage import backup
@@ -47,6 +47,7 @@ def check(settings: Settings, store_seconds: float | None = None) -> Iterator[Fi
     if settings.store.is_file:
         yield from _readable("store", _store(settings.store.path, store_seconds))
     yield from database_checks.check(settings)
+    yield from mail_checks.check_settings(settings)
     yield from _readable("disk", _disk(settings))
     yield from _files()
     yield from _readable("clock", _clock(settings))

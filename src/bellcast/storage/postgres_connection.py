@@ -48,6 +48,7 @@ UNAVAILABLE_ERRORS = (
     exceptions.InsufficientResourcesError,
     exceptions.InvalidAuthorizationSpecificationError,
     exceptions.InvalidCatalogNameError,
+    exceptions.InsufficientPrivilegeError,
     exceptions.ReadOnlySQLTransactionError,  # a standby, or a demoted primary
     exceptions.IdleInTransactionSessionTimeoutError,
     exceptions.LockNotAvailableError,

@@ -1,0 +1,314 @@
+"""`bellcast doctor` finds broken set-ups of the machine and the engines: each test breaks one thing. Set-ups of proxies are
+in test_cli_doctor_proxy.py, those of several nodes in test_doctor_nodes.py."""
+
+import asyncio
+import resource
+import shutil
+import socket
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from bellcast.errors import SettingsError
+from bellcast.model.doctor_findings import Finding
+from bellcast.server import local_checks
+from bellcast.settings import load
+from bellcast.storage.migrations import sqlite as migrations
+from bellcast.storage.sqlite_connection import connect
+from tests import engines
+from tests.certificates import self_signed
+from tests.engines import RedisServer
+from tests.journey.shell import bellcast
+from tests.servers import ServerProcess, free_port
+from tests.smtp_server import smtp_server
+
+SECRET = "a secret of the project with forty letters"
+
+
+def problems(folder: Path, **settings: str) -> dict[str, Finding]:
+    """Run the checks of this machine with these settings; return warnings and problems by check."""
+    environment = {f"BELLCAST_{name}": value for name, value in settings.items()}
+    checks = local_checks.check(load({"data": str(folder)}, environment))
+    return {one.check: one for one in checks if one.state != "ok"}
+
+
+async def found(folder: Path, **settings: str) -> dict[str, Finding]:
+    """Return the problems. The checks run event loops of their own, so they need another thread."""
+    return await asyncio.to_thread(lambda: problems(folder, **settings))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A private data folder."""
+    path = tmp_path / "data"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture
+async def own_redis() -> AsyncIterator[RedisServer]:
+    server = RedisServer()
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[str]:
+    postgres = engines.postgres()
+    yield await postgres.make("setups")
+    await postgres.drop("setups")
+
+
+async def command(server: RedisServer, *words: str) -> None:
+    async with Redis.from_url(server.url) as client:
+        await client.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+
+
+# --- the machine
+
+
+def test_data_folder_that_all_can_read_is_found(folder: Path) -> None:
+    folder.chmod(0o755)
+    assert "chmod 700" in problems(folder)["data folder"].fix
+
+
+def test_short_secret_is_found(folder: Path) -> None:
+    assert "has 5 characters" in problems(folder, PROJECT="p:key:short")["credentials"].what
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [({"BELLCAST_STROE": "x"}, "BELLCAST_STORE"), ({"BELLCAST_WORKERS": "3"}, "BELLCAST_BROKER")],
+    ids=["misspelt", "workers with memory broker"],
+)
+def test_settings_that_no_server_accepts_are_found(folder: Path, environment: dict[str, str], named: str) -> None:
+    done = bellcast("doctor", "--local", "--json", "--data", folder, **environment)
+    assert done.status == 1
+    assert named in done.json["findings"][0]["what"]
+    with pytest.raises(SettingsError):
+        load({"data": str(folder)}, environment)
+
+
+def test_few_open_files_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 128))
+    assert "LimitNOFILE" in problems(folder)["open files"].fix
+
+
+def test_full_disk_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(folder)._replace(free=1_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert problems(folder)["disk"].state == "problem"
+
+
+@pytest.fixture
+def stored(folder: Path) -> Path:
+    """The SQLite store that a server has created."""
+    assert bellcast("migrate", "--data", folder).status == 0
+    return folder / "bellcast.db"
+
+
+def test_damaged_sqlite_file_is_found(stored: Path) -> None:
+    content = bytearray(stored.read_bytes())
+    content[4096 * 3 : 4096 * 5] = b"\x55" * 8192
+    stored.write_bytes(content)
+    assert problems(stored.parent)["store"].state == "problem"
+
+
+def test_store_of_a_newer_version_is_found(stored: Path) -> None:
+    with closing(sqlite3.connect(stored)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version + 1}")
+        connection.commit()
+    finding = problems(stored.parent)["store"]
+    assert (finding.state, "newer" in finding.what) == ("problem", True)
+
+
+def test_pending_migration_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = migrations.steps()
+    with monkeypatch.context() as before, closing(connect(folder / "bellcast.db")) as connection:
+        before.setattr(migrations, "steps", lambda: steps[:-1])
+        migrations.migrate(connection)
+    finding = problems(folder)["store"]
+    assert (finding.state, "bellcast migrate" in finding.fix) == ("warning", True)
+
+
+# --- PostgreSQL
+
+
+async def test_postgresql_that_is_down_is_found(folder: Path) -> None:
+    finding = (await found(folder, STORE=f"postgresql://postgres@127.0.0.1:{free_port()}/x"))["store"]
+    assert "start PostgreSQL" in finding.fix
+
+
+@pytest.mark.parametrize("is_migrated", [False, True], ids=["new", "in use"])
+async def test_read_only_postgresql_is_found(folder: Path, database: str, is_migrated: bool) -> None:
+    if is_migrated:
+        assert bellcast("migrate", "--data", folder, BELLCAST_STORE=database).status == 0
+        assert "store" not in await found(folder, STORE=database)
+    await engines.postgres().execute("ALTER DATABASE setups SET default_transaction_read_only = on")
+    results = await found(folder, STORE=database, BROKER=database)
+    for check in ("store", "broker"):
+        assert results[check].state == "problem"
+        assert "read-only" in results[check].what
+        assert "primary" in results[check].fix
+
+
+async def test_postgresql_user_without_rights_is_found(folder: Path, database: str) -> None:
+    assert bellcast("migrate", "--data", folder, BELLCAST_STORE=database).status == 0
+    postgres = engines.postgres()
+    await postgres.execute("CREATE ROLE reader LOGIN")
+    try:
+        await postgres.execute("GRANT USAGE ON SCHEMA bellcast TO reader", "setups")
+        await postgres.execute("GRANT SELECT ON ALL TABLES IN SCHEMA bellcast TO reader", "setups")
+        finding = (await found(folder, STORE=database.replace("postgres@", "reader@")))["store"]
+        assert finding.state == "problem"
+        assert "permission denied" in finding.what
+    finally:
+        await postgres.execute("DROP OWNED BY reader", "setups")
+        await postgres.execute("DROP ROLE reader")
+
+
+@asynccontextmanager
+async def pooler(port: int) -> AsyncIterator[int]:
+    """Run a proxy that refuses connections with a search_path, as pgbouncer does."""
+    tasks = set()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        startup = await reader.read(65_536)
+        if len(startup) == 8:  # asks for TLS
+            writer.write(b"N")
+            startup = await reader.read(65_536)
+        if b"search_path" in startup:
+            fields = b"SFATAL\0C08P01\0Munsupported startup parameter: search_path\0\0"
+            writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+            writer.close()
+            return
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
+        server_writer.write(startup)
+        await asyncio.gather(forward(reader, server_writer), forward(server_reader, writer))
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_pooler_that_refuses_the_sessions_of_a_server_is_found(folder: Path, database: str) -> None:
+    port = engines.postgres().port
+    async with pooler(port) as pooled:
+        finding = (await found(folder, STORE=database.replace(str(port), str(pooled))))["store"]
+    assert finding.state == "problem"
+    assert "unsupported startup parameter" in finding.what
+    assert "without a pooler" in finding.fix
+
+
+# --- Redis
+
+
+async def test_redis_that_is_down_is_found(folder: Path) -> None:
+    finding = (await found(folder, BROKER=f"redis://127.0.0.1:{free_port()}"))["broker"]
+    assert "start Redis" in finding.fix
+
+
+async def test_changed_password_of_redis_is_found(folder: Path, own_redis: RedisServer) -> None:
+    await command(own_redis, "CONFIG", "SET", "requirepass", "new")
+    finding = (await found(folder, BROKER=own_redis.url.replace("//", "//:old@")))["broker"]
+    assert finding.state == "problem"
+    assert "password" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1mb"), "maxmemory"),
+        (("REPLICAOF", "127.0.0.1", "1"), "read only replica"),
+        (("ACL", "SETUSER", "default", "-publish", "-eval", "-evalsha"), "publish"),
+    ],
+    ids=["full", "replica", "may not publish"],
+)
+async def test_redis_that_cannot_be_used_is_found(
+    folder: Path, own_redis: RedisServer, words: tuple[str, ...], named: str
+) -> None:
+    assert "broker" not in await found(folder, BROKER=own_redis.url)
+    await command(own_redis, *words)
+    finding = (await found(folder, BROKER=own_redis.url))["broker"]
+    assert finding.state == "problem"
+    assert named in finding.what
+
+
+# --- mail servers
+
+
+async def test_mail_server_that_works_is_ok(folder: Path) -> None:
+    async with smtp_server() as mailbox:
+        assert "mail server" not in await found(folder, EMAIL=f"smtp://127.0.0.1:{mailbox.port}?from=bells@example.com")
+        assert mailbox.received == []
+
+
+async def test_mail_server_that_is_down_is_found(folder: Path) -> None:
+    finding = (await found(folder, EMAIL=f"smtp://127.0.0.1:{free_port()}?from=bells@example.com"))["mail server"]
+    assert finding.state == "problem"
+    assert "env-email-1 at 127.0.0.1" in finding.what
+
+
+async def test_mail_server_that_hangs_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bellcast.server.mail_checks.MAIL_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"smtp://127.0.0.1:{silent.getsockname()[1]}?from=bells@example.com"
+        assert (await found(folder, EMAIL=url))["mail server"].state == "problem"
+
+
+async def test_wrong_password_of_a_mail_server_is_found_and_not_shown(folder: Path) -> None:
+    async with smtp_server(credentials=("user", "right")) as mailbox:
+        url = f"smtp://user:wr0ng@127.0.0.1:{mailbox.port}?from=bells@example.com&tls=off"
+        finding = (await found(folder, EMAIL=url))["mail server"]
+        assert "535" in finding.what
+        assert "wr0ng" not in finding.what + finding.fix
+        assert "mail server" not in await found(folder, EMAIL=url.replace("wr0ng", "right"))
+
+
+async def test_mail_server_without_starttls_for_a_password_is_found(folder: Path) -> None:
+    async with smtp_server(credentials=("user", "right")) as mailbox:
+        url = f"smtp://user:right@127.0.0.1:{mailbox.port}?from=bells@example.com"
+        finding = (await found(folder, EMAIL=url))["mail server"]
+        assert "STARTTLS" in finding.what
+        assert "A password needs TLS" in finding.fix
+
+
+async def test_invalid_certificate_of_a_mail_server_is_found(folder: Path) -> None:
+    _, context = self_signed(folder)
+    async with smtp_server(credentials=("user", "right"), tls=context) as mailbox:
+        url = f"smtp://user:right@127.0.0.1:{mailbox.port}?from=bells@example.com"
+        assert "certificate" in (await found(folder, EMAIL=url))["mail server"].what.lower()
+
+
+# --- the server
+
+
+def test_stopped_server_is_found(folder: Path) -> None:
+    done = bellcast("doctor", "--json", "--data", folder, "--url", f"http://127.0.0.1:{free_port()}")
+    assert "start `bellcast serve`" in next(one["fix"] for one in done.json["findings"] if one["check"] == "server")
+
+
+def test_other_secret_in_the_shell_and_missing_jobs_are_found(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, {"BELLCAST_NO_JOBS": "on"}) as server:
+        done = bellcast("doctor", "--quick", "--json", "--url", server.url, BELLCAST_SECRET=server.secret)
+        queue = next(one for one in done.json["findings"] if one["check"] == "queue")
+        assert (queue["state"], "bellcast worker" in queue["fix"]) == ("warning", True)
+        done = bellcast("doctor", "--quick", "--json", "--url", server.url, BELLCAST_SECRET=SECRET)
+        assert "secret" in next(one["what"] for one in done.json["findings"] if one["check"] == "live path")
