@@ -4,7 +4,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from bellcast import __version__
+__version__ = "0.1.0"
 
 # In a checkout these are symbolic links.
 NOT_SERVER = ("browser", "examples")
