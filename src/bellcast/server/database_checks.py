@@ -40,11 +40,13 @@ def _unavailable(check: str, engine: str, variable: str, error: str) -> Finding:
 
 
 def _store(url: str) -> Iterator[Finding]:
+    from bellcast import database_pooler
     from bellcast.storage import copy_to_postgres
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
         engine_time = asyncio.run(_time(url))
+        asyncio.run(database_pooler.check(url, "BELLCAST_STORE"))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error.detail)
         return
@@ -88,8 +90,11 @@ def _redis(url: str) -> Iterator[Finding]:
 
 
 def _postgres_broker(url: str) -> Iterator[Finding]:
+    from bellcast import database_pooler
+
     try:
         asyncio.run(_time(url))
+        asyncio.run(database_pooler.check(url, "BELLCAST_BROKER"))
     except BellcastError as error:
         yield _unavailable("broker", POSTGRESQL, "BELLCAST_BROKER", error.detail)
         return
