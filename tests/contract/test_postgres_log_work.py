@@ -63,7 +63,7 @@ async def _work(server: engines.PostgresServer, topics: int, start: int) -> dict
     await transport.close()
     await log.close()
     connection: Any = await asyncpg.connect(server.url("postgres"))
-    while await connection.fetchval(
+    while await connection.fetchval(  # noqa: ASYNC110  PostgreSQL ends the sessions
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     ):
         await asyncio.sleep(0.01)

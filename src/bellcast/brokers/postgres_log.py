@@ -270,8 +270,9 @@ class PostgresLog:
                     max_size=MAX_CONNECTIONS,
                     timeout=CONNECT_TIMEOUT,
                     command_timeout=COMMAND_TIMEOUT,
-                    # An acknowledged event must not be lost in a crash, because the next one would get its id.
-                    server_settings={"application_name": "bellcast", "synchronous_commit": "on"},
+                    init=_begin_session,
+                    reset=_keep_session,
+                    server_settings={"application_name": "bellcast"},
                 )
                 try:
                     async with pool.acquire() as connection:
@@ -282,6 +283,15 @@ class PostgresLog:
                     raise
                 self._pool = pool
             return self._pool
+
+
+async def _begin_session(connection: LogConnection) -> None:
+    # An acknowledged event must not be lost in a crash, because the next one would get its id.
+    await connection.execute("SET synchronous_commit = on")
+
+
+async def _keep_session(_: LogConnection) -> None:
+    """Do nothing: no session state changes between uses, and asyncpg's reset query would undo `_begin_session`."""
 
 
 def _streams_to_trim(entries: Sequence[NewEntry]) -> dict[Stream, int]:
