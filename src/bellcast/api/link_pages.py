@@ -45,8 +45,7 @@ def with_error_page(handler: Handler) -> Handler:
 def recipient(link: PreferencesGrant | Unsubscription) -> RecipientOfLink:
     """Return the recipient for the store's check. An unsubscribe link stays valid: mail programs use it years later
     (RFC 8058), and it only turns e-mail off."""
-    ends_with_sessions = isinstance(link, PreferencesGrant)
-    return RecipientOfLink(link.tenant, link.recipient, link.issued_at, ends_with_sessions)
+    return RecipientOfLink(link.tenant, link.recipient, link.issued_at, isinstance(link, PreferencesGrant))
 
 
 def message(title: str, content: str, status: int = 200) -> ASGIApp:

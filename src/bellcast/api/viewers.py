@@ -54,10 +54,9 @@ def response_for(request: ApiRequest, response: ASGIApp) -> ASGIApp:
     async def respond(scope: Scope, receive: Receive, send: Send) -> None:
         async def hide(message: AsgiMessage) -> None:
             # Each part of a stream has whole rows. The live feed can be a WebSocket.
-            body, text = message.get("body"), message.get("text")
-            if body:
+            if body := message.get("body"):
                 message = {**message, "body": links.hide(body)}
-            elif text:
+            elif text := message.get("text"):
                 message = {**message, "text": links.hide(text.encode()).decode()}
             await send(message)
 
