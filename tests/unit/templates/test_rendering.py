@@ -422,3 +422,22 @@ def test_shared_text_that_fails_fails_for_each_recipient() -> None:
     for _ in range(2):
         with pytest.raises(TemplateError):
             found(shared, Renderer(Variables(values={"data": {}})), "{{ data.missing }}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("{{ data | map('upper') }}", "{{ [data | map('upper')] }}", "{{ {'a': data | select} }}", "{{ range }}"),
+        *("{% for i in [1] %}{{ loop }}{% endfor %}", "{{ data | map('loop values') | list }}", "{{ range(3) }}"),
+    ],
+)
+def test_value_that_is_not_json_is_not_output(source: str) -> None:
+    """Its text would contain an address of the process."""
+    with pytest.raises(TemplateError, match="outputs a value that is not"):
+        Renderer(Variables(values={"data": ["a"]})).render(source)
+
+
+@pytest.mark.parametrize("name", ["_loop", "_charge", "loop values", "charge value"])
+def test_internal_filters_are_unknown_to_templates(name: str) -> None:
+    with pytest.raises(TemplateError):
+        check_template(f"{{{{ data | {name} }}}}", {"data"})
