@@ -441,3 +441,25 @@ def test_value_that_is_not_json_is_not_output(source: str) -> None:
 def test_internal_filters_are_unknown_to_templates(name: str) -> None:
     with pytest.raises(TemplateError):
         check_template(f"{{{{ data | {name} }}}}", {"data"})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://shop.example/a?b=1&c=2", "/bookings/7", "mailto:a@b.example", "tel:+441", "#x"]
+)
+def test_link_renders_urls_of_pages(url: str) -> None:
+    source = '<a href="{{ data | link }}">'
+    rendered = Renderer(Variables(values={"data": url})).render(source, is_html=True)
+    assert rendered == f'<a href="{url.replace("&", "&amp;")}">'
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "data:text/html,x", 7, None, ["/x"]]
+)
+def test_link_refuses_other_schemes(url: Any) -> None:
+    with pytest.raises(TemplateError, match="link: must be a path or an http"):
+        Renderer(Variables(values={"data": url})).render('<a href="{{ data | link }}">', is_html=True)
+
+
+def test_link_without_a_value_is_missing() -> None:
+    with pytest.raises(TemplateError, match=r"data\.url"):
+        Renderer(Variables(values={"data": {}})).render("{{ data.url | link }}")
