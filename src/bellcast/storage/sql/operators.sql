@@ -187,7 +187,7 @@ DELETE FROM sign_in_failures WHERE subject = :subject
 
 -- name: setup_failures_clear
 -- A new code clears the failed set-ups of all networks: their subjects begin with `setup:`.
-DELETE FROM sign_in_failures WHERE subject >= 'setup:' AND subject < 'setup;'
+DELETE FROM sign_in_failures WHERE subject >= 'setup:' AND subject < 'setup:~'
 
 -- name: operator_sessions_sweep
 -- Sessions that have expired, at most :limit.
