@@ -83,6 +83,7 @@ YEAR_2100, YEAR_2110 = 4_102_444_800, 4_417_977_600
 TIMES = strategies.integers(YEAR_2100, YEAR_2110).map(lambda seconds: datetime.fromtimestamp(seconds, UTC).isoformat())
 schemathesis.openapi.format("date-time", TIMES)
 schemathesis.openapi.format("seconds-or-unit", strategies.sampled_from(["25", "1500ms", "90s", "2m", "1.5h", "7d"]))
+schemathesis.openapi.format("time-zone", strategies.sampled_from(["Europe/Vienna", "UTC", ""]))
 schemathesis.openapi.format("time-or-back", strategies.just("back"))
 
 

@@ -40,7 +40,6 @@ from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 PHONE = 50
-LABEL = 100  # locales and time zone names are far shorter
 ROLES = 100
 # Fields in the audit log. Values that identify a person are omitted.
 AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
@@ -170,7 +169,8 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a recipient.
 
-    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new."""
+    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new. `timezone` is an IANA
+    name, and `locale` a language tag such as `de-AT`; other values are refused."""
     recipient, created = await _put(request, replace=True)
     return responses.json(recipient, 201 if created else 200)
 
@@ -272,8 +272,8 @@ def check_fields(fields: RecipientFields, ctx: ApiContext) -> None:
         validation.text("email", fields.email, EMAIL),
         validation.text("phone", fields.phone, PHONE),
         _chat(fields.chat, limits),
-        validation.text("locale", fields.locale, LABEL),
-        validation.text("timezone", fields.timezone, LABEL),
+        validation.locale("locale", fields.locale),
+        validation.timezone("timezone", fields.timezone),
         _member_since(fields.member_since),
         _roles(fields.roles, limits),
         validation.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),

@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.api import list_positions, preferences, providers, suppressions, templates, tenants, webhooks
 from bellcast.api.console_session import MAX_NAME
 from bellcast.api.objects import MAX_KEY
-from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
+from bellcast.api.recipients import EMAIL, PHONE, ROLES
 from bellcast.api.tokens import PATTERNS
 from bellcast.auth import passkeys
 from bellcast.auth.console_sessions import NAME
@@ -23,6 +23,7 @@ from bellcast.model.notification_drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMP
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
+from bellcast.model.validation import LOCALE, MAX_LABEL
 
 Schema = dict[str, Any]
 
@@ -121,8 +122,8 @@ def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
         "name": text(limits.title),
         "email": text(EMAIL),
         "phone": text(PHONE),
-        "locale": text(LABEL),
-        "timezone": text(LABEL),
+        "locale": text(MAX_LABEL, f"^({LOCALE.pattern})?$"),
+        "timezone": {"format": "time-zone"},
         "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
         "tenant": tenant,
     }

@@ -255,7 +255,8 @@ async def write(request: ApiRequest) -> ASGIApp:
     when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0: unlimited; a notification counts once per
     recipient, an announcement counts once) and `retention_days` (0: forever). Without one of the last three, the server's
     setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
-    four; of the operators, only owners can change `retention_days`, because it deletes notifications."""
+    four; of the operators, only owners can change `retention_days`, because it deletes notifications. The texts
+    `timezone` and `locale` must be an IANA name and a language tag."""
     ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)
@@ -303,6 +304,8 @@ def _check(fields: TenantFields, ctx: ApiContext) -> None:
         validation.text("name", fields.name, limits.title),
         validation.data("settings", fields.settings, limits.data),
         _rules(fields.settings),
+        validation.locale("settings.locale", fields.settings.get("locale")),
+        validation.timezone("settings.timezone", fields.settings.get("timezone")),
     )
 
 

@@ -42,7 +42,7 @@ class WrongValue(Exception):
 @lru_cache(1000)
 def find_locale(name: str) -> babel.Locale:
     """Return the closest locale in CLDR: `de-AT`, `de`, else English."""
-    tag = name
+    tag = name.replace("_", "-")
     while tag:
         try:
             return _loaded(babel.Locale.parse(tag, sep="-"))

@@ -98,6 +98,7 @@ def test_html_is_escaped_and_text_is_not() -> None:
     [
         ("{{ data.when | date }}", "en-US", "Jun 10, 2026"),
         ("{{ data.when | date('full') }}", "de-AT", "Mittwoch, 10. Juni 2026"),
+        ("{{ data.when | date('full') }}", "de_AT", "Mittwoch, 10. Juni 2026"),
         ("{{ data.when | time }}", "de", "14:00"),
         ("{{ '09:30' | time }}", "de", "09:30"),
         ("{{ data.when | datetime }}", "de", "10.06.2026, 14:00"),
