@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
@@ -117,14 +117,11 @@ def partial(target: Path) -> Iterator[Path]:
     if target.exists():
         raise Conflict(f"{target} already exists: name a new file.")
     for left in target.parent.glob(f"*{PART}"):
-        with _locked(left) as is_free:
-            if is_free:
-                discard(left)
+        with suppress(Conflict), _locked(left):
+            discard(left)
     part = target.with_name(target.name + PART)
     make_private(part)
-    with _locked(part) as is_free:
-        if not is_free:
-            raise Conflict(f"Another backup is writing {target}: name another file.")
+    with _locked(part):
         try:
             yield part
         finally:
@@ -132,15 +129,14 @@ def partial(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[bool]:
-    """Lock a temporary file; False if another process writes it."""
+def _locked(part: Path) -> Iterator[None]:
+    """Lock a temporary file. Raises Conflict if another process writes it."""
     with part.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            raise Conflict(f"Another backup is writing {part}: name another file.") from None
+        yield
 
 
 def discard(part: Path) -> None:
