@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
@@ -39,28 +39,27 @@ def backup(database: Path, target: Path, progress: Progress) -> None:
 
 def restore(source: Path, database: Path, progress: Progress) -> None:
     """Replace a store with a backup. Positions of earlier connections become unknown, so clients reload."""
-    lock = FolderLock(database)
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        with closing(open_database(source)) as backup_:
-            verify(backup_)
-            _replace(backup_, database, lock, progress)
-    except (sqlite3.Error, OSError) as error:
-        raise translated(error) from error
-    finally:
-        lock.release()
+    with stopped(database) as lock, closing(open_database(source)) as backup_:
+        verify(backup_)
+        _replace(backup_, database, lock, progress)
 
 
 def renew_positions(database: Path) -> None:
     """Make all positions unknown, for a store that was restored by other means while no server runs."""
+    open_database(database).close()  # the file must exist
+    with stopped(database) as lock, closing(connect(database)) as store:
+        migrations.pending(store)  # not another program's, and not newer
+        sqlite_identity.renew(store, lock, replaced=True)
+
+
+@contextmanager
+def stopped(database: Path) -> Iterator[FolderLock]:
+    """Lock the folder of a store while no server runs. Errors of the block are raised as BellcastErrors."""
     lock = FolderLock(database)
     try:
-        open_database(database).close()  # the file must exist
+        database.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        with closing(connect(database)) as store:
-            migrations.pending(store)  # not another program's, and not newer
-            sqlite_identity.renew(store, lock, replaced=True)
+        yield lock
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
     finally:
@@ -117,14 +116,11 @@ def partial(target: Path) -> Iterator[Path]:
     if target.exists():
         raise Conflict(f"{target} already exists: name a new file.")
     for left in target.parent.glob(f"*{PART}"):
-        with _locked(left) as is_free:
-            if is_free:
-                discard(left)
+        with suppress(Conflict, OSError), _locked(left):  # of a running process, or of another user
+            discard(left)
     part = target.with_name(target.name + PART)
     make_private(part)
-    with _locked(part) as is_free:
-        if not is_free:
-            raise Conflict(f"Another backup is writing {target}: name another file.")
+    with _locked(part):
         try:
             yield part
         finally:
@@ -132,15 +128,14 @@ def partial(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[bool]:
-    """Lock a temporary file; False if another process writes it."""
+def _locked(part: Path) -> Iterator[None]:
+    """Lock a temporary file. Raises Conflict if another process writes it."""
     with part.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-        else:
-            yield True
+            raise Conflict(f"Another backup is writing {part}: name another file.") from None
+        yield
 
 
 def discard(part: Path) -> None:
