@@ -77,6 +77,11 @@ async def no_test(wanted: PusherTestRequest) -> TestReport:
     return TestReport("failed", [])
 
 
+async def no_differences() -> dict[str, str]:
+    """There is one node."""
+    return {}
+
+
 async def no_numbers() -> StatsPoint:
     """Tests write statistics over time to the store."""
     return StatsPoint()
@@ -219,6 +224,7 @@ async def opened(
             (store.ping, broker.ping),
             hub.cluster.nodes,
             partial(providers.providers, "", "email"),
+            no_differences,
         ),
         catalog=catalog,
         previews=Previews(store, catalog, ChannelConfig(), PROJECT),

@@ -13,13 +13,12 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import audit_chain, origins
-from bellcast.auth.audit_chain import SignEntry
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.audit import AuditEntry, FieldChange
 from bellcast.model.events import SEPARATOR
-from bellcast.model.identities import EVERY_TENANT, Caller
+from bellcast.model.identities import EVERY_TENANT, Caller, Project
 from bellcast.ports.documents import AuditRecord
 from bellcast.ports.list_scan import ListTotal
 
@@ -206,15 +205,15 @@ async def verification(request: ApiRequest, query: AuditVerificationQuery) -> Au
     # One more on each side: the entry before, and whether entries follow.
     entries = await ctx.engines.store.operators.audit_chain(max(query.after - 1, 0), query.limit + 2)
     before = entries.pop(0) if entries and entries[0].number == query.after else None
-    return verified(entries, query.limit, audit_chain.signer(ctx.project), before)
+    return verified(entries, query.limit, ctx.project, before)
 
 
 def verified(
-    entries: list[AuditEntry], limit: int, sign: SignEntry, before: AuditEntry | None = None
+    entries: list[AuditEntry], limit: int, project: Project, before: AuditEntry | None = None
 ) -> AuditVerification:
     """Verify at most `limit` of the entries."""
     checked = entries[:limit]
-    broken = audit_chain.first_broken(checked, sign, before)
+    broken = audit_chain.first_broken(checked, project, before)
     return AuditVerification(
         checked=len(checked),
         broken=None if broken is None else _shown(broken),

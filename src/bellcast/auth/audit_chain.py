@@ -23,12 +23,15 @@ def signer(project: Project) -> SignEntry:
     return lambda entry: hmac.digest(key, _content(entry), hashlib.sha256)
 
 
-def first_broken(entries: Iterable[AuditEntry], sign: SignEntry, before: AuditEntry | None = None) -> AuditEntry | None:
+def first_broken(
+    entries: Iterable[AuditEntry], project: Project, before: AuditEntry | None = None
+) -> AuditEntry | None:
     """Return the first of consecutive entries that does not match its predecessor; None if all match. The predecessor
     of the oldest stored entry may have been deleted."""
+    signers = [signer(one) for one in project.accepted]
     for entry in entries:
         is_next = before is None or (entry.number == before.number + 1 and entry.previous == before.mac)
-        if not is_next or not hmac.compare_digest(entry.mac, sign(entry)):
+        if not is_next or not any(hmac.compare_digest(entry.mac, sign(entry)) for sign in signers):
             return entry
         before = entry
     return None

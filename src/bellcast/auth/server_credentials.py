@@ -38,8 +38,9 @@ async def _record_use(api_keys: ports.Keys, key: ApiKey, now: int) -> None:
 
 
 def is_secret(project: Project, credential: str) -> bool:
-    """True if this is the project secret. Compares in constant time."""
-    return hmac.compare_digest(project.secret.encode(), credential.encode(errors="surrogatepass"))
+    """True if this is the project secret, or the second one. Compares in constant time."""
+    given = credential.encode(errors="surrogatepass")
+    return any(hmac.compare_digest(one.secret.encode(), given) for one in project.accepted)
 
 
 def require(caller: Caller, scope: KeyScope) -> None:

@@ -118,7 +118,7 @@ class Callbacks:
             return False
         if abs(self._clock() - int(moment)) > TOLERANCE:
             return False
-        expected = signed(self._key, id, int(moment), body)["webhook-signature"].encode()
+        expected = signed([self._key], id, int(moment), body)["webhook-signature"].encode()
         signatures = headers.get("webhook-signature", "").split()
         # There are several signatures while a secret is being rotated.
         return any(hmac.compare_digest(expected, one.encode()) for one in signatures)

@@ -57,7 +57,7 @@ class HttpCallback:
 
     def __init__(self, url: str, project: Project, http: ports.Http, clock: ports.Clock) -> None:
         self._url = url
-        self._key = signing_key(project.secret)
+        self._keys = [signing_key(one.secret) for one in project.accepted]
         self._http = http
         self._clock = clock
         self._unhandled: dict[str, int] = {}  # until when `connect` and `disconnect` are assumed to be unhandled
@@ -113,7 +113,7 @@ class HttpCallback:
         if call.handshake is not None:
             payload["handshake"] = call.handshake
         body = msgspec.json.encode(payload)
-        headers = signed(self._key, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
+        headers = signed(self._keys, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
 

@@ -25,7 +25,7 @@ def read(project: Project, purpose: bytes, text: str, type: type[T]) -> T | None
     try:
         data = base64url.decode(text)
         signature, payload = data[:SIGNATURE_BYTES], data[SIGNATURE_BYTES:]
-        if hmac.compare_digest(signature, _signature(project, purpose, payload)):
+        if any(hmac.compare_digest(signature, _signature(one, purpose, payload)) for one in project.accepted):
             return msgspec.json.decode(payload, type=type)
     except (ValueError, msgspec.DecodeError):
         pass

@@ -214,10 +214,8 @@ class Webhooks:
         if webhook.previous is not None and self._clock.now() < webhook.previous_until:
             keys.append(webhook.previous)
         place = _place(delivery.tenant, delivery.webhook)
-        each = [
-            signed(signing_key(self._encryption.decrypt(key, place)), event.id, signed_at, event.body) for key in keys
-        ]
-        return {**each[0], "webhook-signature": " ".join(one["webhook-signature"] for one in each)}
+        decrypted = [signing_key(self._encryption.decrypt(key, place)) for key in keys]
+        return signed(decrypted, event.id, signed_at, event.body)
 
     async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
         now = self._clock.now()

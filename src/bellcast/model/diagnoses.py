@@ -462,6 +462,12 @@ NODES = (
         fix="run it again in 10 s; if it remains, restart the nodes with the lower revision",
     ),
     Diagnosis(
+        code="settings_differ",
+        check="nodes",
+        what="{node} has other values: {settings}",
+        fix="start all nodes with the same credentials, encryption keys and settings, and restart those that differ",
+    ),
+    Diagnosis(
         code="no_jobs",
         check="queue",
         state="warning",

@@ -130,11 +130,18 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class Project(Struct, frozen=True, dict=True):  # dict: stores the cached property
-    """One set of credentials: `key` is public, `secret` signs tokens and opens every server path."""
+    """One set of credentials: `key` is public, `secret` signs tokens and opens every server path. `second` is another secret
+    that is accepted too, while the secret is being replaced."""
 
     id: str
     key: str
     secret: str
+    second: str | None = None
+
+    @cached_property
+    def accepted(self) -> tuple["Project", ...]:
+        """These credentials, and those with the second secret."""
+        return (self,) if self.second is None else (self, Project(self.id, self.key, self.second))
 
     @cached_property
     def keyed_hmac(self) -> hmac.HMAC:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Iterable
 
 from bellcast.errors import SettingsError
 
@@ -30,11 +31,13 @@ def tenant_signing_key(secret: str, tenant: str) -> bytes:
     return hmac.digest(signing_key(secret), f"bellcast tenant {tenant}".encode(), "sha256")
 
 
-def signed(key: bytes, id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the signature headers of a body (Standard Webhooks, `v1`). `timestamp` is in Unix seconds."""
-    digest = hmac.digest(key, f"{id}.{timestamp}.".encode() + body, "sha256")
+def signed(keys: Iterable[bytes], id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the signature headers of a body (Standard Webhooks, `v1`), with a signature of each key: during a rotation,
+    there are two. `timestamp` is in Unix seconds."""
+    text = f"{id}.{timestamp}.".encode() + body
+    signatures = [base64.b64encode(hmac.digest(key, text, "sha256")).decode() for key in keys]
     return {
         "webhook-id": id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        "webhook-signature": " ".join(f"v1,{one}" for one in signatures),
     }

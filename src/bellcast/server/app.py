@@ -54,6 +54,7 @@ from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
+from bellcast.server.node_settings import NodeSettings
 from bellcast.server.observed_ports import ObservedCalls
 from bellcast.server.pusher_apps import PusherAppDirectory
 from bellcast.server.request_log import RequestLog
@@ -103,6 +104,7 @@ class App:
         self.tasks = Tasks()
         self._engines = engines = ServerEngines(settings, project, keys, workflows, test_clock, self._count_followers)
         self.store, self.broker, self.feed, self.context = engines.store, engines.broker, engines.feed, engines.context
+        self._node_settings = NodeSettings(self.store, engines.real_clock, settings, project, keys)
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
         self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
@@ -215,6 +217,7 @@ class App:
                 (self.store.ping, partial(self.broker.ping, writes=True)),
                 self.hub.cluster.nodes,
                 partial(engines.channels.providers.providers, DEFAULT_TENANT, "email"),
+                self._node_settings.differences,
             ),
             catalog=engines.channels.catalog,
             previews=engines.channels.previews,
@@ -394,6 +397,7 @@ class App:
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
         await self._engines.quotas.load()
+        await self._node_settings.refresh()
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""
@@ -411,7 +415,11 @@ class App:
             "database polling": partial(
                 database_polling.poll,
                 self._engines.real_clock,
-                {"settings": self._database_settings.reload, "pusher apps": self._pusher_apps.reload},
+                {
+                    "settings": self._database_settings.reload,
+                    "pusher apps": self._pusher_apps.reload,
+                    "node settings": self._node_settings.refresh,
+                },
             ),
             **self._live.loops(),
         }
@@ -469,6 +477,7 @@ class App:
             await self._live.close()
             with contextlib.suppress(BellcastError):
                 await self._engines.quotas.save()
+                await self._node_settings.remove()
             await self.hub.cluster.announce_shutdown()
             await self._engines.channels.close()
             await self._engines.clients.close()

@@ -2,7 +2,8 @@
 checks that only a running server can make."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
@@ -48,6 +49,7 @@ class Doctor:
         probes: Sequence[Callable[[], Awaitable[None]]],
         nodes: Callable[[], Sequence[LiveNode]],
         mail_servers: Callable[[], Awaitable[Sequence[NamedProvider]]],
+        differences: Callable[[], Awaitable[Mapping[str, str]]],
     ) -> None:
         self._settings = settings
         self._project = project
@@ -55,6 +57,7 @@ class Doctor:
         self._probes = probes
         self._nodes = nodes
         self._mail_servers = mail_servers
+        self._differences = differences
         self._threads: list[Future[None]] = []
 
     async def findings(self) -> AsyncGenerator[Finding]:
@@ -92,8 +95,11 @@ class Doctor:
         report(await self._check_readiness())
         for finding in check_nodes(self._nodes()):
             report(finding)
-        for finding in await self._check_mail_servers():
-            report(finding)
+        with contextlib.suppress(BellcastError):  # an unavailable store is another finding
+            for node, settings in (await self._differences()).items():
+                report(diagnoses.finding("settings_differ", node=node, settings=settings))
+            for finding in await self._check_mail_servers():
+                report(finding)
         url = self._settings.channels.public_url
         if url is not None:
             report(await self._check_public_url(url))
@@ -108,10 +114,7 @@ class Doctor:
 
     async def _check_mail_servers(self) -> list[Finding]:
         """Check the mail servers in the store. Those in the settings are checked with them."""
-        try:
-            servers = {one.key: one.provider for one in await self._mail_servers()}
-        except BellcastError:
-            return []  # the store is unavailable, which is another finding
+        servers = {one.key: one.provider for one in await self._mail_servers()}
         stored = {key: server for key, server in servers.items() if not key.startswith(SETTING_PREFIX)}
         return await mail_checks.check("stored mail server", stored)
 
@@ -134,7 +137,7 @@ def _project_of(body: bytes) -> str | None:
 
 
 def check_nodes(nodes: Sequence[LiveNode]) -> Iterator[Finding]:
-    """Compare the versions and settings revisions of the nodes. Different start options are not detected."""
+    """Compare the versions and settings revisions of the nodes."""
     reports = [one.report for one in nodes]
     versions = sorted({report.version for report in reports})
     revisions = sorted({report.settings_revision for report in reports})

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -52,7 +53,9 @@ class PusherAppDirectory:
         self._clock = clock
         self._encryption = encryption
         self._announce = announce
-        self._project = StoredPusherApp(app=PusherApp(credentials=project), state="active", is_project=True)
+        previous = project.accepted[1] if project.second is not None else None
+        app = PusherApp(credentials=project, previous=previous, previous_until=sys.maxsize)
+        self._project = StoredPusherApp(app=app, state="active", is_project=True)
         self._known: list[tuple[str, Document]] = []
         self._all = [self._project]
         self._trials: list[StoredPusherApp] = []

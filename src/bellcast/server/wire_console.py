@@ -17,7 +17,8 @@ class OperatorAccess:
     def __init__(self, engines: ServerEngines, settings: Settings, project: Project) -> None:
         server, store, clock, new_id = settings.server, engines.store, engines.real_clock, engines.context.new_id
         # Uses the project secret, which does not rotate, so that an operator's authenticator app stays valid.
-        cipher = Encryption(project.secret.encode())
+        current, *previous = [one.secret.encode() for one in project.accepted]
+        cipher = Encryption(current, previous)
         config = ConsoleConfig(
             networks=server.console_networks,
             require_mfa=server.require_mfa,

@@ -54,6 +54,7 @@ def load(flags: Mapping[str, object | None], environ: Mapping[str, str] = os.env
         server=ServerSettings(**_group("server", values)),
         store=StoreSettings(**_group("store", values)),
         project=values["project"],
+        second_secret=values["second_secret"],
         client=ClientSettings(**_group("client", values)),
         access=AccessConfig(**_group("access", values)),
         oidc=OidcConfig(**_group("oidc", values)),

@@ -14,12 +14,9 @@ from bellcast.settings.groups import Secret, Settings
 
 def project(settings: Settings) -> tuple[Project, bool]:
     """Return the project, and True if it was generated now, so that the caller shows its secret once."""
-    if settings.project is not None:
-        return settings.project, False
-    file = credentials_file(settings)
-    existing = stored(settings)
+    file, existing = credentials_file(settings), existing_project(settings)
     if existing is not None:
-        return existing, False
+        return msgspec.structs.replace(existing, second=settings.second_secret), False
     try:
         is_new = create_private(file, msgspec.json.encode(_generate()))
     except OSError as error:

@@ -63,7 +63,8 @@ def _keys(
     named: Sequence[tuple[str, str]], project: Project, identity: str, *, is_ring: bool = False
 ) -> EncryptionKeys:
     """Return the keys. The project secret always decrypts, because it was the key before files existed."""
-    ids, keys = zip(*named, ("project secret", project.secret), strict=True)
+    second = [] if project.second is None else [("second secret", project.second)]
+    ids, keys = zip(*named, ("project secret", project.secret), *second, strict=True)
     return EncryptionKeys(keys[0], keys[1:], ids, identity, is_ring)
 
 

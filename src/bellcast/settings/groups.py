@@ -117,6 +117,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: ServerSettings = msgspec.field(default_factory=ServerSettings)
     store: StoreSettings = msgspec.field(default_factory=StoreSettings)
     project: Project | None = None
+    second_secret: Secret | None = None
     client: ClientSettings = ClientSettings()
     access: AccessConfig = msgspec.field(default_factory=AccessConfig)
     oidc: OidcConfig = OidcConfig()

@@ -179,6 +179,10 @@ STORE: dict[str, tuple[Parser, str]] = {
 
 PROJECT: dict[str, tuple[Parser, str]] = {
     "PROJECT": (parsers.credentials, "The project's credentials. Default: generated at the first start."),
+    "SECOND_SECRET": (
+        parsers.secret,
+        "Another project secret that is accepted too, while you replace it: first the new one, later the old one. It signs only calls to your app.",
+    ),
 }
 
 CLIENT: dict[str, tuple[Parser, str]] = {
@@ -423,7 +427,7 @@ CHANNELS: dict[str, tuple[Parser, str]] = {
 }
 
 # Attribute paths that differ from group and name.
-PLACES = {"STORE": "store.url", "PROJECT": "project", "CHANNELS": "channels.default"}
+PLACES = {"STORE": "store.url", "PROJECT": "project", "SECOND_SECRET": "second_secret", "CHANNELS": "channels.default"}
 
 
 def _rows(group: str, lines: dict[str, tuple[Parser, str]], prefix: str = "") -> list[Setting]:

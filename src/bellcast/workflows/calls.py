@@ -112,9 +112,10 @@ class StepCalls:
         templates = step.fields.get("headers", {})
         headers = {name.lower(): _header(name, renderer.render(value)) for name, value in templates.items()}
         headers.setdefault("content-type", "application/json")
-        secret = self._project.secret
-        key = signing_key(secret) if stored.owner == PROJECT else tenant_signing_key(secret, stored.owner)
-        headers |= signed(key, f"{stored.id}{STEP_SEPARATOR}{step.key}", self._real_clock.now() // 1000, body)
+        secrets = [one.secret for one in self._project.accepted]
+        is_project = stored.owner == PROJECT
+        keys = [signing_key(one) if is_project else tenant_signing_key(one, stored.owner) for one in secrets]
+        headers |= signed(keys, f"{stored.id}{STEP_SEPARATOR}{step.key}", self._real_clock.now() // 1000, body)
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:

@@ -28,7 +28,7 @@ def chain(length: int = 4) -> list[AuditEntry]:
 
 
 def broken(entries: list[AuditEntry]) -> int | None:
-    found = audit_chain.first_broken(entries, audit_chain.signer(PROJECT))
+    found = audit_chain.first_broken(entries, PROJECT)
     return None if found is None else found.number
 
 
