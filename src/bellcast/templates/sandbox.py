@@ -86,6 +86,9 @@ class Missing(jinja2.Undefined):
     __int__ = __float__ = __call__ = __getitem__ = _fail_with_undefined_error
 
 
+SCALARS = (str, int, float, type(None), Missing)
+
+
 class Environment(SandboxedEnvironment):
     """Jinja2 on JSON values."""
 
@@ -184,7 +187,8 @@ def _finalize(value: Any) -> Any:
     rendering = RENDERING.get(None)
     if rendering is not None:
         rendering.charge(value)
-    _check_output(value)
+    if not isinstance(value, str):  # nearly all values are text
+        _check_output(value)
     return "" if value is None else value
 
 
@@ -197,7 +201,7 @@ def _check_output(value: Any) -> None:
             parts += part
         elif isinstance(part, dict):
             parts += [*part, *part.values()]
-        elif not isinstance(part, str | int | float | Missing | None):
+        elif not isinstance(part, SCALARS):
             raise BoundExceeded(
                 "outputs a value that is not text, a number, a list or an object: use a filter such as list"
             )

@@ -25,8 +25,7 @@ class TenantBudget:
         self._slow: dict[int, tuple[int, float]] = {}  # by text: renderings that took too long, and the last one's time
 
     def charge(self, seconds: float) -> None:
-        self._bucket.fill(_now())
-        self._bucket.tokens -= seconds
+        self._bucket.tokens -= seconds  # `wait` filled it just before
 
     def seconds_to_wait(self) -> float:
         return self._bucket.take(_now(), 0)
