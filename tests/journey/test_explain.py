@@ -328,7 +328,7 @@ async def test_failed_step_of_a_run_is_explained_without_a_rule(tmp_path: Path) 
         await world.run_due()
         (email,) = (await world.get("/v1/explain", recipient="alice", run=run))["channels"]
         assert (email["outcome"], email["rule"]) == ("skip", None)
-        assert "its step failed: data.client is missing" in email["text"]
+        assert "its step failed: invalid: data.client: is missing" in email["text"]
 
 
 async def test_run_is_explained_step_by_step(tmp_path: Path) -> None:
