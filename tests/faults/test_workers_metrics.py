@@ -74,3 +74,27 @@ def test_killed_worker_is_replaced_in_the_metrics(server):
     successors = child_processes(parent(server)) - {killed}
     assert survivor in successors
     assert eventually(lambda: names() == {str(pid) for pid in successors}, 90)
+
+
+def test_deliveries_are_counted_over_the_workers(server):
+    before = scraped(server)
+    with ExitStack() as connections:
+        sockets = [connections.enter_context(websocket(server, "counted")) for _ in range(MANY)]
+        for socket in sockets:
+            socket.next()
+        draft = {"to": ["counted", "absent"], "title": "Hi"}
+        response = httpx.post(f"{server.url}/v1/notifications", json=draft, headers=server.as_app(), timeout=30)
+        assert response.status_code == 201
+        for socket in sockets:
+            socket.until("notification")
+        after = scraped(server)
+
+    def added(name: str) -> float:
+        return (after.get(name, Counter())).total() - (before.get(name, Counter())).total()
+
+    assert added("bellcast_accepted_total") == 2
+    assert added("bellcast_written_total") == MANY
+    # A delay for each worker with connections.
+    assert added("bellcast_delivery_seconds_count") == 2
+    assert len(after["bellcast_build_info"]) == len(after["process_open_fds"]) == 2
+    assert (after["bellcast_store_up"][""], after["bellcast_broker_up"][""]) == (1, 1)
