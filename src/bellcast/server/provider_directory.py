@@ -14,8 +14,9 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.encryption import Encryption
-from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.channels.provider_rate import ProviderRate
 from bellcast.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
+from bellcast.jobs import Destination, Destinations
 from bellcast.model import times
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
@@ -62,6 +63,7 @@ class ProviderDirectory:
         config: ChannelConfig,
         encryption: Encryption,
         rates: Rates,
+        destinations: Destinations,
     ) -> None:
         self._documents = store.documents
         self._clock = clock
@@ -71,12 +73,14 @@ class ProviderDirectory:
         self._public_url = (config.public_url or "").rstrip("/")
         self._encryption = encryption
         self._rates = rates
+        self._destinations = destinations
         self._settings = [
             self._of_setting(channel, number, text)
             for channel in EXTERNAL_CHANNELS
             for number, text in enumerate(getattr(config, channel), 1)
         ]
         self._stored: dict[str, tuple[int, dict[str, Entry]]] = {}
+        self._changes = 0
         self._closing: list[Provider] = []
 
     # --- delivery
@@ -216,6 +220,8 @@ class ProviderDirectory:
         fields = configured.fields
         message = None if to is None else self._test_message(fields.channel, to)
         guard = None if is_trusted else self._clients.guard
+        if named is not None:  # also while it is skipped
+            named = msgspec.structs.replace(named, destination=Destination("test", 1, self._destinations))
         return await ProviderSteps(fields.url, named, message, guard).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
@@ -249,6 +255,7 @@ class ProviderDirectory:
         until, known = self._stored.get(tenant, (0, {}))
         now = self._clock.now()
         if until <= now:
+            changes = self._changes
             documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
             # Another call may have created them in the meantime. There must be only one, because its limit of
             # concurrent messages is per instance.
@@ -261,7 +268,8 @@ class ProviderDirectory:
             known = entries
             if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
                 self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
-            self._stored[tenant] = now + int(CACHE_SECONDS * 1000), known
+            # A change during the read may not be in it.
+            self._stored[tenant] = now + int(CACHE_SECONDS * 1000) if changes == self._changes else 0, known
         return list(known.values())
 
     def _entry(self, tenant: str, document: Document, known: Entry | None) -> Entry:
@@ -292,15 +300,16 @@ class ProviderDirectory:
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
             http2=clients.trusted_http2 if is_trusted else clients.guarded_http2,
-            connect=None if is_trusted else clients.guard.connect,
+            connect=clients.connect if is_trusted else clients.guard.connect,
             clock=self._real_clock,
             timeout=times.seconds(fields.timeout),
             may_read_files=is_trusted,
             receipts_url=self.receipts_url(tenant, key),
         )
-        name = f"provider\x1f{tenant}\x1f{key}"
-        limits = ProviderLimits(name, fields.concurrency, fields.rate, self._rates)
-        return NamedProvider(key, vendors.create(fields.channel, setup), limits)
+        rate = ProviderRate(f"provider\x1f{tenant}\x1f{key}", fields.rate, self._rates)
+        # A changed provider may have another server: it begins without timeouts.
+        destination = Destination(f"provider {key}", fields.concurrency, self._destinations, tenant)
+        return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate)
 
     def _check_host(self, text: str) -> None:
         """Refuse private addresses. Raises ValueError."""
@@ -324,6 +333,7 @@ class ProviderDirectory:
     def _forget(self, tenant: str) -> None:
         _, known = self._stored.get(tenant, (0, {}))
         self._stored[tenant] = (0, known)
+        self._changes += 1
 
     def _test_message(self, channel: ExternalChannel, to: str) -> OutgoingMessage:
         id = f"test-{self._clock.now()}"
