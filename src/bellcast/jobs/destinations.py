@@ -23,7 +23,7 @@ CALLS = 192
 # Slots of a destination, however many others are busy.
 MIN_SLOTS = 4
 # Jobs in memory for each slot, one of which calls: the next one is ready when a call ends. All others wait in the store.
-JOBS_PER_SLOT = 4
+JOBS_PER_SLOT = 6
 # Consecutive timeouts after which a server is skipped: one or two may be lost packets.
 MAX_TIMEOUTS = 3
 # How long a server is skipped before one call probes it.
