@@ -14,7 +14,7 @@ from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.contention import Scheduler
-from bellcast.jobs import JobRunner, PageOutcome
+from bellcast.jobs import Again, DestinationCall, JobRunner, PageOutcome
 from bellcast.model import runs
 from bellcast.model.events import Event
 from bellcast.model.identities import Project, RecipientFields
@@ -194,8 +194,8 @@ class WorkflowWorld:
 
 async def ended(outcome: PageOutcome) -> int | None:
     """Perform the rest of a job's work; return when it is due again. Raises its error."""
-    while callable(outcome):
-        outcome = await outcome()
+    while isinstance(outcome, DestinationCall):
+        outcome = await outcome.work()
     if isinstance(outcome, Exception):
         raise outcome
-    return outcome
+    return outcome.at if isinstance(outcome, Again) else outcome

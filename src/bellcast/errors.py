@@ -196,8 +196,9 @@ class Unavailable(BellcastError):
 
     code, title, status = "unavailable", "Temporarily unavailable", 503
 
-    def __init__(self, detail: str | None = None, *, retry_after: int = 1) -> None:
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1, is_timeout: bool = False) -> None:
         super().__init__(detail, retry_after=retry_after)
+        self.is_timeout = is_timeout  # another server did not respond in time
 
 
 class DiskFull(BellcastError):

@@ -7,9 +7,10 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.message_reports import MessageReports
-from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release
 from bellcast.channels.retries import RETRIES
+from bellcast.jobs import Destination, DestinationCall, Destinations
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.token_bucket import TokenBuckets
 from bellcast.ports import Job, MessageUpdate, NewMessage, Store, StoredMessage
@@ -77,15 +78,19 @@ class World:
         self.clock.advance(max(0, message.due_at - self.clock.now()) / 1000)
         job = Job(id=ID, kind="message", payload=ID.encode(), run_at=0, created_at=0, tenant="")
         (outcome,) = await self.delivery.run_page([job])
-        if callable(outcome):
-            await outcome()
+        if isinstance(outcome, DestinationCall):
+            await outcome.work()
         (message,) = await self.store.messages.find([ID])
         return message
 
 
-def rated(clock: FakeClock, rate: float) -> ProviderLimits:
+def named(key: str, provider: "BusyProvider", rate: ProviderRate | None = None) -> NamedProvider:
+    return NamedProvider(key, provider, Destination(key, 10, Destinations(FakeClock())), rate)
+
+
+def rated(clock: FakeClock, rate: float) -> ProviderRate:
     """Return the limits of a provider that has just used up its rate."""
-    limits = ProviderLimits("backup", 10, rate, TokenBuckets())
+    limits = ProviderRate("backup", rate, TokenBuckets())
     while limits.due_at(clock.now()) == clock.now():
         pass
     return limits
@@ -99,7 +104,7 @@ async def test_failed_round_counts_while_the_backup_is_above_its_rate(
 ) -> None:
     main, backup = BusyProvider(retry_after), BusyProvider()
     limits = rated(clock, rate)
-    world = World(store, clock, [NamedProvider("main", main), NamedProvider("backup", backup, limits)])
+    world = World(store, clock, [named("main", main), named("backup", backup, limits)])
     await world.add()
     message = await world.deliver()
     assert (message.state, message.reason, message.rounds, main.calls, backup.calls) == ("queued", "busy", 1, 1, 0)
@@ -125,14 +130,14 @@ class OvertakenProvider(BusyProvider):
 
 
 async def test_outcome_of_a_late_worker_is_not_reported(store: Store, clock: FakeClock) -> None:
-    world = World(store, clock, [NamedProvider("main", OvertakenProvider(store))])
+    world = World(store, clock, [named("main", OvertakenProvider(store))])
     await world.add()
     message = await world.deliver()
     assert (message.state, world.reports.ended.total()) == ("sent", 0)
 
 
 async def test_message_keeps_its_last_attempts(store: Store, clock: FakeClock) -> None:
-    world = World(store, clock, [NamedProvider(f"p{number}", BusyProvider()) for number in range(5)])
+    world = World(store, clock, [named(f"p{number}", BusyProvider()) for number in range(5)])
     await world.add()
     message = await world.deliver()
     while message.state == "queued":

@@ -9,7 +9,7 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery_status import MailReport
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.receipts import Receipts
-from bellcast.jobs import JobRunner
+from bellcast.jobs import Destinations, JobRunner
 from bellcast.model.ids import Ids
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.model.providers import ProviderFields
@@ -36,7 +36,9 @@ class Texts:
     def __init__(self, store: Store, clock: FakeClock, clients: HttpClients) -> None:
         self.store, self.clock, self.ids = store, clock, Ids()
         encryption = Encryption(b"key")
-        self.providers = ProviderDirectory(store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets())
+        self.providers = ProviderDirectory(
+            store, clock, clock, clients, ChannelConfig(), encryption, TokenBuckets(), Destinations(clock)
+        )
         self.jobs = JobRunner(store.jobs, clock, self.ids.new)
         self.receipts = Receipts(store, self.providers, clock, NoWebhooks(), self.jobs)
 

@@ -1,7 +1,8 @@
 """A process's caches of each tenant's providers, webhooks and workflows, on every store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import Webhooks
-from bellcast.jobs import JobRunner
+from bellcast.jobs import Destinations, JobRunner
 from bellcast.model.ids import Ids
 from bellcast.model.providers import ProviderFields
 from bellcast.model.token_bucket import TokenBuckets
@@ -34,7 +35,7 @@ async def clients() -> AsyncIterator[HttpClients]:
 
 
 def directory_of(store: Store, clock: FakeClock, clients: HttpClients) -> ProviderDirectory:
-    return ProviderDirectory(store, clock, clock, clients, ChannelConfig(), KEY, TokenBuckets())
+    return ProviderDirectory(store, clock, clock, clients, ChannelConfig(), KEY, TokenBuckets(), Destinations(clock))
 
 
 async def test_simultaneous_reads_share_a_provider_and_its_limits(
@@ -117,3 +118,55 @@ async def test_provider_write_keeps_a_password_that_another_write_sets_at_the_sa
     written = msgspec.json.decode(stored.body, type=ProviderFields)
     assert written.priority == 1
     assert KEY.decrypt(written.url, "providers/acme/mail").startswith("smtp://ann:new@")
+
+
+class SlowRead:
+    """Reads of documents that end with what they found before a change."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, documents: Any, method: str) -> None:
+        self._read, self.has_begun, self.may_end = getattr(documents, method), asyncio.Event(), asyncio.Event()
+        monkeypatch.setattr(documents, method, self._wait)
+
+    async def _wait(self, *args: Any) -> Any:
+        found = await self._read(*args)
+        self.has_begun.set()
+        await self.may_end.wait()
+        return found
+
+    async def end_after(self, change: Callable[[], Awaitable[Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+        await self.has_begun.wait()
+        monkeypatch.undo()
+        await change()
+        self.may_end.set()
+
+
+async def test_read_that_began_before_a_change_does_not_hide_it(
+    store: Store, clock: FakeClock, clients: HttpClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node that creates a webhook or a provider, or switches a workflow off, uses the change at once."""
+    ids = Ids()
+    sink = Webhooks(store, clock, clock, clients.guarded, KEY, ids.new, JobRunner(store.jobs, clock, ids.new))
+    reading = SlowRead(monkeypatch, store.documents, "page")
+    wanted = asyncio.ensure_future(sink.is_wanted("acme", "message.sent"))
+    await reading.end_after(lambda: sink.create("acme", "https://example.com/hook", ["*"]), monkeypatch)
+    await wanted
+    assert await sink.is_wanted("acme", "message.sent")
+
+    directory = directory_of(store, clock, clients)
+    fields = ProviderFields(channel="email", url="smtp://mail.example.com?from=a@example.com")
+    reading = SlowRead(monkeypatch, store.documents, "page")
+    found = asyncio.ensure_future(directory.providers("acme", "email"))
+    await reading.end_after(lambda: directory.put("acme", "mail", fields), monkeypatch)
+    await found
+    assert len(await directory.providers("acme", "email")) == 1
+    await directory.close()
+
+    catalog = WorkflowCatalog(store, clock)
+    await catalog.put("", "booking", {"steps": [{"key": "later", "type": "delay", "for": "1h"}]})
+    reading = SlowRead(monkeypatch, store.documents, "get")
+    current = asyncio.ensure_future(catalog.current("", "booking"))
+    await reading.end_after(lambda: catalog.change("", "booking", active=False, version=None), monkeypatch)
+    await current
+    changed = await catalog.current("", "booking")
+    assert changed is not None
+    assert not changed.active

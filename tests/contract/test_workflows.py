@@ -359,6 +359,9 @@ async def test_python_step_waits_for_its_function(store: Store, clock: FakeClock
     id = await world.trigger("booking", data={"total": 3})
     await world.runner.run_due()
     assert await world.status(id) == "running"
+    assert await world.runner.next_due() is None  # no polling
+    clock.advance(3 * 86_400)
+    assert await world.runner.run_due() == 0
     functions["score"] = lambda run: {"double": run.data["total"] * 2, "key": run.idempotency_key}
     await world.advance(10)
     _, state = await world.run(id)

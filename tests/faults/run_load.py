@@ -23,7 +23,7 @@ from uuid import uuid4
 import httpx
 from msgspec import Struct
 
-from bellcast.jobs.runner import SLOTS
+from bellcast.jobs.destinations import CALLS
 from bellcast.model.runs import ENDED
 from tests import engines
 from tests.faults.fast_time import ORIGIN_VARIABLE, SPEED_VARIABLE
@@ -290,7 +290,7 @@ class RunLoad:
             repeated_mails=mails - self._runs,
             hooks=hooks,
             repeated_hooks=hooks - self._runs,
-            interrupted=killed * SLOTS,  # jobs that a process runs at a time
+            interrupted=killed * CALLS,
             set_aside=self._set_aside,
         )
 

@@ -29,7 +29,7 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
-from bellcast.jobs import JobRunner
+from bellcast.jobs import Destinations, JobRunner
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
@@ -208,7 +208,9 @@ async def opened(
     targets |= {"access": [access], "limits": [limits]}
     settings = DatabaseSettings(store, clock, feed, Settings(), targets, lambda revision: broker.publish())
     pusher_apps = PusherAppDirectory(store, clock, Encryption(b"key"), PROJECT, broker.publish)
-    providers = ProviderDirectory(store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets())
+    providers = ProviderDirectory(
+        store, clock, clock, clients, ChannelConfig(), Encryption(b"key"), TokenBuckets(), Destinations(clock)
+    )
     context = ApiContext(
         engines=engines,
         limits=limits,

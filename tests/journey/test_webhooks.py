@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import httpx
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from bellcast.channels import webhooks
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
-from bellcast.jobs import JobRunner, SetAside
+from bellcast.jobs import Again, JobRunner, SetAside
 from bellcast.model.ids import Ids
 from bellcast.model.runs import RunStatus
 from bellcast.outbound.clients import HttpClients
@@ -274,6 +275,12 @@ class Deliveries:
         payload = json.dumps(["", self.id, event.id]).encode()
         return Job(id="1", kind=webhooks.JOB_KIND, payload=payload, run_at=0, created_at=0, attempts=1)
 
+    async def deliver(self, job: Job) -> Again | None:
+        """Make one attempt."""
+        outcome = await (await self.webhooks.deliver(job)).work()
+        assert outcome is None or isinstance(outcome, Again)
+        return outcome
+
 
 @asynccontextmanager
 async def deliveries(folder: Path, vendor: VendorServer) -> AsyncIterator[Deliveries]:
@@ -294,16 +301,38 @@ async def test_failed_delivery_is_retried_with_the_documented_delays(tmp_path: P
         vendor.default = raw_response(500, {})
         job = await one.job()
         delays = []
-        for attempt in range(1, len(RETRIES_MS) + 1):
-            due_at = await one.webhooks.deliver(replace(job, attempts=attempt))
-            delays.append(None if due_at is None else due_at - one.clock.now())
+        for _ in RETRIES_MS:
+            again = await one.deliver(job)
+            assert again is not None
+            assert again.payload is not None
+            delays.append(again.at - one.clock.now())
+            job = replace(job, payload=again.payload, attempts=job.attempts + 1)
         assert delays == [*RETRIES_MS]
         with pytest.raises(SetAside, match="HTTP 500"):
-            await one.webhooks.deliver(replace(job, attempts=len(RETRIES_MS) + 1))
+            await one.deliver(job)
         assert [delay // 1000 for delay in RETRIES_MS] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
         found = await one.webhooks.get("", one.id)
         assert found is not None
         assert (found.active, found.last_error) == (True, "HTTP 500")
+
+
+async def test_lease_without_a_request_is_no_attempt(tmp_path: Path) -> None:
+    """Processes that end before the response, and a store that is unavailable, leave all retries."""
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        vendor.default = raw_response(503, {})
+        again = await one.deliver(replace(await one.job(), attempts=len(RETRIES_MS) + 1))
+        assert again is not None
+        assert again.at == one.clock.now() + RETRIES_MS[0]
+
+
+async def test_retried_dead_delivery_begins_again(tmp_path: Path) -> None:
+    async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
+        vendor.default = raw_response(503, {})
+        job = await one.job()
+        dead = msgspec.json.encode([*msgspec.json.decode(job.payload), len(RETRIES_MS)])
+        again = await one.deliver(replace(job, payload=dead, attempts=1))
+        assert again is not None
+        assert again.at == one.clock.now() + RETRIES_MS[0]
 
 
 class ChangingEndpoint:
@@ -336,7 +365,7 @@ async def test_failing_delivery_keeps_a_change_made_meanwhile(
             changed.append(await other.get("", one.id))
 
         monkeypatch.setattr(one.webhooks, "_http", lambda: ChangingEndpoint(apply))
-        await one.webhooks.deliver(await one.job())
+        await one.deliver(await one.job())
         assert await one.webhooks.get("", one.id) == changed[0]
 
 
@@ -371,21 +400,21 @@ async def test_webhook_that_only_fails_for_five_days_is_disabled(tmp_path: Path)
         vendor.responses += [raw_response(500, {}), raw_response(200, {}), raw_response(500, {})]
         vendor.default = raw_response(500, {})
         job = await one.job()
-        await one.webhooks.deliver(job)
+        await one.deliver(job)
         one.clock.advance(FAILING_MS / 1000)
-        assert await one.webhooks.deliver(job) is None  # a success begins the five days again
-        await one.webhooks.deliver(job)
+        assert await one.deliver(job) is None  # a success begins the five days again
+        await one.deliver(job)
         one.clock.advance(FAILING_MS / 1000 - 1)
-        assert await one.webhooks.deliver(job) is not None
+        assert await one.deliver(job) is not None
         one.clock.advance(1)
         with pytest.raises(SetAside):
-            await one.webhooks.deliver(job)
+            await one.deliver(job)
         found = await one.webhooks.get("", one.id)
         assert found is not None
         assert not found.active
         requests = len(vendor.requests)
         with pytest.raises(SetAside, match="HTTP 500"):  # deliveries that waited for the webhook failed too
-            await one.webhooks.deliver(job)
+            await one.deliver(job)
         assert len(vendor.requests) == requests
 
 
@@ -393,7 +422,7 @@ async def test_webhook_that_was_disabled_manually_leaves_no_failures(tmp_path: P
     async with vendor_server() as vendor, deliveries(tmp_path, vendor) as one:
         job = await one.job()
         await one.webhooks.change("", one.id, active=False)
-        assert await one.webhooks.deliver(job) is None
+        assert await one.deliver(job) is None
         assert vendor.requests == []
 
 
@@ -405,11 +434,11 @@ async def test_gone_endpoint_switches_the_webhook_off_and_a_hanging_one_is_retri
         job = await one.job()
         with monkeypatch.context() as impatient:
             impatient.setattr(webhooks, "TIMEOUT_SECONDS", 1.0)
-            assert await one.webhooks.deliver(job) is not None
+            assert await one.deliver(job) is not None
         vendor.responses += [raw_response(302, b"", location="http://127.0.0.1/"), raw_response(410, {})]
-        assert await one.webhooks.deliver(job) is not None  # a redirect is not a success, and is not followed
+        assert await one.deliver(job) is not None  # a redirect is not a success, and is not followed
         with pytest.raises(SetAside, match="HTTP 410"):
-            await one.webhooks.deliver(job)
+            await one.deliver(job)
         found = await one.webhooks.get("", one.id)
         assert found is not None
         assert not found.active

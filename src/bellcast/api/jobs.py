@@ -17,6 +17,7 @@ from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.operators import ROLES
 from bellcast.ports import Job
+from bellcast.ports.jobs import kind_of
 
 UNKNOWN = "There is no dead job with this id."
 
@@ -128,7 +129,7 @@ def _outside(job: Job) -> DeadJob:
     return DeadJob(
         id=job.id,
         tenant=tenants.outside(job.tenant),
-        kind=job.kind,
+        kind=kind_of(job.kind),
         state="dead",
         attempts=job.attempts,
         error=job.error,

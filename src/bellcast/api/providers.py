@@ -30,7 +30,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import addresses, delivery_status
-from bellcast.channels.provider_limits import MIN_RATE
+from bellcast.channels.provider_rate import MIN_RATE
 from bellcast.errors import (
     Conflict,
     FieldError,

@@ -13,7 +13,7 @@ from bellcast.auth.console_sessions import NAME
 from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
 from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
-from bellcast.channels.provider_limits import MIN_RATE
+from bellcast.channels.provider_rate import MIN_RATE
 from bellcast.model import local_times, times
 from bellcast.model.history import EVENT_ID
 from bellcast.model.identities import ChatAddresses

@@ -117,6 +117,7 @@ async def create(request: ApiRequest) -> ASGIApp:
         planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
         return responses.json(_outside(owner, "", planned))
     id, webhook, secret = await ctx.webhooks.create(owner, body.url, body.events)
+    ctx.engines.router.forget()
     shown = _fields(owner, id, webhook)
     audit.note_changes(request, {}, _audited(webhook))
     return responses.json(CreatedWebhook(**shown, secret=secret), 201)
@@ -180,6 +181,7 @@ async def change(request: ApiRequest) -> ASGIApp:
         changes["events"] = tuple(changes["events"])
     before = await context.of(request).webhooks.get(owner, id)
     changed = _known(await context.of(request).webhooks.change(owner, id, **changes))
+    context.of(request).engines.router.forget()
     audit.note_changes(request, {} if before is None else _audited(before), _audited(changed))
     return responses.json(_outside(owner, id, changed))
 

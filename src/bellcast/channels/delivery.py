@@ -2,9 +2,9 @@
 
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -15,9 +15,10 @@ from bellcast.channels.address_kinds import Target
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
-from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release, is_held, suppression_update
-from bellcast.jobs import PageOutcome
+from bellcast.errors import Unavailable
+from bellcast.jobs import Destination, DestinationCall, PageOutcome
 from bellcast.model import times
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
 from bellcast.ports import Clock, Job, Store
@@ -31,26 +32,36 @@ NOT_RENDERED = "has no content, because its template could not be rendered: send
 
 
 class NamedProvider(Struct, frozen=True):
-    """A provider with its key, which attempts record."""
+    """A provider with its key, which attempts record, and the slots of its calls."""
 
     key: str
     provider: Provider
-    limits: ProviderLimits | None = None
+    destination: Destination
+    rate: ProviderRate | None = None
 
-    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
-        """Send within the limit of concurrent messages. Raises DeliveryError, even for unexpected exceptions of the
-        provider: otherwise the message would stay in the state `sending`, and each attempt of its job would send it
-        again."""
-        async with self.limits.slots if self.limits is not None else nullcontext():
-            try:
+    async def send(self, message: OutgoingMessage, host: str = "") -> AcceptedMessage:
+        """Send in a slot. Raises DeliveryError, even for unexpected exceptions of the provider: otherwise the message would
+        stay in the state `sending`, and each attempt of its job would send it again."""
+        try:
+            async with self.destination.call(host):
                 return await self.provider.send(message)
-            except DeliveryError:
-                raise
-            except Exception as error:  # noqa: BLE001  it is logged, and becomes a failed attempt
-                # Without the exception's text, which can contain a response or a URL with credentials.
-                frames = "".join(traceback.format_tb(error.__traceback__))
-                log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400  without the text
-                raise DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True) from None
+        except DeliveryError:
+            raise
+        except Unavailable as error:  # skipped
+            raise DeliveryError(error.detail, is_temporary=True) from None
+        except Exception as error:  # noqa: BLE001  it is logged, and becomes a failed attempt
+            # Without the exception's text, which can contain a response or a URL with credentials.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("provider_failed", provider=self.key, error=type(error).__name__, traceback=frames)  # noqa: TRY400  without the text
+            raise DeliveryError(f"the provider failed: {type(error).__name__}", is_temporary=True) from None
+
+    def host_of(self, address: str) -> str:
+        """Return the host of an address that names its server; empty if the provider has one server."""
+        return urlsplit(address).hostname or "" if self.provider.server is None else ""
+
+    def due_at(self, now: int) -> int:
+        """Return when the rate allows a message; `now` if the provider is skipped."""
+        return now if self.rate is None or self.destination.is_skipped() else self.rate.due_at(now)
 
 
 class WantedMessage(Struct, frozen=True):
@@ -59,6 +70,12 @@ class WantedMessage(Struct, frozen=True):
     message: StoredMessage
     target: Target
     providers: Sequence[NamedProvider]
+
+    def first(self) -> NamedProvider:
+        """Return the provider that is tried first: those that are skipped fail at once."""
+        address = self.message.address
+        usable = (one for one in self.providers if not one.destination.is_skipped(one.host_of(address)))
+        return next(usable, self.providers[0])
 
 
 # The providers of a tenant's channel in failover order. If no provider serves the address, the message is simulated.
@@ -98,7 +115,9 @@ class MessageDelivery:
             if isinstance(update, MessageUpdate):
                 updates.append(update)
             else:
-                outcomes[message.id] = partial(self._deliver, update)
+                outcomes[message.id] = DestinationCall(
+                    update.first().destination, update.target.kind, partial(self._deliver, update)
+                )
         await self._finish(updates)
         ended = {update.message.id for update in updates if update.message.state not in OPEN_STATES}
         waiting = [id for id in ids if id not in outcomes and id not in ended]
@@ -162,14 +181,14 @@ class MessageDelivery:
         retry_after: float | None = None
         over_rate: list[int] = []  # when other providers may be used
         for named in providers:
-            due_at = named.limits.due_at(self._clock.now()) if named.limits is not None else 0
+            due_at = named.due_at(self._clock.now())
             if due_at > self._clock.now():
                 over_rate.append(due_at)
                 if last is None:  # no failover: other providers are for failures, and may cost more
                     break
                 continue
             try:
-                accepted = await named.send(outgoing)
+                accepted = await named.send(outgoing, named.host_of(message.address))
             except DeliveryError as error:
                 failed = self._failed(message, named, error)
                 self._reports.attempted(message.channel, named.key, failed.outcome)

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
-from bellcast.jobs import JobRunner
+from bellcast.jobs import Again, JobRunner
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports import Clock, Job, Store, Suppression
@@ -26,11 +26,12 @@ RETRIES_MS = (1_000, 5_000, 30_000, 120_000)
 
 class EarlyReceipt(Struct, frozen=True, array_like=True):
     """The job payload of a receipt whose message is not known yet, or whose attempt is still in progress. Without a
-    provider, it is a mail server's report, and its reference is the message's id."""
+    provider, it is a mail server's report, and its reference is the message's id. `failures` counts vain attempts."""
 
     provider: str
     tenant: str
     receipt: Receipt
+    failures: int = 0
 
 
 class Receipts:
@@ -56,12 +57,14 @@ class Receipts:
             payload = msgspec.json.encode(EarlyReceipt(provider, tenant, receipt))
             await self._jobs.put_off(JOB_KIND, {f"{JOB_KIND} {uuid4()}": payload}, RETRIES_MS[0], tenant)
 
-    async def run(self, job: Job) -> int | None:
+    async def run(self, job: Job) -> Again | None:
         """Apply an early receipt. Return when to try again, or None."""
         early = msgspec.json.decode(job.payload, type=EarlyReceipt)
-        if await self._apply(early) or job.attempts >= len(RETRIES_MS):
+        failures = early.failures + 1
+        if await self._apply(early) or failures >= len(RETRIES_MS):
             return None
-        return self._clock.now() + RETRIES_MS[job.attempts]
+        payload = msgspec.json.encode(msgspec.structs.replace(early, failures=failures))
+        return Again(self._clock.now() + RETRIES_MS[failures], payload)
 
     async def _apply(self, early: EarlyReceipt) -> bool:
         """Apply a receipt; return whether its message is known and no attempt is due or in progress."""

@@ -115,7 +115,7 @@ class Router:
 
     def forget(self) -> None:
         """Drop cached types, templates and preferences after a change in this process."""
-        self._inbox_only.clear()
+        self._inbox_only = {}  # a new one: a send that is being routed keeps its result in the old one
         self._catalog.forget()
 
     async def channels_of(self, draft: Draft, tenant: str) -> tuple[tuple[ChannelRequest, ...], NotificationType]:
@@ -127,6 +127,7 @@ class Router:
     async def route(self, draft: Draft, request: SendRequest) -> SendRequest:
         """Return the request with its inbox rows, messages and decisions. Raises Invalid if its template cannot be
         rendered for one of the named recipients."""
+        kept_in = self._inbox_only
         channels, type = await self.channels_of(draft, request.tenant)
         template_key = draft.template or type.template
         if draft.title is UNSET and template_key is None:
@@ -135,7 +136,9 @@ class Router:
         is_plain = channels == INBOX_ONLY and template_key is None and not is_wanted
         if is_plain and await self._reaches_every_inbox(request.tenant):
             if draft.channels is None:
-                self._remember(request.tenant, draft.type)
+                if len(kept_in) >= MAX_CACHED:
+                    kept_in.clear()
+                kept_in[request.tenant, draft.type] = self._clock.now() + int(CACHE_SECONDS * 1000)
             return request
         routed = await self._routed(await self._read(draft, request, channels, template_key), request)
         return await self._with_events(routed)
@@ -338,11 +341,6 @@ class Router:
         if any(document != NO_PREFERENCES for document in await self._catalog.preferences(tenant)):
             return False
         return not await self._store.recipients.any_inbox_switch(tenant)
-
-    def _remember(self, tenant: str, type: str) -> None:
-        if len(self._inbox_only) >= MAX_CACHED:
-            self._inbox_only.clear()
-        self._inbox_only[tenant, type] = self._clock.now() + int(CACHE_SECONDS * 1000)
 
     async def _read(
         self,

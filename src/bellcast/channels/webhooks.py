@@ -4,6 +4,7 @@ import base64
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import msgspec
@@ -13,13 +14,14 @@ from msgspec import Struct
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.encryption import Encryption
 from bellcast.errors import Conflict, Unavailable
-from bellcast.jobs import JobRunner, SetAside
+from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, SetAside
 from bellcast.model import times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.live_feed import FeedEvent, redact_url
 from bellcast.model.messages import State
 from bellcast.model.webhook_signature import SECRET_PREFIX, signed, signing_key
 from bellcast.ports import Clock, Document, Http, Job, Store
+from bellcast.ports.jobs import in_line
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 
@@ -38,6 +40,8 @@ TYPES = (
 )
 # Standard Webhooks recommends 15 to 30 s: an endpoint should queue the event and respond.
 TIMEOUT_SECONDS = 15.0
+# Concurrent requests to one webhook.
+SLOTS = 8
 # Delays between attempts: 5 s covers a restart, the last ones an outage of three days.
 RETRIES_MS = tuple(1000 * seconds for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
 # A webhook without success for this long is switched off.
@@ -73,11 +77,12 @@ class Webhook(Struct, frozen=True, kw_only=True):
 
 
 class WebhookDelivery(Struct, frozen=True, array_like=True):
-    """The payload of a delivery's job."""
+    """The payload of a delivery's job. `failures` counts the attempts that failed: a lease may end without one."""
 
     tenant: str
     webhook: str
     event: str
+    failures: int = 0
 
 
 class Webhooks:
@@ -150,10 +155,17 @@ class Webhooks:
             matching = await self._matching(event.tenant, event.type)
             await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
 
-    async def deliver(self, job: Job) -> int | None:
+    async def deliver(self, job: Job) -> DestinationCall:
+        """Return the call that sends one event to one webhook."""
+        delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
+        destination = self._jobs.destinations.of(f"webhook {delivery.webhook}", delivery.tenant, SLOTS)
+        # A dead job that is retried begins again: its leases are counted anew.
+        delivery = msgspec.structs.replace(delivery, failures=min(delivery.failures, job.attempts - 1))
+        return DestinationCall(destination, delivery.webhook, partial(self._deliver, delivery, destination))
+
+    async def _deliver(self, delivery: WebhookDelivery, destination: Destination) -> Again | None:
         """Send one event to one webhook. Return when the next attempt is due, or None if there is nothing left to
         deliver. Raises SetAside after the last attempt."""
-        delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
         document = await self._store.documents.get(KIND, delivery.tenant, delivery.webhook)
         webhook = None if document is None else msgspec.json.decode(document.body, type=Webhook)
         event = await self._store.webhook_events.find(delivery.event)
@@ -164,8 +176,9 @@ class Webhooks:
                 return None
             # Switched off because of failures; the waiting events are part of them.
             raise SetAside(webhook.last_error)
-        error, is_gone = await self._attempt(delivery, webhook, event)
+        error, is_gone = await self._attempt(delivery, webhook, event, destination)
         self.attempts["accepted" if error is None else "failed"] += 1
+        attempt = delivery.failures + 1
         self._feed.emit(
             FeedEvent(
                 kind="webhook",
@@ -173,33 +186,35 @@ class Webhooks:
                 text=f"{event.type} to {redact_url(webhook.url)}: {error or 'ok'}",
                 tenant=delivery.tenant,
                 recipient=event.recipient,
-                fields={"webhook": delivery.webhook, "event": event.id, "attempt": job.attempts, "error": error},
+                fields={"webhook": delivery.webhook, "event": event.id, "attempt": attempt, "error": error},
             )
         )
         if error is None:
             if webhook.failing_since is not None:
                 await self._record(delivery.tenant, document, webhook, failing_since=None, last_error=None)
             return None
-        log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=job.attempts, error=error)
+        log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
         now = self._clock.now()
         since = now if webhook.failing_since is None else webhook.failing_since
         is_active = not is_gone and now - since < FAILING_MS
         if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
             changes = {"failing_since": since, "last_error": error, "active": is_active}
             await self._record(delivery.tenant, document, webhook, **changes)
-        if not is_active or job.attempts > len(RETRIES_MS):
+        if not is_active or attempt > len(RETRIES_MS):
             raise SetAside(error)
-        return now + RETRIES_MS[max(job.attempts, 1) - 1]
+        failed = msgspec.structs.replace(delivery, failures=attempt)
+        return Again(now + RETRIES_MS[attempt - 1], msgspec.json.encode(failed), delivery.webhook)
 
     async def _attempt(
-        self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent
+        self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
     ) -> tuple[str | None, bool]:
         """Return the error, and whether the endpoint is permanently gone (410)."""
         try:
             headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
-            response = await self._http().request(
-                "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
-            )
+            async with destination.call():
+                response = await self._http().request(
+                    "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
+                )
         except Unavailable as error:
             return error.detail[:MAX_ERROR], False
         except ValueError as error:  # the secret cannot be decrypted: another node may have its key
@@ -222,7 +237,7 @@ class Webhooks:
         jobs = [
             Job(
                 id=f"{event}:{webhook}",
-                kind=JOB_KIND,
+                kind=in_line(JOB_KIND, webhook),
                 payload=msgspec.json.encode(WebhookDelivery(tenant, webhook, event)),
                 run_at=now,
                 created_at=now,
@@ -281,7 +296,7 @@ class Webhooks:
     async def delete(self, tenant: str, id: str) -> bool:
         """Delete a webhook; return whether there was one."""
         deleted = await self._store.documents.delete(KIND, tenant, id)
-        self._known.clear()
+        self._forget()
         return deleted
 
     async def replay(self, tenant: str, id: str, since: int, *, is_dry_run: bool = False) -> int:
@@ -316,10 +331,11 @@ class Webhooks:
         now, found = self._clock.now(), self._known.get(owner)
         if found is not None and found[0] > now:
             return found[1]
+        kept_in = self._known
         known = dict(await self.page(owner, "", MAX_WEBHOOKS))
-        if len(self._known) >= MAX_CACHED:
-            self._known.clear()
-        self._known[owner] = now + int(CACHE_SECONDS * 1000), known
+        if len(kept_in) >= MAX_CACHED:
+            kept_in.clear()
+        kept_in[owner] = now + int(CACHE_SECONDS * 1000), known
         return known
 
     async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
@@ -341,12 +357,16 @@ class Webhooks:
         is_written = await self._store.documents.change(
             KIND, tenant, document.key, document.body, body, self._clock.now()
         )
-        self._known.clear()
+        self._forget()
         return is_written
 
     async def _put(self, tenant: str, id: str, webhook: Webhook) -> None:
         await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
-        self._known.clear()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop the cache after this process changed a webhook."""
+        self._known = {}  # a new one: a read that has begun keeps its result in the old one
 
 
 def _new_secret() -> str:

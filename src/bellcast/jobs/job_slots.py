@@ -7,12 +7,20 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from msgspec import Struct
+
 from bellcast.ports import Job, JobGroup, JobShare
 
-# Maximum slots of one tenant, so that jobs that hang until their timeouts leave room for others.
+# Maximum slots of one tenant, so that the jobs of another one start while a large send runs.
 TENANT_SLOTS = 64
 # Maximum stored virtual times. Those behind the current one have no effect.
 MAX_TENANTS = 10_000
+
+
+class Room(Struct):
+    """How many more jobs of a kind, or for a destination, may run. Groups can share it."""
+
+    free: int
 
 
 class TenantShares:
@@ -24,10 +32,10 @@ class TenantShares:
         self._now = 0.0
 
     def allocate(
-        self, groups: Sequence[JobGroup], free: int, running: Mapping[str, int], kind_slots: Mapping[str, int]
+        self, groups: Sequence[JobGroup], free: int, running: Mapping[str, int], rooms: Mapping[JobGroup, Room]
     ) -> list[JobShare]:
-        """Return how many jobs of each group to lease: at most `free` in total, within the free slots of each kind. `running`
-        counts the slots that tenants already use."""
+        """Return how many jobs of each group to lease: at most `free` in total, within the room of each group, which it takes.
+        `running` counts the slots that tenants already use."""
         of_tenant: dict[str, deque[JobGroup]] = {}
         for group in groups:
             of_tenant.setdefault(group.tenant, deque()).append(group)
@@ -35,15 +43,14 @@ class TenantShares:
         heapq.heapify(order)
         allocated: Counter[JobGroup] = Counter()
         tenants = Counter(running)
-        kinds = dict(kind_slots)
         while order and free:
             start, at, tenant = heapq.heappop(order)
-            found = _next_group(of_tenant[tenant], kinds)
+            found = _next_group(of_tenant[tenant], rooms)
             if found is None or tenants[tenant] >= TENANT_SLOTS:
                 continue
             allocated[found] += 1
             tenants[tenant] += 1
-            kinds[found.kind] -= 1
+            rooms[found].free -= 1
             free -= 1
             heapq.heappush(order, (start + 1 / self._weight_of(tenant), at, tenant))
         return [JobShare(group, limit) for group, limit in allocated.items()]
@@ -57,15 +64,19 @@ class TenantShares:
         if len(self._times) > MAX_TENANTS:
             self._times = {tenant: time for tenant, time in self._times.items() if time > self._now}
 
+    def refund(self, job: Job) -> None:
+        """Set back the virtual time of the tenant of a leased job that waits in a line instead."""
+        self._times[job.tenant] = self._start_of(job.tenant) - 1 / self._weight_of(job.tenant)
+
     def _start_of(self, tenant: str) -> float:
         return max(self._times.get(tenant, 0.0), self._now)
 
 
-def _next_group(groups: deque[JobGroup], kind_slots: Mapping[str, int]) -> JobGroup | None:
-    """Return the tenant's next group, taking turns; None if no kind of its jobs has a free slot."""
+def _next_group(groups: deque[JobGroup], rooms: Mapping[JobGroup, Room]) -> JobGroup | None:
+    """Return the tenant's next group, taking turns; None if none has room."""
     for _ in range(len(groups)):
         group = groups[0]
         groups.rotate(-1)
-        if kind_slots.get(group.kind, 0) > 0:
+        if rooms[group].free > 0:
             return group
     return None

@@ -13,21 +13,24 @@ from msgspec.structs import replace
 
 from bellcast import ports
 from bellcast.errors import BellcastError, DiskFull, Unavailable
-from bellcast.jobs.job_slots import TenantShares
+from bellcast.jobs.destinations import Destination, Destinations
+from bellcast.jobs.job_slots import Room, TenantShares
 from bellcast.model.validation import storable
 from bellcast.ports import Job, JobGroup, JobShare
-from bellcast.ports.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT
+from bellcast.ports.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT, in_line, kind_of, line_of
 
 log = structlog.get_logger(__name__)
 
-# Maximum concurrent jobs: several pages, so that one is executed while others wait for their commits. Most other jobs
-# wait for another server.
+# Maximum concurrent jobs: several pages, so that one is executed while others wait for their commits. Jobs that call another
+# server use the slots of their destinations instead.
 SLOTS = 96
 # Maximum jobs that share a commit. During a fan-out to a topic the p99 of urgent e-mails was 2.8 times its idle value
 # with 16, and 1.6 to 4.4 times with 32, which took 6 % less CPU time per run (two busy cores, 2026-11-21).
 PAGE = 16
-# Slots reserved for urgent jobs, which start immediately even if all others wait for slow servers.
+# Slots reserved for urgent jobs, of all jobs and of each destination: they start immediately.
 URGENT_SLOTS = 4
+# Lines whose destination is known. Beyond, they are forgotten: the next jobs find it again.
+MAX_LINES = 10_000
 # Lease duration: jobs of a crashed process run again after this time.
 LEASE_MS = 30_000
 # Renewal interval: two renewals may fail before a lease ends.
@@ -44,11 +47,27 @@ MAX_CRASHES = 5
 CLOSE_TIMEOUT_SECONDS = 5.0
 MAX_ERROR_LENGTH = 1_000
 
-# Returns None when the job is done, or the time (UTC milliseconds) at which it is due again.
-JobHandler = Callable[[Job], Awaitable[int | None]]
-# The same for a job of a page, or its error, or a function with the rest of its work. That runs
-# separately, so that a slow server does not delay other jobs of the page.
-PageOutcome: TypeAlias = "int | Exception | Callable[[], Awaitable[PageOutcome]] | None"
+
+class Again(Struct, frozen=True):
+    """The outcome of a job that runs again at a time (UTC milliseconds): with another payload, or in a line."""
+
+    at: int
+    payload: bytes | None = None
+    line: str | None = None
+
+
+class DestinationCall(Struct, frozen=True):
+    """The outcome of a job whose remaining work calls a destination. Without room there, it waits in the line in the store,
+    of which no more jobs are leased than the destination has room for."""
+
+    destination: Destination
+    line: str
+    work: Callable[[], Awaitable["PageOutcome"]]
+
+
+# None when the job is done, the time (UTC milliseconds) at which it is due again, its error, or what remains.
+PageOutcome: TypeAlias = "int | Again | DestinationCall | Exception | None"
+JobHandler = Callable[[Job], Awaitable[PageOutcome]]
 # Executes jobs of one kind and tenant together. Returns their outcomes in order. If it raises, each job runs again
 # separately.
 PageHandler = Callable[[Sequence[Job]], Awaitable[Sequence[PageOutcome]]]
@@ -59,20 +78,23 @@ class SetAside(Exception):
 
 
 class JobKind(Struct, frozen=True):
-    """How jobs of a kind are executed: at most `page` of them together. Without `retry_deadline`, they are retried
-    while the store or another server is unavailable."""
+    """How jobs of a kind are executed: at most `page` of them together, and those of a line only if it `serves` that.
+    Without `retry_deadline`, they are retried while the store or another server is unavailable."""
 
+    name: str
     handler: PageHandler
     page: int
     concurrency: int
     retry_deadline: int | None
+    serves: Callable[[str], bool]
 
 
 class RunningJob(Struct, frozen=True):
-    """A job in a slot."""
+    """A job in a slot, or that calls a destination."""
 
     job: Job
     task: asyncio.Task[None]
+    destination: Destination | None
 
 
 class Outcomes(Struct):
@@ -96,9 +118,11 @@ class JobRunner:
         self._store = store
         self._clock = clock
         self._new_id = new_id
+        self.destinations = Destinations(clock)
         self._kinds: dict[str, JobKind] = {}
         self._shares = {priority: TenantShares(weight_of) for priority in (URGENT, NORMAL, FANOUT)}
         self._running: dict[tuple[str, str | None], RunningJob] = {}
+        self._lines: dict[tuple[str, str], Destination] = {}  # by tenant and kind with line
         self._outcomes = Outcomes([], [], [])
         self._renewed_at = 0
         self._changed = asyncio.Event()  # a job was added, or a slot is free
@@ -112,11 +136,14 @@ class JobRunner:
         """Set the handler of a kind of job, and how many run at a time. A job is retried if its handler raises. While a
         dependency is unavailable, it is retried without limit or for `retry_deadline` milliseconds; after other errors
         MAX_CRASHES times. SetAside makes it dead immediately."""
-        self._kinds[kind] = JobKind(_one_by_one(handler), 1, concurrency, retry_deadline)
+        self._kinds[kind] = JobKind(kind, _one_by_one(handler), 1, concurrency, retry_deadline, lambda line: True)
 
-    def register_pages(self, kind: str, handler: PageHandler) -> None:
-        """Set the handler of a kind whose jobs are executed in pages."""
-        self._kinds[kind] = JobKind(handler, PAGE, SLOTS, None)
+    def register_pages(
+        self, kind: str, handler: PageHandler, *, serves: Callable[[str], bool] = lambda line: True
+    ) -> None:
+        """Set the handler of a kind whose jobs are executed in pages. Jobs of lines that it does not serve wait for another
+        process."""
+        self._kinds[kind] = JobKind(kind, handler, PAGE, SLOTS, None, serves)
 
     async def add(self, kind: str, payload: bytes) -> None:
         """Run a job soon, in any process."""
@@ -190,7 +217,11 @@ class JobRunner:
         return bool(self._outcomes.done or self._outcomes.retry or self._outcomes.dead)
 
     async def _known_groups(self, now: int) -> list[JobGroup]:
-        return [group for group in await self._store.due(now) if group.kind in self._kinds]
+        return [group for group in await self._store.due(now) if self._serves(group)]
+
+    def _serves(self, group: JobGroup) -> bool:
+        kind = self._kinds.get(kind_of(group.kind))
+        return kind is not None and kind.serves(line_of(group.kind))
 
     async def run_due(self) -> int:
         """Run due jobs to their end, up to the number of slots; return their number."""
@@ -218,7 +249,7 @@ class JobRunner:
         while groups:
             free = self._free_slots(priority)
             shares = self._shares[priority].allocate(
-                groups, free, self._slots_of_tenants(priority), self._free_slots_of_kinds()
+                groups, free, self._slots_of_tenants(priority), self._rooms(groups)
             )
             if not shares:
                 break
@@ -246,16 +277,28 @@ class JobRunner:
 
     def _slots_of_tenants(self, priority: int) -> Counter[str]:
         """Count the slots that tenants use. For urgent jobs, slots of other jobs do not count."""
-        jobs = [running.job for running in self._running.values()]
-        return Counter(job.tenant for job in jobs if priority != URGENT or job.priority == URGENT)
+        return Counter(job.tenant for job in self._in_slots() if priority != URGENT or job.priority == URGENT)
 
     def _free_slots(self, priority: int) -> int:
         slots = SLOTS if priority == URGENT else SLOTS - URGENT_SLOTS
-        return max(slots - len(self._running), 0)
+        return max(slots - len(self._in_slots()), 0)
 
-    def _free_slots_of_kinds(self) -> dict[str, int]:
-        running = Counter(running.job.kind for running in self._running.values())
-        return {name: kind.concurrency - running[name] for name, kind in self._kinds.items()}
+    def _in_slots(self) -> list[Job]:
+        return [running.job for running in self._running.values() if running.destination is None]
+
+    def _rooms(self, groups: Sequence[JobGroup]) -> dict[JobGroup, Room]:
+        """Return the room of each group: that of its destination, or of its kind."""
+        running = Counter(kind_of(job.kind) for job in self._in_slots())
+        rooms = {name: Room(kind.concurrency - running[name]) for name, kind in self._kinds.items()}
+        of_destinations: dict[Destination, Room] = {}
+        found: dict[JobGroup, Room] = {}
+        for group in groups:
+            destination = self._lines.get((group.tenant, group.kind))
+            if destination is None:
+                found[group] = rooms[kind_of(group.kind)]
+            else:
+                found[group] = of_destinations.setdefault(destination, Room(_room(destination, group.priority)))
+        return found
 
     async def _renew(self) -> None:
         now = self._clock.now()
@@ -273,7 +316,7 @@ class JobRunner:
         for (name, _, has_crashed), jobs in itertools.groupby(
             leased, lambda job: (job.kind, job.tenant, job.crashes > 0)
         ):
-            kind = self._kinds[name]
+            kind = self._kinds[kind_of(name)]
             waiting = [job for job in jobs if not self._is_dead(job)]
             size = 1 if has_crashed else kind.page
             for first in range(0, len(waiting), size):
@@ -285,18 +328,36 @@ class JobRunner:
         self._set_dead(job, job.error or "The process ended while it ran this job.")
         return True
 
-    def _run(self, jobs: Sequence[Job], kind: JobKind, handler: PageHandler) -> None:
+    def _run(
+        self, jobs: Sequence[Job], kind: JobKind, handler: PageHandler, destination: Destination | None = None
+    ) -> None:
         task = asyncio.ensure_future(self._execute(jobs, kind, handler))
         for job in jobs:
-            self._running[job.id, job.lease] = RunningJob(job, task)
-        task.add_done_callback(lambda _: self._free(jobs, task))
+            self._running[job.id, job.lease] = RunningJob(job, task, destination)
+        if destination is not None:
+            destination.count(1)
+        task.add_done_callback(lambda _: self._free(jobs, task, destination))
 
-    def _free(self, jobs: Sequence[Job], task: asyncio.Task[None]) -> None:
+    def _free(self, jobs: Sequence[Job], task: asyncio.Task[None], destination: Destination | None) -> None:
         """Free the slots of jobs, except those that another task continues."""
         for key in [(job.id, job.lease) for job in jobs]:
             if self._running[key].task is task:
                 del self._running[key]
+        if destination is not None:
+            destination.count(-1)
         self._changed.set()
+
+    def _call(self, job: Job, kind: JobKind, call: DestinationCall) -> None:
+        """Continue a job at its destination, or let it wait in the line."""
+        if len(self._lines) >= MAX_LINES:
+            self._lines.clear()
+        self._lines[job.tenant, in_line(kind.name, call.line)] = call.destination
+        if _room(call.destination, job.priority) > 0:
+            self._run([job], kind, _rest(call.work), call.destination)
+        else:
+            self._shares[job.priority].refund(job)
+            unused = replace(job, attempts=job.attempts - 1)
+            self._record(unused, kind, Again(self._clock.now(), line=call.line))
 
     async def _execute(self, jobs: Sequence[Job], kind: JobKind, handler: PageHandler) -> None:
         """Execute jobs together and record their outcomes."""
@@ -309,12 +370,12 @@ class JobRunner:
                 return
             outcomes = [error] * len(jobs)
         for job, outcome in zip(jobs, outcomes, strict=True):
-            if callable(outcome):
-                self._run([job], kind, _rest(outcome))
+            if isinstance(outcome, DestinationCall):
+                self._call(job, kind, outcome)
             else:
                 self._record(job, kind, outcome)
 
-    def _record(self, job: Job, kind: JobKind, outcome: int | Exception | None) -> None:
+    def _record(self, job: Job, kind: JobKind, outcome: int | Again | Exception | None) -> None:
         if isinstance(outcome, Unavailable | DiskFull):
             self._postpone(job, kind, outcome.detail)
         elif isinstance(outcome, SetAside):
@@ -326,7 +387,11 @@ class JobRunner:
         elif outcome is None:
             self._outcomes.done.append(job)
         else:
-            self._outcomes.retry.append(replace(job, run_at=outcome, crashes=0, error=None))
+            again = Again(outcome) if isinstance(outcome, int) else outcome
+            name = kind.name if again.line is None else in_line(kind.name, again.line)
+            payload = job.payload if again.payload is None else again.payload
+            retried = replace(job, kind=name, payload=payload, run_at=again.at, crashes=0, error=None)
+            self._outcomes.retry.append(retried)
 
     def _postpone(self, job: Job, kind: JobKind, reason: str) -> None:
         """Retry a job for which a dependency was unavailable, until its deadline."""
@@ -413,6 +478,10 @@ def _one_by_one(handler: JobHandler) -> PageHandler:
         return [await handler(job) for job in jobs]
 
     return execute
+
+
+def _room(destination: Destination, priority: int) -> int:
+    return destination.room + (URGENT_SLOTS if priority == URGENT else 0)
 
 
 def _rest(work: Callable[[], Awaitable[PageOutcome]]) -> PageHandler:

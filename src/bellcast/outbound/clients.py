@@ -1,9 +1,11 @@
 """The HTTP clients of a server."""
 
 from collections.abc import Iterable
+from socket import socket
 
-from bellcast.outbound.guard import AddressGuard
+from bellcast.outbound.guard import AddressGuard, open_socket
 from bellcast.outbound.http import HttpxClient
+from bellcast.outbound.resolver import Resolver
 
 
 class HttpClients:
@@ -14,6 +16,7 @@ class HttpClients:
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.guard = AddressGuard(allowed)
         self._identity_provider_guard = AddressGuard(allowed)
+        self._resolver = Resolver()
         self._clients: dict[tuple[AddressGuard | None, bool], HttpxClient] = {}
 
     def trusted(self) -> HttpxClient:
@@ -30,6 +33,10 @@ class HttpClients:
 
     def identity_provider(self) -> HttpxClient:
         return self._client(self._identity_provider_guard)
+
+    async def connect(self, host: str, port: int) -> socket:
+        """Open a TCP connection to a host of the settings. Raises Unavailable or OSError."""
+        return await open_socket(host, await self._resolver.resolve(host), port)
 
     async def close(self) -> None:
         clients, self._clients = self._clients, {}

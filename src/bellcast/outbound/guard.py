@@ -7,7 +7,7 @@ a second resolution could return another address (DNS rebinding).
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import httpcore
@@ -114,21 +114,7 @@ class AddressGuard:
 
     async def connect(self, host: str, port: int) -> socket.socket:
         """Open a TCP connection to a host. Raises Unavailable or OSError."""
-        failure = OSError(f"{host} has no address")
-        for address in await self.addresses(host):
-            connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-            connection.settimeout(0)  # non-blocking: the event loop waits instead
-            try:
-                await asyncio.get_running_loop().sock_connect(connection, (address, port))
-            except OSError as error:
-                connection.close()
-                failure = error
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return connection
-        raise failure
+        return await open_socket(host, await self.addresses(host), port)
 
     def _may_be_plain(self, literal: IPAddress | None) -> bool:
         """Return whether plain HTTP to this host can be allowed. A name may resolve to an allowed address."""
@@ -144,20 +130,51 @@ class AddressGuard:
         return _is_public(address) or self._in_networks(address)
 
 
-class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Opens the connections of an HTTP client to addresses that the guard has checked. TLS still verifies the name."""
+async def open_socket(host: str, addresses: Sequence[str], port: int) -> socket.socket:
+    """Open a TCP connection to the first address of a host that accepts one. Raises OSError."""
+    failure = OSError(f"{host} has no address")
+    for address in addresses:
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        connection.settimeout(0)  # non-blocking: the event loop waits instead
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, (address, port))
+        except OSError as error:
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise failure
 
-    def __init__(self, guard: AddressGuard) -> None:
-        self._guard = guard
+
+class ResolvedNetwork(httpcore.AsyncNetworkBackend):
+    """Opens the connections of an HTTP client to the addresses that a function returns for a host: a guard has checked them,
+    and the event loop's resolver is not used. TLS still verifies the name."""
+
+    def __init__(self, addresses: Callable[[str], Awaitable[Sequence[str]]]) -> None:
+        self._addresses = addresses
         self._network = httpcore.AnyIOBackend()
 
-    async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - required by httpcore
+        *args: Any,
+        **options: Any,
+    ) -> httpcore.AsyncNetworkStream:
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in await self._guard.addresses(host):
-            try:
-                return await self._network.connect_tcp(address, port, *args, **options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
+        try:
+            async with asyncio.timeout(timeout):
+                for address in await self._addresses(host):
+                    try:
+                        return await self._network.connect_tcp(address, port, timeout, *args, **options)
+                    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                        failure = error
+        except TimeoutError:
+            failure = httpcore.ConnectTimeout()
         raise failure
 
     async def sleep(self, seconds: float) -> None:

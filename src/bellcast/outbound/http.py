@@ -13,17 +13,21 @@ import httpcore
 import httpx
 
 from bellcast.errors import Unavailable
-from bellcast.outbound.guard import AddressGuard, GuardedNetwork
+from bellcast.outbound.guard import AddressGuard, ResolvedNetwork
+from bellcast.outbound.resolver import Resolver
 from bellcast.ports import Response
 
 # Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
 MAX_RESPONSE_BYTES = 1_048_576
 MAX_PORT = 65_535
-MAX_CONNECTIONS = 100
+# The jobs of a process make about 200 calls at a time (jobs.destinations.CALLS); calls for clients must not wait for them.
+MAX_CONNECTIONS = 500
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 5.0
 # Errors of the transport.
 TRANSPORT_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
+# For the name, TCP and TLS each. A server in reach takes less than one second.
+CONNECT_SECONDS = 5.0
 
 
 class HttpxClient:
@@ -69,10 +73,14 @@ class HttpxClient:
                 if self._guard is not None:
                     await self._guard.check(request.url)
                 return await self._exchange(client, request)
+        except httpcore.ConnectTimeout:
+            raise Unavailable(
+                f"{_origin(url)} accepted no connection within {CONNECT_SECONDS:g} s.", is_timeout=True
+            ) from None
         except (TimeoutError, httpcore.TimeoutException):
             if self._http2 and client is self._current():
                 del self._client
-            raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.") from None
+            raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.", is_timeout=True) from None
         except (*TRANSPORT_ERRORS, httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
         finally:
@@ -84,7 +92,7 @@ class HttpxClient:
 
     def _timeout(self, seconds: float) -> httpx.Timeout:
         # A timeout of an HTTP/2 read ends all requests of its connection; `request` has a deadline for each.
-        return httpx.Timeout(None if self._http2 else seconds)
+        return httpx.Timeout(None if self._http2 else seconds, connect=min(seconds, CONNECT_SECONDS))
 
     def _current(self) -> httpx.AsyncClient | None:
         return self.__dict__.get("_client")  # where a cached property is stored
@@ -126,7 +134,7 @@ class Transport(httpx.AsyncBaseTransport):
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=None if guard is None else GuardedNetwork(guard),
+            network_backend=ResolvedNetwork(Resolver().resolve if guard is None else guard.addresses),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -1,6 +1,6 @@
-"""Resolve user-supplied host names separately from those of the operator. The event loop's resolver uses a few threads
-(uvloop: two), so a name server that does not respond would delay lookups of the store, the broker or the SMTP
-server."""
+"""Resolve the host names of calls, those of users separately from those of the operator. The event loop's resolver uses a few
+threads (uvloop: two), so a name server that does not respond would delay lookups of the store or the broker, and the
+end of the process."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,10 @@ from typing import Any
 
 from bellcast.errors import Unavailable
 
-# Maximum names resolved at a time. A client opens at most as many connections concurrently (outbound.http.MAX_CONNECTIONS),
-# so the limit is only reached by names whose lookups hang. Each has a thread until the system's resolver gives up, by
+# Maximum names resolved at a time, more than the calls of jobs (jobs.destinations.CALLS): only names whose lookups hang reach
+# it. Each has a thread until the system's resolver gives up, by
 # default after 10 s per name server; nothing can end it earlier.
-MAX_LOOKUPS = 100
+MAX_LOOKUPS = 200
 # Characters of a wrong name in an error.
 MAX_SHOWN = 100
 

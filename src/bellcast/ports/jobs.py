@@ -8,12 +8,14 @@ from msgspec import Struct
 URGENT, NORMAL, FANOUT = 0, 1, 2
 # Later than any due time.
 END_OF_TIME = 2**52
+# Separates a job's kind from the line in which it waits.
+_LINE = "\x1f"
 
 
 class Job(Struct, frozen=True, kw_only=True):
     """A durable job. `attempts` counts its leases, `crashes` the most recent consecutive ones that ended in an
     unexpected error or without an outcome. `lease` identifies the current lease; `error` is the last unexpected
-    error."""
+    error. The kind can have a line (`in_line`), in which jobs wait for one destination."""
 
     id: str
     kind: str
@@ -26,6 +28,21 @@ class Job(Struct, frozen=True, kw_only=True):
     lease: str | None = None
     crashes: int = 0
     error: str | None = None
+
+
+def in_line(kind: str, line: str) -> str:
+    """Return the kind of a job that waits in a line."""
+    return f"{kind}{_LINE}{line}"
+
+
+def kind_of(kind: str) -> str:
+    """Return a kind without its line."""
+    return kind.partition(_LINE)[0]
+
+
+def line_of(kind: str) -> str:
+    """Return the line of a kind; empty without one."""
+    return kind.partition(_LINE)[2]
 
 
 class JobGroup(Struct, frozen=True):
@@ -78,7 +95,7 @@ class Jobs(Protocol):
         ...
 
     async def retry(self, jobs: Sequence[Job]) -> None:
-        """End leases; each job is due again at its `run_at`, and keeps its `crashes` and `error`."""
+        """End leases; each job is due again at its `run_at`, with its `kind`, `payload`, `attempts`, `crashes` and `error`."""
         ...
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:

@@ -37,7 +37,8 @@ class DeliveryError(Exception):
     """The provider did not accept the message.
 
     After a temporary error, the next provider is tried, and all again later, not before `retry_after` seconds. After a
-    permanent error, the message has failed. `is_bounce`: the address is bad, and is then suppressed."""
+    permanent error, the message has failed. `is_bounce`: the address is bad, and is then suppressed. `is_timeout`: no response
+    came in time."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class DeliveryError(Exception):
         code: str | None = None,
         is_temporary: bool,
         is_bounce: bool = False,
+        is_timeout: bool = False,
         retry_after: float | None = None,
     ) -> None:
         self.response = storable(response)
@@ -53,6 +55,7 @@ class DeliveryError(Exception):
         super().__init__(self.response)
         self.is_temporary = is_temporary
         self.is_bounce = is_bounce
+        self.is_timeout = is_timeout
         self.retry_after = retry_after
 
     def __str__(self) -> str:

@@ -33,7 +33,7 @@ class VendorAPI(Struct, frozen=True):
         try:
             return await self.http.request("POST", self.base + path, headers=headers, body=body, timeout=self.timeout)
         except Unavailable as error:
-            raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
+            raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True, is_timeout=error.is_timeout) from None
 
     async def post_form(self, path: str, fields: Mapping[str, str], headers: dict[str, str]) -> Response:
         """Send `application/x-www-form-urlencoded`."""

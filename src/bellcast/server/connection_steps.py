@@ -13,6 +13,7 @@ import msgspec
 
 from bellcast.errors import BellcastError
 from bellcast.outbound.guard import AddressGuard
+from bellcast.outbound.resolver import Resolver
 from bellcast.ports.connection_tests import TestReport, TestStep
 from bellcast.ports.providers import DeliveryError
 
@@ -86,8 +87,7 @@ async def resolve(host: str, port: int, guard: AddressGuard | None) -> str:
         await guard.addresses(host)
         # Callers that may name a host need not know the addresses of a private network.
         return "Resolved."
-    found = await asyncio.get_running_loop().getaddrinfo(host, port)
-    return ", ".join(sorted({str(one[4][0]) for one in found}))
+    return ", ".join(sorted(await Resolver().resolve(host)))
 
 
 async def connect(

@@ -14,8 +14,9 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.encryption import Encryption
-from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.channels.provider_rate import ProviderRate
 from bellcast.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
+from bellcast.jobs import Destination, Destinations
 from bellcast.model import times
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
@@ -44,20 +45,14 @@ TEST_TITLE = "Test message from Bellcast"
 
 
 class Entry(Struct, frozen=True):
-    """A provider with its object as last read. `named` is None if its URL cannot be used, because of `problem`."""
+    """A provider with its object as last read. `named` is None if its URL cannot be used, because of `problem`.
+    `deliverers` are the provider, or those in its place whose messages fail temporarily."""
 
     configured: ConfiguredProvider
     named: NamedProvider | None
+    deliverers: Sequence[NamedProvider]
     body: bytes = b""
     problem: str = ""
-
-    @property
-    def deliverers(self) -> Sequence[NamedProvider]:
-        """The provider, or those in its place whose messages fail temporarily."""
-        if self.named is not None:
-            return [self.named]
-        key, channel = self.configured.key, self.configured.fields.channel
-        return [NamedProvider(key, UnusableProvider(channel, kind, self.problem)) for kind in KINDS[channel]]
 
 
 class ProviderDirectory:
@@ -72,6 +67,7 @@ class ProviderDirectory:
         config: ChannelConfig,
         encryption: Encryption,
         rates: Rates,
+        destinations: Destinations,
     ) -> None:
         self._documents = store.documents
         self._clock = clock
@@ -81,12 +77,14 @@ class ProviderDirectory:
         self._public_url = (config.public_url or "").rstrip("/")
         self._encryption = encryption
         self._rates = rates
+        self._destinations = destinations
         self._settings = [
             self._of_setting(channel, number, text)
             for channel in EXTERNAL_CHANNELS
             for number, text in enumerate(getattr(config, channel), 1)
         ]
         self._stored: dict[str, tuple[int, dict[str, Entry]]] = {}
+        self._changes = 0
         self._closing: list[Provider] = []
 
     # --- delivery
@@ -216,7 +214,7 @@ class ProviderDirectory:
         fields, _ = await self._usable(tenant, key, fields)
         named = self._create(key, tenant, fields, is_trusted=False)
         try:
-            return await self._test(Entry(_without_secret(tenant, key, fields), named), to, is_trusted=False)
+            return await self._test(Entry(_without_secret(tenant, key, fields), named, [named]), to, is_trusted=False)
         finally:
             await named.provider.close()
 
@@ -224,7 +222,10 @@ class ProviderDirectory:
         fields = entry.configured.fields
         message = None if to is None else self._test_message(fields.channel, to)
         guard = None if is_trusted else self._clients.guard
-        return await ProviderSteps(fields.url, entry.named, message, guard, entry.problem).run()
+        named = entry.named
+        if named is not None:  # also while it is skipped
+            named = msgspec.structs.replace(named, destination=Destination("test", 1, self._destinations))
+        return await ProviderSteps(fields.url, named, message, guard, entry.problem).run()
 
     async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
         """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
@@ -259,6 +260,7 @@ class ProviderDirectory:
         until, known = self._stored.get(tenant, (0, {}))
         now = self._clock.now()
         if until <= now:
+            changes = self._changes
             documents = await self._documents.page(KIND, tenant, "", MAX_PROVIDERS)
             # Another call may have created them in the meantime. There must be only one, because its limit of
             # concurrent messages is per instance.
@@ -271,7 +273,8 @@ class ProviderDirectory:
             known = entries
             if len(self._stored) >= MAX_CACHED:  # most tenants have no own providers
                 self._stored = {owner: stored for owner, stored in self._stored.items() if stored[1]}
-            self._stored[tenant] = now + int(CACHE_SECONDS * 1000), known
+            # A change during the read may not be in it.
+            self._stored[tenant] = now + int(CACHE_SECONDS * 1000) if changes == self._changes else 0, known
         return list(known.values())
 
     def _entry(self, tenant: str, document: Document, known: Entry | None) -> Entry:
@@ -280,10 +283,16 @@ class ProviderDirectory:
         configured = self._configured(tenant, document)
         try:
             fields = self._secret_fields(tenant, document)
-            return Entry(configured, self._create(document.key, tenant, fields, is_trusted=False), document.body)
+            named = self._create(document.key, tenant, fields, is_trusted=False)
+            return Entry(configured, named, [named], document.body)
         except ValueError as error:
             log.error("provider_unusable", provider=document.key, tenant=tenant, reason=str(error))  # noqa: TRY400  the message is enough
-            return Entry(configured, None, document.body, str(error))
+            return Entry(configured, None, self._unusable(configured, str(error)), document.body, str(error))
+
+    def _unusable(self, configured: ConfiguredProvider, problem: str) -> list[NamedProvider]:
+        key, channel = configured.key, configured.fields.channel
+        destination = Destination(f"provider {key}", 1, self._destinations, configured.tenant)
+        return [NamedProvider(key, UnusableProvider(channel, kind, problem), destination) for kind in KINDS[channel]]
 
     def _of_setting(self, channel: ExternalChannel, number: int, text: str) -> Entry:
         key, fields = f"{SETTING_PREFIX}{channel}-{number}", ProviderFields(channel=channel, url=text)
@@ -291,7 +300,7 @@ class ProviderDirectory:
             named = self._create(key, DEFAULT_TENANT, fields, is_trusted=True)
         except ValueError as error:
             raise SettingsError(f"BELLCAST_{channel.upper()}: the URL {error}.") from None
-        return Entry(_without_secret(DEFAULT_TENANT, key, fields), named)
+        return Entry(_without_secret(DEFAULT_TENANT, key, fields), named, [named])
 
     def _create(self, key: str, tenant: str, fields: ProviderFields, *, is_trusted: bool) -> NamedProvider:
         """Create a provider. Raises ValueError."""
@@ -302,15 +311,16 @@ class ProviderDirectory:
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
             http2=clients.trusted_http2 if is_trusted else clients.guarded_http2,
-            connect=None if is_trusted else clients.guard.connect,
+            connect=clients.connect if is_trusted else clients.guard.connect,
             clock=self._real_clock,
             timeout=times.seconds(fields.timeout),
             may_read_files=is_trusted,
             receipts_url=self.receipts_url(tenant, key),
         )
-        name = f"provider\x1f{tenant}\x1f{key}"
-        limits = ProviderLimits(name, fields.concurrency, fields.rate, self._rates)
-        return NamedProvider(key, vendors.create(fields.channel, setup), limits)
+        rate = ProviderRate(f"provider\x1f{tenant}\x1f{key}", fields.rate, self._rates)
+        # A changed provider may have another server: it begins without timeouts.
+        destination = Destination(f"provider {key}", fields.concurrency, self._destinations, tenant)
+        return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate)
 
     def _check_host(self, text: str) -> None:
         """Refuse private addresses. Raises ValueError."""
@@ -334,6 +344,7 @@ class ProviderDirectory:
     def _forget(self, tenant: str) -> None:
         _, known = self._stored.get(tenant, (0, {}))
         self._stored[tenant] = (0, known)
+        self._changes += 1
 
     def _test_message(self, channel: ExternalChannel, to: str) -> OutgoingMessage:
         id = f"test-{self._clock.now()}"

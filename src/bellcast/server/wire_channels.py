@@ -25,6 +25,7 @@ from bellcast.model.preferences import Channel
 from bellcast.outbound.clients import HttpClients
 from bellcast.ports import Clock, Rates, Store
 from bellcast.ports.live_feed import Feed
+from bellcast.ports.providers import Provider
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server import provider_directory, push_identity, pusher_apps
@@ -34,8 +35,8 @@ from bellcast.storage import webhook_events
 from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.storage.sends import FANOUT_JOB_KIND
 
-# Concurrent webhook deliveries. Each may wait 15 s for a response, and must not delay messages.
-WEBHOOK_SLOTS = 8
+# Calls of one tenant at a time to the push services of browsers, and to the incoming webhooks of chats.
+BUILT_IN_SLOTS = 64
 # Encrypted fields by kind of object.
 ENCRYPTED_FIELDS = {
     provider_directory.KIND: ("url",),
@@ -77,12 +78,15 @@ class Channels:
         # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
         # keys must not change it.
         self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
-        self.providers = ProviderDirectory(store, clock, real_clock, clients, config, self.encryption, rates)
+        self._destinations = jobs.destinations
+        self.providers = ProviderDirectory(
+            store, clock, real_clock, clients, config, self.encryption, rates, jobs.destinations
+        )
         self.webhooks = Webhooks(store, clock, real_clock, clients.guarded, self.encryption, new_id, jobs, feed)
         self.receipts = Receipts(store, self.providers, clock, self.webhooks, jobs)
-        self._built_in = {
-            "push": [NamedProvider("webpush", self._web_push())],
-            "chat": [NamedProvider("webhook", ChatWebhookProvider(clients.guarded()))],
+        self._built_in: dict[str, tuple[str, Provider]] = {
+            "push": ("webpush", self._web_push()),
+            "chat": ("webhook", ChatWebhookProvider(clients.guarded())),
         }
         self.catalog = Catalog(store, clock, config)
         self.previews = Previews(store, self.catalog, config, project)
@@ -106,12 +110,17 @@ class Channels:
         jobs.register(FANOUT_JOB_KIND, SendFanout(store, clock, self.router, pace).run)
         jobs.register(DIGEST_JOB_KIND, digests.run)
         jobs.register(webhook_events.JOB_KIND, self.webhooks.dispatch)
-        jobs.register(webhooks.JOB_KIND, self.webhooks.deliver, concurrency=WEBHOOK_SLOTS)
+        jobs.register(webhooks.JOB_KIND, self.webhooks.deliver)
 
     async def _find(self, tenant: str, channel: ExternalChannel) -> Sequence[NamedProvider]:
         if channel in self._config.simulate:
             return ()
-        return [*await self.providers.providers(tenant, channel), *self._built_in.get(channel, ())]
+        found = await self.providers.providers(tenant, channel)
+        if channel not in self._built_in:
+            return found
+        key, provider = self._built_in[channel]
+        destination = self._destinations.of(f"provider {key}", tenant, BUILT_IN_SLOTS)
+        return [*found, NamedProvider(key, provider, destination)]
 
     async def _find_simulated(self, tenant: str, channels: Iterable[Channel]) -> frozenset[Channel]:
         """Return the channels without a provider. A process without jobs returns none, because the settings of
@@ -127,7 +136,7 @@ class Channels:
             self.vapid_key = await push_identity.load(
                 self._store.documents, self._clock, self.encryption, self.vapid_key
             )
-            self._built_in["push"] = [NamedProvider("webpush", self._web_push())]
+            self._built_in["push"] = "webpush", self._web_push()
 
     async def reencrypt(self) -> None:
         """Re-encrypt the secrets in the store with the current key."""

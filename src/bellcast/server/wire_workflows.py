@@ -53,10 +53,10 @@ class WorkflowParts:
     ) -> None:
         self.workflow_catalog = WorkflowCatalog(store, clock)
         self.triggers = Triggers(store, clock, self.workflow_catalog, new_id, router.webhooks)
-        calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries)
+        calls = StepCalls(http, clock, real_clock, project, functions, lambda: config.retries, jobs.destinations)
         steps = RunSteps(store, clock, router, self.triggers, limits, new_id)
         executor = RunExecutor(store, broker, clock, self.workflow_catalog, router, steps, calls, pace, feed)
-        jobs.register_pages(JOB_KIND, executor.run_page)
+        jobs.register_pages(JOB_KIND, executor.run_page, serves=calls.serves)
         self.schedules = Schedules(
             engines, self.workflow_catalog, self.triggers, router.tenant, router.plan_steps, limits
         )

@@ -1,12 +1,13 @@
 """Durable jobs, leased by group: jobs of a killed process run again."""
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports.jobs import Job, JobGroup, JobShare
+from bellcast.ports.jobs import Job, JobGroup, JobShare, kind_of
 from bellcast.storage import rows, run_commits
 from bellcast.storage.commit.command import RecipientKey, ScriptCommand
 from bellcast.storage.engine import Engine
@@ -15,6 +16,7 @@ from bellcast.storage.script import Params, Row, Script, Statement, fetch
 # The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
 LEASE_BYTES = 8
+RETRIED_FIELDS = ("kind", "payload", "run_at", "attempts", "crashes", "error")
 
 
 class Jobs:
@@ -45,14 +47,12 @@ class Jobs:
         await self._keep_house(Statement("job_done", many=[_lease_params(job) for job in jobs]))
 
     async def retry(self, jobs: Sequence[Job]) -> None:
-        params = [
-            _lease_params(job) | {"run_at": job.run_at, "crashes": job.crashes, "error": job.error} for job in jobs
-        ]
+        params = [_lease_params(job) | {field: getattr(job, field) for field in RETRIED_FIELDS} for job in jobs]
         await self._keep_house(Statement("job_again", many=params))
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
         params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
-        runs = [job for job in jobs if job.kind == run_commits.JOB_KIND]
+        runs = [job for job in jobs if kind_of(job.kind) == run_commits.JOB_KIND]
         inboxes = await self._engine.read(_inboxes_of, runs) if runs else ()
         await self._engine.write(ScriptCommand(lambda: _set_dead(params, runs), inboxes))
 
@@ -76,7 +76,10 @@ class Jobs:
 
     async def counts(self) -> dict[tuple[str, str], int]:
         found = await self._engine.read_in_background(fetch, Statement("jobs_count", heavy=True))
-        return {(kind, state): count for kind, state, count in found}
+        counts = Counter[tuple[str, str]]()
+        for kind, state, count in found:
+            counts[kind_of(kind), state] += count
+        return counts
 
     async def _keep_house(self, statement: Statement) -> None:
         await self._engine.write(ScriptCommand(lambda: fetch(statement), [], is_housekeeping=True))

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.messages import OPEN_STATES, Attempt, State
-from bellcast.ports.jobs import NORMAL, URGENT, Job
+from bellcast.ports.jobs import NORMAL, URGENT, Job, in_line
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
     MAX_OF_REFERENCE,
@@ -31,6 +31,8 @@ from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
 # The kind of the job that delivers a message; its id and payload are the message's id.
 JOB_KIND = "message"
+# Channels with one kind of addresses: their messages wait in its line from the beginning.
+ONE_KIND_CHANNELS = ("email", "sms")
 # The kind of the job that sends a digest. It has one job for each recipient and time; its payload is a DigestOwner.
 DIGEST_JOB_KIND = "digest"
 
@@ -191,7 +193,10 @@ def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
             found[str(job["id"])] = job
         if not message.waits_for_digest or expires_at < message.due_at:
             run_at = min(message.due_at, expires_at)
-            found[message.id] = _delivery(message.id, message.tenant, message.priority, run_at, message.created_at)
+            kind = in_line(JOB_KIND, message.channel) if message.channel in ONE_KIND_CHANNELS else JOB_KIND
+            found[message.id] = _delivery(
+                message.id, message.tenant, message.priority, run_at, message.created_at, kind
+            )
     return list(found.values())
 
 
@@ -208,12 +213,12 @@ def _digest_job(message: NewMessage) -> Params:
     return rows.new_job_params(job)
 
 
-def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int) -> Params:
+def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int, kind: str = JOB_KIND) -> Params:
     """Return the parameters of the job that delivers a message."""
     return rows.new_job_params(
         Job(
             id=id,
-            kind=JOB_KIND,
+            kind=kind,
             payload=id.encode(),
             run_at=run_at,
             created_at=now,

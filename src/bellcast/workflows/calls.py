@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from bellcast.channels import retries
 from bellcast.errors import MAX_REASON, BellcastError
+from bellcast.jobs import Destination, Destinations
 from bellcast.model.identities import Project
 from bellcast.model.runs import RunState
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
@@ -28,8 +30,11 @@ log = structlog.get_logger(__name__)
 TYPES = frozenset({"http", "python"})
 HTTP_TIMEOUT_MS = 10_000
 FUNCTION_TIMEOUT_MS = 60_000
-# Poll interval: a step waits for a process that has its function.
-FUNCTION_POLL_MS = 5_000
+# Concurrent `http` steps of one tenant, and concurrent functions: half of the threads, so that those of one tenant that hang
+# leave the others.
+HTTP_SLOTS = 64
+FUNCTION_SLOTS = function_threads.FUNCTION_THREADS // 2
+FUNCTION_LINE = "python "
 # RFC 9110 §5.5: no control character but the tab.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -72,6 +77,7 @@ class StepCalls:
         project: Project,
         functions: Mapping[str, StepFunction],
         delays: Callable[[], Sequence[float]],
+        destinations: Destinations,
     ) -> None:
         self._http = http
         self._clock = clock
@@ -79,10 +85,21 @@ class StepCalls:
         self._project = project
         self._functions = functions
         self._retries = delays
+        self._destinations = destinations
 
-    def can_run(self, step: Step, owner: str) -> bool:
-        """Return False if the step must wait for a process that has its function."""
-        return step.type != "python" or owner != PROJECT or step.fields["function"] in self._functions
+    def line(self, step: Step) -> str:
+        """Return the line in which jobs wait for the step's call."""
+        return f"{FUNCTION_LINE}{step.fields['function']}" if step.type == "python" else step.type
+
+    def serves(self, line: str) -> bool:
+        """Return False for the line of a function that this process does not have: its jobs wait for a process that has it."""
+        return not line.startswith(FUNCTION_LINE) or line.removeprefix(FUNCTION_LINE) in self._functions
+
+    def destination(self, step: Step, tenant: str) -> Destination:
+        """Return the destination of the step's call."""
+        if step.type == "python":
+            return self._destinations.of("functions", tenant, FUNCTION_SLOTS)
+        return self._destinations.of("http steps", tenant, HTTP_SLOTS)
 
     async def call(self, step: Step, run: RunState, context: RunContext, stored: StoredRun) -> StepOutcome:
         """Make one attempt. Raises InvalidValue and TemplateError."""
@@ -119,7 +136,8 @@ class StepCalls:
         timeout = _seconds(step, run, context, HTTP_TIMEOUT_MS)
         url, method = renderer.render(step.fields["url"]), step.fields.get("method", "POST")
         try:
-            response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
+            async with self.destination(step, stored.tenant).call(_host(url)):
+                response = await self._http.request(method, url, headers=headers, body=body, timeout=timeout)
         except BellcastError as error:
             raise CallFailed(error.detail, is_temporary=True) from None
         return self._result(response)
@@ -167,7 +185,7 @@ class StepCalls:
         )
         function, timeout = self._functions[step.fields["function"]], _seconds(step, run, context, FUNCTION_TIMEOUT_MS)
         try:
-            async with asyncio.timeout(timeout):
+            async with self.destination(step, stored.tenant).call(), asyncio.timeout(timeout):
                 result = await _called(function, argument)
             return msgspec.json.decode(msgspec.json.encode(result))
         except TimeoutError:
@@ -189,6 +207,13 @@ def _header(name: str, value: str) -> str:
     if not HEADER_VALUE.fullmatch(value):
         raise InvalidValue(f"headers.{name} has a line break, another control character or a letter beyond Latin-1")
     return value.strip()
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # the request will fail
+        return ""
 
 
 def _seconds(step: Step, run: RunState, context: RunContext, default: int) -> float:

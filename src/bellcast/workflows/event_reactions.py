@@ -88,6 +88,7 @@ class Sources:
     def forget(self) -> None:
         """Drop the cached rules after this process changed one."""
         self._valid_until = 0
+        self._workflow_catalog.forget()  # so that the rules of a read that has begun are not valid
 
     async def matches(self, events: Sequence[LiveEvent]) -> bool:
         """Return whether a source matches one of the events, or a workflow waits for its name."""

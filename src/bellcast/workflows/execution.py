@@ -16,7 +16,7 @@ from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses, Scheduler
 from bellcast.errors import MAX_REASON
-from bellcast.jobs import PageOutcome
+from bellcast.jobs import Again, DestinationCall, PageOutcome
 from bellcast.model import runs
 from bellcast.model.identities import Profile
 from bellcast.model.live_feed import FeedEvent
@@ -152,7 +152,13 @@ class RunExecutor:
 
     def _next(self, execution: Execution, job: Job) -> PageOutcome:
         """Return when a run is due again, or its call."""
-        return execution.due_at if execution.call is None else partial(self._call, job, execution, execution.call)
+        if execution.call is None:
+            return execution.due_at
+        line = self._calls.line(execution.call)
+        if not self._calls.serves(line):
+            return Again(self._clock.now(), line=line)
+        destination = self._calls.destination(execution.call, execution.stored.tenant)
+        return DestinationCall(destination, line, partial(self._call, job, execution, execution.call))
 
     async def _advance(self, execution: Execution, pauses: Pauses) -> None:
         """Execute steps up to the next call, the next wait or the end."""
@@ -176,10 +182,7 @@ class RunExecutor:
                 execution.due_at = execution.state.wakes_at
                 return
             if step.type in step_calls.TYPES:
-                if self._calls.can_run(step, stored.owner):
-                    execution.call = step
-                else:
-                    execution.due_at = self._clock.now() + step_calls.FUNCTION_POLL_MS
+                execution.call = step
                 return
             execution.state = engine.record(execution.state, step, await self._steps.perform(execution, step))
 

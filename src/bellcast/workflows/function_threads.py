@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 # Maximum concurrent functions; others wait. They mostly wait for the app's database and other servers.
-FUNCTION_THREADS = 32
+FUNCTION_THREADS = 64
 
 _threads = ThreadPoolExecutor(FUNCTION_THREADS, thread_name_prefix="bellcast-function")
 

@@ -91,7 +91,7 @@ class WorkflowCatalog:
 
     def forget(self) -> None:
         """Drop the cached current versions after this process changed one."""
-        self._current.clear()
+        self._current = {}  # a new one: a read that has begun keeps its result in the old one
         self.changes += 1
 
     async def find(self, tenant: str, key: str) -> Workflow | None:
@@ -104,9 +104,10 @@ class WorkflowCatalog:
 
     async def latest(self, tenant: str, key: str) -> Workflow | None:
         """Like `find`, but from the store: another node may have changed the workflow within CACHE_SECONDS."""
-        for owner in (tenant, PROJECT):
-            self._current.pop((owner, key), None)
-        return await self.find(tenant, key)
+        for owner in dict.fromkeys((tenant, PROJECT)):
+            if (current := await self._read(owner, key)) is not None:
+                return Workflow(key=key, owner=owner, current=current)
+        return None
 
     async def get(self, tenant: str, key: str) -> Workflow:
         """Like `find`; raises NotFound."""
@@ -121,11 +122,12 @@ class WorkflowCatalog:
         return current if until > self._clock.now() else await self._read(owner, key)
 
     async def _read(self, owner: str, key: str) -> CurrentVersion | None:
+        kept_in = self._current
         document = await self._store.documents.get(WORKFLOWS, owner, key)
         current = None if document is None else _decode(document.body)
-        if len(self._current) >= MAX_CACHED:
-            self._current.clear()
-        self._current[owner, key] = (self._clock.now() + int(CACHE_SECONDS * 1000), current)
+        if len(kept_in) >= MAX_CACHED:
+            kept_in.clear()
+        kept_in[owner, key] = (self._clock.now() + int(CACHE_SECONDS * 1000), current)
         return current
 
     async def resume_if_active(self, owner: str, key: str) -> None:

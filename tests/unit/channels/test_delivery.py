@@ -2,8 +2,10 @@
 
 import pytest
 from structlog.testing import capture_logs
+from tests.clock import FakeClock
 
 from bellcast.channels.delivery import NamedProvider
+from bellcast.jobs import Destination, Destinations
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 
@@ -13,6 +15,7 @@ SECRET = "token-of-the-vendor"
 class BrokenProvider:
     channel: ExternalChannel = "sms"
     kind: AddressKind = "sms"
+    server = None
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         raise KeyError(SECRET)
@@ -23,7 +26,7 @@ class BrokenProvider:
 
 
 async def test_defect_of_a_provider_is_a_temporary_failure_logged_without_secrets() -> None:
-    named = NamedProvider("texts", BrokenProvider())
+    named = NamedProvider("texts", BrokenProvider(), Destination("texts", 1, Destinations(FakeClock())))
     with capture_logs() as logs, pytest.raises(DeliveryError) as caught:
         await named.send(OutgoingMessage(id="1", to="+12025550123", content={}))
     assert (caught.value.response, caught.value.is_temporary) == ("the provider failed: KeyError", True)

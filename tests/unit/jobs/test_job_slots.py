@@ -2,20 +2,24 @@
 
 from collections import Counter
 
-from bellcast.jobs.job_slots import TENANT_SLOTS, TenantShares
+from bellcast.jobs.job_slots import TENANT_SLOTS, Room, TenantShares
 from bellcast.ports import Job, JobGroup
 from bellcast.ports.jobs import NORMAL
-
-ROOM = {"k": 100, "k2": 100}
 
 
 def group(tenant: str, kind: str = "k") -> JobGroup:
     return JobGroup(NORMAL, tenant, kind, 0)
 
 
+def rooms(groups: list[JobGroup], **free: int) -> dict[JobGroup, Room]:
+    """Return the room of the groups, which those of one kind share."""
+    of_kinds = {one.kind: Room(free.get(one.kind, 100)) for one in groups}
+    return {one: of_kinds[one.kind] for one in groups}
+
+
 def serve(shares: TenantShares, groups: list[JobGroup], free: int, **room: int) -> Counter[tuple[str, str]]:
     """Allocate slots and use all of them."""
-    allocated = shares.allocate(groups, free, Counter(), {**ROOM, **room})
+    allocated = shares.allocate(groups, free, Counter(), rooms(groups, **room))
     jobs = [
         Job(id="", kind=share.group.kind, payload=b"", run_at=0, created_at=0, tenant=share.group.tenant)
         for share in allocated
@@ -49,7 +53,7 @@ def test_newcomer_is_next_and_does_not_catch_up() -> None:
 def test_one_tenant_leaves_slots_for_others() -> None:
     shares = TenantShares(lambda tenant: 1.0)
     assert serve(shares, [group("a")], 96) == {("a", "k"): TENANT_SLOTS}
-    (share,) = shares.allocate([group("a")], 96, {"a": TENANT_SLOTS - 1}, ROOM)
+    (share,) = shares.allocate([group("a")], 96, {"a": TENANT_SLOTS - 1}, rooms([group("a")]))
     assert share.limit == 1
 
 

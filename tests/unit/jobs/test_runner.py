@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from tests.clock import FakeClock
 
 from bellcast.errors import Unavailable
-from bellcast.jobs import JobRunner, PageOutcome, runner
+from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, PageOutcome, runner
+from bellcast.jobs.destinations import JOBS_PER_SLOT
 from bellcast.jobs.job_slots import TENANT_SLOTS
 from bellcast.jobs.runner import LEASE_MS, PAGE, RENEW_MS, SLOTS, URGENT_SLOTS
 from bellcast.ports import Job, JobGroup, JobShare
-from bellcast.ports.jobs import NORMAL, URGENT
+from bellcast.ports.jobs import NORMAL, URGENT, in_line
 
 
 class FakeStore:
@@ -92,8 +93,8 @@ class World:
         self.store.put(*jobs)
         self.runner.wake()
 
-    async def settle(self) -> None:
-        for _ in range(30):
+    async def settle(self, turns: int = 30) -> None:
+        for _ in range(turns):
             await asyncio.sleep(0)
 
     def tenants(self) -> Counter[str]:
@@ -257,7 +258,11 @@ class Pages:
         self.seen.append([job.id for job in jobs])
         if self.failing & {job.id for job in jobs}:
             raise ValueError("one of them is bad")
-        return [partial(self.world.handle, job) if job.id in self.slow else None for job in jobs]
+        destination = self.world.runner.destinations.of("slow", "", SLOTS)
+        return [
+            DestinationCall(destination, "slow", partial(self.world.handle, job)) if job.id in self.slow else None
+            for job in jobs
+        ]
 
 
 async def test_jobs_of_one_tenant_run_in_pages(world: World) -> None:
@@ -296,3 +301,68 @@ async def test_slow_job_of_a_page_delays_no_other(world: World) -> None:
     world.running["j1"].set()
     await world.settle()
     assert world.store.jobs == {}
+
+
+async def test_calls_that_hang_take_no_slots_and_wait_in_the_line_of_their_destination(world: World) -> None:
+    hanging = world.runner.destinations.of("hanging", "", 2)
+    world.runner.register_pages("call", calling(world, hanging, "hanging"))
+    world.add(500, "a", kind="call")
+    await world.settle(500)
+    assert len(world.running) == 2 * JOBS_PER_SLOT
+    assert Counter(job.kind for job in world.store.jobs.values()) == {
+        "call": 2 * JOBS_PER_SLOT,
+        in_line("call", "hanging"): 500 - 2 * JOBS_PER_SLOT,
+    }
+    waiting = [job for job in world.store.jobs.values() if job.run_at <= world.clock.now()]
+    assert {job.attempts for job in waiting} == {0}  # waiting is no attempt
+    world.add(1, "z", kind="call", priority=URGENT)
+    world.add(TENANT_SLOTS, "b")
+    await world.settle(500)
+    assert len(world.running) == 2 * JOBS_PER_SLOT + 1 + TENANT_SLOTS
+    leases = world.store.leases
+    world.runner.wake()
+    await world.settle(500)
+    assert world.store.leases == leases  # the line is not leased
+    for id in list(world.running):
+        world.running[id].set()
+    await world.settle(500)
+    assert len([id for id in world.running if id.startswith("a")]) == 2 * JOBS_PER_SLOT
+
+
+async def test_tenants_share_the_room_of_a_destination(world: World) -> None:
+    shared = world.runner.destinations.of("shared", "", 4)
+    world.runner.register_pages("call", calling(world, shared, "shared"))
+    world.add(100, "a", kind="call", tenant="acme")
+    await world.settle(500)
+    world.add(100, "z", kind="call", tenant="zoo")
+    await world.settle(500)
+    assert world.tenants() == {"acme": 4 * JOBS_PER_SLOT}
+    for id in list(world.running):
+        world.running[id].set()
+    await world.settle(500)
+    assert set(world.tenants()) == {"acme", "zoo"}
+
+
+async def test_line_that_a_process_does_not_serve_waits_for_another(world: World) -> None:
+    async def park(jobs: Sequence[Job]) -> list[PageOutcome]:
+        return [Again(world.clock.now(), line="elsewhere") for _ in jobs]
+
+    world.runner.register_pages("parked", park, serves=lambda line: line != "elsewhere")
+    world.add(1, kind="parked")
+    await world.settle(500)
+    leases = world.store.leases
+    world.runner.wake()
+    await world.settle(500)
+    assert world.store.leases == leases
+    assert await world.runner.next_due() is None
+    (job,) = world.store.jobs.values()
+    assert (job.kind, job.attempts) == (in_line("parked", "elsewhere"), 1)
+
+
+def calling(
+    world: World, destination: Destination, line: str
+) -> Callable[[Sequence[Job]], Awaitable[list[PageOutcome]]]:
+    async def handle(jobs: Sequence[Job]) -> list[PageOutcome]:
+        return [DestinationCall(destination, line, partial(world.handle, job)) for job in jobs]
+
+    return handle

@@ -17,7 +17,7 @@ import structlog
 from bellcast import ports
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.errors import BellcastError, Unavailable
-from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner
+from bellcast.jobs import RETRY_DEADLINE_MS, Destination, DestinationCall, JobRunner
 from bellcast.live.config import Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher.protocol import frames
@@ -37,6 +37,8 @@ VACATED_DELAY_MS = 2_500
 # Delay of an end while the state of other nodes is unknown.
 POSTPONED_MS = 1_000
 TIMEOUT = 5.0
+# Concurrent requests.
+SLOTS = 64
 # Delay between attempts to save events while the store is unavailable.
 RETRY_SECONDS = 1.0
 # Events buffered while the store is unavailable, about 10 MB. Further events are dropped.
@@ -233,7 +235,11 @@ class PusherWebhooks:
             is_there = self._hub.subscriptions.total(topic_stream(DEFAULT_TENANT, over.channel)) > 0
         return [] if is_there else [_webhook_event("member_removed" if over.member else "channel_vacated", over)]
 
-    async def _send(self, job: Job) -> None:
+    async def _send(self, job: Job) -> DestinationCall:
+        destination = self._jobs.destinations.of("pusher webhook", DEFAULT_TENANT, SLOTS)
+        return DestinationCall(destination, "", partial(self._post, job, destination))
+
+    async def _post(self, job: Job, destination: Destination) -> None:
         url = self._config.webhook_url
         if url is None:  # it has been removed since
             return
@@ -244,7 +250,8 @@ class PusherWebhooks:
             "x-pusher-key": self._project.key,
             "x-pusher-signature": signatures.digest(self._project, body),
         }
-        response = await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
+        async with destination.call():
+            response = await self._http.request("POST", url, headers=headers, body=body, timeout=TIMEOUT)
         if not 200 <= response.status < 300:
             raise Unavailable(f"BELLCAST_PUSHER_WEBHOOK_URL responded with {response.status}.")
 

@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from email.utils import parseaddr
+from functools import cache
+from threading import Thread
 
 import aiosmtplib
 from aiosmtplib import SMTP
@@ -28,6 +32,10 @@ SUBMISSION_PORT = 587  # RFC 6409
 SUBMISSIONS_PORT = 465  # RFC 8314
 # Servers close idle connections after 5 minutes at the earliest (RFC 5321 §4.5.3.2.7); this is well before.
 IDLE_SECONDS = 60.0
+# For TCP, and for TLS with the greeting: servers delay it by up to 6 s against spam.
+CONNECT_SECONDS = 10.0
+# For the name of this machine, which /etc/hosts usually has.
+NAME_SECONDS = 2.0
 # Maximum messages per connection: some servers close after a hundred.
 MESSAGES_PER_CONNECTION = 100
 # Refusals of the mailbox itself: unknown, moved, name not allowed (RFC 5321 §4.2.3).
@@ -196,7 +204,7 @@ class SMTPProvider:
         settings, url = self._settings, self._settings.url
         sock = None
         if settings.connect is not None:
-            async with asyncio.timeout(settings.timeout):
+            async with asyncio.timeout(min(settings.timeout, CONNECT_SECONDS)):
                 sock = await settings.connect(url.host, settings.port)
         client = SMTP(
             hostname=url.host,
@@ -207,9 +215,10 @@ class SMTPProvider:
             # Without a password encryption is opportunistic (RFC 7435): a local relay may sign its own certificate.
             validate_certs=settings.needs_tls or settings.has_implicit_tls,
             timeout=settings.timeout,
+            local_hostname=await _own_name(),
         )
         try:
-            await client.connect()
+            await client.connect(timeout=min(settings.timeout, CONNECT_SECONDS))
             self._check_encryption(client)
             if logs_in and url.user is not None:
                 await client.login(url.user, url.password or "")
@@ -232,6 +241,22 @@ def _is_encrypted(client: SMTP) -> bool:
     return client.get_transport_info("sslcontext") is not None
 
 
+async def _own_name() -> str:
+    """Return the name of this machine. Without a response of the name server, that is its short name."""
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(_name_lookup())), NAME_SECONDS)
+    except TimeoutError:
+        return socket.gethostname()
+
+
+@cache
+def _name_lookup() -> Future[str]:
+    """Look up the name once, in a daemon thread: an executor's threads would delay the end of the process."""
+    found = Future[str]()
+    Thread(target=lambda: found.set_result(socket.getfqdn()), name="own-name", daemon=True).start()
+    return found
+
+
 async def _recipient(client: SMTP, address: str, encoding: str) -> None:
     try:
         await client.rcpt(address, encoding=encoding)
@@ -249,7 +274,8 @@ def _translated() -> Iterator[None]:
     except Unavailable as error:
         raise DeliveryError(error.detail[:MAX_RESPONSE], is_temporary=True) from None
     except (aiosmtplib.SMTPException, OSError) as error:
-        raise DeliveryError(_reason(error), is_temporary=True) from None
+        is_timeout = isinstance(error, TimeoutError)
+        raise DeliveryError(_reason(error), is_temporary=True, is_timeout=is_timeout) from None
 
 
 def _error(code: int, response: str, *, is_bounce: bool = False) -> DeliveryError:

@@ -92,7 +92,8 @@ WHERE j.id = d.id AND j.lease = d.lease AND j.attempts > 0
 
 -- name: job_again
 -- End a lease; the job is due again at :run_at.
-UPDATE jobs SET run_at = :run_at, crashes = :crashes, error = :error, lease = NULL
+UPDATE jobs SET
+  kind = :kind, payload = :payload, run_at = :run_at, attempts = :attempts, crashes = :crashes, error = :error, lease = NULL
 WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_set_dead

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.channels.provider_limits import ProviderLimits
+from bellcast.channels.provider_rate import ProviderRate
 from bellcast.model import times
 
 NOW = 1_781_085_600_000
@@ -15,11 +15,11 @@ class BusyRates:
 
 @pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-6])
 def test_stored_rate_below_the_lowest_is_one_message_per_day(rate: float) -> None:
-    limits = ProviderLimits("p", 10, rate, BusyRates())
+    limits = ProviderRate("p", rate, BusyRates())
     assert limits.due_at(NOW) == NOW + 86_400_000 + 1
     assert limits.due_at(NOW) == NOW + 2 * 86_400_000 + 1
 
 
 def test_wait_ends_after_a_year() -> None:
-    limits = ProviderLimits("p", 10, 1e-5, BusyRates())
+    limits = ProviderRate("p", 1e-5, BusyRates())
     assert max(limits.due_at(NOW) for _ in range(1_000)) == NOW + times.MAX_AHEAD_SECONDS * 1000 + 1

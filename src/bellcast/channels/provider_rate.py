@@ -1,6 +1,4 @@
-"""Limits of one provider: concurrent messages in this process, and messages per second on all nodes."""
-
-import asyncio
+"""The rate of one provider: messages per second on all nodes."""
 
 from bellcast.model import times
 from bellcast.ports import Rates
@@ -9,11 +7,10 @@ from bellcast.ports import Rates
 MIN_RATE = 1 / 86_400
 
 
-class ProviderLimits:
+class ProviderRate:
     """Messages above the rate get different due times, so that they do not all become due together."""
 
-    def __init__(self, name: str, concurrency: int, rate: float | None, rates: Rates) -> None:
-        self.slots = asyncio.Semaphore(concurrency)
+    def __init__(self, name: str, rate: float | None, rates: Rates) -> None:
         self._name = name
         self._rate = max(rate, MIN_RATE) if rate else 0.0
         self._rates = rates
