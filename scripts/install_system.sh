@@ -41,6 +41,7 @@ for purpose in "$@"; do
       command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
       # promtool tests the alerts.
       command -v promtool >/dev/null || missing+=(prometheus)
+      [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
       command -v systemd-analyze >/dev/null || missing+=(systemd)
       command -v curl >/dev/null || missing+=(curl)
       ;;

@@ -110,10 +110,24 @@ class Process:
 class PostgresServer(Process):
     """A PostgreSQL server, in the given folder if any."""
 
-    def __init__(self, disk: Path | None = None) -> None:
+    def __init__(self, disk: Path | None = None, primary: "PostgresServer | None" = None) -> None:
+        """With `primary`, a standby of this running server."""
         folder, port = engine_folder("bellcast-postgres-", disk), free_port()
         data = folder / "data"
         command = [tool("initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"]
+        if primary is not None:
+            command = [
+                tool("pg_basebackup"),
+                "-D",
+                str(data),
+                "-d",
+                primary.url("postgres"),
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+            ]
         subprocess.run([*command, "--no-sync"], check=True, capture_output=True, cwd=folder, **_as(owner()))
         options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": folder, "max_connections": 200}
         # No test cuts the power; a kill loses nothing that reached the operating system.
@@ -152,6 +166,34 @@ class PostgresServer(Process):
             await connection.execute(command)
         finally:
             await connection.close()
+
+
+class PgBouncer(Process):
+    """PgBouncer in front of a PostgreSQL server, with few sessions so that it shares them if its mode permits."""
+
+    def __init__(self, server: PostgresServer, mode: str) -> None:
+        folder, port = engine_folder("bellcast-pgbouncer-"), free_port()
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "listen_port": port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": mode,
+            "default_pool_size": 50,
+        }
+        lines = [f"{name} = {value}" for name, value in settings.items()]
+        text = "\n".join(
+            ["[databases]", f"* = host=127.0.0.1 port={server.port} user=postgres", "[pgbouncer]", *lines, ""]
+        )
+        (folder / "pgbouncer.ini").write_text(text)
+        super().__init__(["/usr/sbin/pgbouncer", str(folder / "pgbouncer.ini")], folder, port)
+
+    def is_ready(self) -> bool:
+        command = [tool("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
 
 class RedisServer(Process):

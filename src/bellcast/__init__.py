@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from bellcast.build import __version__
+
 if TYPE_CHECKING:
     from bellcast.calls import Callbacks, Handlers, Refused
     from bellcast.client import AsyncBellcast, Bellcast, NotificationManager
@@ -18,7 +20,6 @@ __all__ = [
     "__version__",
 ]
 
-__version__ = "0.1.0"
 
 # Loaded lazily: an app that only sends needs no server, and a server needs no client.
 _HOMES = {

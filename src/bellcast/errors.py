@@ -29,6 +29,8 @@ from typing import Any, ClassVar, NamedTuple
 
 # Field errors of one response, so that it stays smaller than the rejected request.
 MAX_FIELD_ERRORS = 100
+# Characters of an error that is stored as a reason, so that a run's state stays small.
+MAX_REASON = 500
 
 
 class FieldError(NamedTuple):
@@ -60,6 +62,11 @@ class BellcastError(Exception):
         self.retry_after = retry_after
         self.data = data  # data from the app's handler for the client
         super().__init__(self.detail)
+
+    @property
+    def reason(self) -> str:
+        """The error in one line, as the reason of a failed message or step."""
+        return f"{self.code}: {self.detail}"[:MAX_REASON]
 
     @property
     def is_server_error(self) -> bool:
@@ -119,6 +126,10 @@ class Conflict(BellcastError):
     """The current state does not allow this operation."""
 
     code, title, status = "conflict", "Conflict", 409
+
+
+def tenant_is_erased() -> Conflict:
+    return Conflict("This tenant is being erased. Send when it is gone: it is then created anew.")
 
 
 class PreconditionFailed(BellcastError):

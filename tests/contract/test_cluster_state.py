@@ -347,3 +347,15 @@ async def test_snapshot_replaces_the_previous_counts(isolated: IsolatedNode) -> 
     assert (isolated.cluster.count_elsewhere("room"), isolated.cluster.count_elsewhere("yard")) == (1, 0)
     isolated.cluster.receive(PeerUpdate("other", 6, 1, {"yard": 8}, pieces=1))
     assert (isolated.cluster.count_elsewhere("room"), isolated.cluster.count_elsewhere("yard")) == (0, 8)
+
+
+async def test_node_of_a_version_without_reports_is_listed() -> None:
+    clock = FakeClock()
+    local = FakeLocalState(MemoryBroker(), clock)
+    for sequence in range(3):
+        local.cluster.receive(PeerUpdate("old", sequence, 7))
+        if sequence == 0:  # a node of this version reports with its first heartbeat
+            assert [one.is_self for one in local.cluster.nodes()] == [True]
+        clock.advance(state.LEADER_TIMEOUT_MS / 1000)
+    (old,) = [one for one in local.cluster.nodes() if not one.is_self]
+    assert (old.id, old.report.version, old.report.connections) == ("old", "unknown", 7)

@@ -178,6 +178,27 @@ async def test_recall_by_the_id_of_a_trigger_ends_no_fanout(world: WorkflowWorld
     assert fanout.state == "running"
 
 
+@pytest.mark.parametrize("channels", [["inbox", "email"], ["email"]])
+async def test_order_of_commits_decides_who_had_joined(world: WorkflowWorld, app: App, channels: list[str]) -> None:
+    """As in the inbox; the clocks of two nodes can differ either way."""
+    now = world.clock.now()
+    for key in ("early", "late"):
+        await world.recipient(key, email=f"{key}@example.com")
+    await world.store.recipients.subscribe("", "room", "early", now + 5000)
+    id = await announce(world, channels=channels)
+    for key, at in (("late", now), ("later", now - 5000)):
+        await world.recipient(key, email=f"{key}@example.com")
+        await world.store.recipients.subscribe("", "room", key, at)
+    await announce(world, title="Next", channels=channels)
+    await world.settle()
+    assert [message.recipient for message in await world.messages(notification=id)] == ["early"]
+    assert len(await world.messages()) == 4
+    titles = {key: [one.title for one in await app.page(key)] for key in ("early", "late")}
+    assert titles == (
+        {"early": ["Next", "Hello"], "late": ["Next"]} if "inbox" in channels else {"early": [], "late": []}
+    )
+
+
 async def test_template_that_fails_for_one_recipient_fails_for_that_one_only(world: WorkflowWorld) -> None:
     await join(world, 2)
     await world.recipient("r001", email="r001@example.com", data={"plan": "x"})

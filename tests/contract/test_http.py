@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import httpx
 import pytest
 
@@ -306,3 +307,25 @@ async def test_value_of_a_header_is_not_in_the_error(server: Server, http: Httpx
     with pytest.raises(Unavailable, match="header that HTTP forbids") as caught:
         await http.request("GET", server.url, headers={"authorization": f"Bearer SECRET{end}"})
     assert "SECRET" not in caught.value.detail
+
+
+async def test_guard_that_the_pool_does_not_accept_sends_no_request(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later httpcore could name the parameter otherwise. The request must not be sent without the guard."""
+
+    def pool_without_network(
+        *,
+        ssl_context: object,
+        http1: bool,
+        http2: bool,
+        max_connections: int,
+        max_keepalive_connections: int,
+        keepalive_expiry: float,
+    ) -> None: ...
+
+    monkeypatch.setattr(httpcore, "AsyncConnectionPool", pool_without_network)
+    client = HttpxClient(AddressGuard(["127.0.0.1"]))
+    with pytest.raises(TypeError, match="network_backend"):
+        await client.request("GET", server.url, headers={})
+    assert server.requests == []

@@ -86,6 +86,14 @@ async def test_waiting_runs_of_a_page_continue_by_their_jobs(world: WorkflowWorl
     assert await app.titles(LAST) == ["Booked by Ann"]
 
 
+async def test_recipient_that_subscribed_after_a_trigger_has_no_run(world: WorkflowWorld) -> None:
+    await world.put("booking", BELL)
+    id = await world.trigger("booking", ROOM, data={"client": "Ann"})
+    await world.store.recipients.subscribe("", "room", "late", world.clock.now())
+    await world.settle()
+    assert await counts(world, id) == {"completed": RECIPIENTS}
+
+
 async def test_steps_that_count_are_executed_by_jobs(world: WorkflowWorld, app: App) -> None:
     await world.put("booking", {"key": "few", "type": "throttle", "window": "1h", "limit": 1}, BELL)
     triggers = [await world.trigger("booking", ROOM, data={"client": "Ann"}) for _ in range(2)]

@@ -148,7 +148,11 @@ async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) 
     assert await store.preferences("acme", "alice") == (b'{"a":1}', app.now)
     assert await store.any_inbox_switch("acme")
     await store.revoke("acme", "alice", app.now)
-    assert await store.accepts_link(link)  # revoking sessions does not invalidate links
+    assert await store.accepts_link(link)
+    of_sessions = link._replace(ends_with_sessions=True)
+    assert not await store.accepts_link(of_sessions)
+    assert await store.set_preferences_by_link(of_sessions, b"{}", app.now, switches_inbox=False) is None
+    assert await store.accepts_link(of_sessions._replace(issued_at=app.now))
     await store.delete("acme", "alice", app.now)
     assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
     assert await store.get("acme", "alice") is None

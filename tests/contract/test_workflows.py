@@ -17,7 +17,7 @@ from bellcast.ports import Response, SendRequest, Store
 from bellcast.ports.runs import RunCommit
 from bellcast.workflows import event_reactions
 from tests.clock import FakeClock
-from tests.contract.app import App
+from tests.contract.app import App, engine_of
 from tests.workflows import WorkflowWorld, ended
 
 BELL = {"key": "bell", "type": "inbox", "title": "Booked by {{ data.client }}"}
@@ -83,7 +83,15 @@ async def test_missing_variable_fails_the_step_and_the_run(world: WorkflowWorld)
     await world.settle()
     run, state = await world.run(id)
     assert (run.state, state.step("bell").state) == ("failed", "failed")
-    assert "data.client" in (run.reason or "")
+    assert (run.reason or "").startswith("invalid: data.client: ")
+
+
+async def test_failed_template_has_its_code_first_in_the_reason(world: WorkflowWorld) -> None:
+    await world.put("booking", {**BELL, "title": "{{ 'x' * data.size }}"})
+    id = await world.trigger("booking", data={"size": 600_000})
+    await world.settle()
+    run, _ = await world.run(id)
+    assert (run.reason or "").startswith("template_error: template: inbox.title ")
 
 
 async def test_conditions_skip_and_branches_choose(world: WorkflowWorld, app: App) -> None:
@@ -199,6 +207,30 @@ async def test_cancel_stops_runs_and_their_queued_messages(world: WorkflowWorld)
     assert [m.state for m in await world.messages(run=id)] == ["cancelled"]
     await world.advance(3_600)
     assert (await world.status(id), await world.status(other)) == ("cancelled", "completed")
+
+
+async def test_cancel_reads_each_run_once_and_only_those_of_its_recipients(
+    world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bellcast.storage.runs.CANCEL_BATCH_ROWS", 10)
+    await world.put("booking", LATER, BELL)
+    everyone = [f"r{number:02}" for number in range(60)]
+    await world.trigger("booking", everyone, data={"client": "x"}, cancel_key="b7")
+    await world.settle()
+    engine = engine_of(world.store)
+    read, results = engine.read, []
+
+    async def counted(*args: Any) -> Any:
+        results.append(await read(*args))
+        return results[-1]
+
+    monkeypatch.setattr(engine, "read", counted)
+    now = world.clock.now()
+    assert await world.store.runs.cancel_by_key("", "booking", "b7", everyone[1::2], now) == 30
+    assert [len(found) for found in results] == [10, 10, 10, 0]
+    results.clear()
+    assert await world.store.runs.cancel_by_key("", "booking", "b7", None, now) == 30
+    assert [len(found) for found in results] == [10, 10, 10, 0]
 
 
 async def test_cancel_of_a_trigger_cancels_all_its_runs(world: WorkflowWorld) -> None:

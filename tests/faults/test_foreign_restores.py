@@ -10,8 +10,13 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from bellcast.storage.postgres import PostgresEngine
+from bellcast.storage.store import SQLStore
 from tests import engines
+from tests.clock import FakeClock
+from tests.contract.app import App
 from tests.engines import PostgresServer, tool
 from tests.faults.nodes import send, titles
 from tests.servers import ServerProcess
@@ -160,3 +165,22 @@ async def test_server_starts_without_the_right_to_read_the_identity(tmp_path: Pa
         await raw.close()
         await server.drop("unprivileged")
         await server.execute("DROP ROLE app")
+
+
+async def test_nodes_that_start_together_on_a_restored_store_renew_positions_once() -> None:
+    server = engines.postgres()
+    url = await server.make("together")
+    stores = [SQLStore(PostgresEngine(url, FakeClock())) for _ in range(4)]
+    app = App(stores[0], FakeClock())
+    await stores[0].open()
+    await app.send("alice")
+    before = (await app.inbox("alice")).state.epoch
+    await stores[0].close()
+    await server.execute("UPDATE bellcast.schema_version SET identity = 'elsewhere'", "together")
+    with capture_logs() as logs:
+        await asyncio.gather(*(store.open() for store in stores))
+    assert [entry["event"] for entry in logs] == ["store_replaced"]
+    assert (await app.inbox("alice")).state.epoch != before
+    for store in stores:
+        await store.close()
+    await server.drop("together")

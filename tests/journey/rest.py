@@ -174,7 +174,9 @@ async def opened(
     store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
     clients = HttpClients()
     broker.listen(published.append)
-    reporter = NodeReporter(clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False)
+    reporter = NodeReporter(
+        clock, lambda: len(hub), lambda: None, lambda: settings.revision, runs_jobs=False, schema_version=1
+    )
     hub = Hub(PresenceTracker(lambda: access.presence_topics), broker, clock, HubCallbacks(report=reporter.report))
     catalog = Catalog(store, clock, ChannelConfig())
     ids, feed = Ids(), LiveFeed(clock)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx
 
-from bellcast.cli.demo_activity import TENANTS, Amounts, create
 from bellcast.cli.demo_apps import DemoApp
-from bellcast.cli.demo_incidents import Incidents
-from bellcast.cli.demo_traffic import Traffic
 from bellcast.client import Bellcast
+from bellcast.examples.demo.activity import TENANTS, Amounts, create
+from bellcast.examples.demo.incidents import Incidents
+from bellcast.examples.demo.traffic import Traffic
 from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast, end, lines, running
 from tests.servers import free_port

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import bellcast as package
+from bellcast import build
 from tests.journey.shell import ESCAPE, Terminal, bellcast, command, environ
 
 COMMANDS = [
@@ -58,13 +58,13 @@ def test_command_group_alone_lists_its_commands(group, subcommand):
 
 
 def test_version_is_printed():
-    assert bellcast("--version").out == f"bellcast {package.__version__}\n"
+    assert bellcast("--version").out == f"bellcast {build.version()}\n"
 
 
 def test_installed_program_is_the_same_as_the_module():
     program = Path(sys.executable).with_name("bellcast")
     result = subprocess.run([program, "--version"], capture_output=True, text=True, env=environ())
-    assert result.stdout == f"bellcast {package.__version__}\n"
+    assert result.stdout == f"bellcast {build.version()}\n"
 
 
 def test_help_imports_no_server_modules():

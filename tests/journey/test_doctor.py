@@ -5,7 +5,7 @@ import threading
 
 import msgspec
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.errors import Unavailable
@@ -27,7 +27,7 @@ async def test_findings_are_streamed_as_lines_or_returned_as_an_array(rest: Rest
     array = (await rest.app.post("/v1/doctor", headers=JSON)).json()
     assert sorted(one["check"] for one in lines) == sorted(one["check"] for one in array)
     found = {one["check"]: one for one in array}
-    assert found["server"] == {"check": "server", "state": "ok", "what": f"ready, version {__version__}", "fix": ""}
+    assert found["server"] == {"check": "server", "state": "ok", "what": f"ready, version {build.version()}", "fix": ""}
     assert found["queue"]["state"] == "warning"  # this process runs no jobs
     assert found["origins"]["what"] == "any page with a session token"
     assert {"store", "disk", "clock", "open files", "public topics", "proxies", "nodes"} <= found.keys()

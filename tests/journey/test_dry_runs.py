@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.journey.rest import fields, refused
+from tests.journey.channels import opened
+from tests.journey.rest import Caller, fields, refused
 from tests.journey.test_rest_inbox import badge, ids
 from tests.journey.test_rest_inbox_actions import BUTTONS
 
@@ -122,3 +123,29 @@ async def test_planned_event_is_not_published(rest):
 async def test_dry_run_is_refused_where_it_is_not_documented(rest, path):
     client = rest.recipient("alice") if "inbox" in path else rest.app
     assert fields(await client.post(f"{path}?dry_run=true", json={})).keys() == {"dry_run"}
+
+
+async def test_plan_shows_recipients_of_an_audience_only_with_the_scope_read(tmp_path):
+    """Only those that the request itself names are shown to other callers."""
+    followers, named = {"to": {"topic": "news"}, "title": "Hi"}, {"to": "alice", "title": "Hi"}
+    hidden = [
+        ("/v1/notifications", followers),
+        ("/v1/notifications/bulk", [followers]),
+        ("/v1/workflows/w/trigger", {"to": {"topic": "news"}}),
+        ("/v1/schedules/s/run", None),
+    ]
+    async with opened(tmp_path) as world:
+        await world.put("/v1/topics/news/subscriptions/alice", {})
+        await world.put("/v1/workflows/w", {"steps": [{"key": "bell", "type": "inbox", "title": "Hi"}]})
+        schedule = {"cron": "0 8 * * 1", "timezone": "UTC", "workflow": "w", "to": "alice"}
+        await world.put("/v1/schedules/s", schedule)
+        for scopes in (["send"], ["send", "read"]):
+            key = (await world.request("POST", "/v1/keys", {"name": "k", "scopes": scopes}))["key"]
+            caller = Caller(world.client, {"authorization": f"Bearer {key}"})
+            for path, body in hidden:
+                planned = await caller.post(f"{path}?dry_run=true", json=body)
+                assert planned.status_code == 200, planned.text
+                assert ("alice" in planned.text, '"recipients":1' in planned.text) == ("read" in scopes, True), path
+            for path, body in (("/v1/notifications", named), ("/v1/workflows/w/trigger", {"to": "alice"})):
+                plan = (await caller.post(f"{path}?dry_run=true", json=body)).json()["plan"]
+                assert [one["recipient"] for one in plan] == ["alice"]

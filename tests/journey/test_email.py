@@ -262,3 +262,49 @@ async def test_message_between_attempts_stops_when_its_address_is_suppressed(tmp
         await world.advance("1h")
         (message,) = await world.messages()
         assert (message["state"], message["reason"], len(message["attempts"])) == ("suppressed", "suppressed", 1)
+
+
+async def test_markdown_body_is_html_in_e_mail_and_text_elsewhere(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/bo", json={"email": "bo@example.com", "phone": "+436601234567"})
+        body = {"body": "**bold** [l](https://x.example)", "body_format": "markdown"}
+        draft = {"to": "bo", "title": "T", **body, "channels": ["email", "sms"]}
+        assert (await client.post("/v1/notifications", json=draft)).status_code == 201
+        mail, text = sorted([one["content"] for one in await ended(client, 2)], key=len, reverse=True)
+        assert '<strong>bold</strong> <a href="https://x.example">l</a>' in mail["html"]
+        assert mail["text"].startswith("T\n\nbold l (https://x.example)\n")
+        assert text["text"] == "T\nbold l (https://x.example)"
+
+
+async def test_e_mail_without_a_layout_is_sent_as_it_is_written(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/bo", json={"email": "bo@example.com"})
+        content = {"text": "Inner {{ unsubscribe_url }}", "html": "<p>Inner</p>", "subject": "S"}
+        for layout, footers in ((None, 0), ("base", 1)):
+            values = {"email": {**content, "layout": layout}}
+            shown = (await client.post("/v1/templates/own/preview", json={"values": values, "recipient": "bo"})).json()
+            assert shown["email"]["text"].count("\n-- \n") == footers
+            assert shown["email"]["text"].count("/u/") == footers + 1
+        assert (await client.put("/v1/templates/own", json={"email": {**content, "layout": None}})).status_code == 201
+        draft = {"to": "bo", "title": "T", "template": "own", "channels": ["email"]}
+        assert (await client.post("/v1/notifications", json=draft)).status_code == 201
+        (message,) = await ended(client)
+        assert (message["content"]["html"], "Preferences" in message["content"]["text"]) == ("<p>Inner</p>", False)
+
+
+async def test_null_field_of_a_recipient_is_missing(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await client.put("/v1/recipients/bo", json={"email": "bo@example.com"})
+        for key, name in (("named", "recipient.name"), ("open", "recipient.name | default('you')")):
+            template = {"inbox": {"title": f"Hi {{{{ {name} }}}}!"}, "email": {"subject": f"Hi {{{{ {name} }}}}!"}}
+            assert (await client.put(f"/v1/templates/{key}", json=template)).status_code == 201
+        draft = {"to": "bo", "channels": ["inbox", "email"]}
+        refused = await client.post("/v1/notifications", json={**draft, "template": "named"})
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "recipient.name")
+        sent = (await client.post("/v1/notifications", json={**draft, "template": "open"})).json()["notifications"]
+        assert (await client.get(f"/v1/notifications/{sent[0]['id']}")).json()["title"] == "Hi you!"
+        everyone = {"to": {"all": True}, "title": "T", "template": "named", "channels": ["inbox", "email"]}
+        assert (await client.post("/v1/notifications", json=everyone)).status_code == 201
+        states = {(one["state"], one["reason"]) for one in await ended(client, 2)}
+        reason = "invalid: recipient.name: is missing: email.subject of the template uses it without default()"
+        assert states == {("simulated", None), ("failed", reason)}

@@ -213,6 +213,16 @@ def test_websocket_has_the_same_events(bellcast_server: ServerProcess) -> None:
     assert seen["node"] in {one["id"] for one in nodes}
 
 
+def test_websocket_hides_links_to_preferences(bellcast_server: ServerProcess) -> None:
+    body = {"name": "reader", "scopes": ["observe", "read"]}
+    key = httpx.post(f"{bellcast_server.url}/v1/keys", headers=bellcast_server.as_app(), json=body).json()["key"]
+    headers = {"authorization": f"Bearer {key}"}
+    with over_websocket(bellcast_server, headers, recipient=f"{KEY}-link", kind="send") as socket:
+        send(bellcast_server, to=f"{KEY}-link", title="Hello", body=f"https://bell.example/u/{'A' * 60}")
+        seen = json.loads(socket.recv(timeout=60))
+    assert seen["detail"]["body"] == f"https://bell.example/u/{'hidden'.ljust(60, '-')}"
+
+
 def test_websocket_accepts_no_messages_and_frees_its_place(bellcast_server: ServerProcess) -> None:
     for _ in range(MAX_WATCHERS + 1):
         with over_websocket(bellcast_server, bellcast_server.as_app(), text="nothing") as socket:

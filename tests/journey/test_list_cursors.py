@@ -7,7 +7,7 @@ import pytest
 from bellcast.api.app import HANDLERS
 from tests.contract.app import App
 from tests.contract.test_store_replays import id_of, set_dead
-from tests.journey.rest import Rest, refused
+from tests.journey.rest import Rest, fields, refused
 
 # Any text can be a key.
 BY_KEY = {
@@ -39,6 +39,11 @@ LISTS = [
     and "after" in (endpoint.operation.query_names or ())
     and endpoint.path not in OTHERS
 ]
+
+
+@pytest.mark.parametrize("path", ["/v1/recipients", "/v1/connections", "/v1/topics/t/subscriptions"])
+async def test_both_names_of_a_cursor_are_refused(rest: Rest, path: str) -> None:
+    assert set(fields(await rest.app.get(path, params={"after": "", "before": ""}))) == {"before"}
 
 
 @pytest.mark.parametrize("path", LISTS)

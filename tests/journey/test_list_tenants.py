@@ -116,19 +116,24 @@ async def test_nodes_have_pages(rest: Rest) -> None:
     assert await found(rest.app, "/v1/nodes", "id", to="2020-01-01T00:00:00Z") == []
 
 
-async def test_revisions_after_one_that_does_not_exist_cost_no_reads(
-    rest: Rest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert (
-        await rest.app.patch("/v1/settings", json={"revision": 0, "set": {"limit_title": "100"}})
-    ).status_code == 200
-    reads: list[tuple[str, ...]] = []
-    get = rest.store.documents.get
+async def test_page_of_revisions_is_one_read(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = times.to_rfc3339(rest.clock.now() + 1)
+    for number in range(5):
+        body = {"revision": number, "set": {"limit_title": str(100 + number)}}
+        assert (await rest.app.patch("/v1/settings", json=body)).status_code == 200
+        rest.clock.advance(60)
+    documents, results = rest.store.documents, []
+    newest = documents.newest
 
-    async def count(*place: str) -> Document | None:
-        assert len(reads) < 100
-        reads.append(place)
-        return await get(*place)
+    async def counted(*args: Any) -> list[Document]:
+        results.append(await newest(*args))
+        return results[-1]
 
-    monkeypatch.setattr(rest.store.documents, "get", count)
-    assert await found(rest.app, "/v1/settings/history", "revision", after="999999999") == [1]
+    async def refused(*_: Any) -> Any:
+        raise AssertionError("a read of one revision")
+
+    monkeypatch.setattr(documents, "newest", counted)
+    monkeypatch.setattr(documents, "get", refused)
+    assert await found(rest.app, "/v1/settings/history", "revision", to=moment) == [1]
+    assert await found(rest.app, "/v1/settings/history", "revision", after="999999999", limit=10) == [5, 4, 3, 2, 1]
+    assert [len(one) for one in results] == [1, 5]

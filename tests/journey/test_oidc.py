@@ -192,6 +192,14 @@ async def test_password_does_not_sign_in_a_person_of_the_provider(rest: Rest, pr
     assert refused(response, 401, "unauthenticated")
 
 
+async def test_response_with_an_error_does_not_exchange_its_code(rest: Rest, provider: IdentityProvider) -> None:
+    client = browser(rest)
+    back = await visit(await begin(client))
+    assert "access_denied" in reason(await client.get(f"{back}&error=access_denied"), 401)
+    assert provider.requests.count("/token") == 0
+    assert reason(await client.get(back), 401)
+
+
 async def test_session_of_the_provider_ends_after_an_hour(rest: Rest) -> None:
     client = browser(rest)
     await sign_in(rest, client)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.api import list_total
 from bellcast.live.admission import MAX_ORIGIN
 from bellcast.model import ids, times
@@ -379,7 +379,7 @@ async def test_nodes_are_listed_with_their_load(rest: Rest) -> None:
     assert one.pop("cpu") >= 0
     assert one.pop("id")
     assert one == {
-        "version": __version__,
+        "version": build.version(),
         "role": "server",
         "host": platform.node(),
         "pid": os.getpid(),
@@ -389,6 +389,7 @@ async def test_nodes_are_listed_with_their_load(rest: Rest) -> None:
         "connections": 0,
         "queue_age": None,
         "settings_revision": 0,
+        "schema_version": 1,
         "is_self": True,
     }
 

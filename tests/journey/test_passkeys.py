@@ -273,6 +273,14 @@ async def test_passkey_is_for_the_operator_that_began(rest: Rest) -> None:
     assert fields(response).keys() == {"ceremony"}
 
 
+async def test_creation_makes_one_passkey(rest: Rest) -> None:
+    owner = await set_up(rest)
+    begun = await begin_creation(owner)
+    assert (await store(owner, begun, Authenticator().create(begun["options"], ORIGIN))).status_code == 201
+    again = await store(owner, begun, Authenticator().create(begun["options"], ORIGIN))
+    assert fields(again) == {"ceremony": "was already used: start again"}
+
+
 async def test_known_credential_is_refused(rest: Rest) -> None:
     owner, bob = await set_up(rest), await signed_in(rest, "bob", "viewer")
     authenticator, begun = await add(owner), await begin_creation(bob)

@@ -12,7 +12,7 @@ import pytest
 from bellcast.api.preferences_page import MAX_FORM_FIELDS
 from bellcast.model.events import Event, PreferencesChanged
 from tests.journey.channels import World, opened
-from tests.journey.test_email import app
+from tests.journey.channels_app import app, ended
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -263,6 +263,28 @@ async def test_link_of_an_erased_recipient_creates_nothing(tmp_path: Path) -> No
         await world.put("/v1/recipients/alice", {})
         assert (await world.client.post(path, data={"muted": "on"})).status_code == 404
         assert "muted" not in await world.get("/v1/recipients/alice/preferences")
+
+
+async def test_links_to_preferences_end_with_the_sessions_and_unsubscribe_links_stay(tmp_path: Path) -> None:
+    async with app(tmp_path, PUBLIC_URL="https://bell.example") as (_, client):
+        await client.put("/v1/recipients/alice", json={"email": "alice@example.com"})
+        draft = {"to": "alice", "type": "news", "title": "Hi", "channels": ["email"]}
+        await client.post("/v1/notifications", json=draft)
+        (message,) = await ended(client)
+        in_mail = re.search(r"/preferences/[\w-]+", message["content"]["text"])
+        assert in_mail
+        created = (await client.post("/v1/recipients/alice/preferences-link")).json()["url"]
+        old = [in_mail[0], created.removeprefix("https://bell.example")]
+        assert [(await client.get(path)).status_code for path in old] == [200, 200]
+        assert (await client.delete("/v1/recipients/alice/sessions")).status_code == 204
+        for path in old:
+            assert (await client.get(path)).status_code == 404
+            assert (await client.post(path, data={"muted": "on"})).status_code == 404
+        assert "muted" not in (await client.get("/v1/recipients/alice/preferences")).json()
+        new = (await client.post("/v1/recipients/alice/preferences-link")).json()["url"]
+        assert (await client.get(new.removeprefix("https://bell.example"))).status_code == 200
+        path = "/u/" + message["content"]["unsubscribe_url"].rpartition("/")[2]
+        assert (await client.get(path)).status_code == 200
 
 
 async def test_clients_get_a_frame_when_preferences_change(tmp_path: Path) -> None:

@@ -139,8 +139,14 @@ async def test_secrets_are_for_owners_and_keys_that_may_act_for_any_recipient(re
         assert (await caller.get(APPS)).status_code == 200
         assert (await caller.patch(one, json={"name": "Renamed"})).status_code == 200
         assert [one.app.name for one in rest.pusher_apps.all()] == ["", "Renamed"]
+        assert (await caller.patch(one, json={"enabled": False})).status_code == 200
+        for body in ({"enabled": True}, {"origins": ["https://evil.example"]}, {"origins": []}):
+            assert refused(await caller.patch(one, json=body), 403, "forbidden"), body
+    rest.clock.advance(11 * 60)
+    assert refused(await developer.patch(one, json={"name": "Late"}), 403, "password_required")
     allowed = await keyed(rest, "configure", "manage")
     assert (await allowed.post(APPS, json={"name": "x"})).status_code == 201
+    assert (await allowed.patch(one, json={"enabled": True, "origins": []})).status_code == 200
     assert (await allowed.post(f"{one}/rotate")).status_code == 200
     assert (await allowed.post(TEST, json=values)).status_code == 200
 

@@ -3,6 +3,7 @@
 import pytest
 
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
+from bellcast.model.identities import RecipientFields
 from tests.journey.rest import fields, refused
 
 ALICE = {
@@ -50,6 +51,54 @@ class TestRecipients:
         stored = (await rest.app.get("/v1/recipients/alice")).json()
         assert (stored["locale"], stored["name"]) == ("de", "Alice")
         assert (await rest.app.get("/v1/recipients/bob")).json()["email"] == "bob@example.com"
+
+    @pytest.mark.parametrize(
+        ("field", "wrong", "right"),
+        [
+            (
+                "timezone",
+                ["Vienna", "Europe/Viena", "Виена", "Z" * 101, "../UTC", "Europe"],
+                ["Europe/Vienna", "UTC", "", None],
+            ),
+            (
+                "locale",
+                ["xx_YY_zz", "german", "de AT", "de-", "d" * 101],
+                ["de", "de-AT", "pt_BR", "zh-hans-cn", "", None],
+            ),
+        ],
+    )
+    async def test_unknown_time_zone_or_malformed_locale_is_refused(self, rest, field, wrong, right):
+        for value in right:
+            assert (await rest.app.put("/v1/recipients/alice", json={field: value})).json()[field] == value
+        for value in wrong:
+            for method in (rest.app.put, rest.app.patch):
+                response = await method("/v1/recipients/alice", json={field: value})
+                assert refused(response, 422, "invalid")
+                assert list(fields(response)) == [field]
+            response = await rest.app.put("/v1/tenants/acme", json={"settings": {field: value}})
+            assert list(fields(response)) == [f"settings.{field}"]
+        assert (await rest.app.get("/v1/recipients/alice")).json()[field] == right[-1]
+
+    async def test_bulk_names_the_row_and_the_field(self, rest):
+        body = [{"key": "a", "timezone": "UTC"}, {"key": "b", "timezone": "Vienna"}, {"key": "c", "locale": "xx_YY_zz"}]
+        results = (await rest.app.post("/v1/recipients/bulk", json=body)).json()["results"]
+        assert results[0] == {"key": "a"}
+        assert [one["error"]["errors"][0]["field"] for one in results[1:]] == ["1.timezone", "2.locale"]
+        assert [one["key"] for one in (await rest.app.get("/v1/recipients")).json()["recipients"]] == ["a"]
+
+    async def test_values_of_earlier_versions_stay_until_they_are_replaced(self, rest):
+        old = RecipientFields(timezone="Vienna", locale="german", name="A")
+        await rest.store.recipients.put("", "alice", old, rest.clock.now(), replace=True)
+        changed = await rest.app.patch("/v1/recipients/alice", json={"name": "B"})
+        assert (changed.json()["name"], changed.json()["timezone"], changed.json()["locale"]) == (
+            "B",
+            "Vienna",
+            "german",
+        )
+        preferences = {"quiet_hours": {"start": "22:00", "end": "07:00"}}
+        assert (await rest.app.put("/v1/recipients/alice/preferences", json=preferences)).status_code == 200
+        await rest.send("alice")
+        assert (await rest.app.patch("/v1/recipients/alice", json={"timezone": "Europe/Vienna"})).status_code == 200
 
     async def test_bulk_reads_lines_and_refuses_too_many_recipients(self, rest):
         lines = {"content": b'{"key":"a"}\n\n{"key":"b"}\n', "headers": {"content-type": "application/x-ndjson"}}

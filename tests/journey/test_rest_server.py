@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 import pytest
 import schemathesis
 
-from bellcast import __version__, errors
+from bellcast import build, errors
 from bellcast.api import browser_files, reasons
 from bellcast.api.app import HANDLERS
 from bellcast.inbox import recipients
@@ -20,7 +20,7 @@ class TestHealth:
     @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
     async def test_health_paths_report_the_version(self, rest, path):
         response = await rest.anonymous.get(path)
-        assert (response.status_code, response.json()["version"]) == (200, __version__)
+        assert (response.status_code, response.json()["version"]) == (200, build.version())
 
     async def test_server_without_its_store_is_alive_but_not_ready(self, rest):
         await rest.store.close()

@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from bellcast.model.operators import VERIFIED_MS
 from tests.journey.channels import opened
+from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Rest, fields, refused
 
 
@@ -22,6 +24,28 @@ async def test_tenant_limits_are_validated_and_other_settings_are_free(rest: Res
         assert refused(await rest.app.put("/v1/tenants/acme", json={"settings": {"weight": weight}}), 422, "invalid")
     good = {"weight": 2, "sends_per_second": 10, "sends_per_day": 0, "retention_days": 90, "plan": "team"}
     assert (await rest.app.put("/v1/tenants/acme", json={"settings": good})).json()["settings"] == good
+
+
+async def test_retention_of_a_tenant_is_for_owners_with_a_recent_password(rest: Rest, cheap_hashes: None) -> None:
+    """It deletes notifications, like the erasure of the tenant."""
+    owner, developer = await set_up(rest), await signed_in(rest, "dev", "developer")
+    kept = {"settings": {"retention_days": 90}}
+    assert (await rest.app.put("/v1/tenants/acme", json=kept)).status_code == 201
+    for settings in ({"retention_days": 1}, {"retention_days": 0}, {}):
+        for query in ({}, {"dry_run": "true"}):
+            refusal = await developer.put("/v1/tenants/acme", json={"settings": settings}, params=query)
+            assert refused(refusal, 403, "forbidden")
+            assert "retention_days" in refusal.json()["detail"]
+    named = {**kept, "name": "Acme"}
+    assert (await developer.put("/v1/tenants/acme", json=named)).status_code == 200
+    assert (await owner.put("/v1/tenants/acme", json={"settings": {"retention_days": 30}})).status_code == 200
+    rest.clock.advance(VERIFIED_MS / 1000)
+    assert refused(await owner.put("/v1/tenants/acme", json=kept), 403, "password_required")
+    assert (
+        await owner.put("/v1/tenants/acme", json={"settings": {"retention_days": 30, "plan": "x"}})
+    ).status_code == 200
+    allowed = await keyed(rest, "manage")
+    assert (await allowed.put("/v1/tenants/acme", json=kept)).status_code == 200
 
 
 async def test_tenant_settings_apply_to_the_next_send(tmp_path: Path) -> None:

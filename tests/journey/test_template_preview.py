@@ -87,7 +87,16 @@ async def test_failing_template_has_its_own_error_code(tmp_path: Path) -> None:
         ]
         for refusal in refusals:
             assert (refusal["code"], refusal["errors"][0]["field"]) == ("template_error", "template")
+            assert refusal["errors"][0]["message"].startswith("inbox.title ")
         assert (await client.get("/errors/template_error")).status_code == 200
+
+
+async def test_test_message_without_content_for_its_channel_names_the_channel(tmp_path: Path) -> None:
+    async with app(tmp_path) as (_, client):
+        await put(client, "/v1/templates/mail", {"email": {"subject": "Hi", "text": "Hi"}})
+        await client.put("/v1/recipients/bo", json={"phone": "+436601234567"})
+        refused = await post(client, "/v1/templates/mail/test", {"channel": "sms", "to": "bo", "data": {}}, 422)
+        assert [one["field"] for one in refused["errors"]] == ["channel"]
 
 
 async def test_values_that_are_not_stored_are_previewed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from bellcast.errors import Conflict
+from bellcast.ports.migration import StoreSchema
 from bellcast.server.tracing import TracedEngine, Tracing
 from tests import engines
 from tests.servers import ServerProcess
@@ -149,6 +150,8 @@ def test_spans_contain_no_recipient_and_no_content(spans: Spans) -> None:
 
 async def test_span_of_a_failed_write_has_the_type_of_the_error_only(monkeypatch: pytest.MonkeyPatch) -> None:
     class FailingEngine:
+        schema = StoreSchema(1)
+
         async def write(self, _command: object) -> None:
             raise Conflict("alice@example.com is known")
 

@@ -2,9 +2,15 @@
 after an interruption, and runs once."""
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -15,6 +21,7 @@ from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.migration.test_rolling import migrate_to
+from tests.servers import ServerProcess
 
 RELEASED = (6, 33)  # of c74a6d8 and 7ee7e954
 OBJECTS = """
@@ -162,3 +169,61 @@ async def test_several_servers_that_start_together_migrate_once(
     for at, store in enumerate(stores):
         await App(store, FakeClock()).send(f"r{at}")
         await store.close()
+
+
+def first_response(node: ServerProcess) -> httpx.Response:
+    """Return the response of a server that may not listen yet. A request that comes before the migration waits."""
+    while True:
+        with suppress(httpx.ConnectError):
+            return httpx.get(f"{node.url}/healthz")
+        time.sleep(0.02)
+
+
+def test_server_answers_with_its_progress_during_an_upgrade(tmp_path: Path) -> None:
+    database = engines.postgres()
+    url = database.create("progress")
+    released = RELEASED[-1]
+
+    async def prepare() -> None:
+        raw = await asyncpg.connect(url)
+        with pytest.MonkeyPatch.context() as patch:
+            await migrate_to(raw, patch, released)
+        await raw.close()
+
+    async def dump(over: threading.Event) -> None:
+        raw = await asyncpg.connect(url)
+        async with raw.transaction():
+            await raw.fetch("SELECT * FROM bellcast.schema_version")
+            reading.set()
+            await asyncio.to_thread(over.wait)
+        await raw.close()
+
+    asyncio.run(prepare())
+    over, reading = threading.Event(), threading.Event()
+    nodes = [ServerProcess(tmp_path / f"node{at}", {"BELLCAST_STORE": url}) for at in range(2)]
+    with ThreadPoolExecutor() as threads:
+        dumping = threads.submit(asyncio.run, dump(over))
+        reading.wait()
+        starting = [threads.submit(node.start) for node in nodes]
+        try:
+            for node in nodes:
+                health = first_response(node)
+                assert (health.status_code, health.json()["status"]) == (200, "migrating")
+                migration = {"from": released, "to": len(migrations.steps()), "step": released + 1}
+                assert health.json()["migration"] == migration
+                ready = httpx.get(f"{node.url}/readyz")
+                assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
+                assert f"from version {released} to" in ready.json()["detail"]
+                assert httpx.get(f"{node.url}/v1/stream", headers=node.as_recipient("alice")).status_code == 503
+        finally:
+            over.set()
+            dumping.result()
+            for one in starting:
+                one.result()
+        for node in nodes:
+            assert httpx.get(f"{node.url}/readyz").json()["status"] == "ready"
+        lines = "".join(node.log.read_text() for node in nodes)
+        assert lines.count(f"from={released} to={len(migrations.steps())} step={released + 1}") == 1
+        for node in nodes:
+            node.kill()
+    asyncio.run(database.drop("progress"))

@@ -17,6 +17,7 @@ from scripts import container_builders, image
 from scripts.container_builders import Buildah, Docker
 
 import bellcast
+from bellcast import build
 from tests.servers import PROJECT, ServerProcess, child_processes
 
 ROOT = Path(__file__).parents[2]
@@ -100,13 +101,13 @@ def output(builder: Docker, tmp_path: Path, *arguments: str, entrypoint: str = "
 
 
 def test_image_prints_its_version(builder: Docker, tmp_path: Path) -> None:
-    assert output(builder, tmp_path, "--version").split()[-1] == bellcast.__version__
+    assert output(builder, tmp_path, "--version").split()[-1] == build.version()
 
 
 def test_image_rings_a_bell_and_ends_on_sigterm(builder: Docker, tmp_path: Path) -> None:
     server = ServerProcess(tmp_path)
     with running(builder, server) as process, httpx.Client(base_url=server.url, timeout=60) as client:
-        assert client.get("/healthz").json()["version"] == bellcast.__version__
+        assert client.get("/healthz").json()["version"] == build.version()
         with client.stream("GET", "/v1/stream", headers=server.as_recipient("alice")) as stream:
             lines = stream.iter_lines()
             assert "event: ready" in lines

@@ -48,6 +48,27 @@ def test_reachable_engines_with_matching_clocks_are_ok(url):
     assert states_and_fixes(broker=url) == {"broker": ("ok", ""), "broker's clock": ("ok", "")}
 
 
+@pytest.fixture
+def pooler(request):
+    pooler = engines.PgBouncer(engines.postgres(), request.param)
+    pooler.start()
+    yield pooler
+    pooler.end()
+
+
+@pytest.mark.parametrize(("pooler", "state"), [("session", "ok"), ("transaction", "problem")], indirect=["pooler"])
+def test_pooler_that_a_server_refuses_is_a_problem(url, pooler, state):
+    pooled = pooler.url(url.rpartition("/")[2])
+    findings = {
+        finding.check: finding for finding in database_checks.check(Settings(store=StoreSettings(broker=pooled)))
+    }
+    assert findings["broker"].state == state
+    findings |= {one.check: one for one in database_checks.check(Settings(store=StoreSettings(url=pooled)))}
+    assert findings["store"].state == ("problem" if state == "problem" else "warning")  # not migrated
+    if state == "problem":
+        assert all("pool_mode = session" in findings[part].what for part in ("store", "broker"))
+
+
 def test_unreachable_engines_are_problems():
     unreachable = f"postgresql://postgres@127.0.0.1:{free_port()}/x"
     findings = states_and_fixes(url=unreachable, broker=f"redis://127.0.0.1:{free_port()}", database_url=unreachable)

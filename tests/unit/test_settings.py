@@ -111,6 +111,12 @@ def test_unrelated_variables_are_ignored() -> None:
         ("BROKER", "redis://localhost", "store.broker", "redis://localhost"),
         ("BROKER", "rediss://:pw@cache:6380/1", "store.broker", "rediss://:pw@cache:6380/1"),
         ("BROKER", "postgresql://db/bell", "store.broker", "postgresql://db/bell"),
+        (
+            "STORE",
+            "postgresql://bell:pw@a:5433,[::1]:5434,b/bell?target_session_attrs=read-write",
+            "store.url",
+            "postgresql://bell:pw@a:5433,[::1]:5434,b/bell?target_session_attrs=read-write",
+        ),
         ("RETENTION", "0", "store.retention", 0),
         ("TOMBSTONES", "2h", "store.tombstones", 7_200),
         ("NEWCOMERS", "0", "store.newcomers", 0),
@@ -161,6 +167,8 @@ def test_setting_is_parsed(name: str, text: str, place: str, value: object) -> N
         ("LOG_FORMAT", "xml", "console or json"),
         ("STORE", "mysql://db/bell", "sqlite:///path"),
         ("STORE", "postgresql://", "postgresql://"),
+        ("STORE", "postgresql://a:5433,b:0/bell", "postgresql://a:5433,b:0/bell"),
+        ("BROKER", "redis://a:6379,b:6379", "redis://a:6379,b:6379"),
         ("STORE", "bell.db", "sqlite:///path"),
         ("STORE", "sqlite:///", "sqlite:///path"),
         ("BROKER", "amqp://localhost", "memory:"),
@@ -351,6 +359,7 @@ def test_displayed_settings_can_be_loaded_again() -> None:
     [
         ("STORE", "postgresql://bell:hush@db/bell", "postgresql://bell:…@db/bell"),
         ("STORE", "postgresql://a@b:hush@db:5433/bell", "postgresql://a@b:…@db:5433/bell"),
+        ("STORE", "postgresql://bell:hush@a:5433,b:5434/bell", "postgresql://bell:…@a:5433,b:5434/bell"),
         (
             "STORE",
             "postgresql://bell@db/bell?sslmode=require&password=hush&sslpassword=hush&passfile=/hush",

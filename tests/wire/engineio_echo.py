@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.calls import NoBackend
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig
 from bellcast.live.http.takeover import TakeoverProtocol
@@ -43,7 +44,7 @@ class Anyone(Admission):
 def build(settings: SocketIOConfig) -> tuple[Any, EngineSessions]:
     """Return the ASGI application and its sessions."""
     pipes = EngineSessions(Echo(), settings, SystemClock(), None)
-    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()), None)
+    endpoint = SocketIOEndpoint(pipes, Anyone(), LiveConfig(limits=Limits(), access=AccessConfig()), None, NoBackend())
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await endpoint(scope, receive, send)

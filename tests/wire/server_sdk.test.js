@@ -61,6 +61,7 @@ test('a send for later has a schedule and no id yet', async () => {
 
 test('refusals are typed and name the field', async () => {
   await assert.rejects(bell.notify(unique(), { title: 'Hello', action_url: 'javascript:x' }), (error) => error instanceof RequestRefused && error.status === 422 && error.errors[0].field === 'action_url');
+  await assert.rejects(bell.recipients.put(unique(), { timezone: 'Vienna' }), (error) => error instanceof RequestRefused && error.errors[0].field === 'timezone' && error.message.includes('Europe/Vienna'));
   await assert.rejects(new Bellcast({ secret: 'another' }).stats(), Unauthorized);
   await assert.rejects(bell.notify('', { title: 'Hello' }), InvalidArgument);
   await assert.rejects(bell.publish({ topic: 'a' }, 'tick'), UnknownArgument);

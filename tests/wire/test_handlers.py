@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.faults.raw_sockets import eventually, live, unharmed
 from tests.servers import ServerProcess
@@ -99,6 +100,8 @@ async def told_gone(call):
 
 @handlers.on("connect")
 async def connect(call):
+    if "curious" in call.handshake.query:
+        await call.emit("handshake", call.handshake)
     if call.recipient is None:
         call.accept("walk-in", roles=["guest"], tenant="lobby")
         return
@@ -251,6 +254,33 @@ def test_connect_handler_can_refuse(shop: ServerProcess) -> None:
         }
     with stream(shop, "banned") as page:
         assert page.status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "first"),
+    [
+        ("/v1/ws?", None),
+        ("/app/{key}?protocol=7&", None),
+        ("/socket.io/?EIO=4&transport=websocket&", "40"),
+    ],
+    ids=["native", "pusher", "socketio"],
+)
+def test_connect_handler_receives_the_handshake_without_credentials(
+    shop: ServerProcess, path: str, first: str | None
+) -> None:
+    url = shop.url.replace("http", "ws") + path.format(key=shop.key)
+    headers = {"X-Shop": "7", "Authorization": f"Bearer {shop.token('alice')}", "Cookie": "a=b", "X-Long": "x" * 9_000}
+    with connect(f"{url}curious=a%20b&curious=yes&token={shop.token('alice')}", additional_headers=headers) as client:
+        if first is not None:
+            client.send(first)
+        frame = str(client.recv(timeout=20))
+        while "x-shop" not in frame:
+            frame = str(client.recv(timeout=20))
+    handshake = frame.replace("\\", "")
+    for expected in ('"curious":"yes"', '"x-shop":"7"', '"address":"127.0.0.1"'):
+        assert expected in handshake
+    for secret in ("authorization", "cookie", "token", "x-long"):
+        assert secret not in handshake
 
 
 @pytest.mark.parametrize("who", ["broken", "strange"])
@@ -474,6 +504,9 @@ def test_app_url_can_accept_refuse_and_receives_disconnects(start_server: Callab
             assert bell.next()["name"] == "rung"
         disconnected = {"name": "disconnect", "recipient": "walk-in", "connection": ready["connection"]}
         assert eventually(lambda: any(disconnected.items() <= one.items() for one in app.calls))
+        handshake = next(one for one in app.calls if one["name"] == "connect")["handshake"]
+        assert (handshake["query"], handshake["address"]) == ({}, "127.0.0.1")
+        assert handshake["headers"]["upgrade"] == "websocket"
         with websocket(server, "banned") as bell:
             reply = bell.next()
             assert (reply["code"], reply["message"]) == (4403, "You are banned.")

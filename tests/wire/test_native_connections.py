@@ -158,6 +158,16 @@ def test_flood_of_frames_closes_with_4429(start_server: Callable[..., ServerProc
         assert bell.until("close")["code"] == 4429
 
 
+def test_refusal_of_many_topics_is_short(bellcast_server: ServerProcess, alice: str) -> None:
+    with websocket(bellcast_server, alice) as bell:
+        bell.next()
+        refusal = bell.ask("subscribe", topics=[f"t{number}" for number in range(6_000)])
+    assert (refusal["type"], refusal["code"]) == ("error", "forbidden")
+    assert refusal["message"].startswith("t0: ")
+    assert refusal["message"].endswith("; and 96 more topics.")
+    assert len(refusal["message"]) < 1_500
+
+
 def test_small_fragments_count_as_frames(start_server: Callable[..., ServerProcess], alice: str) -> None:
     server = start_server(BELLCAST_LIMIT_FRAMES_PER_SECOND="20")
     with websocket(server, alice) as bell:

@@ -348,6 +348,8 @@ def test_refusal_names_the_field_and_changes_nothing(bell, alice, bellcast_serve
     with pytest.raises(RequestRefused) as refused:
         bell.notify(alice, title="x", action_url="javascript:alert(1)")
     assert (refused.value.status, [error.field for error in refused.value.errors]) == (422, ["action_url"])
+    with pytest.raises(RequestRefused, match="timezone: must be an IANA time zone such as Europe/Vienna"):
+        bell.recipients.put(alice, timezone="Vienna")
     assert str(refused.value).count("action_url") == 1
     assert str(refused.value).startswith(f"{bellcast_server.url}/v1/notifications: 422 action_url: must be")
     assert bell.inbox(bell.token(alice)).list().notifications == []

@@ -125,7 +125,7 @@ async def send(request: ApiRequest) -> ASGIApp:
     async for drafts in parts(ctx, received, notifications.DRAFT):
         named.update(map(_tenant_of, drafts))
         if is_dry_run:
-            plans = await _plan(ctx, drafts, results.count, sending.PLANNED - planned)
+            plans = await _plan(request, drafts, results.count, sending.PLANNED - planned)
             planned += sum(map(_recipients_of, plans))
             results.add(plans)
         else:
@@ -134,11 +134,11 @@ async def send(request: ApiRequest) -> ASGIApp:
     return results.response()
 
 
-async def _plan(ctx: ApiContext, drafts: Sequence[Draft | BellcastError], first: int, limit: int) -> list[Result]:
+async def _plan(request: ApiRequest, drafts: Sequence[Draft | BellcastError], first: int, limit: int) -> list[Result]:
     """Plan items, of which the first has this number, for at most `limit` recipients."""
     results: list[Result] = []
-    async for number, draft in ctx.engines.pace.each(enumerate(drafts, first)):
-        results.append(await _plan_item(ctx, number, draft, limit))
+    async for number, draft in context.of(request).engines.pace.each(enumerate(drafts, first)):
+        results.append(await _plan_item(request, number, draft, limit))
         limit -= _recipients_of(results[-1])
     return results
 
@@ -148,10 +148,12 @@ def _recipients_of(result: Result) -> int:
     return len({one.recipient for one in result.plan}) if result.plan else 0
 
 
-async def _plan_item(ctx: ApiContext, number: int, draft: Draft | BellcastError, limit: int) -> Result:
+async def _plan_item(request: ApiRequest, number: int, draft: Draft | BellcastError, limit: int) -> Result:
+    ctx = context.of(request)
     try:
         if isinstance(draft, BellcastError):
             raise draft
+        limit = min(limit, notifications.plan_limit(request, draft.to))
         plan = notifications.plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit))
     except BellcastError as refusal:
         return refused(number, refusal)

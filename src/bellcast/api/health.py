@@ -7,13 +7,14 @@ from typing import Literal, TypeVar
 from msgspec import UNSET, Struct, UnsetType
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.api import context, responses
 from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.errors import BellcastError, Unavailable
 from bellcast.model.asgi import ASGIApp
+from bellcast.ports.migration import StoreMigration
 
 # Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
 # milliseconds, unless they are down.
@@ -22,14 +23,27 @@ T = TypeVar("T")
 
 
 class Health(Struct, frozen=True):
-    """The server's state. `project` is the project's public key, by which clients identify the server."""
+    """The server's state. `project` is the project's public key, by which clients identify the server, and
+    `migration` the progress of a migration, before the server has started."""
 
     status: str
     version: str
     project: str
+    migration: StoreMigration | UnsetType = UNSET
 
 
-class Readiness(Health, frozen=True):
+def during_migration(path: str, migration: StoreMigration, project_key: str) -> ASGIApp:
+    """Answer a request before the server has started: it is alive, and not ready."""
+    if path == "/healthz":
+        return responses.json(Health("migrating", build.version(), project_key, migration))
+    return responses.problem(
+        Unavailable(
+            f"The store is being migrated from version {migration.before} to {migration.to}, now to {migration.step}."
+        )
+    )
+
+
+class Readiness(Health, frozen=True, kw_only=True):
     """The server's state with its broker. `reason` is why the broker is degraded: events reach clients of this node
     only, or late, and may not be stored."""
 
@@ -42,7 +56,7 @@ async def alive(request: ApiRequest) -> ASGIApp:
     """Check liveness.
 
     Restart the process if this does not respond."""
-    return responses.json(Health("ok", __version__, context.of(request).project.key))
+    return responses.json(Health("ok", build.version(), context.of(request).project.key))
 
 
 @operation(
@@ -59,10 +73,10 @@ async def ready(request: ApiRequest) -> ASGIApp:
     if isinstance(store, BellcastError):
         raise store
     if not isinstance(broker, BellcastError):
-        return responses.json(Readiness("ready", __version__, ctx.project.key, "ok"))
+        return responses.json(Readiness("ready", build.version(), ctx.project.key, broker="ok"))
     if ctx.is_ready_strict:
         raise broker
-    return responses.json(Readiness("ready", __version__, ctx.project.key, "degraded", broker.detail))
+    return responses.json(Readiness("ready", build.version(), ctx.project.key, broker="degraded", reason=broker.detail))
 
 
 async def _probe(work: Awaitable[T]) -> T | BellcastError:

@@ -43,7 +43,9 @@ def with_error_page(handler: Handler) -> Handler:
 
 
 def recipient(link: PreferencesGrant | Unsubscription) -> RecipientOfLink:
-    return RecipientOfLink(link.tenant, link.recipient, link.issued_at)
+    """Return the recipient for the store's check. An unsubscribe link stays valid: mail programs use it years later
+    (RFC 8058), and it only turns e-mail off."""
+    return RecipientOfLink(link.tenant, link.recipient, link.issued_at, isinstance(link, PreferencesGrant))
 
 
 def message(title: str, content: str, status: int = 200) -> ASGIApp:

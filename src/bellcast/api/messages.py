@@ -23,7 +23,7 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.channels import delivery, email
+from bellcast.channels import delivery, email, links
 from bellcast.errors import BadRequest, Conflict, NotFound
 from bellcast.model import times
 from bellcast.model.asgi import ASGIApp
@@ -336,7 +336,9 @@ async def _find(request: ApiRequest) -> StoredMessage:
     found = await context.of(request).engines.store.messages.find([request_body.path(request, "id")])
     if not found or found[0].tenant != tenants.single_tenant(request):
         raise NotFound("There is no message with this id.")
-    return found[0]
+    # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.
+    hidden = found[0].content if viewers.may_use_links(request) else links.hide(found[0].content)
+    return msgspec.structs.replace(found[0], content=hidden)
 
 
 def outside(message: StoredMessage) -> Message:

@@ -18,8 +18,9 @@ from bellcast.model.operators import ROLES
 class NodeItem(Struct, frozen=True, kw_only=True):
     """One process. `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the
     system does not report them), `queue_age` the milliseconds for which the oldest due job had waited at the last
-    sample (null with `BELLCAST_STATS=off`), and `settings_revision` the revision of `GET /v1/settings` that the node
-    applies."""
+    sample (null with `BELLCAST_STATS=off`), `settings_revision` the revision of `GET /v1/settings` that the node applies,
+    and `schema_version` that of the store that it knows. A node of a version that reports nothing has the version
+    `unknown`."""
 
     id: str
     version: str
@@ -34,6 +35,7 @@ class NodeItem(Struct, frozen=True, kw_only=True):
     memory: int | None
     queue_age: int | None
     settings_revision: int
+    schema_version: int | None
     is_self: bool
 
 
@@ -92,6 +94,7 @@ def _item(node: LiveNode) -> NodeItem:
         memory=report.memory,
         queue_age=report.queue_age,
         settings_revision=report.settings_revision,
+        schema_version=report.schema_version,
         is_self=node.is_self,
     )
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from bellcast.api import context, guards, request_body, responses, tenants
 from bellcast.api.context import ApiContext
@@ -19,7 +19,7 @@ from bellcast.inbox import sending, sent
 from bellcast.model import notification_drafts, patterns, times
 from bellcast.model.asgi import ASGIApp
 from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.notifications import Audience, Draft, Edit, Notification
+from bellcast.model.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.model.operators import ONE_BY_ONE
 from bellcast.model.preferences import Channel
 from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
@@ -36,26 +36,6 @@ EXAMPLE = {
 }
 
 
-class CreatedNotification(Struct, frozen=True):
-    """A created notification and its recipient."""
-
-    id: str
-    recipient: str
-
-
-class AnnouncementMade(Struct, frozen=True):
-    """A created announcement."""
-
-    id: str
-
-
-class Sent(Struct, frozen=True):
-    """The created objects: notifications for named recipients, an announcement for an audience."""
-
-    notifications: list[CreatedNotification] | UnsetType = UNSET
-    announcement: AnnouncementMade | UnsetType = UNSET
-
-
 class PlannedChannel(Struct, frozen=True):
     """The planned use of one channel for one recipient. `at` is set if the message would wait."""
 
@@ -67,8 +47,8 @@ class PlannedChannel(Struct, frozen=True):
 
 
 class SendPlan(Struct, frozen=True):
-    """The plan of a send for its first 100 recipients, or the first 100 current members of its audience. `recipients`
-    is null for an audience of more than 10,000 or of all tenants. An audience of all tenants has no plan."""
+    """The plan of a send for its first 100 recipients, or, for callers with the scope `read`, the first 100 current
+    members of its audience. `recipients` is null for an audience of more than 10,000 or of all tenants. An audience of all tenants has no plan."""
 
     recipients: int | None
     plan: list[PlannedChannel]
@@ -130,9 +110,17 @@ async def send(request: ApiRequest) -> ASGIApp:
     tenants.log_tenant(request, draft.tenant)
     guards.require_one(request, is_one=isinstance(draft.to, str))
     if query.dry_run:
-        return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft)))
+        limit = plan_limit(request, draft.to)
+        return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit)))
     status = 202 if sending.is_later(draft) else 201
     return responses.complete(status, await sending.send(ctx.engines, ctx.limits, draft))
+
+
+def plan_limit(request: ApiRequest, to: object) -> int:
+    """Return for how many recipients the caller may read the plan. Without the scope `read`, a caller reads nothing about
+    recipients that it does not name."""
+    is_named = isinstance(to, str | list | tuple)
+    return sending.PLANNED if is_named or "read" in guards.caller(request).scopes else 0
 
 
 def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:

@@ -91,7 +91,8 @@ async def _complete(
     """Complete a sign-in that this browser began, and record the outcome in the audit log."""
     browser = guards.browser_request(request)
     try:
-        if "code" not in params:
+        # A response with an error has no code (RFC 6749, 4.1.2.1).
+        if "error" in params or "code" not in params:
             await sign_in.refuse(browser, pending, params.get("error", ""))
         done = await sign_in.complete(browser, pending, params.get("code", ""), params.get("iss"))
     except BellcastError as refusal:

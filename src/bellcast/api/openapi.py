@@ -16,6 +16,7 @@ from bellcast.auth import browser_request, keys
 from bellcast.errors import BellcastError
 from bellcast.model import problems
 from bellcast.model.limits import Limits
+from bellcast.model.preferences import Preferences
 
 Json = dict[str, Any]
 REF = "#/components/schemas/{name}"
@@ -185,11 +186,12 @@ def document(served: Sequence[Route], limits: Limits) -> Json:
             "title": "Bellcast",
             "version": __version__,
             "description": DESCRIPTION,
-            "license": {"name": "Apache-2.0"},
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": "/"}],
         "paths": dict(paths),
         "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
-        "tags": [{"name": name} for name in dict.fromkeys(route.operation.tag for route in served)],
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
     }
 
 
@@ -210,6 +212,7 @@ class _Schemas:
             self.components[name].update(group)
         for name in MERGE_PATCHES:
             self.components[name] = schema_limits.merge_patch(self.components[name])
+        self.components[PREFERENCES_CHANGE] = schema_limits.preferences_change(self.components)
         self._bounds = schema_limits.query_parameters(limits)
         queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
         self._queries = {name: self.components.pop(name) for name in queries}
@@ -257,6 +260,23 @@ def _types(operation: Operation) -> Iterator[Any]:
 LOCAL_TIMES = frozenset({"digest_at", "send_at"})
 # Request types in which null removes a field.
 MERGE_PATCHES = ("Preferences",)
+# A change of them may set one of the quiet hours; the other one is stored.
+PREFERENCES_CHANGE = "PreferencesChange"
+TAGS = {
+    "Access": "API keys, and tokens of recipients.",
+    "Console": "Operators and their sessions, settings, statistics, and the live feed.",
+    "Inbox": "The inbox of a recipient.",
+    "Live": "Live events, and connections of clients.",
+    "Messages": "Messages by e-mail and other channels, their failures, and suppressed addresses.",
+    "Objects": "Definitions with a key: templates, types, providers and webhooks.",
+    "Preferences": "Preferences of recipients, tenants and the project.",
+    "Recipients": "Recipients, and the export of their data.",
+    "Sending": "Notifications and announcements: send, import, and look up what happened.",
+    "Server": "State of the server: health, nodes, jobs and diagnosis.",
+    "Tenants": "Tenants and their limits.",
+    "Topics": "Topics, their followers and their events.",
+    "Workflows": "Workflows and their runs.",
+}
 # Response types that repeat a definition as it was written, without absent fields.
 AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
 
@@ -331,7 +351,8 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     if declared.required_scope in keys.SCOPES:
         spec["x-scope"] = declared.required_scope
     if declared.body is not None:
-        content = {"schema": schemas.of(declared.body)}
+        is_change = declared.body is Preferences and route.method == "patch"
+        content = {"schema": {"$ref": REF.format(name=PREFERENCES_CHANGE)} if is_change else schemas.of(declared.body)}
         if declared.example is not None:
             content["example"] = declared.example
         spec["requestBody"] = {"required": not declared.is_body_optional, "content": {JSON: content} | _lines(declared)}

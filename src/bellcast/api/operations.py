@@ -10,7 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from bellcast import errors
-from bellcast.api import audit, guards, list_export, request_body, validation_errors
+from bellcast.api import audit, guards, list_export, request_body, validation_errors, viewers
 from bellcast.api.bound_callers import TenantRule
 from bellcast.errors import BellcastError, Forbidden
 from bellcast.model.asgi import ASGIApp
@@ -139,8 +139,8 @@ def _guarded(handler: Handler, declared: Operation) -> Handler:
             export = functools.partial(
                 list_export.respond, handler=handler, page_type=declared.response_types[200], format=format
             )
-            return await audit.recorded(request, export, is_export=True)
-        return await audit.recorded(request, handler, is_audited=is_audited)
+            return viewers.response_for(request, await audit.recorded(request, export, is_export=True))
+        return viewers.response_for(request, await audit.recorded(request, handler, is_audited=is_audited))
 
     return guarded
 

@@ -178,13 +178,17 @@ async def read(request: ApiRequest) -> ASGIApp:
     body=PusherAppPatch,
     example={"enabled": False},
     response_types={200: PusherAppItem},
+    is_sensitive=True,
     refusals=(NotFound, Conflict),
 )
 async def change(request: ApiRequest) -> ASGIApp:
     """Change a Pusher app.
 
-    Disabling it closes its connections. The project's app is part of the server's configuration."""
+    Disabling it closes its connections. The project's app is part of the server's configuration. To change `origins`
+    or to enable the app, API keys also need the scope `manage`, and operators the role owner."""
     ctx, patch = context.of(request), await request_body.body(request, PATCH)
+    if patch.origins is not None or patch.enabled:  # it may have been disabled because its secret is known
+        guards.require_manager(request)
     before = _shown(_find(request), ctx)
     changes = PusherAppChanges(
         name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)

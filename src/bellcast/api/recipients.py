@@ -27,7 +27,7 @@ from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import FieldError, NotFound
+from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.inbox import recipients
 from bellcast.model import operators, times, validation
 from bellcast.model.asgi import ASGIApp
@@ -40,7 +40,6 @@ from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
 PHONE = 50
-LABEL = 100  # locales and time zone names are far shorter
 ROLES = 100
 # Fields in the audit log. Values that identify a person are omitted.
 AUDITED = ("name", "email", "phone", "chat", "locale", "timezone", "roles", "data", "member_since")
@@ -56,7 +55,9 @@ class PageQuery(TenantQuery, frozen=True, kw_only=True):
 
     @property
     def cursor(self) -> str | None:
-        """Start of the page: the `next` of the previous page."""
+        """Start of the page: the `next` of the previous page. Raises Invalid if both names are used."""
+        if self.after is not None and self.before is not None:
+            raise Invalid.of("before", "is another name of `after`: use one of them")
         return self.after if self.before is None else self.before
 
 
@@ -168,7 +169,8 @@ async def read(request: ApiRequest) -> ASGIApp:
 async def write(request: ApiRequest) -> ASGIApp:
     """Write a recipient.
 
-    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new."""
+    The request replaces the recipient: absent fields are cleared. 201 when the recipient is new. `timezone` is an IANA
+    name, and `locale` a language tag such as `de-AT`; other values are refused."""
     recipient, created = await _put(request, replace=True)
     return responses.json(recipient, 201 if created else 200)
 
@@ -255,7 +257,8 @@ async def erase(request: ApiRequest) -> ASGIApp:
 async def revoke(request: ApiRequest) -> ASGIApp:
     """End every session of a recipient.
 
-    Its live connections close, and tokens issued earlier are refused."""
+    Its live connections close, and tokens and preferences links issued earlier are refused. Unsubscribe links stay
+    valid."""
     ctx = context.of(request)
     await recipients.revoke(ctx.engines, ctx.token_clock, tenants.single_tenant(request), key(request))
     return responses.empty()
@@ -269,8 +272,8 @@ def check_fields(fields: RecipientFields, ctx: ApiContext) -> None:
         validation.text("email", fields.email, EMAIL),
         validation.text("phone", fields.phone, PHONE),
         _chat(fields.chat, limits),
-        validation.text("locale", fields.locale, LABEL),
-        validation.text("timezone", fields.timezone, LABEL),
+        validation.locale("locale", fields.locale),
+        validation.timezone("timezone", fields.timezone),
         _member_since(fields.member_since),
         _roles(fields.roles, limits),
         validation.data("data", fields.data, limits.data) if fields.data is not UNSET else iter(()),

@@ -162,7 +162,8 @@ async def run(request: ApiRequest) -> ASGIApp:
     ctx, tenant, key = context.of(request), tenants.single_tenant(request), objects.restricted_key(request)
     schedule, _ = await _find(ctx, tenant, key)
     if objects.is_dry_run(request):
-        return responses.json(notifications.plan_of(*await ctx.schedule_firing.plan_firing(tenant, schedule)))
+        limit = notifications.plan_limit(request, None)
+        return responses.json(notifications.plan_of(*await ctx.schedule_firing.plan_firing(tenant, schedule, limit)))
     return responses.complete(202, await ctx.schedule_firing.fire(tenant, schedule, None))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.api import list_positions, preferences, providers, suppressions, templates, tenants, webhooks
 from bellcast.api.console_session import MAX_NAME
 from bellcast.api.objects import MAX_KEY
-from bellcast.api.recipients import EMAIL, LABEL, PHONE, ROLES
+from bellcast.api.recipients import EMAIL, PHONE, ROLES
 from bellcast.api.tokens import PATTERNS
 from bellcast.auth import passkeys
 from bellcast.auth.console_sessions import NAME
@@ -23,6 +23,7 @@ from bellcast.model.notification_drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMP
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
+from bellcast.model.validation import LOCALE, MAX_LABEL
 
 Schema = dict[str, Any]
 
@@ -60,6 +61,7 @@ GIVEN: Schema = {"not": NULL}
 NO: Schema = {"const": False}
 YES: Schema = {"const": True}
 TEXT: Schema = {"type": "string"}
+LIST: Schema = {"type": "array", "items": {}}
 
 
 def fields(limits: Limits) -> dict[str, dict[str, Schema]]:
@@ -120,8 +122,8 @@ def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
         "name": text(limits.title),
         "email": text(EMAIL),
         "phone": text(PHONE),
-        "locale": text(LABEL),
-        "timezone": text(LABEL),
+        "locale": text(MAX_LABEL, f"^({LOCALE.pattern})?$"),
+        "timezone": {"format": "time-zone"},
         "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
         "tenant": tenant,
     }
@@ -255,13 +257,11 @@ def alternatives() -> dict[str, Schema]:
                 ]
             }
         },
-        "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", {"type": "array"}, of=NULL)),
+        "Selection": _one_of(_only("all", YES, ids=NULL), _only("ids", LIST, of=NULL)),
         "SelectionFilter": {"not": {"properties": {"type": NULL, "view": NULL, "tag": NULL}}},
         "ActionButton": _one_of(_only("url", TEXT, call=NULL), _only("call", TEXT)),
         "SnoozeRequest": _one_of(_only("until", TEXT, **{"for": NULL}), _only("for", GIVEN)),
-        "StartReplayRequest": _one_of(
-            _only("ids", {"type": "array"}, filter=NULL), _only("filter", {"type": "object"})
-        ),
+        "StartReplayRequest": _one_of(_only("ids", LIST, filter=NULL), _only("filter", {"type": "object"})),
         "Schedule": _one_of(_only("cron", TEXT, at=NULL), _only("at", TEXT)) | {"not": {"anyOf": _CONTENT}},
         "EventSource": {"not": {"anyOf": _CONTENT}},
         "OperatorRequest": {
@@ -285,7 +285,7 @@ def alternatives() -> dict[str, Schema]:
         "Template": {"not": {"properties": dict.fromkeys(CHANNELS, NULL) | {"translations": {"maxProperties": 0}}}},
         "EventDraft": _one_of(
             _only("topic", TEXT, topics=NULL, recipient=NULL),
-            _only("topics", {"type": "array"}, recipient=NULL),
+            _only("topics", LIST, recipient=NULL),
             _only("recipient", TEXT),
         ),
         "Audience": _one_of(
@@ -312,6 +312,13 @@ def merge_patch(schema: Schema) -> Schema:
     """Schema of a change of a document (RFC 7396): a null removes a field, at any depth."""
     fields = {name: _or_null(field) for name, field in schema["properties"].items()}
     return schema | {"properties": fields}
+
+
+def preferences_change(components: dict[str, Schema]) -> Schema:
+    """Schema of a change of preferences: each of the quiet hours alone suffices, if the other one is stored."""
+    hours, whole = components["QuietHours"], components["Preferences"]
+    change = {"anyOf": [NO, hours | {"required": []}, NULL]}
+    return whole | {"title": "PreferencesChange", "properties": whole["properties"] | {"quiet_hours": change}}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -403,7 +410,7 @@ def tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
 
 def header(name: str, limits: Limits) -> Schema:
     """Constraints of a header of requests."""
-    return text(limits.key, KEY) | {"minLength": 1} if name == "Idempotency-Key" else {}
+    return {"minLength": 1} | (text(limits.key, KEY) if name == "Idempotency-Key" else {})
 
 
 def restrict(schema: Schema, bound: Schema) -> Schema:

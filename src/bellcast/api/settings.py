@@ -140,15 +140,15 @@ async def read(request: ApiRequest) -> ASGIApp:
     body=SettingsPatch,
     example={"revision": 0, "set": {"origins": "https://app.example.com"}},
     response_types={200: RevisionItem},
-    refusals=(Conflict, PasswordRequired),
+    is_sensitive=True,
+    refusals=(Conflict,),
 )
 async def change(request: ApiRequest) -> ASGIApp:
     """Change settings.
 
     All nodes apply them within seconds. 409 if another revision is current. Command-line options, the environment and
-    its files take precedence: a setting that they set is locked. Settings that control authentication, and URLs that
-    the server calls, can be changed only with the project secret or by owners who typed their password in the last 10
-    minutes."""
+    its files take precedence: a setting that they set is locked. Settings that are `is_owner_only` (what clients may
+    do, where data is sent, when it is deleted) can be changed only by owners and with the project secret."""
     patch = await request_body.body(request, PATCH)
     store = context.of(request).settings
     changed = await store.change(
@@ -193,7 +193,8 @@ async def history(request: ApiRequest) -> ASGIApp:
     body=Rollback,
     example={"revision": 2, "to": 1},
     response_types={200: RevisionItem},
-    refusals=(Conflict, NotFound, PasswordRequired),
+    is_sensitive=True,
+    refusals=(Conflict, NotFound),
 )
 async def roll_back(request: ApiRequest) -> ASGIApp:
     """Make the values of an earlier revision current again.
@@ -304,12 +305,9 @@ def _record(request: ApiRequest, changes: Sequence[SettingChange]) -> AuditRecor
 
 
 def _check_owner(request: ApiRequest, names: Sequence[str]) -> None:
-    """Raise Forbidden unless the caller may change owner-only settings, PasswordRequired if the password was typed too
-    long ago."""
+    """Raise Forbidden unless the caller may change owner-only settings."""
     if not _is_owner(request):
         raise Forbidden(f"Only owners and the project secret may change {', '.join(names)}.")
-    if not guards.caller(request).is_verified:
-        raise PasswordRequired
 
 
 def _is_owner(request: ApiRequest) -> bool:

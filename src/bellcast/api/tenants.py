@@ -13,7 +13,7 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import tenant_bounds
-from bellcast.errors import FieldError, Forbidden, Invalid, NotFound
+from bellcast.errors import FieldError, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.inbox import recipients
 from bellcast.model import times, validation
 from bellcast.model.asgi import ASGIApp
@@ -245,6 +245,7 @@ async def read(request: ApiRequest) -> ASGIApp:
     body=TenantFields,
     response_types={200: Tenant, 201: Tenant},
     example={"name": "Acme Studios", "settings": {"plan": "team"}},
+    refusals=(PasswordRequired,),
 )
 async def write(request: ApiRequest) -> ASGIApp:
     """Set a tenant's name and settings.
@@ -254,15 +255,15 @@ async def write(request: ApiRequest) -> ASGIApp:
     when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0: unlimited; a notification counts once per
     recipient, an announcement counts once) and `retention_days` (0: forever). Without one of the last three, the server's
     setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
-    four."""
+    four; of the operators, only owners can change `retention_days`, because it deletes notifications. The texts
+    `timezone` and `locale` must be an IANA name and a language tag."""
     ctx = context.of(request)
     named = key(request)
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
     before = await engines.store.recipients.tenant(named)
-    check = None if guards.caller(request).tenants is None else functools.partial(_check_rules_stay, fields.settings)
-    if check is not None:
-        check({} if before is None else before.settings)
+    check = functools.partial(_check_rules, guards.caller(request), fields.settings)
+    check({} if before is None else before.settings)
     if request_body.is_dry_run(request):
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
@@ -282,18 +283,19 @@ async def write(request: ApiRequest) -> ASGIApp:
     required_scope="manage",
     roles=("owner",),
     is_sensitive=True,
-    response_types={204: None},
+    response_types={204: None, 202: Tenant},
     refusals=(NotFound,),
 )
 async def erase(request: ApiRequest) -> ASGIApp:
     """Erase a tenant.
 
     Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
-    end. The response is sent when all data is deleted."""
+    end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
+    `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
     ctx = context.of(request)
-    await recipients.delete_tenant(ctx.engines, ctx.token_clock, key(request))
+    left = await recipients.delete_tenant(ctx.engines, ctx.token_clock, key(request))
     await ctx.pusher_apps.refresh()
-    return responses.empty()
+    return responses.empty() if left is None else responses.json(left, 202)
 
 
 def _check(fields: TenantFields, ctx: ApiContext) -> None:
@@ -302,6 +304,8 @@ def _check(fields: TenantFields, ctx: ApiContext) -> None:
         validation.text("name", fields.name, limits.title),
         validation.data("settings", fields.settings, limits.data),
         _rules(fields.settings),
+        validation.locale("settings.locale", fields.settings.get("locale")),
+        validation.timezone("settings.timezone", fields.settings.get("timezone")),
     )
 
 
@@ -329,11 +333,20 @@ def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
         yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
 
 
-def _check_rules_stay(after: dict[str, Any], before: dict[str, Any]) -> None:
-    """Raise Forbidden if the limits differ: they protect the other tenants."""
+def _check_rules(by: Caller, after: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise Forbidden if the caller may not change these settings: the limits protect the other tenants, and the
+    retention deletes notifications. Raise PasswordRequired for an owner who has not typed the password recently."""
     changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
-    if changed:
+    if changed and by.tenants is not None:
         raise Forbidden(f"Only callers that are not restricted to tenants may change {', '.join(changed)}.")
+    if "retention_days" not in changed:
+        return
+    if by.role not in (None, "owner"):
+        raise Forbidden(
+            "Only owners and API keys may change settings.retention_days, because it deletes notifications."
+        )
+    if not by.is_verified:
+        raise PasswordRequired
 
 
 FIELDS = request_body.Shape(TenantFields, _check)

@@ -1,4 +1,5 @@
-"""Lists for operators with the role viewer: objects and their states, without content and addresses."""
+"""What callers may not read in responses: content and addresses for operators with the role viewer, and links for
+callers without the scope `manage`."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
@@ -7,6 +8,9 @@ from msgspec import Struct, structs
 
 from bellcast.api import guards
 from bellcast.api.request_body import ApiRequest
+from bellcast.channels import links
+from bellcast.model.asgi import ASGIApp, AsgiMessage, Receive, Scope, Send
+from bellcast.model.identities import Caller
 
 T = TypeVar("T")
 
@@ -34,6 +38,31 @@ def definitions_for(request: ApiRequest, items: list[dict[str, Any]]) -> list[di
     if guards.caller(request).role != "viewer":
         return items
     return [{name: one if name in DEFINITION_FIELDS else _emptied(one) for name, one in item.items()} for item in items]
+
+
+def may_use_links(request: ApiRequest) -> bool:
+    """Return whether the caller may change preferences, as the holder of a link in a message can."""
+    caller: Caller | None = request.scope["state"].get("caller")
+    return caller is None or "manage" in caller.scopes
+
+
+def response_for(request: ApiRequest, response: ASGIApp) -> ASGIApp:
+    """Return a response without the tokens of links, unless the caller may use them."""
+    if may_use_links(request):
+        return response
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        async def hide(message: AsgiMessage) -> None:
+            # Each part of a stream has whole rows. The live feed can be a WebSocket.
+            if body := message.get("body"):
+                message = {**message, "body": links.hide(body)}
+            elif text := message.get("text"):
+                message = {**message, "text": links.hide(text.encode()).decode()}
+            await send(message)
+
+        await response(scope, receive, hide)
+
+    return respond
 
 
 def _emptied(value: Any) -> Any:

@@ -338,8 +338,8 @@ async def trigger(request: ApiRequest) -> ASGIApp:
     draft = await request_body.body(request, TRIGGER)
     draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
     if objects.is_dry_run(request):
-        recipients, plan = await ctx.schedules.plan(key, draft)
-        return responses.json(notifications.plan_of(recipients, plan))
+        limit = notifications.plan_limit(request, draft.to)
+        return responses.json(notifications.plan_of(*await ctx.schedules.plan(key, draft, limit)))
     return responses.complete(202, await ctx.schedules.trigger(key, draft))
 
 

@@ -18,7 +18,7 @@ from bellcast import ports
 from bellcast.auth import origins
 from bellcast.auth.browser_request import BrowserRequest
 from bellcast.auth.console_sessions import Cipher, ConsoleSessions, SignedIn
-from bellcast.errors import Conflict, Forbidden, Invalid, Unauthenticated
+from bellcast.errors import BellcastError, Conflict, Forbidden, Invalid, Unauthenticated
 from bellcast.model.operators import Operator, Passkey
 from bellcast.ports.operators import Operators
 
@@ -115,6 +115,7 @@ class Passkeys:
         if not is_usable or len(attested) > MAX_KEY_BYTES:
             raise Invalid.of("credential", "has an unsupported key")
         now = self._clock.now()
+        await self._use(opened, Invalid.of("ceremony", "was already used: start again"))
         passkey = Passkey(
             id=self._new_id(now),
             operator=operator.id,
@@ -148,14 +149,17 @@ class Passkeys:
         opened = self._opened(ceremony, "get")
         if opened is None:
             raise Unauthenticated(WRONG)
-        digest = hashlib.sha256(opened.challenge.encode()).digest()
-        # A signature can be used for one sign-in only.
-        if not await self._operators.use_sign_in(digest, opened.expires_at, self._clock.now()):
-            raise Unauthenticated(WRONG)
+        await self._use(opened, Unauthenticated(WRONG))
         operator = await self._verified(request, opened, credential)
         result = await self._sessions.start(request, operator)
         await self._operators.clear_failures(attempt)
         return result
+
+    async def _use(self, ceremony: Ceremony, refusal: BellcastError) -> None:
+        """Raise the refusal if the ceremony was used before: a signature is good for one passkey or one sign-in."""
+        digest = hashlib.sha256(ceremony.challenge.encode()).digest()
+        if not await self._operators.use_sign_in(digest, ceremony.expires_at, self._clock.now()):
+            raise refusal
 
     async def _verified(self, request: BrowserRequest, opened: Ceremony, credential: dict[str, Any]) -> Operator:
         from fido2 import webauthn

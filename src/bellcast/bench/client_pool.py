@@ -8,7 +8,7 @@ from typing import Literal
 
 from bellcast.bench import frames
 from bellcast.bench.epoll_loop import EpollLoop, dial
-from bellcast.bench.handshakes import Handshake, HandshakeRefused
+from bellcast.bench.handshakes import HandshakeRefused, ReadHandshake
 
 ClientKind = Literal["websocket", "sse", "pusher", "socketio"]
 Count = Callable[[bytes], int]
@@ -43,7 +43,7 @@ class ClientPool:
         address: tuple[str, int],
         kind: ClientKind,
         count: Count,
-        handshake: Handshake | None,
+        handshake: ReadHandshake | None,
         *,
         is_uniform: bool = True,
     ) -> None:

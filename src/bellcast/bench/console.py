@@ -62,7 +62,7 @@ def _fill(run: BenchmarkRun) -> None:
         sys.executable,
         "-P",
         "-m",
-        "bellcast.cli.demo_history",
+        "bellcast.examples.demo.history",
         str(folder / "bellcast.db"),
         str(run.scale.console_rows),
     ]

@@ -17,13 +17,13 @@ class HandshakeRefused(Exception):
     """A server rejected a request or connection, closed it, or returned something unexpected."""
 
 
-Handshake = Callable[[int, bytes], bytes | None]
+ReadHandshake = Callable[[int, bytes], bytes | None]
 MakeName = Callable[[int], str]
 
 _encode = msgspec.json.Encoder().encode
 
 
-def until(ready: bytes) -> Handshake:
+def until(ready: bytes) -> ReadHandshake:
     """Expect `ready` within the first frame and send nothing."""
 
     def handshake(_number: int, received: bytes) -> bytes | None:
@@ -34,7 +34,7 @@ def until(ready: bytes) -> Handshake:
     return handshake
 
 
-def socketio(token: MakeName) -> Handshake:
+def socketio(token: MakeName) -> ReadHandshake:
     """After Engine.IO's open packet, send CONNECT to the root namespace with a token."""
 
     def handshake(number: int, received: bytes) -> bytes | None:

@@ -82,7 +82,12 @@ ALL = [
     ),
     Benchmark(presence.NAME, "members join and leave a presence channel of 5,000", 240, presence.measure),
     Benchmark(pusher_trigger.NAME, "events through Pusher's HTTP API, each request signed", 60, pusher_trigger.measure),
-    Benchmark(topic_history.NAME, "live events over Redis with history, against none", 240, topic_history.measure),
+    Benchmark(
+        topic_history.NAME,
+        "live events over Redis and PostgreSQL with history, against none",
+        480,
+        topic_history.measure,
+    ),
     Benchmark(storm.NAME, "8,000 clients reconnect at the same time with token and position", 120, storm.measure),
     Benchmark(ingest.NAME, "durable sends per second, single and in bulk", 180, ingest.measure),
     Benchmark(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bellcast.bench.client_pool import ClientKind, ClientPool
 from bellcast.bench.epoll_loop import EpollLoop
-from bellcast.bench.handshakes import Handshake
+from bellcast.bench.handshakes import ReadHandshake
 from bellcast.bench.processes import Process
 
 # The topic of all clients. To Pusher's clients, the prefix means that subscribing needs a signature.
@@ -30,7 +30,7 @@ class MeasuredServer:
     name: str
     process: Process
     address: tuple[str, int]
-    handshakes: Mapping[ClientKind, Handshake]
+    handshakes: Mapping[ClientKind, ReadHandshake]
     greeting: Callable[[ClientKind, int], bytes]
     idle: Callable[[ClientKind, int], bytes]
     publish: Callable[[bytes], bytes]

@@ -14,6 +14,7 @@ from itertools import count
 import asyncpg
 from asyncpg import exceptions
 
+from bellcast import database_pooler
 from bellcast.brokers.remote import PubSubMessage
 from bellcast.errors import Unavailable
 from bellcast.model.events import Stream
@@ -66,6 +67,7 @@ class PostgresTransport:
         self._parts.clear()
         self._lost = asyncio.Event()
         try:
+            await database_pooler.check(self.url, "BELLCAST_BROKER")
             self._listening = await self._connection()
             self._sending = await self._connection()
         except UNAVAILABLE_ERRORS as failure:

@@ -5,7 +5,9 @@ statement has the project and the tenant, the distribution key of all three tabl
 
 import asyncio
 import hashlib
+import random
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -26,6 +28,9 @@ from bellcast.model.history import EventId
 MAX_CONNECTIONS = 8
 # A log above the limit is cut to this share of it, so that few appends have to compute its size.
 TRIM_SHARE = 0.95
+# Index entries read per append to trim a stream, on average. A trim reads as many as the stream keeps, so a stream that keeps
+# more is trimmed after a random share of its appends, and may hold some more than its number until then.
+TRIM_READS = 64
 NO_LIMIT = 2**31 - 1
 # "bellcast" in ASCII: processes that start together create the tables one at a time.
 CREATE_LOCK = 0x62656C6C63617374
@@ -84,18 +89,22 @@ INSERT INTO bellcast_live.events (project, tenant, stream, number, epoch, at, ex
 SELECT $1, $2, one.stream, $3 + one.number, $4, $5, $5 + one.duration, one.size, one.payload
 FROM unnest($6::text[], $7::bigint[], $8::integer[], $9::bytea[]) WITH ORDINALITY one (stream, duration, size, payload, number)
 """
-# Removes the expired events of streams ($3), and those beyond the number kept of each ($4; 0: any number).
+# Removes the events of streams ($3) beyond the number kept of each ($4). It reads a stream from its floor on, because index
+# entries of deleted events stay until a vacuum. Comparing and ordering by (stream, number) permits the primary key only: for
+# `stream = …`, a planner without statistics may choose `events_by_number` and read the events of all streams. The lock on the
+# log keeps a `ctid` valid.
 TRIM = _complete("""
 WITH gone AS (
-  DELETE FROM bellcast_live.events event
-  USING (SELECT stream, max(most) AS most FROM unnest($3::text[], $4::integer[]) one (stream, most) GROUP BY stream) rule
-  WHERE event.project = $1 AND event.tenant = $2 AND event.stream = rule.stream AND (
-    event.expires <= $5
-    OR rule.most > 0 AND event.number <= (
-      SELECT surplus.number FROM bellcast_live.events surplus
-      WHERE surplus.project = $1 AND surplus.tenant = $2 AND surplus.stream = rule.stream
-      ORDER BY surplus.number DESC OFFSET rule.most LIMIT 1))
-  RETURNING event.stream, event.number, event.size
+  DELETE FROM bellcast_live.events WHERE ctid = ANY(ARRAY(
+    SELECT held.place FROM unnest($3::text[], $4::integer[]) rule (name, most)
+    CROSS JOIN LATERAL (
+      SELECT ctid AS place, row_number() OVER (ORDER BY stream, number) AS ordinal, count(*) OVER () AS total
+      FROM bellcast_live.events
+      WHERE project = $1 AND tenant = $2 AND stream <= rule.name AND (stream, number) > (rule.name, coalesce((
+        SELECT floor.number FROM bellcast_live.floors floor
+        WHERE floor.project = $1 AND floor.tenant = $2 AND floor.stream = rule.name), 0))) held
+    WHERE held.ordinal <= held.total - rule.most))
+  RETURNING stream, number, size
 ){raise_floors}""")
 # Removes the oldest events with a total size of more than $3.
 SHRINK = _complete("""
@@ -111,9 +120,11 @@ CLEAR_STREAM = _complete("""
 WITH gone AS (
   DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND stream = $3 RETURNING stream, number, size
 ){raise_floors}""")
+# Removes the expired events of streams ($4; NULL: of all).
 SWEEP = _complete("""
 WITH gone AS (
-  DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND expires <= $3 RETURNING stream, number, size
+  DELETE FROM bellcast_live.events WHERE project = $1 AND tenant = $2 AND expires <= $3
+    AND ($4::text[] IS NULL OR stream = ANY($4)) RETURNING stream, number, size
 ){raise_floors}""")
 TENANTS = "SELECT tenant FROM bellcast_live.logs WHERE project = $1 AND size > 0"
 FORGET_FLOORS = """
@@ -167,12 +178,12 @@ class PostgresLog:
     async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
         key = (self._project, tenant)
         sizes = [len(one.payload) + len(one.stream.encode()) + ENTRY_BYTES for one in entries]
-        async with self._locked(tenant, len(entries), sum(sizes)) as (connection, end):
+        async with self._locked(tenant, len(entries), sum(sizes)) as (connection, end, size):
             streams, durations = [one.stream for one in entries], [one.duration_ms for one in entries]
             first, payloads = end.offset - len(entries), [one.payload for one in entries]
             await connection.execute(INSERT, *key, first, end.epoch, now, streams, durations, sizes, payloads)
-            most = [one.max_events for one in entries]
-            size = await connection.fetchval(TRIM, *key, streams, most, now)
+            if surplus := _streams_to_trim(entries):
+                size = await connection.fetchval(TRIM, *key, list(surplus), list(surplus.values()))
             if size > (limit := self._limit_bytes()):
                 await connection.execute(SHRINK, *key, size - round(limit * TRIM_SHARE))
             notices = [
@@ -195,13 +206,13 @@ class PostgresLog:
                 pass  # a new log
             return await self.read(kind, tenant, streams, after, limit, now)
         if any(row["expires"] is not None and row["expires"] <= now for row in rows):
-            async with self._locked(tenant, 0, 0) as (connection, _):
-                await connection.execute(TRIM, self._project, tenant, streams, [0] * len(streams), now)
+            async with self._locked(tenant, 0, 0) as (connection, *_):
+                await connection.execute(SWEEP, self._project, tenant, now, streams)
             return await self.read(kind, tenant, streams, after, limit, now)
         return _log_read(streams, rows)
 
     async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
-        async with self._locked(tenant, 0, 0) as (connection, _):
+        async with self._locked(tenant, 0, 0) as (connection, *_):
             if stream is not None:
                 await connection.execute(CLEAR_STREAM, self._project, tenant, stream)
                 return
@@ -209,8 +220,8 @@ class PostgresLog:
                 await connection.execute(statement, self._project, tenant)
 
     async def sweep(self, tenant: str, now: int) -> bool:
-        async with self._locked(tenant, 0, 0) as (connection, _):
-            size: int = await connection.fetchval(SWEEP, self._project, tenant, now)
+        async with self._locked(tenant, 0, 0) as (connection, *_):
+            size: int = await connection.fetchval(SWEEP, self._project, tenant, now, None)
             await connection.execute(FORGET_FLOORS, self._project, tenant, MAX_FLOORS)
         return size > 0
 
@@ -224,8 +235,8 @@ class PostgresLog:
             pool.terminate()
 
     @asynccontextmanager
-    async def _locked(self, tenant: str, count: int, size: int) -> AsyncIterator[tuple[LogConnection, EventId]]:
-        """Yield a transaction that has locked the tenant's log and reserved offsets, and the last of them."""
+    async def _locked(self, tenant: str, count: int, size: int) -> AsyncIterator[tuple[LogConnection, EventId, int]]:
+        """Yield a transaction that has locked the tenant's log and reserved offsets, the last of them, and the log's size."""
         async with self._connection() as connection, connection.transaction():
             key = (self._project, tenant)
             row = await connection.fetchrow(LOCK, *key, secrets.randbits(EPOCH_BITS), count, size)
@@ -234,7 +245,7 @@ class PostgresLog:
             if row["is_new"]:
                 await connection.execute(CLEAR_EVENTS, *key)
                 await connection.execute(CLEAR_FLOORS, *key)
-            yield connection, EventId(row["epoch"], row["last"])
+            yield connection, EventId(row["epoch"], row["last"]), row["size"]
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[LogConnection]:
@@ -259,8 +270,9 @@ class PostgresLog:
                     max_size=MAX_CONNECTIONS,
                     timeout=CONNECT_TIMEOUT,
                     command_timeout=COMMAND_TIMEOUT,
-                    # An acknowledged event must not be lost in a crash, because the next one would get its id.
-                    server_settings={"application_name": "bellcast", "synchronous_commit": "on"},
+                    init=_begin_session,
+                    reset=_keep_session,
+                    server_settings={"application_name": "bellcast"},
                 )
                 try:
                     async with pool.acquire() as connection:
@@ -271,6 +283,24 @@ class PostgresLog:
                     raise
                 self._pool = pool
             return self._pool
+
+
+async def _begin_session(connection: LogConnection) -> None:
+    # An acknowledged event must not be lost in a crash, because the next one would get its id.
+    await connection.execute("SET synchronous_commit = on")
+
+
+async def _keep_session(_: LogConnection) -> None:
+    """Do nothing: no session state changes between uses, and asyncpg's reset query would undo `_begin_session`."""
+
+
+def _streams_to_trim(entries: Sequence[NewEntry]) -> dict[Stream, int]:
+    """Return the streams to trim after an append, with the number of events kept of each."""
+    added = Counter(one.stream for one in entries if one.max_events)
+    most = {one.stream: one.max_events for one in entries}
+    return {
+        stream: most[stream] for stream, number in added.items() if random.random() * most[stream] < TRIM_READS * number
+    }
 
 
 def _message(id: EventId, payload: bytes) -> bytes:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from bellcast.brokers.delivery import deliver
 from bellcast.brokers.topic_log import KEPT_PREFIX
-from bellcast.errors import Unavailable
+from bellcast.errors import SettingsError, Unavailable
 from bellcast.model.events import ANNOUNCEMENTS, UNENCODABLE, Event, FeedBatch, LiveEvent, Stream
 from bellcast.ports import Clock
 
@@ -120,11 +120,14 @@ class RemoteBroker:
     # --- Broker port
 
     async def open(self) -> None:
-        """Start connecting. Returns even if the broker does not respond in time."""
+        """Start connecting. Returns even if the broker does not respond in time. Raises SettingsError."""
         self._tried.clear()
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), START_TIMEOUT)
+        tried = asyncio.ensure_future(self._tried.wait())
+        await asyncio.wait((self._task, tried), timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        tried.cancel()
+        if self._task.done():
+            await self._task  # raises the SettingsError
 
     def listen(
         self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
@@ -244,7 +247,9 @@ class RemoteBroker:
                     # A connection that fails immediately must not be reopened without a delay.
                     if not self._must_reconnect and self._clock.now() - connected_at > 1000 * LONGEST_WAIT:
                         wait = FIRST_WAIT
-            except (OSError, Unavailable) as failure:
+            except (OSError, Unavailable, SettingsError) as failure:
+                if isinstance(failure, SettingsError) and not self._tried.is_set():
+                    raise
                 log.warning("broker_disconnected", reason=str(failure), retry_in=wait)
             except Exception:  # without this loop the process would never receive another event
                 log.exception("broker_connection_failed")

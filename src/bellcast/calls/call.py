@@ -57,6 +57,17 @@ class ConnectAccepted(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
 
 
+class Handshake(Struct, frozen=True):
+    """The request that opened a connection, without the credentials that Bellcast checks.
+
+    Names of headers are in lower case; of several equal names, the last one counts.
+    """
+
+    query: dict[str, str]
+    headers: dict[str, str]
+    address: str | None
+
+
 class Call:
     """A call from a client, and the operations available to its handler."""
 
@@ -72,6 +83,7 @@ class Call:
         tenant: str | None = None,
         roles: Sequence[str] = (),
         namespace: str = ROOT,
+        handshake: Handshake | None = None,
     ) -> None:
         self.name = name
         self.args = tuple(args)
@@ -81,6 +93,7 @@ class Call:
         self.connection = connection
         self.dialect = dialect
         self.namespace = namespace
+        self.handshake = handshake  # of `connect`
         self.accepted: ConnectAccepted | None = None
         self._context = context
         self._loop = asyncio.get_running_loop()

@@ -99,7 +99,7 @@ class HttpCallback:
         admit_by_session(call)
 
     async def _post(self, call: Call) -> ports.Response:
-        payload = {
+        payload: dict[str, Any] = {
             "name": call.name,
             "args": call.args,
             "recipient": call.recipient,
@@ -108,7 +108,11 @@ class HttpCallback:
             "connection": call.connection,
             "dialect": call.dialect,
         }
-        body = msgspec.json.encode(payload | ({"namespace": call.namespace} if call.dialect == NAMESPACED else {}))
+        if call.dialect == NAMESPACED:
+            payload["namespace"] = call.namespace
+        if call.handshake is not None:
+            payload["handshake"] = call.handshake
+        body = msgspec.json.encode(payload)
         headers = signed(self._keys, f"call_{uuid.uuid4().hex}", self._clock.now() // 1000, body)
         headers["content-type"] = "application/json"
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)

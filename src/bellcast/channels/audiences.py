@@ -26,13 +26,15 @@ async def first(store: Store, tenant: str, audience: Audience, limit: int) -> tu
     return None if number > MAX_COUNTED_MEMBERS else number, keys[:limit]
 
 
-async def page(store: Store, tenant: str, audience: Audience, position: str, moment: int) -> Sequence[str]:
-    """Return the next keys after `position`, of members who had joined by a moment (UTC milliseconds); empty at the
-    end."""
-    joined_before = times.to_rfc3339(moment)
+async def page(
+    store: Store, tenant: str, audience: Audience, position: str, moment: int, seq: int | None = None
+) -> Sequence[str]:
+    """Return the next keys after `position`, of members who had joined by a moment (UTC milliseconds); empty at the end.
+    With the number of a fan-out, subscribers are those whom the inbox counts: the order of commits decides, no clock."""
+    joined_before, is_numbered = times.to_rfc3339(moment), seq is not None and not _is_everyone(audience)
     while True:
-        found = await _page(store, tenant, audience, position or None, FANOUT_PAGE)
-        keys = [key for key, since in found if since <= joined_before]
+        found = await _page(store, tenant, audience, position or None, FANOUT_PAGE, seq)
+        keys = [key for key, since in found if is_numbered or since <= joined_before]
         if keys or not found:
             return keys
         position = found[-1][0]
@@ -43,12 +45,12 @@ def _is_everyone(audience: Audience) -> bool:
 
 
 async def _page(
-    store: Store, tenant: str, audience: Audience, after: str | None, limit: int
+    store: Store, tenant: str, audience: Audience, after: str | None, limit: int, seq: int | None = None
 ) -> list[tuple[str, datetime]]:
     """Return keys with the times at which they joined."""
     recipients = store.recipients
     if _is_everyone(audience):
         return [(one.key, one.created_at) for one in await recipients.page(tenant, after, limit)]
     topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
-    subscribed = await recipients.subscriptions(tenant, topic or "", after, limit)
+    subscribed = await recipients.subscriptions(tenant, topic or "", after, limit, seq)
     return [(one.recipient, one.created_at) for one in subscribed]

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels import email, layouts, links
+from bellcast.channels import email, layouts, links, markdown
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.errors import Invalid, TemplateFailed
@@ -124,7 +124,8 @@ class Contents:
         layout = self._layout(complete.layout, shown)
         return StoredEmail(
             subject=subject,
-            text=(complete.text or "") + email.text_footer(shown),
+            # Without a layout, the text is sent as it is written, like the HTML.
+            text=(complete.text or "") + ("" if layout is None else email.text_footer(shown)),
             html=inner if layout is None else layout(inner, subject),
             to_name=occasion.profile.name,
             unsubscribe_url=occasion.links.get("unsubscribe_url") or None,
@@ -210,11 +211,13 @@ class Contents:
 
     @cached_property
     def _headline(self) -> Headline:
-        content = self._inbox_content
+        content, app_url = self._inbox_content, self._occasion.tenant.app_url
+        body, is_markdown = content.body, content.body_format == "markdown"
         return Headline(
             title=content.title,
-            body=content.body,
-            url=email.absolute_url(content.action_url, self._occasion.tenant.app_url),
+            body=markdown.to_text(body, app_url) if body and is_markdown else body,
+            html=markdown.to_html(body, app_url) if body and is_markdown else None,
+            url=email.absolute_url(content.action_url, app_url),
             url_label=content.action_text,
         )
 
@@ -267,16 +270,21 @@ def own_roots(occasion: ContentContext) -> dict[str, Any]:
     """Return the variables of a send without a workflow."""
     return {
         "data": occasion.draft.data,
-        "recipient": recipient_values(occasion.profile),
+        "recipient": recipient_variable(recipient_values(occasion.profile)),
         "actor": msgspec.to_builtins(occasion.content.actor),
         "tenant": occasion.tenant.values,
     }
 
 
 def recipient_values(profile: Profile) -> dict[str, Any]:
-    """Return the variable `recipient` of templates and conditions."""
+    """Return the fields of a recipient."""
     values = {name: getattr(profile, name) for name in RECIPIENT_FIELDS}
     return values | {name: msgspec.to_builtins(values[name]) for name in ("chat", "roles", "data")}
+
+
+def recipient_variable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variable `recipient` of templates and conditions: a null field is missing."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _fields(part: Any) -> dict[str, Any]:
@@ -292,11 +300,15 @@ def _action_texts(action: ActionButton) -> dict[str, str]:
     return {name: text for name in ("label", "url") if (text := getattr(action, name)) is not None}
 
 
+class NoContent(Invalid):
+    """Neither the send nor its template has content for the channel."""
+
+
 def _empty(channel: Channel) -> Invalid:
-    return Invalid.of("title", f"is required: neither the send nor its template has content for {channel}")
+    return NoContent.of("title", f"is required: neither the send nor its template has content for {channel}")
 
 
 def _invalid(error: TemplateError, channel: Channel, name: str) -> Invalid:
     if error.variable is not None:
         return Invalid.of(error.variable, f"is missing: {channel}.{name} of the template uses it without default()")
-    return TemplateFailed.of("template", f"template_error in {channel}.{name}: {error.message}")
+    return TemplateFailed.of("template", f"{channel}.{name} {error.message}")

@@ -32,10 +32,12 @@ class Email(Struct, frozen=True, kw_only=True):
 
 
 class Headline(Struct, frozen=True, kw_only=True):
-    """The parts of a notification from which an e-mail without its own content is generated."""
+    """The parts of a notification from which an e-mail without its own content is generated. `html` is the HTML of a body
+    that is not plain text."""
 
     title: str
     body: str | None = None
+    html: str | None = None
     url: str | None = None
     url_label: str | None = None
 
@@ -80,7 +82,7 @@ def _rich(headline: Headline, brand: Brand) -> str:
     title = escape(headline.title)
     parts = [f'<h1 style="margin:0 0 16px;font-size:22px;line-height:1.3">{title}</h1>']
     if headline.body:
-        parts.append(html.from_text(headline.body))
+        parts.append(headline.html or html.from_text(headline.body))
     if headline.url:
         parts.append(html.button(headline.url, headline.url_label or "Open", brand))
     return "\n".join(parts)

@@ -44,7 +44,7 @@ class SendFanout:
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         position = fanout.position
         for _ in range(FANOUT_PAGES):
-            keys = await audiences.page(self._store, fanout.tenant, audience, position, fanout.created_at)
+            keys = await audiences.page(self._store, fanout.tenant, audience, position, fanout.created_at, fanout.seq)
             if not keys or self._has_expired(draft):
                 yield fanout
                 return

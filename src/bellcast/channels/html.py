@@ -1,6 +1,7 @@
 """HTML of e-mails: the base layout, and conversion between text and HTML."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from html import escape
 
@@ -43,23 +44,36 @@ BLOCKS = frozenset(
 HIDDEN = frozenset({"head", "script", "style", "title", "template"})
 BLANK_LINES = re.compile(r"\n{3,}")
 SPACES = re.compile(r"\s+")
+# A URL in a text, with the punctuation behind it.
+URL = re.compile(r"https?://[^\s<>\"'.,;:!?)][^\s<>\"']*")
+PUNCTUATION = ".,;:!?"
 
 # Mail clients ignore style sheets, so every rule is on its element. Widths follow the 600 px convention of mail clients.
 FONT = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
 MUTED = f"{FONT};font-size:13px;line-height:1.5;color:#6b7280;margin:0 0 6px"
 
 
-def from_text(text: str) -> str:
-    """Convert text to HTML: paragraphs, line breaks and links."""
+def linked(text: str) -> str:
+    """Convert text to HTML: line breaks and links."""
+    parts, position = [], 0
+    for found in URL.finditer(text):
+        url = _without_punctuation(found[0])
+        parts += [escape(text[position : found.start()]), f'<a href="{escape(url)}">{escape(url)}</a>']
+        position = found.start() + len(url)
+    return "".join([*parts, escape(text[position:])]).replace("\n", "<br>\n")
+
+
+def from_text(text: str, convert: Callable[[str], str] = linked) -> str:
+    """Convert text to HTML paragraphs, each with `convert`."""
     paragraphs = [part for part in re.split(r"\n\s*\n", text.strip()) if part]
-    return "\n".join(f'<p style="margin:0 0 16px">{_linked(part)}</p>' for part in paragraphs)
+    return "\n".join(f'<p style="margin:0 0 16px">{convert(part)}</p>' for part in paragraphs)
 
 
-def _linked(text: str) -> str:
-    escaped = escape(text, quote=True).replace("\n", "<br>\n")
-    return re.sub(
-        r"https?://[^\s<>&\"']+(?:&amp;[^\s<>&\"']+)*", lambda url: f'<a href="{url[0]}">{url[0]}</a>', escaped
-    )
+def _without_punctuation(url: str) -> str:
+    """Return a URL in a text without the punctuation of the sentence behind it. Parentheses in pairs belong to the URL."""
+    while url[-1] in PUNCTUATION or (url[-1] == ")" and url.count(")") > url.count("(")):
+        url = url[:-1]
+    return url
 
 
 def button(url: str, label: str, brand: Brand) -> str:

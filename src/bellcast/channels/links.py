@@ -1,5 +1,6 @@
 """Unsubscribe and preferences links in messages."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from bellcast.channels import preferences_link, unsubscribe
@@ -10,6 +11,13 @@ from bellcast.model.identities import Project
 VARIABLE_SUFFIX = b"_url"
 # The labels in the footer of an e-mail.
 LABELS = {"unsubscribe_url": "Unsubscribe", "preferences_url": "Preferences"}
+# Links with their tokens, also as a parameter of another URL. The shortest token has 56 characters. Separate patterns,
+# each with a constant beginning, are found four times as fast as one: 2.7 ms per MB.
+PATTERNS = [
+    re.compile(b"(%s)([A-Za-z0-9_-]{40,})" % path)
+    for path in (b"/u/", b"/preferences/", b"%2Fu%2F", b"%2Fpreferences%2F")
+]
+HIDDEN = b"hidden"
 
 
 def links(
@@ -23,6 +31,14 @@ def links(
         unsubscription = unsubscribe.Unsubscription(tenant, recipient, now, types[0], tuple(types[1:]))
         unsubscribe_url = f"{base}/u/{unsubscribe.token(project, unsubscription)}"
     return {"unsubscribe_url": unsubscribe_url, "preferences_url": preferences_link.url(base, project, grant)}
+
+
+def hide(text: bytes) -> bytes:
+    """Replace the tokens of links in a text of the same length. The holder of a token can change preferences in its
+    recipient's name."""
+    for pattern in PATTERNS:
+        text = pattern.sub(lambda match: match[1] + HIDDEN.ljust(len(match[2]), b"-"), text)
+    return text
 
 
 def footer(links: Mapping[str, str]) -> dict[str, str]:

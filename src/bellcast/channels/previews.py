@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.channels import addresses, contents, decision_inputs, links
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.contents import Contents
+from bellcast.channels.contents import Contents, NoContent
 from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.errors import Invalid
 from bellcast.model.identities import Profile, Project
@@ -76,6 +76,10 @@ class Previews:
         if problem is not None:
             raise Invalid.of("to", PROBLEMS[problem].format(channel=channel))
         rendered = await self._contents(subject, inputs, is_strict=True)
+        try:
+            written = rendered.external(channel)
+        except NoContent:
+            raise Invalid.of("channel", f"cannot be {channel}: the template has no content for it") from None
         return NewMessage(
             id=id,
             tenant=subject.tenant,
@@ -87,7 +91,7 @@ class Previews:
             address=next(iter(inputs.addresses(profile, channel)), ""),
             due_at=subject.now,
             created_at=subject.now,
-            content=rendered.external(channel),
+            content=written,
         )
 
     async def _inputs(self, subject: Subject, channels: tuple[ExternalChannel, ...]) -> DecisionInputs:

@@ -261,7 +261,7 @@ class Router:
                 priority=route.draft.priority,
                 address=next(iter(route.inputs.addresses(profile, entry.channel)), ""),
                 state="failed",
-                reason=error.detail,
+                reason=error.reason,
                 due_at=request.created_at,
                 created_at=request.created_at,
                 content=NO_CONTENT,

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from bellcast import __version__, errors
+from bellcast import build, errors
 from bellcast.cli import (
     api,
     audit,
@@ -118,7 +118,7 @@ def bellcast(
 ) -> None:
     """A self-hosted notification server: one durable inbox for every live client."""
     if version:
-        print(f"bellcast {__version__}")
+        print(f"bellcast {build.version()}")
     elif ctx.invoked_subcommand is None:
         ctx.get_help()  # rich prints it
 

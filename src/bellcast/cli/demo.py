@@ -126,11 +126,11 @@ def _write_past(path: Path, rows: int) -> None:
     """Write the notifications of `--busy` before the server opens its database."""
     if rows == 0:
         return
-    from bellcast.cli import demo_history
+    from bellcast.examples.demo import history
 
     console.note(f"Writing {rows:,} notifications of the last 30 days to {path}.")
     with console.progress("Writing notifications") as show:
-        demo_history.write(path, rows, show)
+        history.write(path, rows, show)
 
 
 class _BusyLoader:
@@ -154,19 +154,22 @@ class _BusyLoader:
     def _create(self, url: str) -> None:
         import httpx
 
-        from bellcast.cli import demo_activity, demo_incidents, demo_mail_server, demo_traffic
         from bellcast.client import Bellcast, BellcastError
+        from bellcast.examples.demo import activity
+        from bellcast.examples.demo.incidents import Incidents
+        from bellcast.examples.demo.mail_server import DemoMailServer
+        from bellcast.examples.demo.traffic import Traffic
 
         console.note("Creating recipients, messages and runs; the server can be used meanwhile.")
         started = time.monotonic()
-        aurora, harbor, juniper = demo_activity.TENANTS
-        with demo_mail_server.DemoMailServer() as mail:
+        aurora, harbor, juniper = activity.TENANTS
+        with DemoMailServer() as mail:
             try:
                 with Bellcast(url, self._secret, timeout=REQUEST_TIMEOUT_S) as client:
-                    incidents = demo_incidents.Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
+                    incidents = Incidents(client, url, self._secret, tenant=harbor, spent=juniper)
                     incidents.add_provider(mail.url)
                     with console.progress("Creating data") as show:
-                        is_complete = demo_activity.create(client, show, self._is_stopped.is_set)
+                        is_complete = activity.create(client, show, self._is_stopped.is_set)
                     if is_complete:
                         incidents.cause()
                         incidents.exceed_budget(self._is_stopped)
@@ -178,9 +181,7 @@ class _BusyLoader:
             console.note(
                 f"The data is complete after {time.monotonic() - started:.0f} s. Connections and sends follow."
             )
-            traffic = demo_traffic.Traffic(
-                url, self._secret, self._pusher_key, aurora, demo_activity.keys_by_tenant()[aurora]
-            )
+            traffic = Traffic(url, self._secret, self._pusher_key, aurora, activity.keys_by_tenant()[aurora])
             traffic.start()
             self._is_stopped.wait()
             traffic.stop()

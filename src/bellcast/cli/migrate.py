@@ -30,7 +30,10 @@ app = typer.Typer()
 @app.command(cls=options.with_settings("DATA", "STORE"), rich_help_panel="Maintenance", epilog=EPILOG)
 def migrate(ctx: typer.Context, source: From = None, json: console.JsonFlag = False) -> None:
     """Upgrade the store, or move it to PostgreSQL."""
+    from bellcast.cli import logs
+
     settings = options.settings(ctx)
+    logs.configure(settings.server)
     if source is not None:
         _move(source, settings, json=json)
     elif settings.store.is_file:

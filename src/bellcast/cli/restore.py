@@ -37,7 +37,10 @@ def restore(
     json: console.JsonFlag = False,
 ) -> None:
     """Replace the store with a backup."""
+    from bellcast.cli import logs
+
     settings = options.settings(ctx)
+    logs.configure(settings.server)
     if (file is None) is not positions:
         raise typer.BadParameter("pass either a file or --positions", param_hint="FILE")
     if file is None:

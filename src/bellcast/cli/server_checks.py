@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from bellcast import __version__
+from bellcast import build
 from bellcast import settings as effective
 from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
 from bellcast.cli.console import CommandError
@@ -52,8 +52,8 @@ def _health(response: httpx.Response, url: str) -> Iterator[Finding]:
     body = response.json() if response.headers.get("content-type", "").endswith("json") else {}
     if response.status_code != 200 or "version" not in body:
         yield diagnoses.finding("server_not_ready", url=url, reason=body.get("detail") or response.status_code)
-    elif body["version"] != __version__:
-        yield diagnoses.finding("other_version", url=url, version=body["version"], own=__version__)
+    elif body["version"] != build.version():
+        yield diagnoses.finding("other_version", url=url, version=body["version"], own=build.version())
     else:
         yield Finding("server", "ok", f"{url} is ready, version {body['version']}")
     yield from _skew(response)

@@ -13,7 +13,7 @@ from bellcast.model.events import SEPARATOR
 from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT
 from bellcast.model.limits import Limits
-from bellcast.model.notifications import ImportedDraft, content
+from bellcast.model.notifications import CreatedNotification, ImportedDraft, Sent, content
 from bellcast.ports import Context, ImportRequest
 
 
@@ -77,7 +77,7 @@ def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
     recipients = tuple(dict.fromkeys(names))
     sent_at = now if draft.created_at is None else times.milliseconds(draft.created_at)
     new_ids = tuple([_id(engines, draft, key, sent_at, now) for key in recipients])
-    notifications = [{"id": id, "recipient": key} for id, key in zip(new_ids, recipients, strict=True)]
+    notifications = list(map(CreatedNotification, new_ids, recipients))
     seen_at = draft.read_at if draft.seen_at is None else draft.seen_at
     return ImportRequest(
         tenant=draft.tenant or DEFAULT_TENANT,
@@ -91,7 +91,7 @@ def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
         archived_at=None if draft.archived_at is None else times.milliseconds(draft.archived_at),
         idempotency_key=draft.idempotency_key,
         fingerprint=fingerprint(draft, draft.idempotency_key, b"import"),
-        response=msgspec.json.encode({"notifications": notifications}),
+        response=msgspec.json.encode(Sent(notifications=notifications)),
     )
 
 

@@ -10,6 +10,7 @@ from bellcast.errors import BellcastError
 from bellcast.model import audit, operators, times
 from bellcast.model.events import Event
 from bellcast.ports import Context
+from bellcast.ports.sends import IDEMPOTENCY_MS
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,6 @@ SWEEP_SECONDS = 600
 # Interval of log lines with the audit head. Entries removed from the end of the log since the last line are not
 # detected.
 HEAD_SECONDS = 3600
-IDEMPOTENCY_MS = times.DAY_MS
 
 MaintenanceStep = Callable[[], Awaitable[tuple[int, list[Event]]]]
 
@@ -45,7 +45,8 @@ async def expire(engines: Context) -> None:
 
 
 async def sweep(engines: Context, retention: Retention) -> None:
-    """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics."""
+    """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics. Their
+    content, and that of recalled rows, also leaves the log."""
     now = engines.clock.now()
     await _retire(engines, retention, now)
     forget = partial(
@@ -63,6 +64,7 @@ async def sweep(engines: Context, retention: Retention) -> None:
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
     await _sweep_operators(engines, now)
+    engines.store.maintenance.clear_log()
 
 
 async def _sweep_operators(engines: Context, now: int) -> None:

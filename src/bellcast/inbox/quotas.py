@@ -8,7 +8,7 @@ from collections import Counter
 
 import structlog
 
-from bellcast.errors import BellcastError, TooMany
+from bellcast.errors import BellcastError, TooMany, tenant_is_erased
 from bellcast.model import times
 from bellcast.model.events import SEPARATOR
 from bellcast.model.identities import TenantRules
@@ -37,6 +37,8 @@ class Quotas:
         self._unsaved: Counter[str] = Counter()
 
     def take(self, tenant: str, sends: int) -> None:
+        if self._rules.get(tenant, NO_RULES).is_being_erased:
+            raise tenant_is_erased()
         per_second, per_day = self._limits_of(tenant)
         if not per_day and not per_second:
             return

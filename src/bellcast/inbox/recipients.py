@@ -8,13 +8,18 @@ import msgspec
 from bellcast.errors import NotFound, Unavailable
 from bellcast.model import identities, times
 from bellcast.model.events import PreferencesChanged, inbox_stream
-from bellcast.model.identities import Recipient, RecipientFields, Subscription
+from bellcast.model.identities import Recipient, RecipientFields, Subscription, Tenant
 from bellcast.model.preferences import Preferences
 from bellcast.ports import Clock, Context, RecipientOfLink
+from bellcast.ports.jobs import Job
 from bellcast.ports.webhooks import WebhookEvent
 
 # Recipients erased per step, so that other writers run in between.
 ERASE_BATCH_RECIPIENTS = 100
+ERASURE_JOB_KIND = "tenant_erasure"
+# Time for which a request erases a tenant. A job continues after it, or after an interrupted request's `ERASE_RESUME_MS`.
+ERASE_REQUEST_MS = 5_000
+ERASE_RESUME_MS = 7_000
 
 
 async def put(
@@ -55,17 +60,44 @@ async def delete(engines: Context, token_clock: Clock, tenant: str, key: str) ->
     await engines.history.clear(tenant, inbox_stream(tenant, key))  # events that were published in the meantime
 
 
-async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> None:
-    """Erase a tenant and its data, close its connections and revoke its sessions."""
-    if await engines.store.recipients.tenant(key) is None:
+async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> Tenant | None:
+    """Erase a tenant and its data, close its connections and revoke its sessions. Return the tenant if that takes longer than a
+    request may: a job then continues."""
+    now = engines.clock.now()
+    name = f"{ERASURE_JOB_KIND}.{key}"
+    job = Job(id=name, kind=ERASURE_JOB_KIND, payload=key.encode(), run_at=now + ERASE_RESUME_MS, created_at=now)
+    tenant = await engines.store.recipients.begin_erasure(key, now, job)
+    if tenant is None:
         raise NotFound("There is no tenant with this key.")
+    if await _erase(engines, token_clock, key, token_clock.now() + ERASE_REQUEST_MS):
+        await engines.store.jobs.cancel([name])
+        return None
+    await engines.store.jobs.add([msgspec.structs.replace(job, run_at=now)])
+    return tenant
+
+
+async def continue_erasure(engines: Context, token_clock: Clock, job: Job) -> None:
+    """Complete the erasure of a tenant, unless it is complete. A tenant with the same key may exist again."""
+    key = job.payload.decode()
+    tenant = await engines.store.recipients.tenant(key)
+    if tenant is not None and tenant.erasing_since is not None:
+        await _erase(engines, token_clock, key, None)
+
+
+async def _erase(engines: Context, token_clock: Clock, key: str, until: int | None) -> bool:
+    """Erase a tenant in steps; return whether it was erased before `until`."""
+    await engines.quotas.load()  # refuses sends
     await engines.history.clear(key, None)
     erased = ERASE_BATCH_RECIPIENTS
     while erased:
+        if until is not None and token_clock.now() >= until:
+            return False
         erased, events = await engines.store.recipients.erase_tenant(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
         await engines.broker.publish(*events)
     engines.router.forget()
+    await engines.quotas.load()
     await engines.history.clear(key, None)  # events that were published in the meantime
+    return True
 
 
 # Attempts of a change, which merges into the stored preferences. Of concurrent changes, one succeeds in each round.

@@ -9,13 +9,13 @@ from typing import TypeAlias, TypeGuard, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.model import notification_drafts, patterns, times
 from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
-from bellcast.model.notifications import Audience, Draft, content
+from bellcast.model.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
 from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, SendResult
 from bellcast.ports.live_feed import KEPT_EVENTS
 from bellcast.ports.sends import Claim
@@ -45,13 +45,6 @@ class LaterSend(Struct, frozen=True):
 
 
 Prepared: TypeAlias = SendOrAnnounce | RefusedSend | LaterSend | BellcastError
-
-
-class Created(Struct, frozen=True):
-    """A created notification in the response."""
-
-    id: str
-    recipient: str
 
 
 async def send(
@@ -122,7 +115,7 @@ class BulkSend:
         self._limits = limits
         self._allows_past = allows_past
         self._now = engines.clock.now()
-        self._over: dict[str, TooMany] = {}
+        self._over: dict[str, TooMany | Conflict] = {}
         self._failure: BellcastError | None = None
 
     async def send(self, drafts: Sequence[Draft | BellcastError]) -> list[bytes | BellcastError]:
@@ -370,7 +363,7 @@ def _prepare(
     now: int,
     moment: datetime,
     own_key: str | None = None,
-    over: dict[str, TooMany] | None = None,
+    over: dict[str, TooMany | Conflict] | None = None,
 ) -> Prepared:
     """Prepare a draft. `over` has the refusals of tenants that exceeded their quotas with an earlier draft of the same
     request."""
@@ -394,7 +387,7 @@ def _prepare(
     try:
         if tenant not in over:
             engines.quotas.take(tenant, charge)
-    except TooMany as refusal:
+    except (TooMany, Conflict) as refusal:
         over[tenant] = refusal
     return RefusedSend(request, over[tenant]) if tenant in over else request
 
@@ -428,7 +421,7 @@ def _send_request(engines: Context, draft: Draft, to: str | list[str], now: int)
         charge=len(recipients),
         idempotency_key=draft.idempotency_key,
         fingerprint=fingerprint(draft, draft.idempotency_key),
-        response=_encode({"notifications": list(map(Created, ids, recipients))}),
+        response=_encode(Sent(notifications=list(map(CreatedNotification, ids, recipients)))),
     )
 
 
@@ -443,5 +436,5 @@ def _announce_request(engines: Context, draft: Draft, to: Audience, now: int) ->
         key_tenant=draft.tenant or to.tenant or DEFAULT_TENANT,
         idempotency_key=draft.idempotency_key,
         fingerprint=fingerprint(draft, draft.idempotency_key),
-        response=msgspec.json.encode({"announcement": {"id": id}}),
+        response=_encode(Sent(announcement=AnnouncementMade(id))),
     )

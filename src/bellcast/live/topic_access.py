@@ -13,10 +13,6 @@ from bellcast.model import validation
 from bellcast.model.identities import Principal
 from bellcast.ports import Store, SubscriptionGrant
 
-# Maximum topics checked per request. A refusal is about 170 bytes, so 1 MB of short names would produce a 25 MB
-# response. A request with more than ten times a connection's topic limit is a client error.
-MAX_TOPICS_PER_REQUEST = 1_000
-
 # Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
 
@@ -34,10 +30,11 @@ async def authorize_topics(
     store: Store, principal: Principal, requested: Sequence[str], followed: int, config: LiveConfig
 ) -> Authorized:
     """Return the granted topics with their grants, and the refused topics. `followed` is the number of topics that the
-    connection already follows."""
+    connection already follows. Of more topics than a connection can follow, the rest is not checked and refused as one:
+    a refusal is about 170 bytes, so a request of 1 MB would be answered by 25 MB."""
     names = tuple(dict.fromkeys(requested))
     limit = config.limits.topics_per_connection
-    bound = max(MAX_TOPICS_PER_REQUEST, limit) if limit else len(names)
+    bound = limit or len(names)
     topics, excess = names[:bound], names[bound:]
     problems: dict[str, FieldError] = {}
     for topic in topics:

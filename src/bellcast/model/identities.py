@@ -89,12 +89,13 @@ def merge(before: Recipient, fields: RecipientFields, *, replace: bool) -> Recip
 
 
 class Tenant(Struct, frozen=True, kw_only=True):
-    """A customer organisation; `key` is null for the default one."""
+    """A customer organisation; `key` is null for the default one. `erasing_since` is the time at which its erasure began."""
 
     key: str | None
     name: str | None = None
     settings: dict[str, Any] = {}
     created_at: datetime
+    erasing_since: datetime | None = None
 
 
 class TenantRules(Struct, frozen=True, kw_only=True):
@@ -105,6 +106,7 @@ class TenantRules(Struct, frozen=True, kw_only=True):
     sends_per_second: int | None = None  # 0: no bound
     sends_per_day: int | None = None  # UTC days
     retention_days: int | None = None  # 0: forever
+    is_being_erased: bool = False  # set by the store
 
 
 class Subscription(Struct, frozen=True):

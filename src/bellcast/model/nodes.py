@@ -10,19 +10,21 @@ NodeRole = Literal["server", "worker"]
 class NodeReport(Struct, frozen=True, kw_only=True):
     """A process: a server, or a worker that only runs jobs. `started_at` is UTC milliseconds, `cpu` the share of one
     core since the previous report, `memory` the resident bytes (None where the system does not report them), and
-    `queue_age` the milliseconds for which a due job had waited at the last sample (None without statistics)."""
+    `queue_age` the milliseconds for which a due job had waited at the last sample (None without statistics).
+    `schema_version` is that of the store that its code knows. The defaults are those of a node that sends no report."""
 
-    version: str
-    role: NodeRole
-    host: str
-    pid: int
-    runs_jobs: bool
+    version: str = "unknown"
+    role: NodeRole = "server"
+    host: str = ""
+    pid: int = 0
+    runs_jobs: bool = True
     started_at: int
     connections: int
-    cpu: float
-    memory: int | None
-    queue_age: int | None
-    settings_revision: int
+    cpu: float = 0.0
+    memory: int | None = None
+    queue_age: int | None = None
+    settings_revision: int = 0
+    schema_version: int | None = None
 
 
 class LiveNode(Struct, frozen=True, kw_only=True):

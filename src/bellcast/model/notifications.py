@@ -39,6 +39,26 @@ class Acted(Struct, frozen=True):
     at: datetime
 
 
+class CreatedNotification(Struct, frozen=True):
+    """A created notification and its recipient."""
+
+    id: str
+    recipient: str
+
+
+class AnnouncementMade(Struct, frozen=True):
+    """A created announcement."""
+
+    id: str
+
+
+class Sent(Struct, frozen=True):
+    """The response to a send: notifications for named recipients, an announcement for an audience."""
+
+    notifications: list[CreatedNotification] | UnsetType = UNSET
+    announcement: AnnouncementMade | UnsetType = UNSET
+
+
 class Notification(Struct, frozen=True, kw_only=True):
     """A notification of one recipient, with the fields that clients receive."""
 

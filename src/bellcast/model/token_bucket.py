@@ -25,6 +25,18 @@ class TokenBucket:
         self.tokens = min(self.rate, self.tokens + max(0, now - self.at) / 1000 * self.rate)
         self.at = now
 
+    def take(self, now: int, number: int = 1) -> float:
+        """Take `number` tokens and return 0 if they, or at least one second's worth, are available. The level may
+        become negative. Otherwise take nothing and return the seconds to wait. A rate of 0 is unlimited."""
+        if not self.rate:
+            return 0.0
+        self.fill(now)
+        missing = min(number, self.rate) - self.tokens
+        if missing > 0:
+            return missing / self.rate
+        self.tokens -= number
+        return 0.0
+
 
 class TokenBuckets:
     """One bucket per name."""
@@ -33,19 +45,13 @@ class TokenBuckets:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()  # the least recently checked first
 
     def take(self, name: str, rate: float, now: int, number: int = 1) -> float:
-        """Take `number` tokens and return 0 if they, or at least one second's worth, are available. The level may
-        become negative. Otherwise take nothing and return the seconds to wait. A rate of 0 is unlimited."""
+        """Take tokens of a bucket, as `TokenBucket.take`."""
         if not rate:
             return 0.0
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
             bucket = self._bucket(name, rate, now)
-        bucket.fill(now)
-        missing = min(number, rate) - bucket.tokens
-        if missing > 0:
-            return missing / rate
-        bucket.tokens -= number
-        return 0.0
+        return bucket.take(now, number)
 
     def give_back(self, name: str, number: int) -> None:
         """Return unused tokens."""

@@ -1,6 +1,7 @@
 """Validation of names, texts, times and data. Pure: each rule returns the invalid fields. A rule for one text is not a
 generator, because a send applies a dozen."""
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
@@ -13,6 +14,7 @@ from bellcast.errors import FieldError, Invalid
 from bellcast.model import patterns, times
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.limits import Limits
+from bellcast.model.local_times import find_zone
 
 TOPIC_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-=@,.;")
 # A notification snoozed until the recipient is back returns at the latest after this time: a month, longer than most
@@ -28,6 +30,14 @@ MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1
 MAX_DEPTH = 100
 # Maximum characters of a path in an error.
 MAX_PATH = 200
+
+# Characters of a locale or of a time zone's name, which are far shorter.
+MAX_LABEL = 100
+# RFC 5646: language, script, region, variants and extensions; also with the underscores of many libraries.
+LOCALE = re.compile(
+    r"[A-Za-z]{2,3}([-_][A-Za-z]{3})?([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?"
+    r"([-_]([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*([-_][A-Za-z0-9]([-_][A-Za-z0-9]{2,8})+)*"
+)
 
 _to_json = msgspec.json.Encoder().encode
 _to_msgpack = msgspec.msgpack.Encoder().encode
@@ -121,6 +131,20 @@ def url(field: str, value: object, limits: Limits) -> FieldErrors:
     if scheme not in SCHEMES:
         return [*errors, FieldError(field, "must be a path or an http, https, mailto or tel URL")]
     return errors
+
+
+def timezone(field: str, value: object) -> FieldErrors:
+    """Check the name of a time zone. An empty text is none."""
+    if isinstance(value, str) and value and (len(value) > MAX_LABEL or find_zone(value) is None):
+        return [FieldError(field, "must be an IANA time zone such as Europe/Vienna")]
+    return ()
+
+
+def locale(field: str, value: object) -> FieldErrors:
+    """Check the form of a language tag. An empty text is none."""
+    if isinstance(value, str) and value and (len(value) > MAX_LABEL or LOCALE.fullmatch(value) is None):
+        return [FieldError(field, "must be a language tag such as de or de-AT")]
+    return ()
 
 
 def data(field: str, value: object, limit: int) -> FieldErrors:

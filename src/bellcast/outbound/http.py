@@ -5,9 +5,11 @@ URLs from the operator's settings may lead to private addresses; for all others,
 import asyncio
 import ssl
 from collections import Counter
+from collections.abc import AsyncIterator
 from functools import cache, cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
+import httpcore
 import httpx
 
 from bellcast.errors import Unavailable
@@ -19,6 +21,9 @@ MAX_RESPONSE_BYTES = 1_048_576
 MAX_PORT = 65_535
 MAX_CONNECTIONS = 100
 MAX_IDLE_CONNECTIONS = 20
+IDLE_SECONDS = 5.0
+# Errors of the transport.
+TRANSPORT_ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 
 
 class HttpxClient:
@@ -37,7 +42,7 @@ class HttpxClient:
         # Created by the first request: loading the certificate authorities takes 40 ms, and most servers send no
         # requests.
         return httpx.AsyncClient(
-            transport=_transport(self._guard, http2=self._http2),
+            transport=Transport(self._guard, http2=self._http2),
             follow_redirects=False,
             trust_env=False,  # the operator sets URLs here, not a proxy in the environment
             # One response's Set-Cookie must not be sent with another recipient's request.
@@ -64,11 +69,11 @@ class HttpxClient:
                 if self._guard is not None:
                     await self._guard.check(request.url)
                 return await self._exchange(client, request)
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpcore.TimeoutException):
             if self._http2 and client is self._current():
                 del self._client
             raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        except (*TRANSPORT_ERRORS, httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
         finally:
             await self._release(client)
@@ -109,19 +114,49 @@ class HttpxClient:
             del response.stream
 
 
-def _transport(guard: AddressGuard | None, *, http2: bool) -> httpx.AsyncHTTPTransport:
-    context = _trusted(http2=http2)
-    transport = httpx.AsyncHTTPTransport(
-        verify=context,
-        trust_env=False,
-        # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
-        http1=not http2,
-        http2=http2,
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS),
-    )
-    if guard is not None:
-        transport._pool._network_backend = GuardedNetwork(guard)  # noqa: SLF001  httpx has no parameter for it
-    return transport
+class Transport(httpx.AsyncBaseTransport):
+    """Sends requests with httpcore. The transport of httpx has no parameter for the guard."""
+
+    def __init__(self, guard: AddressGuard | None, *, http2: bool) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_trusted(http2=http2),
+            # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
+            http1=not http2,
+            http2=http2,
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=None if guard is None else GuardedNetwork(guard),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        sent = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        response = await self._pool.handle_async_request(sent)
+        return httpx.Response(response.status, headers=response.headers, stream=ResponseBody(response))
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+class ResponseBody(httpx.AsyncByteStream):
+    """The body of a response that is read from its connection."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._response.aiter_stream():
+            yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
 
 
 def _checked(url: str) -> httpx.URL:
@@ -152,7 +187,7 @@ def _trusted(*, http2: bool) -> ssl.SSLContext:
 
 def _reason(error: Exception) -> str:
     """Return the text of an error, without a header's value, which may be secret."""
-    if isinstance(error, httpx.LocalProtocolError | UnicodeEncodeError):
+    if isinstance(error, httpcore.LocalProtocolError | UnicodeEncodeError):
         return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
     return str(error) or type(error).__name__
 

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bellcast.model.audit import AuditEntry
 from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.ports.list_scan import CreatedRange
 
 # Objects of the project, which tenants can override.
 PROJECT = DEFAULT_TENANT
@@ -35,6 +36,10 @@ class Documents(Protocol):
 
     async def page(self, kind: str, tenant: str, after: str, limit: int) -> list[Document]:
         """Return objects by key, after the key `after`."""
+        ...
+
+    async def newest(self, kind: str, tenant: str, before: str, created: CreatedRange, limit: int) -> list[Document]:
+        """Return objects by key, the last first, before the key `before`, created in a time range."""
         ...
 
     async def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> list[tuple[str, Document]]:

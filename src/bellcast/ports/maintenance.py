@@ -16,6 +16,10 @@ class RowCounts(NamedTuple):
 class Maintenance(Protocol):
     """Maintenance of the store, in bounded steps so that other writers do not wait."""
 
+    def clear_log(self) -> None:
+        """Soon delete content from the database's log that is no longer in its tables, if the store has the log."""
+        ...
+
     async def next_expiry(self) -> int | None:
         """Return the time (UTC milliseconds) when the next notification or announcement expires, or the
         next snoozed one wakes."""

@@ -1,4 +1,4 @@
-"""The migration of a store that runs while a server starts."""
+"""The schema of a store, and the migration that runs while a server starts."""
 
 from msgspec import Struct
 
@@ -9,3 +9,10 @@ class StoreMigration(Struct, frozen=True, rename={"before": "from"}):
     before: int
     to: int
     step: int
+
+
+class StoreSchema(Struct):
+    """The schema version that this release writes, and the migration to it that runs now, maybe in another process."""
+
+    version: int
+    migration: StoreMigration | None = None

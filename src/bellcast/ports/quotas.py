@@ -20,11 +20,15 @@ class Quotas(Protocol):
     """Send quotas of tenants."""
 
     def take(self, tenant: str, sends: int) -> None:
-        """Charge sends to a tenant. Raises TooMany if its quota is exhausted."""
+        """Charge sends to a tenant. Raises TooMany if its quota is exhausted, Conflict if it is being erased."""
         ...
 
     def give_back(self, tenant: str, sends: int) -> None:
         """Refund sends that failed."""
+        ...
+
+    async def load(self) -> None:
+        """Read the tenants' rules, as all nodes do after some seconds."""
         ...
 
 
@@ -35,4 +39,7 @@ class Unlimited:
         """Allow all sends."""
 
     def give_back(self, tenant: str, sends: int) -> None:
+        """Do nothing."""
+
+    async def load(self) -> None:
         """Do nothing."""

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
+from bellcast.ports.jobs import Job
 from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
 from bellcast.ports.webhooks import WebhookEvent
 
@@ -18,11 +19,13 @@ class SubscriptionGrant(NamedTuple):
 
 
 class RecipientOfLink(NamedTuple):
-    """The recipient of a signed link, and when the link was issued (UTC milliseconds)."""
+    """The recipient of a signed link, and when the link was issued (UTC milliseconds). A link that opens more than one
+    switch `ends_with_sessions`, when they are revoked."""
 
     tenant: str
     recipient: str
     issued_at: int
+    ends_with_sessions: bool = False
 
 
 class OwnPreferences(NamedTuple):
@@ -106,8 +109,8 @@ class Recipients(Protocol):
         ...
 
     async def accepts_link(self, link: RecipientOfLink) -> bool:
-        """True if the recipient exists, and neither the recipient nor its tenant was erased after the link was
-        issued."""
+        """True if the recipient exists, and neither the recipient nor its tenant was erased, nor the link revoked with
+        the sessions, after the link was issued."""
         ...
 
     async def set_preferences_by_link(
@@ -149,7 +152,11 @@ class Recipients(Protocol):
         """Unsubscribe; earlier announcements stay in the inbox. None if it was not subscribed."""
         ...
 
-    async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]: ...
+    async def subscriptions(
+        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
+    ) -> list[Subscription]:
+        """Return the subscriptions to a topic by key; with `seq`, those from before this announcement or fan-out."""
+        ...
 
     async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
         """Return the recipient's subscriptions by topic, after the topic `after`."""
@@ -218,6 +225,11 @@ class Recipients(Protocol):
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         """Export all data of a tenant as (kind, value) pairs, in bounded reads; a recipient precedes its data. None if the
         tenant does not exist."""
+        ...
+
+    async def begin_erasure(self, key: str, now: int, job: Job) -> Tenant | None:
+        """Mark a tenant as being erased, so that it gets no recipients and sends, and add the job that completes the
+        erasure. Return the tenant; None if there is none with this key."""
         ...
 
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:

@@ -51,7 +51,7 @@ def as_change(run: StoredRun) -> dict[str, Any]:
 
 class NewFanout(Struct, frozen=True, kw_only=True):
     """A trigger for an audience. Its runs are added in pages, after the key `position`, except for `excluded`
-    recipients."""
+    recipients. `seq` is its number in the order of announcements, which also decides who had subscribed before."""
 
     id: str
     tenant: str
@@ -65,6 +65,7 @@ class NewFanout(Struct, frozen=True, kw_only=True):
     position: str = ""
     state: str = "running"
     excluded: frozenset[str] = frozenset()
+    seq: int | None = None
 
 
 class NewWait(Struct, frozen=True):

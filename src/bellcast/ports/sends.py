@@ -5,11 +5,15 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from bellcast.model import times
 from bellcast.model.events import Event, InboxEvent
 from bellcast.model.notifications import Content, Edit, Notification
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.messages import NewDecision, NewMessage
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
+
+# Lifetime of an idempotency key and the stored response.
+IDEMPOTENCY_MS = times.DAY_MS
 
 
 class Claim(Struct, frozen=True):

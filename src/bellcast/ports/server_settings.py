@@ -45,7 +45,7 @@ class SettingsRevision(Struct, frozen=True, kw_only=True):
     changes: list[SettingChange]
 
 
-# Called with the owner-only settings in a change. Raises Forbidden or PasswordRequired.
+# Called with the owner-only settings in a change. Raises Forbidden.
 CheckOwner: TypeAlias = Callable[[Sequence[str]], None]
 RecordChanges: TypeAlias = Callable[[Sequence[SettingChange]], AuditRecord | None]
 

@@ -12,6 +12,7 @@ from bellcast.ports.keys import Keys
 from bellcast.ports.last_events import LastEvents
 from bellcast.ports.maintenance import Maintenance
 from bellcast.ports.messages import Messages
+from bellcast.ports.migration import StoreSchema
 from bellcast.ports.operators import Operators
 from bellcast.ports.push_endpoints import PushEndpoints
 from bellcast.ports.recipients import Recipients
@@ -62,6 +63,9 @@ class Store(Protocol):
     def stats(self) -> StatsPoints: ...
     @property
     def maintenance(self) -> Maintenance: ...
+
+    @property
+    def schema(self) -> StoreSchema: ...
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Set the shares of tenants that compete; the default is 1."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import Struct
+
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 
@@ -14,19 +16,17 @@ KINDS: Mapping[ExternalChannel, Sequence[AddressKind]] = {
 }
 
 
-class UnusableProvider:
+class UnusableProvider(Struct, frozen=True):
     """ports.Provider whose messages fail temporarily: another provider, another node or a later attempt sends them."""
 
-    server = None
-
-    def __init__(self, channel: ExternalChannel, kind: AddressKind, problem: str) -> None:
-        self.channel = channel
-        self.kind = kind
-        self._problem = problem
+    channel: ExternalChannel
+    kind: AddressKind
+    problem: str
+    server: None = None
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Refuse the message."""
-        raise DeliveryError(f"the provider's URL {self._problem}", is_temporary=True)
+        raise DeliveryError(f"the provider's URL {self.problem}", is_temporary=True)
 
     async def check(self) -> None:
         """Do nothing: there are no credentials."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bellcast import calls
 from bellcast.api import app as api
+from bellcast.api import health
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
@@ -140,6 +141,7 @@ class App:
             lambda: None if self._stats is None else self._stats.queue_age(),
             lambda: self._database_settings.revision,
             runs_jobs=not settings.server.no_jobs,
+            schema_version=self.store.schema.version,
         )
         backend = calls.backend_for(
             handlers, lambda: settings.server.handler_url, self.project, engines.http, engines.real_clock
@@ -332,6 +334,10 @@ class App:
             await self._lifespan(receive, send)
             return
         if not self._started:
+            if (migration := self.store.schema.migration) is not None:
+                answer = health.during_migration(scope["path"], migration, self.project.key)
+                await answer(scope, receive, send)
+                return
             await self.start()
         if not can_take_over(scope):
             scope = hide_credentials(scope, self._api.token_paths.hide)

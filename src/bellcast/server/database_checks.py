@@ -49,11 +49,13 @@ def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -
 
 
 def _store(url: str) -> Iterator[Finding]:
+    from bellcast import database_pooler
     from bellcast.storage import copy_to_postgres
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
         engine_time = asyncio.run(_time(url))
+        asyncio.run(database_pooler.check(url, "BELLCAST_STORE"))
     except BellcastError as error:
         yield _unavailable("store", POSTGRESQL, "BELLCAST_STORE", error)
         return
@@ -78,6 +80,14 @@ async def _time(url: str) -> float:
         return now.timestamp()
 
 
+async def _time_of_broker(url: str) -> float:
+    """Return the clock of PostgreSQL. Raises BellcastError, also for a pooler that shares sessions."""
+    from bellcast import database_pooler
+
+    await database_pooler.check(url, "BELLCAST_BROKER")
+    return await _time(url)
+
+
 async def _write(url: str, *, is_migrated: bool) -> None:
     """Write with the session of a server, and roll back. Raises BellcastError."""
     import asyncpg
@@ -85,9 +95,11 @@ async def _write(url: str, *, is_migrated: bool) -> None:
     from bellcast.storage import postgres_connection as server
 
     try:
-        connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT, server_settings=server.SESSION)
+        connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT)
         try:
+            await connection.execute(server.SET_SESSION)
             statement = server.texts()["probe"].plain if is_migrated else "CREATE SCHEMA bellcast_doctor"
+            await connection.execute(server.SET_SESSION)
             await connection.execute(f"BEGIN; {statement}; ROLLBACK")
         finally:
             await connection.close()
@@ -98,7 +110,7 @@ async def _write(url: str, *, is_migrated: bool) -> None:
 def _broker(url: str, transport: "PubSubTransport") -> Iterator[Finding]:
     engine = "Redis" if url.startswith(REDIS) else POSTGRESQL
     try:
-        engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_time(url))
+        engine_time = _redis_time(url) if engine == "Redis" else asyncio.run(_time_of_broker(url))
     except BellcastError as error:
         yield _unavailable("broker", engine, "BELLCAST_BROKER", error)
         return

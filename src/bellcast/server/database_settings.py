@@ -13,6 +13,7 @@ from bellcast.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model.live_feed import FeedEvent
 from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
+from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 from bellcast.ports.live_feed import Feed
 from bellcast.ports.server_settings import (
     CheckOwner,
@@ -33,55 +34,66 @@ KIND, HISTORY_KIND, CURRENT = "settings", "settings-history", "current"
 REVISION_DIGITS = 10
 MAX_REVISION = 10**REVISION_DIGITS - 1
 MAX_VALUE = 10_000
-# Owner-only settings: they decide which sessions are accepted, or where data of all tenants is sent.
+# Owner-only settings have effects that the scope `configure` does not include (docs/design/auth.md).
 OWNER_ONLY = (
+    # which sessions and pages are accepted, and what clients may follow, see and publish
     "JWKS_URL",
     "JWKS_ISSUER",
     "JWKS_AUDIENCE",
     "JWT_CLAIMS",
     "SESSION_URL",
+    "ORIGINS",
+    "ANONYMOUS",
+    "PUBLIC_TOPICS",
+    "PRESENCE_TOPICS",
+    "PUSHER_ALIASES",
+    "PUSHER_CLIENT_EVENTS",
+    "PUSHER_WATCHLISTS",
+    # where data and recipients of all tenants are sent
     "HANDLER_URL",
     "PUSHER_WEBHOOK_URL",
+    "APP_URL",
+    # when data of all tenants is deleted
+    "RETENTION",
+    "RUN_RETENTION",
+    "TOMBSTONES",
+    "TOPIC_HISTORY",
+    "LIMIT_HISTORY",
 )
 # Settings that are read for each request, connection, message or frame, so that a change takes effect immediately.
 EDITABLE = (
     *OWNER_ONLY,
-    "ORIGINS",
-    "PUBLIC_TOPICS",
-    "PRESENCE_TOPICS",
-    "ANONYMOUS",
     "ACCESS_LOG",
     "LOG_REQUESTS",
-    "RETENTION",
-    "TOMBSTONES",
-    "TOPIC_HISTORY",
     "NEWCOMERS",
     "SIMULATE",
     "RETRIES",
-    "APP_URL",
     "LOCALE",
     "TIMEZONE",
-    "RUN_RETENTION",
     "PUSHER_ENABLED",
     "PUSHER_ACTIVITY_TIMEOUT",
-    "PUSHER_CLIENT_EVENTS",
     "PUSHER_CLIENT_EVENTS_PER_SECOND",
     "PUSHER_SUBSCRIPTION_COUNT",
-    "PUSHER_WATCHLISTS",
     "PUSHER_WATCHLIST",
     "PUSHER_AUTHORIZED_WITHIN",
     "PUSHER_PRESENCE_MEMBERS",
     "PUSHER_CHANNELS_PER_EVENT",
     "PUSHER_BATCH",
     "PUSHER_CACHE_TTL",
-    "PUSHER_ALIASES",
-    *(one.name for one in table.GROUPS["limits"]),
+    *(one.name for one in table.GROUPS["limits"] if one.name not in OWNER_ONLY),
 )
 # The groups of these settings.
 GROUPS = ("server", "store", "access", "limits", "pusher", "channels")
 SETTINGS: dict[str, Setting] = {one.key: one for one in table.TABLE if one.name in EDITABLE}
-# Minimum values: with smaller ones, the request that reverts them could be refused.
-MINIMUMS = {"limit_request": 65_536, "limit_requests_per_second": 5}
+# Minimum values. With smaller limits, the request that reverts them could be refused. With shorter times, a typing error
+# deletes the data of all tenants within minutes; the sweeps run every 10 minutes.
+MINIMUMS = {
+    "limit_request": "65536",
+    "limit_requests_per_second": "5",
+    "retention": "1d",
+    "run_retention": "1d",
+    "tombstones": "1d",
+}
 
 
 class StoredValues(Struct, frozen=True):
@@ -176,6 +188,10 @@ class DatabaseSettings:
         current = await self._current()
         if current.revision != revision:
             raise Conflict(f"The settings are at revision {current.revision}: read them again.")
+        # Earlier versions had other minimums.
+        restored = {name: text for name, text in values.items() if text != current.values.get(name)}
+        if problems := _value_problems(restored):
+            raise Invalid.fields([FieldError("to", f"has a {name} that {text}") for name, text in problems.items()])
         return await self._write(current, values, by, record, check_owner=check_owner, dry_run=False)
 
     def _check(self, set: Mapping[str, str], reset: Sequence[str]) -> None:
@@ -185,11 +201,7 @@ class DatabaseSettings:
             for name in names
             if (problem := self._problem(name)) is not None
         ]
-        errors += [
-            FieldError(f"set.{name}", problem)
-            for name, text in set.items()
-            if name in SETTINGS and (problem := _value_problem(SETTINGS[name], text)) is not None
-        ]
+        errors += [FieldError(f"set.{name}", problem) for name, problem in _value_problems(set).items()]
         errors += [FieldError(f"reset.{name}", "is also in set: name it once") for name in set if name in reset]
         if errors:
             raise Invalid.fields(errors)
@@ -237,22 +249,10 @@ class DatabaseSettings:
     async def history(
         self, before: int | None, limit: int, *, since: int = 0, until: int | None = None
     ) -> Sequence[SettingsRevision]:
-        newest = (await self._current()).revision
-        if before is not None:
-            newest = min(newest, before - 1)
-        found: list[SettingsRevision] = []
-        for number in range(newest, 0, -1):
-            document = await self._documents.get(HISTORY_KIND, PROJECT, _key(number))
-            if document is None:
-                continue
-            revision = msgspec.json.decode(document.body, type=SettingsRevision)
-            if revision.at < since:
-                break
-            if until is None or revision.at < until:
-                found.append(revision)
-            if len(found) == limit:
-                break
-        return found
+        beyond = _key(MAX_REVISION if before is None else min(before, MAX_REVISION))
+        created = CreatedRange(since, ANY_TIME.until if until is None else until)
+        found = await self._documents.newest(HISTORY_KIND, PROJECT, beyond, created, limit)
+        return [msgspec.json.decode(one.body, type=SettingsRevision) for one in found]
 
     async def _current(self) -> StoredValues:
         document = await self._documents.get(KIND, PROJECT, CURRENT)
@@ -291,14 +291,22 @@ def _attribute(group: Any, setting: Setting) -> Any:
     return reduce(getattr, setting.place.split(".")[1:], group)
 
 
+def _value_problems(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the problems of wrong values by name, except those of settings that this version does not have."""
+    problems = {name: _value_problem(SETTINGS[name], text) for name, text in values.items() if name in SETTINGS}
+    return {name: problem for name, problem in problems.items() if problem is not None}
+
+
 def _value_problem(setting: Setting, text: str) -> str | None:
     if not _is_valid(setting, text):
         return f"must be {setting.expects}"
     if setting.parse is parsers.url and "@" in urlsplit(text).netloc:
         return f"must have no password: the history would show it. Set {setting.variable} in the environment instead"
-    minimum = MINIMUMS.get(setting.key, 0)
+    minimum = MINIMUMS.get(setting.key)
     # 0 means unlimited.
-    return f"must be 0 or at least {minimum} here" if minimum and 0 < int(text) < minimum else None
+    if minimum is None or not 0 < setting.parse(text) < setting.parse(minimum):
+        return None
+    return f"must be {'0 or ' if _is_valid(setting, '0') else ''}at least {minimum} here"
 
 
 def _is_valid(setting: Setting, text: str) -> bool:

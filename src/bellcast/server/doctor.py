@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import msgspec
 import structlog
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.channels.delivery import NamedProvider
 from bellcast.errors import BellcastError, TooMany
 from bellcast.model import diagnoses
@@ -110,7 +110,7 @@ class Doctor:
                 await probe()
         except BellcastError as error:
             return diagnoses.finding("not_ready", error=error.detail)
-        return Finding("server", "ok", f"ready, version {__version__}")
+        return Finding("server", "ok", f"ready, version {build.version()}")
 
     async def _check_mail_servers(self) -> list[Finding]:
         """Check the mail servers in the store. Those in the settings are checked with them."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bellcast import __version__
+from bellcast import build
 from bellcast.model.nodes import NodeReport, NodeRole
 from bellcast.ports import Clock
 
@@ -28,12 +28,14 @@ class NodeReporter:
         settings_revision: Callable[[], int],
         *,
         runs_jobs: bool,
+        schema_version: int,
     ) -> None:
         self.role: NodeRole = "server"
         self._connections = connections
         self._queue_age = queue_age
         self._settings_revision = settings_revision
         self._runs_jobs = runs_jobs
+        self._version, self._schema_version = build.version(), schema_version
         self._started_at = clock.now()
         self._measured_at = time.monotonic()
         self._cpu_seconds = time.process_time()
@@ -41,7 +43,7 @@ class NodeReporter:
 
     def report(self) -> NodeReport:
         return NodeReport(
-            version=__version__,
+            version=self._version,
             role=self.role,
             host=platform.node(),
             pid=os.getpid(),
@@ -52,6 +54,7 @@ class NodeReporter:
             memory=_resident_bytes(),
             queue_age=self._queue_age(),
             settings_revision=self._settings_revision(),
+            schema_version=self._schema_version,
         )
 
     def _cpu_share(self) -> float:

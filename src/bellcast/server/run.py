@@ -26,6 +26,9 @@ GC_THRESHOLD = 200_000
 THREAD_SECONDS = 0.000_5
 
 
+MIGRATION_POLL_SECONDS = 0.1
+
+
 class UvicornServer(uvicorn.Server):
     """uvicorn's server. Calls `ready` once it accepts connections, drains before it stops, and exits with status 0."""
 
@@ -38,7 +41,7 @@ class UvicornServer(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._app.start(is_mounted=False)  # started here, so that errors propagate; uvicorn would only log them
+        await self._start_app(sockets or [])
         if self._app.handoff is None:  # otherwise each worker would print one
             await self._app.offer_setup()
         await super().startup(sockets)
@@ -50,6 +53,19 @@ class UvicornServer(uvicorn.Server):
         gc.set_threshold(GC_THRESHOLD, 20, 50)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         self._ready(address.listening(host, port))
+
+    async def _start_app(self, sockets: list[socket.socket]) -> None:
+        """Start the app here, so that errors propagate; uvicorn would only log them. During a migration, which can take
+        minutes, already respond: with the progress."""
+        loop, early = asyncio.get_running_loop(), list[asyncio.Server]()
+        starting = loop.create_task(self._app.start(is_mounted=False))
+        while not starting.done():
+            await asyncio.wait([starting], timeout=MIGRATION_POLL_SECONDS)
+            if self._app.store.schema.migration is not None and not early:
+                early = [await loop.create_server(self._protocol_factory, sock=one.dup()) for one in sockets]
+        for server in early:
+            server.close()
+        await starting
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -195,6 +195,7 @@ class TracedEngine:
 
     def __init__(self, engine: Engine, tracing: Tracing) -> None:
         self._engine = engine
+        self.schema = engine.schema
         self._tracer = tracing.tracer
 
     async def open(self) -> None:
@@ -226,6 +227,9 @@ class TracedEngine:
 
     def set_weights(self, weights: Mapping[str, float]) -> None:
         self._engine.set_weights(weights)
+
+    def clear_log(self) -> None:
+        self._engine.clear_log()
 
     async def ping(self) -> None:
         await self._engine.ping()

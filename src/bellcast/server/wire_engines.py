@@ -1,12 +1,14 @@
 """Wires the parts that need no connections: store, broker, channels, workflows, jobs, and their shared context."""
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from bellcast.channels.config import ChannelConfig
 from bellcast.contention import Scheduler
 from bellcast.inbox.quotas import Quotas
+from bellcast.inbox.recipients import ERASURE_JOB_KIND, continue_erasure
 from bellcast.jobs import JobRunner
 from bellcast.model.events import Stream
 from bellcast.model.identities import Project
@@ -106,6 +108,7 @@ class ServerEngines:
             feed=self.feed,
             pace=pace,
         )
+        self.jobs.register(ERASURE_JOB_KIND, partial(continue_erasure, self.context, real_clock))
 
 
 def with_public_url(settings: Settings) -> ChannelConfig:

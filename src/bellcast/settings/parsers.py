@@ -196,7 +196,10 @@ def broker(value: str) -> str:
 
 def _server(value: str) -> str:
     parts = urlsplit(value)
-    if not value.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or parts.port == 0:
+    # PostgreSQL's driver tries several hosts in turn.
+    hosts = parts.netloc.rpartition("@")[2].split(",") if value.startswith(POSTGRES) else [parts.netloc]
+    ports = [urlsplit(f"//{host}").port for host in hosts]
+    if not value.startswith(POSTGRES + REDIS) or not (parts.netloc or parts.path) or 0 in ports:
         raise ValueError(value)
     return value
 

@@ -1,9 +1,10 @@
 """Back up a SQLite store while a server runs, and restore it while no server runs."""
 
+import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from bellcast.errors import Conflict, DiskFull, NotFound, Unavailable
@@ -16,47 +17,49 @@ COPY_BATCH_PAGES = 2_000  # a step: 8 MiB, a few milliseconds; then `progress` i
 # SQLite would apply the log that an interrupted process left behind to a new file of the same name.
 LOG_SUFFIXES = ("-wal", "-shm", "-journal")
 
+# Temporary files of a backup, and of a restore.
+PART, RESTORED = ".bellcast-part", ".restored"
+
 # Called after each step with the number of pages or rows copied and the total.
 Progress = Callable[[int, int], None]
 
 
 def backup(database: Path, target: Path, progress: Progress) -> None:
     """Copy a snapshot of a store into a new file. Readers and writers of the store do not wait."""
-    partial_path(target)
     try:
-        with closing(open_database(database)) as source:
+        with partial(target) as part, closing(open_database(database)) as source:
             # One read transaction for all steps, so that they copy one snapshot, and writers do not restart the copy.
             source.execute("BEGIN")
             migrations.version(source)
-            _copy(source, target, progress)
+            _copy(source, part, progress)
+            publish(part, target)
     except (sqlite3.Error, OSError) as error:
         raise target_error(target, error) from error
 
 
 def restore(source: Path, database: Path, progress: Progress) -> None:
     """Replace a store with a backup. Positions of earlier connections become unknown, so clients reload."""
-    lock = FolderLock(database)
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        with closing(open_database(source)) as backup_:
-            verify(backup_)
-            _replace(backup_, database, lock, progress)
-    except (sqlite3.Error, OSError) as error:
-        raise translated(error) from error
-    finally:
-        lock.release()
+    with stopped(database) as lock, closing(open_database(source)) as backup_:
+        verify(backup_)
+        _replace(backup_, database, lock, progress)
 
 
 def renew_positions(database: Path) -> None:
     """Make all positions unknown, for a store that was restored by other means while no server runs."""
+    open_database(database).close()  # the file must exist
+    with stopped(database) as lock, closing(connect(database)) as store:
+        migrations.pending(store)  # not another program's, and not newer
+        sqlite_identity.renew(store, lock, replaced=True)
+
+
+@contextmanager
+def stopped(database: Path) -> Iterator[FolderLock]:
+    """Lock the folder of a store while no server runs. Errors of the block are raised as BellcastErrors."""
     lock = FolderLock(database)
     try:
-        open_database(database).close()  # the file must exist
+        database.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        with closing(connect(database)) as store:
-            migrations.pending(store)  # not another program's, and not newer
-            sqlite_identity.renew(store, lock, replaced=True)
+        yield lock
     except (sqlite3.Error, OSError) as error:
         raise translated(error) from error
     finally:
@@ -88,17 +91,10 @@ def readable(text: bytes) -> str:
 
 
 def _copy(source: sqlite3.Connection, target: Path, progress: Progress) -> None:
-    """Copy into a new file that gets its name only when complete."""
-    part = target.with_name(target.name + ".part")
-    discard(part)
-    try:
-        make_private(part)
-        with closing(sqlite3.connect(part, isolation_level=None)) as copy:
-            source.backup(copy, pages=COPY_BATCH_PAGES, progress=lambda _, left, total: progress(total - left, total))
-            copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
-        publish(part, target)
-    finally:
-        discard(part)
+    """Copy into an empty file."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        source.backup(copy, pages=COPY_BATCH_PAGES, progress=lambda _, left, total: progress(total - left, total))
+        copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
 
 
 def target_error(target: Path, error: Exception) -> Exception:
@@ -111,15 +107,35 @@ def target_error(target: Path, error: Exception) -> Exception:
     return translated_error
 
 
-def partial_path(target: Path) -> Path:
-    """Return the temporary path of a new file. Raises Conflict if the target exists, NotFound if its folder does not."""
+@contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """Create the temporary file of a new file, locked while this process runs, and delete it and those that killed processes
+    left in the folder. Raises Conflict if the target exists, NotFound if its folder does not."""
     if not target.parent.is_dir():
         raise NotFound(f"There is no folder {target.parent}: create it.")
     if target.exists():
         raise Conflict(f"{target} already exists: name a new file.")
-    part = target.with_name(target.name + ".part")
-    discard(part)
-    return part
+    for left in target.parent.glob(f"*{PART}"):
+        with suppress(Conflict, OSError), _locked(left):  # of a running process, or of another user
+            discard(left)
+    part = target.with_name(target.name + PART)
+    make_private(part)
+    with _locked(part):
+        try:
+            yield part
+        finally:
+            discard(part)
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Lock a temporary file. Raises Conflict if another process writes it."""
+    with part.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"Another backup is writing {part}: name another file.") from None
+        yield
 
 
 def discard(part: Path) -> None:
@@ -135,10 +151,17 @@ def publish(part: Path, target: Path) -> None:
     _sync(target.parent)
 
 
-def _replace(source: sqlite3.Connection, database: Path, lock: FolderLock, progress: Progress) -> None:
-    ready = database.with_name(database.name + ".restored")
+def discard_restore(database: Path) -> Path:
+    """Delete the file of a restore that was killed, in a locked folder; return its path."""
+    ready = database.with_name(database.name + RESTORED)
     discard(ready)
+    return ready
+
+
+def _replace(source: sqlite3.Connection, database: Path, lock: FolderLock, progress: Progress) -> None:
+    ready = discard_restore(database)
     try:
+        make_private(ready)
         _copy(source, ready, progress)
         with closing(connect(ready)) as restored:
             if migrations.pending(restored):

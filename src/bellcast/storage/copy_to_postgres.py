@@ -10,13 +10,12 @@ from typing import Any
 
 import asyncpg
 
-from bellcast.errors import BellcastError, Conflict, NotFound
+from bellcast.errors import BellcastError, Conflict
 from bellcast.storage import backup, postgres_connection
 from bellcast.storage.backup import Progress
-from bellcast.storage.lock import FolderLock
 from bellcast.storage.migrations import postgres as target_migrations
 from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite_connection import connect, translated
+from bellcast.storage.sqlite_connection import connect
 
 COPY_BATCH_ROWS = 5_000  # a step: about 100 ms; then `progress` is called
 # PostgreSQL texts cannot contain NUL; it is replaced.
@@ -43,30 +42,14 @@ async def transfer(file: Path, url: str, progress: Progress) -> dict[str, int]:
     """Copy a store into an empty database while no server is running; return the number of rows by table.
 
     Positions stay valid: clients resume on the new store."""
-    lock = FolderLock(file)
-    try:
-        _check_exists(file)
-        lock.acquire()
-        with closing(connect(file)) as source:
-            source.text_factory = backup.readable
-            migrations.check_schema(source)
-            if migrations.pending(source):
-                migrations.migrate(source)
-            return await _into(source, url, progress)
-    except (sqlite3.Error, OSError) as error:
-        raise translated(error) from error
-    finally:
-        lock.release()
-
-
-def _check_exists(file: Path) -> None:
-    if not file.is_file():
-        raise NotFound(f"There is no file {file}.")
-
-
-async def _into(source: sqlite3.Connection, url: str, progress: Progress) -> dict[str, int]:
-    async with connected(url) as target:
-        return await fill(source, target, progress, replace=False)
+    backup.open_database(file).close()  # the file must exist
+    with backup.stopped(file), closing(connect(file)) as source:
+        source.text_factory = backup.readable
+        migrations.check_schema(source)
+        if migrations.pending(source):
+            migrations.migrate(source)
+        async with connected(url) as target:
+            return await fill(source, target, progress, replace=False)
 
 
 async def fill(

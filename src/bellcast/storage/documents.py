@@ -1,6 +1,7 @@
 """Objects that the app defines by key, as JSON."""
 
 from bellcast.ports.documents import AuditRecord, Document
+from bellcast.ports.list_scan import CreatedRange
 from bellcast.storage import audit
 from bellcast.storage.commit.command import ScriptCommand
 from bellcast.storage.engine import Engine
@@ -21,6 +22,10 @@ class Documents:
     async def page(self, kind: str, tenant: str, after: str, limit: int) -> list[Document]:
         params = {"kind": kind, "tenant": tenant, "after": after, "limit": limit}
         return [_document(*row) for row in await self._engine.read(fetch, Statement("documents_page", params))]
+
+    async def newest(self, kind: str, tenant: str, before: str, created: CreatedRange, limit: int) -> list[Document]:
+        params = {"kind": kind, "tenant": tenant, "before": before, "limit": limit, **created._asdict()}
+        return [_document(*row) for row in await self._engine.read(fetch, Statement("documents_newest", params))]
 
     async def of_all_tenants(self, kind: str, after: tuple[str, str], limit: int) -> list[tuple[str, Document]]:
         params = {"kind": kind, "after_tenant": after[0], "after": after[1], "limit": limit}

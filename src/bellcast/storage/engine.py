@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from bellcast.errors import Unavailable
+from bellcast.ports.migration import StoreSchema
 from bellcast.storage.commit.command import PROBE, ListCommand, WriteCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.script import Script
@@ -17,6 +18,8 @@ class Engine(Protocol):
 
     Raises Unavailable when the database cannot be reached and DiskFull when it is full; then nothing was written.
     """
+
+    schema: StoreSchema
 
     async def open(self) -> None:
         """Connect and migrate under a lock."""
@@ -52,6 +55,10 @@ class Engine(Protocol):
         """Raise Unavailable unless the database can be read and written."""
         ...
 
+    def clear_log(self) -> None:
+        """Soon delete content from the database's log that is no longer in its tables, if the engine can."""
+        ...
+
     async def close(self) -> None:
         """Finish running scripts, then disconnect."""
         ...
@@ -60,7 +67,8 @@ class Engine(Protocol):
 class WritingEngine:
     """The part of an Engine that writes, for both databases."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema_version: int) -> None:
+        self.schema = StoreSchema(schema_version)
         self._writer: Writer | None = None
 
     async def write(self, command: WriteCommand[T]) -> T:
@@ -80,6 +88,9 @@ class WritingEngine:
     def set_weights(self, weights: Mapping[str, float]) -> None:
         if self._writer is not None:
             self._writer.set_weights(weights)
+
+    def clear_log(self) -> None:
+        """Do nothing: the log is the database server's."""
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database can be written. SQLite takes the write lock; PostgreSQL runs a writable

@@ -15,8 +15,10 @@ decode_keys = msgspec.json.Decoder(frozenset[str]).decode
 
 
 def add(fanout: NewFanout, kind: str) -> Script[None]:
-    """Add a fan-out with the job that runs it."""
+    """Add a fan-out with the job that runs it. Without the number of its announcement, it gets one of its own."""
     params = msgspec.structs.asdict(fanout)
+    if fanout.seq is None:
+        ((params["seq"],),) = yield Statement("announcement_number")
     texts = {name: params[name].decode() for name in ("audience", "body")}
     yield Statement("fanout_insert", {**params, **texts})
     job = Job(

@@ -36,6 +36,9 @@ class Maintenance:
         self._engine = engine
         self._large_count: tuple[float, RowCounts] | None = None  # with the monotonic time of the count in seconds
 
+    def clear_log(self) -> None:
+        self._engine.clear_log()
+
     async def next_expiry(self) -> int | None:
         ((soonest,),) = await self._engine.read(fetch, Statement("next_expiry"))
         return None if soonest is None else int(soonest)

@@ -6,7 +6,7 @@ from typing import cast
 
 import asyncpg
 
-from bellcast import ports
+from bellcast import database_pooler, ports
 from bellcast.errors import SettingsError, Unavailable
 from bellcast.storage import postgres_identity
 from bellcast.storage.commit.postgres_writer import PostgresWriter
@@ -15,7 +15,7 @@ from bellcast.storage.migrations import postgres as migrations
 from bellcast.storage.postgres_connection import (
     COMMAND_TIMEOUT,
     CONNECT_TIMEOUT,
-    SESSION,
+    SET_SESSION,
     PooledConnection,
     PostgresConnection,
     PostgresText,
@@ -38,7 +38,7 @@ class PostgresEngine(WritingEngine):
     """An Engine on one database; any number of processes share it."""
 
     def __init__(self, url: str, clock: ports.Clock) -> None:
-        super().__init__()
+        super().__init__(len(migrations.steps()))
         self._url = url
         self._clock = clock
         self._texts: dict[str, PostgresText] = {}
@@ -48,6 +48,7 @@ class PostgresEngine(WritingEngine):
     async def open(self) -> None:
         """Migrate unless another process does, and connect."""
         try:
+            await database_pooler.check(self._url, "BELLCAST_STORE")
             await self._migrate()
             self._pool = await asyncpg.create_pool(
                 self._url,
@@ -58,8 +59,7 @@ class PostgresEngine(WritingEngine):
                 max_cached_statement_lifetime=PLAN_CACHE_SECONDS,
                 command_timeout=COMMAND_TIMEOUT,
                 timeout=CONNECT_TIMEOUT,
-                server_settings=SESSION,
-                init=postgres_identity.check,
+                init=_begin_session,
             )
         except Exception as error:
             failure = translated(error)
@@ -76,7 +76,7 @@ class PostgresEngine(WritingEngine):
             if first.get_server_version().major < MIN_VERSION:
                 raise SettingsError(f"BELLCAST_STORE: PostgreSQL {MIN_VERSION} or newer is needed.")
             if await migrations.pending(first):
-                await migrations.migrate(first)
+                await migrations.migrate(first, self.schema)
         finally:
             await first.close()
 
@@ -114,6 +114,11 @@ class PostgresEngine(WritingEngine):
         await self._close_writer()
         if pool is not None:
             await pool.close()
+
+
+async def _begin_session(connection: Raw) -> None:
+    await connection.execute(SET_SESSION)
+    await postgres_identity.check(connection)
 
 
 async def _read(raw: Raw, connection: PostgresConnection, script: Script[T], pending: Statement) -> T:

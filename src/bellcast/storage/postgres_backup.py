@@ -26,18 +26,16 @@ WHERE datname = current_database() AND application_name = 'bellcast' AND pid <> 
 
 async def dump(url: str, target: Path, progress: Progress) -> dict[str, int]:
     """Copy a snapshot of a store into a new file; return the number of rows by table. Servers do not wait."""
-    part = backup.partial_path(target)
     try:
-        async with copy_to_postgres.connected(url) as source:
-            with closing(connect(part)) as copy:
-                migrations.migrate(copy)
-                counts = await _copy(source, copy, progress)
-                copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
-        backup.publish(part, target)
+        with backup.partial(target) as part:
+            async with copy_to_postgres.connected(url) as source:
+                with closing(connect(part)) as copy:
+                    migrations.migrate(copy)
+                    counts = await _copy(source, copy, progress)
+                    copy.execute("PRAGMA journal_mode = DELETE")  # a single file that can be read from read-only media
+            backup.publish(part, target)
     except (sqlite3.Error, OSError) as error:
         raise backup.target_error(target, error) from error
-    finally:
-        backup.discard(part)
     return counts
 
 

@@ -38,6 +38,8 @@ SESSION = {
     "tcp_keepalives_count": "3",
     "application_name": "bellcast",
 }
+# By statement, because PgBouncer refuses startup parameters.
+SET_SESSION = "; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items())
 NUMBERED = re.compile(r"\$([0-9]+)")
 # A list parameter: `:keys::text[]`.
 COLUMN = re.compile(r":([a-z_]+)::[a-z]+\[\]")

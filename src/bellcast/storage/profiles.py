@@ -45,12 +45,14 @@ def set_preferences(tenant: str, key: str, new: NewPreferences) -> Script[bool]:
 
 
 def inbox_of_link(link: RecipientOfLink) -> Script[int | None]:
-    """Return the inbox of a link; None if its recipient does not exist or was erased after the link was issued.
+    """Return the inbox of a link; None if its recipient does not exist, or it was erased or revoked after the link was
+    issued.
 
     The time of the erasure is kept as long as deletion markers. After that, the link is refused if the recipient was
     created again later than the link."""
     params = {"tenant": link.tenant, "key": link.recipient, "issued_at": link.issued_at}
-    params |= {"created_by": link.issued_at + CLOCK_SKEW_MS, **ensure.digests(link.tenant, link.recipient)}
+    params |= {"ends_with_sessions": int(link.ends_with_sessions), "created_by": link.issued_at + CLOCK_SKEW_MS}
+    params |= ensure.digests(link.tenant, link.recipient)
     found = yield Statement("recipient_of_link", params)
     return int(found[0][0]) if found else None
 

@@ -7,6 +7,7 @@ from typing import Any
 from bellcast.model.events import Event
 from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
 from bellcast.ports import RecipientOfLink, SubscriptionGrant
+from bellcast.ports.jobs import Job
 from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
 from bellcast.ports.recipients import OwnPreferences, TenantSummary
 from bellcast.ports.webhooks import WebhookEvent
@@ -95,7 +96,9 @@ class Recipients:
         return await self._engine.read(profiles.any_inbox_switch, tenant)
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
-        return await self._write(tenant, key, lambda: recipient_scripts.delete(tenant, key, now))
+        events = await self._write(tenant, key, lambda: recipient_scripts.delete(tenant, key, now))
+        self._engine.clear_log()
+        return events
 
     async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         return await export.export(self._engine, tenant, key)
@@ -109,8 +112,10 @@ class Recipients:
     async def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Event, ...] | None:
         return await self._write(tenant, key, lambda: subscriptions.unsubscribe(tenant, topic, key, now))
 
-    async def subscriptions(self, tenant: str, topic: str, after: str | None, limit: int) -> list[Subscription]:
-        return await self._engine.read(subscriptions.page, tenant, topic, after, limit)
+    async def subscriptions(
+        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
+    ) -> list[Subscription]:
+        return await self._engine.read(subscriptions.page, tenant, topic, after, limit, seq)
 
     async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
         return await self._engine.read(subscriptions.of_recipient, tenant, key, after, limit)
@@ -156,11 +161,15 @@ class Recipients:
     async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
         return await export.export_tenant(self._engine, key)
 
+    async def begin_erasure(self, key: str, now: int, job: Job) -> Tenant | None:
+        return await self._engine.write(ScriptCommand(lambda: tenants.begin_erasure(key, now, job), []))
+
     async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
         found = await self._engine.read(recipient_scripts.page, key, None, limit, None)
         erased = await asyncio.gather(*(self.delete(key, one.key, now) for one in found))
         if not found:
             await self._engine.write(ScriptCommand(lambda: tenants.erase(key, ensure.tenant_digest(key), now), []))
+            self._engine.clear_log()
         return len(found), [event for events in erased for event in events or ()]
 
     async def _write(self, tenant: str, key: str, script: Callable[[], Script[T]]) -> T:

@@ -254,10 +254,14 @@ def subscription(row: Row) -> Subscription:
 
 
 def tenant(row: Row) -> Tenant:
-    """Create a tenant from key, name, settings, created_at."""
-    key, name, settings, created_at = row
+    """Create a tenant from key, name, settings, created_at, erasing_since."""
+    key, name, settings, created_at, erasing_since = row
     return Tenant(
-        key=key or None, name=name, settings=_object.decode(settings), created_at=times.to_rfc3339(created_at)
+        key=key or None,
+        name=name,
+        settings=_object.decode(settings),
+        created_at=times.to_rfc3339(created_at),
+        erasing_since=times.to_rfc3339_or_null(erasing_since),
     )
 
 

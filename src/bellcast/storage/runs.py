@@ -92,7 +92,8 @@ class Runs:
     ) -> int:
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
         await self._engine.write(ScriptCommand(lambda: _cancel_fanouts(params, recipients), []))
-        return await self._cancel_all(Statement("runs_of_cancel_key", params), now, report, recipients)
+        chosen = None if recipients is None else rows.to_json(recipients)
+        return await self._cancel_all(Statement("runs_of_cancel_key", params | {"recipients": chosen}), now, report)
 
     async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
         chosen = None if recipients is None else rows.to_json(recipients)
@@ -100,27 +101,17 @@ class Runs:
         ((count,),) = await self._engine.read_in_background(fetch, Statement("runs_of_cancel_key_count", params))
         return int(count)
 
-    async def _cancel_all(
-        self, statement: Statement, now: int, report: EventReport, recipients: Sequence[str] | None = None
-    ) -> int:
+    async def _cancel_all(self, statement: Statement, now: int, report: EventReport) -> int:
         """Cancel the open runs that a statement selects, page by page."""
-        cancelled = 0
-        skipped: frozenset[str] = frozenset()  # found again by the next page; cancelled runs are not
+        cancelled, after = 0, ""
         while True:
-            limit = CANCEL_BATCH_ROWS + len(skipped)
-            params = {**statement.params, "limit": limit}
+            params = {**statement.params, "after": after, "limit": CANCEL_BATCH_ROWS}
             found = await self._engine.read(fetch, Statement(statement.name, params))
-            runs = [
-                run
-                for id, _, recipient in found
-                if id not in skipped
-                and (recipients is None or recipient in recipients)
-                and (run := await self.get(id)) is not None
-            ]
+            runs = [rows.run(row) for row in found]
             cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
-            skipped = frozenset(id for id, _, _ in found) - {run.id for run in runs}
-            if len(found) < limit:
+            if len(runs) < CANCEL_BATCH_ROWS:
                 return cancelled
+            after = runs[-1].id
 
     async def _cancel(
         self, runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None = None
@@ -306,7 +297,7 @@ def _version(row: Row) -> WorkflowVersion:
 
 
 def _fanout(row: Row) -> NewFanout:
-    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded = row
+    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq = row
     return NewFanout(
         id=id,
         tenant=tenant,
@@ -320,4 +311,5 @@ def _fanout(row: Row) -> NewFanout:
         position=position,
         state=state,
         excluded=fanouts.decode_keys(excluded),
+        seq=seq,
     )

@@ -12,6 +12,7 @@ from bellcast.model.notifications import Audience, Edit
 from bellcast.ports import AnnounceRequest, ImportRequest, Materialized, SendRequest, SendResult, SentItem, SentQuery
 from bellcast.ports.list_scan import ListScan, ListTotal
 from bellcast.ports.runs import NewFanout, TriggerRequest
+from bellcast.ports.sends import IDEMPOTENCY_MS
 from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import (
     announcements,
@@ -38,7 +39,6 @@ KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | Trigge
 
 # The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
 FANOUT_JOB_KIND = "send_fanout"
-IDEMPOTENCY_MS = 24 * 60 * 60 * 1000  # lifetime of an idempotency key
 
 
 class Sends:
@@ -271,7 +271,7 @@ def store_response(tenant: str, request: KeyedRequest) -> Script[None]:
         raise WriteConflict
 
 
-def _add_fanout(request: AnnounceRequest) -> Script[None]:
+def _add_fanout(request: AnnounceRequest, seq: int | None) -> Script[None]:
     """Add the fan-out of an announcement that is also for other channels."""
     if request.fanout is None:
         return
@@ -285,6 +285,7 @@ def _add_fanout(request: AnnounceRequest) -> Script[None]:
         audience=msgspec.json.encode(audience),
         body=request.fanout,
         created_at=request.created_at,
+        seq=seq,
     )
     yield from fanouts.add(fanout, FANOUT_JOB_KIND)
 
@@ -303,11 +304,11 @@ def _announce(request: AnnounceRequest) -> Script[SendResult]:
         return SendResult(stored)
     if request.tenant != EVERY_TENANT:
         yield from tenants.ensure_tenant(request.tenant, request.created_at)
-    yield from _add_fanout(request)
-    if not request.has_row:
+    seq = (yield from sent.next_number()) if request.has_row else None
+    yield from _add_fanout(request, seq)
+    if seq is None:
         yield from store_response(request.key_tenant, request)
         return SendResult(request.response)
-    seq = yield from sent.next_number()
     columns = rows.content_params(request.content, request.created_at)
     row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
     yield Statement("announcement_insert", {**columns, **row})

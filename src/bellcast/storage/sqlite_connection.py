@@ -147,6 +147,11 @@ class SqliteConnection:
         """Run a call that waits for the disk; SQLite releases the interpreter lock while it waits."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
+    async def checkpoint(self, mode: str) -> bool:
+        """Write pages of the log to the file, in a thread; return False if others use the log."""
+        ((is_busy, *_),) = await self.in_thread(lambda: self.raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall())
+        return not is_busy
+
     def end(self) -> None:
         """End the transaction that `snapshot` began."""
         if self.raw.in_transaction:

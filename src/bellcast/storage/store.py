@@ -31,6 +31,7 @@ class SQLStore:
     def __init__(self, engine: Engine, newcomers_ms: Callable[[], int] = lambda: 0) -> None:
         """`newcomers_ms` returns the age of the oldest announcement that a new recipient receives."""
         self._engine = engine
+        self.schema = engine.schema
         self.inboxes: ports.Inboxes = Inboxes(engine, newcomers_ms)
         self.sends: ports.Sends = Sends(engine)
         self.recipients: ports.Recipients = Recipients(engine)

@@ -33,8 +33,8 @@ def unsubscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Eve
     return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
 
 
-def page(tenant: str, topic: str, after: str | None, limit: int) -> Script[list[Subscription]]:
-    params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit}
+def page(tenant: str, topic: str, after: str | None, limit: int, seq: int | None) -> Script[list[Subscription]]:
+    params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit, "seq": seq}
     found = yield Statement("subscription_page", params)
     return [rows.subscription(row) for row in found]
 

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
+from bellcast.errors import tenant_is_erased
 from bellcast.model.identities import Tenant, TenantRules
+from bellcast.ports.jobs import Job
 from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan
 from bellcast.ports.recipients import TenantSummary
 from bellcast.storage import rows, scans
@@ -51,12 +55,19 @@ def put(
 
 
 def ensure_tenant(key: str, now: int) -> Script[None]:
-    """Create the tenant if it is missing."""
+    """Create the tenant if it is missing. Raises Conflict if it is being erased: an erasure would not end while recipients are
+    added."""
     yield Statement("tenant_first_seen", {"tenant": key, "now": now})
+    if (yield Statement("tenant_erasing", {"tenant": key})):
+        raise tenant_is_erased()
 
 
 def rules() -> Script[dict[str, TenantRules]]:
-    return {key: rows.tenant_rules(settings) for key, settings in (yield Statement("tenant_settings"))}
+    found = yield Statement("tenant_settings")
+    return {
+        key: replace(rows.tenant_rules(settings), is_being_erased=erasing_since is not None)
+        for key, settings, erasing_since in found
+    }
 
 
 def add_usage(day: int, sends: Mapping[str, int]) -> Script[dict[str, int]]:
@@ -89,6 +100,15 @@ ERASED = (
     "erase_workflow_versions",
     "erase_tenant",
 )
+
+
+def begin_erasure(key: str, now: int, job: Job) -> Script[Tenant | None]:
+    """Mark a tenant as being erased, and add the job that completes the erasure."""
+    found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
+    if not found:
+        return None
+    yield Statement("job_add", many=[rows.new_job_params(job)])
+    return rows.tenant(found[0])
 
 
 def erase(key: str, digest: str, now: int) -> Script[None]:

@@ -1,4 +1,5 @@
-"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the recipient's language and zone."""
+"""The filters `date`, `time`, `datetime`, `number` and `money`: values written in the recipient's language and zone. And
+`link`: URLs."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -11,7 +12,8 @@ from typing import Any, Literal
 import babel
 from babel import dates, numbers
 
-from bellcast.model import local_times
+from bellcast.model import local_times, validation
+from bellcast.model.limits import Limits
 from bellcast.templates.sandbox import Missing
 
 DEFAULT_LOCALE = "en"
@@ -40,7 +42,7 @@ class WrongValue(Exception):
 @lru_cache(1000)
 def find_locale(name: str) -> babel.Locale:
     """Return the closest locale in CLDR: `de-AT`, `de`, else English."""
-    tag = name
+    tag = name.replace("_", "-")
     while tag:
         try:
             return _loaded(babel.Locale.parse(tag, sep="-"))
@@ -130,6 +132,13 @@ def money(value: Any, currency: str = "EUR") -> str:
     return numbers.format_currency(_number(value), currency.upper(), locale=FORMAT.get().locale)
 
 
+def link(value: Any) -> str:
+    """Return a URL that is a path or has the scheme http, https, mailto or tel. Others, such as javascript, run code."""
+    if not isinstance(value, str) or any(validation.url("link", value, Limits(url=0))):
+        raise WrongValue("link: must be a path or an http, https, mailto or tel URL")
+    return value
+
+
 def _unless_missing(filter: Callable[..., str]) -> Callable[..., Any]:
     def formatted(value: Any, *args: Any) -> Any:
         return value if isinstance(value, Missing) else filter(value, *args)
@@ -143,4 +152,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "datetime": _unless_missing(date_and_time),
     "number": _unless_missing(number),
     "money": _unless_missing(money),
+    "link": _unless_missing(link),
 }

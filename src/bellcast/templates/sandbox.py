@@ -33,6 +33,9 @@ from bellcast.templates.filters import OWN_FILTERS, PLAIN_FILTERS, TESTS, bounde
 # Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
 MAX_TOKENS = 5_000
 
+# Filters that the environment adds. A template cannot use them: their names are no identifiers.
+LOOP, CHARGE = "loop values", "charge value"
+
 # Tags that load other templates. There is no loader; refusing them by name gives a clearer message.
 REFUSED_TAGS = {nodes.Include: "include", nodes.Import: "import", nodes.FromImport: "from", nodes.Extends: "extends"}
 
@@ -101,7 +104,7 @@ class Environment(SandboxedEnvironment):
         )
         known = {name: self.filters[name] for name in PLAIN_FILTERS}
         self.filters = {name: bounded(filter) for name, filter in (known | OWN_FILTERS | dict(filters)).items()}
-        self.filters |= {"_loop": charge_each, "_charge": charge}
+        self.filters |= {LOOP: charge_each, CHARGE: charge}
         tests: dict[str, Any] = self.tests
         self.tests = {name: bounded(tests[name]) for name in TESTS}
         self.globals = {"range": bounded_range}
@@ -181,7 +184,23 @@ def _finalize(value: Any) -> Any:
     rendering = RENDERING.get(None)
     if rendering is not None:
         rendering.charge(value)
+    _check_output(value)
     return "" if value is None else value
+
+
+def _check_output(value: Any) -> None:
+    """Refuse a value that is not JSON, such as a generator, whose text contains an address of the process."""
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list | tuple):
+            parts += part
+        elif isinstance(part, dict):
+            parts += [*part, *part.values()]
+        elif not isinstance(part, str | int | float | Missing | None):
+            raise BoundExceeded(
+                "outputs a value that is not text, a number, a list or an object: use a filter such as list"
+            )
 
 
 def _check_tree(tree: nodes.Template) -> None:
@@ -208,19 +227,19 @@ class Guard(NodeTransformer):
         self.generic_visit(node, *args, **kwargs)
         match node:
             case nodes.For():
-                node.iter = _filtered(node.iter, "_loop")
+                node.iter = _filtered(node.iter, LOOP)
             case nodes.Compare():
-                node.expr = _filtered(node.expr, "_charge")
+                node.expr = _filtered(node.expr, CHARGE)
                 for operand in node.ops:
-                    operand.expr = _filtered(operand.expr, "_charge")
+                    operand.expr = _filtered(operand.expr, CHARGE)
             case nodes.Concat():
                 return _filtered(nodes.List(node.nodes, lineno=node.lineno), "join")
             case nodes.List() | nodes.Dict():
-                return _filtered(node, "_charge")
+                return _filtered(node, CHARGE)
             case nodes.Tuple() if node.ctx == "load":
-                return _filtered(node, "_charge")
+                return _filtered(node, CHARGE)
             case nodes.Getitem() if isinstance(node.arg, nodes.Slice):  # bypasses Environment.getitem
-                return _filtered(node, "_charge")
+                return _filtered(node, CHARGE)
         return node
 
 

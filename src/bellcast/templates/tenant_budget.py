@@ -29,8 +29,7 @@ class TenantBudget:
         self._bucket.tokens -= seconds
 
     def seconds_to_wait(self) -> float:
-        self._bucket.fill(_now())
-        return max(0.0, -self._bucket.tokens / CPU_SHARE)
+        return self._bucket.take(_now(), 0)
 
     async def wait(self) -> None:
         """Return when the tenant may render."""

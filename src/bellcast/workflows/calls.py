@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import retries
-from bellcast.errors import BellcastError
+from bellcast.errors import MAX_REASON, BellcastError
 from bellcast.model.identities import Project
 from bellcast.model.runs import RunState
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
@@ -96,7 +96,7 @@ class StepCalls:
 
     def _failed(self, step: Step, error: CallFailed, attempts: int) -> StepOutcome:
         delay = retries.next_delay(attempts, self._retries(), error.retry_after) if error.is_temporary else None
-        reason = error.reason[: engine.MAX_REASON]
+        reason = error.reason[:MAX_REASON]
         if delay is not None:
             due_at = self._clock.now() + int(delay * 1000)
             return StepOutcome(state="waiting", reason=reason, due_at=due_at, attempts=attempts)

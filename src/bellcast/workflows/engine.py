@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels import contents
+from bellcast.errors import MAX_REASON
 from bellcast.model import local_times, times
 from bellcast.model.messages import State
 from bellcast.model.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
@@ -29,7 +31,6 @@ IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "dige
 # Message states that imply an event of a message.
 SHOWS: dict[str, tuple[State, ...]] = {"delivered": ("delivered",), "bounced": ("bounced",), "failed": ("failed",)}
 MAX_RESULT = 64 * 1024
-MAX_REASON = 500
 # Maximum durations of steps in seconds, if they differ from MAX_AHEAD_SECONDS.
 LONGEST = {"wait_for": MAX_WAIT_SECONDS, "http": MAX_HTTP_SECONDS, "python": MAX_FUNCTION_SECONDS}
 
@@ -94,7 +95,7 @@ def values_of(run: RunState, context: RunContext) -> dict[str, Any]:
     """Return the variables of conditions and templates."""
     return {
         "data": run.data,
-        "recipient": context.recipient,
+        "recipient": contents.recipient_variable(context.recipient),
         "actor": run.actor,
         "tenant": context.tenant,
         "run": {"id": context.id, "workflow": context.workflow},

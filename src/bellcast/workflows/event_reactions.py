@@ -157,11 +157,11 @@ class Sources:
                 await self._fire(source, event.tenant, values, own_key)
                 return
         except TooMany as error:
-            reason = error.detail
+            reason = error.reason
         except BellcastError as error:
             if error.is_server_error:
                 raise
-            reason = triggers.refused(error)
+            reason = error.reason
         except (TemplateError, msgspec.ValidationError, RecursionError) as error:
             reason = str(error)
         else:

@@ -15,6 +15,7 @@ from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.contention import Pauses, Scheduler
+from bellcast.errors import MAX_REASON
 from bellcast.jobs import PageOutcome
 from bellcast.model import runs
 from bellcast.model.identities import Profile
@@ -30,7 +31,7 @@ from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import MAX_REASON, RunContext, StepCrashed, StepFacts
+from bellcast.workflows.engine import RunContext, StepCrashed, StepFacts
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 

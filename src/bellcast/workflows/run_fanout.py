@@ -58,7 +58,9 @@ class RunFanout:
         audience = msgspec.json.decode(fanout.audience, type=Audience)
         definition = await self._workflow_catalog.definition(fanout.owner, fanout.workflow, fanout.version)
         for _ in range(FANOUT_PAGES):
-            keys = await audiences.page(self._store, fanout.tenant, audience, fanout.position, fanout.created_at)
+            keys = await audiences.page(
+                self._store, fanout.tenant, audience, fanout.position, fanout.created_at, fanout.seq
+            )
             if not keys:
                 nothing = TriggerRequest(tenant=fanout.tenant, created_at=self._clock.now())
                 yield _with_jobs(fanout, None, nothing)

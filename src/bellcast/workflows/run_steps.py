@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, SendRoute, StepSend
-from bellcast.errors import BellcastError
+from bellcast.errors import MAX_REASON, BellcastError
 from bellcast.model import local_times, step_counters
 from bellcast.model.limits import Limits
 from bellcast.model.notifications import GENERAL, Actor, Audience, Draft
@@ -22,7 +22,7 @@ from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait
 from bellcast.templates import Renderer, SharedResults, TemplateError
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
-from bellcast.workflows.engine import MAX_REASON, InvalidValue, RunContext, StepOutcome
+from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
 
 log = structlog.get_logger(__name__)
@@ -111,7 +111,7 @@ class RunSteps:
         except BellcastError as error:
             if error.is_server_error:
                 raise
-            return StepOutcome(state="failed", reason=triggers.refused(error))
+            return StepOutcome(state="failed", reason=error.reason)
         execution.sends.append(request)
         (decision,) = request.decisions
         if decision.outcome == "skip":
@@ -236,7 +236,7 @@ class RunSteps:
         except BellcastError as error:
             if error.is_server_error:
                 raise
-            return StepOutcome(state="failed", reason=triggers.refused(error))
+            return StepOutcome(state="failed", reason=error.reason)
         execution.triggers.append(request)
         return StepOutcome(result=msgspec.json.decode(request.response))
 

@@ -127,12 +127,14 @@ class ScheduleFiring:
         engines.router.messages_added()
         return response
 
-    async def plan_firing(self, tenant: str, schedule: StoredSchedule) -> tuple[int | None, Sequence[NewDecision]]:
+    async def plan_firing(
+        self, tenant: str, schedule: StoredSchedule, limit: int
+    ) -> tuple[int | None, Sequence[NewDecision]]:
         """Return what the trigger or the send of a schedule would decide now, as `plan` and `sending.plan` return
         it."""
         if schedule.workflow is None:
-            return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant))
-        return await self._schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None))
+            return await sending.plan(self._engines(), self._limits, _send_of(schedule, tenant), limit)
+        return await self._schedules.plan(schedule.workflow, _trigger_of(schedule, tenant, None), limit)
 
     async def _run_by_zone(self, firing: _Firing, progress: ScheduleProgress) -> int | None:
         name, schedule = firing.name, firing.schedule

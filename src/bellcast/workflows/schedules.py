@@ -237,17 +237,17 @@ class Schedules:
         await self._triggers.prepare(workflow, draft, Origin(tenant))
         return await self._later(tenant, schedule, draft.idempotency_key, [workflow, draft])
 
-    async def plan(self, workflow: str, draft: TriggerDraft) -> tuple[int | None, Sequence[NewDecision]]:
+    async def plan(self, workflow: str, draft: TriggerDraft, limit: int) -> tuple[int | None, Sequence[NewDecision]]:
         """Return what the sending steps of a validated trigger would decide now: the number of recipients, None for an
-        audience of more than 10,000, and the decisions for the first of them. Raises NotFound, Conflict and Invalid."""
+        audience of more than 10,000, and the decisions for the first `limit` of them. Raises NotFound, Conflict and Invalid."""
         if draft.send_at is not None or draft.timezone is not None:
             self._check_time(_later(workflow, draft))
         request = await self._triggers.prepare(workflow, draft, Origin(draft.tenant or DEFAULT_TENANT))
         number: int | None = len(request.runs)
-        keys: Sequence[str] = [run.recipient for run in request.runs[: sending.PLANNED]]
+        keys: Sequence[str] = [run.recipient for run in request.runs[:limit]]
         started = request.fanout or request.runs[0]
         if isinstance(draft.to, Audience):
-            number, keys = await audiences.first(self._engines().store, started.tenant, draft.to, sending.PLANNED)
+            number, keys = await audiences.first(self._engines().store, started.tenant, draft.to, limit)
         definition = await self._workflow_catalog.definition(started.owner, workflow, started.version)
         types = {step.type for step in definition.ordered}
         channels = [channel for channel in CHANNELS if channel in types]

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, Conflict, FieldError, Invalid
+from bellcast.errors import Conflict, FieldError, Invalid
 from bellcast.model import notification_drafts, runs, validation
 from bellcast.model.fingerprints import fingerprint
 from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
@@ -209,10 +209,3 @@ class _NewRuns(Struct, frozen=True):
 def _response(id: str, started: Sequence[StartedRun] | None) -> bytes:
     response: dict[str, Any] = {"trigger": id, "run": id}
     return msgspec.json.encode(response if started is None else {**response, "runs": started})
-
-
-def refused(error: BellcastError) -> str:
-    """Return in one line why a step's trigger was refused."""
-    if isinstance(error, Invalid) and error.errors:
-        return "; ".join(f"{one.field} {one.message}" for one in error.errors)[:500]
-    return error.detail

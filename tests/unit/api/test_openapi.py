@@ -3,6 +3,7 @@
 import json
 import re
 
+import jsonschema_rs
 import pytest
 
 from bellcast.api import app, schema_limits
@@ -35,6 +36,41 @@ def named_fields(part):
     if not isinstance(part, dict):
         return {name for item in part for name in named_fields(item)} if isinstance(part, list) else set()
     return part.get("properties", {}).keys() | {name for item in part.values() for name in named_fields(item)}
+
+
+def validator(document, schema):
+    return jsonschema_rs.validator_for({**schema, "components": document["components"]})
+
+
+def bodies(document):
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                yield f"{method} {path}", content
+
+
+def test_examples_are_valid(document):
+    document = json.loads(json.dumps(document))
+    examples = {name: content for name, content in bodies(document) if "example" in content}
+    assert len(examples) > 50
+    for name, content in examples.items():
+        assert validator(document, content["schema"]).is_valid(content["example"]), name
+
+
+def test_change_of_preferences_may_set_one_of_the_quiet_hours(document):
+    document = json.loads(json.dumps(document))
+    half = {"quiet_hours": {"start": "22:00"}}
+    schemas = {name: content["schema"] for name, content in bodies(document) if name.endswith("preferences")}
+    accepted = {name for name, schema in schemas.items() if validator(document, schema).is_valid(half)}
+    assert accepted == {name for name in schemas if name.startswith("patch ")}
+    assert accepted
+
+
+def test_document_describes_its_tags_and_names_its_license_and_server(document):
+    used = {tag for path in document["paths"].values() for operation in path.values() for tag in operation["tags"]}
+    assert {tag["name"] for tag in document["tags"] if tag["description"]} == used
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+    assert document["servers"] == [{"url": "/"}]
 
 
 def test_fields_have_no_default_or_constant_that_generators_would_misread(document):

@@ -17,6 +17,15 @@ paths = TokenPaths(["/u/{token}", "/{tenant}/page/{token}", "/v1/tokens", "/v1/r
         ("/u/", "/u/"),
         ("/v1/recipients/u/preferences", "/v1/recipients/u/preferences"),
         ("/v1/tokens", "/v1/tokens"),
+        ("/U/secret", "/U/hidden"),
+        ("/%75/secret", "/u/hidden"),
+        ("/%75%2Fsecret", "/u/hidden"),
+        ("/%2575/secret", "/u/hidden"),
+        (f"/mount/u/{'s' * 60}/x", "/mount/u/hidden/x"),
+        (f"/x/../u/{'s' * 60}", "/x/../u/hidden"),
+        (f"/v1/recipients/{'k' * 64}", f"/v1/recipients/{'k' * 64}"),
+        (f"/app/{'k' * 40}", f"/app/{'k' * 40}"),
+        ("/v1/topics/50%25", "/v1/topics/50%25"),
     ],
 )
 def test_token_is_hidden_and_everything_else_stays(path: str, logged: str) -> None:

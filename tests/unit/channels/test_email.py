@@ -1,5 +1,6 @@
 """Composed e-mails, parsed again by the standard library, and addresses."""
 
+import re
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -162,6 +163,27 @@ def test_content_is_made_from_title_body_and_link() -> None:
     assert 'href="https://app.example/b/7"' in html
     assert "Saturday<br>" in html
     assert html.index("Shop") < html.index("Unsubscribe")
+
+
+@pytest.mark.parametrize(
+    ("text", "urls"),
+    [
+        ("See (https://x.example/a), or https://y.example/b.", ["https://x.example/a", "https://y.example/b"]),
+        (
+            "https://x.example/?a=1&b=2; https://x.example/a.b!",
+            ["https://x.example/?a=1&amp;b=2", "https://x.example/a.b"],
+        ),
+        ("https://x.example/a_(b) (https://x.example/a_(b))", ["https://x.example/a_(b)"] * 2),
+        ("Why https://x.example?! See https://x.example/?q=1:", ["https://x.example", "https://x.example/?q=1"]),
+        ("'https://x.example' <https://y.example>", ["https://x.example", "https://y.example"]),
+        ("https://... http://)", []),
+        ("https://x.example/&;", ["https://x.example/&amp;"]),
+    ],
+)
+def test_link_ends_before_the_punctuation_of_its_sentence(text: str, urls: list[str]) -> None:
+    made = html.linked(text)
+    assert re.findall('href="([^"]*)"', made) == urls
+    assert html.to_text(made) == text
 
 
 def test_text_and_html_are_made_from_each_other() -> None:

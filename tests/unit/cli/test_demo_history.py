@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.clock import FakeClock
 
-from bellcast.cli import demo_activity, demo_history
-from bellcast.cli.demo_history import PERIOD_MS
+from bellcast.examples.demo import activity, history
+from bellcast.examples.demo.history import PERIOD_MS
 from bellcast.model import runs
 from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.stats import MINUTE_MS, STORED_MS, total
@@ -30,7 +30,7 @@ NOTIFICATIONS, RECIPIENTS = 10_000, 100
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("past") / "bellcast.db"
     shown: list[tuple[int, int]] = []
-    demo_history.write(path, NOTIFICATIONS, lambda done, total: shown.append((done, total)), RECIPIENTS)
+    history.write(path, NOTIFICATIONS, lambda done, total: shown.append((done, total)), RECIPIENTS)
     assert shown == sorted(shown)
     assert shown[-1] == (NOTIFICATIONS, NOTIFICATIONS)
     return path
@@ -57,7 +57,7 @@ def test_database_has_the_schema_of_a_server_and_consistent_counters(database: P
             "SELECT r.tenant, count(*) FROM recipients r JOIN notifications n ON n.recipient = r.id GROUP BY r.tenant"
         ).fetchall()
     assert wrong == []
-    assert dict(shares) == {tenant: NOTIFICATIONS * share // 100 for tenant, share in demo_activity.SHARES.items()}
+    assert dict(shares) == {tenant: NOTIFICATIONS * share // 100 for tenant, share in activity.SHARES.items()}
 
 
 async def test_lists_show_notifications_messages_runs_and_failures(store: SQLStore) -> None:

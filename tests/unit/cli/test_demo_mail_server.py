@@ -3,7 +3,7 @@
 import aiosmtplib
 import pytest
 
-from bellcast.cli.demo_mail_server import DemoMailServer
+from bellcast.examples.demo.mail_server import DemoMailServer
 
 
 async def test_mail_server_accepts_refuses_and_bounces() -> None:

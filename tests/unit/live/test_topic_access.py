@@ -71,3 +71,16 @@ async def test_new_session_keeps_what_it_grants(subscriptions: Subscriptions, co
     granted = await topic_access.regrant_topics(store, ALICE, before, config)
     assert granted == {"joined": Grant.APP, "room-1": Grant.CLAIM, "garden": Grant.SUBSCRIPTION}
     assert subscriptions.read == [["garden", "cellar"]]
+
+
+async def test_topics_beyond_those_a_connection_can_follow_are_refused_as_one(
+    subscriptions: Subscriptions, config: LiveConfig
+) -> None:
+    granted, refused = await authorize(subscriptions, config, ALICE, *(f"cellar-{number}" for number in range(9_000)))
+    assert granted == {}
+    assert [(one.topic, one.code) for one in refused] == [
+        *((f"cellar-{number}", "forbidden") for number in range(5)),
+        ("cellar-5", "too_many"),
+    ]
+    assert "the 8994 after it were not checked" in refused[-1].message
+    assert [len(topics) for topics in subscriptions.read] == [5]

@@ -158,6 +158,33 @@ async def test_restore_after_an_interrupted_one_discards_its_log(
     assert (await app.counts("alice"))[0] == 301
 
 
+async def test_next_start_deletes_the_file_of_a_killed_restore(engine: SqliteEngine, database: Path) -> None:
+    await engine.close()
+    for suffix in ("", "-wal"):
+        database.with_name(f"{database.name}.restored{suffix}").write_text("half")
+    await engine.open()
+    assert not [name for name in names(database.parent) if ".restored" in name]
+
+
+async def test_next_backup_deletes_the_files_of_killed_ones_only(app: App, database: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    started: list[set[str]] = []
+
+    def in_the_middle(done: int, of: int) -> None:
+        if not started:
+            started.append(names(folder))
+            backup.backup(database, folder / "other.db", no_progress)
+            with pytest.raises(Conflict, match=r"Another backup is writing .*/first\.db"):
+                backup.backup(database, folder / "first.db", no_progress)
+
+    for name in ("killed.db.bellcast-part", "killed.db.bellcast-part-wal", "film.part"):
+        (folder / name).write_text("half")
+    backup.backup(database, folder / "first.db", in_the_middle)
+    assert started == [{"first.db.bellcast-part", "film.part"}]
+    assert names(folder) == {"first.db", "other.db", "film.part"}
+
+
 async def test_restored_file_is_verified_before_it_replaces_the_store(
     app: App, engine: SqliteEngine, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

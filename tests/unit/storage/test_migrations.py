@@ -1,16 +1,20 @@
 """Migrations of a SQLite store."""
 
+import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from structlog.testing import capture_logs
 from tests.clock import FakeClock
 from tests.contract.app import App
 
 from bellcast.errors import Conflict
+from bellcast.ports.migration import StoreMigration, StoreSchema
 from bellcast.storage.migrations import postgres as postgres_migrations
 from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.sqlite import SqliteEngine
@@ -121,3 +125,30 @@ async def test_parts_follow_marks(engine: SqliteEngine, database: Path) -> None:
 def schema(database: Path) -> list[tuple[str, str]]:
     with closing(connect(database)) as raw:
         return raw.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+async def test_progress_is_reported_while_an_older_store_is_migrated(
+    engine: SqliteEngine, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.close()
+    known, begin = migrations.steps(), migrations.begin_step
+    monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);"])
+    begun, resumed = threading.Event(), threading.Event()
+
+    def begin_and_wait(schema: StoreSchema, before: int, step: int) -> None:
+        begin(schema, before, step)
+        begun.set()
+        resumed.wait()
+
+    monkeypatch.setattr(migrations, "begin_step", begin_and_wait)
+    newer = SqliteEngine(database, FakeClock())
+    with capture_logs() as logs:
+        opening = asyncio.create_task(newer.open())
+        await asyncio.to_thread(begun.wait)
+        assert newer.schema.migration == StoreMigration(len(known), len(known) + 1, len(known) + 1)
+        resumed.set()
+        await opening
+    assert newer.schema.migration is None
+    steps = [(entry["from"], entry["to"], entry["step"]) for entry in logs if entry["event"] == "migrating"]
+    assert steps == [(len(known), len(known) + 1, len(known) + 1)]
+    await newer.close()

@@ -98,6 +98,7 @@ def test_html_is_escaped_and_text_is_not() -> None:
     [
         ("{{ data.when | date }}", "en-US", "Jun 10, 2026"),
         ("{{ data.when | date('full') }}", "de-AT", "Mittwoch, 10. Juni 2026"),
+        ("{{ data.when | date('full') }}", "de_AT", "Mittwoch, 10. Juni 2026"),
         ("{{ data.when | time }}", "de", "14:00"),
         ("{{ '09:30' | time }}", "de", "09:30"),
         ("{{ data.when | datetime }}", "de", "10.06.2026, 14:00"),
@@ -422,3 +423,44 @@ def test_shared_text_that_fails_fails_for_each_recipient() -> None:
     for _ in range(2):
         with pytest.raises(TemplateError):
             found(shared, Renderer(Variables(values={"data": {}})), "{{ data.missing }}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("{{ data | map('upper') }}", "{{ [data | map('upper')] }}", "{{ {'a': data | select} }}", "{{ range }}"),
+        *("{% for i in [1] %}{{ loop }}{% endfor %}", "{{ data | map('loop values') | list }}", "{{ range(3) }}"),
+    ],
+)
+def test_value_that_is_not_json_is_not_output(source: str) -> None:
+    """Its text would contain an address of the process."""
+    with pytest.raises(TemplateError, match="outputs a value that is not"):
+        Renderer(Variables(values={"data": ["a"]})).render(source)
+
+
+@pytest.mark.parametrize("name", ["_loop", "_charge", "loop values", "charge value"])
+def test_internal_filters_are_unknown_to_templates(name: str) -> None:
+    with pytest.raises(TemplateError):
+        check_template(f"{{{{ data | {name} }}}}", {"data"})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://shop.example/a?b=1&c=2", "/bookings/7", "mailto:a@b.example", "tel:+441", "#x"]
+)
+def test_link_renders_urls_of_pages(url: str) -> None:
+    source = '<a href="{{ data | link }}">'
+    rendered = Renderer(Variables(values={"data": url})).render(source, is_html=True)
+    assert rendered == f'<a href="{url.replace("&", "&amp;")}">'
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "data:text/html,x", 7, None, ["/x"]]
+)
+def test_link_refuses_other_schemes(url: Any) -> None:
+    with pytest.raises(TemplateError, match="link: must be a path or an http"):
+        Renderer(Variables(values={"data": url})).render('<a href="{{ data | link }}">', is_html=True)
+
+
+def test_link_without_a_value_is_missing() -> None:
+    with pytest.raises(TemplateError, match=r"data\.url"):
+        Renderer(Variables(values={"data": {}})).render("{{ data.url | link }}")

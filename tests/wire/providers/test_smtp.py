@@ -175,6 +175,17 @@ async def test_refusal_is_temporary_permanent_or_a_bounce(
         await smtp.close()
 
 
+async def test_repeated_mail_has_the_same_message_id() -> None:
+    """The server has accepted it, but its response is lost."""
+    async with smtp_server() as mailbox:
+        smtp = provider(mailbox)
+        mailbox.replies["DATA"] = ["cut"]
+        assert (await failure(smtp)).is_temporary
+        await smtp.send(mail())
+        assert len({str(one["Message-ID"]) for one in await mailbox.wait_for(2)}) == 1
+        await smtp.close()
+
+
 async def test_hanging_server_is_a_temporary_error() -> None:
     async with smtp_server() as mailbox:
         smtp = provider(mailbox, timeout=0.2)

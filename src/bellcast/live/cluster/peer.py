@@ -33,7 +33,7 @@ class PeerState:
 
     def __init__(self, heard_at: int) -> None:
         self.sequence: int | None = None
-        self.last_received_at = heard_at
+        self.first_received_at = self.last_received_at = heard_at
         self.snapshot_requested_at = 0
         self.connections = 0
         self.report: NodeReport | None = None  # of the last heartbeat

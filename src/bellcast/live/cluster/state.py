@@ -126,7 +126,7 @@ class ClusterState:
     def nodes(self) -> list[LiveNode]:
         """Return this node and the peers, by id: from their first heartbeat until they leave or expire."""
         reports: list[tuple[str, int, NodeReport | None]] = [(self.node, self._clock.now(), self._report())]
-        reports += [(id, peer.last_received_at, peer.report) for id, peer in self._peers.items()]
+        reports += [(id, peer.last_received_at, _report_of(peer)) for id, peer in self._peers.items()]
         return [
             LiveNode(id=id, reported_at=at, is_self=id == self.node, report=report)
             for id, at, report in sorted(reports, key=lambda one: one[0])
@@ -260,3 +260,10 @@ class ClusterState:
         peer = self._peers.pop(node, None)
         if peer is not None:
             self._local.apply_peer(node, peer.clear(), ChangeOrigin.DEATH)
+
+
+def _report_of(peer: PeerState) -> NodeReport | None:
+    """Return the last report of a peer. Versions before the reports send none; others do with their first heartbeat."""
+    if peer.report is None and peer.last_received_at - peer.first_received_at >= LEADER_TIMEOUT_MS:
+        return NodeReport(started_at=peer.first_received_at, connections=peer.connections)
+    return peer.report

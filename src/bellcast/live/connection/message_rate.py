@@ -1,19 +1,16 @@
 """Rate limit of inbound messages."""
 
+from bellcast.model.token_bucket import TokenBucket
+
 
 class MessageRateLimiter:
-    """Fixed-window limit of one connection's frames per second."""
+    """Limits one connection's frames per second; 0 is unlimited."""
 
-    __slots__ = ("_count", "_limit", "_second")
+    __slots__ = ("_bucket",)
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._second = 0
-        self._count = 0
+        self._bucket = TokenBucket(limit, 0)
 
     def hit(self, now: float) -> bool:
         """Count a frame; True if it exceeds the limit."""
-        if int(now) != self._second:
-            self._second, self._count = int(now), 0
-        self._count += 1
-        return 0 < self._limit < self._count
+        return self._bucket.take(int(now * 1000)) > 0

@@ -6,6 +6,7 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
+from bellcast.calls import Handshake
 from bellcast.errors import Invalid
 from bellcast.model.requests import STATE
 
@@ -14,6 +15,10 @@ Headers = list[tuple[bytes, bytes]]
 MAX_PARAMETERS = 1_000
 # Maximum rewind; larger values are lowered to 100 events.
 MAX_REWIND_DIGITS = 9
+# Maximum characters of the query, and of the headers, in a `connect` call; a browser sends about 1,000. A larger one is left out.
+MAX_HANDSHAKE_CHARACTERS = 8_192
+# Bellcast checks these credentials itself. The app receives the client's `auth` and, if they are valid, the recipient.
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization", "token"})
 # The scheme of the page that opened the connection.
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -32,6 +37,7 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     header_values: dict[bytes, bytes]  # of several equal headers or parameters, the last one
     parameter_values: Mapping[str, str]
     request_id: str | None = None
+    app_handshake: bytes = b""  # of Socket.IO, whose namespaces connect later: `for_app` as JSON
 
     @property
     def id_line(self) -> bytes:
@@ -42,6 +48,11 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
     def header(self, name: bytes) -> str | None:
         value = self.header_values.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def for_app(self) -> Handshake:
+        """Return the part of the request that a `connect` handler receives."""
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
+        return Handshake(_bounded(self.parameters), _bounded(headers), self.address)
 
     @property
     def topics(self) -> list[str]:
@@ -90,6 +101,15 @@ def read(scope: Mapping[str, Any]) -> HandshakeRequest:
         parameter_values=dict(parameters),
         request_id=scope.get(STATE, {}).get("request_id"),
     )
+
+
+def _bounded(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    room, result = MAX_HANDSHAKE_CHARACTERS, {}
+    for name, value in pairs:
+        if name not in CREDENTIALS and len(name) + len(value) <= room:
+            room -= len(name) + len(value)
+            result[name] = value
+    return result
 
 
 def _parameters(query: bytes) -> list[tuple[str, str]]:

@@ -117,10 +117,10 @@ class AppCallbacks:
         """True if the app has a `connect` handler."""
         return self._app.has(calls.CONNECT)
 
-    async def connected(self, connection: Connection) -> NativeCallContext:
+    async def connected(self, connection: Connection, handshake: calls.Handshake) -> NativeCallContext:
         """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
         context = NativeCallContext(self._engines, self._hub, connection)
-        call = self._call(context, connection, calls.CONNECT, None)
+        call = self._call(context, connection, calls.CONNECT, None, handshake)
         try:
             await self._app.dispatch(call)
         except calls.Refused as refused:
@@ -145,7 +145,14 @@ class AppCallbacks:
     def wants_disconnects(self) -> bool:
         return self._app.has(calls.DISCONNECT)
 
-    def _call(self, context: NativeCallContext, connection: Connection, name: str, data: Any) -> Call:
+    def _call(
+        self,
+        context: NativeCallContext,
+        connection: Connection,
+        name: str,
+        data: Any,
+        handshake: calls.Handshake | None = None,
+    ) -> Call:
         principal = connection.principal
         return Call(
             context,
@@ -157,6 +164,7 @@ class AppCallbacks:
             tenant=principal.tenant,
             roles=principal.roles or (),
             namespace=connection.namespace,
+            handshake=handshake,
         )
 
 

@@ -25,6 +25,9 @@ from bellcast.ports import Action, Context, Marking
 
 log = structlog.get_logger(__name__)
 
+# A request can name 100 topics, whose refusals are about 170 bytes each. The live feed has more.
+MAX_SHOWN_REFUSALS = 5
+
 ACTIONS: dict[type[protocol.MarkCommand], Action] = {
     protocol.SeenCommand: "seen",
     protocol.ReadCommand: "read",
@@ -237,8 +240,10 @@ def _check_not_followed(command: protocol.SubscribeCommand, followed: Collection
 
 def _none_accepted(refused: Sequence[topic_access.TopicRefused]) -> BellcastError:
     """Return the error of a `subscribe` that grants no topic: the error of all topics if they have the same code, else
-    Forbidden."""
-    detail = "; ".join(f"{one.topic}: {one.message}" for one in refused)
+    Forbidden. The text names the first ones."""
+    shown = [f"{one.topic}: {one.message}" for one in refused[:MAX_SHOWN_REFUSALS]]
+    more = len(refused) - len(shown)
+    detail = "; ".join(shown) + (f"; and {more} more topics." if more else "")
     kinds = {Invalid.code: Invalid, TooMany.code: TooMany}
     codes = {one.code for one in refused}
     return (kinds.get(codes.pop(), Forbidden) if len(codes) == 1 else Forbidden)(detail)

@@ -91,7 +91,7 @@ class NativeHandshake:
         context, rewind = None, request.rewind
         if self._app.handles_connect:
             with self._admission.waiting_for_app(request.address):
-                context = await self._app.connected(connection)
+                context = await self._app.connected(connection, request.for_app())
         requested, event_id = history.split_position(request.position or "")
         position = parse_position(requested) if requested else None
         opened = await self._admission.admit(connection, position)

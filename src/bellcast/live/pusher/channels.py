@@ -15,6 +15,7 @@ from bellcast.errors import BadRequest, Forbidden, NoHandler
 from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
+from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.call_context import PusherCallContext
 from bellcast.live.pusher.context import PusherContext
@@ -263,7 +264,14 @@ class PusherChannels:
         if call is not None and call.reply is not None:
             connection.send_frame(frames.event(name, command.channel, frames.text(call.reply)))
 
-    async def call_app(self, connection: Connection, name: str, channel: str | None, data: Any) -> "AppReply | None":
+    async def call_app(
+        self,
+        connection: Connection,
+        name: str,
+        channel: str | None,
+        data: Any,
+        request: HandshakeRequest | None = None,
+    ) -> "AppReply | None":
         """Call the app's handler of this name; None if it has none."""
         context, principal = self._context, connection.principal
         if not context.app.has(name):
@@ -279,6 +287,7 @@ class PusherChannels:
             dialect="pusher",
             tenant=principal.tenant,
             roles=principal.roles or (),
+            handshake=None if request is None else request.for_app(),
         )
         try:
             return AppReply(await context.app.dispatch(call), call.accepted, call_context)

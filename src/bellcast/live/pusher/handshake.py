@@ -114,7 +114,7 @@ class PusherHandshake:
 
     async def _open(self, connection: Connection, request: HandshakeRequest) -> None:
         with self._admission.waiting_for_app(request.address):
-            call = await self._call_connect(connection)
+            call = await self._call_connect(connection, request)
         opened = await self._admission.admit(connection)
         if opened is not None:
             connection.revision = opened.inbox.state.revision
@@ -130,10 +130,10 @@ class PusherHandshake:
             loop, seconds = asyncio.get_running_loop(), self._config.authorized_within
             self._deadlines[connection] = loop.call_later(seconds, self._check_authorized, connection)
 
-    async def _call_connect(self, connection: Connection) -> AppReply | None:
+    async def _call_connect(self, connection: Connection, request: HandshakeRequest) -> AppReply | None:
         """Call the `connect` handler, which may refuse the connection or identify its user without a sign-in."""
         try:
-            call = await self._channels.call_app(connection, calls.CONNECT, None, None)
+            call = await self._channels.call_app(connection, calls.CONNECT, None, None, request)
         except calls.Refused as refused:
             raise RejectedByApp(refused.message) from None
         if call is not None and call.accepted is not None:

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from bellcast.auth import origins
+from bellcast.calls import CONNECT, CallBackend
 from bellcast.errors import BellcastError
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig
@@ -33,6 +35,8 @@ log = structlog.get_logger(__name__)
 WARNING_INTERVAL_SECONDS = 60.0
 # Headers that later namespaces need. Others are dropped, because they would be most of a connection's memory.
 RETAINED_HEADERS = (b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site")
+# The app may have a `connect` handler for some namespace, if not for `/`.
+ANY_NAMESPACE = "/*"
 NO_PARAMETERS: Mapping[str, str] = {}
 # Limit of those headers. Credentials are far smaller, and most proxies refuse longer header lines.
 MAX_RETAINED_BYTES = 8_192
@@ -62,12 +66,18 @@ TOO_LARGE_HEADERS = EngineError(
 
 class SocketIOEndpoint:
     def __init__(
-        self, sessions: EngineSessions, admission: Admission, config: LiveConfig, siblings: SiblingProcesses | None
+        self,
+        sessions: EngineSessions,
+        admission: Admission,
+        config: LiveConfig,
+        siblings: SiblingProcesses | None,
+        app: CallBackend,
     ) -> None:
         self._sessions = sessions
         self._admission = admission
         self._config = config
         self._siblings = siblings
+        self._app = app
         self._warned_at = -math.inf
 
     @property
@@ -135,7 +145,7 @@ class SocketIOEndpoint:
         return origins.cors_headers(request.header(b"origin"), self._config.access.origins, status)
 
     async def _open_session(self, request: HandshakeRequest, send: Send, cors: Headers) -> None:
-        session = EngineSession(self._sessions, _retained_request(request))
+        session = EngineSession(self._sessions, self._retained_request(request))
         transport = PollingTransport(session)
         transport.set_write_buffer_limits(high=self._config.limits.unsent)
         session.begin(transport)
@@ -212,7 +222,7 @@ class SocketIOEndpoint:
         )
 
     def _session(self, request: HandshakeRequest, query: Mapping[str, str]) -> EngineSession:
-        return self._sessions.find(_session_id(query)) or EngineSession(self._sessions, _retained_request(request))
+        return self._sessions.find(_session_id(query)) or EngineSession(self._sessions, self._retained_request(request))
 
     def _socket(self, session: EngineSession, encoding: engineio.Encoding) -> EngineWebSocket:
         return EngineWebSocket(session, encoding, self._settings.max_payload, self._config.limits.frames_per_second)
@@ -223,6 +233,23 @@ class SocketIOEndpoint:
             socket.probe(self._settings.upgrade_timeout)
         else:
             socket.begin()
+
+    def _retained_request(self, request: HandshakeRequest) -> HandshakeRequest:
+        headers = [(name, value) for name, value in request.headers if name in RETAINED_HEADERS]
+        return HandshakeRequest(
+            method=request.method,
+            path=request.path,
+            http_version=request.http_version,
+            scheme=request.scheme,
+            headers=headers,
+            query=_token_query(request),
+            address=request.address,
+            parameters=(),  # a list would take 56 bytes
+            header_values=dict(headers),
+            parameter_values=NO_PARAMETERS,
+            # As JSON, because two dictionaries would take three times the memory.
+            app_handshake=msgspec.json.encode(request.for_app()) if self._app.has(CONNECT, ANY_NAMESPACE) else b"",
+        )
 
     # --- request validation
 
@@ -313,22 +340,6 @@ def _read(file: Path, name: str) -> bytes | None:
 def _session_id(query: Mapping[str, str]) -> str:
     """Return the session's id, empty in a handshake: some clients send an empty `sid` with it, others none."""
     return query.get("sid", "")
-
-
-def _retained_request(request: HandshakeRequest) -> HandshakeRequest:
-    headers = [(name, value) for name, value in request.headers if name in RETAINED_HEADERS]
-    return HandshakeRequest(
-        method=request.method,
-        path=request.path,
-        http_version=request.http_version,
-        scheme=request.scheme,
-        headers=headers,
-        query=_token_query(request),
-        address=request.address,
-        parameters=(),  # a list would take 56 bytes
-        header_values=dict(headers),
-        parameter_values=NO_PARAMETERS,
-    )
 
 
 def _token_query(request: HandshakeRequest) -> bytes:

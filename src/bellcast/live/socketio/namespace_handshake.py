@@ -3,6 +3,8 @@
 from itertools import islice
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import ResponseKind, WrongOrigin
@@ -135,6 +137,8 @@ class NamespaceHandshake:
     ) -> bool:
         """Call the `connect` handler; True if its result authenticates the client. Raises RejectedByApp."""
         call = self._dispatcher.call(context, connection, calls.CONNECT, [_without_recovery(auth)])
+        if handshake := connection.session.request.app_handshake:
+            call.handshake = msgspec.json.decode(handshake, type=calls.Handshake)
         try:
             with self._admission.waiting_for_app(connection.session.request.address):
                 await self._dispatcher.app.dispatch(call)

@@ -24,7 +24,7 @@ def wire(live: LiveContext) -> WiredDialect:
     file = ClientFile(settings.client_file)
     return WiredDialect(
         paths={
-            settings.path: SocketIOEndpoint(sessions, live.admission, live.config, live.siblings),
+            settings.path: SocketIOEndpoint(sessions, live.admission, live.config, live.siblings, live.app),
             **{settings.path + name: file for name in CLIENT_FILES},
         },
         loops={"socketio sessions": sessions.run},

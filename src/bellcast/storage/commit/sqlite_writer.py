@@ -11,7 +11,6 @@ from math import inf
 from time import perf_counter
 from typing import Any
 
-from bellcast import ports
 from bellcast.contention import MAX_BACKOFF_SECONDS
 from bellcast.storage.commit import batch
 from bellcast.storage.commit.batch import BatchFailed, QueuedCommand, ScriptOutcome
@@ -20,7 +19,8 @@ from bellcast.storage.commit.command import WriteCommand
 from bellcast.storage.commit.writer import Writer
 from bellcast.storage.sqlite_connection import SqliteConnection, translated
 
-# Lock timeout. Other programs, such as backups, hold the write lock for milliseconds.
+# Lock timeout, in milliseconds of real time: a test clock may stand still. Other programs, such as backups, hold the
+# write lock for milliseconds.
 BUSY_TIMEOUT = 5_000
 RETRY_DELAY = 0.01
 
@@ -71,10 +71,10 @@ class SqliteBatch:
 class SqliteWriter(Writer):
     """The only writer of the database."""
 
-    def __init__(self, connection: SqliteConnection, clock: ports.Clock) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         super().__init__()
         self._connection = connection
-        self._clock = clock
+        self._turn = asyncio.Lock()  # of a batch or a checkpoint
         self._work: asyncio.Task[None] | None = None
         self._small_arrived = asyncio.Event()
         self._backoff_until = 0.0
@@ -95,10 +95,17 @@ class SqliteWriter(Writer):
             while self._queue:
                 await self._back_off()
                 began = perf_counter()
-                if await self._commit_batch() and self._contention:
+                async with self._turn:
+                    has_bulk = await self._commit_batch()
+                if has_bulk and self._contention:
                     self._backoff_until = perf_counter() + min(perf_counter() - began, MAX_BACKOFF_SECONDS)
         finally:
             self._work = None
+
+    async def clear_log(self) -> bool:
+        """Empty the log between two batches; return False if a reader still uses it."""
+        async with self._turn:
+            return await self._connection.checkpoint("TRUNCATE")
 
     @property
     def _is_backing_off(self) -> bool:
@@ -132,16 +139,16 @@ class SqliteWriter(Writer):
 
     async def _begin(self) -> None:
         """Take the write lock. Waits for other programs without blocking the event loop."""
-        deadline = self._clock.now() + BUSY_TIMEOUT
+        deadline = perf_counter() + BUSY_TIMEOUT / 1000
         while True:
             try:
                 self._connection.raw.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._clock.now() >= deadline:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or perf_counter() >= deadline:
                     raise
             else:
                 return
-            await self._clock.sleep(RETRY_DELAY)
+            await asyncio.sleep(RETRY_DELAY)
 
     async def _run(self, current: SqliteBatch) -> list[ScriptOutcome]:
         """Run queued commands until the batch is full."""

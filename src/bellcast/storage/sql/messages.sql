@@ -332,6 +332,12 @@ SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant
 SELECT key, body, created_at, updated_at FROM documents
 WHERE kind = :kind AND tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
 
+-- name: documents_newest
+-- Objects of one kind by key, the last first, before the key :before, created in a time range.
+SELECT key, body, created_at, updated_at FROM documents
+WHERE kind = :kind AND tenant = :tenant AND key < :before AND created_at >= :since AND created_at < :until
+ORDER BY key DESC LIMIT :limit
+
 -- name: documents_of_all_tenants
 -- Objects of one kind by tenant and key, after (:after_tenant, :after).
 SELECT tenant, key, body, created_at, updated_at FROM documents
@@ -375,8 +381,10 @@ WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elem
 SELECT preferences, preferences_updated_at FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_of_link
--- The inbox of a recipient that existed when a link was issued, unless it or its tenant was erased later.
+-- The inbox of a recipient that existed when a link was issued, unless it or its tenant was erased later, or the link
+-- was revoked with the recipient's sessions.
 SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <= :created_by
+  AND (:ends_with_sessions = 0 OR revoked_before <= :issued_at)
   AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
 
 -- name: preferences_write

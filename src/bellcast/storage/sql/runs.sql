@@ -176,29 +176,28 @@ RETURNING id, state
 UPDATE jobs SET run_at = 0, attempts = 0, lease = NULL, crashes = 0 WHERE id = :run AND state = 'ready'
 
 -- name: runs_of_trigger_open
--- The runs of a trigger, or the run of this id, that have not ended.
-SELECT id, tenant, recipient FROM runs
-WHERE tenant = :tenant AND "trigger" = :trigger AND ended_at IS NULL LIMIT :limit
+-- The runs of a trigger that have not ended, after the id :after.
+SELECT {{run_columns}} FROM runs
+WHERE tenant = :tenant AND "trigger" = :trigger AND ended_at IS NULL AND id > :after ORDER BY id LIMIT :limit
 
 -- name: runs_of_cancel_key
--- The runs of a workflow with a key that have not ended.
-SELECT id, tenant, recipient FROM runs
-WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL LIMIT :limit
+-- The runs of a workflow with a key that have not ended, after the id :after.
+SELECT {{run_columns}} FROM runs
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL AND id > :after
+  AND {{is_chosen}} ORDER BY id LIMIT :limit
 
--- name: runs_of_cancel_key_count @sqlite
--- How many runs of a workflow with a key have not ended, of all recipients or, if not null, of some.
+-- name: runs_of_cancel_key_count
+-- How many runs of a workflow with a key have not ended.
 SELECT count(*) FROM runs
-WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL
-  AND (:recipients IS NULL OR recipient IN (SELECT value FROM json_each(:recipients)))
+WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL AND {{is_chosen}}
 
--- name: runs_of_cancel_key_count @postgres
--- How many runs of a workflow with a key have not ended, of all recipients or, if not null, of some.
-SELECT count(*) FROM runs
-WHERE tenant = :tenant AND workflow = :workflow AND cancel_key = :cancel_key AND ended_at IS NULL
-  AND (
-    :recipients::text IS NULL
-    OR recipient = ANY(ARRAY(SELECT value FROM json_array_elements_text(:recipients::json)))
-  )
+-- fragment: is_chosen @sqlite
+-- Whether a run is one of all recipients or, if not null, of some.
+(:recipients IS NULL OR recipient IN (SELECT value FROM json_each(:recipients)))
+
+-- fragment: is_chosen @postgres
+-- Whether a run is one of all recipients or, if not null, of some.
+(:recipients::text IS NULL OR recipient = ANY(ARRAY(SELECT value FROM json_array_elements_text(:recipients::json))))
 
 -- name: run_cancel
 -- End a run.
@@ -347,14 +346,14 @@ RETURNING recipient
 
 -- name: fanout_insert
 -- A trigger for an audience.
-INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state)
+INSERT INTO fanouts (id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, seq)
 VALUES (
-  :id, :tenant, :workflow, :owner, :version, :audience, :body, :cancel_key, :created_at, :position, :state
+  :id, :tenant, :workflow, :owner, :version, :audience, :body, :cancel_key, :created_at, :position, :state, :seq
 )
 
 -- name: fanout_find
 -- One trigger for an audience.
-SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded
+SELECT id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq
 FROM fanouts WHERE id = :id
 
 -- name: fanout_states

@@ -14,9 +14,10 @@ SELECT topic, key, created_at FROM subscriptions WHERE recipient = :inbox AND to
 DELETE FROM subscriptions WHERE recipient = :inbox AND topic = :topic
 
 -- name: subscription_page
--- The subscribers of a topic, by key.
+-- The subscribers of a topic, by key; with :seq, those who had joined before this announcement or fan-out.
 SELECT topic, key, created_at FROM subscriptions
-WHERE tenant = :tenant AND topic = :topic AND key > :after ORDER BY key LIMIT :limit
+WHERE tenant = :tenant AND topic = :topic AND key > :after AND (CAST(:seq AS BIGINT) IS NULL OR joined < :seq)
+ORDER BY key LIMIT :limit
 
 -- name: subscriptions_of_recipient
 -- The topics of one recipient, by name.

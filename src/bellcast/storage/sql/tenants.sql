@@ -4,24 +4,33 @@ INSERT INTO tenants (key, created_at) VALUES (:tenant, :now) ON CONFLICT (key) D
 
 -- name: tenant_find
 -- A tenant.
-SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant
+SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant
 
 -- name: tenant_hold @sqlite
 -- A tenant that no other transaction changes until the end of this one.
-SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant
+SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant
 
 -- name: tenant_hold @postgres
 -- A tenant that no other transaction changes until the end of this one.
-SELECT key, name, settings, created_at FROM tenants WHERE key = :tenant FOR UPDATE
+SELECT key, name, settings, created_at, erasing_since FROM tenants WHERE key = :tenant FOR UPDATE
 
 -- name: tenant_write
 -- Write the record of a tenant.
 UPDATE tenants SET name = :name, settings = :settings, ruled = :ruled WHERE key = :tenant
-RETURNING key, name, settings, created_at
+RETURNING key, name, settings, created_at, erasing_since
+
+-- name: tenant_erasing
+-- A tenant that is being erased.
+SELECT key FROM tenants WHERE key = :tenant AND erasing_since IS NOT NULL
+
+-- name: tenant_erase_begin
+-- Mark a tenant as being erased, among those with rules of their own.
+UPDATE tenants SET erasing_since = coalesce(erasing_since, :now), ruled = 1 WHERE key = :tenant
+RETURNING key, name, settings, created_at, erasing_since
 
 -- name: tenants_page
 -- Tenants by key, from :first up to :last, created in a time range, with the numbers of their recipients up to 10,000.
-SELECT key, name, settings, created_at,
+SELECT key, name, settings, created_at, erasing_since,
   (SELECT count(*) FROM (SELECT 1 FROM recipients r WHERE r.tenant = t.key LIMIT 10000) AS few)
 FROM tenants t WHERE key > :after AND key >= :first AND key < :last AND created_at >= :since AND created_at < :until
 ORDER BY key LIMIT :limit
@@ -36,7 +45,7 @@ SELECT count(*) FROM (SELECT 1 FROM tenants WHERE key >= :first AND key < :last 
 
 -- name: tenant_settings
 -- The settings of tenants that have some of those Bellcast understands.
-SELECT key, settings FROM tenants WHERE ruled = 1
+SELECT key, settings, erasing_since FROM tenants WHERE ruled = 1
 
 -- name: export_announcements
 -- The announcements of one tenant, oldest first, as unseen notifications.

@@ -3,7 +3,7 @@
  */
 import { openDialog } from './dialog.js';
 import { fill, h } from './dom.js';
-import { BUILDERS } from './page.js';
+import { OWNERS } from './page.js';
 import { get, request } from './server.js';
 
 const FORBIDDEN = new Set([403, 4403]);
@@ -18,9 +18,9 @@ function isOrigin(text) {
   return /^https?:/.test(text ?? '') && URL.canParse(text) && new URL(text).origin === text;
 }
 
-/** A button that allows the origin, or the variable that sets the origins; null for operators who may not change settings. */
+/** A button that allows the origin, or the variable that sets the origins; null for operators who may not change it. */
 export function originFix(page, refusal) {
-  if (!isOfOrigin(refusal) || !page.may(BUILDERS) || page.me.tenants) return null;
+  if (!isOfOrigin(refusal) || !page.may(OWNERS)) return null;
   const place = h('p', { 'aria-live': 'polite' });
   show(page, place, refusal.origin);
   return place;

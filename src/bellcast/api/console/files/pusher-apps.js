@@ -37,7 +37,7 @@ function columns(page, shown, reload) {
   ];
 }
 
-/** A secret can sign in any user, so only owners see secrets. */
+/** A secret can sign in any user, so only owners see secrets and decide where they are accepted. */
 const mayIssue = (page) => page.may(OWNERS);
 const nameOf = (one) => one.name || (one.source === 'project' ? 'This project' : one.id);
 
@@ -51,7 +51,7 @@ function actions(page, one, shown, reload) {
   };
   const toggle = one.enabled
     ? confirmed(`Disable ${name}`, 'Disable', change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: false })))
-    : h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: showingErrors(shown, change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true }))) }, 'Enable');
+    : mayIssue(page) && h('button', { type: 'button', 'aria-label': `Enable ${name}`, onclick: showingErrors(shown, change(() => request('PATCH', path`/v1/pusher-apps/${one.id}`, { enabled: true }))) }, 'Enable');
   const rotate = mayIssue(page) && confirmed(`Rotate secret of ${name}`, 'Rotate secret', async () => {
     showCredentials(shown, await request('POST', path`/v1/pusher-apps/${one.id}/rotate`), 'The previous secret stays valid for a day.');
     reload();
@@ -61,13 +61,13 @@ function actions(page, one, shown, reload) {
   return h('div', { class: 'actions' }, test, moreActions(`More actions of ${name}`, [edit, toggle, rotate, remove]));
 }
 
-/** Change the name and the origins of an app. Its credentials stay. */
+/** Change the name of an app and, as an owner, its origins. Its credentials stay. */
 function openChange(page, one, done) {
   const dialog = openDialog(page, `Change ${nameOf(one)}`, h('p', { class: 'muted' }, 'App id ', id(one.id)), form([
     field('Name of the app', { name: 'new_name', value: one.name, required: true, maxlength: 100, autocomplete: 'off' }),
-    field('Origins of its pages', { name: 'new_origins', value: one.origins.join(', '), ...TECHNICAL }, ORIGINS_HINT),
+    mayIssue(page) && field('Origins of its pages', { name: 'new_origins', value: one.origins.join(', '), ...TECHNICAL }, ORIGINS_HINT),
   ], 'Save', async ({ new_name: name, new_origins: origins }) => {
-    await request('PATCH', path`/v1/pusher-apps/${one.id}`, { name: name.trim(), origins: listed(origins) }, page.signal);
+    await request('PATCH', path`/v1/pusher-apps/${one.id}`, { name: name.trim(), ...(origins !== undefined && { origins: listed(origins) }) }, page.signal);
     dialog.close();
     done();
   }), h('button', { type: 'button', onclick: () => dialog.close() }, 'Cancel'));

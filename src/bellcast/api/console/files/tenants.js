@@ -4,7 +4,7 @@
 import { charts } from './charts.js';
 import { field, form, h, id, moment, quantity, time } from './dom.js';
 import { CREATED, empty, facts, heading, json, listPage } from './list.js';
-import { BUILDERS, card, detail, many, number, part, storedRows } from './page.js';
+import { BUILDERS, OWNERS, card, detail, many, number, part, storedRows } from './page.js';
 import { get, path, request, withQuery } from './server.js';
 
 const INHERITED = 'Empty: the setting of the server.';
@@ -67,7 +67,8 @@ function limits(page, one) {
     const values = LIMITS.map(([name, label]) => [label, typeof one.settings[name] === 'number' ? number(one.settings[name]) : 'not set']);
     return card('Limits and retention', facts(values), h('p', { class: 'muted' }, 'Only operators that are not restricted to tenants can change them.'));
   }
-  return card('Limits and retention', form(h('div', { class: 'columns' }, LIMITS.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '' }, hint))), 'Save limits',
+  const open = LIMITS.filter(([name]) => name !== 'retention_days' || page.may(OWNERS));
+  return card('Limits and retention', form(h('div', { class: 'columns' }, open.map(([name, label, hint]) => field(label, { name, type: 'number', min: 0, step: 'any', value: one.settings[name] ?? '' }, hint))), 'Save limits',
     (values) => change(page, one, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : Number(value)])))));
 }
 

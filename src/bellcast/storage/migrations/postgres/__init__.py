@@ -15,8 +15,8 @@ import asyncpg
 import structlog
 
 from bellcast.errors import Conflict
-from bellcast.ports.migration import StoreMigration
-from bellcast.storage.migrations import ReportStep, log_step
+from bellcast.ports.migration import StoreMigration, StoreSchema
+from bellcast.storage.migrations import begin_step
 
 log = structlog.get_logger(__name__)
 
@@ -71,10 +71,13 @@ async def pending(connection: asyncpg.Connection) -> bool:
     return found < known
 
 
-async def migrate(connection: asyncpg.Connection, report: ReportStep = log_step) -> None:
+async def migrate(connection: asyncpg.Connection, schema: StoreSchema | None = None) -> None:
     """Run pending migrations, one process at a time; others wait. An interrupted migration continues at its step."""
+    schema = schema or StoreSchema(len(steps()))
     # Polls, because building an index waits for every transaction that began before it, and so for a waiting process.
     while True:
+        if found := await version(connection):
+            schema.migration = StoreMigration(found, schema.version, found + 1)
         if await connection.fetchval(f"SELECT pg_try_advisory_lock({LOCK})"):
             break
         await asyncio.sleep(LOCK_POLL_SECONDS)
@@ -84,8 +87,9 @@ async def migrate(connection: asyncpg.Connection, report: ReportStep = log_step)
             async with connection.transaction():
                 await _create(connection)
         elif done < len(steps()):
-            await _upgrade(connection, done, report)
+            await _upgrade(connection, done, schema)
     finally:
+        schema.migration = None
         await connection.execute(f"SELECT pg_advisory_unlock({LOCK})")
 
 
@@ -106,11 +110,11 @@ def _oldest(number: int) -> int:
     return max((int(needed) for step in steps()[:number] for needed in NOT_BEFORE.findall(step)), default=1)
 
 
-async def _upgrade(connection: asyncpg.Connection, done: int, report: ReportStep) -> None:
+async def _upgrade(connection: asyncpg.Connection, done: int, schema: StoreSchema) -> None:
     await connection.execute(f"SET search_path = {SCHEMA}")
     await _execute_between_reads(connection, COLUMNS)
     for number, step in enumerate(steps()[done:], done + 1):
-        report(StoreMigration(done, len(steps()), number))
+        begin_step(schema, done, number)
         await _run(connection, number, step)
 
 

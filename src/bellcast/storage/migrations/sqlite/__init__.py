@@ -7,8 +7,8 @@ from functools import cache
 from importlib import resources
 
 from bellcast.errors import Conflict
-from bellcast.ports.migration import StoreMigration
-from bellcast.storage.migrations import ReportStep, log_step
+from bellcast.ports.migration import StoreSchema
+from bellcast.storage.migrations import begin_step
 
 # In the file header, to recognize databases of other programs ("Bell").
 APPLICATION_ID = 0x42656C6C
@@ -86,12 +86,12 @@ def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], str | None
     return {(kind, name): sql for kind, name, sql in found if kind not in own or not name.startswith("sqlite_")}
 
 
-def migrate(connection: sqlite3.Connection, report: ReportStep = log_step) -> None:
+def migrate(connection: sqlite3.Connection, schema: StoreSchema | None = None) -> None:
     """Run pending migrations in one exclusive transaction."""
     connection.execute("BEGIN EXCLUSIVE")
     try:
         known = steps()
-        _run(connection, version(connection), len(known), report)
+        _run(connection, version(connection), len(known), schema or StoreSchema(len(known)))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(known)}")
     except BaseException:
@@ -100,11 +100,11 @@ def migrate(connection: sqlite3.Connection, report: ReportStep = log_step) -> No
     connection.execute("COMMIT")
 
 
-def _run(connection: sqlite3.Connection, first: int, last: int, report: ReportStep = lambda _: None) -> None:
-    """Run the migrations from one version to another. The creation of a store is not reported."""
+def _run(connection: sqlite3.Connection, first: int, last: int, schema: StoreSchema | None = None) -> None:
+    """Run the migrations from one version to another."""
     for number, step in enumerate(steps()[first:last], first + 1):
-        if first:
-            report(StoreMigration(first, last, number))
+        if first and schema is not None:
+            begin_step(schema, first, number)
         for statement in _statements(step):
             connection.execute(statement)
 

@@ -69,11 +69,11 @@ class Traffic:
             tokens = [str(client.token(key, topics=["*"], tenant=self._tenant, ttl="12h")) for key in self._keys]
         limits = httpx.Limits(max_connections=None)
         headers = {"authorization": f"Bearer {self._secret}"}
-        async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=None) as http:  # noqa: S113  streams have no end
-            self._tasks = [asyncio.create_task(self._send(http, headers))]  # noqa: TID251  the loop is this thread's
+        async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=None) as http:
+            self._tasks = [asyncio.create_task(self._send(http, headers))]
             for number, token in enumerate(tokens):
                 connect = self._repeated(dialects[number % len(dialects)], http, token)
-                self._tasks.append(asyncio.create_task(connect))  # noqa: TID251  the loop is this thread's
+                self._tasks.append(asyncio.create_task(connect))
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _send(self, http: httpx.AsyncClient, headers: dict[str, str]) -> None:

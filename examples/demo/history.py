@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bellcast.cli import demo_activity
 from bellcast.model import ids, stats, times
 from bellcast.model import runs as run_states
 from bellcast.model.messages import Attempt, AttemptOutcome, State
@@ -28,6 +27,8 @@ from bellcast.storage.migrations import sqlite as migrations
 from bellcast.storage.script import Script, Statement
 from bellcast.storage.sqlite_connection import SqliteConnection, connect, texts
 from bellcast.workflows import definitions
+
+from . import activity
 
 ShowProgress = Callable[[int, int], None]
 
@@ -87,7 +88,7 @@ class PastInbox(NamedTuple):
 
 
 def write(
-    path: Path, notifications: int, progress: ShowProgress, recipients: int = demo_activity.DEFAULT.recipients
+    path: Path, notifications: int, progress: ShowProgress, recipients: int = activity.DEFAULT.recipients
 ) -> None:
     """Create a database with this number of notifications in the inboxes of the demo's tenants. `progress` gets the written
     and the total number."""
@@ -111,7 +112,7 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
     past, written = _Past(SystemClock().now()), 0
     inboxes: list[PastInbox] = []
     connection.raw.execute("BEGIN")
-    for tenant, keys in demo_activity.keys_by_tenant(recipients).items():
+    for tenant, keys in activity.keys_by_tenant(recipients).items():
         inboxes += await connection.run(_inboxes(tenant, keys, past.begin))
     for place, inbox in enumerate(inboxes):
         count = notifications // len(inboxes) + (place < notifications % len(inboxes))
@@ -125,9 +126,7 @@ async def _write(connection: SqliteConnection, notifications: int, progress: Sho
 def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbox]]:
     yield from ensure.ensure_recipients(tenant, keys, now)
     # Lists of runs show their workflows.
-    yield from stored_runs.put_version(
-        tenant, demo_activity.WORKFLOW_KEY, definitions.encode(demo_activity.WORKFLOW), now
-    )
+    yield from stored_runs.put_version(tenant, activity.WORKFLOW_KEY, definitions.encode(activity.WORKFLOW), now)
     found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(keys)})
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 
@@ -139,7 +138,7 @@ class _Past:
         self.begin = now - PERIOD_MS
         self._now = now
         self._new_id = ids.Ids().new
-        self._random = random.Random(demo_activity.SEED)
+        self._random = random.Random(activity.SEED)
         self._contents = [_content_params(*content) for content in CONTENTS]
 
     def rows_of(self, inbox: PastInbox, count: int) -> Script[None]:
@@ -195,7 +194,7 @@ class _Past:
         return int(expected + self._random.random())
 
     def _tenants(self, at: int, per_ms: float) -> str:
-        shares = demo_activity.SHARES.items()
+        shares = activity.SHARES.items()
         points = {tenant: self._point(at, stats.HOUR_MS, per_ms * share / 100) for tenant, share in shares}
         return stored_stats.tenants_body(points)
 
@@ -272,7 +271,7 @@ class _Past:
             id=id,
             trigger=id,
             tenant=inbox.tenant,
-            workflow=demo_activity.WORKFLOW_KEY,
+            workflow=activity.WORKFLOW_KEY,
             owner=inbox.tenant,
             version=1,
             recipient=inbox.key,

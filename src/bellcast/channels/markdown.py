@@ -1,0 +1,52 @@
+"""Bodies in the subset of Markdown that the inbox shows (bold, italic, code, links, lists), as HTML and as text."""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache, partial
+from html import escape
+
+from bellcast.channels import email, html
+
+# The same as in the inbox's markdown.js: code contains no other markup, and the length of marked text is limited, because a
+# body with thousands of unmatched markers takes 0.1 s.
+SPAN = re.compile(
+    r"`([^`\n]+)`"
+    r"|\[([^\]\n]{1,999})\]\(([^()\s]+)\)"
+    r"|(\*\*|__)(?=\S)([^\n]{0,999}?\S)\4"
+    r"|(\*|_)(?=[^\s*_])([^\n]{0,999}?[^\s*_])\6(?![^\W_])"
+)
+BULLET = re.compile(r"^[ \t]*[-*+][ \t]+", re.MULTILINE)
+
+
+# Cached: a send has the same body for up to 1,000 recipients.
+@lru_cache(maxsize=8)
+def to_html(text: str, app_url: str | None) -> str:
+    """Convert to HTML. A relative link is resolved against the app's URL, or only its label is shown."""
+    return html.from_text(BULLET.sub("• ", text), partial(_spans, app_url=app_url, write=html.linked))
+
+
+def to_text(text: str, app_url: str | None) -> str:
+    """Convert to text without marks; links keep their URL."""
+    return html.to_text(to_html(text, app_url))
+
+
+def _spans(text: str, app_url: str | None, write: Callable[[str], str]) -> str:
+    """Convert marked text, and the text between with `write`."""
+    parts, position = [], 0
+    while (found := SPAN.search(text, position)) is not None:
+        parts += [write(text[position : found.start()]), _span(found, app_url, write)]
+        position = found.end()
+    return "".join([*parts, write(text[position:])])
+
+
+def _span(span: re.Match[str], app_url: str | None, write: Callable[[str], str]) -> str:
+    code, label, address, _, bold, _, italic = span.groups()
+    if code:
+        return f"<code>{escape(code)}</code>"
+    if bold:
+        return f"<strong>{_spans(bold, app_url, write)}</strong>"
+    if italic:
+        return f"<em>{_spans(italic, app_url, write)}</em>"
+    shown = _spans(label, app_url, escape)  # links cannot be nested
+    url = email.absolute_url(address, app_url)
+    return shown if url is None else f'<a href="{escape(url)}">{shown}</a>'

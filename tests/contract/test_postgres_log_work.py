@@ -1,0 +1,72 @@
+"""PostgreSQL's work per live event does not grow with the events of a busy topic, nor with those already removed."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import asyncpg
+import pytest
+
+from bellcast.brokers.postgres import PostgresTransport
+from bellcast.brokers.postgres_log import TRIM_READS, PostgresLog
+from bellcast.brokers.topic_log import NewEntry
+from bellcast.model.events import topic_stream
+from tests import engines
+
+KEPT = 150
+SEGMENT = 1_000
+# Pages and index entries of the inserts, the deletes, their floors, and the reads of a trim.
+PAGES_PER_EVENT = 70
+ENTRIES_PER_EVENT = TRIM_READS + 30
+WORK = """
+SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigint AS pages,
+  (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = 'bellcast_live')::bigint AS entries,
+  (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'bellcast_live')::bigint AS scanned
+FROM pg_statio_user_tables WHERE schemaname = 'bellcast_live'
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[engines.PostgresServer]:
+    """A PostgreSQL of its own, because its counters are read. It does not vacuum, so deleted entries stay in the indexes."""
+    server = engines.PostgresServer()
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.mark.parametrize("topics", [1, 20])
+async def test_work_per_event_stays_constant_in_a_busy_tenant(server: engines.PostgresServer, topics: int) -> None:
+    await server.execute("ALTER SYSTEM SET autovacuum = off")
+    await server.execute("SELECT pg_reload_conf()")
+    work = [await _work(server, topics, start) for start in range(0, 5 * SEGMENT, SEGMENT)]
+    spent = [{name: after[name] - before[name] for name in after} for before, after in pairwise(work)]
+    for one in spent:
+        assert one["pages"] < PAGES_PER_EVENT * SEGMENT, spent
+        assert one["entries"] < ENTRIES_PER_EVENT * SEGMENT, spent
+        assert one["scanned"] < SEGMENT, spent
+    connection = await asyncpg.connect(server.url("postgres"))
+    counts = await connection.fetch("SELECT count(*) FROM bellcast_live.events GROUP BY stream")
+    await connection.close()
+    assert len(counts) == topics
+    assert all(KEPT <= count <= 2 * KEPT for (count,) in counts)
+
+
+async def _work(server: engines.PostgresServer, topics: int, start: int) -> dict[str, int]:
+    """Append a segment, one event at a time, and return the counters once the connections have ended."""
+    transport = PostgresTransport(server.url("postgres"), "work")
+    await transport.connect(lambda _: None)
+    log = PostgresLog(transport, "work", lambda: 10**8)
+    for number in range(start, start + SEGMENT):
+        await log.append("", [NewEntry(topic_stream("", str(number % topics)), b"x" * 100, 10**6, KEPT)], now=number)
+    await transport.close()
+    await log.close()
+    connection: Any = await asyncpg.connect(server.url("postgres"))
+    while await connection.fetchval(  # noqa: ASYNC110  PostgreSQL ends the sessions
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    ):
+        await asyncio.sleep(0.01)
+    counters = dict(await connection.fetchrow(WORK))
+    await connection.close()
+    return counters

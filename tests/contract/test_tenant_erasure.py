@@ -1,0 +1,76 @@
+"""An erasure of a tenant that is interrupted is completed by a job; until then the tenant accepts no data."""
+
+import pytest
+
+from bellcast.brokers.memory import MemoryBroker
+from bellcast.errors import Conflict, NotFound
+from bellcast.inbox import recipients
+from bellcast.inbox.quotas import Quotas
+from bellcast.model.identities import RecipientFields
+from bellcast.model.limits import Limits
+from bellcast.model.token_bucket import TokenBuckets
+from bellcast.ports import Context
+from tests.contract.app import App
+
+RECIPIENTS = recipients.ERASE_BATCH_RECIPIENTS + 1
+
+
+@pytest.fixture
+def context(app: App) -> Context:
+    quotas = Quotas(app.store, TokenBuckets(), Limits(), app.clock)
+    return Context(app.store, MemoryBroker(), app.clock, lambda _: app.new_id(), quotas=quotas)
+
+
+async def interrupted(app: App, context: Context) -> None:
+    """Begin to erase acme, and erase no more than a first step."""
+    await app.send("other", tenant="globex")
+    await app.add_all([app.send_request(f"r{number}", tenant="acme") for number in range(RECIPIENTS)])
+    app.clock.advance(1)
+    erased_at = app.clock.now()
+    times = iter((erased_at, erased_at, erased_at + recipients.ERASE_REQUEST_MS + 1))
+    slow = type("Slow", (), {"now": lambda self: next(times, erased_at + recipients.ERASE_REQUEST_MS + 1)})()
+    left = await recipients.delete_tenant(context, slow, "acme")
+    assert left is not None
+    assert left.erasing_since is not None
+
+
+async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Context) -> None:
+    await interrupted(app, context)
+    (shown,) = [one.tenant for one in await app.store.recipients.tenant_page("acme", "", 10)]
+    assert shown.erasing_since is not None
+    (job,) = await app.lease(app.now, app.now + 1000, 10)
+    assert job.kind == recipients.ERASURE_JOB_KIND
+    await recipients.continue_erasure(context, app.clock, job)
+    assert await app.store.recipients.tenant("acme") is None
+    assert await app.store.recipients.count("acme", "", RECIPIENTS) == 0
+    assert await app.titles("other", tenant="globex") == ["Hello"]
+    await app.send("alice", "Anew", tenant="acme")
+    await recipients.continue_erasure(context, app.clock, job)  # as after a crash before its outcome was saved
+    assert await app.titles("alice", tenant="acme") == ["Anew"]
+
+
+async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: App, context: Context) -> None:
+    await interrupted(app, context)
+    with pytest.raises(Conflict, match="being erased"):
+        context.quotas.take("acme", 1)
+    context.quotas.take("globex", 1)
+    now = app.now
+    for refused in (
+        lambda: app.send("new", tenant="acme"),
+        lambda: app.announce(tenant="acme"),
+        lambda: app.store.recipients.put("acme", "new", RecipientFields(), now, replace=True),
+        lambda: app.store.recipients.subscribe("acme", "topic", "new", now),
+        lambda: app.store.recipients.put_tenant("acme", "Acme", {}, now),
+    ):
+        with pytest.raises(Conflict, match="being erased"):
+            await refused()
+    await app.send("other", tenant="globex")
+
+
+async def test_complete_erasure_leaves_no_job(app: App, context: Context) -> None:
+    await app.send("alice", tenant="acme")
+    assert await recipients.delete_tenant(context, app.clock, "acme") is None
+    assert await app.store.jobs.counts() == {}
+    context.quotas.take("acme", 1)
+    with pytest.raises(NotFound):
+        await recipients.delete_tenant(context, app.clock, "acme")

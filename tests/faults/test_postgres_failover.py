@@ -1,0 +1,53 @@
+"""A standby that becomes the primary: a running server that knows both continues."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests import engines
+from tests.faults.nodes import send, titles
+from tests.faults.raw_sockets import eventually
+from tests.servers import ServerProcess
+
+
+@pytest.fixture
+def primary() -> Iterator[engines.PostgresServer]:
+    server = engines.PostgresServer()
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def standby(primary: engines.PostgresServer) -> Iterator[engines.PostgresServer]:
+    server = engines.PostgresServer(primary=primary)
+    server.start()
+    yield server
+    server.end()
+
+
+async def test_server_continues_on_a_promoted_standby(
+    tmp_path: Path, primary: engines.PostgresServer, standby: engines.PostgresServer
+) -> None:
+    # The standby comes first: a server that does not ask for read-write would take it.
+    hosts = f"127.0.0.1:{standby.port},127.0.0.1:{primary.port}"
+    url = f"postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"
+    # With the primary's answer a commit is on the standby.
+    await primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    await primary.execute("SELECT pg_reload_conf()")
+    with ServerProcess(tmp_path / "data", {"BELLCAST_STORE": url, "BELLCAST_BROKER": url}) as server:
+        assert send(server, "alice", "before").status_code == 201
+        primary.kill()
+        assert send(server, "alice", "refused").status_code == 503
+        await standby.execute("SELECT pg_promote()")
+        assert eventually(lambda: send(server, "alice", "after").status_code == 201)
+        assert {"before", "after"} <= set(titles(server, "alice"))
+
+        def publishes() -> bool:
+            event = {"topic": "news", "name": "new", "data": 1}
+            sent = httpx.post(f"{server.url}/v1/events", json=event, headers=server.as_app(), timeout=30)
+            return sent.status_code == 202
+
+        assert eventually(publishes)
