@@ -36,7 +36,7 @@ async def gauges(client: httpx.AsyncClient) -> dict[str, str]:
     return dict(line.split(" ") for line in (await client.get("/metrics")).text.splitlines() if line[0] != "#")
 
 
-FULL = ("CONFIG", "SET", "maxmemory", "1mb")
+FULL = ("CONFIG", "SET", "maxmemory", "1")
 REPLICA = ("REPLICAOF", "127.0.0.1", "1")
 
 

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -173,50 +173,6 @@ async def test_postgresql_user_without_rights_is_found(folder: Path, database: s
         await postgres.execute("DROP ROLE reader")
 
 
-@asynccontextmanager
-async def pooler(port: int) -> AsyncIterator[int]:
-    """Run a proxy that refuses connections with a search_path, as pgbouncer does."""
-    tasks = set()
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            writer.write(data)
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
-        startup = await reader.read(65_536)
-        if len(startup) == 8:  # asks for TLS
-            writer.write(b"N")
-            startup = await reader.read(65_536)
-        if b"search_path" in startup:
-            fields = b"SFATAL\0C08P01\0Munsupported startup parameter: search_path\0\0"
-            writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
-            writer.close()
-            return
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
-        server_writer.write(startup)
-        await asyncio.gather(forward(reader, server_writer), forward(server_reader, writer))
-
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield listening.sockets[0].getsockname()[1]
-    finally:
-        listening.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def test_pooler_that_refuses_the_sessions_of_a_server_is_found(folder: Path, database: str) -> None:
-    port = engines.postgres().port
-    async with pooler(port) as pooled:
-        finding = (await found(folder, STORE=database.replace(str(port), str(pooled))))["store"]
-    assert finding.state == "problem"
-    assert "unsupported startup parameter" in finding.what
-    assert "without a pooler" in finding.fix
-
-
 # --- Redis
 
 
@@ -235,7 +191,7 @@ async def test_changed_password_of_redis_is_found(folder: Path, own_redis: Redis
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("CONFIG", "SET", "maxmemory", "1mb"), "maxmemory"),
+        (("CONFIG", "SET", "maxmemory", "1"), "maxmemory"),
         (("REPLICAOF", "127.0.0.1", "1"), "read only replica"),
         (("ACL", "SETUSER", "default", "-publish", "-eval", "-evalsha"), "publish"),
     ],

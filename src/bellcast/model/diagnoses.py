@@ -396,7 +396,7 @@ DATABASES = (
         code="store_unusable",
         check="store",
         what="PostgreSQL responds, but a server cannot use it: {error}",
-        fix="connect to the primary, without a pooler, as a user that may write",
+        fix="connect to the primary as a user that may write, and through a pooler in session mode only",
     ),
     Diagnosis(
         code="broker_unusable",

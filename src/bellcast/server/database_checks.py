@@ -84,8 +84,9 @@ async def _time_of_broker(url: str) -> float:
     """Return the clock of PostgreSQL. Raises BellcastError, also for a pooler that shares sessions."""
     from bellcast import database_pooler
 
+    found = await _time(url)  # first: its errors are those of a server that cannot be reached
     await database_pooler.check(url, "BELLCAST_BROKER")
-    return await _time(url)
+    return found
 
 
 async def _write(url: str, *, is_migrated: bool) -> None:
