@@ -39,7 +39,8 @@ def run(
     if given.settings:
         settings = {"origins": f"http://127.0.0.1:{given.port}"}
         settings |= server_settings(f"http://127.0.0.1:{given.port}", given.data)
-        print(" ".join(f"--{name.replace('_', '-')} '{value}'" for name, value in settings.items()))
+        # As variables, since secrets are no options; without quotes, since a shell keeps those of `$(…)`.
+        print(" ".join(f"BELLCAST_{name.upper()}={value}" for name, value in settings.items()))
         return
     if given.project is None or given.project.count(":") != 2:
         parser.error("--project is required, as id:key:secret")

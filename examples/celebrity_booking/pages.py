@@ -94,6 +94,7 @@ def _render(request: Request, template: str, status: int = 200, **values: Any) -
 
 routes = [
     Route("/bookings", home),
+    *(Route(f"/{role}", RedirectResponse("bookings")) for role in ("client", "admin")),
     Route("/mail", mail),
     Route("/schedules", schedules),
     Route("/schedules/{key}", run_schedule, methods=["POST"]),

@@ -86,6 +86,7 @@ def _routes(libraries: Path) -> list[Route | Mount]:
         Mount("/libraries", StaticFiles(directory=libraries, follow_symlink=True, check_dir=False)),
         Mount("/static", StaticFiles(directory=HERE / "static")),
         Route("/desk", desk),
+        *(Route(f"/{role}", RedirectResponse("desk")) for role in ("admin", "provider")),
         Route("/leads", leads),
         Route("/bell-token", bell_token),
         Route("/broadcasting/auth", broadcasting_auth, methods=["POST"]),

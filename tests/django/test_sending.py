@@ -339,6 +339,30 @@ def test_notify_takes_users_querysets_groups_and_ids(shop, relay):
     assert titles(shop.omar) == ["Two", "All"]
 
 
+def test_group_and_queryset_reach_users_of_every_tenant(shop, relay):
+    from django.contrib.auth import get_user_model
+    from django.contrib.auth.models import Group
+
+    from bellcast.contrib.django import notify, publish
+
+    group, _ = Group.objects.get_or_create(name="clerks")
+    users = [shop.nadia, shop.petra, get_user_model().objects.get_or_create(username="free")[0]]
+    tenants = {getattr(user.tenant, "slug", None) for user in users}
+    assert len(tenants) == 3
+    group.user_set.set(users)
+    for user in users:
+        assert titles(user) == []  # the token of this request has the roles
+    notify(group, title="To clerks")
+    relay()
+    assert [titles(user) for user in users] == [["To clerks"]] * 3
+    expected = {(str(user.pk), getattr(user.tenant, "slug", None)) for user in users}
+    for recipient in (group, get_user_model().objects.filter(groups=group), users):
+        publish(None, "changed", 1, recipient=recipient)
+        published = [row.payload for row in rows()]
+        assert {(one["recipient"], one.get("tenant")) for one in published} == expected
+        relay()
+
+
 def test_group_with_any_name_is_a_role_of_its_users(shop, relay):
     from django.contrib.auth.models import Group
 

@@ -1,6 +1,8 @@
 """The pages of the demo apps load everything from this machine, and report a bundle that was not built."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from bellcast import settings
 from bellcast.examples import celebrity_booking, lead_market
 from bellcast.examples.app_kit import attempts
 
@@ -60,6 +63,25 @@ async def test_demo_page_names_the_missing_library(tmp_path: Path, name: str) ->
     assert f"needs {DEMOS[name].bundle}" in text
     assert "npm run build" in text
     assert "/libraries/" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "paths"), [("lead market", ["/admin", "/provider"]), ("celebrity booking", ["/client", "/admin"])]
+)
+async def test_page_of_a_role_leads_to_the_page(tmp_path: Path, name: str, paths: list[str]) -> None:
+    async with client(DEMOS[name], tmp_path) as http:
+        await first_page(http, DEMOS[name])
+        for path in paths:
+            response = await http.get(path, follow_redirects=True)
+            assert (response.status_code, response.url.path) == (200, DEMOS[name].path)
+
+
+@pytest.mark.parametrize("name", ["celebrity_booking", "lead_market", "photo_studio", "service_marketplace"])
+def test_settings_of_an_app_are_variables_of_the_server(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-m", f"bellcast.examples.{name}", "--settings", "--data", str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    variables = dict(word.split("=", 1) for word in printed.split())  # as `env $(…)` does
+    assert settings.load({}, variables)
 
 
 async def test_wrong_passwords_of_a_person_are_limited(tmp_path: Path) -> None:

@@ -205,6 +205,9 @@ test('webhooks are verified', async () => {
   assert.deepEqual(await bell.verifyWebhook({ headers: titled, body }), JSON.parse(body));
   const http2 = { ':method': 'POST', ':path': '/hook', ...(await sign(body)) }; // `request.headers` of node:http2
   assert.deepEqual(await bell.verifyWebhook({ headers: http2, body }), JSON.parse(body));
+  const bytes = new TextEncoder().encode(body);
+  assert.deepEqual(await bell.verifyWebhook({ headers: await sign(body), body: bytes }), JSON.parse(body));
+  await assert.rejects(bell.verifyWebhook({ headers: await sign(body), body: JSON.parse(body) }), /body: expected the text or the bytes/);
   for (const wrong of [await sign(`${body} `), await sign(body, { at: 1 }), {}]) await assert.rejects(bell.verifyWebhook({ headers: wrong, body }), Unauthorized);
 });
 
@@ -271,7 +274,7 @@ test('outbox rows have the keys of the other languages', () => {
   const row = bell.outboxRow('notify', { to: 'alice', title: 'Hello' }, { key: 'booking-7', dialect: 'sqlite' });
   const statements = JSON.parse(process.env.ROW_STATEMENTS);
   for (const [dialect, sql] of Object.entries(statements)) assert.equal(bell.outboxRow('publish', {}, { dialect }).sql, sql);
-  assert.equal(bell.outboxRow('publish', {}).sql, statements.postgresql);
+  assert.equal(bell.outboxRow('publish', {}).sql, statements.sqlite);
   assert.equal(bell.outboxRow('publish', {}, { dialect: 'postgres' }).sql, statements.postgresql);
   assert.deepEqual(row.params, [process.env.ROW_KEY, 'notify', '{"to":"alice","title":"Hello"}']);
   assert.throws(() => bell.outboxRow('notify', { to: 'alice', title: 'Hello 😀'.slice(0, 7) }), /payload: .*valid Unicode/);

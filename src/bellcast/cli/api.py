@@ -70,7 +70,8 @@ def _read(file: str) -> str:
     try:
         return typer.get_text_stream("stdin").read() if file == "-" else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"cannot be read: {error}", param_hint="--body") from None
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="--body") from None
 
 
 def _response(response: "HttpResponse") -> "HttpResponse":

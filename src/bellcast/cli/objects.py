@@ -105,7 +105,8 @@ def read_object(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = typer.get_text_stream("stdin").read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"cannot be read: {error}", param_hint="FILE") from None
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(f"{file} cannot be read: {reason}", param_hint="FILE") from None
     try:
         value = json_text.loads(text)
     except ValueError as error:

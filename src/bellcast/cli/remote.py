@@ -11,6 +11,7 @@ from bellcast.client import (
     Credentials,
     Forbidden,
     InvalidArgument,
+    NotFound,
     RequestRefused,
     TooManyRequests,
     Unauthorized,
@@ -68,6 +69,8 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
                 "the server rejected the request because of its rate limit",
                 f"try again in {error.retry_after or 1:.0f} s",
             )
+        case NotFound():
+            return CommandError(error.reason, "check the key")
         case RequestRefused():
             return CommandError(error.reason, "nothing was changed")
         case _:

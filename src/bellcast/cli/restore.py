@@ -8,6 +8,7 @@ import typer
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.migrate import version
+from bellcast.errors import Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
@@ -48,7 +49,11 @@ def restore(
         return
     if file.exists() and not file.is_file():
         raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
-    if version(file) == 0:
+    try:
+        file_version = version(file)
+    except Unavailable as damaged:
+        raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
+    if file_version == 0:
         raise CommandError(f"{file} is empty or does not exist", "pass a file created by `bellcast backup`")
     if settings.store.is_file:
         _into_file(settings, file, force=force, json=json)

@@ -106,7 +106,7 @@ def _definition(file: Path) -> dict[str, Any]:
     try:
         value = YamlText(file.read_bytes()).value
     except OSError as error:
-        raise typer.BadParameter(f"cannot be read: {error.strerror}", param_hint="FILE") from None
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="FILE") from None
     except BadRequest as error:
         raise CommandError(f"{file}: {error.detail}", "correct the file") from None
     if not isinstance(value, dict):

@@ -118,7 +118,7 @@ def notify(to: Any, *, using: str | None = None, idempotency_key: object = None,
 
     Returns the row's number in the outbox of PostgresBackend, else None."""
     number = None
-    for place, (target, tenant) in enumerate(_targets(to)):
+    for place, (target, tenant) in enumerate(_targets(to, content.get("tenant"))):
         body = _checked(drafts.draft(target, {"tenant": tenant} | content))
         one = OutgoingSend("notify", body, _key(idempotency_key, place), _text_key(idempotency_key, place))
         number = backends.current().send([one], using)
@@ -128,19 +128,23 @@ def notify(to: Any, *, using: str | None = None, idempotency_key: object = None,
 def publish(
     topic: Any, name: Any, data: Any = None, *, using: str | None = None, recipient: Any = None, tenant: Any = None
 ) -> int | None:
-    """Publish a live event to a topic, or to the connections of a user.
+    """Publish a live event to a topic, or to the connections of a user, several users, a queryset of users, or a group.
 
     Returns the row's number in the outbox of PostgresBackend, else None."""
     if (topic is None) == (recipient is None):
         raise InvalidArgument("topic", "expected either a topic or a recipient")
     if recipient is None:
-        body = topics.event(arguments.name("topic", topic), name, data, tenant=tenant_key(tenant))
+        bodies = [topics.event(arguments.name("topic", topic), name, data, tenant=tenant_key(tenant))]
     else:
-        if _is_user(recipient):
-            recipient, tenant = identity.recipient_of(recipient), tenant or identity.tenant_of(recipient)
-        to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
-        body = topics.event(to, name, data, tenant=tenant_key(tenant))
-    return backends.current().send([OutgoingSend("publish", body, row_key())], using)
+        bodies = [_event_to(one, name, data, tenant) for one in members_of(recipient)]
+    return backends.current().send([OutgoingSend("publish", body, row_key()) for body in bodies], using)
+
+
+def _event_to(recipient: Any, name: Any, data: Any, tenant: Any) -> dict[str, Any]:
+    if _is_user(recipient):
+        recipient, tenant = identity.recipient_of(recipient), tenant or identity.tenant_of(recipient)
+    to = topics.ToRecipient(recipient=arguments.name("recipient", recipient))
+    return topics.event(to, name, data, tenant=tenant_key(tenant))
 
 
 # --- recipients
@@ -155,24 +159,39 @@ def _is_group(value: object) -> bool:
     return isinstance(value, Model) and value._meta.label_lower == "auth.group"
 
 
-def _targets(to: Any) -> Iterator[tuple[Any, str | None]]:
-    """Return the targets of a send for the REST API, each with the tenant of its users."""
+def _targets(to: Any, tenant: object) -> Iterator[tuple[Any, str | None]]:
+    """Return the targets of a send for the REST API, each with the tenant of its users. `tenant` is that of the send."""
     if _is_user(to):
         yield identity.recipient_of(to), identity.tenant_of(to)
     elif _is_group(to):
-        yield {"role": role_of_group(to.name)}, None
+        tenants = [None] if tenant is not None else _tenants_of(to)
+        yield from (({"role": role_of_group(to.name)}, owner) for owner in tenants)
     elif isinstance(to, QuerySet) or (isinstance(to, Sequence) and to and all(map(_is_user, to))):
         members = list(to)
         if members and all(map(_is_group, members)):
             for group in members:
-                yield {"role": role_of_group(group.name)}, None
+                yield from _targets(group, tenant)
         else:
-            for tenant, users in _by_tenant(members, None):
-                yield list(users), tenant
+            for owner, users in _by_tenant(members, None):
+                yield list(users), owner
     elif isinstance(to, Model):
         raise InvalidArgument("to", f"expected a user, a group, a queryset or an id, got {type(to).__name__}")
     else:
         yield to, None
+
+
+def _tenants_of(group: Any) -> list[str | None]:
+    """Return the tenants of a group's members; None alone for an empty group."""
+    members = members_of(group)
+    identity.load_tenants(members)
+    return list(dict.fromkeys(map(identity.tenant_of, members))) or [None]
+
+
+def members_of(recipient: Any) -> list[Any]:
+    """Return the users of a group, queryset or sequence, or the recipient itself."""
+    if _is_group(recipient):
+        return list(recipient.user_set.all())
+    return list(recipient) if isinstance(recipient, QuerySet | list | tuple) else [recipient]
 
 
 def _by_tenant(users: Sequence[Any], tenant: str | None) -> Iterator[tuple[str | None, dict[str, Any]]]:

@@ -1,14 +1,12 @@
 """Notifications with actor, verb and target, as in django-notifications-hq."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.auth.models import Group
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.utils.text import slugify
 
 from bellcast.client.server_rules import LIMITS
-from bellcast.contrib.django.sending import NotificationService
+from bellcast.contrib.django.sending import NotificationService, members_of
 
 PRIORITIES = {"success": "normal", "info": "normal", "warning": "high", "error": "urgent"}
 
@@ -23,7 +21,7 @@ def send(sender: Any, *, verb: str, recipient: Any, **extra: Any) -> list[tuple[
     data = {"actor": reference(sender), "target": reference(target), "action_object": reference(action_object), **extra}
     title, body = title_and_body(description or sentence(sender, verb, action_object, target))
     sent = NotificationService.send_bulk_notifications(
-        _users(recipient),
+        members_of(recipient),
         title,
         body,
         notification_type=type_of(verb),
@@ -65,12 +63,3 @@ def url_of(instance: Any) -> str | None:
     """Return the path of an instance that has `get_absolute_url`."""
     find = getattr(instance, "get_absolute_url", None)
     return None if find is None else str(find())
-
-
-def _users(recipient: Any) -> Iterable[Any]:
-    if isinstance(recipient, Group):
-        members: Iterable[Any] = recipient.user_set.all()
-        return members
-    if isinstance(recipient, QuerySet | list | tuple):
-        return list(recipient)
-    return [recipient]
