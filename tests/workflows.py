@@ -23,6 +23,7 @@ from bellcast.model.limits import Limits
 from bellcast.model.preferences import Channel
 from bellcast.model.runs import RunState
 from bellcast.ports import Context, Http, Job, MessageQuery, Response, Store, StoredMessage
+from bellcast.ports.jobs import kind_of
 from bellcast.ports.live_feed import NO_FEED
 from bellcast.ports.runs import RunQuery, StoredRun
 from bellcast.ports.webhooks import NoWebhooks
@@ -167,7 +168,7 @@ class WorkflowWorld:
 
     async def execute(self, *jobs: Job) -> list[int | None]:
         """Execute a page of jobs to completion; return the time at which each is due again. Raises what the handler raises."""
-        return [await ended(outcome) for outcome in await self.runner._kinds[jobs[0].kind].handler(jobs)]
+        return [await ended(outcome) for outcome in await self.runner._kinds[kind_of(jobs[0].kind)].handler(jobs)]
 
     async def _next_due(self) -> int | None:
         groups = await self.store.jobs.due(2**52)
