@@ -14,7 +14,7 @@ from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
 from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.channels.provider_rate import MIN_RATE
-from bellcast.model import local_times, times
+from bellcast.model import local_times, times, validation
 from bellcast.model.history import EVENT_ID
 from bellcast.model.identities import ChatAddresses
 from bellcast.model.limits import Limits
@@ -23,7 +23,6 @@ from bellcast.model.notification_drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMP
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.times import DURATION
-from bellcast.model.validation import LOCALE, MAX_LABEL
 
 Schema = dict[str, Any]
 
@@ -122,7 +121,7 @@ def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
         "name": text(limits.title),
         "email": text(EMAIL),
         "phone": text(PHONE),
-        "locale": text(MAX_LABEL, f"^({LOCALE.pattern})?$"),
+        "locale": text(validation.MAX_LABEL, f"^({validation.LOCALE.pattern})?$"),
         "timezone": {"format": "time-zone"},
         "roles": list_of(ROLES, text(limits.topic - len("role."), TOPIC)),
         "tenant": tenant,

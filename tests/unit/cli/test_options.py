@@ -34,7 +34,15 @@ def test_every_group_of_settings_has_a_title():
 def test_secrets_are_not_command_line_options():
     secret = {setting.flag for setting in table.TABLE if setting.is_secret}
     channels = {"--email", "--sms", "--push", "--chat"}
-    assert secret == {*channels, "--encryption-key", "--jwt-secret", "--oidc-client-secret", "--project", "--secret"}
+    assert secret == {
+        *channels,
+        "--encryption-key",
+        "--jwt-secret",
+        "--oidc-client-secret",
+        "--project",
+        "--second-secret",
+        "--secret",
+    }
     for name, command in root.commands.items():
         for path in [(name, inner) for inner in getattr(command, "commands", {})] or [(name,)]:
             assert not secret & params(*path).keys()

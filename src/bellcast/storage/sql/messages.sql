@@ -381,8 +381,8 @@ WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elem
 SELECT preferences, preferences_updated_at FROM recipients WHERE tenant = :tenant AND key = :key
 
 -- name: recipient_of_link
--- The inbox of a recipient that existed when a link was issued, unless it or its tenant was erased later, or the link
--- was revoked with the recipient's sessions.
+-- The inbox of a recipient that existed when a link was issued. None if it or its tenant was erased later, or if the link was
+-- revoked with the recipient's sessions.
 SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <= :created_by
   AND (:ends_with_sessions = 0 OR revoked_before <= :issued_at)
   AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
