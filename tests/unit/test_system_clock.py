@@ -1,0 +1,55 @@
+"""Steps of the system's clock."""
+
+import pytest
+import structlog
+
+from bellcast.server.clock import CONFIRM_MS, SystemClock
+
+DAY_MS = 86_400_000
+
+
+class Machine:
+    """The clocks of a machine, in milliseconds."""
+
+    def __init__(self) -> None:
+        self.wall, self.steady = 1_800_000_000_000, 5_000
+        self.clock = SystemClock(lambda: self.wall * 1_000_000, lambda: self.steady * 1_000_000)
+
+    def pass_time(self, ms: int) -> int:
+        self.wall += ms
+        self.steady += ms
+        return self.clock.now()
+
+
+@pytest.mark.parametrize("step", [DAY_MS, -DAY_MS])
+def test_short_step_of_the_clock_has_no_effect_and_is_logged(step: int) -> None:
+    machine = Machine()
+    before = machine.clock.now()
+    with structlog.testing.capture_logs() as logs:
+        machine.wall += step
+        assert machine.pass_time(3_000) == before + 3_000
+        assert machine.pass_time(1_000) == before + 4_000
+        machine.wall -= step
+        assert machine.pass_time(1_000) == before + 5_000
+    assert [(one["event"], one["seconds"]) for one in logs] == [("clock_stepped", step / 1000)]
+
+
+@pytest.mark.parametrize("step", [DAY_MS, -DAY_MS])
+def test_lasting_step_of_the_clock_is_used(step: int) -> None:
+    machine = Machine()
+    before = machine.clock.now()
+    with structlog.testing.capture_logs() as logs:
+        machine.wall += step
+        assert machine.clock.now() == before
+        assert machine.pass_time(CONFIRM_MS) == before + CONFIRM_MS + step
+        assert machine.pass_time(1) == before + CONFIRM_MS + step + 1
+    assert [one["event"] for one in logs] == ["clock_stepped", "clock_step_used"]
+
+
+def test_corrections_of_the_clock_are_used_at_once() -> None:
+    machine = Machine()
+    before = machine.clock.now()
+    for _ in range(10):  # together more than a step
+        machine.wall += 30_000
+        before += 30_001
+        assert machine.pass_time(1) == before
