@@ -387,6 +387,8 @@ class App:
         if self._worker_metrics is not None:
             await self._worker_metrics.open(self._api.counts)
         await self._engines.quotas.load()
+        if not adapters.is_shared(self.settings.store):
+            await self.store.jobs.release(self.context.clock.now())
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""
