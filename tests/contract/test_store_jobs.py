@@ -43,6 +43,19 @@ async def test_leased_jobs_are_due_and_exclusive_until_the_lease_ends(app: App) 
     assert [(job_.id, job_.attempts, job_.crashes) for job_ in again] == [("b", 2, 1), ("c", 1, 0)]
 
 
+async def test_release_makes_leased_jobs_due_and_counts_their_crash(app: App) -> None:
+    jobs = app.store.jobs
+    await jobs.add([job("a", 10), job("later", 500), job("retried", 10), job("dead", 10)])
+    leased = {one.id: one for one in await app.lease(20, 1_000, 10)}
+    await jobs.retry([replace(leased["retried"], run_at=600)])
+    await jobs.set_dead([leased["dead"]])
+    await jobs.release(30)
+    again = await app.lease(30, 1_000, 10)
+    assert [(job_.id, job_.attempts, job_.crashes) for job_ in again] == [("a", 2, 1)]
+    await jobs.done([leased["a"]])  # the ended lease has no outcome
+    assert set(ids(await app.lease(1_000, 2_000, 10))) == {"a", "later", "retried"}
+
+
 async def test_lease_takes_at_most_its_limit_and_the_longest_due_first(app: App) -> None:
     await app.store.jobs.add([job("a", 30), job("b", 10), job("c", 20)])
     assert set(ids(await app.lease(50, 100, 2))) == {"b", "c"}

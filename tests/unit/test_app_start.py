@@ -8,6 +8,8 @@ import pytest
 
 from bellcast import settings
 from bellcast.live.socketio.socket_handoff import SocketHandoff
+from bellcast.model.times import DAY_MS
+from bellcast.ports.jobs import Job, JobShare
 from bellcast.server.app import App, create_app
 
 
@@ -54,3 +56,20 @@ async def test_server_stopped_right_after_its_start_leaves_no_pending_work(tmp_p
     await app.start()
     await app.stop()  # before its tasks took their first step; a coroutine never awaited fails the test
     gc.collect()
+
+
+async def test_jobs_of_a_killed_server_are_due_at_the_start(tmp_path: Path) -> None:
+    def server() -> App:
+        return create_app(settings.load({"data": str(tmp_path / "data"), "no_jobs": "1"}, {}))
+
+    killed = server()
+    await killed.start()
+    jobs, now = killed.store.jobs, killed.context.clock.now()
+    await jobs.add([Job(id="a", kind="k", payload=b"", run_at=now, created_at=now)])
+    shares = [JobShare(group, 1) for group in await jobs.due(now)]
+    assert len(await jobs.lease(shares, now, now + DAY_MS)) == 1
+    await killed.stop()  # it does not run jobs, so it does not know of this lease, as after a kill
+    restarted = server()
+    await restarted.start()
+    assert [group.kind for group in await restarted.store.jobs.due(restarted.context.clock.now())] == ["k"]
+    await restarted.stop()

@@ -86,6 +86,10 @@ class Jobs(Protocol):
         """Extend leases."""
         ...
 
+    async def release(self, now: int) -> None:
+        """Make the jobs due that earlier processes have leased. Only for a store that no other process uses."""
+        ...
+
     async def is_leased(self, job: Job) -> bool:
         """Return whether the job still has its lease."""
         ...

@@ -398,6 +398,8 @@ class App:
             await self._worker_metrics.open(self._api.counts)
         await self._engines.quotas.load()
         await self._node_settings.refresh()
+        if not adapters.is_shared(self.settings.store):
+            await self.store.jobs.release(self.context.clock.now())
 
     async def _close(self) -> None:
         """Undo `_open`, which may have failed at any step."""

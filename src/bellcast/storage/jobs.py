@@ -40,6 +40,9 @@ class Jobs:
     async def renew(self, jobs: Sequence[Job], until: int) -> None:
         await self._keep_house(Statement("job_renew", many=[_lease_params(job) | {"until": until} for job in jobs]))
 
+    async def release(self, now: int) -> None:
+        await self._keep_house(Statement("jobs_release", {"now": now}))
+
     async def is_leased(self, job: Job) -> bool:
         return bool(await self._engine.read(fetch, Statement("job_find_leased", _lease_params(job))))
 

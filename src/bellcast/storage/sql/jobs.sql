@@ -77,6 +77,12 @@ RETURNING {{job_columns}}
 -- Extend a lease, unless it was lost.
 UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts > 0
 
+-- name: jobs_release
+-- Make the jobs that an ended process had leased due. Their leases count as crashes. Reads the index of ready jobs once, at
+-- the start.
+UPDATE jobs SET run_at = :now
+WHERE state = 'ready' AND priority >= 0 AND lease IS NOT NULL AND attempts > 0 AND run_at > :now
+
 -- name: job_find_leased
 -- A job that still has this lease.
 SELECT id FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
