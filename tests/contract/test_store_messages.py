@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from bellcast.model.messages import Attempt
 from bellcast.model.times import to_rfc3339
 from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage
+from bellcast.ports.jobs import in_line
 from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import RecordedAction
 from bellcast.ports.webhooks import WebhookEvent
@@ -55,7 +56,7 @@ async def test_message_is_added_with_its_inbox_row_and_its_job(app: App) -> None
     (found,) = await app.store.messages.find([message().id])
     assert (found.state, found.content, found.attempts) == ("queued", b'{"subject":"Hi"}', ())
     (job,) = await app.lease(NOW, NOW + 1000, 10)
-    assert (job.kind, job.payload.decode()) == ("message", found.id)
+    assert (job.kind, job.payload.decode()) == (in_line("message", "email"), found.id)
     assert (await app.inbox("alice")).state.unread == 1
 
 
@@ -378,7 +379,7 @@ async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App
 async def test_message_that_expires_before_it_is_due_is_begun_when_it_expires(app: App) -> None:
     await add(app, waiting(1, expires_at=NOW + 10))
     jobs = {group.kind: group.run_at for group in await app.store.jobs.due(NOW + 1000)}
-    assert jobs == {"message": NOW + 10, "digest": NOW + 1000}
+    assert jobs == {in_line("message", "email"): NOW + 10, "digest": NOW + 1000}
     assert await begin(app, 1, NOW + 9) == []
     assert [m.id for m in await begin(app, 1, NOW + 10)] == [message(1).id]
 
