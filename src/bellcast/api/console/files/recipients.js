@@ -29,7 +29,7 @@ export function recipient(page) {
     h('nav', { class: 'links', 'aria-label': 'About this recipient' },
       [['Live', '/live'], ['Notifications', '/notifications'], ['Messages', '/messages'], ['Workflow runs', '/runs'], ['Connections', '/connections']]
         .map(([name, target]) => h('a', { href: withQuery(page.url(target), { recipient: one.key, ...tenant }) }, name))),
-    card('Inbox', inbox(page, one.key, tenant)),
+    card('Last notifications', inbox(page, one.key, tenant)),
     explain(page, one.key, tenant),
     card('Preferences', preferences(page, url('/preferences'))),
     card('Devices', devices(page, one.key, tenant, url)),
