@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from bellcast import ports
 from bellcast.calls.backend import CallBackend, NoBackend
-from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, Handshake, Refused
+from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, ConnectRequest, Refused
 from bellcast.calls.callbacks import Callbacks
 from bellcast.calls.configured_callback import ConfiguredCallback
 from bellcast.calls.http_callback import HttpCallback
@@ -22,8 +22,8 @@ __all__ = [
     "CallContext",
     "Callbacks",
     "ConnectAccepted",
+    "ConnectRequest",
     "Handlers",
-    "Handshake",
     "HttpCallback",
     "NoBackend",
     "Refused",

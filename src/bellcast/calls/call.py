@@ -57,7 +57,7 @@ class ConnectAccepted(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
 
 
-class Handshake(Struct, frozen=True):
+class ConnectRequest(Struct, frozen=True):
     """The request that opened a connection, without the credentials that Bellcast checks.
 
     Names of headers are in lower case; of several equal names, the last one counts.
@@ -83,7 +83,7 @@ class Call:
         tenant: str | None = None,
         roles: Sequence[str] = (),
         namespace: str = ROOT,
-        handshake: Handshake | None = None,
+        handshake: ConnectRequest | None = None,
     ) -> None:
         self.name = name
         self.args = tuple(args)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.calls.call import ROOT, Call, Handshake, Refused
+from bellcast.calls.call import ROOT, Call, ConnectRequest, Refused
 from bellcast.calls.python_functions import Function, Handlers
 from bellcast.errors import HandlerFailed, NoHandler
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
@@ -97,7 +97,7 @@ class Callbacks:
             tenant=fields.get("tenant"),
             roles=fields.get("roles") or (),
             namespace=fields.get("namespace") or ROOT,
-            handshake=Handshake(**fields["handshake"]) if "handshake" in fields else None,
+            handshake=ConnectRequest(**fields["handshake"]) if "handshake" in fields else None,
         )
         try:
             reply = await self._handlers.dispatch(call)

@@ -49,11 +49,7 @@ def restore(
         return
     if file.exists() and not file.is_file():
         raise CommandError(f"{file} is not a file", "pass a file created by `bellcast backup`")
-    try:
-        file_version = version(file)
-    except Unavailable as damaged:
-        raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
-    if file_version == 0:
+    if checked_version(file) == 0:
         raise CommandError(f"{file} is empty or does not exist", "pass a file created by `bellcast backup`")
     if settings.store.is_file:
         _into_file(settings, file, force=force, json=json)
@@ -79,6 +75,14 @@ def _renew_positions(settings: "Settings", *, json: bool) -> None:
         console.json({"store": store})
     else:
         console.done(f"All positions in {store} are unknown now: each client refetches its inbox.")
+
+
+def checked_version(file: Path) -> int:
+    """Return the version of a backup. Raises CommandError if it is damaged."""
+    try:
+        return version(file)
+    except Unavailable as damaged:
+        raise CommandError(f"{file}: {damaged.detail}", "pass another backup") from None
 
 
 def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:

@@ -232,3 +232,7 @@ def test_unknown_response_fields_are_ignored():
 def test_response_of_another_server_is_unreadable(content):
     with pytest.raises(Unreadable, match="is this the address of a Bellcast server"):
         inbox.counts().decode(HttpResponse(200, content))
+
+
+def test_messages_are_filtered_by_run_and_provider():
+    assert messages.page(run="r1", provider="smtp").params == {"run": "r1", "provider": "smtp"}

@@ -6,7 +6,7 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from bellcast.calls import Handshake
+from bellcast.calls import ConnectRequest
 from bellcast.errors import Invalid
 from bellcast.model.requests import STATE
 
@@ -49,10 +49,10 @@ class HandshakeRequest(Struct, frozen=True, kw_only=True):
         value = self.header_values.get(name)
         return None if value is None else value.decode("latin-1")
 
-    def for_app(self) -> Handshake:
+    def for_app(self) -> ConnectRequest:
         """Return the part of the request that a `connect` handler receives."""
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers]
-        return Handshake(_bounded(self.parameters), _bounded(headers), self.address)
+        return ConnectRequest(_bounded(self.parameters), _bounded(headers), self.address)
 
     @property
     def topics(self) -> list[str]:

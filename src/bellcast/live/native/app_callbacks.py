@@ -117,7 +117,7 @@ class AppCallbacks:
         """True if the app has a `connect` handler."""
         return self._app.has(calls.CONNECT)
 
-    async def connected(self, connection: Connection, handshake: calls.Handshake) -> NativeCallContext:
+    async def connected(self, connection: Connection, handshake: calls.ConnectRequest) -> NativeCallContext:
         """Call the `connect` handler before admission; it may refuse the connection or identify its recipient."""
         context = NativeCallContext(self._engines, self._hub, connection)
         call = self._call(context, connection, calls.CONNECT, None, handshake)
@@ -151,7 +151,7 @@ class AppCallbacks:
         connection: Connection,
         name: str,
         data: Any,
-        handshake: calls.Handshake | None = None,
+        handshake: calls.ConnectRequest | None = None,
     ) -> Call:
         principal = connection.principal
         return Call(

@@ -138,7 +138,7 @@ class NamespaceHandshake:
         """Call the `connect` handler; True if its result authenticates the client. Raises RejectedByApp."""
         call = self._dispatcher.call(context, connection, calls.CONNECT, [_without_recovery(auth)])
         if handshake := connection.session.request.app_handshake:
-            call.handshake = msgspec.json.decode(handshake, type=calls.Handshake)
+            call.handshake = msgspec.json.decode(handshake, type=calls.ConnectRequest)
         try:
             with self._admission.waiting_for_app(connection.session.request.address):
                 await self._dispatcher.app.dispatch(call)
