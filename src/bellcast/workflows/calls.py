@@ -87,9 +87,10 @@ class StepCalls:
         self._retries = delays
         self._destinations = destinations
 
-    def line(self, step: Step) -> str:
-        """Return the line in which jobs wait for the step's call."""
-        return f"{FUNCTION_LINE}{step.fields['function']}" if step.type == "python" else step.type
+    def line(self, step: Step, owner: str) -> str:
+        """Return the line in which jobs wait for the step's call. Functions serve only workflows of the project."""
+        is_function = step.type == "python" and owner == PROJECT
+        return f"{FUNCTION_LINE}{step.fields['function']}" if is_function else step.type
 
     def serves(self, line: str) -> bool:
         """Return False for the line of a function that this process does not have: its jobs wait for a process that has it."""

@@ -154,7 +154,7 @@ class RunExecutor:
         """Return when a run is due again, or its call."""
         if execution.call is None:
             return execution.due_at
-        line = self._calls.line(execution.call)
+        line = self._calls.line(execution.call, execution.stored.owner)
         if not self._calls.serves(line):
             return Again(self._clock.now(), line=line)
         destination = self._calls.destination(execution.call, execution.stored.tenant)
