@@ -25,6 +25,7 @@ SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigin
   (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'bellcast_live')::bigint AS scanned
 FROM pg_statio_user_tables WHERE schemaname = 'bellcast_live'
 """
+CLIENTS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ async def _work(server: engines.PostgresServer, topics: int, start: int) -> dict
     await transport.close()
     await log.close()
     connection: Any = await asyncpg.connect(server.url("postgres"))
-    while await connection.fetchval(  # noqa: ASYNC110  PostgreSQL ends the sessions
-        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    ):
+    for _ in range(3_000):
+        if not await connection.fetchval(CLIENTS):
+            break
         await asyncio.sleep(0.01)
     counters = dict(await connection.fetchrow(WORK))
     await connection.close()
