@@ -330,7 +330,7 @@ async def test_command_that_connects_while_its_shard_closes_leaves_no_connection
         await connect(connection)
 
     monkeypatch.setattr(pool.connection_class, "connect", connect_later)
-    pinging = asyncio.ensure_future(shard.ping())
+    pinging = asyncio.ensure_future(shard.ping(writes=False))
     await asyncio.sleep(0)
     await shard.close()
     may_connect.set()
@@ -346,10 +346,10 @@ async def test_command_does_not_wait_for_minutes_behind_others_of_a_redis_that_h
     shard = Shard(ConnectionPool.from_url(engines.redis().url), PLAIN)
     forever = asyncio.Event()
     monkeypatch.setattr(shard._redis, "ping", forever.wait)
-    hanging = [asyncio.ensure_future(shard.ping()) for _ in range(MAX_COMMANDS)]
+    hanging = [asyncio.ensure_future(shard.ping(writes=False)) for _ in range(MAX_COMMANDS)]
     with pytest.raises(Unavailable, match="does not respond"):
-        await asyncio.wait_for(shard.ping(), TIMEOUT)
+        await asyncio.wait_for(shard.ping(writes=False), TIMEOUT)
     forever.set()
     await asyncio.gather(*hanging)
-    await shard.ping()
+    await shard.ping(writes=False)
     await shard.close()

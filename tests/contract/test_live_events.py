@@ -161,7 +161,7 @@ class TestSources:
         assert await app.titles("alice") == ["fine"]
         errors = await world.workflows.sources.last_errors("", ["a", "b", "c"])
         assert "nothing" in str(errors["a"])
-        assert errors["b"] == "There is no workflow with this key."
+        assert errors["b"] == "not_found: There is no workflow with this key."
         assert errors["c"] is None
 
     async def test_source_of_a_tenant_replaces_the_projects(self, world: WorkflowWorld, app: App) -> None:

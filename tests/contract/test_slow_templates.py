@@ -21,7 +21,7 @@ async def test_runs_of_a_slow_workflow_fail_without_rendering(store: Store, cloc
     assert time.thread_time() - started < MAX_SECONDS
     reasons = [run.reason or "" for run in await world.runs(tenant="acme")]
     assert len(reasons) == len(KEYS)
-    assert all("in inbox.title: " in reason for reason in reasons)
+    assert [one for one in reasons if "inbox.title" not in one] == []
     assert sum("is not rendered, because" in reason for reason in reasons) == len(KEYS) - 3
 
 

@@ -278,9 +278,9 @@ def test_refusal_of_thousands_of_topics_is_bounded_in_size(target: ServerProcess
         assert {one["code"] for one in ready["refused"]} == {"too_many"}
         assert bell.ask("unsubscribe", topics=names)["type"] == "ack"
         ack = bell.ask("subscribe", topics=names)
-        assert (len(ack["topics"]), len(ack["refused"])) == (100, 901)
-        assert "the 4999 after it" in ack["refused"][-1]["message"]
-        assert len(ready["refused"]) == 901
+        assert (len(ack["topics"]), len(ack["refused"])) == (100, 1)
+        assert "the 5899 after it" in ack["refused"][-1]["message"]
+        assert len(ready["refused"]) == 1
         assert bell.ask("subscribe", topics=["t" * 165])["code"] == "invalid"
 
 

@@ -141,7 +141,8 @@ async def start(request: ApiRequest) -> ASGIApp:
     started = StartedReplay(
         id=None, matched=plan.matched, exact=plan.is_exact, effects=list(map(_effect, plan.effects))
     )
-    if body.dry_run or objects.is_dry_run(request):
+    # The query is checked whatever the body says.
+    if objects.is_dry_run(request) or body.dry_run:
         audit.note_changes(request, {}, {"dry_run": True})
         return responses.json(started)
     id, replay = await replays.start(tenant, plan)

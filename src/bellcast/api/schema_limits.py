@@ -409,7 +409,7 @@ def tenant_parameter(path: str, limits: Limits, *, is_list: bool) -> Schema:
 
 def header(name: str, limits: Limits) -> Schema:
     """Constraints of a header of requests."""
-    return {"minLength": 1} | (text(limits.key, KEY) if name == "Idempotency-Key" else {})
+    return text(limits.key, KEY) | {"minLength": 1} if name == "Idempotency-Key" else {}
 
 
 def restrict(schema: Schema, bound: Schema) -> Schema:
