@@ -129,7 +129,7 @@ class Conflict(BellcastError):
 
 
 def tenant_is_erased() -> Conflict:
-    return Conflict("This tenant is being erased. Send when it is gone: it is then created anew.")
+    return Conflict("This tenant is being erased. Send again after that: the send creates a new tenant.")
 
 
 class PreconditionFailed(BellcastError):

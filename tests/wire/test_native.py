@@ -73,7 +73,7 @@ def test_event_stream_has_the_headers_for_proxies_and_browsers(bellcast_server: 
         assert bell.headers["x-accel-buffering"] == "no"
         assert "no-store" in bell.headers["cache-control"]
         ready = bell.block()
-        assert (ready["event"], list(ready)[0]) == ("ready", "retry")
+        assert (ready["event"], next(iter(ready))) == ("ready", "retry")
         assert 1_500 <= int(ready["retry"]) <= 4_500
         assert ready["id"]
 
