@@ -22,7 +22,7 @@ def context(app: App) -> Context:
 
 
 async def interrupted(app: App, context: Context) -> None:
-    """Begin to erase acme, and erase no more than a first step."""
+    """Begin to erase acme, and stop after the first step."""
     await app.send("other", tenant="globex")
     await app.add_all([app.send_request(f"r{number}", tenant="acme") for number in range(RECIPIENTS)])
     app.clock.advance(1)
@@ -44,9 +44,9 @@ async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Co
     assert await app.store.recipients.tenant("acme") is None
     assert await app.store.recipients.count("acme", "", RECIPIENTS) == 0
     assert await app.titles("other", tenant="globex") == ["Hello"]
-    await app.send("alice", "Anew", tenant="acme")
+    await app.send("alice", "New", tenant="acme")
     await recipients.continue_erasure(context, app.clock, job)  # as after a crash before its outcome was saved
-    assert await app.titles("alice", tenant="acme") == ["Anew"]
+    assert await app.titles("alice", tenant="acme") == ["New"]
 
 
 async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: App, context: Context) -> None:

@@ -35,7 +35,7 @@ def as_engine(*command: str | Path) -> None:
     """Run a command as the user that runs the engines."""
     user = engines.owner()
     ids = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd="/", **ids)  # type: ignore[call-overload]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, cwd="/", **ids)  # type: ignore[call-overload]  # the ids depend on the user
 
 
 class Client:

@@ -84,7 +84,7 @@ async def test_writes_and_delays_count_what_live_connections_received(tmp_path: 
     async with server(tmp_path) as bell, bell.live("alice", "room") as one:
         async with bell.live("alice") as two, bell.live("bob", "room") as three:
             id = (await bell.send(to="alice"))["notifications"][0]["id"]
-            await bell.send(to="nobody-connected")
+            await bell.send(to="offline")
             for socket in (one, two):
                 assert json.loads(await socket.recv())["type"] == "notification"
             await bell.app.post("/v1/events", json={"topic": "room", "name": "moved"})

@@ -159,7 +159,7 @@ class Webhooks:
         """Return the call that sends one event to one webhook."""
         delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
         destination = self._jobs.destinations.of(f"webhook {delivery.webhook}", delivery.tenant, SLOTS)
-        # A dead job that is retried begins again: its leases are counted anew.
+        # A retried dead job starts with a lease count of zero, so its failures start at zero too.
         delivery = msgspec.structs.replace(delivery, failures=min(delivery.failures, job.attempts - 1))
         return DestinationCall(destination, delivery.webhook, partial(self._deliver, delivery, destination))
 

@@ -58,7 +58,7 @@ class Again(Struct, frozen=True):
 
 class DestinationCall(Struct, frozen=True):
     """The outcome of a job whose remaining work calls a destination. Without room there, it waits in the line in the store,
-    of which no more jobs are leased than the destination has room for."""
+    whose jobs are leased only while the destination has room."""
 
     destination: Destination
     line: str

@@ -20,7 +20,7 @@ RENEWAL_TIMEOUT = 3600.0
 READ = f"""
 SELECT {identity_of("bellcast.recipients")} || '.' || oid AS current, (SELECT identity FROM bellcast.schema_version) AS stored
 FROM pg_database WHERE datname = current_database()
-"""  # noqa: S608  constants
+"""  # noqa: S608  made of constants of this package only
 WRITE = "UPDATE bellcast.schema_version SET identity = $1"
 
 log = structlog.get_logger(__name__)
