@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
+# The server and the demo's apps without the tools of development: a fifth of the size.
+SERVED := $(VENV)/.served
 CLIENT := client/node_modules/.installed
 # Client libraries under test. npm writes this file when the installation is complete.
 TESTED := $(patsubst %,%/node_modules/.package-lock.json,$(addprefix tests/wire/,node socketio_node openapi_node) client/test/react18)
@@ -12,21 +14,28 @@ HQ := $(VENV)/hq/.installed
 # Write .pyc files even if the environment disables them: a server then starts three times as fast.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test ready check lint types layers audit compiled client format bench package docs pictures lock site system engines clean
+.PHONY: demo test test-all ready ready-in-parallel check lint types layers size audit compiled client format bench package npm wheel docs pictures lock site system engines clean
 
-demo: $(INSTALLED) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
+demo: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Start the server and its demo apps; PORT=9000 picks the server's port
 	$(RUN)bellcast demo $(if $(PORT),--port $(PORT))
 
-test: ## Run all checks and tests, as CI does
+# Four processes, one file each at a time: most tests wait for a server or a browser.
+PYTEST := $(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+
+test: ready-in-parallel ## Run the checks and tests, as CI does
+	$(PYTEST)
+
+test-all: ready-in-parallel ## Also run the thorough tests: every contract on PostgreSQL, long faults, packages, Firefox and WebKit
+	$(PYTEST) --thorough
+
+ready-in-parallel:
 	scripts/install_system.sh python node
 	@# In parallel: some wait for the network while others use the processor.
 	$(MAKE) --no-print-directory --jobs 4 --output-sync ready
-	@# Four processes, one file each at a time: most tests wait for a server or a browser.
-	$(RUN)pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 ready: engines check client compiled $(TESTED) $(HQ)
 
-check: lint types layers audit $(CLIENT) ## Lint, types, layers, formatting, known vulnerabilities
+check: lint types layers size audit $(CLIENT) ## Lint, types, layers, formatting, size, known vulnerabilities
 	cd client && npm run check --silent
 
 lint: $(INSTALLED)
@@ -38,6 +47,9 @@ types: $(INSTALLED)
 
 layers: $(INSTALLED)
 	$(RUN)lint-imports --no-cache
+
+size: $(INSTALLED)
+	$(RUN)python scripts/measure_code.py
 
 audit: $(INSTALLED)
 	command -v npm >/dev/null || scripts/install_system.sh node
@@ -57,11 +69,17 @@ format: $(INSTALLED) ## Write the formatting
 bench: system $(INSTALLED) ## Run the benchmarks; writes benchmarks/results
 	$(RUN)bellcast bench
 
+npm: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Build the npm tarball into dist/, without system packages
+	$(RUN)python -m scripts.package dist npm
+
+wheel: $(if $(wildcard $(INSTALLED)),$(INSTALLED),$(SERVED)) $(CLIENT) ## Build the wheel with the browser client into dist/, without system packages
+	$(RUN)python -m scripts.package dist wheel
+
 package: $(INSTALLED) $(CLIENT) ## Build wheel, sdist, npm tarball and container image into dist/; install and test each
 	@# The tests open the bell in Chromium.
 	scripts/install_system.sh engines
 	$(RUN)python -m scripts.package dist
-	$(RUN)pytest tests/package --packages dist
+	$(RUN)pytest tests/package --thorough --packages dist
 
 site: $(INSTALLED) ## Build the documentation site into site/html; a broken link fails
 	$(RUN)python scripts/site.py site
@@ -69,7 +87,7 @@ site: $(INSTALLED) ## Build the documentation site into site/html; a broken link
 docs: $(INSTALLED) ## Write the generated reference pages
 	$(RUN)python scripts/reference.py
 
-pictures: $(INSTALLED) $(CLIENT) ## Take the screenshots of the bell for the README and the documentation
+pictures: $(INSTALLED) $(CLIENT) ## Take the screenshots of the bell, the mailbox and the console for the README and the documentation
 	scripts/install_system.sh engines pictures
 	$(RUN)python scripts/pictures.py
 
@@ -85,9 +103,20 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(RUN)uv pip install --quiet --python $(RUN)python --no-deps --editable .
 	touch $@
 
+$(SERVED): requirements.lock pyproject.toml
+	@echo "Installing Bellcast and its demo into $(VENV) (about 60 packages) …"
+	$(PYTHON) -c 'import ensurepip' || scripts/install_system.sh python
+	test -x $(RUN)python || $(PYTHON) -m venv $(VENV)
+	$(RUN)pip install --quiet --disable-pip-version-check uv
+	$(RUN)uv pip install --quiet --no-config --python $(RUN)python --constraint requirements.lock --editable '.[demo]'
+	touch $@
+
 $(CLIENT): client/package-lock.json $(shell find client/src client/build.js client/examples.js client/vendor.js client/internal-names.js examples/service_marketplace/today -type f)
-	command -v npm >/dev/null || scripts/install_system.sh node
-	cd client && npm ci --silent --no-audit --no-fund && npm run build --silent
+	@command -v npm >/dev/null || scripts/install_system.sh node
+	@scripts/check_node.sh
+	@echo "Building the browser client (npm installs its tools into client/node_modules) …"
+	@# Errors only: --silent would hide why an installation failed.
+	cd client && npm ci --loglevel error --no-audit --no-fund && npm run build --silent
 	touch $@
 
 $(TESTED): %/node_modules/.package-lock.json: %/package-lock.json
@@ -106,4 +135,4 @@ engines:
 	-scripts/install_system.sh browsers
 
 clean: ## Remove installed and built files
-	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/api/console/files/vendor
+	rm -rf $(VENV) client/node_modules client/dist dist site examples/service_marketplace/static/today.js examples/*/libraries src/bellcast/api/console/files/vendor src/bellcast/api/reference/vendor

@@ -1,6 +1,6 @@
 /**
- * Bundles the stock libraries (MIT) that the console loads on demand into its folder, with their licences, so that no page loads anything
- * from the web.
+ * Bundles the stock libraries that pages of the server load on demand into the folders of these pages, with their licences, so that no page
+ * loads anything from the web.
  */
 
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,13 +9,17 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const CONSOLE = here('../src/bellcast/api/console/files/');
-const VENDOR = join(CONSOLE, 'vendor');
+const API = here('../src/bellcast/api/');
+/** Licences that allow distribution with their text. */
+const LICENSES = ['MIT', 'BSD-3-Clause', 'Apache-2.0'];
 
-/** The imports of the console, by file name. */
+/** The imports of each folder's page, by file name. */
 const LIBRARIES = {
-  'pusher-js': "export { default } from 'pusher-js';",
-  'socket.io-client': "export { io } from 'socket.io-client';",
+  'console/files/vendor': {
+    'pusher-js': "export { default } from 'pusher-js';",
+    'socket.io-client': "export { io } from 'socket.io-client';",
+  },
+  'reference/vendor': { 'openapi-explorer': "import 'openapi-explorer';" },
 };
 
 /** The folders of the packages whose files are in a bundle. */
@@ -27,15 +31,15 @@ function packagesOf({ inputs }) {
 function licenceOf(folder) {
   const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
-  if (license !== 'MIT' || !file) throw new Error(`${name} has no MIT licence to copy.`);
+  if (!LICENSES.includes(license) || !file) throw new Error(`${name} has no licence to copy: expected one of ${LICENSES.join(', ')}, with its text.`);
   return `${name} ${version}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
 }
 
-if (existsSync(CONSOLE)) { // a copy of the client outside its checkout has no console to build for
-  rmSync(VENDOR, { recursive: true, force: true });
+async function bundle(folder, libraries) {
+  rmSync(folder, { recursive: true, force: true });
   const { metafile } = await build({
-    entryPoints: Object.keys(LIBRARIES).map((name) => ({ in: `vendored:${name}`, out: name })),
-    outdir: VENDOR,
+    entryPoints: Object.keys(libraries).map((name) => ({ in: `vendored:${name}`, out: name })),
+    outdir: folder,
     absWorkingDir: dirname(here('vendor.js')),
     bundle: true,
     minify: true,
@@ -47,9 +51,13 @@ if (existsSync(CONSOLE)) { // a copy of the client outside its checkout has no c
       name: 'vendored',
       setup({ onResolve, onLoad }) {
         onResolve({ filter: /^vendored:/ }, ({ path }) => ({ path: path.slice('vendored:'.length), namespace: 'vendored' }));
-        onLoad({ filter: /./, namespace: 'vendored' }, ({ path }) => ({ contents: LIBRARIES[path], resolveDir: here('.') }));
+        onLoad({ filter: /./, namespace: 'vendored' }, ({ path }) => ({ contents: libraries[path], resolveDir: here('.') }));
       },
     }],
   });
-  writeFileSync(join(VENDOR, 'LICENSES.txt'), packagesOf(metafile).map(licenceOf).join(`\n${'-'.repeat(80)}\n\n`));
+  writeFileSync(join(folder, 'LICENSES.txt'), packagesOf(metafile).map(licenceOf).join(`\n${'-'.repeat(80)}\n\n`));
+}
+
+if (existsSync(API)) { // a copy of the client outside its checkout has no pages to build for
+  for (const [folder, libraries] of Object.entries(LIBRARIES)) await bundle(join(API, folder), libraries);
 }

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-
-from bellcast.bench import fanout, ingest, memory, scales, server_under_test, storm
-from bellcast.bench.client_pool import ClientKind
-from bellcast.bench.epoll_loop import Deadline, EpollLoop
-from bellcast.bench.figures import Figure, median
-from bellcast.bench.scales import FULL, BenchmarkRun
-from bellcast.bench.server_under_test import BenchServer
+from benchmarks import fanout, ingest, memory, scales, server_under_test, storm
+from benchmarks.client_pool import ClientKind
+from benchmarks.epoll_loop import Deadline, EpollLoop
+from benchmarks.figures import Figure, median
+from benchmarks.scales import FULL, BenchmarkRun
+from benchmarks.server_under_test import BenchServer
 
 Subject = TypeVar("Subject")
 

@@ -14,22 +14,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
+from benchmarks import engines, figures, handshakes, record, server_under_test, storm
+from benchmarks.client_pool import ClientPool
+from benchmarks.engines import RunningEngine
+from benchmarks.epoll_loop import Deadline, EpollLoop
+from benchmarks.figures import Figure, median
+from benchmarks.handshakes import HandshakeRefused
+from benchmarks.http_load import drive
+from benchmarks.processes import Used, cpu_per_item
+from benchmarks.scales import FULL, BenchmarkRun
+from benchmarks.server_under_test import READY, BenchServer, booking
+from benchmarks.suite import BenchmarkResult
+from benchmarks.target import is_marked
 
-from bellcast.bench import engines, figures, handshakes, record, server_under_test, storm
-from bellcast.bench.client_pool import ClientPool
-from bellcast.bench.engines import RunningEngine
-from bellcast.bench.epoll_loop import Deadline, EpollLoop
-from bellcast.bench.figures import Figure, median
-from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.http_load import drive
-from bellcast.bench.processes import Used, cpu_per_item
-from bellcast.bench.scales import FULL, BenchmarkRun
-from bellcast.bench.server_under_test import READY, BenchServer, booking
-from bellcast.bench.suite import BenchmarkResult
-from bellcast.bench.target import is_marked
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.server.clock import SystemClock
-from bellcast.storage.migrations.postgres import SCHEMA
 
 NAME = "large"
 PAGE = 20

@@ -1,4 +1,5 @@
-"""Builds the packages: `python -m scripts.package FOLDER` writes sdist, wheel, npm tarball and container image to the folder."""
+"""Builds the packages: `python -m scripts.package FOLDER` writes sdist, wheel, npm tarball and container image to the folder,
+and with `npm` or `wheel` only one of them, which needs no system packages."""
 
 import shutil
 import subprocess
@@ -36,13 +37,17 @@ def build_npm(folder: Path) -> None:
 
 
 def main() -> None:
-    """Empty the folder and build all packages."""
-    folder = Path(sys.argv[1])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    build_python(ROOT, folder)
-    build_npm(folder)
-    image.build_image(folder, bellcast.__version__)
+    """Empty the folder and build all packages, or add one to it."""
+    folder, only = Path(sys.argv[1]), sys.argv[2:]
+    if not only:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if only != ["npm"]:
+        build_python(ROOT, folder, *(["--wheel"] if only else []))
+    if only != ["wheel"]:
+        build_npm(folder)
+    if not only:
+        image.build_image(folder, bellcast.__version__)
     for file in sorted(folder.iterdir()):
         print(f"{file}  {file.stat().st_size:,} bytes")
 

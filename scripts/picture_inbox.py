@@ -106,7 +106,7 @@ def define_types(url: str, secret: str) -> None:
     headers = {"authorization": f"Bearer {secret}"}
     for key in ("booking", "comment", "contract", "payment"):
         rules = {"required": ["email"]} if key == "payment" else {}
-        httpx.put(f"{url}/v1/types/{key}", headers=headers, json={"name": key, **rules}).raise_for_status()
+        httpx.put(f"{url}/v1/types/{key}", headers=headers, json={"name": key.capitalize(), **rules}).raise_for_status()
 
 
 def advance(url: str, secret: str, minutes: int) -> None:

@@ -1,8 +1,8 @@
-"""Takes screenshots of the bell in Chromium, from a temporary server: `make pictures`.
+"""Takes screenshots of the bell, the mailbox and the console in Chromium, from a temporary server: `make pictures`.
 
 `docs/pictures/states` has a picture of each state, `docs/pictures/states-*.webp` one sheet of all for each device and colour scheme;
-`docs/pictures/themes.webp` the presets of the theme page; `dist/pictures` has the pictures of the sheets in full size.
-`python scripts/pictures.py NAME…` takes only these states, or the `themes`."""
+`docs/pictures/themes.webp` the presets of the theme page; `dist/pictures` has the pictures of the sheets in full size. Pictures of the mailbox and the
+console are in `docs/pictures`. `python scripts/pictures.py NAME…` takes only these states, the `themes`, or the `pages`."""
 
 import base64
 import sys
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import picture_inbox as inbox
+import picture_pages
 import running
 from picture_states import STATES, Device, Stage, State
 from playwright.sync_api import Browser, Error, Page, Route, ViewportSize, sync_playwright
@@ -42,6 +43,7 @@ SCALE = 2  # pixel density of the pictures
 QUALITY = 75  # WebP quality: text stays sharp, at a sixth of the bytes of PNG
 COLUMNS = 6
 THEMES = "themes"
+PAGES = "pages"
 PRESETS = ("Neutral", "Material", "Bootstrap", "Tailwind, shadcn/ui")
 PAGE = """<!doctype html><html lang="{lang}" dir="{dir}"><title>Bookings</title><meta name="viewport" content="width=device-width">
 <style>
@@ -89,6 +91,12 @@ def main(names: Sequence[str]) -> None:
                     studio.sheet(f"states-{device}-{scheme}", pictures, SIZES[device]["width"] // 2 + 20, scheme)
             if not names or THEMES in names:
                 studio.theme_pictures()
+            if not names or PAGES in names:
+                with (
+                    running.server(None, f"--test-clock={picture_pages.START}") as pages_server,
+                    Bellcast(*pages_server) as pages_bell,
+                ):
+                    picture_pages.take(browser, pages_bell, *pages_server, partial(shot, scale=1.4), FOLDER)
             if not names:
                 studio.readme_pictures()
                 write_gallery()
@@ -230,14 +238,14 @@ def finish_motion(page: Page) -> None:
       .every((root) => root.getAnimations().every((one) => one.effect.getComputedTiming().endTime === Infinity))""")
 
 
-def shot(page: Page, *, full: bool = False, part: str | None = None) -> bytes:
+def shot(page: Page, *, full: bool = False, part: str | None = None, scale: float = SCALE) -> bytes:
     """Return the page, or a part of it, as WebP."""
     finish_motion(page)
     page.evaluate("document.fonts.ready.then(() => {})")
     protocol = page.context.new_cdp_session(page)
     width, height = page.evaluate(f"[innerWidth, {'document.body.scrollHeight' if full else 'innerHeight'}]")
     box = page.locator(part).bounding_box() if part else None
-    area = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1 if full else SCALE} | (box or {})
+    area = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1 if full else scale} | (box or {})
     taken = protocol.send(
         "Page.captureScreenshot", {"format": "webp", "quality": QUALITY, "clip": area, "captureBeyondViewport": full}
     )

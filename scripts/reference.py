@@ -24,7 +24,7 @@ Set a setting with an option of the command that uses it (`--port 80`), with an 
 environment. The option takes precedence over the variable, the variable over the file. An empty value counts as not set, except
 for a list, where it is the empty list.
 
-Options, variables and files are read once, at start; [the console](../howto/console.md#change-settings) changes some settings while
+Options, variables and files are read once, at start; [the console](../howto/console-operate.md#change-settings) changes some settings while
 the server runs. The server does not start with an invalid value or an unknown `BELLCAST_…` name; the error names it.
 `bellcast config` shows the effective settings, with secrets masked. Durations are seconds, or have a unit: `300ms`, `25s`, `2m`,
 `1h`, `7d`.
@@ -41,7 +41,7 @@ TITLES = {
     "access": ("Access", ""),
     "oidc": (
         "Identity provider of operators",
-        "For the console: [sign in with your identity provider](../howto/console.md#sign-in-with-your-identity-provider).",
+        "For the console: [sign in with your identity provider](../howto/console-access.md#sign-in-with-your-identity-provider).",
     ),
     "native": ("Native dialect", ""),
     "channels": (
@@ -86,7 +86,7 @@ def _row(setting: table.Setting, default: str) -> str:
     return f"| `{setting.variable}` | {f'`{default}`' if default else ''} | {setting.expects} | {setting.description} |"
 
 
-# Each other page has a module `reference_<page>.py`. In these and in the problems, only the text between the marks is
+# Each other page has a module `reference_<page>.py`. In these, and in problems and symptoms, only the text between the marks is
 # generated.
 FIGURES = {
     "figures": ROOT / "benchmarks" / "README.md",
@@ -103,7 +103,8 @@ PAGES = {
     "python": FOLDER / "python.md",
     "typescript": FOLDER / "typescript.md",
     "elements": FOLDER / "elements.md",
-    "problems": ROOT / "docs" / "howto" / "troubleshoot.md",
+    "problems": ROOT / "docs" / "howto" / "doctor.md",
+    "symptoms": ROOT / "docs" / "howto" / "troubleshoot.md",
     **FIGURES,
 }
 

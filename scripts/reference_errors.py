@@ -1,7 +1,7 @@
 """Generates the reference of errors and close codes from their definitions."""
 
-from bellcast import errors
 from bellcast.api.reasons import BY_CODE, REASONS
+from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 

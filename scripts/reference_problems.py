@@ -1,4 +1,4 @@
-"""Generates the tables of the guide to troubleshooting from the catalogue of problems."""
+"""Generates the page of problems from their catalogue, and the table of symptoms of the guide to troubleshooting."""
 
 import re
 from collections.abc import Iterable
@@ -7,14 +7,22 @@ from pathlib import Path
 from bellcast.model import diagnoses
 from bellcast.model.diagnoses import Diagnosis
 
-PAGE = Path(__file__).parent.parent / "docs" / "howto" / "troubleshoot.md"
+HOWTO = Path(__file__).parent.parent / "docs" / "howto"
 BETWEEN = re.compile(r"(<!-- (symptoms|problems) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def page() -> str:
-    """Return the guide with new tables between its marks."""
-    tables = {"symptoms": _symptoms(), "problems": _problems()}
-    return BETWEEN.sub(lambda match: match[1] + tables[match[2]] + match[3], PAGE.read_text(encoding="utf-8"))
+    """Return the page of problems with new tables between its marks."""
+    return _replaced("doctor.md", _problems())
+
+
+def symptoms() -> str:
+    """Return the guide with a new table between its marks."""
+    return _replaced("troubleshoot.md", _symptoms())
+
+
+def _replaced(name: str, tables: str) -> str:
+    return BETWEEN.sub(lambda match: match[1] + tables + match[3], (HOWTO / name).read_text(encoding="utf-8"))
 
 
 def _symptoms() -> str:
@@ -23,7 +31,7 @@ def _symptoms() -> str:
 
 
 def _problems() -> str:
-    return "".join(f"\n### {title}\n{_of_group(group)}" for title, group in diagnoses.GROUPS.items()) + "\n"
+    return "".join(f"\n## {title}\n{_of_group(group)}" for title, group in diagnoses.GROUPS.items()) + "\n"
 
 
 def _of_group(group: tuple[Diagnosis, ...]) -> str:

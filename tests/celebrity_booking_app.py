@@ -1,14 +1,35 @@
 """The celebrity booking example as a process, with a Bellcast server."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 
+from bellcast.examples.celebrity_booking.identity import TIMEZONE
 from bellcast.examples.celebrity_booking.tokens import JWT_CLAIMS, kept_secret
 from tests.example_apps import Site
 from tests.servers import ServerProcess
 from tests.wire.socketio_client import installed
+
+_days = itertools.count(30)
+
+
+def day_ahead(days: int) -> date:
+    """A day in the agency's time zone; 0 is today."""
+    return datetime.now(ZoneInfo(TIMEZONE)).date() + timedelta(days=days)
+
+
+def free_day() -> date:
+    """A day on which no test has booked anyone: a celebrity has one booking a day."""
+    return day_ahead(next(_days))
+
+
+def spoken(day: date) -> str:
+    """The day as notifications name it."""
+    return f"{day:%A}, {day.day} {day:%B %Y}"
 
 
 class Agency(Site):

@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the example apps' servers with two workers, PostgreSQL and Redis",
     )
+    parser.addoption("--thorough", action="store_true", help="also run the tests that are marked as thorough")
     parser.addoption("--packages", type=Path, help="test the packages in this folder instead of building them")
 
 
@@ -74,9 +75,16 @@ def _has_space(folder: str) -> bool:
     return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > REQUIRED_BYTES
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Alternate test files that mostly wait with those that mostly compute, so that the processor is neither idle nor
+@pytest.hookimpl(trylast=True)  # after the folders' own hooks, which mark tests
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the thorough tests to runs that ask for them.
+
+    Alternate test files that mostly wait with those that mostly compute, so that the processor is neither idle nor
     overloaded. Short files are last, so that no worker is left with a long one at the end."""
+    if not config.getoption("--thorough"):
+        left_out = [item for item in items if item.get_closest_marker("thorough")]
+        items[:] = [item for item in items if not item.get_closest_marker("thorough")]
+        config.hook.pytest_deselected(items=left_out)
     repeated = [id for id, count in Counter(item.nodeid for item in items).items() if count > 1]
     if repeated:
         raise pytest.UsageError(f"xdist would run only one of the tests with the id {repeated[0]}")

@@ -20,9 +20,9 @@ from typing import Any, ClassVar
 
 import asyncpg
 
-from bellcast.ports import Clock
-from bellcast.storage.migrations.postgres import SCHEMA
-from bellcast.storage.postgres import PostgresEngine
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.migrations.postgres import SCHEMA
+from bellcast.kernel.db.postgres import PostgresEngine
 from tests.servers import child_processes, free_port, wait_until_ended
 
 START_TIMEOUT = 90  # seconds; a loaded machine needs ten

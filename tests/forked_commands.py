@@ -24,12 +24,12 @@ from typing import IO
 
 from bellcast.api import app
 from bellcast.cli import main
-from bellcast.model.limits import Limits
+from bellcast.kernel.limits import Limits
 
 MAX_REQUEST = 262_144  # bytes; a request carries the environment
 STATUS_SIZE = 8  # bytes of an exit status or process id
 MODULES = [
-    f"bellcast.{name}" for name in ("cli.data_folder", "cli.logs", "server.app", "server.run", "storage.postgres")
+    f"bellcast.{name}" for name in ("cli.data_folder", "cli.logs", "server.app", "server.run", "kernel.db.postgres")
 ]
 
 

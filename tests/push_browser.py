@@ -1,5 +1,6 @@
 """A browser that receives push messages: the receiving side of RFC 8291."""
 
+import json
 import os
 
 from cryptography.hazmat.primitives import hashes
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bellcast.channels.push import PushTarget
-from bellcast.model.base64url import encode
+from bellcast.kernel.base64url import encode
 
 
 class Browser:
@@ -39,6 +40,19 @@ class Browser:
         padded = AESGCM(key).decrypt(nonce, body[86:], None)
         assert padded[-1:] == b"\x02"
         return padded[:-1]
+
+
+# In place of Chromium's own subscription, which comes from a push service on the internet.
+STAND_IN = """{
+  const subscription = { ...SUBSCRIPTION, options: {}, toJSON: () => (SUBSCRIPTION), unsubscribe: async () => localStorage.removeItem('push') };
+  PushManager.prototype.subscribe = async () => { localStorage.setItem('push', 'on'); return subscription; };
+  PushManager.prototype.getSubscription = async () => (localStorage.getItem('push') ? subscription : null);
+}"""
+
+
+def stand_in(endpoint: str) -> str:
+    """Return a script that gives a page a push subscription."""
+    return STAND_IN.replace("SUBSCRIPTION", json.dumps(Browser().to_json(endpoint)))
 
 
 def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:

@@ -17,8 +17,9 @@ import typer
 from scripts import reference
 
 import bellcast
-from bellcast import cli, errors
+from bellcast import cli
 from bellcast.api.app import HANDLERS
+from bellcast.kernel import errors
 from bellcast.live import inbox_payloads
 from bellcast.live.connection import close_reasons
 from bellcast.live.native import protocol
@@ -111,7 +112,7 @@ def recorded() -> Iterator[dict[str, subprocess.Popen[str]]]:
         check.communicate()
 
 
-@pytest.mark.parametrize("page", ["settings", "cli", "errors", "problems", "python"])
+@pytest.mark.parametrize("page", ["settings", "cli", "errors", "problems", "symptoms", "python"])
 def test_reference_page_is_generated_from_the_code(page: str) -> None:
     assert reference.PAGES[page].read_text(encoding="utf-8") == reference.generate(page), "run: make docs"
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from bellcast.brokers.memory import MemoryBroker
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
@@ -13,33 +12,39 @@ from bellcast.channels.fanout import SendFanout
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
-from bellcast.contention import Scheduler
+from bellcast.context import Context
 from bellcast.jobs import Again, DestinationCall, JobRunner, PageOutcome
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.events import Event
+from bellcast.kernel.identities import Project
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.model import runs
-from bellcast.model.events import Event
-from bellcast.model.identities import Project, RecipientFields
-from bellcast.model.ids import Ids
-from bellcast.model.limits import Limits
 from bellcast.model.preferences import Channel
+from bellcast.model.recipients import RecipientFields
 from bellcast.model.runs import RunState
-from bellcast.ports import Context, Http, Job, MessageQuery, Response, Store, StoredMessage
-from bellcast.ports.jobs import kind_of
+from bellcast.ports.jobs import Job, kind_of
 from bellcast.ports.live_feed import NO_FEED
-from bellcast.ports.runs import RunQuery, StoredRun
+from bellcast.ports.messages import StoredMessage
+from bellcast.ports.runs import StoredRun
 from bellcast.ports.webhooks import NoWebhooks
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.storage.messages import JOB_KIND
 from bellcast.storage.sends import FANOUT_JOB_KIND
+from bellcast.storage.store import Store
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
 from tests.clock import FakeClock
+from tests.contract.app import wanted
 
 PROJECT = Project("42", "public-key", "the secret of the project, forty characters")
 
 
 class FakeHttp:
-    """ports.Http with prepared responses, which records the requests."""
+    """Http with prepared responses, which records the requests."""
 
     def __init__(self) -> None:
         self.responses: list[Response | Exception] = []
@@ -187,10 +192,10 @@ class WorkflowWorld:
         return {key: step.state for key, step in (await self.run(id))[1].steps.items()}
 
     async def messages(self, **query: Any) -> list[StoredMessage]:
-        return await self.store.messages.page(MessageQuery(**{"tenant": "", "limit": 1000, **query}))
+        return (await self.store.messages.page(wanted(**query))).items
 
     async def runs(self, **query: Any) -> list[StoredRun]:
-        return await self.store.runs.page(RunQuery(**{"tenant": "", "limit": 1000, **query}))
+        return (await self.store.runs.page(wanted(**query))).items
 
 
 async def ended(outcome: PageOutcome) -> int | None:

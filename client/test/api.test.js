@@ -25,7 +25,7 @@ test('requests without a token carry cookies', async () => {
 
 test('each action is one request with its whole target, and outlives the page', async () => {
   const { api, requests } = createApi(() => ({ changed: 2 }));
-  assert.equal(await api.act('archive', { ids: ['a', 'b'] }), 2);
+  assert.deepEqual(await api.act('archive', { ids: ['a', 'b'] }), { changed: 2 });
   await api.act('read', { all: true });
   await api.act('delete', { all: true, of: { type: 'booking' } });
   await api.act('delete', { ids: ['a', 'b'] });
@@ -134,4 +134,15 @@ test('getToken that never settles fails in time and is called again', async () =
   await refused;
   await api.inbox({});
   assert.deepEqual(requests.map(({ token }) => token), ['one']);
+});
+
+test('a getToken that returns an object without a token names its keys, and a failed request its address', async () => {
+  const env = fakeEnvironment();
+  const other = new Credential(null, async () => ({ jwt: 'a.b.c' }), undefined, env.timeout);
+  await assert.rejects(other.token(), { code: 'no_token', message: 'getToken returned an object without "token": jwt' });
+  const missing = { ok: false, status: 404, url: 'https://shop.example/bell-tokn', text: async () => '' };
+  const failing = new Credential(null, async () => missing, undefined, env.timeout);
+  await assert.rejects(failing.token(), { message: 'getToken: HTTP 404 from https://shop.example/bell-tokn' });
+  const signedOut = new Credential(null, async () => ({ token: null }), undefined, env.timeout);
+  assert.equal(await signedOut.token(), null);
 });

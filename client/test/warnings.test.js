@@ -80,7 +80,7 @@ for (const status of [429, 502, 503, 504]) {
 test('a response of another server is reported as such', async () => {
   const here = place();
   await warn(here, new Refused(404, {}));
-  assert.deepEqual(texts(), [`Bellcast: ${here.base} responded with HTTP 404, but not like a Bellcast server. Is that the server's address?`]);
+  assert.deepEqual(texts(), [`Bellcast: ${here.base} responded with HTTP 404, but not like a Bellcast server. Set \`server\` to the server's address.`]);
 });
 
 test('a failed request is explained by a probe', async () => {

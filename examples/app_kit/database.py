@@ -4,9 +4,10 @@ A change and its notifications commit in one transaction. The outbox thread send
 outage of Bellcast or a restart of the app."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bellcast.client import Bellcast, BellcastError
@@ -17,6 +18,8 @@ from bellcast.contrib.relay import Relay, RelayThread, Round
 # Seconds that a transaction waits for the transaction of another request, which takes milliseconds.
 LOCK_TIMEOUT = 20.0
 RETRY_SECONDS = 1.0
+# The longest pause between two rounds: some work depends on the time of day.
+IDLE_SECONDS = 900.0
 STOP_TIMEOUT = 2.0
 
 Work = Callable[[Bellcast], None]
@@ -25,7 +28,8 @@ Work = Callable[[Bellcast], None]
 class Database:
     """One SQLite file. Each transaction has its own connection, so requests may use it from any thread."""
 
-    def __init__(self, file: Path, schema: str) -> None:
+    def __init__(self, file: Path, schema: str, added: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`added` are columns that later versions of the app have added, as `{"table.column": definition}`."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self._file = file
         self._committed: list[Callable[[], None]] = []
@@ -34,6 +38,12 @@ class Database:
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [outbox.TABLE]).fetchone():
                 connection.executescript(outbox.table_sql("sqlite"))
             connection.executescript(schema)
+            for name, definition in added.items():
+                table, column = name.split(".")
+                if not connection.execute(
+                    "SELECT 1 FROM pragma_table_info(?) WHERE name = ?", [table, column]
+                ).fetchone():
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {definition}")
 
     def connect(self) -> sqlite3.Connection:
         """Open a connection in autocommit mode."""
@@ -106,6 +116,7 @@ class Outbox:
             if done.failure is None:
                 for work in self._reconcile:
                     work(self._bell)
+                done.wait = IDLE_SECONDS if done.wait is None else min(done.wait, IDLE_SECONDS)
         except BellcastError as failure:
             return Round(failure=failure, wait=RETRY_SECONDS)
         return done

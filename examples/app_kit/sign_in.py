@@ -1,7 +1,7 @@
 """Sign-in with a password, sign-out, and the session cookie.
 
 An app is mounted at `/`, and again at `/as/{person}` with a separate cookie, so that one browser can show several users
-side by side. Each needs the password."""
+side by side. `/as/{person}/enter` signs the person in with the demo's password."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +15,12 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import bellcast
 from bellcast.client import Bellcast, BellcastError
 
 from .accounts import Accounts, Session
@@ -28,6 +29,9 @@ from .person import DEMO_PASSWORD, Person
 
 log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
+CLIENT = Path(bellcast.__file__).parent / "browser"
+# Loads the elements, and tries again in an outage. It is part of the package: built by npm, or its source in a checkout.
+LOADER = next(path for folder in ("dist", "src") if (path := CLIENT / folder / "bellcast-load.js").is_file())
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # The size limit of a user name and a password.
 MAX_FORM_BYTES = 4096
@@ -143,6 +147,8 @@ class SignIn:
             Route("/login", self.page),
             Route("/login", self.sign_in, methods=["POST"]),
             Route("/logout", self.sign_out, methods=["POST"]),
+            Route("/enter", self.enter),
+            Route("/app-kit/bellcast-load.js", FileResponse(LOADER)),
             Mount("/app-kit", StaticFiles(directory=HERE / "static")),
         ]
 
@@ -164,6 +170,18 @@ class SignIn:
         visit_of(request).session = self._accounts.begin(person, request.headers.get("user-agent", ""))
         self._on_sign_in(request, person)
         return RedirectResponse(request.scope["root_path"] + self._home, 303)
+
+    async def enter(self, request: Request) -> Response:
+        """Sign in the person of this mount with the demo's password, for panes side by side, and go to the path `to`."""
+        visit = visit_of(request)
+        if visit.session is None and visit.suggested is not None:
+            person = await run_in_threadpool(self._accounts.with_password, visit.suggested.key, DEMO_PASSWORD)
+            if person is not None:
+                visit.session = self._accounts.begin(person, request.headers.get("user-agent", ""))
+                self._on_sign_in(request, person)
+        path = request.query_params.get("to", "")
+        is_own = path.startswith("/") and not path.startswith(("//", "/\\"))
+        return RedirectResponse(request.scope["root_path"] + (path if is_own else self._home), 303)
 
     async def sign_out(self, request: Request) -> Response:
         """End this session and its live connections."""

@@ -1,4 +1,4 @@
-"""`python -m bellcast.examples.celebrity_booking --project id:key:secret`"""
+"""`python -m bellcast.examples.celebrity_booking`"""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from . import HANDLER_PATH, SERVER_SETTINGS, create_app
 from .app import LIBRARIES
 from .tokens import kept_secret
 
+PORT = 8003
 KEY_FILE = "starlight.key"
 
 
@@ -25,7 +26,7 @@ if __name__ == "__main__":
     command_line.run(
         "bellcast.examples.celebrity_booking",
         "A booking site for celebrities.",
-        8003,
+        PORT,
         create,
         server_settings,
         libraries={"type": Path, "default": LIBRARIES, "metavar": "FOLDER", "help": "serves socket.io-client"},

@@ -1,27 +1,37 @@
-"""The definitions in Bellcast: recipients, e-mail templates, a workflow and its schedule."""
+"""The definitions in Bellcast: recipients, e-mail templates, a workflow and its schedule with the figures of the day, reminders."""
 
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from bellcast.client import Bellcast, RequestRefused
-from bellcast.examples.app_kit import Database
+from bellcast.client import Bellcast
+from bellcast.examples.app_kit import Reminder
 
-from .identity import CAST, TENANT
+from .bookings import Ledger, today
+from .identity import CAST, TENANT, TIMEZONE
 
-TIMEZONE = "Europe/Vienna"
 # Weekdays, before the agency opens.
 DAY_PLAN_CRON = "0 8 * * 1-5"
-# Bellcast schedules at most 366 days ahead.
-MOST_AHEAD = timedelta(days=360)
 GREETING = "<p>Hello {{ recipient.name }},</p>"
 DETAILS = (
-    "<p><b>{{ data.booking.celebrity }}</b><br>{{ data.booking.date | date }}<br>{{ data.booking.occasion }}<br>"
+    "<p><b>{{ data.booking.celebrity }}</b><br>{{ data.booking.date | date }}"
+    "{{ ', ' + data.booking.time if data.booking.time else '' }}{{ ', ' + data.booking.place if data.booking.place else '' }}"
+    "<br>{{ data.booking.occasion }}<br>"
     "Fee: {{ data.booking.fee | money('EUR') }}</p>"
 )
 TEMPLATES = {
     "booking-confirmed": (
         "{{ data.booking.celebrity }} is confirmed",
         "<p>Good news: your booking is confirmed.</p>" + DETAILS + "<p>We’ll remind you the day before.</p>",
+    ),
+    "booking-declined": (
+        "{{ data.booking.celebrity }} is not available",
+        "<p>We’re sorry: we can’t accept this request. You pay nothing; perhaps another day suits?</p>" + DETAILS,
+    ),
+    "booking-withdrawn": (
+        "You cancelled {{ data.booking.celebrity }}",
+        "<p>As you asked, we cancelled this booking. You pay nothing.</p>" + DETAILS,
     ),
     "booking-cancelled": (
         "Your booking of {{ data.booking.celebrity }} was cancelled",
@@ -32,14 +42,18 @@ TEMPLATES = {
         "<p>We hope that your guests enjoyed the evening. The invoice follows in a separate e-mail.</p>" + DETAILS,
     ),
 }
-# Triggered by the schedule. The admins get it in their inbox, and by e-mail if they have not seen it after an hour.
+# Triggered by the schedule, with the figures of the day as its data. The admins get it in their inbox, and by e-mail if they
+# have not seen it after an hour.
+FIGURES = (
+    "{{ data.pending }} {{ 'request waits' if data.pending == 1 else 'requests wait' }} for an answer. "
+    "{{ 'Today: ' + data.today | join('; ') if data.today else 'No bookings today.' }}"
+)
 DAY_PLAN: dict[str, Any] = {
     "type": "day_plan",
     "steps": [
-        {"key": "bell", "type": "inbox", "title": "Good morning, {{ recipient.name }}", "action_url": "/bookings",
-         "body": "Please review the pending requests and confirm today’s bookings."},
+        {"key": "bell", "type": "inbox", "title": "Good morning, {{ recipient.name }}", "action_url": "/bookings", "body": FIGURES},
         {"key": "seen", "type": "wait_for", "event": "seen", "step": "bell", "timeout": "1h", "on_match": "stop"},
-        {"key": "mail", "type": "email", "subject": "The agency’s day", "text": "Pending requests are waiting for you."},
+        {"key": "mail", "type": "email", "subject": "The agency’s day", "text": FIGURES},
     ],
 }  # fmt: skip
 
@@ -53,46 +67,43 @@ def configure(bell: Bellcast) -> None:
     for key, (subject, html) in TEMPLATES.items():
         bell.templates.put(key, {"email": {"subject": subject, "html": GREETING + html}}, tenant=TENANT)
     bell.workflows.put("day-plan", DAY_PLAN, tenant=TENANT)
-    schedule = {"cron": DAY_PLAN_CRON, "timezone": TIMEZONE, "workflow": "day-plan", "to": {"role": "admin"}}
-    bell.schedules.put("day-plan", schedule, tenant=TENANT)
 
 
-class Reminders:
-    """Schedules a reminder for each confirmed booking, and removes those of cancelled ones."""
+def reminders(ledger: Ledger, now: datetime) -> Iterator[Reminder]:
+    """Return the reminders of the confirmed bookings: for the client and the agency, at 10:00 on the day before."""
+    admins = [person.key for person in CAST if person.role == "admin"]
+    for booking in ledger.confirmed(now.astimezone(ZoneInfo(TIMEZONE)).date()):
+        if booking.begins_at > now:
+            notification = {
+                "to": [booking.clientId, *admins], "title": f"Reminder: {booking.celebrity}, {booking.when}",
+                "body": ". ".join(filter(None, [booking.place, booking.occasion, f"For {booking.client}"])),
+                "type": "booking_reminder", "channels": ["inbox", "email"],
+                "action_url": f"/bookings#booking-{booking.id}", "group": f"booking-{booking.id}",
+            }  # fmt: skip
+            at = datetime.combine(booking.begins_at.date() - timedelta(days=1), time(10), ZoneInfo(TIMEZONE))
+            yield Reminder(f"reminder-{booking.id}", at, notification)
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+
+class DayPlan:
+    """Keeps the figures of the daily workflow up to date, in the data of its schedule."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._written: dict[str, Any] | None = None
 
     def reconcile(self, bell: Bellcast) -> None:
-        # Later days get their reminder in a later run.
-        latest = (datetime.now(UTC) + MOST_AHEAD).date().isoformat()
-        for row in self._database.rows(
-            "SELECT b.*, c.name, b.status = 'confirmed' AND b.day <= ? AS is_due FROM bookings b "
-            "JOIN celebrities c ON c.key = b.celebrity WHERE has_reminder <> is_due",
-            latest,
-        ):
-            key = f"reminder-{row['id']}"
-            if row["is_due"]:
-                self._schedule(bell, key, row["client"], f"Tomorrow: {row['name']}", row["occasion"], row["day"])
-            else:
-                self._remove(bell, key)
-            with self._database.transaction() as connection:
-                connection.execute("UPDATE bookings SET has_reminder = ? WHERE id = ?", [row["is_due"], row["id"]])
-
-    def _schedule(self, bell: Bellcast, key: str, client: str, title: str, body: str, day: str) -> None:
-        at = datetime.combine(datetime.fromisoformat(day), time(10)) - timedelta(days=1)
-        if at <= datetime.now(UTC).replace(tzinfo=None):
-            return
-        notification = {
-            "to": client, "title": title, "body": body, "type": "booking_reminder",
-            "action_url": f"/bookings#booking-{key.removeprefix('reminder-')}", "channels": ["inbox", "email"],
-        }  # fmt: skip
-        schedule = {"at": at.isoformat(), "timezone": TIMEZONE, "notification": notification}
-        bell.schedules.put(key, schedule, tenant=TENANT)
-
-    def _remove(self, bell: Bellcast, key: str) -> None:
-        try:
-            bell.schedules.delete(key, tenant=TENANT)
-        except RequestRefused as refusal:
-            if refusal.status != 404:
-                raise
+        day = today()
+        confirmed = [booking for booking in self._ledger.confirmed(day) if booking.date == day.isoformat()]
+        figures = self._ledger.figures(next(person for person in CAST if person.role == "admin"))
+        data = {
+            "pending": figures.get("pending", 0),
+            "today": [
+                f"{one.celebrity}, {one.time or 'no time yet'}, {one.place or 'no place yet'}" for one in confirmed
+            ],
+        }
+        if data != self._written:
+            schedule = {
+                "cron": DAY_PLAN_CRON, "timezone": TIMEZONE, "workflow": "day-plan", "to": {"role": "admin"}, "data": data,
+            }  # fmt: skip
+            bell.schedules.put("day-plan", schedule, tenant=TENANT)
+            self._written = data

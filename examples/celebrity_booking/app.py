@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -9,7 +10,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bellcast import Bellcast
-from bellcast.examples.app_kit import Accounts, Database, NotSignedIn, Outbox, accounts, mount_with_sessions
+from bellcast.examples.app_kit import (
+    Accounts,
+    Database,
+    NotSignedIn,
+    Outbox,
+    Reminders,
+    accounts,
+    mount_with_sessions,
+    reminders,
+)
 from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in
 
 from . import agency, bookings, calls, desk, pages, tokens
@@ -31,10 +41,13 @@ def create_app(
     """Create the booking site; its database is `starlight.db` in the folder. The Bellcast server needs the same
     `jwt_secret`, `JWT_CLAIMS`, and `HANDLER_PATH` of this site as its handler URL."""
     bell = Bellcast(bellcast_url, secret)
-    database = Database(data / "starlight.db", accounts.SCHEMA + bookings.SCHEMA)
+    schema = accounts.SCHEMA + bookings.SCHEMA + reminders.SCHEMA
+    database = Database(data / "starlight.db", schema, bookings.ADDED)
     user_accounts = Accounts(database, CAST, TENANT)
-    outbox = Outbox(database, bell, agency.configure, user_accounts.revoke, agency.Reminders(database).reconcile)
     ledger = bookings.Ledger(database, user_accounts.people)
+    reminding = Reminders(database, TENANT, partial(agency.reminders, ledger))
+    day_plan = agency.DayPlan(ledger)
+    outbox = Outbox(database, bell, agency.configure, user_accounts.revoke, reminding.reconcile, day_plan.reconcile)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -1,12 +1,15 @@
 """Celebrities and their bookings, in the site's database. A change and its notifications are in the same transaction."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from sqlite3 import Connection, Row
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from bellcast.examples.app_kit import Database, Person
 
+from .identity import TIMEZONE
 from .notifications import NotificationManager
 
 SCHEMA = """
@@ -16,26 +19,39 @@ CREATE TABLE IF NOT EXISTS celebrities (
 CREATE TABLE IF NOT EXISTS bookings (
   id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, celebrity TEXT NOT NULL REFERENCES celebrities (key),
   day TEXT NOT NULL, occasion TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending',
-  request_id TEXT NOT NULL UNIQUE,  -- of the form: a form that is sent twice is one booking
-  has_reminder INTEGER NOT NULL DEFAULT 0
+  request_id TEXT NOT NULL UNIQUE  -- person and id of the form: a form that is sent twice is one booking
 );
+CREATE INDEX IF NOT EXISTS bookings_by_day ON bookings (status, day);
 CREATE TABLE IF NOT EXISTS activity (
   id INTEGER PRIMARY KEY, at TEXT NOT NULL, person TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL
 );
 """
+ADDED = {"bookings.time": "TEXT NOT NULL DEFAULT ''", "bookings.place": "TEXT NOT NULL DEFAULT ''"}
 CELEBRITIES = [
     ("marlowe", "Vera Marlowe", "The Long Matinee", 18_000),
     ("okoro", "Dayo Okoro", "Four gold records", 32_000),
     ("lindgren", "Elsa Lindgren", "Twice around the world, alone", 9_500),
     ("castellano", "Rico Castellano", "Saturday Kitchen Brawl", 12_000),
 ]
-# Each action of an admin: the statuses that allow it, and the resulting status.
+
+
+class Action(NamedTuple):
+    """A change of status: the roles and statuses that allow it, and the resulting status."""
+
+    roles: tuple[str, ...]
+    allowed: tuple[str, ...]
+    becomes: str
+
+
 ACTIONS = {
-    "confirm": (("pending",), "confirmed"),
-    "cancel": (("pending", "confirmed"), "cancelled"),
-    "complete": (("confirmed",), "completed"),
+    "confirm": Action(("admin",), ("pending",), "confirmed"),
+    "decline": Action(("admin",), ("pending",), "declined"),
+    "complete": Action(("admin",), ("confirmed",), "completed"),
+    "cancel": Action(("admin", "client"), ("pending", "confirmed"), "cancelled"),
 }
-MOST_SHOWN = 10
+# Rows of the event `dashboard_data`, and of a page of the list.
+MOST_STREAMED, MOST_SHOWN = 10, 20
+MOST_AHEAD = timedelta(days=730)
 
 
 class NotPossible(Exception):
@@ -59,10 +75,23 @@ class Booking:
     celebrityId: str  # noqa: N815  a field of the JSON that the page reads
     celebrity: str
     date: str
+    time: str
+    place: str
     occasion: str
     fee: int
     status: str
     request_id: str
+
+    @property
+    def when(self) -> str:
+        day = date.fromisoformat(self.date)
+        return f"{day:%A}, {day.day} {day:%B %Y}" + (f", {self.time}" if self.time else "")
+
+    @property
+    def begins_at(self) -> datetime:
+        """Its beginning; without a time, the end of the day."""
+        clock = time.fromisoformat(self.time) if self.time else time(23, 59)
+        return datetime.combine(date.fromisoformat(self.date), clock, ZoneInfo(TIMEZONE))
 
     def shown(self) -> dict[str, Any]:
         """Return the JSON for pages and events."""
@@ -80,35 +109,54 @@ class Ledger:
         with database.transaction() as connection:
             connection.executemany("INSERT OR IGNORE INTO celebrities VALUES (?, ?, ?, ?, 1)", CELEBRITIES)
 
-    def book(self, client: Person, celebrity: str, day: date, occasion: str, request_id: str) -> Booking:
+    def book(
+        self,
+        client: Person,
+        celebrity: str,
+        day: date,
+        occasion: str,
+        request_id: str,
+        *,
+        time: str = "",
+        place: str = "",
+    ) -> Booking:
         if client.role != "client":
             raise NotPossible("Only clients book celebrities.")
-        if day < datetime.now(UTC).date():
+        if day < today():
             raise NotPossible("That day has passed. Please choose another.")
+        if day > today() + MOST_AHEAD:
+            raise NotPossible("Please choose a day within the next two years.")
+        own_id = f"{client.key}/{request_id}"  # another person’s form with the same id is another booking
         with self._database.transaction() as connection:
-            known = connection.execute("SELECT id FROM bookings WHERE request_id = ?", [request_id]).fetchone()
+            known = connection.execute("SELECT id FROM bookings WHERE request_id = ?", [own_id]).fetchone()
             if known is not None:
                 return self._booking(connection, known["id"])
-            chosen = connection.execute("SELECT available FROM celebrities WHERE key = ?", [celebrity]).fetchone()
-            if chosen is None or not chosen["available"]:
-                raise NotPossible("This celebrity is not available.")
+            _expect_free(connection, celebrity, day.isoformat())
             id = connection.execute(
-                "INSERT INTO bookings (client, celebrity, day, occasion, request_id) VALUES (?, ?, ?, ?, ?)",
-                [client.key, celebrity, day.isoformat(), occasion, request_id],
+                "INSERT INTO bookings (client, celebrity, day, time, place, occasion, request_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [client.key, celebrity, day.isoformat(), time, place, occasion, own_id],
             ).lastrowid
             return self._changed(connection, id, client, "requested")
 
-    def act(self, admin: Person, id: int, action: str) -> Booking:
-        """Confirm, cancel or complete a booking."""
+    def act(self, person: Person, id: int, action: str) -> Booking:
+        """Confirm, decline, complete or cancel a booking. A repeated action changes nothing."""
         if action not in ACTIONS:
             raise NotPossible("Unknown action.")
-        allowed, becomes = ACTIONS[action]
+        roles, allowed, becomes = ACTIONS[action]
         with self._database.transaction() as connection:
-            status = self._booking(connection, id).status
-            if status not in allowed:
-                raise NotPossible(f"This booking is {status}; it cannot become {becomes}.")
+            booking = self._booking(connection, id, person)
+            if person.role not in roles:
+                raise NotPossible("Only the agency is allowed to do this.")
+            if booking.status == becomes:
+                return booking
+            if booking.status not in allowed:
+                raise NotPossible(f"This booking is {booking.status}; it cannot become {becomes}.")
+            if action == "confirm":
+                _expect_free(connection, booking.celebrityId, booking.date)
+            if action == "complete" and booking.date > today().isoformat():
+                raise NotPossible(f"This booking is on {booking.when}; complete it afterwards.")
             connection.execute("UPDATE bookings SET status = ? WHERE id = ?", [becomes, id])
-            return self._changed(connection, id, admin, becomes)
+            return self._changed(connection, id, person, becomes)
 
     def set_available(self, admin: Person, key: str, available: bool) -> Celebrity:
         with self._database.transaction() as connection:
@@ -131,15 +179,28 @@ class Ledger:
     def celebrities(self) -> list[Celebrity]:
         return [_celebrity(row) for row in self._database.rows("SELECT * FROM celebrities ORDER BY name")]
 
-    def seen_by(self, person: Person) -> list[Booking]:
-        """Return the newest bookings: all for an admin, their own for a client."""
-        where, params = ("1", []) if person.role == "admin" else ("client = ?", [person.key])
+    def seen_by(self, person: Person, limit: int, before: int | None = None) -> list[Booking]:
+        """Return bookings, newest first: all for an admin, their own for a client. `before` is the last id of a page."""
+        where, params = _visible(person)
         rows = self._database.rows(
-            f"{SELECT} WHERE {where} ORDER BY b.id DESC LIMIT ?",
-            *params,
-            MOST_SHOWN,
+            f"{SELECT} WHERE {where} AND b.id < ? ORDER BY b.id DESC LIMIT ?", *params, before or MAX_ID, limit
         )
         return [self._read(row) for row in rows]
+
+    def find(self, person: Person, id: int) -> Booking:
+        with self._database.transaction() as connection:
+            return self._booking(connection, id, person)
+
+    def figures(self, person: Person) -> dict[str, int]:
+        """Return the number of bookings by status."""
+        where, params = _visible(person)
+        rows = self._database.rows(f"SELECT status, count(*) FROM bookings b WHERE {where} GROUP BY status", *params)
+        return dict(tuple(row) for row in rows)
+
+    def confirmed(self, first: date) -> Iterator[Booking]:
+        """Return the confirmed bookings from a day on."""
+        rows = self._database.rows(f"{SELECT} WHERE status = 'confirmed' AND day >= ? ORDER BY day", first.isoformat())
+        return map(self._read, rows)
 
     def activity(self, limit: int = 50) -> list[Row]:
         """Return the log of actions, newest first."""
@@ -151,8 +212,10 @@ class Ledger:
         NotificationManager(connection).notify_booking_update(booking, action, by)
         return booking
 
-    def _booking(self, connection: Connection, id: int | None) -> Booking:
-        row = connection.execute(f"{SELECT} WHERE b.id = ?", [id]).fetchone()
+    def _booking(self, connection: Connection, id: int | None, person: Person | None = None) -> Booking:
+        """Return a booking, if the person may see it."""
+        where, params = _visible(person) if person else ("1", [])
+        row = connection.execute(f"{SELECT} WHERE b.id = ? AND {where}", [id, *params]).fetchone()
         if row is None:
             raise NotPossible("Unknown booking.")
         return self._read(row)
@@ -160,12 +223,32 @@ class Ledger:
     def _read(self, row: Row) -> Booking:
         client = self._people[row["client"]].name
         return Booking(
-            row["id"], row["client"], client, row["celebrity"], row["name"], row["day"], row["occasion"], row["fee"],
-            row["status"], row["request_id"],
+            row["id"], row["client"], client, row["celebrity"], row["name"], row["day"], row["time"], row["place"],
+            row["occasion"], row["fee"], row["status"], row["request_id"],
         )  # fmt: skip
 
 
+MAX_ID = 2**63 - 1
 SELECT = "SELECT b.*, c.name, c.fee FROM bookings b JOIN celebrities c ON c.key = b.celebrity"
+
+
+def today() -> date:
+    return datetime.now(ZoneInfo(TIMEZONE)).date()
+
+
+def _visible(person: Person) -> tuple[str, list[str]]:
+    """Return the SQL condition of the bookings that a person may see, and its parameters."""
+    return ("1", []) if person.role == "admin" else ("b.client = ?", [person.key])
+
+
+def _expect_free(connection: Connection, celebrity: str, day: str) -> None:
+    """Refuse an unavailable celebrity, and a second booking on a day."""
+    row = connection.execute("SELECT name, available FROM celebrities WHERE key = ?", [celebrity]).fetchone()
+    if row is None or not row["available"]:
+        raise NotPossible("This celebrity is not available.")
+    taken = "SELECT 1 FROM bookings WHERE celebrity = ? AND day = ? AND status IN ('confirmed', 'completed')"
+    if connection.execute(taken, [celebrity, day]).fetchone():
+        raise NotPossible(f"{row['name']} is already booked on that day.")
 
 
 def _celebrity(row: Row) -> Celebrity:

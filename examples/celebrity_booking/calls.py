@@ -11,7 +11,7 @@ from starlette.routing import Route
 from bellcast import Callbacks, Handlers, Refused
 from bellcast.examples.app_kit import Person
 
-from .bookings import Ledger
+from .bookings import MOST_STREAMED, Ledger
 from .identity import TENANT
 
 HANDLER_PATH = "/bellcast/calls"
@@ -41,9 +41,9 @@ def routes(ledger: Ledger, people: dict[str, Person], secret: str) -> list[Route
 
 
 def dashboard(ledger: Ledger, person: Person) -> dict[str, Any]:
-    """Return all data of a page."""
+    """Return the celebrities and the newest bookings. Pages read older ones from `/api/bookings`."""
     return {
-        "bookings": [booking.shown() for booking in ledger.seen_by(person)],
+        "bookings": [booking.shown() for booking in ledger.seen_by(person, MOST_STREAMED)],
         "celebrities": [asdict(one) for one in ledger.celebrities()],
         "timestamp": datetime.now(UTC).isoformat(),
     }

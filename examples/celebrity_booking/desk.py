@@ -1,8 +1,8 @@
-"""The REST API: book, confirm, cancel, complete, change availability, send an alert. Each request carries the JWT."""
+"""The REST API: list, book, confirm, decline, cancel, complete, change availability, send an alert. Each request carries the JWT."""
 
 import uuid
 from dataclasses import asdict
-from datetime import date
+from datetime import date, time
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from bellcast.examples.app_kit import NotSignedIn, Person, visit_of
 
 from . import tokens
-from .bookings import Ledger, NotPossible
+from .bookings import MOST_SHOWN, Ledger, NotPossible
 
 LONGEST_TEXT = 200
 
@@ -27,6 +27,30 @@ async def token(request: Request) -> Response:
     return JSONResponse({"token": signed}, headers={"Cache-Control": "no-store"})
 
 
+def page_data(ledger: Ledger, person: Person, before: int | None = None) -> dict[str, Any]:
+    """Return what a page shows: bookings, whether there are older ones, figures and celebrities."""
+    found = ledger.seen_by(person, MOST_SHOWN + 1, before)
+    return {
+        "bookings": [booking.shown() for booking in found[:MOST_SHOWN]],
+        "hasOlder": len(found) > MOST_SHOWN,
+        "figures": ledger.figures(person),
+        "celebrities": [asdict(one) for one in ledger.celebrities()],
+    }
+
+
+async def list_bookings(request: Request) -> Response:
+    before = request.query_params.get("before", "")
+    if before and not before.isdecimal():
+        raise HTTPException(422, "before must be the id of a booking.")
+    shown = page_data(_ledger(request), _person(request), int(before) if before else None)
+    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
+async def read_booking(request: Request) -> Response:
+    booking = _ledger(request).find(_person(request), request.path_params["booking"])
+    return JSONResponse(booking.shown(), headers={"Cache-Control": "no-store"})
+
+
 async def book(request: Request) -> Response:
     person, fields = _person(request), await _fields(request)
     try:
@@ -34,13 +58,16 @@ async def book(request: Request) -> Response:
     except ValueError as error:
         raise HTTPException(422, "date must be a date such as 2027-06-12.") from error
     occasion, celebrity = _text(fields, "occasion"), _text(fields, "celebrity")
-    booking = _ledger(request).book(person, celebrity, day, occasion, _request_id(fields))
+    place = _text(fields, "place") if fields.get("place") else ""
+    booking = _ledger(request).book(
+        person, celebrity, day, occasion, _request_id(fields), time=_time(fields), place=place
+    )
     return JSONResponse(booking.shown(), 201)
 
 
 async def act(request: Request) -> Response:
-    admin, fields = _admin(request), await _fields(request)
-    booking = _ledger(request).act(admin, request.path_params["booking"], _text(fields, "action"))
+    person, fields = _person(request), await _fields(request)
+    booking = _ledger(request).act(person, request.path_params["booking"], _text(fields, "action"))
     return JSONResponse(booking.shown())
 
 
@@ -89,6 +116,13 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return value.strip()
 
 
+def _time(fields: dict[str, Any]) -> str:
+    try:
+        return f"{time.fromisoformat(fields['time']):%H:%M}" if fields.get("time") else ""
+    except (ValueError, TypeError) as error:
+        raise HTTPException(422, "time must be a time such as 19:30.") from error
+
+
 def _request_id(fields: dict[str, Any]) -> str:
     """Return the id of the page's form, which makes repeated requests idempotent."""
     return _text(fields, "requestId") if "requestId" in fields else str(uuid.uuid4())
@@ -101,7 +135,9 @@ async def refused(request: Request, error: Exception) -> Response:
 
 routes = [
     Route("/api/token", token),
+    Route("/api/bookings", list_bookings),
     Route("/api/bookings", book, methods=["POST"]),
+    Route("/api/bookings/{booking:int}", read_booking),
     Route("/api/bookings/{booking:int}", act, methods=["PATCH"]),
     Route("/api/celebrities/{celebrity}", availability, methods=["PATCH"]),
     Route("/api/alerts", alert, methods=["POST"]),

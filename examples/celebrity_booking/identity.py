@@ -3,6 +3,8 @@
 from bellcast.examples.app_kit import Person
 
 TENANT = "starlight"
+# The agency's. Days and times of bookings are local.
+TIMEZONE = "Europe/Vienna"
 CAST = [
     Person("dana", "Dana Whitfield", "admin", "Runs the agency", 42),
     Person("iris", "Iris Calloway", "client", "Plans weddings", 268),

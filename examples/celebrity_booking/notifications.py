@@ -3,7 +3,7 @@ Bellcast neither loses nor duplicates notifications."""
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ EVERYONE = "everyone"
 # Fields of a notification; all other fields of an event become its data.
 FIELDS = ("title", "body", "action_url", "action_text", "priority", "icon", "actor", "group", "channels", "template")
 # Clients also get these by e-mail, with the template `booking-{status}`.
-BY_EMAIL = ("confirmed", "cancelled", "completed")
+BY_EMAIL = ("confirmed", "declined", "cancelled", "completed")
 
 
 class NotificationManager:
@@ -51,17 +51,15 @@ class NotificationManager:
             "id": str(uuid.uuid4()), "type": "booking_update", "action": action, "booking": booking.shown(),
             "action_url": booking.shown()["action_url"], "group": f"booking-{booking.id}",
         }  # fmt: skip
-        about, key = (
-            f"{booking.celebrity} on {_long(date.fromisoformat(booking.date))}",
-            f"starlight-{booking.request_id}-{action}",
-        )
+        about, key = f"{booking.celebrity} on {booking.when}", f"starlight-{booking.request_id}-{action}"
         agency: dict[str, Any] = {"title": f"{booking.client} requested {about}", "body": booking.occasion}
         client: dict[str, Any] = {"title": f"We received your request for {about}", "body": booking.occasion}
         if action != "requested":
             agency = {"title": f"{about}: {action}", "body": f"{booking.occasion}, for {booking.client}"}
             client = {"title": f"{about}: {action}", "body": booking.occasion}
         if action in BY_EMAIL:
-            client |= {"channels": ["inbox", "email"], "template": f"booking-{action}"}
+            template = "booking-withdrawn" if by.key == booking.clientId else f"booking-{action}"
+            client |= {"channels": ["inbox", "email"], "template": template}
         actor = {"id": by.key, "name": by.name}
         self.notify_admins("booking_update", {**update, **agency, "actor": actor}, f"{key}-agency")
         self.notify_user(booking.clientId, "booking_update", {**update, **client, "actor": actor}, f"{key}-client")
@@ -79,7 +77,3 @@ class NotificationManager:
 
 def _stamped(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds")}
-
-
-def _long(day: date) -> str:
-    return f"{day:%A}, {day.day} {day:%B %Y}"

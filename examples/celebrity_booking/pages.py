@@ -13,6 +13,8 @@ from bellcast.client import Bellcast, BellcastError
 from bellcast.examples.app_kit import Person, signed_in_person
 
 from . import portraits
+from .bookings import MOST_AHEAD, today
+from .desk import page_data
 from .identity import CAST, TENANT
 
 HERE = Path(__file__).parent
@@ -29,7 +31,9 @@ async def side_by_side(request: Request) -> Response:
 async def home(request: Request) -> Response:
     """Show the admin's or the client's page."""
     person = signed_in_person(request)
-    return _page(request, person, f"{person.role}.html")
+    data = page_data(request.app.state.ledger, person)
+    last_day = today() + MOST_AHEAD
+    return _page(request, person, f"{person.role}.html", data=data, first_day=today(), last_day=last_day)
 
 
 def mail(request: Request) -> Response:

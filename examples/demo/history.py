@@ -11,8 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bellcast.model import ids, stats, times
+from bellcast.kernel import ids, times
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect, texts
 from bellcast.model import runs as run_states
+from bellcast.model import stats
 from bellcast.model.messages import Attempt, AttemptOutcome, State
 from bellcast.model.notifications import Draft, Priority, content
 from bellcast.model.runs import RunState, StepState
@@ -23,9 +27,6 @@ from bellcast.server.clock import SystemClock
 from bellcast.storage import ensure, messages, rows, run_commits
 from bellcast.storage import runs as stored_runs
 from bellcast.storage import stats as stored_stats
-from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.script import Script, Statement
-from bellcast.storage.sqlite_connection import SqliteConnection, connect, texts
 from bellcast.workflows import definitions
 
 from . import activity

@@ -1,4 +1,4 @@
-"""`python -m bellcast.examples.lead_market --project id:key:secret`"""
+"""`python -m bellcast.examples.lead_market`"""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,8 @@ from bellcast.examples.app_kit import command_line
 
 from . import SERVER_SETTINGS, create_app
 from .app import LIBRARIES
+
+PORT = 8002
 
 
 def server_settings(url: str, data: Path) -> dict[str, str]:
@@ -22,7 +24,7 @@ if __name__ == "__main__":
     command_line.run(
         "bellcast.examples.lead_market",
         "A lead marketplace.",
-        8002,
+        PORT,
         create,
         server_settings,
         libraries={

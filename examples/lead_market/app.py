@@ -1,6 +1,7 @@
 """The ASGI application."""
 
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from bellcast.examples.app_kit import (
     Database,
     NotSignedIn,
     Outbox,
+    RateLimit,
     accounts,
     mount_with_sessions,
     signed_in_person,
@@ -31,8 +33,8 @@ from bellcast.examples.app_kit.sign_in import SignIn, not_signed_in, visit_of
 
 from . import events, identity, settings
 from . import leads as leads_table
-from .identity import CAST, PROVIDERS
-from .leads import STATUSES, Change, Leads
+from .identity import CAST, FORM, PARTNER, PROVIDERS
+from .leads import STATUSES, Change, Lead, Leads
 
 HERE = Path(__file__).parent
 # Copies of the stock libraries, made by `npm run build` in client/.
@@ -40,6 +42,8 @@ LIBRARIES = HERE / "libraries"
 PUSHER_JS, ECHO_JS = "pusher-js/dist/web/pusher.min.js", "laravel-echo/dist/echo.iife.js"
 # The default tenant, as for every app that moves from Pusher.
 TENANT = None
+# Requests of one address through the public form.
+MAX_FORMS, FORM_WINDOW_SECONDS = 5, 60.0
 
 _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True)
 
@@ -74,6 +78,7 @@ def create_app(
         exception_handlers={HTTPException: _refused, NotSignedIn: _not_signed_in},
     )
     site.state.bell, site.state.database = bell, database
+    site.state.forms = RateLimit(MAX_FORMS, FORM_WINDOW_SECONDS)
     site.state.page = {"bellcast": bellcast_url, "libraries": _paths(libraries), "statuses": STATUSES}
     return Starlette(
         routes=[Route("/", side_by_side), *mount_with_sessions(site, user_accounts, "leadwell", CAST.values())],
@@ -90,12 +95,15 @@ def _routes(libraries: Path) -> list[Route | Mount]:
         Route("/leads", leads),
         Route("/bell-token", bell_token),
         Route("/broadcasting/auth", broadcasting_auth, methods=["POST"]),
+        Route("/request", request_form),
+        Route("/request", send_request, methods=["POST"]),
         Route("/api/leads", new_lead, methods=["POST"]),
         Route("/api/admin/leads/{id:int}", change_as_admin, methods=["PATCH", "PUT"]),
         Route("/api/provider/leads/{id:int}", change_as_provider, methods=["PATCH", "PUT"]),
         Route("/admin/settings", pusher_settings),
         Route("/admin/settings", save_settings, methods=["POST"]),
         Route("/admin/settings/test", try_settings, methods=["POST"]),
+        Route("/admin/settings/key", new_key, methods=["POST"]),
         Route("/admin/troubleshooting", troubleshooting),
     ]
 
@@ -134,11 +142,11 @@ async def bell_token(request: Request) -> Response:
 
 
 async def broadcasting_auth(request: Request) -> Response:
-    """Authorize a provider's own private channel. The Pusher library signs, as before."""
+    """Authorize a provider's own private channel, and the admins'. The Pusher library signs, as before."""
     person, form = signed_in_person(request), await _form(request)
     channel, socket_id = form.get("channel_name", ""), form.get("socket_id", "")
-    if person.role != "provider" or channel != f"private-provider.{person.key}":
-        raise HTTPException(403, "This channel belongs to another provider.")
+    if channel != ("private-admin" if person.role == "admin" else f"private-provider.{person.key}"):
+        raise HTTPException(403, "This channel belongs to somebody else.")
     with request.app.state.database.transaction() as connection:
         stored = settings.read(connection)
     try:
@@ -148,17 +156,45 @@ async def broadcasting_auth(request: Request) -> Response:
 
 
 async def new_lead(request: Request) -> Response:
-    """`POST /api/leads`: add a lead."""
-    person, fields = identity.signed_in_as(request, "admin"), await _fields(request)
+    """`POST /api/leads`: add a lead, as the admin, or as another system with the API key."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        with request.app.state.database.transaction() as connection:
+            if not settings.is_api_key(connection, key):
+                raise HTTPException(401, "The API key is not valid: create one under Settings.")
+        by = PARTNER
+    else:
+        by = identity.signed_in_as(request, "admin").key
+    lead, background = _add(request, await _fields(request), by)
+    return JSONResponse(lead.shown(), 201, background=background)
+
+
+async def request_form(request: Request) -> Response:
+    """The form for customers, without a sign-in."""
+    return _public_page(request, sent="sent" in request.query_params)
+
+
+async def send_request(request: Request) -> Response:
+    """Add the lead of the form. It has no provider: an admin assigns it."""
+    form = await _form(request)
+    if request.app.state.forms.acquire(request.client.host if request.client else ""):
+        return _public_page(request, 429, form=form, problem="Too many requests. Please wait a minute.")
+    fields: dict[str, Any] = {name: form[name] for name in ("customer", "service", "city", "requestId") if name in form}
+    try:
+        _, background = _add(request, fields, FORM)
+    except HTTPException as refusal:
+        return _public_page(request, 422, form=form, problem=refusal.detail)
+    return RedirectResponse(request.scope["root_path"] + "/request?sent", 303, background=background)
+
+
+def _add(request: Request, fields: dict[str, Any], by: str) -> tuple[Lead, BackgroundTask | None]:
     with request.app.state.database.transaction() as connection:
-        lead, is_new = Leads(connection).add(fields)
+        lead, is_new = Leads(connection).add(fields, by)
         if is_new:
-            events.notify_new(connection, lead, person.key)
+            events.notify_new(connection, lead, by)
         stored = settings.read(connection)
     change = Change(lead, None, "new")
-    return JSONResponse(
-        lead.shown(), 201, background=_broadcast(request, stored, change, is_new=True) if is_new else None
-    )
+    return lead, _broadcast(request, stored, change, is_new=True) if is_new else None
 
 
 async def change_as_admin(request: Request) -> Response:
@@ -216,6 +252,14 @@ async def try_settings(request: Request) -> Response:
     return JSONResponse({"ok": problem is None, "message": problem or "Connection test successful."})
 
 
+async def new_key(request: Request) -> Response:
+    """Create the API key of other systems, which replaces the previous one, and show it once."""
+    identity.signed_in_as(request, "admin")
+    with request.app.state.database.transaction() as connection:
+        key = settings.new_api_key(connection)
+    return _page(request, "settings.html", api_key=key)
+
+
 async def troubleshooting(request: Request) -> Response:
     identity.signed_in_as(request, "admin")
     return _page(request, "troubleshooting.html")
@@ -242,6 +286,13 @@ def _page(request: Request, template: str, status: int = 200, **values: Any) -> 
     here = request.url.path.removeprefix(root)
     text = _templates.get_template(template).render(
         me=person, root=root, here=here, pusher=stored.for_pages(), **request.app.state.page, **values
+    )
+    return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
+
+
+def _public_page(request: Request, status: int = 200, **values: Any) -> Response:
+    text = _templates.get_template("request.html").render(
+        root=request.scope["root_path"], request_id=uuid.uuid4(), **request.app.state.page, **{"form": {}, **values}
     )
     return HTMLResponse(text, status, headers={"Cache-Control": "no-store"})
 

@@ -14,6 +14,9 @@ CAST = {
     ]
 }
 PROVIDERS = [person for person in CAST.values() if person.role == "provider"]
+# How leads come in without a person of this site.
+FORM, PARTNER = "request-form", "partner"
+SYSTEMS = {FORM: "Request form", PARTNER: "Partner site"}
 ADMINS = [person for person in CAST.values() if person.role == "admin"]
 
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from .identity import CAST
 
+CLOSED = ("won", "lost")
 STATUSES = {"new": "New", "assigned": "Assigned", "contacted": "Contacted", "won": "Won", "lost": "Lost"}
 LONGEST = 200
 FIRST_LEAD = 101
@@ -16,7 +17,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS leads (
   id INTEGER PRIMARY KEY AUTOINCREMENT, customer TEXT NOT NULL, service TEXT NOT NULL, city TEXT NOT NULL,
   status TEXT NOT NULL, provider TEXT, made_at TEXT NOT NULL, changes INTEGER NOT NULL DEFAULT 0,
-  request_id TEXT UNIQUE  -- of the form: a form that is sent twice is one lead
+  request_id TEXT UNIQUE  -- sender and id of the form: a form that is sent twice is one lead
 );
 """
 SAMPLES = [
@@ -73,10 +74,11 @@ class Leads:
         for customer, service, city, provider in SAMPLES:
             self._insert(customer, service, city, provider, None)
 
-    def add(self, fields: dict[str, Any]) -> tuple[Lead, bool]:
-        """Add a lead. Return it and whether it is new, since a form that got no response is sent again."""
+    def add(self, fields: dict[str, Any], by: str) -> tuple[Lead, bool]:
+        """Add a lead. Return it and whether it is new, since a form that got no response is sent again. `by` is the sender: another
+        sender's form may have the same id."""
         customer, service, city = (_text(fields, name) for name in ("customer", "service", "city"))
-        request_id = _text(fields, "requestId") if "requestId" in fields else None
+        request_id = f"{by}/{_text(fields, 'requestId')}" if "requestId" in fields else None
         row = self._connection.execute("SELECT * FROM leads WHERE request_id = ?", [request_id]).fetchone()
         if row is not None:
             return _lead(row), False
@@ -90,6 +92,8 @@ class Leads:
             raise HTTPException(422, f"status: must be one of {', '.join(STATUSES)}.")
         if "provider" in fields:
             lead.provider = _provider(fields)
+            if lead.provider != before[0] and status is None and lead.status in CLOSED:
+                raise HTTPException(409, f"This lead is {lead.status}: send the status that it gets with the change.")
             if lead.provider != before[0]:
                 lead.status = "assigned" if lead.provider else "new"
         lead.status = status or lead.status

@@ -1,5 +1,8 @@
-"""The Pusher settings of the admin, in the database: the back end and the pages use them."""
+"""The Pusher settings of the admin, in the database: the back end and the pages use them. And the API key of other systems."""
 
+import hashlib
+import hmac
+import secrets
 from dataclasses import asdict, dataclass, fields
 from sqlite3 import Connection
 from typing import Any
@@ -12,10 +15,13 @@ from starlette.exceptions import HTTPException
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pusher_settings (
   id INTEGER PRIMARY KEY CHECK (id = 1), enabled INTEGER NOT NULL, app_id TEXT NOT NULL, key TEXT NOT NULL,
-  secret TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL
+  secret TEXT NOT NULL, host TEXT NOT NULL, port INTEGER NOT NULL, tls INTEGER NOT NULL,
+  private_admin INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE IF NOT EXISTS api_key (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL);
 """
 LONGEST = 200
+KEY_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class PusherSettings:
     host: str
     port: int
     tls: bool
+    private_admin: bool  # the admins' channel is `private-admin` instead of the public `admin`
+
+    @property
+    def admin_channel(self) -> str:
+        return "private-admin" if self.private_admin else "admin"
 
     def client(self) -> pusher.Pusher:
         """Return the stock client of the Python SDK. Raises ValueError for credentials that the SDK rejects."""
@@ -41,14 +52,16 @@ def seed(connection: Connection, bellcast_url: str, app_id: str, key: str, secre
     """Fill a new database with the credentials of the Bellcast project."""
     place = urlsplit(bellcast_url)
     tls = place.scheme == "https"
-    values = [1, True, app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls]
-    connection.execute("INSERT OR IGNORE INTO pusher_settings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+    if "private_admin" not in {row["name"] for row in connection.execute("PRAGMA table_info(pusher_settings)")}:
+        connection.execute("ALTER TABLE pusher_settings ADD COLUMN private_admin INTEGER NOT NULL DEFAULT 0")
+    values = [1, True, app_id, key, secret, place.hostname, place.port or (443 if tls else 80), tls, False]
+    connection.execute("INSERT OR IGNORE INTO pusher_settings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def read(connection: Connection) -> PusherSettings:
     row = connection.execute("SELECT * FROM pusher_settings").fetchone()
     stored = {name: row[name] for name in (field.name for field in fields(PusherSettings))}
-    return PusherSettings(**{**stored, "enabled": bool(row["enabled"]), "tls": bool(row["tls"])})
+    return PusherSettings(**stored | {name: bool(row[name]) for name in ("enabled", "tls", "private_admin")})
 
 
 def change(connection: Connection, form: dict[str, str]) -> PusherSettings:
@@ -61,7 +74,7 @@ def change(connection: Connection, form: dict[str, str]) -> PusherSettings:
         raise HTTPException(422, "The port must be a number up to 65535.")
     settings = PusherSettings(
         "enabled" in form, values["app_id"], values["key"], form.get("secret", "").strip() or before.secret,
-        values["host"], int(form["port"]), "tls" in form,
+        values["host"], int(form["port"]), "tls" in form, "private_admin" in form,
     )  # fmt: skip
     try:
         settings.client()
@@ -81,3 +94,19 @@ def try_connection(settings: PusherSettings) -> str | None:
     except (PusherError, ValueError, OSError) as error:
         return str(error) or type(error).__name__
     return None
+
+
+def new_api_key(connection: Connection) -> str:
+    """Replace the API key of other systems, and return it. Only its digest is stored."""
+    key = secrets.token_urlsafe(KEY_BYTES)
+    connection.execute("INSERT OR REPLACE INTO api_key VALUES (1, ?)", [_digest(key)])
+    return key
+
+
+def is_api_key(connection: Connection, key: str) -> bool:
+    stored = connection.execute("SELECT digest FROM api_key").fetchone()
+    return stored is not None and hmac.compare_digest(stored["digest"], _digest(key))
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""`python -m bellcast.examples.photo_studio --project id:key:secret`"""
+"""`python -m bellcast.examples.photo_studio`"""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 from bellcast.examples.app_kit import command_line
 
 from . import create_app
+
+PORT = 8000
 
 
 def server_settings(url: str, data: Path) -> dict[str, str]:
@@ -17,4 +19,4 @@ def create(options: command_line.Options) -> Any:
 
 
 if __name__ == "__main__":
-    command_line.run("bellcast.examples.photo_studio", "A photo studio's booking site.", 8000, create, server_settings)
+    command_line.run("bellcast.examples.photo_studio", "A photo studio's booking site.", PORT, create, server_settings)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,16 @@ from fastapi.staticfiles import StaticFiles
 
 from bellcast.client import AsyncBellcast, Bellcast
 from bellcast.contrib.fastapi import install
-from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, mount_with_sessions
+from bellcast.examples.app_kit import (
+    Accounts,
+    Database,
+    Outbox,
+    Reminders,
+    accounts,
+    mount_with_sessions,
+    push,
+    reminders,
+)
 from bellcast.examples.app_kit.sign_in import SignIn
 
 from . import bells, bookings, dependencies, desk, errors, notifications, pages
@@ -26,11 +36,12 @@ SIDE_BY_SIDE = [CAST["clara"], CAST["mira"], CAST["theo"]]
 def create_app(bellcast_url: str, secret: str, data: Path = Path("bellcast-demo")) -> FastAPI:
     """Create the studio's site, which notifies through the given Bellcast server; its database is `oriel.db` in the folder."""
     relay_bell = Bellcast(bellcast_url, secret)
-    database = Database(data / "oriel.db", accounts.SCHEMA + bookings.SCHEMA)
+    database = Database(data / "oriel.db", accounts.SCHEMA + bookings.SCHEMA + reminders.SCHEMA, bookings.ADDED)
     with database.transaction() as connection:
         bookings.Diary(connection).seed()
     user_accounts = Accounts(database, CAST.values(), TENANT)
-    outbox = Outbox(database, relay_bell, notifications.configure, user_accounts.revoke)
+    reminding = Reminders(database, TENANT, partial(notifications.reminders, database))
+    outbox = Outbox(database, relay_bell, notifications.configure, user_accounts.revoke, reminding.reconcile)
     site = _create_site(
         bellcast_url, secret, database, SignIn(user_accounts, relay_bell, pages.HERE / "templates", "/bookings")
     )
@@ -69,6 +80,7 @@ def _create_site(bellcast_url: str, secret: str, database: Database, signing_in:
     bell = AsyncBellcast(bellcast_url, secret)
     install(site, dependencies.token_arguments, bell=bell, path="/api/bell-token")  # for the page's <bellcast-bell>
     site.router.routes.append(pages.PageRoute("/", _home))
+    site.router.routes.append(push.worker(bellcast_url))
     site.mount("/static", StaticFiles(directory=pages.HERE / "static"))
     site.router.routes.extend(signing_in.routes)
     for module in (pages, bells, desk):

@@ -12,18 +12,22 @@ MOST_PHOTOS = 60
 MOST_BYTES = 8 * 1024 * 1024
 MOST_FILES = 12
 FIRST_BOOKING = 1041
+CLOSED_BY = {"client": "cancelled", "administrator": "declined"}
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bookings (
   id INTEGER PRIMARY KEY AUTOINCREMENT, client TEXT NOT NULL, kind TEXT NOT NULL, starts_at TEXT NOT NULL,
   place TEXT NOT NULL, notes TEXT NOT NULL, made_at TEXT NOT NULL, photographer TEXT, assigned_at TEXT,
   title TEXT, photos INTEGER, finished_at TEXT,
-  request_id TEXT UNIQUE  -- of the form: a form that is sent twice is one booking
+  request_id TEXT UNIQUE  -- person and id of the form: a form that is sent twice is one booking
 );
 CREATE TABLE IF NOT EXISTS pictures (
   booking INTEGER NOT NULL REFERENCES bookings (id), number INTEGER NOT NULL, content BLOB NOT NULL,
   media_type TEXT NOT NULL, PRIMARY KEY (booking, number)
 );
 """
+
+# Columns of later versions: why a booking ended without photographs, and the ids of the forms that delivered them.
+ADDED = {"bookings.closed": "TEXT", "bookings.work_request_id": "TEXT", "pictures.request_id": "TEXT"}
 
 
 class Refused(Exception):
@@ -67,6 +71,7 @@ class Work:
     title: str
     photos: int
     finished_at: datetime
+    request_id: str | None = None
 
 
 @dataclass
@@ -82,12 +87,17 @@ class Booking:
     assigned_at: datetime | None = None
     uploads: int = 0
     work: Work | None = None
+    closed: str | None = None  # "cancelled" by the client, or "declined" by the front desk
 
     @property
     def status(self) -> str:
-        if self.work:
-            return "finished"
+        if self.work or self.closed:
+            return self.closed or "finished"
         return "assigned" if self.photographer else "requested"
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.starts_at + timedelta(hours=self.kind.hours)
 
     @property
     def when(self) -> str:
@@ -114,10 +124,35 @@ class Diary:
         booking = _booking(row) if row else None
         return booking if booking and booking.concerns(person) else None
 
-    def requested(self, request_id: str) -> Booking | None:
-        """Return the booking that this form created."""
-        row = self._connection.execute(f"{SELECT} WHERE request_id = ?", [request_id]).fetchone()
+    def requested(self, client: Person, request_id: str) -> Booking | None:
+        """Return the booking that this form of the client created."""
+        own_id = f"{client.key}/{request_id}"
+        row = self._connection.execute(f"{SELECT} WHERE request_id = ?", [own_id]).fetchone()
         return _booking(row) if row else None
+
+    def upcoming(self, now: datetime) -> list[Booking]:
+        """Return the sessions with a photographer that begin after a local time."""
+        rows = self._connection.execute(f"{SELECT} WHERE photographer NOT NULL AND starts_at > ?", [now.isoformat()])
+        return [booking for booking in map(_booking, rows) if booking.status == "assigned"]
+
+    def assign(self, booking: Booking, by: Person, photographer: Person | None) -> None:
+        """Assign a photographer who has no other session at the time."""
+        if by.role != "administrator":
+            raise Refused("Only the front desk assigns photographers.")
+        if photographer is None or photographer.role != "photographer":
+            raise Refused("Please choose one of our photographers.")
+        if booking.work or booking.closed:
+            raise Refused(f"This session is {booking.status}.")
+        rows = self._connection.execute(
+            f"{SELECT} WHERE photographer = ? AND closed IS NULL AND id <> ?", [photographer.key, booking.id]
+        )
+        for other in map(_booking, rows):
+            if other.starts_at < booking.ends_at and booking.starts_at < other.ends_at:
+                raise Refused(
+                    f"{photographer.first_name} has another session at that time: {other.when}, {other.place}."
+                )
+        booking.photographer = photographer
+        booking.assigned_at = datetime.now(UTC)
 
     def book(
         self, client: Person, kind: Kind, starts_at: datetime, place: str, notes: str, request_id: str | None
@@ -128,26 +163,36 @@ class Diary:
             raise Refused("That time has passed; please choose another.")
         if not place.strip():
             raise Refused("Please enter a place.")
-        return self._insert(Booking(0, client, kind, starts_at, place.strip(), notes.strip()), request_id)
+        own_id = request_id and f"{client.key}/{request_id}"  # another person’s form may have the same id
+        return self._insert(Booking(0, client, kind, starts_at, place.strip(), notes.strip()), own_id)
 
     def save(self, booking: Booking) -> None:
-        """Write the photographer and the gallery."""
+        """Write the photographer, the gallery, and whether it was closed."""
         work = booking.work
         self._connection.execute(
-            "UPDATE bookings SET photographer = ?, assigned_at = ?, title = ?, photos = ?, finished_at = ? WHERE id = ?",
+            "UPDATE bookings SET photographer = ?, assigned_at = ?, title = ?, photos = ?, finished_at = ?, work_request_id = ?, "
+            "closed = ? WHERE id = ?",
             [
                 booking.photographer and booking.photographer.key, booking.assigned_at and booking.assigned_at.isoformat(),
-                work and work.title, work and work.photos, work and work.finished_at.isoformat(), booking.id,
+                work and work.title, work and work.photos, work and work.finished_at.isoformat(),
+                work and work.request_id, booking.closed, booking.id,
             ],
         )  # fmt: skip
 
-    def add_photo(self, booking: Booking, by: Person, photo: Photo) -> None:
+    def add_photo(self, booking: Booking, by: Person, photo: Photo, request_id: str | None) -> None:
+        """Add a picture to the gallery; one that is sent twice with the same id is added once."""
         _expect_photographer(booking, by)
+        known = "SELECT 1 FROM pictures WHERE booking = ? AND request_id = ?"
+        if self._connection.execute(known, [booking.id, request_id]).fetchone():
+            return
+        if booking.work:
+            raise Refused("The photographs are delivered.")
         if booking.uploads >= MOST_FILES:
             raise Refused(f"A gallery here takes {MOST_FILES} uploaded pictures.")
         booking.uploads += 1
         self._connection.execute(
-            "INSERT INTO pictures VALUES (?, ?, ?, ?)", [booking.id, booking.uploads, photo.content, photo.media_type]
+            "INSERT INTO pictures (booking, number, content, media_type, request_id) VALUES (?, ?, ?, ?, ?)",
+            [booking.id, booking.uploads, photo.content, photo.media_type, request_id],
         )
 
     def photo(self, booking: Booking, number: int) -> Photo | None:
@@ -182,32 +227,43 @@ SELECT = "SELECT *, (SELECT count(*) FROM pictures WHERE booking = id) AS upload
 
 
 def _booking(row: Row) -> Booking:
-    work = Work(row["title"], row["photos"], datetime.fromisoformat(row["finished_at"])) if row["finished_at"] else None
+    work = None
+    if row["finished_at"]:
+        finished_at = datetime.fromisoformat(row["finished_at"])
+        work = Work(row["title"], row["photos"], finished_at, row["work_request_id"])
     assigned_at = datetime.fromisoformat(row["assigned_at"]) if row["assigned_at"] else None
     return Booking(
         row["id"], CAST[row["client"]], KINDS[row["kind"]], datetime.fromisoformat(row["starts_at"]), row["place"],
         row["notes"], datetime.fromisoformat(row["made_at"]), CAST.get(row["photographer"]), assigned_at, row["uploads"], work,
+        row["closed"],
     )  # fmt: skip
 
 
-def assign(booking: Booking, by: Person, photographer: Person | None) -> None:
-    if by.role != "administrator":
-        raise Refused("Only the front desk assigns photographers.")
-    if photographer is None or photographer.role != "photographer":
-        raise Refused("Please choose one of our photographers.")
-    if booking.work:
-        raise Refused("This session is finished.")
-    booking.photographer = photographer
-    booking.assigned_at = datetime.now(UTC)
-
-
-def finish(booking: Booking, by: Person, title: str, photos: int) -> None:
+def finish(booking: Booking, by: Person, title: str, photos: int, request_id: str | None) -> bool:
+    """Deliver the gallery. Return False for a repeated request, which changes nothing."""
     _expect_photographer(booking, by)
+    if booking.work and request_id and booking.work.request_id == request_id:
+        return False
+    if booking.work or booking.closed:
+        raise Refused(f"This session is {booking.status}.")
     if not title.strip():
         raise Refused("Please give the gallery a title.")
     if not 1 <= photos <= MOST_PHOTOS:
         raise Refused(f"A gallery has 1 to {MOST_PHOTOS} photographs.")
-    booking.work = Work(title.strip(), max(photos, booking.uploads), datetime.now(UTC))
+    booking.work = Work(title.strip(), max(photos, booking.uploads), datetime.now(UTC), request_id)
+    return True
+
+
+def close(booking: Booking, by: Person) -> bool:
+    """Cancel as the client, or decline as the front desk. Return False for a repeated request, which changes nothing."""
+    if by.role not in CLOSED_BY:
+        raise Refused("Only the client or the front desk can end a booking.")
+    if booking.closed == CLOSED_BY[by.role]:
+        return False
+    if booking.work or booking.closed:
+        raise Refused(f"This session is {booking.status}.")
+    booking.closed = CLOSED_BY[by.role]
+    return True
 
 
 def _expect_photographer(booking: Booking, by: Person) -> None:

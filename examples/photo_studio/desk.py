@@ -1,9 +1,9 @@
-"""Actions on bookings: book, assign, upload, deliver. Each is one transaction with its notifications."""
+"""Actions on bookings: book, assign, upload, deliver, cancel, decline. Each is one transaction with its notifications."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, HTTPException, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
 from . import bookings, notifications
@@ -33,6 +33,7 @@ class Assignment(BaseModel):
 class Gallery(BaseModel):
     title: Text = ""
     photos: int
+    request_id: Text | None = Field(None, alias="requestId")
 
 
 @router.post("", status_code=201)
@@ -44,7 +45,7 @@ def book(fields: NewBooking, person: SignedIn, database: Data) -> dict[str, Any]
     starts_at, request_id = fields.starts_at.replace(tzinfo=None), fields.request_id or None
     with database.transaction() as connection:
         diary = Diary(connection)
-        booking = diary.requested(request_id) if request_id else None
+        booking = diary.requested(person, request_id) if request_id else None
         if booking is None:
             booking = diary.book(person, kind, starts_at, fields.place, fields.notes, request_id)
             notifications.for_admin_of_new_booking(booking).add(connection)
@@ -58,18 +59,27 @@ def assign(number: int, fields: Assignment, person: SignedIn, database: Data) ->
     with database.transaction() as connection:
         booking = find_booking(connection, number, person)
         replaced = booking.photographer
-        bookings.assign(booking, person, photographer)
+        diary = Diary(connection)
+        diary.assign(booking, person, photographer)
         if booking.photographer != replaced:
-            Diary(connection).save(booking)
+            diary.save(booking)
             notifications.for_photographer_of_assignment(booking).add(connection)
             if replaced is not None:
                 notifications.for_replaced_photographer(booking, replaced).add(connection)
+            else:
+                notifications.for_client_accepted(booking).add(connection)
             notifications.show_change(connection, booking, replaced)
     return {"id": booking.id, "status": booking.status}
 
 
 @router.post("/{number:int}/photos", status_code=201)
-async def upload(number: int, request: Request, person: SignedIn, database: Data) -> dict[str, Any]:
+async def upload(
+    number: int,
+    request: Request,
+    person: SignedIn,
+    database: Data,
+    request_id: Annotated[Text | None, Query(alias="requestId")] = None,
+) -> dict[str, Any]:
     media_type = request.headers.get("Content-Type", "")
     with database.transaction() as connection:
         find_booking(connection, number, person)
@@ -78,7 +88,7 @@ async def upload(number: int, request: Request, person: SignedIn, database: Data
     photo = Photo(await _read_body(request, bookings.MOST_BYTES), media_type)
     with database.transaction() as connection:
         booking = find_booking(connection, number, person)
-        Diary(connection).add_photo(booking, person, photo)
+        Diary(connection).add_photo(booking, person, photo, request_id)
     return {"photos": booking.uploads}
 
 
@@ -96,8 +106,21 @@ async def _read_body(request: Request, most: int) -> bytes:
 def finish(number: int, fields: Gallery, person: SignedIn, database: Data) -> dict[str, Any]:
     with database.transaction() as connection:
         booking = find_booking(connection, number, person)
-        bookings.finish(booking, person, fields.title, fields.photos)
-        Diary(connection).save(booking)
-        notifications.for_client_work_completed(booking).add(connection)
-        notifications.show_change(connection, booking)
+        if bookings.finish(booking, person, fields.title, fields.photos, fields.request_id or None):
+            Diary(connection).save(booking)
+            notifications.for_client_work_completed(booking).add(connection)
+            notifications.show_change(connection, booking)
+    return {"id": booking.id, "status": booking.status}
+
+
+@router.delete("/{number:int}")
+def close(number: int, person: SignedIn, database: Data) -> dict[str, Any]:
+    """Cancel a booking as its client, or decline it as the front desk."""
+    with database.transaction() as connection:
+        booking = find_booking(connection, number, person)
+        if bookings.close(booking, person):
+            Diary(connection).save(booking)
+            for message in notifications.for_others_of_end(booking):
+                message.add(connection)
+            notifications.show_change(connection, booking)
     return {"id": booking.id, "status": booking.status}

@@ -1,15 +1,22 @@
 """Notifications about bookings. A change writes them to the outbox in its transaction, so that an outage of Bellcast loses
 none; a page that then requests the same notification gets the one that was sent."""
 
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
 from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from bellcast.client import AsyncBellcast, Bellcast, Sent
 from bellcast.contrib import dbapi, outbox
+from bellcast.examples.app_kit import Database, Reminder
 
 from . import identity
-from .bookings import Booking
+from .bookings import Booking, Diary
 from .identity import CAST, TENANT, Person
+
+# E-mails and push messages follow the recipient's preferences and quiet hours.
+EVERYWHERE = ["inbox", "email", "push"]
 
 
 class Message(NamedTuple):
@@ -40,69 +47,94 @@ def configure(bell: Bellcast) -> None:
 
 
 def for_admin_of_new_booking(booking: Booking) -> Message:
-    return Message(
-        [person.key for person in identity.with_role("administrator")],
-        f"oriel-created-{booking.id}-{booking.made_at:%Y%m%d%H%M%S%f}",
-        {
-            "title": f"New booking from {booking.client.name}",
-            "body": f"{booking.kind.name}, {booking.when}, {booking.place}",
-            "type": "booking-created",
-            "priority": "high",
-            "actor": _actor(booking.client),
-            "action_url": f"/bookings/{booking.id}",
-            "action_text": "Assign a photographer",
-            "data": {"bookingId": booking.id},
-        },
-    )
+    return _message(
+        identity.with_role("administrator"), "booking-created", booking, booking.made_at,
+        f"New booking from {booking.client.name}", f"{booking.kind.name}, {booking.when}, {booking.place}",
+        priority="high", actor=_actor(booking.client), action_text="Assign a photographer", channels=["inbox", "push"],
+    )  # fmt: skip
 
 
 def for_photographer_of_assignment(booking: Booking) -> Message:
     assert booking.photographer, "the booking was assigned"
-    return Message(
-        [booking.photographer.key],
-        f"oriel-assigned-{booking.id}-{booking.assigned_at:%Y%m%d%H%M%S%f}",
-        {
-            "title": f"{booking.kind.name} session for {booking.client.name}",
-            "body": f"You’re the photographer: {booking.when}, {booking.place}",
-            "type": "photographer-assigned",
-            "action_url": f"/bookings/{booking.id}",
-            "action_text": "See the details",
-            "data": {"bookingId": booking.id},
-        },
-    )
+    return _message(
+        [booking.photographer], "photographer-assigned", booking, booking.assigned_at,
+        f"{booking.kind.name} session for {booking.client.name}",
+        f"You’re the photographer: {booking.when}, {booking.place}",
+        action_text="See the details", channels=["inbox", "push"],
+    )  # fmt: skip
 
 
 def for_replaced_photographer(booking: Booking, replaced: Person) -> Message:
     assert booking.photographer, "the booking was assigned"
-    return Message(
-        [replaced.key],
-        f"oriel-replaced-{booking.id}-{booking.assigned_at:%Y%m%d%H%M%S%f}",
-        {
-            "title": f"{booking.photographer.first_name} takes over a session of yours",
-            "body": f"{booking.kind.name} for {booking.client.name}, {booking.when}",
-            "type": "photographer-replaced",
-            "action_url": "/bookings",
-            "data": {"bookingId": booking.id},
-        },
-    )
+    return _message(
+        [replaced], "photographer-replaced", booking, booking.assigned_at,
+        f"{booking.photographer.first_name} takes over a session of yours",
+        f"{booking.kind.name} for {booking.client.name}, {booking.when}",
+        action_url="/bookings", channels=["inbox", "push"],
+    )  # fmt: skip
+
+
+def for_client_accepted(booking: Booking) -> Message:
+    assert booking.photographer, "the booking was assigned"
+    return _message(
+        [booking.client], "booking-accepted", booking, booking.assigned_at, "Your booking is accepted",
+        f"{booking.photographer.name} photographs your {booking.kind.name.lower()} session: {booking.when}, {booking.place}",
+        action_text="See the booking",
+    )  # fmt: skip
 
 
 def for_client_work_completed(booking: Booking) -> Message:
     assert booking.photographer, "the booking was assigned"
     assert booking.work, "the work was handed in"
-    return Message(
-        [booking.client.key],
-        f"oriel-completed-{booking.id}-{booking.work.finished_at:%Y%m%d%H%M%S%f}",
-        {
-            "title": "Your photographs are ready",
-            "body": f"{booking.photographer.name} finished “{booking.work.title}”: {booking.work.photos} photographs",
-            "type": "work-completed",
-            "actor": _actor(booking.photographer),
-            "action_url": f"/bookings/{booking.id}",
-            "action_text": "Open the gallery",
-            "data": {"bookingId": booking.id},
-        },
-    )
+    return _message(
+        [booking.client], "work-completed", booking, booking.work.finished_at, "Your photographs are ready",
+        f"{booking.photographer.name} finished “{booking.work.title}”: {booking.work.photos} photographs",
+        actor=_actor(booking.photographer), action_text="Open the gallery",
+    )  # fmt: skip
+
+
+def for_others_of_end(booking: Booking) -> list[Message]:
+    """Notify all others of a cancellation or a refusal; the client of a refusal by e-mail, too."""
+    about = f"{booking.kind.name}, {booking.when}, {booking.place}"
+    others = [booking.photographer] if booking.photographer else []
+    if booking.closed == "declined":
+        title, body = "We can’t take your booking", f"{about}. Perhaps another day suits?"
+        told = [_message([booking.client], "booking-declined", booking, booking.made_at, title, body)]
+    else:
+        told, others = [], [*identity.with_role("administrator"), *others]
+    title = f"The booking of {booking.client.name} is {booking.closed}"
+    return told + [
+        _message([person], f"booking-{booking.closed}", booking, booking.made_at, title, about, channels=["inbox", "push"])
+        for person in others
+    ]  # fmt: skip
+
+
+def reminders(database: Database, now: datetime) -> Iterator[Reminder]:
+    """Return the reminders of the assigned sessions: for client and photographer, a day before."""
+    with closing(database.connect()) as connection:  # a transaction would wake the outbox, which has called this
+        upcoming = Diary(connection).upcoming(now.astimezone().replace(tzinfo=None))
+    for booking in upcoming:
+        assert booking.photographer, "an upcoming session is assigned"
+        content = {
+            "type": "session-reminder", "channels": EVERYWHERE,
+            "title": f"Reminder: {booking.kind.name} session, {booking.when}", "action_url": f"/bookings/{booking.id}",
+            "body": f"{booking.place}. {booking.photographer.name} photographs {booking.client.name}.",
+        }  # fmt: skip
+        at = (booking.starts_at - timedelta(days=1)).astimezone()
+        for person in (booking.client, booking.photographer):
+            yield Reminder(f"reminder-{booking.id}-{person.key}", at, {"to": person.key, **content})
+
+
+def _message(
+    to: list[Person], type: str, booking: Booking, at: datetime | None, title: str, body: str, **fields: Any
+) -> Message:
+    """`at` is the time of the change: each change notifies once."""
+    content = {
+        "title": title, "body": body, "type": type, "action_url": f"/bookings/{booking.id}",
+        "channels": EVERYWHERE, "data": {"bookingId": booking.id}, **fields,
+    }  # fmt: skip
+    keys = [person.key for person in to]
+    return Message(keys, f"oriel-{type}-{booking.id}-{','.join(keys)}-{at:%Y%m%d%H%M%S%f}", content)
 
 
 def show_change(connection: Connection, booking: Booking, also: Person | None = None) -> None:

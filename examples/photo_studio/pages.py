@@ -10,6 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi.routing import APIRoute
 
+from bellcast.examples.app_kit import visit_of
+
 from . import identity, pictures
 from .bookings import KINDS, MOST_FILES, MOST_PHOTOS, Booking, Diary
 from .dependencies import Data, SignedIn, find_booking
@@ -25,7 +27,13 @@ class PageRoute(APIRoute):
 
 router = APIRouter(route_class=PageRoute)
 HERE = Path(__file__).parent
-STATUSES = {"requested": "Waiting for a photographer", "assigned": "Coming up", "finished": "Delivered"}
+STATUSES = {
+    "requested": "Waiting for a photographer",
+    "assigned": "Coming up",
+    "finished": "Delivered",
+    "cancelled": "Cancelled",
+    "declined": "Declined",
+}
 # Browsers must not guess another media type for uploads.
 _PICTURE_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, max-age=3600"}
 
@@ -43,7 +51,7 @@ def render_for(request: Request, person: Person, template: str, **values: Any) -
     """Render a page for a signed-in person, with a bell."""
     return render(
         request, template, me=person, bellcast=request.app.state.bellcast_url,
-        statuses=STATUSES, **values,
+        statuses=STATUSES, seated=visit_of(request).suggested is not None, **values,
     )  # fmt: skip
 
 

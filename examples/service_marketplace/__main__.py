@@ -1,4 +1,4 @@
-"""`python -m bellcast.examples.service_marketplace --project id:key:secret`"""
+"""`python -m bellcast.examples.service_marketplace`"""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +8,8 @@ from bellcast.examples.app_kit import command_line
 from bellcast.examples.app_kit.accounts import LIFETIME
 
 from . import SESSION_PATH, create_app
+
+PORT = 8001
 
 
 def server_settings(url: str, data: Path) -> dict[str, str]:
@@ -23,7 +25,7 @@ if __name__ == "__main__":
     command_line.run(
         "bellcast.examples.service_marketplace",
         "A marketplace for home services.",
-        8001,
+        PORT,
         create,
         server_settings,
         session={"type": float, "default": LIFETIME.total_seconds(), "metavar": "SECONDS", "help": "of a sign-in"},

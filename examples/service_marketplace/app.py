@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -13,14 +14,23 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bellcast.client import AsyncBellcast, Bellcast
-from bellcast.examples.app_kit import Accounts, Database, Outbox, accounts, mount_with_sessions
+from bellcast.examples import app_kit
+from bellcast.examples.app_kit import (
+    Accounts,
+    Database,
+    Outbox,
+    RateLimit,
+    Reminders,
+    accounts,
+    mount_with_sessions,
+    push,
+)
 from bellcast.examples.app_kit.sign_in import SignIn
 
-from . import bookings, chat_api, chats, desk, errors, languages, notifications, pages, sign_in
+from . import bookings, chat_api, chats, desk, errors, languages, notifications, pages, reminders, sign_in
 from .bookings import Bookings
 from .identity import CAST, TENANT
 from .languages import HERE
-from .rate_limit import RateLimit
 from .security_headers import SecurityHeaders
 
 # The people that `/` shows side by side.
@@ -36,11 +46,18 @@ def create_app(
 ) -> Starlette:
     """Create the marketplace, which notifies through the given Bellcast server; its database is `gable.db` in the folder."""
     bell, relay_bell = AsyncBellcast(bellcast_url, secret), Bellcast(bellcast_url, secret)
-    database = Database(data / "gable.db", accounts.SCHEMA + bookings.SCHEMA + chats.SCHEMA + languages.SCHEMA)
+    schemas = (accounts, bookings, chats, languages, app_kit.reminders)
+    database = Database(data / "gable.db", "".join(module.SCHEMA for module in schemas))
     with database.transaction() as connection:
         Bookings(connection).seed()
     user_accounts = Accounts(database, CAST.values(), TENANT, session_lifetime)
-    reconcile = (user_accounts.revoke, chat_api.Rings(database).reconcile, languages.Locales(database).reconcile)
+    reminding = Reminders(database, TENANT, partial(reminders.upcoming, database))
+    reconcile = (
+        user_accounts.revoke,
+        reminding.reconcile,
+        chat_api.Rings(database).reconcile,
+        languages.Locales(database).reconcile,
+    )
     outbox = Outbox(database, relay_bell, notifications.configure, *reconcile)
 
     @asynccontextmanager
@@ -62,6 +79,7 @@ def create_app(
     site = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=HERE / "static")),
+            push.worker(bellcast_url),
             *signing_in.routes, *pages.routes, *sign_in.routes, *languages.routes, *desk.routes, *chat_api.routes,
         ],
         exception_handlers=errors.HANDLERS,

@@ -49,7 +49,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS bookings (
   id INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, client TEXT NOT NULL, starts_at TEXT NOT NULL,
   address TEXT NOT NULL, notes TEXT NOT NULL, status TEXT NOT NULL, made_at TEXT NOT NULL,
-  request_id TEXT UNIQUE  -- of the form: a form that is sent twice is one booking
+  request_id TEXT UNIQUE  -- person and id of the form: a form that is sent twice is one booking
 );
 CREATE TABLE IF NOT EXISTS payments (
   number INTEGER PRIMARY KEY AUTOINCREMENT, booking INTEGER NOT NULL REFERENCES bookings (id),
@@ -97,6 +97,10 @@ class Booking:
         return self.service.provider
 
     @property
+    def ends_at(self) -> datetime:
+        return self.starts_at + timedelta(hours=self.service.hours)
+
+    @property
     def paid(self) -> Payment | None:
         """The successful payment."""
         return next((payment for payment in self.payments if payment.status == "paid"), None)
@@ -131,10 +135,24 @@ class Bookings:
         booking = self._read(row) if row else None
         return booking if booking and booking.concerns(person) else None
 
-    def requested(self, request_id: str) -> Booking | None:
-        """Return the booking that this form created."""
-        row = self._connection.execute("SELECT * FROM bookings WHERE request_id = ?", [request_id]).fetchone()
+    def requested(self, client: Person, request_id: str) -> Booking | None:
+        """Return the booking that this form of the client created."""
+        own_id = f"{client.key}/{request_id}"
+        row = self._connection.execute("SELECT * FROM bookings WHERE request_id = ?", [own_id]).fetchone()
         return self._read(row) if row else None
+
+    def accepted(self, ending_after: datetime) -> list[Booking]:
+        """Return the accepted bookings whose work ends after a local time."""
+        rows = self._connection.execute(
+            "SELECT * FROM bookings WHERE status = 'accepted' ORDER BY starts_at"
+        ).fetchall()
+        return [booking for booking in map(self._read, rows) if booking.ends_at > ending_after]
+
+    def expect_free(self, booking: Booking) -> None:
+        """Raise Refused if the provider has accepted other work for that time."""
+        for other in self.accepted(booking.starts_at):
+            if other.id != booking.id and other.provider == booking.provider and other.starts_at < booking.ends_at:
+                raise Refused("error.busy", number=other.id)
 
     def book(
         self, client: Person, service: Service, starts_at: datetime, address: str, notes: str, request_id: str | None
@@ -145,7 +163,8 @@ class Bookings:
             raise Refused("error.past")
         if not address.strip():
             raise Refused("error.address")
-        return self._insert(Booking(0, service, client, starts_at, address.strip(), notes.strip()), request_id)
+        own_id = request_id and f"{client.key}/{request_id}"  # another person’s form may have the same id
+        return self._insert(Booking(0, service, client, starts_at, address.strip(), notes.strip()), own_id)
 
     def save(self, booking: Booking) -> None:
         """Write the status and the payments."""

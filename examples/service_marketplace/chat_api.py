@@ -22,6 +22,7 @@ from .bookings import Booking, Bookings, Refused
 from .chats import Chat, Message, Sealed, Shown, UpTo
 from .desk import booking_of, bookings_of, transaction
 from .identity import TENANT, NotSignedIn, Person
+from .messages import Fact
 from .request_body import read
 
 
@@ -112,7 +113,7 @@ class Rings:
                     Chat(connection, booking).silence(reader)
                     continue
                 language = languages.recipient_language(connection, reader.key)
-                fact: notifications.Fact = {
+                fact: Fact = {
                     "message": language.text("notification.message", name=sender.first_name),
                     "timestamp": row["at"],
                     "bookingId": str(booking.id),

@@ -14,7 +14,7 @@ from . import identity, notifications, transitions
 from .bookings import OPEN, SERVICES, Booking, Bookings, Refused
 from .identity import Person
 from .languages import Language, language_of
-from .notifications import BookingType
+from .messages import BookingType
 from .request_body import fields_of, text
 from .transitions import MOVES
 
@@ -77,7 +77,7 @@ async def book(request: Request) -> Response:
     request_id = text(fields, "requestId") or None
     with transaction(request) as connection:
         bookings = Bookings(connection)
-        booking = bookings.requested(request_id) if request_id else None
+        booking = bookings.requested(person, request_id) if request_id else None
         if booking is None:
             booking = bookings.book(person, service, starts_at, address, notes, request_id)
             notifications.notify_booking(connection, booking, "new_booking", person)
@@ -92,6 +92,8 @@ async def move(request: Request) -> Response:
         if name not in MOVES:
             raise Refused("error.no_move", 404)
         transitions.make(booking, name, person)
+        if name == "accept":
+            Bookings(connection).expect_free(booking)
         refunded = transitions.give_back(booking) if name == "cancel" and booking.paid else None
         Bookings(connection).save(booking)
         notifications.notify_booking(connection, booking, NOTIFICATION_TYPES[name], person)

@@ -1,17 +1,11 @@
 """Notifications about bookings and payments. They go into the outbox, in the transaction of the change.
 
-| before | now |
-|---|---|
-| `wsServer.sendToUser(userId, message)` | `send_to_user(connection, user_id, message)` |
-| `wsServer.sendBookingUpdate(userId, update)` | `send_booking_update(connection, user_id, update)` |
-| `wsServer.sendPaymentUpdate(userId, update)` | `send_payment_update(connection, user_id, update)` |
-
 Each message reaches all open pages of the person immediately and stays in their inbox. Messages contain a summary and a link,
 but no address, card number or chat text. They are written in the language of their recipient.
 """
 
 from sqlite3 import Connection
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, TypedDict, Unpack
 
 from bellcast.client import Bellcast
 from bellcast.contrib import dbapi
@@ -19,39 +13,12 @@ from bellcast.contrib import dbapi
 from .bookings import Booking, Payment
 from .identity import CAST, TENANT, Person
 from .languages import ENGLISH, recipient_language
+from .messages import BookingType, BookingUpdate, General, PaymentType, PaymentUpdate
 
-BookingType = Literal["new_booking", "booking_accepted", "booking_declined", "booking_cancelled", "booking_completed"]
-PaymentType = Literal["payment_received", "payment_confirmed", "payment_failed", "payment_refunded"]
-
-
-class Fact(TypedDict):
-    message: str
-    timestamp: NotRequired[str]
-    bookingId: NotRequired[str]
-
-
-class General(TypedDict):
-    type: Literal["notification"]
-    data: Fact
-
-
-class BookingUpdate(TypedDict):
-    type: BookingType
-    bookingId: str
-    serviceName: str
-    message: str
-
-
-class PaymentUpdate(TypedDict):
-    type: PaymentType
-    paymentId: str
-    amount: str
-    message: str
-    bookingId: NotRequired[str]
-
-
-# Types that need the person's attention.
+# Types that need the person's attention, and those that are sent by e-mail, too. E-mails and push messages follow the
+# recipient's preferences and quiet hours.
 HIGH = frozenset({"new_booking", "payment_failed"})
+BY_EMAIL = frozenset({"booking_accepted", "booking_declined", "booking_cancelled"})
 
 
 def configure(bell: Bellcast) -> None:
@@ -62,37 +29,34 @@ def configure(bell: Bellcast) -> None:
         )
 
 
-def send_to_user(
-    connection: Connection, user_id: str, message: General, *, by: Person | None = None, once: str | None = None
-) -> None:
-    """Send a general message. Messages with the same `once` key are sent once."""
-    fact = message["data"]
-    _send(connection, user_id, message["type"], {**fact}, None, by, once)
+class Sending(TypedDict, total=False):
+    """The person who acted, and a key: messages with the same key are sent once."""
+
+    by: Person
+    once: str
+
+
+def send_to_user(connection: Connection, user_id: str, message: General, **sending: Unpack[Sending]) -> None:
+    _send(connection, user_id, message["type"], {**message["data"]}, None, **sending)
 
 
 def send_booking_update(
-    connection: Connection, user_id: str, update: BookingUpdate, *, by: Person | None = None, once: str | None = None
+    connection: Connection, user_id: str, update: BookingUpdate, **sending: Unpack[Sending]
 ) -> None:
-    _send(connection, user_id, update["type"], {**update}, update["serviceName"], by, once)
+    _send(connection, user_id, update["type"], {**update}, update["serviceName"], **sending)
 
 
 def send_payment_update(
-    connection: Connection, user_id: str, update: PaymentUpdate, *, by: Person | None = None, once: str | None = None
+    connection: Connection, user_id: str, update: PaymentUpdate, **sending: Unpack[Sending]
 ) -> None:
     amount = recipient_language(connection, user_id).money(update["amount"])
-    _send(connection, user_id, update["type"], {**update}, amount, by, once)
+    _send(connection, user_id, update["type"], {**update}, amount, **sending)
 
 
 def _send(
-    connection: Connection,
-    user_id: str,
-    type: str,
-    data: dict[str, Any],
-    body: str | None,
-    by: Person | None,
-    once: str | None,
+    connection: Connection, user_id: str, type: str, data: dict[str, Any], body: str | None, **sending: Unpack[Sending]
 ) -> None:
-    booking = data.get("bookingId")
+    booking, by = data.get("bookingId"), sending.get("by")
     dbapi.notify(
         connection,
         user_id,
@@ -105,7 +69,8 @@ def _send(
         action_url=f"/bookings/{booking}" if booking else "/bookings",
         group=f"booking:{booking}" if booking else None,
         data={**data, **_touching(booking)},
-        idempotency_key=once,
+        channels=["inbox", "email", "push"] if type in BY_EMAIL else ["inbox", "push"],
+        idempotency_key=sending.get("once"),
     )
 
 

@@ -62,6 +62,7 @@ def configure(data: Path, bellcast: dict[str, Any]) -> None:
         STATIC_URL="/static/",
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         USE_TZ=True,
+        TIME_ZONE="Europe/London",  # where the shops are
         LOGGING_CONFIG=None,
         BELLCAST={"SECURITY_EVENTS": True, "REST": "plain", **bellcast},
     )

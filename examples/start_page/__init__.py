@@ -1,7 +1,7 @@
-"""The start page of `bellcast demo`: a live bell for each of the five apps, buttons that ring them, the e-mails that the apps sent,
-and Reset.
+"""The start page of `bellcast demo`: each of the five apps with its live bell, buttons that ring them, the e-mails that the apps
+sent, and buttons that cut the network, kill the server and reset the demo.
 
-`bellcast demo` passes the URLs of the apps and the function for Reset; the page stores nothing."""
+`bellcast demo` passes the URLs of the apps and the functions behind the buttons; the page stores nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from bellcast.client import AsyncBellcast, BellcastError
 
 from .bells import Bells, refuse_other_sites
+from .network import Network
 from .tiles import Tile
 from .visitors import AppFailed
 
@@ -37,17 +38,18 @@ _templates = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE / "templates
 
 
 def create_app(
-    bellcast_url: str, secret: str, key: str, apps: Mapping[str, str], reset: Callable[[], None]
+    bellcast_url: str, secret: str, key: str, apps: Mapping[str, str], controls: Mapping[str, Callable[[], None]]
 ) -> Starlette:
-    """Create the page. `key` is the project's key for Pusher clients, `apps` has the URL of each app by its name, and
-    `reset` restarts the demo with new data."""
+    """Create the page. `key` is the project's key for Pusher clients, and `apps` has the URL of each app by its name.
+    `controls` has the functions `reset`, which restarts the demo with new data, and `kill`, which kills the server."""
+    network = Network(bellcast_url)
     bell = AsyncBellcast(bellcast_url, secret)
     bells = Bells(apps)
     tiles = bells.tiles.values()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with bell:
+        async with bell, network:
             yield
         await bells.close()
 
@@ -55,7 +57,7 @@ def create_app(
         shown = [(tile, apps[tile.name]) for tile in tiles]
         libraries = [apps[name] + path for name, path in LIBRARIES.items() if name in apps]
         text = _templates.get_template("start.html").render(
-            tiles=shown, bellcast=bellcast_url, key=key, libraries=libraries
+            tiles=shown, bellcast=bellcast_url, network=network.url, key=key, libraries=libraries
         )
         return HTMLResponse(text, headers={"Cache-Control": "no-store"})
 
@@ -67,16 +69,25 @@ def create_app(
         newest = sorted((email for tenant in found for email in tenant), key=lambda email: email["at"], reverse=True)
         return JSONResponse({"emails": newest[:MOST_EMAILS]}, headers={"Cache-Control": "no-store"})
 
-    async def restart(request: Request) -> Response:
+    async def control(request: Request) -> Response:
         refuse_other_sites(request)
-        return JSONResponse({"resetting": True}, 202, background=BackgroundTask(reset))
+        run = controls.get(request.path_params["name"])
+        if run is None:
+            raise HTTPException(404, "There is no such control.")
+        return Response(status_code=202, background=BackgroundTask(run))
+
+    async def cut(request: Request) -> Response:
+        refuse_other_sites(request)
+        await network.cut(is_cut=request.method == "POST")
+        return Response(status_code=204)
 
     return Starlette(
         routes=[
             Route("/", page),
             Route("/api/emails", emails),
             *bells.routes,
-            Route("/api/reset", restart, methods=["POST"]),
+            Route("/api/network/cut", cut, methods=["POST", "DELETE"]),
+            Route("/api/{name}", control, methods=["POST"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         exception_handlers={AppFailed: _app_failed, HTTPException: _refused},

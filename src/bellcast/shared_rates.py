@@ -4,9 +4,10 @@ deducts the usage of the other nodes. A bucket may be negative for a moment; ove
 import secrets
 from collections import Counter
 
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.events import RateUsage
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Broker, Clock
 
 # Usage of other nodes is known after at most this long: at a rate of 100 per second, each node may once exceed it by ten.
 SYNC_INTERVAL_SECONDS = 0.1
@@ -14,7 +15,7 @@ ID_BYTES = 8
 
 
 class SharedRates:
-    """ports.Rates over a broker."""
+    """`ports.quotas.Rates` over a broker."""
 
     def __init__(self, broker: Broker, clock: Clock) -> None:
         self._broker = broker

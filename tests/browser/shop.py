@@ -103,6 +103,18 @@ def in_page(page: Page, code: str, element: str = "bellcast-bell", argument: obj
     )
 
 
+def enable_alert(page: Page, name: str) -> None:
+    """Turn on a kind of alert in the preferences of the open panel."""
+    page.get_by_role("button", name="Preferences").click()
+    page.get_by_role("switch", name=name).check()
+
+
+def close_panel(page: Page) -> None:
+    """Close the preferences and the panel."""
+    for _ in range(2):
+        page.keyboard.press("Escape")
+
+
 def session_state(page: Page, field: str, element: str = "bellcast-bell") -> Any:
     return in_page(page, f"bell.session.state.{field}", element)
 

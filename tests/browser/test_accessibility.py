@@ -83,7 +83,7 @@ def test_axe_finds_nothing_in_menus_buttons_and_preferences(app, person, open_sh
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Preferences").click()
-    expect(page.get_by_role("checkbox", name="General, Push")).to_be_visible()
+    expect(page.get_by_role("switch", name="Other notifications, Push")).to_be_visible()
     assert violations(page) == []
 
 
@@ -113,14 +113,21 @@ def test_axe_finds_nothing_in_a_right_to_left_page(app, person, shop):
 
 
 def test_forced_colors_show_what_is_unread_and_selected(app, person, open_shop, bellcast_server):
+    app.notify(person, title="Export", data={"progress": 0.5})
     send_some(app, person)
     page = open_shop(bellcast_server, person, forced_colors="active").open()
-    bell(page, 5).click()
+    bell(page, 6).click()
     expect(row(page, "Sign it")).to_be_visible()
+    bar = "getComputedStyle(bell.shadowRoot.querySelector('.progress:not([hidden])'))"
+    assert in_page(page, f"{bar}.forcedColorAdjust") == "none"  # else its value has the color of its background
     text = in_page(page, "getComputedStyle(bell.shadowRoot.querySelector('.title')).color")
-    for selector, pseudo in ((".dot", ""), (".tab[aria-selected=true]", "::after"), (".switch", "")):
+    for selector, pseudo in ((".dot", ""), (".tab[aria-selected=true]", "::after")):
         painted = f"getComputedStyle(bell.shadowRoot.querySelector('{selector}'), '{pseudo}').backgroundColor"
         assert in_page(page, painted) == text, selector
+    page.get_by_role("button", name="Preferences").click()
+    expect(page.get_by_role("switch", name="Quiet hours")).not_to_be_checked()
+    color = "getComputedStyle(bell.shadowRoot.querySelector(given)).backgroundColor"
+    assert in_page(page, color, argument=".switch:checked") != in_page(page, color, argument="#quiet")
 
 
 def test_text_of_the_other_direction_starts_at_the_avatar(app, person, shop):
@@ -165,7 +172,7 @@ def test_focus_does_not_reach_what_an_overlay_covers(app, person, shop):
     bell(page, 1).click()
     expect(row(page, "Order")).to_be_visible()
     page.get_by_role("button", name="Preferences").click()
-    expect(page.get_by_role("checkbox", name="General, Push")).to_be_visible()
+    expect(page.get_by_role("switch", name="Other notifications, Push")).to_be_visible()
     covered = "['.header', '.stage', '.footer'].map((each) => bell.shadowRoot.querySelector(each).inert)"
     assert in_page(page, covered) == [True, True, True]
     page.keyboard.press("Escape")
@@ -236,7 +243,7 @@ def test_new_notifications_are_announced_while_the_panel_is_open(app, person, op
     app.notify(person, title="Order")
     wait_until(lambda: is_announced("Order"), lambda: "not announced")
     settings.click()
-    expect(page.get_by_role("checkbox", name="General, Push")).to_be_visible()
+    expect(page.get_by_role("switch", name="Other notifications, Push")).to_be_visible()
     app.notify(person, title="Another")
     wait_until(lambda: is_announced("Another"), lambda: "not announced while an overlay is open")
     page.keyboard.press("Escape")

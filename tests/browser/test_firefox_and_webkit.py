@@ -11,6 +11,8 @@ from tests.browser.webdriver import CONTROL, ESCAPE, IS_INSTALLED, WebDriver, fi
 from tests.faults.proxy import Proxy
 from tests.faults.raw_sockets import eventually
 
+pytestmark = pytest.mark.thorough
+
 PAGE = """<!doctype html><html lang="en"><title>Shop</title><script type="module" src="{url}/bellcast.js"></script>
 <body>{body}<main><h1>A shop</h1></main>"""
 BELL = '<bellcast-bell server="{url}" token="{token}"></bellcast-bell>'
@@ -129,3 +131,15 @@ def test_toast_shows_a_live_notification(browser, app, person, open_page):
     browser.wait(f"{STATE}.status === 'live'")
     app.notify(person, title="Order shipped")
     browser.wait("document.querySelector('bellcast-toasts').shadowRoot.querySelector('.toast')")
+
+
+def test_title_uses_the_width_of_the_row_below_the_time(browser, app, person, open_page):
+    title = "The contract of the studio for this year’s exhibition needs your signature before Friday"
+    app.notify(person, title=title)
+    open_page()
+    open_panel(browser)
+    line_ends = f"""(() => {{ const range = new Range(); range.selectNodeContents({ROOT}.querySelector('.row .text').firstChild);
+      return Array.from(range.getClientRects(), ({{ right }}) => right) }})()"""
+    first, *others = browser.evaluate(line_ends)
+    when = browser.evaluate(f"{ROOT}.querySelector('.row .when').getBoundingClientRect().x")
+    assert first <= when < max(others)

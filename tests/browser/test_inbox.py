@@ -189,7 +189,7 @@ def test_inbox_is_usable_by_keyboard(app, person, inbox):
     page.keyboard.press("Enter")
     expect(row(page, "Order 29")).to_have_attribute("part", "row normal")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Sound")).to_be_focused()
+    expect(page.get_by_role("button", name="Preferences")).to_be_focused()
 
 
 @pytest.mark.parametrize(

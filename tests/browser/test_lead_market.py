@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
 from tests.browser.shop import row_of_dialog
+from tests.browser.test_accessibility import violations
 from tests.lead_market_app import Market
 
 NAMES = {"ruth": "Ruth Adler", "42": "Bright Plumbing", "43": "Oak Roofing"}
@@ -79,6 +80,16 @@ def test_new_lead_notifies_and_updates_the_desks_it_concerns(context: BrowserCon
     expect(plumber).to_have_url(re.compile(r"/as/42/desk#lead-\d+$"))
 
 
+def test_sign_out_ends_the_live_connection_of_the_other_tab(context: BrowserContext) -> None:
+    ruth, plumber = desk(context, "ruth"), desk(context, "42")
+    # As from another tab. The page leaves for the sign-in page as soon as its connection ends.
+    assert context.request.post("/as/42/logout").ok
+    expect(plumber).to_have_url(re.compile("/as/42/login"))
+    add(ruth, "Grace Hopper", "42")
+    expect(ruth.locator(".board")).to_contain_text("Grace Hopper")
+    expect(plumber.get_by_text("Grace Hopper")).to_have_count(0)
+
+
 def test_status_change_shows_on_both_boards(context: BrowserContext) -> None:
     ruth, plumber = desk(context, "ruth"), desk(context, "42")
     lead(plumber, "Priya Nair").get_by_role("button", name="Won").click()
@@ -110,6 +121,49 @@ def test_bell_receives_notifications_sent_during_an_outage(context: BrowserConte
     expect(row_of_dialog(plumber, "Barbara Liskov, Leeds")).to_be_visible()
 
 
+def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload(context: BrowserContext, market: Market) -> None:
+    ruth = desk(context, "ruth")
+    with market.server.killed():
+        ruth.reload()
+        expect(lead(ruth, "Priya Nair")).to_be_visible()
+        expect(ruth.locator("bellcast-bell:not(:defined)")).to_have_count(1)
+    expect(bell(ruth)).to_be_visible()
+
+
+def test_leads_reach_the_board_over_the_private_channel(context: BrowserContext) -> None:
+    page = desk(context, "ruth")
+    page.goto("/as/ruth/admin/settings")
+    page.get_by_label("Private channel for admins").check()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save settings").click()
+    ruth, customer = desk(context, "ruth"), context.new_page()
+    expect(ruth.locator(".line")).to_have_text("Live")
+    customer.goto("/request")
+    for label, text in (("Your name", "Joan Clarke"), ("What do you need?", "Blocked drain"), ("City", "York")):
+        customer.get_by_label(label).fill(text)
+    customer.get_by_role("button", name="Send request").click()
+    expect(customer.get_by_role("status")).to_contain_text("Thank you")
+    expect(lead(ruth, "Joan Clarke")).to_be_visible()
+    assert violations(customer) == violations(page) == []
+    page.get_by_label("Private channel for admins").uncheck()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save settings").click()
+
+
+def test_closed_lead_is_reassigned_after_a_question(context: BrowserContext) -> None:
+    ruth = desk(context, "ruth")
+    add(ruth, "Margaret Hamilton", "42")
+    row = lead(ruth, "Margaret Hamilton")
+    row.get_by_label("Status").select_option("won")
+    expect(row.locator(".status")).to_have_text("won")
+    ruth.once("dialog", lambda dialog: dialog.dismiss())
+    row.get_by_label("Assign to").select_option("43")
+    expect(row.get_by_label("Assign to")).to_have_value("42")
+    ruth.once("dialog", lambda dialog: dialog.accept())
+    row.get_by_label("Assign to").select_option("43")
+    expect(row.locator(".status")).to_have_text("assigned")
+
+
 def test_settings_switch_live_updates_off_and_on(context: BrowserContext) -> None:
     ruth = context.new_page()
     with ruth.expect_console_message(lambda message: message.text == "Pusher connected"):
@@ -129,7 +183,7 @@ def test_three_desks_connect_in_one_page(context: BrowserContext) -> None:
     page = context.new_page()
     page.goto("/")
     for key in NAMES:
-        sign_in(page.frame_locator(f"iframe[name='desk-{key}']"), key)
+        expect(page.frame_locator(f"iframe[name='desk-{key}']").locator(".line")).to_have_text("Live")
 
 
 def test_pages_of_leadwell_fit_a_phone(chromium: Browser, market: Market) -> None:
@@ -139,3 +193,15 @@ def test_pages_of_leadwell_fit_a_phone(chromium: Browser, market: Market) -> Non
         page.goto(f"/as/ruth/{path}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     context.close()
+
+
+def test_link_to_a_lead_opens_it_among_many(context: BrowserContext) -> None:
+    ruth = desk(context, "ruth")
+    for number in range(12):
+        add(ruth, f"Customer {number}")
+        expect(lead(ruth, f"Customer {number}")).to_have_count(1)
+    ruth.goto("/as/ruth/desk#lead-101")  # as the bell does
+    ruth.reload()
+    opened = ruth.locator("#lead-101")
+    expect(opened).to_be_in_viewport()
+    expect(opened).to_have_class(re.compile("opened"))

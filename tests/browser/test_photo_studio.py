@@ -3,9 +3,13 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 from tests.app_servers import app_server
+from tests.browser.push import endpoints, push_to
+from tests.browser.shop import wait_until
+from tests.browser.test_accessibility import violations
 from tests.photo_studio_app import Studio
+from tests.push_browser import stand_in
 
 from bellcast.client import Bellcast
 
@@ -28,7 +32,10 @@ def page(chromium, studio):
     context = chromium.new_context(base_url=studio, viewport={"width": 1440, "height": 900})
     context.set_default_timeout(40_000)
     complaints = []
-    context.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    context.on(
+        "console",
+        lambda message: complaints.append(f"{message.text} {message.location}") if message.type == "error" else None,
+    )
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     yield context.new_page()
     context.close()
@@ -45,6 +52,14 @@ def open_notification(desk, title):
     """Open the bell, and follow a notification."""
     bell(desk).click()
     desk.get_by_role("link", name=re.compile(title)).first.click()
+
+
+def natural_width(image):
+    """Return the width of a loaded picture; 0 while it loads, or while its page is replaced by the one that was opened."""
+    try:
+        return image.evaluate("(image) => image.naturalWidth")
+    except Error:
+        return 0
 
 
 def book(desk, place):
@@ -69,8 +84,7 @@ def test_three_people_notify_each_other(page, tmp_path):
     page.goto("/")
     page.locator("header").screenshot(path=picture)
     clara, mira, theo = (page.frame_locator(f"iframe[name={key}]") for key in ("clara", "mira", "theo"))
-    for desk, name in ((clara, "Clara Jensen"), (mira, "Mira Okafor"), (theo, "Theo Lindqvist")):
-        desk.get_by_role("button", name=name).click()
+    for desk in (clara, mira, theo):
         expect(bell(desk, 0)).to_be_visible()
 
     book(clara, "The old orchard")
@@ -84,8 +98,9 @@ def test_three_people_notify_each_other(page, tmp_path):
     mira.get_by_text("Theo Lindqvist").click()
     mira.get_by_role("button", name="Assign").click()
     expect(bell(theo, 1)).to_be_visible()
-    # Clara's page shows it without a notification.
     expect(clara.get_by_text("Theo will photograph this session")).to_be_visible()
+    expect(bell(clara, 1)).to_be_visible()
+    open_notification(clara, "Your booking is accepted")
     expect(bell(clara, 0)).to_be_visible()
     open_notification(theo, "Family session for Clara Jensen")
     expect(bell(theo, 0)).to_be_visible()
@@ -100,12 +115,73 @@ def test_three_people_notify_each_other(page, tmp_path):
     expect(bell(clara, 0)).to_be_visible()
     photographs = clara.get_by_role("img", name=re.compile("Photograph"))
     expect(photographs).to_have_count(9)
-    assert photographs.first.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 1000
+    wait_until(lambda: natural_width(photographs.first) > 1000, lambda: "the picture is not loaded")
 
     photographs.first.click()
     expect(clara.get_by_role("dialog", name="Photograph")).to_be_visible()
     clara.get_by_role("button", name="Close").click()
     expect(clara.get_by_role("dialog", name="Photograph")).to_be_hidden()
+
+
+def test_push_switch_registers_the_browser_and_its_worker_shows_messages(full_chromium, server, studio):
+    context = full_chromium.new_context(base_url=studio, permissions=["notifications"])
+    context.add_init_script(stand_in("https://push.example/clara"))
+    try:
+        with Bellcast(server.url, server.secret) as app:
+            page = context.new_page()
+            sign_in(page, "Clara Jensen")
+            page.get_by_label("Clara Jensen").click()
+            switch = page.get_by_label("Push messages on this device")
+            switch.check()
+            wait_until(
+                lambda: endpoints(server, "oriel", "clara") == ["https://push.example/clara"], lambda: "no endpoint"
+            )
+            app.notify("clara", tenant="oriel", title="Ready", channels=["inbox", "push"])
+            wait_until(lambda: app.messages.list(channel="push", tenant="oriel").messages, lambda: "no push message")
+
+            page.reload()
+            page.get_by_label("Clara Jensen").click()
+            expect(switch).to_be_checked()
+            assert push_to(page, studio, {"id": "n1", "title": "Your photographs are ready", "url": "/bookings/1041"})
+
+            switch.uncheck()
+            wait_until(lambda: endpoints(server, "oriel", "clara") == [], lambda: "the endpoint is still there")
+    finally:
+        context.close()
+
+
+def test_signed_out_page_goes_to_the_sign_in_page(page, studio):
+    sign_in(page, "Jonas Weber")
+    other = page.context.new_page()
+    other.goto("/bookings")
+    expect(bell(other, 0)).to_be_visible()
+    page.get_by_label("Jonas Weber").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_client_cancels_a_booking_in_the_page(page):
+    page.on("dialog", lambda dialog: dialog.accept())
+    sign_in(page, "Clara Jensen")
+    book(page, "The old orchard")
+    page.get_by_role("button", name="Cancel this booking").click()
+    expect(page.get_by_text("The client cancelled this booking.")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel this booking")).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_pages_of_oriel(chromium, studio, width, color_scheme):
+    context = chromium.new_context(base_url=studio, viewport={"width": width, "height": 800}, color_scheme=color_scheme)
+    page = context.new_page()
+    sign_in(page, "Clara Jensen")
+    for path in ("/bookings", "/bookings/new", "/bookings/1044"):
+        page.goto(path)
+        expect(bell(page, 0)).to_be_visible()
+        page.get_by_label("Clara Jensen").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert violations(page) == violations(page, ["label-content-name-mismatch"]) == [], path
+    context.close()
 
 
 def test_form_in_use_is_not_replaced(page, server):

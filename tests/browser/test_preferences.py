@@ -5,7 +5,8 @@ import json
 import httpx
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import PHONE, bell, in_page, wait_live, wait_until
+from tests.browser.shop import PHONE, WIDE, bell, in_page, wait_live, wait_until
+from tests.browser.test_accessibility import violations
 from tests.push_browser import Browser as PushBrowser
 
 PAGE = '<bellcast-preferences token="{token}"></bellcast-preferences>'
@@ -33,11 +34,11 @@ def wait_saved(page, expected, element="bellcast-preferences"):
 
 def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
     page = shop.open(PAGE)
-    page.get_by_role("checkbox", name="News, E-mail").uncheck()
+    page.get_by_role("switch", name="News, E-mail").uncheck()
     wait_saved(page, {"types": {"news": {"email": False}}})
     page.get_by_role("button", name="Undo").click()
     wait_saved(page, {"types": {"news": {"email": True}}})
-    expect(page.get_by_role("checkbox", name="News, E-mail")).to_be_checked()
+    expect(page.get_by_role("switch", name="News, E-mail")).to_be_checked()
     page.get_by_label("News, E-mails").select_option("every day")
     page.get_by_label("Collected e-mails at").fill("17:30")
     wait_saved(page, {"types": {"news": {"email": True}}, "digest": {"news": "daily"}, "digest_at": "17:30"})
@@ -47,7 +48,7 @@ def test_every_change_is_saved_immediately_and_can_be_undone(types, shop):
 
 def test_required_channel_is_locked_and_explained(types, shop):
     page = shop.open(PAGE)
-    box = page.get_by_role("checkbox", name="Bill, E-mail")
+    box = page.get_by_role("switch", name="Bill, E-mail")
     expect(box).to_be_checked()
     expect(box).to_be_disabled()
     expect(box).to_have_accessible_description("Always on: E-mail. You need these messages.")
@@ -56,7 +57,7 @@ def test_required_channel_is_locked_and_explained(types, shop):
 def test_change_on_another_device_is_shown_immediately(types, person, bellcast_server, shop):
     page = shop.open(PAGE)
     wait_live(page, "bellcast-preferences")
-    box = page.get_by_role("checkbox", name="News, SMS")
+    box = page.get_by_role("switch", name="News, SMS")
     expect(box).to_be_checked()
     url = f"{bellcast_server.url}/v1/recipients/{person}/preferences"
     changes = {"types": {"news": {"sms": False}}}
@@ -74,10 +75,10 @@ def test_inherited_settings_are_shown_and_can_be_changed(types, bellcast_server,
     expect(page.get_by_label("News, E-mails")).to_have_value("daily")
     expect(page.get_by_label("Collected e-mails at")).to_have_value("09:30")
     expect(page.get_by_label("Quiet hours, From")).to_have_value("21:00")
-    expect(page.get_by_role("checkbox", name="News, SMS")).to_be_disabled()
-    page.get_by_role("checkbox", name="All notifications, SMS").check()
-    expect(page.get_by_role("checkbox", name="News, SMS")).to_be_checked()
-    page.get_by_role("checkbox", name="Quiet hours", exact=True).uncheck()
+    expect(page.get_by_role("switch", name="News, SMS")).to_be_disabled()
+    page.get_by_role("switch", name="All notifications, SMS").check()
+    expect(page.get_by_role("switch", name="News, SMS")).to_be_checked()
+    page.get_by_role("switch", name="Quiet hours", exact=True).uncheck()
     wait_saved(page, {"channels": {"sms": True}, "quiet_hours": False})
     expect(page.get_by_label("Quiet hours, From")).to_be_hidden()
     page.get_by_role("button", name="Undo").click()
@@ -87,8 +88,8 @@ def test_inherited_settings_are_shown_and_can_be_changed(types, bellcast_server,
 
 def test_late_response_does_not_hide_a_later_change(shop):
     page = shop.open(PAGE)
-    sms = page.get_by_role("checkbox", name="General, SMS")
-    push = page.get_by_role("checkbox", name="General, Push", exact=True)
+    sms = page.get_by_role("switch", name="Other notifications, SMS")
+    push = page.get_by_role("switch", name="Other notifications, Push", exact=True)
     expect(sms).to_be_checked()
     sent, done = [], []
 
@@ -112,7 +113,7 @@ def test_late_response_does_not_hide_a_later_change(shop):
 
 def test_quiet_hours_and_a_pause_are_saved(shop):
     page = shop.open(PAGE)
-    page.get_by_role("checkbox", name="Quiet hours").check()
+    page.get_by_role("switch", name="Quiet hours").check()
     wait_saved(page, {"quiet_hours": {"start": "22:00", "end": "07:00"}})
     page.get_by_label("Quiet hours, To").fill("06:15")
     wait_saved(page, {"quiet_hours": {"start": "22:00", "end": "06:15"}})
@@ -124,7 +125,7 @@ def test_quiet_hours_and_a_pause_are_saved(shop):
 
 def test_failed_change_is_reverted(shop):
     page = shop.open(PAGE)
-    box = page.get_by_role("checkbox", name="General, SMS")
+    box = page.get_by_role("switch", name="Other notifications, SMS")
     expect(box).to_be_checked()
     page.route("**/v1/preferences", lambda route: route.fulfill(status=503, json={"code": "unavailable"}))
     box.click()
@@ -137,9 +138,9 @@ def test_panel_shows_the_preferences_inside(app, person, open_shop, bellcast_ser
     bell(page).tap()
     page.get_by_role("button", name="Preferences").tap()
     dialog = page.get_by_role("dialog", name="Preferences")
-    page.get_by_role("checkbox", name="General, Push").uncheck()
+    page.get_by_role("switch", name="Other notifications, Push").uncheck()
     wait_saved(page, {"types": {"general": {"push": False}}}, "bellcast-bell")
-    page.get_by_role("checkbox", name="General, Push").press("Escape")
+    page.get_by_role("switch", name="Other notifications, Push").press("Escape")
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("heading", name="Notifications")).to_be_visible()
 
@@ -159,14 +160,14 @@ def test_defaults_of_a_tenant_are_edited_through_the_apps_own_server(types, bell
     in_page(page, DEFAULTS, "bellcast-preferences")
     # Playwright passes requests on only while the test waits for it.
     with page.expect_response(lambda response: response.request.method == "PATCH"):
-        page.get_by_role("checkbox", name="News, SMS").uncheck()
+        page.get_by_role("switch", name="News, SMS").uncheck()
 
     def own():
         return httpx.get(url, headers=bellcast_server.as_app()).json()
 
     wait_until(lambda: own().get("types") == {"news": {"sms": False}}, lambda: str(own()))
     page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_role("checkbox", name="News, SMS")).to_be_checked()
+    expect(page.get_by_role("switch", name="News, SMS")).to_be_checked()
     expect(page.get_by_label("Pause messages")).to_have_count(0)
     assert not page.evaluate("performance.getEntriesByType('resource').some(({ name }) => name.includes('/v1/'))")
 
@@ -178,17 +179,73 @@ def test_loading_of_defaults_can_be_retried(shop):
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-def test_page_of_a_link_keeps_the_names_of_types_in_view_on_a_phone(chromium, bellcast_server, person):
+@pytest.fixture
+def link(bellcast_server, person):
+    """The URL of the person's preferences page."""
     url = f"{bellcast_server.url}/v1/recipients/{person}/preferences-link"
-    link = httpx.post(url, headers=bellcast_server.as_app()).json()["url"]
-    context = chromium.new_context(viewport=PHONE)
-    page = context.new_page()
-    page.goto(f"{bellcast_server.url}/preferences/{link.rpartition('/')[2]}")
-    last = page.get_by_label("Other notifications: how often")
-    last.scroll_into_view_if_needed()
-    expect(last).to_be_in_viewport()
-    expect(page.get_by_role("rowheader", name="Other notifications")).to_be_in_viewport(ratio=1)
-    context.close()
+    created = httpx.post(url, headers=bellcast_server.as_app()).json()["url"]
+    return f"{bellcast_server.url}/preferences/{created.rpartition('/')[2]}"
+
+
+@pytest.fixture
+def open_link(chromium, link):
+    """Opens the preferences page."""
+    contexts = []
+
+    def open_page(**options):
+        contexts.append(chromium.new_context(**options))
+        page = contexts[-1].new_page()
+        page.goto(link)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_page_of_a_link_shows_the_element_and_axe_finds_nothing(
+    types, bellcast_server, person, open_link, viewport, scheme
+):
+    page = open_link(viewport=viewport, color_scheme=scheme)
+    box = page.get_by_role("switch", name="Other notifications, Push")
+    expect(box).to_be_checked()
+    expect(page.get_by_role("button", name="Save")).to_be_hidden()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    box.uncheck()
+
+    def own():
+        url = f"{bellcast_server.url}/v1/recipients/{person}/preferences"
+        return httpx.get(url, headers=bellcast_server.as_app()).json()
+
+    wait_until(lambda: own().get("types") == {"general": {"push": False}}, lambda: str(own()))
+    page.get_by_role("button", name="Undo").click()
+    wait_until(lambda: own().get("types") == {"general": {"push": True}}, lambda: str(own()))
+    page.get_by_label("Pause messages", exact=True).select_option("Until I turn it off")
+    wait_until(lambda: own().get("muted") == {"*": True}, lambda: str(own()))
+    page.reload()
+    expect(page.get_by_label("Pause messages", exact=True)).to_have_value("always")
+
+
+def test_page_of_a_link_is_a_form_without_scripts(types, open_link):
+    page = open_link(java_script_enabled=False)
+    page.get_by_role("group", name="Other notifications").get_by_role("checkbox", name="Push").uncheck()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your preferences are saved.")).to_be_visible()
+    expect(page.get_by_role("checkbox", name="Other notifications: Push")).not_to_be_checked()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+def test_form_is_shown_if_the_element_cannot_be_loaded_and_axe_finds_nothing(types, open_link, viewport, scheme):
+    page = open_link(viewport=viewport, color_scheme=scheme)
+    page.route("**/bellcast.js", lambda route: route.abort())
+    page.reload()
+    expect(page.get_by_role("button", name="Save")).to_be_visible()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 # Chromium subscribes to a push service on the internet; the test page uses this substitute.
@@ -207,7 +264,7 @@ def test_push_messages_of_this_browser_are_turned_on_and_off(open_shop, full_chr
     subscription = PushBrowser().to_json(f"https://push.example/{person}")
     shop.context.add_init_script(f"({PUSH_SERVICE})({json.dumps(subscription)})")
     page = shop.open(PAGE)
-    box = page.get_by_role("checkbox", name="Push messages in this browser")
+    box = page.get_by_role("switch", name="Push messages in this browser")
     expect(box).not_to_be_checked()
     box.check()
     wait_until(lambda: endpoints(bellcast_server, person) == [subscription["endpoint"]], lambda: "no endpoint")
@@ -230,6 +287,6 @@ def endpoints(server, person):
 def test_push_switch_is_locked_where_the_browser_blocks_notifications(shop):
     shop.context.add_init_script("Object.defineProperty(Notification, 'permission', { get: () => 'denied' })")
     page = shop.open(PAGE)
-    box = page.get_by_role("checkbox", name="Push messages in this browser")
+    box = page.get_by_role("switch", name="Push messages in this browser")
     expect(box).to_be_disabled()
     expect(page.get_by_text("Blocked. To allow it")).to_be_visible()

@@ -4,13 +4,16 @@ import re
 import subprocess
 import time
 from base64 import b64encode
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
-from tests.browser.shop import NOTICE_DURATION
+from tests.browser.push import endpoints, push_to
+from tests.browser.shop import NOTICE_DURATION, wait_until
+from tests.browser.test_accessibility import violations
 from tests.chromium import prolong
+from tests.journey.marketplace_client import free_time
 from tests.process_memory import memory_of
+from tests.push_browser import stand_in
 from tests.service_marketplace_app import marketplace
 
 from bellcast.client import Bellcast
@@ -101,7 +104,7 @@ def book(page, service="boiler"):
     """Return the path of a new booking."""
     draft = {
         "service": service,
-        "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
+        "starts_at": free_time(),
         "address": "Canal Row 18",
     }
     return f"/bookings/{page.request.post('/api/bookings', data=draft).json()['id']}"
@@ -121,6 +124,56 @@ def nora_and_ben(sign_in):
         return nora, ben
 
     return nora_and_ben
+
+
+# --- on a phone, and with no page open
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_urgent_toast_leaves_the_navigation_of_a_phone_free(sign_in, site, color_scheme):
+    page = sign_in("ben", viewport=PHONE, color_scheme=color_scheme)
+    with Bellcast(site.server.url, site.server.secret) as bell:
+        bell.notify("ben", tenant="gable", title="Water everywhere", priority="urgent")
+    toast = page.locator("bellcast-toasts").get_by_text("Water everywhere")
+    expect(toast).to_be_visible()
+    bar = page.get_by_role("navigation", name="Main").bounding_box()
+    assert page.locator("bellcast-toasts").bounding_box()["y"] < bar["y"]
+    toasts = page.locator("bellcast-toasts").bounding_box()
+    assert toasts["y"] + toasts["height"] <= bar["y"]
+    page.get_by_role("link", name="Earnings").click()
+    expect(page.get_by_role("heading", name="Earnings")).to_be_visible()
+
+
+@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_pages_of_gable(sign_in, viewport, color_scheme):
+    page = sign_in("ben", viewport=viewport, color_scheme=color_scheme)
+    for path in ("/bookings", "/account"):
+        page.goto(path)
+        is_live(page)
+        page.get_by_label("Ben Marlowe").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
+        assert violations(page) == violations(page, ["label-content-name-mismatch"]) == [], path
+
+
+def test_push_switch_registers_the_browser_and_its_worker_shows_messages_of_gable(full_chromium, site):
+    context = full_chromium.new_context(base_url=site.url, viewport=PHONE, permissions=["notifications"])
+    context.add_init_script(stand_in("https://push.example/ben"))
+    try:
+        assert context.request.post("/login", form={"username": "ben", "password": "bellcast"}).ok
+        page = context.new_page()
+        page.goto("/account")
+        switch = page.get_by_label("Push messages on this device")
+        switch.check()
+        wait_until(
+            lambda: endpoints(site.server, "gable", "ben") == ["https://push.example/ben"], lambda: "no endpoint"
+        )
+        assert push_to(page, site.url, {"id": "n1", "title": "Nora requested Friday", "url": "/bookings/301"})
+        page.reload()
+        switch.uncheck()
+        wait_until(lambda: endpoints(site.server, "gable", "ben") == [], lambda: "the endpoint is still there")
+    finally:
+        context.close()
 
 
 # --- both sides of a booking
@@ -169,8 +222,7 @@ def test_booking_and_chat_work_in_two_frames_of_a_page(browse, site):
     page = browse(site).new_page()
     page.goto("/")
     nora, ben = (page.frame_locator(f"iframe[name={key}]") for key in ("nora", "ben"))
-    for frame, name in ((nora, "Nora Achterberg"), (ben, "Ben Marlowe")):
-        frame.get_by_role("button", name=name).click()
+    for frame in (nora, ben):
         is_live(frame)
 
     nora.get_by_role("link", name="Find help").first.click()
@@ -459,8 +511,9 @@ def test_permission_for_desktop_notifications_is_requested_only_on_a_click(sign_
         is_live(ben)
         assert ben.evaluate("prompts") == 0
     ben.get_by_role("button", name=re.compile("^Notifications")).click()
-    ben.get_by_role("button", name="Desktop alerts").click()
-    expect(ben.get_by_role("button", name="Desktop alerts", pressed=True)).to_be_visible()
+    ben.get_by_role("button", name="Preferences").click()
+    ben.get_by_role("switch", name="Desktop alerts").click()
+    expect(ben.get_by_role("switch", name="Desktop alerts")).to_be_checked()
     assert ben.evaluate("prompts") == 1
 
 

@@ -109,3 +109,38 @@ def test_phone_shows_every_page_without_scrolling_sideways(chromium: Browser, su
     for path in ("/sales/", "/inventory/", "/customers/", "/security/", "/system/", "/preferences/", "/classic/"):
         nadia.goto(path)
         assert nadia.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+def test_tables_follow_the_changes_of_others(nadia: Page, suite: Suite) -> None:
+    def number(name: str) -> str:
+        return re.search(rf'<option value="(\d+)">{name}', omar.http.get("/sales/").text)[1]
+
+    with suite.visitor("omar") as omar:
+        omar.submit("/sales/", product=number("Espresso beans"), quantity=5)
+        expect(nadia.get_by_role("rowheader", name="5 × Espresso beans")).to_be_visible()
+        nadia.goto("/customers/")
+        expect(nadia.get_by_text("Harbour Hotel")).to_be_visible()
+        omar.submit("/customers/", name="Library Café")
+        expect(nadia.get_by_role("link", name="Library Café")).to_be_visible()
+        nadia.goto("/inventory/")
+        beans, papers = nadia.get_by_label("Stock of Espresso beans"), nadia.get_by_label("Stock of Filter papers")
+        expect(beans).to_have_value("13")
+        papers.fill("33")  # not saved yet
+        expect(papers).to_be_focused()
+        with suite.server.killed():
+            omar.submit("/sales/", product=number("Espresso beans"), quantity=10)
+        expect(beans).to_have_value("3")
+        expect(nadia.get_by_role("row", name="Espresso beans").get_by_text("Low")).to_be_visible()
+        expect(papers).to_have_value("33")
+        expect(papers).to_be_focused()
+        beans.fill("20")
+        beans.press("Enter")  # a row that came later has a form with a valid token
+        expect(nadia.get_by_text("Espresso beans, 1 kg: 20 in stock.")).to_be_visible()
+
+
+def test_page_loaded_in_an_outage_gets_its_bell_without_a_reload_in_the_suite(nadia: Page, suite: Suite) -> None:
+    with suite.server.killed():
+        nadia.goto("/sales/")
+        expect(nadia.get_by_role("heading", name="Sales")).to_be_visible()
+        expect(nadia.locator("bellcast-bell button")).to_have_count(0)
+    expect(nadia.get_by_role("button", name="Notifications")).to_be_visible()

@@ -31,6 +31,23 @@ def shown(page, selector, name):
     return page.locator(f"bellcast-inbox {selector}").first.evaluate(f"(element) => getComputedStyle(element).{name}")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_loads_without_layout_shifts(chromium, bellcast_server, width):
+    context = chromium.new_context(base_url=bellcast_server.url, viewport={"width": width, "height": 800})
+    context.add_init_script(
+        """globalThis.shifts = []; new PerformanceObserver((list) => { for (const { value, sources } of list.getEntries())
+            shifts.push([value, ...sources.map(({ node, previousRect: from, currentRect: to }) =>
+              `${node?.nodeName} .${node?.className} ${from.x},${from.y} ${from.width}x${from.height} -> ${to.x},${to.y} ${to.width}x${to.height}`)]) })
+          .observe({ type: 'layout-shift', buffered: true })"""
+    )
+    page = context.new_page()
+    page.goto("/theme")
+    expect(page.locator("bellcast-inbox .row")).to_have_count(6)
+    page.wait_for_timeout(300)  # entries are reported after their frame
+    assert page.evaluate("shifts.join()") == ""
+    context.close()
+
+
 def test_changed_value_is_shown_and_copied(theme):
     theme.get_by_label("accent, light").fill("#008800")
     expect(theme.locator("#css")).to_have_text(re.compile(r"--bellcast-accent: light-dark\(#008800, #8b93ff\);"))

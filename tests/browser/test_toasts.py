@@ -1,7 +1,17 @@
 """Alerts for new notifications: toasts, a sound, and desktop notifications, if the user allowed them."""
 
 from playwright.sync_api import expect
-from tests.browser.shop import bell, in_page, toasts, wait_live, wait_page, wait_state, wait_until
+from tests.browser.shop import (
+    bell,
+    close_panel,
+    enable_alert,
+    in_page,
+    toasts,
+    wait_live,
+    wait_page,
+    wait_state,
+    wait_until,
+)
 
 BELL_AND_TOASTS = '<bellcast-bell token="{token}"></bellcast-bell><bellcast-toasts token="{token}" duration="{duration}"></bellcast-toasts>'
 # Records desktop notifications, which a page cannot query.
@@ -122,9 +132,9 @@ def test_sound_is_played_once_and_only_if_enabled(app, person, shop):
     for page in pages:
         expect(bell(page, 1)).to_be_visible()
     bell(pages[0]).click()
-    pages[0].get_by_role("button", name="Sound").click()
+    enable_alert(pages[0], "Sound")
     wait_page(pages[0], "notes === 2")  # a sample of the sound
-    pages[0].keyboard.press("Escape")
+    close_panel(pages[0])
     app.notify(person, title="Heard")
     for page in pages:
         expect(bell(page, 2)).to_be_visible()
@@ -160,10 +170,10 @@ def test_sound_whose_code_cannot_be_loaded_fails_silently(app, person, shop):
     bell(page).click()
     failed = []
     page.route("**/desktop-notifications.js", lambda route: (failed.append(route), route.abort()))
-    page.get_by_role("button", name="Sound").click()
+    enable_alert(page, "Sound")
     # Evaluating lets Playwright process its events.
     wait_until(lambda: page.evaluate("1") and len(failed) == 1, lambda: "not loaded")
-    page.keyboard.press("Escape")
+    close_panel(page)
     app.notify(person, title="Order")
     wait_until(lambda: page.evaluate("1") and len(failed) == 2, lambda: "not loaded again")
     expect(bell(page, 1)).to_be_visible()
@@ -176,10 +186,10 @@ def test_desktop_notification_needs_a_click_for_permission_and_closes_when_seen(
     expect(bell(page, 1)).to_be_visible()
     assert page.evaluate("prompts") == 0
     bell(page).click()
-    page.get_by_role("button", name="Desktop alerts").click()
-    expect(page.get_by_role("button", name="Desktop alerts")).to_have_attribute("aria-pressed", "true")
+    enable_alert(page, "Desktop alerts")
+    expect(page.get_by_role("switch", name="Desktop alerts")).to_be_checked()
     assert page.evaluate("[prompts, desktop]") == [1, []]
-    page.keyboard.press("Escape")
+    close_panel(page)
     # The window is not in focus.
     page.evaluate("document.hasFocus = () => false")
     app.notify(person, title="While elsewhere")
@@ -209,9 +219,9 @@ def test_click_on_a_desktop_notification_marks_it_as_read(app, person, shop):
     shop.context.add_init_script(DESKTOP)
     page = open_both(shop)
     bell(page, 0).click()
-    page.get_by_role("button", name="Desktop alerts").click()
-    expect(page.get_by_role("button", name="Desktop alerts")).to_have_attribute("aria-pressed", "true")
-    page.keyboard.press("Escape")
+    enable_alert(page, "Desktop alerts")
+    expect(page.get_by_role("switch", name="Desktop alerts")).to_be_checked()
+    close_panel(page)
     page.evaluate("document.hasFocus = () => false")
     app.notify(person, title="While elsewhere")
     wait_page(page, "globalThis.latest")

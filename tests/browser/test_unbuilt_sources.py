@@ -10,6 +10,7 @@ SRC = Path(__file__).parents[2] / "client/src"
 # The first imports `react`, which needs a bundler; push runs in a service worker, which test_push loads.
 NOT_FOR_PAGES = (
     "bellcast/react",
+    "bellcast-load.js",
     "bellcast-push.js",
     "server/",
 )  # framework wrappers, the worker, the client for servers
@@ -71,7 +72,7 @@ def test_module_sources_are_all_requested_and_work(app, person, unbuilt, modules
     first.locator("bellcast-bell .menu-item.back").dispatch_event("click")  # until the page is opened below
     wait_state(first, "state.unread === 0")
     first.locator("bellcast-bell .settings").dispatch_event("click")
-    expect(first.locator("bellcast-bell .preferences .check").first).to_be_visible()
+    expect(first.locator("bellcast-bell .preferences .switch").first).to_be_visible()
     for page in [first, *languages]:
         page.close()
     unbuilt.context.route_web_socket("**/v1/ws?*", lambda socket: socket.close(code=1011))

@@ -187,7 +187,7 @@ def test_server_that_is_not_bellcast_is_named(shop, warnings, bellcast_server):
     page = shop.open('<bellcast-bell server="/elsewhere" token="{token}"></bellcast-bell>')
     wait_warning(page, warnings)
     assert warnings == [
-        f"Bellcast: {bellcast_server.url}/elsewhere/ responded with HTTP 404, but not like a Bellcast server. Is that the server's address?"
+        f"Bellcast: {bellcast_server.url}/elsewhere/ responded with HTTP 404, but not like a Bellcast server. Set `server` to the server's address."
     ]
 
 
@@ -198,7 +198,8 @@ def test_failing_token_endpoint_is_warned_of_and_retried(app, person, shop, warn
     page = shop.open("<bellcast-bell session></bellcast-bell>")
     in_page(page, "{ bell.removeAttribute('session'); bell.getToken = () => fetch('/bell-token') }")
     wait_warning(page, warnings)
-    assert warnings == ["Bellcast: getToken: HTTP 500"]
+    address = page.evaluate("new URL('/bell-token', location).href")
+    assert warnings == [f"Bellcast: getToken: HTTP 500 from {address}"]
     status[0] = 200
     wait_live(page)
     app.notify(person, title="New order")

@@ -5,26 +5,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bellcast.model.events import Event
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.ids import Ids
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.events import Event
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.ids import Ids
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Content, Notification
-from bellcast.ports import (
-    Action,
-    AnnounceRequest,
-    Job,
-    JobShare,
-    Marked,
-    Marking,
-    NewDecision,
-    OpenInbox,
-    Query,
-    SendRequest,
-    SendResult,
-    Store,
-)
-from bellcast.storage.store import SQLStore
+from bellcast.ports.inboxes import Action, Marked, Marking, OpenInbox, Query
+from bellcast.ports.jobs import Job, JobShare
+from bellcast.ports.messages import NewDecision
+from bellcast.ports.sends import AnnounceRequest, SendRequest, SendResult
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 
 
@@ -46,9 +38,22 @@ def content(**fields: Any) -> Content:
     )
 
 
+def wanted(
+    tenant: str = "", *, before: str | None = None, created: CreatedRange = ANY_TIME, limit: int = 1000, **filters: Any
+) -> ListQuery:
+    """Return the first page of a list, or the one below the id `before`: of a tenant, or of all (`*`)."""
+    return ListQuery(
+        tenants=None if tenant == EVERY_TENANT else [tenant],
+        after=None if before is None else (before,),
+        created=created,
+        limit=limit,
+        filters=filters,
+        is_counted=True,
+    )
+
+
 def engine_of(store: Store) -> Any:
     """Return the engine behind the port."""
-    assert isinstance(store, SQLStore)
     return store._engine
 
 

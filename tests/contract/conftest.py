@@ -1,21 +1,56 @@
-"""The real stores on which every contract test runs. A new engine adds a line to ENGINES."""
+"""The real stores on which the contract tests run. A new engine adds a line to ENGINES."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from bellcast.ports import Clock, Store
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 
 ENGINES: dict[str, Callable[[Path, Clock], Store]] = {
-    "sqlite": lambda folder, clock: SQLStore(SqliteEngine(folder / "bellcast.db", clock)),
-    "postgres": lambda _, clock: SQLStore(engines.FreshPostgresEngine(clock)),
+    "sqlite": lambda folder, clock: Store(SqliteEngine(folder / "bellcast.db", clock)),
+    "postgres": lambda _, clock: Store(engines.FreshPostgresEngine(clock)),
 }
+# Files whose tests run on PostgreSQL in every run: together they execute each statement that differs between the engines.
+# The others run there in `make test-all`.
+ON_BOTH_ENGINES = {
+    f"test_{name}.py"
+    for name in (
+        "announcements_on_two_nodes",
+        "delivery",
+        "digest_jobs",
+        "first_writes",
+        "live_events",
+        "outbox_rows",
+        "postgres_concurrent_writers",
+        "postgres_read_batching",
+        "postgres_single_statement_sends",
+        "replay_law",
+        "store_imports",
+        "store_poisoned_times",
+        "store_push_and_webhooks",
+        "store_recipients",
+        "store_replays",
+        "store_sends",
+        "store_snoozing",
+        "store_subscription_grants",
+        "store_tenants",
+        "workflow_pauses",
+    )
+}
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests on PostgreSQL as thorough that execute the statements of both engines only."""
+    for item in items:
+        if item.path.parent == FOLDER and item.path.name not in ON_BOTH_ENGINES and "postgres" in item.nodeid:
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture

@@ -4,16 +4,11 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from bellcast.model import times
-from bellcast.model.events import (
-    Event,
-    InboxBulkChanged,
-    NotificationAdded,
-    NotificationDeleted,
-    NotificationUpdated,
-)
+from bellcast.kernel import times
+from bellcast.kernel.events import Event
+from bellcast.model.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Notification
-from bellcast.ports import Change
+from bellcast.ports.inboxes import Change
 
 CLEARED_BY = {"unread": ("read_at",), "unarchived": ("archived_at", "snoozed_until"), "archived": ("snoozed_until",)}
 SET_BY = {"seen": ("seen_at",), "read": ("seen_at", "read_at"), "archived": ("archived_at",)}

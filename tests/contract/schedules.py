@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from bellcast.model import times
-from bellcast.model.limits import Limits
+from bellcast.kernel import times
+from bellcast.kernel.limits import Limits
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule
 from tests.workflows import WorkflowWorld

@@ -10,14 +10,15 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.events import Event, inbox_stream
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.model.events import AnnouncementChanged, Event, PeerUpdate, inbox_stream
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.model.events import AnnouncementChanged, PeerUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect
 

@@ -9,26 +9,17 @@ import msgspec
 import pytest
 from redis.asyncio import ConnectionPool
 
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.brokers.postgres import PostgresTransport
-from bellcast.brokers.redis import RedisTransport
-from bellcast.brokers.remote import RemoteBroker
-from bellcast.brokers.shards import MAX_COMMANDS, PLAIN, Shard
-from bellcast.brokers.topic_log import KEPT_PREFIX
-from bellcast.errors import Unavailable
-from bellcast.model.events import (
-    ANNOUNCEMENTS,
-    AnnouncementChanged,
-    Event,
-    LiveEvent,
-    Member,
-    NotificationAdded,
-    PresenceChanged,
-    Stream,
-    topic_stream,
-)
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.brokers.postgres import PostgresTransport
+from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.shards import MAX_COMMANDS, PLAIN, Shard
+from bellcast.kernel.brokers.topic_log import KEPT_PREFIX
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import ANNOUNCEMENTS, Event, LiveEvent, Stream, topic_stream
+from bellcast.model.events import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import Broker
 from bellcast.server.clock import SystemClock
 from bellcast.storage import rows
 from tests import engines
@@ -39,7 +30,7 @@ ROOM = topic_stream("", "room")
 
 
 def over_redis() -> Broker:
-    return RemoteBroker(RedisTransport(engines.redis().url, "test"), SystemClock())
+    return RemoteBroker(RedisTransport(engines.redis().url, "test"), SystemClock(), AnyEvent)
 
 
 def over_redis_without_scripts() -> Broker:
@@ -48,15 +39,15 @@ def over_redis_without_scripts() -> Broker:
     rules = ["on", "nopass", "~*", "&*", "+@all", "-@scripting"]
     command = [engines.tool("redis-cli"), "-p", str(port), "ACL", "SETUSER", "plain", *rules]
     subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
-    return RemoteBroker(RedisTransport(f"redis://plain:any@127.0.0.1:{port}/0", "test"), SystemClock())
+    return RemoteBroker(RedisTransport(f"redis://plain:any@127.0.0.1:{port}/0", "test"), SystemClock(), AnyEvent)
 
 
 def over_a_redis_cluster() -> Broker:
-    return RemoteBroker(RedisTransport(engines.redis_cluster().url, "test"), SystemClock())
+    return RemoteBroker(RedisTransport(engines.redis_cluster().url, "test"), SystemClock(), AnyEvent)
 
 
 def over_postgres() -> Broker:
-    return RemoteBroker(PostgresTransport(engines.postgres().url("postgres"), "test"), SystemClock())
+    return RemoteBroker(PostgresTransport(engines.postgres().url("postgres"), "test"), SystemClock(), AnyEvent)
 
 
 BROKERS: dict[str, Callable[[], Broker]] = {
@@ -342,7 +333,7 @@ async def test_command_that_connects_while_its_shard_closes_leaves_no_connection
 async def test_command_does_not_wait_for_minutes_behind_others_of_a_redis_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bellcast.brokers.shards.COMMAND_TIMEOUT", 0.05)
+    monkeypatch.setattr("bellcast.kernel.brokers.shards.COMMAND_TIMEOUT", 0.05)
     shard = Shard(ConnectionPool.from_url(engines.redis().url), PLAIN)
     forever = asyncio.Event()
     monkeypatch.setattr(shard._redis, "ping", forever.wait)

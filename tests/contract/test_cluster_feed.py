@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import TooMany
-from bellcast.model.events import Event, FeedBatch, FeedWatches, node_stream
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.events import Event, node_stream
+from bellcast.model.events import FeedBatch, FeedWatches
 from bellcast.model.live_feed import FeedEvent, FeedKind, filter_of
-from bellcast.ports import Broker, Clock
 from bellcast.ports.live_feed import SkippedEvents
 from bellcast.server import cluster_feed
 from bellcast.server.clock import SystemClock

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec import structs
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.events import NODES, Event
 from bellcast.live.cluster import state
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.state import ClusterState
-from bellcast.model.events import NODES, Event, Member, NodeLeft, PeerPresence, PeerUpdate
+from bellcast.model.events import Member, NodeLeft, PeerPresence, PeerUpdate
 from bellcast.model.nodes import NodeReport
-from bellcast.ports import Broker
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.test_broker import BROKERS, REMOTE_BROKERS, wait_until

@@ -11,12 +11,13 @@ from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release
 from bellcast.channels.retries import RETRIES
 from bellcast.jobs import Destination, DestinationCall, Destinations
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.messages import ExternalChannel
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Job, MessageUpdate, NewMessage, Store, StoredMessage
-from bellcast.ports.messages import MAX_ATTEMPTS
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import MAX_ATTEMPTS, MessageUpdate, NewMessage, StoredMessage
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.ports.webhooks import NoWebhooks
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 
 ID = "00000000-0000-7000-8000-000000000001"

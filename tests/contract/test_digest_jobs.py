@@ -2,8 +2,10 @@
 
 import msgspec
 
-from bellcast.ports import Job, NewMessage, Store
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import NewMessage
 from bellcast.storage.messages import DIGEST_JOB_KIND
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 

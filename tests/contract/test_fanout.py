@@ -8,13 +8,14 @@ from msgspec import UNSET
 
 from bellcast.channels import fanout_pages
 from bellcast.channels.fanout_pages import SMALL_PAGE
-from bellcast.contention import CONTENTION_SENDS
-from bellcast.errors import Invalid
 from bellcast.inbox import sending
-from bellcast.model.limits import Limits
+from bellcast.kernel.contention import CONTENTION_SENDS
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Audience, ChannelRequest, Draft
-from bellcast.ports import SendRequest, Store
 from bellcast.ports.messages import RecordedAction
+from bellcast.ports.sends import SendRequest
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -31,7 +32,7 @@ async def join(world: WorkflowWorld, number: int) -> list[str]:
     keys = [f"r{at:03}" for at in range(number)]
     for key in keys:
         await world.recipient(key, email=f"{key}@example.com")
-        await world.store.recipients.subscribe("", "room", key, world.clock.now())
+        await world.store.subscriptions.subscribe("", "room", key, world.clock.now())
     return keys
 
 
@@ -45,7 +46,7 @@ async def announce(world: WorkflowWorld, to: Audience = ROOM, **fields: Any) -> 
 async def test_each_recipient_gets_one_message_and_the_announcement(world: WorkflowWorld, app: App) -> None:
     keys = await join(world, 260)
     id = await announce(world)
-    await world.store.recipients.subscribe("", "room", "later", world.clock.now() + 1)
+    await world.store.subscriptions.subscribe("", "room", "later", world.clock.now() + 1)
     fanout = await world.store.runs.fanout(id)
     assert fanout is not None
     assert fanout.state == "running"
@@ -74,7 +75,7 @@ async def test_pages_are_small_while_single_sends_arrive(
     monkeypatch.setattr(world.store.sends, "add_page", measured)
     await announce(world)
     if not has_contention:
-        monkeypatch.setattr("bellcast.contention.CONTENTION_WINDOW_SECONDS", -1)
+        monkeypatch.setattr("bellcast.kernel.contention.CONTENTION_WINDOW_SECONDS", -1)
     for _ in range(CONTENTION_SENDS):
         world.pace.contention.record()
     await world.settle()
@@ -128,7 +129,7 @@ async def test_message_to_a_closed_inbox_is_sent_unless_seen(world: WorkflowWorl
 async def test_message_is_sent_unless_seen_if_the_inbox_is_switched_off(world: WorkflowWorld) -> None:
     await world.recipient("alice", email="alice@example.com")
     preferences = b'{"channels":{"inbox":false}}'
-    await world.store.recipients.set_preferences("", "alice", preferences, world.clock.now(), switches_inbox=True)
+    await world.store.preferences.put("", "alice", preferences, world.clock.now(), switches_inbox=True)
     mail = ChannelRequest(channel="email", after="10m", unless="seen")
     for channels in (["inbox", mail], [mail, "inbox"]):
         await sending.send(world.engines, Limits(), Draft(to="alice", title="Hello", channels=channels))
@@ -140,14 +141,14 @@ async def test_announcement_without_inbox_has_no_row(world: WorkflowWorld, app: 
     await join(world, 1)
     id = await announce(world, channels=["email"])
     await world.settle()
-    assert await world.store.sends.find("", id) is None
+    assert await world.store.sent.find("", id) is None
     assert len(await world.messages(notification=id)) == 1
 
 
 async def test_recall_stops_the_fanout(world: WorkflowWorld) -> None:
     await join(world, 2)
     id = await announce(world)
-    await world.store.sends.recall("", id, world.clock.now())
+    await world.store.sent.recall("", id, world.clock.now())
     await world.settle()
     assert await world.messages() == []
 
@@ -159,9 +160,9 @@ async def test_recall_of_an_announcement_is_recorded_once(world: WorkflowWorld, 
     id = await announce(world, channels=channels)
     await world.settle()
     recalled_at = world.clock.now()
-    assert await world.store.sends.recall("acme", id, recalled_at) is None
-    assert await world.store.sends.recall("", id, recalled_at) is not None
-    assert await world.store.sends.recall("", id, recalled_at + 1) is None
+    assert await world.store.sent.recall("acme", id, recalled_at) is None
+    assert await world.store.sent.recall("", id, recalled_at) is not None
+    assert await world.store.sent.recall("", id, recalled_at + 1) is None
     for recipient in ("", "r001", None):
         actions = await world.store.messages.actions("", id, recipient, 10)
         assert actions == [RecordedAction(what="recalled", at=recalled_at)]
@@ -172,7 +173,7 @@ async def test_recall_by_the_id_of_a_trigger_ends_no_fanout(world: WorkflowWorld
     await join(world, 1)
     await world.put("w", {"key": "bell", "type": "inbox", "title": "Hello"})
     trigger = await world.trigger("w", ROOM)
-    assert await world.store.sends.recall("", trigger, world.clock.now()) is None
+    assert await world.store.sent.recall("", trigger, world.clock.now()) is None
     fanout = await world.store.runs.fanout(trigger)
     assert fanout is not None
     assert fanout.state == "running"
@@ -184,11 +185,11 @@ async def test_order_of_commits_decides_who_had_joined(world: WorkflowWorld, app
     now = world.clock.now()
     for key in ("early", "late"):
         await world.recipient(key, email=f"{key}@example.com")
-    await world.store.recipients.subscribe("", "room", "early", now + 5000)
+    await world.store.subscriptions.subscribe("", "room", "early", now + 5000)
     id = await announce(world, channels=channels)
     for key, at in (("late", now), ("later", now - 5000)):
         await world.recipient(key, email=f"{key}@example.com")
-        await world.store.recipients.subscribe("", "room", key, at)
+        await world.store.subscriptions.subscribe("", "room", key, at)
     await announce(world, title="Next", channels=channels)
     await world.settle()
     assert [message.recipient for message in await world.messages(notification=id)] == ["early"]

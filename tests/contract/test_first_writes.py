@@ -2,15 +2,16 @@
 
 import asyncio
 
-from bellcast.errors import Conflict
+from bellcast.kernel.errors import Conflict
+from bellcast.kernel.ids import Ids
 from bellcast.model.audit import AuditEntry
-from bellcast.model.ids import Ids
-from bellcast.ports import Store
 from bellcast.ports.documents import AuditRecord
 from bellcast.ports.live_feed import NO_FEED
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.settings import Settings
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
+from tests.contract.app import wanted
 
 
 async def test_object_is_created_once(store: Store) -> None:
@@ -65,4 +66,4 @@ async def test_one_of_two_first_changes_of_the_settings_is_refused(store: Store,
     assert [type(one) for one in results].count(Conflict) == 1
     (revision,) = await nodes[0].history(None, 10)
     assert revision in results
-    assert len(await store.operators.audit("", 10)) == 1
+    assert len((await store.operators.audit(wanted("*"))).items) == 1

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from redis.asyncio import ConnectionPool
 
-from bellcast.brokers.redis import RedisTransport
-from bellcast.brokers.remote import RemoteBroker
-from bellcast.brokers.shards import PLAIN, Shard
-from bellcast.errors import Unavailable
-from bellcast.model.events import Event, LiveEvent, topic_stream
+from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.shards import PLAIN, Shard
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Event, LiveEvent, topic_stream
+from bellcast.model.events import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.contract.test_broker import wait_until
@@ -29,7 +30,7 @@ STREAMS = [topic_stream("", f"{number:080}") for number in range(60_000)]
 @pytest.fixture
 def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[engines.RedisServer]:
     for module in ("redis", "shards"):
-        monkeypatch.setattr(f"bellcast.brokers.{module}.COMMAND_TIMEOUT", SHORT)
+        monkeypatch.setattr(f"bellcast.kernel.brokers.{module}.COMMAND_TIMEOUT", SHORT)
     server = engines.RedisServer()
     server.start()
     yield server
@@ -48,7 +49,7 @@ def frozen(server: engines.RedisServer) -> Iterator[None]:
 async def test_redis_that_hangs_during_many_subscriptions_is_noticed(own_redis: engines.RedisServer) -> None:
     received: list[Event] = []
     transport = RedisTransport(own_redis.url, "test")
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
     broker.listen(received.append)
     await broker.open()
     with frozen(own_redis):
@@ -58,7 +59,7 @@ async def test_redis_that_hangs_during_many_subscriptions_is_noticed(own_redis: 
         with pytest.raises(Unavailable):
             await asyncio.wait_for(broker.wait_followed(STREAMS[-1:]), LIMIT_SECONDS)
     await wait_until(lambda: not unsent(subscribing))  # it is closed then
-    other = RemoteBroker(RedisTransport(own_redis.url, "test"), SystemClock())
+    other = RemoteBroker(RedisTransport(own_redis.url, "test"), SystemClock(), AnyEvent)
     await other.open()
     event = LiveEvent("", "n", 1, topic=f"{59_999:080}")
 

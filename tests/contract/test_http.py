@@ -15,9 +15,10 @@ import httpcore
 import httpx
 import pytest
 
-from bellcast.errors import Unavailable
-from bellcast.outbound.guard import AddressGuard
-from bellcast.outbound.http import MAX_RESPONSE_BYTES, HttpxClient, _trusted
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.http import MAX_RESPONSE_BYTES, HttpxClient
+from bellcast.kernel.outbound.transport import trusted
 from tests.certificates import self_signed
 
 Respond = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -270,7 +271,7 @@ async def test_installed_authority_is_trusted_for_its_own_names_only(
 ) -> None:
     pem, context = authority
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))  # the path of the operator's certificate authorities
-    _trusted.cache_clear()
+    trusted.cache_clear()
     server, client = Server(), HttpxClient()
     async with await start_server(server, context):
         assert (await client.request("GET", f"https://127.0.0.1:{server.port}", headers={})).status == 204

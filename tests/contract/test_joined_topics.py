@@ -1,14 +1,15 @@
 """The topics that connections joined, stored for a limited time per recipient."""
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.context import Context
 from bellcast.inbox import maintenance
 from bellcast.inbox.maintenance import Retention
-from bellcast.model.ids import Ids
-from bellcast.ports import Context, JoinedBy
-from bellcast.ports.joined_topics import (
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.ids import Ids
+from bellcast.storage.joined_topics import (
     EXPIRED_TOPICS_MS,
     JOINED_TOPICS_LIFETIME_MS,
     MAX_CONNECTIONS_PER_RECIPIENT,
+    JoinedBy,
     SavedTopics,
 )
 from tests.contract.app import App
@@ -75,7 +76,7 @@ async def test_maintenance_sweeps_joined_topics(app: App) -> None:
 async def test_tenant_export_contains_joined_topics(app: App) -> None:
     alice = await inbox_number(app, "alice", tenant="acme")
     await app.store.joined_topics.save(JoinedBy(alice, "phone"), '[["hall"],["wished"]]', app.now)
-    export = await app.store.recipients.export_tenant("acme")
+    export = await app.store.exports.tenant("acme")
     assert export is not None
     pairs = [pair async for pair in export]
     assert [kind for kind, _ in pairs] == ["tenant", "recipient", "notification", "joined_topics"]

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from bellcast.ports import MessageQuery, MessageUpdate, Store
-from bellcast.ports.list_scan import ListScan
-from bellcast.ports.runs import RunQuery
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage
+from bellcast.ports.messages import MessageUpdate
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
+from tests.contract.app import wanted
 from tests.contract.test_store_messages import NOW, message
 from tests.workflows import WorkflowWorld
 
@@ -67,13 +69,13 @@ async def sent(store: Store, clock: FakeClock) -> SentRuns:
 async def test_messages_are_those_of_runs_of_the_workflow(
     store: Store, sent: SentRuns, filters: dict[str, Any], workflow: str, numbers: list[int]
 ) -> None:
-    found = await store.messages.page(MessageQuery(**filters, workflow=workflow))
-    assert [int(one.id[-3:]) for one in found] == numbers
+    found = await store.messages.page(wanted(**filters, workflow=workflow))
+    assert [int(one.id[-3:]) for one in found.items] == numbers
 
 
 async def test_messages_of_a_run_are_compared_with_its_workflow(store: Store, sent: SentRuns) -> None:
     found = {
-        workflow: len(await store.messages.page(MessageQuery(tenant="acme", run=sent.both, workflow=workflow)))
+        workflow: len((await store.messages.page(wanted("acme", run=sent.both, workflow=workflow))).items)
         for workflow in ("first", "second")
     }
     assert found == {"first": 2, "second": 0}
@@ -87,10 +89,10 @@ async def test_messages_of_a_run_are_compared_with_its_workflow(store: Store, se
 async def test_runs_are_those_with_a_message_of_the_channel_and_the_provider(
     store: Store, sent: SentRuns, filters: dict[str, Any]
 ) -> None:
-    async def found(**wanted: Any) -> list[str]:
-        scan = await store.runs.scan(RunQuery(**{"tenant": "acme", **filters, **wanted}))
-        assert scan.scanned_until is None
-        return [run.id for run in scan.rows]
+    async def found(**more: Any) -> list[str]:
+        page = await store.runs.page(wanted(**{"tenant": "acme", **filters, **more}))
+        assert page.scanned_until is None
+        return [run.id for run in page.items]
 
     assert await found() == [sent.silent, sent.spare, sent.both]
     assert await found(channel="email") == [sent.spare, sent.both]
@@ -120,18 +122,18 @@ async def test_runs_are_those_with_a_message_of_the_channel_and_the_provider(
 async def test_page_compares_a_bounded_number_of_runs_with_their_messages(
     store: Store, sent: SentRuns, filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 1)
-    query = RunQuery(**filters, provider="spare")
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 1)
     newest = sent.other if filters["tenant"] == "*" else sent.silent
-    assert await store.runs.scan(query) == ListScan([], newest)
+    page = await store.runs.page(wanted(**filters, provider="spare"))
+    assert page == ListPage([], scanned_until=(newest,), total=ListTotal(0, exact=False))
     below = sent.silent if filters["tenant"] == "*" else newest
-    (run,) = (await store.runs.scan(replace(query, before=below))).rows
+    (run,) = (await store.runs.page(wanted(**filters, provider="spare", before=below))).items
     assert run.id == sent.spare
 
 
 async def test_page_of_a_trigger_compares_a_bounded_number_of_runs(
     store: Store, sent: SentRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 1)
-    query = RunQuery(tenant="acme", trigger=sent.silent, channel="email")
-    assert await store.runs.scan(query) == ListScan([], sent.silent)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 1)
+    page = await store.runs.page(wanted("acme", trigger=sent.silent, channel="email"))
+    assert (page.items, page.scanned_until) == ([], (sent.silent,))

@@ -5,12 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.errors import Invalid, Unavailable
 from bellcast.inbox import events
-from bellcast.model.events import LiveEvent
-from bellcast.model.limits import Limits
-from bellcast.ports import Response, Store
-from bellcast.ports.history import NoHistory
+from bellcast.kernel.brokers.history import NoHistory
+from bellcast.kernel.errors import Invalid, Unavailable
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Response
+from bellcast.storage.store import Store
 from bellcast.workflows import event_reactions, event_source
 from bellcast.workflows.event_source import EventSource
 from tests.clock import FakeClock

@@ -5,12 +5,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.errors import Unavailable
-from bellcast.model import times
-from bellcast.model.events import LiveEvent
-from bellcast.model.limits import Limits
+from bellcast.kernel import times
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.limits import Limits
 from bellcast.outbox.delivery import Delivery, DeliveryResult, OutboxRow
-from bellcast.ports import Store
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.test_live_events import AbsentHistory, live_topics, put_source

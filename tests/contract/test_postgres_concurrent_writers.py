@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from bellcast.errors import IdempotencyMismatch, NotFound
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.db import postgres_connection
+from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresText
+from bellcast.kernel.db.read_batching import ReadBatcher
+from bellcast.kernel.db.script import Params, Row
+from bellcast.kernel.errors import IdempotencyMismatch, NotFound
 from bellcast.model.notifications import Edit
-from bellcast.ports import Action, Query, SendResult
-from bellcast.storage import postgres_connection
-from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.postgres_connection import PostgresConnection, PostgresText
-from bellcast.storage.read_batching import ReadBatcher
-from bellcast.storage.script import Params, Row
-from bellcast.storage.store import SQLStore
+from bellcast.ports.inboxes import Action, Query
+from bellcast.ports.sends import SendResult
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -49,7 +50,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     url = first_engine.server.url(first_engine.database)
     second = PostgresEngine(url, WaitingClock())
     await second.open()
-    yield Pair(App(SQLStore(first_engine), clock), App(SQLStore(second), clock), url)
+    yield Pair(App(Store(first_engine), clock), App(Store(second), clock), url)
     await second.close()
     await first_engine.close()
 
@@ -92,17 +93,17 @@ async def materialize(app: App, rng: random.Random, _: list[str]) -> None:
 async def edit(app: App, rng: random.Random, sent: list[str]) -> None:
     if sent:
         with contextlib.suppress(NotFound):  # removed by another process since it was found
-            await app.store.sends.edit("", rng.choice(sent), Edit(title="Edited"), app.now)
+            await app.store.sent.edit("", rng.choice(sent), Edit(title="Edited"), app.now)
 
 
 async def recall(app: App, rng: random.Random, sent: list[str]) -> None:
     if sent:
         with contextlib.suppress(NotFound):
-            await app.store.sends.recall("", rng.choice(sent), app.now)
+            await app.store.sent.recall("", rng.choice(sent), app.now)
 
 
 async def follow(app: App, rng: random.Random, _: list[str]) -> None:
-    operation = rng.choice([app.store.recipients.subscribe, app.store.recipients.unsubscribe])
+    operation = rng.choice([app.store.subscriptions.subscribe, app.store.subscriptions.unsubscribe])
     await operation("", "room", rng.choice(RECIPIENTS), app.now)
 
 
@@ -230,12 +231,12 @@ async def test_concurrent_edits_are_both_applied(pair: Pair) -> None:
     direct, announced = await pair.first.send("alice"), await pair.first.announce()
     for id in (direct, announced):
         edits = [
-            app.store.sends.edit("", id, edit, app.now)
+            app.store.sent.edit("", id, edit, app.now)
             for app in (pair.first, pair.second)
             for edit in (Edit(title="New"), Edit(body="New too"))
         ]
         await asyncio.gather(*edits)
-        found = await pair.second.store.sends.find("", id)
+        found = await pair.second.store.sent.find("", id)
         assert found is not None
         assert (found.notification.title, found.notification.body) == ("New", "New too")
 
@@ -249,7 +250,7 @@ def edited_after(pair: Pair, statement: str, id: str, edit: Edit) -> Iterator[No
     async def run_and_edit(connection: PostgresConnection, text: PostgresText, params: Params) -> list[Row]:
         found = await run(connection, text, params)
         if text.plain == text_of_statement and edits:
-            await pair.second.store.sends.edit("", id, edits.pop(), pair.second.now)
+            await pair.second.store.sent.edit("", id, edits.pop(), pair.second.now)
         return found
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,32 +7,35 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bellcast.storage import postgres_connection, statements
+from bellcast.kernel.db import postgres_connection, statements
+from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.storage.maintenance import LARGE_COUNT
-from bellcast.storage.migrations.postgres import SCHEMA
 from tests import engines
 from tests.clock import FakeClock
 
 # Lists that are read from the newest row on, until the page is full.
 ORDERED = (
     "sent_last",
-    "messages_page",
-    "messages_of_all",
-    "messages_in_state",
+    "messages_of_tenant",
+    "messages",
+    "messages_of_state",
     "messages_of_recipient",
-    "runs_page",
-    "runs_of_all",
-    "runs_in_state",
+    "runs_of_tenant",
+    "runs",
+    "runs_of_state",
     "runs_of_workflow",
     "runs_of_recipient",
     "runs_of_trigger",
-    "runs_page_last",
-    "runs_in_state_last",
+    "runs_of_tenant_last",
+    "runs_of_state_last",
     "runs_of_workflow_last",
     "runs_of_recipient_last",
     "runs_of_trigger_last",
-    "jobs_dead_of_all",
-    "suppressions_of_all",
+    "jobs_dead",
+    "documents",
+    "documents_of_tenant",
+    "suppressions",
+    "suppressions_of_tenant",
     "failed_messages",
     "failed_messages_of_all",
     "failed_runs",
@@ -44,13 +47,13 @@ ORDERED = (
     "recipients_of_all",
     "topics_of_all",
     "tenants_page",
-    "audit_page",
-    "audit_page_of_tenant",
+    "audit",
+    "audit_of_tenant",
 )
 # Lists filtered by rows of another table, and the index that finds those rows.
 COMPARED = {
-    **dict.fromkeys(("messages_page", "messages_of_all", "messages_in_state", "messages_of_recipient"), "runs_pkey"),
-    **dict.fromkeys(("runs_page", "runs_of_all", "runs_in_state"), "messages_run"),
+    **dict.fromkeys(("messages_of_tenant", "messages", "messages_of_state", "messages_of_recipient"), "runs_pkey"),
+    **dict.fromkeys(("runs_of_tenant", "runs", "runs_of_state"), "messages_run"),
     **dict.fromkeys(("runs_of_workflow", "runs_of_recipient", "runs_of_trigger"), "messages_run"),
 }
 # At most :limit rows are sorted by their group.

@@ -8,10 +8,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from bellcast.brokers.postgres import PostgresTransport
-from bellcast.brokers.postgres_log import TRIM_READS, PostgresLog
-from bellcast.brokers.topic_log import NewEntry
-from bellcast.model.events import topic_stream
+from bellcast.kernel.brokers import postgres_log
+from bellcast.kernel.brokers.postgres import PostgresTransport
+from bellcast.kernel.brokers.postgres_log import TRIM_READS, PostgresLog
+from bellcast.kernel.brokers.topic_log import NewEntry
+from bellcast.kernel.events import topic_stream
 from tests import engines
 
 KEPT = 150
@@ -25,6 +26,7 @@ SELECT sum(heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read)::bigin
   (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE schemaname = 'bellcast_live')::bigint AS scanned
 FROM pg_statio_user_tables WHERE schemaname = 'bellcast_live'
 """
+PLANS = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1"
 CLIENTS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 
 
@@ -52,6 +54,33 @@ async def test_work_per_event_stays_constant_in_a_busy_tenant(server: engines.Po
     await connection.close()
     assert len(counts) == topics
     assert all(KEPT <= count <= 2 * KEPT for (count,) in counts)
+
+
+async def test_append_is_one_statement_with_a_stored_plan(
+    server: engines.PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    begin_session = postgres_log._begin_session
+
+    async def observe_session(connection: asyncpg.Connection) -> None:
+        await begin_session(connection)
+        connection.add_query_logger(lambda one: statements.append(one.query))
+
+    monkeypatch.setattr(postgres_log, "_begin_session", observe_session)
+    transport = PostgresTransport(server.url("postgres"), "statements")
+    await transport.connect(lambda _: None)
+    log = PostgresLog(transport, "statements", lambda: 10**8)
+    for size in (1, 1, 20, 1, 20, 1):  # PostgreSQL considers a stored plan from the sixth execution on
+        await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, 0)] * size, now=1)
+    statements.clear()
+    for size in (1, 20):
+        await log.append("", [NewEntry(topic_stream("", "a"), b"x", 10**6, 0)] * size, now=1)
+    assert statements == [postgres_log.APPEND] * 2
+    async with log._connection() as connection:
+        plans = await connection.fetchrow(PLANS, postgres_log.APPEND)
+    await log.close()
+    await transport.close()
+    assert dict(plans or {}) == {"generic_plans": 4, "custom_plans": 5}
 
 
 async def _work(server: engines.PostgresServer, topics: int, start: int) -> dict[str, int]:

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.model.positions import Position
-from bellcast.ports import OpenInbox, ResumeFrom, SubscriptionGrant
-from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.store import SQLStore
+from bellcast.ports.inboxes import OpenInbox, ResumeFrom
+from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -76,12 +77,12 @@ async def loaded_store(request: pytest.FixtureRequest, clock: FakeClock) -> Asyn
         await server.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
     engine, second = PostgresEngine(url, clock), PostgresEngine(url, clock)
     await engine.open()
-    app = App(SQLStore(engine), clock)
+    app = App(Store(engine), clock)
     if request.param == "empty":
         await server.execute("ANALYZE", name)
         await run_all_operations(app, ["empty"])
     await second.open()
-    await populate(App(SQLStore(second), clock), RECIPIENTS)
+    await populate(App(Store(second), clock), RECIPIENTS)
     await second.close()
     if request.param == "actual":
         await server.execute("ANALYZE", name)
@@ -96,7 +97,7 @@ async def populate(app: App, keys: list[str]) -> None:
     for _ in range(2):
         await app.add(app.send_request(*keys, tags=("x",)))
     for key in keys[::100]:
-        await app.store.recipients.subscribe("", "room", key, app.now)
+        await app.store.subscriptions.subscribe("", "room", key, app.now)
         await app.mark(key, "delete")
         await app.send(key)
     for _ in range(3):
@@ -124,9 +125,9 @@ async def resume(app: App, keys: list[str]) -> None:
         await app.store.inboxes.changes(number, position.position.revision, 100)
         await app.store.inboxes.changes(number, 2**62, 1)
     assert len(await app.store.inboxes.statuses(numbers)) == len(keys)
-    await app.store.recipients.grants_in_force([SubscriptionGrant("", key, "room") for key in keys])
+    await app.store.subscriptions.grants_in_force([SubscriptionGrant("", key, "room") for key in keys])
     for key in keys:
-        await app.store.recipients.subscribed("", key, ["room", "garden"])
+        await app.store.subscriptions.among("", key, ["room", "garden"])
 
 
 async def resume_one(app: App, key: str, since: ResumeFrom) -> OpenInbox:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
-from bellcast.errors import Invalid, Unavailable
+from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.model.positions import Position
-from bellcast.ports import OpenInbox, ResumeFrom
-from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.store import SQLStore
+from bellcast.ports.inboxes import OpenInbox, ResumeFrom
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -32,7 +32,7 @@ async def database(clock: FakeClock) -> AsyncIterator[AppDatabase]:
     engine = engines.FreshPostgresEngine(clock)
     await engine.open()
     inspector = await asyncpg.connect(engine.server.url("postgres"))
-    yield AppDatabase(App(SQLStore(engine), clock), engine, inspector)
+    yield AppDatabase(App(Store(engine), clock), engine, inspector)
     await inspector.close()
     await engine.close()
 

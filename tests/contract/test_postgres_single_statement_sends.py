@@ -9,12 +9,12 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from bellcast.kernel.db import postgres_connection
+from bellcast.kernel.db.commit.batch_sizes import POSTGRES
+from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.model.events import NotificationAdded
-from bellcast.ports import SendRequest, SendResult
-from bellcast.storage import postgres_connection
-from bellcast.storage.commit.batch_sizes import POSTGRES
-from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.store import SQLStore
+from bellcast.ports.sends import SendRequest, SendResult
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -40,7 +40,7 @@ async def pair(clock: FakeClock) -> AsyncIterator[Pair]:
     second = PostgresEngine(url, clock)
     await second.open()
     inspector = await asyncpg.connect(url, server_settings=postgres_connection.SESSION)
-    yield Pair(App(SQLStore(first), clock), App(SQLStore(second), clock), inspector)
+    yield Pair(App(Store(first), clock), App(Store(second), clock), inspector)
     await inspector.close()
     await second.close()
     await first.close()

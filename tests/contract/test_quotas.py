@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from bellcast.errors import TooMany
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.events import Event, RateUsage
-from bellcast.model.limits import Limits
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Broker
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.events import Event
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.model.events import RateUsage
 from bellcast.server.clock import SystemClock
 from bellcast.shared_rates import SharedRates
 from tests.contract.app import App, engine_of
@@ -78,7 +79,7 @@ async def test_unlimited_tenant_is_not_counted(app: App) -> None:
 
 async def test_tenants_rate_overrides_the_servers(app: App) -> None:
     for tenant, settings in (("acme", {"sends_per_second": 7}), ("free", {"sends_per_second": 0})):
-        await app.store.recipients.put_tenant(tenant, None, settings, app.now)
+        await app.store.tenants.put(tenant, None, settings, app.now)
     node_quotas = quotas(app, sends_per_second=3)
     await node_quotas.load()
     assert [count_allowed(node_quotas, tenant, 20) for tenant in ("acme", "free", "globex")] == [7, 20, 3]
@@ -100,7 +101,7 @@ async def test_daily_budget_is_shared_by_nodes_and_survives_a_restart(app: App) 
     assert count_allowed(first, "acme", 20) == 0
     after_restart = quotas(app, sends_per_day=10)
     assert count_allowed(after_restart, "globex", 20) == 10
-    await app.store.recipients.put_tenant("acme", None, {"sends_per_day": 15}, app.now)
+    await app.store.tenants.put("acme", None, {"sends_per_day": 15}, app.now)
     await after_restart.load()
     assert count_allowed(after_restart, "acme", 20) == 1
     app.clock.advance(DAY)
@@ -118,7 +119,7 @@ async def test_restarted_server_loads_the_usage_of_the_day(app: App) -> None:
 
 
 async def test_server_without_budgets_reads_no_usage(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(app.store.recipients), "spent", None)
+    monkeypatch.setattr(type(app.store.tenants), "usage", None)
     await quotas(app).load()
 
 
@@ -132,7 +133,7 @@ async def test_refusal_of_the_day_has_the_time_until_midnight(app: App) -> None:
 
 
 async def test_weights_reach_the_writer_queue(app: App) -> None:
-    await app.store.recipients.put_tenant("acme", None, {"weight": 4}, app.now)
+    await app.store.tenants.put("acme", None, {"weight": 4}, app.now)
     await quotas(app).load()
     writer = engine_of(app.store)._writer
     assert writer._queue.weights == {"acme": 4.0}

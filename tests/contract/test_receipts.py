@@ -10,16 +10,17 @@ from bellcast.channels.delivery_status import MailReport
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.receipts import Receipts
 from bellcast.jobs import Destinations, JobRunner
-from bellcast.model.ids import Ids
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.messages import ExternalChannel, State
 from bellcast.model.providers import ProviderFields
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import NewMessage, Store, Suppression
-from bellcast.ports.messages import MessageUpdate
+from bellcast.ports.messages import MessageUpdate, NewMessage
 from bellcast.ports.providers import OptOut, Receipt
 from bellcast.ports.webhooks import NoWebhooks, no_report
 from bellcast.server.provider_directory import ProviderDirectory
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 
 NUMBER, KEY = "+431", "texts"
@@ -75,13 +76,12 @@ class Texts:
 
     async def suppressed(self) -> set[str]:
         """Return the tenants in which the number is suppressed."""
-        found = [(one, await self.store.suppressions.page(one, ("", ""), 10)) for one in ("", *TENANTS)]
+        found = [(one, (await self.store.suppressions.page(ListQuery(tenants=[one]))).items) for one in ("", *TENANTS)]
         return {tenant for tenant, suppressions in found if suppressions}
 
     async def suppress(self, *tenants: str, reason: str = "stop") -> None:
-        one = Suppression(channel="sms", address=NUMBER, reason=reason, created_at=self.clock.now())
         for tenant in tenants:
-            await self.store.suppressions.put(tenant, one)
+            await self.store.suppressions.put(tenant, "sms", NUMBER, reason, self.clock.now())
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ async def test_stop_and_bounces_keep_the_apps_reason_for_a_suppression(texts: Te
     await texts.receipts.take_receipt(KEY, "acme", Receipt("SM1", "bounced"))
     for is_allowed in (False, True):
         await texts.receipts.apply_opt_out(KEY, "acme", OptOut(NUMBER, is_allowed=is_allowed))
-    (kept,) = await texts.store.suppressions.page("acme", ("", ""), 10)
+    (kept,) = (await texts.store.suppressions.page(ListQuery(tenants=["acme"]))).items
     assert kept.reason == "asked by phone"
 
 

@@ -13,17 +13,19 @@ import asyncpg
 import msgspec
 import pytest
 
-from bellcast.model.events import topic_stream
-from bellcast.model.identities import RecipientFields
-from bellcast.ports import DevicePosition, JoinedBy, NewDecision, Store, Suppression
-from bellcast.ports.messages import NewMessage
-from bellcast.ports.push_endpoints import PushEndpoint
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.migrations.postgres import SCHEMA
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.events import topic_stream
+from bellcast.model.recipients import RecipientFields
+from bellcast.ports.messages import NewDecision, NewMessage
 from bellcast.ports.runs import NewWait, StoredRun
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import export, webhook_events
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.migrations.postgres import SCHEMA
-from bellcast.storage.script import Script, Statement
+from bellcast.storage.devices import DevicePosition
+from bellcast.storage.joined_topics import JoinedBy
+from bellcast.storage.push_endpoints import PushEndpoint
+from bellcast.storage.store import Store
 from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows, rows_containing
 from tests.engines import FreshPostgresEngine
@@ -108,9 +110,9 @@ async def fill(app: App, key: str) -> None:
     store, now = app.store, app.now
     fields = RecipientFields(name=key, email=f"{key}@example.com", phone=key, roles=[key], data={"a": key})
     await store.recipients.put("", key, fields, now, replace=True)
-    await store.recipients.set_preferences("", key, b"{}", now, switches_inbox=False)
+    await store.preferences.put("", key, b"{}", now, switches_inbox=False)
     for number in range(ROWS + 1):
-        await store.recipients.subscribe("", f"topic-{number}-{key}", key, now)
+        await store.subscriptions.subscribe("", f"topic-{number}-{key}", key, now)
         await app.send(key, f"{number} {key}", tags=(key,), key=f"{number} of {key}")
     await app.mark(key, "delete", ids=((await app.page(key))[0].id,))
     inbox = await app.inbox(key)
@@ -122,9 +124,7 @@ async def fill(app: App, key: str) -> None:
         secrets = [f"{secret}{number}-{key}" for secret in PUSH_SECRETS]
         await store.push_endpoints.put("", key, endpoint(app.new_id(), *secrets, now=now), 20)
         await app.send_outside(key, f"{number} {key}")
-    await store.suppressions.put(
-        "", Suppression(channel="email", address=f"{key}@example.com", reason="bounce", created_at=now)
-    )
+    await store.suppressions.put("", "email", f"{key}@example.com", "bounce", now)
     await fill_messages_and_runs(app, key)
 
 
@@ -186,7 +186,7 @@ def message(id: str, key: str, now: int) -> NewMessage:
 
 
 async def exported(app: App, key: str) -> list[tuple[str, Any]]:
-    pairs = await app.store.recipients.export("", key)
+    pairs = await app.store.exports.recipient("", key)
     assert pairs is not None
     return [pair async for pair in pairs]
 
@@ -222,10 +222,10 @@ async def test_export_contains_the_rows_of_every_table(app: App, tmp_path: Path)
 @pytest.mark.parametrize("table", export.RECIPIENT_TABLES, ids=lambda table: table.kind)
 async def test_rows_are_the_same_in_pages_of_any_size(app: App, table: export.RecipientTable) -> None:
     await fill(app, ERASED)
-    engine, params = engine_of(app.store), {"tenant": "", "key": ERASED, "recipient": ERASED, **export.UNFILTERED}
+    params = {"tenant": "", "key": ERASED, "recipient": ERASED, **export.UNFILTERED}
 
     async def read(batch_rows: int) -> Sequence[Any]:
-        values: AsyncIterator[Any] = export._values(engine, table._replace(batch_rows=batch_rows), params)
+        values: AsyncIterator[Any] = app.store.exports._values(table._replace(batch_rows=batch_rows), params)
         return [value async for value in values]
 
     whole = await read(100)
@@ -244,7 +244,7 @@ async def test_erased_recipient_leaves_no_row_in_these_tables(app: App, tmp_path
     assert rows_containing(after, OTHER) == rows_containing(before, OTHER)
     for table in EXPORTED.keys() | NOT_EXPORTED.keys():
         assert len(after[table]) == len(before[table]) // 2 > 0, table
-    assert await app.store.recipients.export("", ERASED) is None
+    assert await app.store.exports.recipient("", ERASED) is None
 
 
 async def test_recipient_without_a_record_is_exported_and_erased(app: App, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.sync import resume
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import Edit
 from bellcast.model.positions import parse_position
-from bellcast.ports import Query, ResumeFrom
+from bellcast.ports.inboxes import Query, ResumeFrom
 from tests.contract.app import App
 from tests.unit.live.fakes import connect, new_hub
 
@@ -66,7 +66,7 @@ class History:
             case 5:
                 await app.mark(self.key, rng.choice(["read", "unread"]))
             case 6:
-                await app.store.sends.edit("", some, Edit(title=f"edited {rng.random()}"), app.now)
+                await app.store.sent.edit("", some, Edit(title=f"edited {rng.random()}"), app.now)
 
     async def everything(self) -> list[Any]:
         number = (await self.app.inbox(self.key)).number

@@ -3,16 +3,18 @@
 import msgspec
 import pytest
 
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
+from bellcast.context import Context
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.ids import Ids
-from bellcast.model.limits import Limits
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.notifications import Draft
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Context, SendRequest, Store
 from bellcast.ports.routing import InboxOnly
+from bellcast.ports.sends import SendRequest
+from bellcast.storage.store import Store
 from tests.contract.app import App
 
 PER_DAY = 3

@@ -8,10 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bellcast.errors import BellcastError, Conflict
-from bellcast.storage import copy_to_postgres, postgres_backup
-from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite_connection import connect
+from bellcast.kernel.db import copy_to_postgres, postgres_backup
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.sqlite_connection import connect
+from bellcast.kernel.errors import BellcastError, Conflict
 from tests import engines
 
 INJECTED = 'CREATE TABLE "tenants; CREATE TABLE public.injected (); --" (a)'

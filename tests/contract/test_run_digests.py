@@ -8,8 +8,9 @@ import pytest
 
 from bellcast.model import runs, step_counters
 from bellcast.model.step_counters import MAX_DEAD_RUNS, StepCounter
-from bellcast.ports import Job, Store
+from bellcast.ports.jobs import Job
 from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld

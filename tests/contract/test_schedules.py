@@ -6,12 +6,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.inbox import recipients, sending
-from bellcast.model import times
-from bellcast.model.limits import Limits
+from bellcast.kernel import times
+from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
+from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Audience, Draft
-from bellcast.ports import Store
+from bellcast.storage.store import Store
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft
@@ -212,7 +212,7 @@ async def test_cancel_key_cancels_triggers_that_wait_for_their_time(world: Workf
 @pytest.mark.usefixtures("hello")
 async def test_waiting_triggers_of_an_erased_tenant_are_deleted(world: WorkflowWorld, app: App) -> None:
     await wait_for_noon(world, "alice")
-    await world.store.recipients.put_tenant("acme", None, {}, world.clock.now())
+    await world.store.tenants.put("acme", None, {}, world.clock.now())
     await wait_for_noon(world, "dora", tenant="acme")
     await recipients.delete_tenant(world.engines, world.clock, "acme")
     for kind in (schedules.SCHEDULES, schedules.PROGRESS, schedules.CANCEL_NAMES):

@@ -7,9 +7,9 @@ import pytest
 
 from bellcast.channels import audiences
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.limits import Limits
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Store
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.storage.store import Store
 from bellcast.workflows import schedules
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -85,7 +85,7 @@ async def test_firing_that_is_repeated_in_the_middle_reaches_each_recipient_once
 
 async def test_schedule_by_zone_reaches_the_tenant_of_its_notification(world: WorkflowWorld, app: App) -> None:
     for tenant, key in (("", "bob"), ("acme", "eve")):
-        await world.store.recipients.subscribe(tenant, "news", key, app.now)
+        await world.store.subscriptions.subscribe(tenant, "news", key, app.now)
     notification = {"tenant": "acme", "to": {"topic": "news"}, "title": "Good morning"}
     await put(world, daily(cron="0 8 * * *", timezone="recipient", notification=notification))
     await world.advance(DAY)

@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from bellcast.brokers.history import SWEEP_INTERVAL_SECONDS
-from bellcast.brokers.postgres import PostgresTransport
-from bellcast.brokers.postgres_log import PostgresLog
-from bellcast.brokers.remote import RemoteBroker
-from bellcast.brokers.remote_history import RemoteHistory
-from bellcast.brokers.topic_log import KEPT_PREFIX, NewEntry
-from bellcast.errors import Unavailable
-from bellcast.model import history as model
-from bellcast.model.events import Event, LiveEvent, Stream, topic_stream
-from bellcast.ports import TopicHistory
+from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers.history import TopicHistory
+from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
+from bellcast.kernel.brokers.postgres import PostgresTransport
+from bellcast.kernel.brokers.postgres_log import PostgresLog
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.remote_history import RemoteHistory
+from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, NewEntry
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
+from bellcast.model.events import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
@@ -431,7 +432,7 @@ async def wait_until_open(node: Node) -> None:
 async def test_user_without_the_right_to_create_tables_has_no_history(own_postgres: engines.PostgresServer) -> None:
     await own_postgres.execute("CREATE ROLE limited LOGIN")
     transport = PostgresTransport(own_postgres.url("postgres").replace("postgres@", "limited@"), "limited")
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
     log = PostgresLog(transport, "limited", lambda: 10**6)
     history = RemoteHistory(log, broker, FakeClock(), lambda: model.parse_rules(model.DEFAULT_HISTORY))
     received: list[Event] = []

@@ -2,11 +2,11 @@
 
 import pytest
 
-from bellcast.model import times
-from bellcast.model.identities import EVERY_TENANT, RecipientFields
+from bellcast.kernel import times
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.model.notifications import Edit
-from bellcast.ports import Store
-from bellcast.storage.store import SQLStore
+from bellcast.model.recipients import RecipientFields
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 
@@ -16,8 +16,7 @@ DAY = 86_400_000
 @pytest.fixture
 def week(store: Store, clock: FakeClock) -> App:
     """A store that adds the announcements of the last seven days to the inboxes of new recipients."""
-    assert isinstance(store, SQLStore)
-    return App(SQLStore(store._engine, lambda: 7 * DAY), clock)
+    return App(Store(store._engine, lambda: 7 * DAY), clock)
 
 
 async def test_newcomer_receives_the_announcements_of_the_window(week: App) -> None:
@@ -35,9 +34,9 @@ async def test_newcomer_receives_the_announcements_of_the_window(week: App) -> N
     assert await week.titles("bob", tenant="acme") == ["To Acme", "To the project"]
 
 
-async def test_window_of_newcomers_changes_while_the_store_is_open(store: SQLStore, clock: FakeClock) -> None:
+async def test_window_of_newcomers_changes_while_the_store_is_open(store: Store, clock: FakeClock) -> None:
     windows = [DAY, 0]
-    app = App(SQLStore(store._engine, lambda: windows[0]), clock)
+    app = App(Store(store._engine, lambda: windows[0]), clock)
     await app.announce("Maintenance")
     clock.advance(60)
     assert await app.titles("alice") == ["Maintenance"]
@@ -48,8 +47,8 @@ async def test_window_of_newcomers_changes_while_the_store_is_open(store: SQLSto
 async def test_newcomer_receives_announcements_as_they_read_now(week: App) -> None:
     id, recalled = await week.announce("Wrong"), await week.announce("Recalled")
     await week.announce("Expired", expires_at=times.to_rfc3339(week.now + 1000))
-    await week.store.sends.edit("", id, Edit(title="Right"), week.now)
-    await week.store.sends.recall("", recalled, week.now)
+    await week.store.sent.edit("", id, Edit(title="Right"), week.now)
+    await week.store.sent.recall("", recalled, week.now)
     week.clock.advance(2)
     assert await week.titles("alice") == ["Right"]
 
@@ -85,7 +84,7 @@ async def test_newcomer_receives_what_its_roles_received(week: App) -> None:
 
 async def test_subscriber_of_a_topic_that_looks_like_a_role_receives_later_announcements_only(week: App) -> None:
     await week.announce("Before", topic="Role.admin")
-    await week.store.recipients.subscribe("", "Role.admin", "alice", week.now)
+    await week.store.subscriptions.subscribe("", "Role.admin", "alice", week.now)
     await week.announce("After", topic="Role.admin")
     assert await week.titles("alice") == ["After"]
 
@@ -126,7 +125,7 @@ async def test_announcement_before_the_membership_is_not_received(app: App, ahea
 async def test_membership_does_not_limit_subscriptions(app: App, topic: str) -> None:
     fields = RecipientFields(member_since=times.to_rfc3339(app.now + DAY))
     await app.store.recipients.put("", "alice", fields, app.now, replace=False)
-    await app.store.recipients.subscribe("", topic, "alice", app.now)
+    await app.store.subscriptions.subscribe("", topic, "alice", app.now)
     await app.announce("To subscribers", topic=topic)
     await app.open("alice")
     assert await app.titles("alice") == ["To subscribers"]

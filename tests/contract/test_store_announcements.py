@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.events import Event
 from bellcast.model.events import (
     AnnouncementChanged,
-    Event,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
     SubscriptionEnded,
 )
-from bellcast.model.identities import RecipientFields
 from bellcast.model.notifications import Edit
+from bellcast.model.recipients import RecipientFields
 from tests.contract.app import App
 
 
@@ -34,7 +34,7 @@ async def test_announcement_reaches_every_known_recipient(app: App) -> None:
 async def test_announcement_does_not_reach_later_recipients(app: App) -> None:
     id = await app.announce()
     assert await app.titles("bob") == []
-    await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+    await app.store.sent.edit("", id, Edit(title="Edited"), app.now)
     assert await app.titles("bob") == []
 
 
@@ -46,9 +46,9 @@ async def test_announcement_emits_one_event(app: App) -> None:
 async def test_topic_announcement_reaches_its_subscribers_at_the_time(app: App) -> None:
     for key in ("before", "never"):
         await app.open(key)
-    await app.store.recipients.subscribe("", "admins", "before", app.now)
+    await app.store.subscriptions.subscribe("", "admins", "before", app.now)
     await app.announce("To admins", topic="admins")
-    await app.store.recipients.subscribe("", "admins", "after", app.now)
+    await app.store.subscriptions.subscribe("", "admins", "after", app.now)
     assert await app.titles("before") == ["To admins"]
     assert await app.titles("never") == []
     assert await app.titles("after") == []
@@ -57,22 +57,22 @@ async def test_topic_announcement_reaches_its_subscribers_at_the_time(app: App) 
 async def test_late_subscriber_gets_no_old_announcement_even_after_an_edit(app: App) -> None:
     await app.open("alice")
     id = await app.announce(topic="admins")
-    await app.store.recipients.subscribe("", "admins", "alice", app.now)
-    await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+    await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
+    await app.store.sent.edit("", id, Edit(title="Edited"), app.now)
     assert await app.titles("alice") == []
     await app.announce("New", topic="admins")
     assert await app.titles("alice") == ["New"]
 
 
 async def test_unsubscribed_recipient_keeps_earlier_announcements(app: App) -> None:
-    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
     await app.announce("Before", topic="admins")
-    events = await app.store.recipients.unsubscribe("", "admins", "alice", app.now)
+    events = await app.store.subscriptions.unsubscribe("", "admins", "alice", app.now)
     await app.announce("After", topic="admins")
     assert events is not None
     assert [type(event) for event in events] == [NotificationAdded, SubscriptionEnded]
     assert await app.titles("alice") == ["Before"]
-    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
     assert await app.titles("alice") == ["Before"]
 
 
@@ -94,7 +94,7 @@ async def test_edit_reaches_inboxes_with_and_without_the_announcement(app: App) 
     id = await app.announce("Wrong")
     await app.open("saw")
     await app.mark("saw", "read", ids=(id,))
-    edited = await app.store.sends.edit("", id, Edit(title="Right"), app.now)
+    edited = await app.store.sent.edit("", id, Edit(title="Right"), app.now)
     assert edited is not None
     assert (edited[0].notification.title, edited[1]) == ("Right", (AnnouncementChanged("", None),))
     opened = await app.open("saw")
@@ -111,7 +111,7 @@ async def test_recall_removes_the_announcement_from_every_inbox(app: App) -> Non
     id = await app.announce(tags=("x",))
     await app.open("saw")
     await app.mark("archived", "archive", ids=(id,))
-    assert await app.store.sends.recall("", id, app.now) == (AnnouncementChanged("", None),)
+    assert await app.store.sent.recall("", id, app.now) == (AnnouncementChanged("", None),)
     for key in ("saw", "archived"):
         opened = await app.open(key)
         assert opened.events == (NotificationDeleted(opened.inbox.state, id),)
@@ -119,15 +119,15 @@ async def test_recall_removes_the_announcement_from_every_inbox(app: App) -> Non
         assert await app.page(key, tag="x") == await app.page(key, view="archived") == []
     late = await app.open("did not")
     assert (late.events, late.inbox.state.revision) == ((), 0)
-    assert await app.store.sends.recall("", id, app.now) is None
-    assert await app.store.sends.find("", id) is None
+    assert await app.store.sent.recall("", id, app.now) is None
+    assert await app.store.sent.find("", id) is None
 
 
 async def test_deleted_announcement_does_not_return_after_an_edit(app: App) -> None:
     await app.open("alice")
     id = await app.announce()
     await app.mark("alice", "delete", ids=(id,))
-    await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+    await app.store.sent.edit("", id, Edit(title="Edited"), app.now)
     assert await app.titles("alice") == []
 
 
@@ -169,10 +169,10 @@ async def test_announcement_to_every_tenant_reaches_all_tenants(app: App) -> Non
     id = await app.announce("Everywhere", tenant="*")
     for tenant in ("", "acme", "globex"):
         assert await app.titles("alice", tenant=tenant) == ["Everywhere"]
-    found = await app.store.sends.find("", id)
+    found = await app.store.sent.find("", id)
     assert found is not None
     assert (found.tenant, found.announcement, found.recipient) == ("*", True, None)
-    assert await app.store.sends.find("acme", id) is None
+    assert await app.store.sent.find("acme", id) is None
 
 
 async def test_materialize_emits_the_events_that_opening_would(app: App) -> None:
@@ -181,7 +181,7 @@ async def test_materialize_emits_the_events_that_opening_would(app: App) -> None
     recalled = await app.announce("Recalled")
     await app.open("bob")
     id = await app.announce("News")
-    await app.store.sends.recall("", recalled, app.now)
+    await app.store.sent.recall("", recalled, app.now)
     events = await app.materialize("", ["alice", "bob", "nobody"], app.now)
     received = [
         (type(event), event.inbox.recipient, event.inbox.revision, event.inbox.unread)
@@ -235,13 +235,13 @@ async def test_materialize_equals_opening_for_every_audience(app: App, sent: dic
     for twin in ("opened", "connected"):
         for key in keys:
             await app.open(f"{twin} {key}", roles=("admin",) if key in ("admin", "later member") else None)
-        await app.store.recipients.subscribe("", "room", f"{twin} subscribed", app.now)
+        await app.store.subscriptions.subscribe("", "room", f"{twin} subscribed", app.now)
         await app.open(f"{twin} later member", roles=("admin",), member_since=app.now + 10_000)
         await app.open(f"{twin} earlier member", member_since=app.now - 10_000)
     first = await app.announce("First")
     for key in set(keys) - {"behind"}:
         await app.materialize("", [f"opened {key}", f"connected {key}"], app.now)
-    await app.store.sends.edit("", first, Edit(title="Edited"), app.now)
+    await app.store.sent.edit("", first, Edit(title="Edited"), app.now)
     for key in set(keys) - {"behind", "plain"}:
         await app.materialize("", [f"opened {key}", f"connected {key}"], app.now)
     await app.announce("News", **sent)
@@ -275,7 +275,7 @@ async def test_expired_announcement_that_is_not_removed_yet_cannot_be_extended(a
     await app.open("alice")
     app.clock.advance(1)
     await app.open("bob")  # skips it
-    assert await app.store.sends.edit("", id, Edit(expires_at=None), app.now) is None
+    assert await app.store.sent.edit("", id, Edit(expires_at=None), app.now) is None
     await app.store.maintenance.expire(app.now, 10)
     assert await app.titles("alice") == await app.titles("bob") == []
 
@@ -286,7 +286,7 @@ async def test_materialize_skips_an_expired_or_recalled_announcement(app: App) -
     await app.announce("Expired", expires_at=times.to_rfc3339(app.now + 1_000))
     app.clock.advance(2)
     assert await app.materialize("", ["alice"], app.now) == []
-    await app.store.sends.recall("", await app.announce("Recalled"), app.now)
+    await app.store.sent.recall("", await app.announce("Recalled"), app.now)
     assert await app.materialize("", ["alice", "bob"], app.now) == []
     assert await app.counts("alice") == await app.counts("bob") == (0, 0)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bellcast.model.identities import RecipientFields
 from bellcast.model.positions import Position
-from bellcast.ports import ResumeFrom, SessionRevoked
+from bellcast.model.recipients import RecipientFields
+from bellcast.ports.inboxes import ResumeFrom, SessionRevoked
 from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows
 
@@ -26,7 +26,7 @@ async def erase_recipient(app: App) -> None:
 
 
 async def erase_tenant(app: App) -> None:
-    while (await app.store.recipients.erase_tenant("acme", app.now, 10))[0]:
+    while (await app.store.tenants.erase("acme", app.now, 10))[0]:
         pass
 
 
@@ -77,13 +77,13 @@ async def test_session_is_refused_if_issued_before_the_revocation(app: App) -> N
 
 
 async def test_erased_tenant_revokes_sessions_of_unknown_recipients(app: App) -> None:
-    await app.store.recipients.put_tenant("acme", None, {}, app.now)
+    await app.store.tenants.put("acme", None, {}, app.now)
     issued_at = app.now
     app.clock.advance(1)
     await erase_tenant(app)
     with pytest.raises(SessionRevoked):
         await app.open("carol", "acme", issued_at=issued_at)
-    assert await app.store.recipients.tenant("acme") is None
+    assert await app.store.tenants.get("acme") is None
     await app.send("carol", tenant="acme")  # creates the tenant again
     with pytest.raises(SessionRevoked):
         await app.open("carol", "acme", issued_at=issued_at)

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellcast.errors import IdempotencyMismatch
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.errors import IdempotencyMismatch
 from bellcast.model.events import NotificationUpdated
 from bellcast.model.positions import Position
-from bellcast.ports import ImportRequest, ResumeFrom, SendResult
+from bellcast.ports.inboxes import ResumeFrom
+from bellcast.ports.sends import ImportRequest, SendResult
 from tests.contract.app import App, content
 
 HOUR, DAY = 3_600_000, 24 * 3600

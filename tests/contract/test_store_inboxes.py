@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bellcast.errors import NotFound
+from bellcast.kernel.errors import NotFound
 from bellcast.model.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Notification
 from bellcast.model.positions import Position, SentRows
-from bellcast.ports import Action, Change, Marking, Query, ResumeFrom
+from bellcast.ports.inboxes import Action, Change, Marking, Query, ResumeFrom
 from tests.contract.app import App
 
 
@@ -306,12 +306,12 @@ async def test_erased_inbox_cannot_be_acted_on(app: App) -> None:
 async def test_opening_stores_the_name_and_the_roles_of_the_session(app: App) -> None:
     opened = await app.open("alice", name="Alice", roles=("admin", "staff"))
     assert (opened.inbox.name, set(opened.inbox.roles)) == ("Alice", {"admin", "staff"})
-    assert await app.store.recipients.subscribed("", "alice", ["role.admin", "role.none"]) == {"role.admin"}
+    assert await app.store.subscriptions.among("", "alice", ["role.admin", "role.none"]) == {"role.admin"}
     again = await app.open("alice")
     assert (again.inbox.name, set(again.inbox.roles)) == ("Alice", {"admin", "staff"})
     fewer = await app.open("alice", roles=("staff",))
     assert fewer.inbox.roles == ("staff",)
-    assert await app.store.recipients.subscribed("", "alice", ["role.admin", "role.staff"]) == {"role.staff"}
+    assert await app.store.subscriptions.among("", "alice", ["role.admin", "role.staff"]) == {"role.staff"}
 
 
 async def _get(app: App, id: str) -> Notification:

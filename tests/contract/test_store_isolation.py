@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bellcast.model import times
-from bellcast.model.identities import RecipientFields
+from bellcast.kernel import times
 from bellcast.model.notifications import Edit
-from bellcast.ports import Action, Marking, Query
+from bellcast.model.recipients import RecipientFields
+from bellcast.ports.inboxes import Action, Marking, Query
 from tests.contract.app import App
 
 MINE, SAME_KEY, SAME_TENANT = ("acme", "alice"), ("globex", "alice"), ("acme", "bob")
@@ -30,7 +30,7 @@ async def cast(app: App) -> Cast:
         await app.store.recipients.put(
             tenant, key, RecipientFields(name=f"{key} of {tenant}", roles=["staff"]), app.now, replace=True
         )
-        await app.store.recipients.subscribe(tenant, "room", key, app.now)
+        await app.store.subscriptions.subscribe(tenant, "room", key, app.now)
         ids.append(
             await app.send(
                 key, f"for {key} of {tenant}", tenant=tenant, tags=("x",), expires_at=times.to_rfc3339(app.now + 60_000)
@@ -41,9 +41,9 @@ async def cast(app: App) -> Cast:
 
 async def recipient_state(app: App, tenant: str, key: str) -> list[Any]:
     inbox = await app.inbox(key, tenant)
-    pairs = await app.store.recipients.export(tenant, key)
+    pairs = await app.store.exports.recipient(tenant, key)
     assert pairs is not None
-    topics = await app.store.recipients.subscribed(tenant, key, ["room", "role.staff"])
+    topics = await app.store.subscriptions.among(tenant, key, ["room", "role.staff"])
     return [inbox, topics, await app.store.inboxes.changes(inbox.number, 0, 100), *[pair async for pair in pairs]]
 
 
@@ -62,14 +62,14 @@ OPERATIONS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
     "send": lambda cast: cast.app.send("alice", tenant="acme", tags=("x",)),
     "announce to a topic": lambda cast: cast.app.announce(topic="unused", tenant="acme"),
     "materialize": lambda cast: cast.app.materialize("acme", ["alice"], cast.app.now),
-    "edit": lambda cast: cast.app.store.sends.edit("acme", cast.own, Edit(title="Edited"), cast.app.now),
-    "recall": lambda cast: cast.app.store.sends.recall("acme", cast.own, cast.app.now),
+    "edit": lambda cast: cast.app.store.sent.edit("acme", cast.own, Edit(title="Edited"), cast.app.now),
+    "recall": lambda cast: cast.app.store.sent.recall("acme", cast.own, cast.app.now),
     "put": lambda cast: cast.app.store.recipients.put("acme", "alice", RecipientFields(), cast.app.now, replace=True),
     "delete": lambda cast: cast.app.store.recipients.delete("acme", "alice", cast.app.now),
     "revoke": lambda cast: cast.app.store.recipients.revoke("acme", "alice", cast.app.now),
-    "subscribe": lambda cast: cast.app.store.recipients.subscribe("acme", "other", "alice", cast.app.now),
-    "unsubscribe": lambda cast: cast.app.store.recipients.unsubscribe("acme", "room", "alice", cast.app.now),
-    "name the tenant": lambda cast: cast.app.store.recipients.put_tenant("acme", "Acme", {}, cast.app.now),
+    "subscribe": lambda cast: cast.app.store.subscriptions.subscribe("acme", "other", "alice", cast.app.now),
+    "unsubscribe": lambda cast: cast.app.store.subscriptions.unsubscribe("acme", "room", "alice", cast.app.now),
+    "name the tenant": lambda cast: cast.app.store.tenants.put("acme", "Acme", {}, cast.app.now),
 }
 
 
@@ -101,20 +101,23 @@ async def test_reads_return_own_rows_only(cast: Cast) -> None:
 async def test_tenant_lists_contain_own_rows_only(cast: Cast) -> None:
     recipients = cast.app.store.recipients
     assert [row.key for row in await recipients.page("acme", None, 10)] == ["alice", "bob"]
-    assert [row.recipient for row in await recipients.subscriptions("acme", "room", None, 10)] == ["alice", "bob"]
-    assert [row.recipient for row in await recipients.subscriptions("globex", "room", None, 10)] == ["alice"]
+    assert [row.recipient for row in await cast.app.store.subscriptions.page("acme", "room", None, 10)] == [
+        "alice",
+        "bob",
+    ]
+    assert [row.recipient for row in await cast.app.store.subscriptions.page("globex", "room", None, 10)] == ["alice"]
     assert await recipients.get("", "alice") is None
 
 
 async def test_other_tenants_notifications_cannot_be_found_edited_or_recalled(cast: Cast) -> None:
-    sends, now = cast.app.store.sends, cast.app.now
+    now = cast.app.now
     announced = await cast.app.announce(tenant="acme")
     for id in (cast.own, announced):
         for tenant in ("globex", "", "*"):
-            assert await sends.find(tenant, id) is None
-            assert await sends.edit(tenant, id, Edit(title="Edited"), now) is None
-            assert await sends.recall(tenant, id, now) is None
-    assert await sends.find("acme", cast.own) is not None
+            assert await cast.app.store.sent.find(tenant, id) is None
+            assert await cast.app.store.sent.edit(tenant, id, Edit(title="Edited"), now) is None
+            assert await cast.app.store.sent.recall(tenant, id, now) is None
+    assert await cast.app.store.sent.find("acme", cast.own) is not None
 
 
 async def test_announcement_stays_in_its_tenant(cast: Cast) -> None:

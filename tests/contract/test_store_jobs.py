@@ -1,18 +1,21 @@
 """Durable jobs: leases, groups, outcomes, dead jobs, and the runner on each store."""
 
+import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
-from bellcast.errors import Unavailable
 from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner, SetAside
 from bellcast.jobs.runner import LEASE_MS, MAX_CRASHES
-from bellcast.model.ids import Ids
-from bellcast.ports import Job, JobGroup, JobShare
-from bellcast.ports.jobs import FANOUT, NORMAL, URGENT
-from tests.contract.app import App
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.ids import Ids
+from bellcast.ports.jobs import FANOUT, NORMAL, URGENT, Job, JobGroup, JobShare
+from tests.contract.app import App, wanted
 
 
 def job(id: str, run_at: int, **fields: Any) -> Job:
@@ -47,7 +50,7 @@ async def test_release_makes_leased_jobs_due_and_counts_their_crash(app: App) ->
     jobs = app.store.jobs
     await jobs.add([job("a", 10), job("later", 500), job("retried", 10), job("dead", 10)])
     leased = {one.id: one for one in await app.lease(20, 1_000, 10)}
-    await jobs.retry([replace(leased["retried"], run_at=600)])
+    await jobs.retry([replace(leased["retried"], run_at=600)], 20)
     await jobs.set_dead([leased["dead"]])
     await jobs.release(30)
     again = await app.lease(30, 1_000, 10)
@@ -119,7 +122,7 @@ async def test_outcome_of_a_lost_lease_is_ignored(app: App) -> None:
     (lost,) = await app.lease(10, 100, 10)
     (held,) = await app.lease(100, 200, 10)
     await jobs.done([lost])
-    await jobs.retry([replace(lost, run_at=0)])
+    await jobs.retry([replace(lost, run_at=0)], 100)
     await jobs.set_dead([replace(lost, error="no")])
     await jobs.renew([lost], 10_000)
     assert [await jobs.is_leased(one) for one in (lost, held)] == [False, True]
@@ -132,9 +135,27 @@ async def test_retry_keeps_crashes_and_error(app: App) -> None:
     jobs = app.store.jobs
     await jobs.add([job("a", 10)])
     (leased,) = await app.lease(10, 100, 10)
-    await jobs.retry([replace(leased, run_at=50, crashes=2, error="ValueError: x")])
+    await jobs.retry([replace(leased, run_at=50, crashes=2, error="ValueError: x")], 20)
     (again,) = await app.lease(50, 200, 10)
     assert (again.crashes, again.error, again.attempts) == (2, "ValueError: x", 2)
+
+
+async def test_waiting_jobs_that_were_planned_while_the_clock_was_ahead_keep_their_delay(app: App) -> None:
+    jobs, day = app.store.jobs, 86_400_000
+    await jobs.add([job("leased", day, created_at=day), job("retried", day, created_at=day)])
+    leased = {one.id: one for one in await app.lease(day, day + 30_000, 10)}
+    await jobs.retry([replace(leased["retried"], run_at=day + 10_000)], day)
+    await jobs.add([job("ahead", day + 2_000, created_at=day), job("due", 50, created_at=day)])
+    await jobs.add([job("before", 5_000, created_at=100)])
+    assert await jobs.planned_after(500, 1) == ["retried"]
+    found = await jobs.planned_after(500, 10)
+    assert found == ["retried", "ahead"]
+    assert [await jobs.replan(found, 500), await jobs.replan(found, 500)] == [2, 0]
+    assert await jobs.planned_after(500, 10) == []
+    assert ids(await app.lease(2_499, day, 10)) == ["due"]
+    assert ids(await app.lease(2_500, day, 10)) == ["ahead"]
+    assert ids(await app.lease(10_499, day, 10)) == ["before"]
+    assert ids(await app.lease(10_500, day, 10)) == ["retried"]
 
 
 async def test_dead_job_is_listed_until_it_is_revived_or_deleted(app: App) -> None:
@@ -144,10 +165,13 @@ async def test_dead_job_is_listed_until_it_is_revived_or_deleted(app: App) -> No
     await jobs.set_dead([replace(one, error=f"bad {one.id}") for one in leased])
     assert await app.lease(2**52, 2**52, 10) == []
     assert await jobs.cancel(["a"]) == frozenset()
-    assert [(one.id, one.error) for one in await jobs.dead("", "", 2)] == [("a", "bad a"), ("b", "bad b")]
-    assert ids(await jobs.dead("", "b", 2)) == ["c"]
-    assert [(one.id, one.tenant) for one in await jobs.dead("*", "b", 9)] == [("c", ""), ("d", "acme")]
-    assert ids(await jobs.dead("*", "", 3)) == ["a", "b", "c"]
+    assert [(one.id, one.error) for one in (await jobs.dead(wanted(limit=2))).items] == [("a", "bad a"), ("b", "bad b")]
+    assert ids((await jobs.dead(wanted(before="b", limit=2))).items) == ["c"]
+    assert [(one.id, one.tenant) for one in (await jobs.dead(wanted("*", before="b"))).items] == [
+        ("c", ""),
+        ("d", "acme"),
+    ]
+    assert ids((await jobs.dead(wanted("*", limit=3))).items) == ["a", "b", "c"]
     assert [await jobs.is_dead(*one) for one in (("", "a"), ("acme", "a"), ("", "x"))] == [True, False, False]
     assert [await jobs.revive("acme", "a", 300), await jobs.delete_dead("acme", "a")] == [False, False]
     assert [await jobs.revive("", "a", 300), await jobs.revive("", "a", 300)] == [True, False]
@@ -174,6 +198,16 @@ class FakeHandler:
         if self.remaining_failures >= 0:
             raise self.failure
         self.done.append(job.payload)
+
+
+@asynccontextmanager
+async def running(jobs: JobRunner) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(jobs.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def start_runner(app: App, retry_deadline: int | None = None) -> tuple[JobRunner, FakeHandler]:
@@ -227,7 +261,7 @@ async def test_job_is_set_aside_after_unforeseen_errors(app: App) -> None:
     handler.remaining_failures, handler.failure = 1_000, ValueError("broken")
     await jobs.add("k", b"x")
     assert len(await run_for(app, jobs, 100)) == MAX_CRASHES
-    (dead,) = await app.store.jobs.dead("", "", 10)
+    (dead,) = (await app.store.jobs.dead(wanted())).items
     assert (dead.error, dead.payload) == ("ValueError: broken", b"x")
 
 
@@ -236,7 +270,7 @@ async def test_job_that_failed_permanently_is_set_aside_immediately(app: App) ->
     handler.remaining_failures, handler.failure = 1_000, SetAside("HTTP 410")
     await jobs.add("k", b"x")
     assert len(await run_for(app, jobs, 10)) == 1
-    (dead,) = await app.store.jobs.dead("", "", 10)
+    (dead,) = (await app.store.jobs.dead(wanted())).items
     assert dead.error == "HTTP 410"
 
 
@@ -248,7 +282,7 @@ async def test_job_that_kills_its_process_is_set_aside(app: App) -> None:
         app.clock.advance(LEASE_MS / 1000)
     await run_for(app, jobs, 2)
     assert handler.done == []
-    (dead,) = await app.store.jobs.dead("", "", 10)
+    (dead,) = (await app.store.jobs.dead(wanted())).items
     assert dead.error == "The process ended while it ran this job."
 
 
@@ -278,8 +312,31 @@ async def test_job_whose_error_cannot_be_stored_does_not_block_others(app: App, 
     handler.failure, handler.remaining_failures = ValueError(text), 5
     await jobs.add("k", b"broken")
     await run_for(app, jobs, 60)
-    (dead,) = await app.store.jobs.dead("", "", 10)
+    (dead,) = (await app.store.jobs.dead(wanted())).items
     assert (dead.error or "").startswith(f"ValueError: {text[:-1]}")
     await jobs.add("k", b"other")
     await jobs.run_due()
     assert handler.done == [b"other"]
+
+
+async def test_runner_plans_jobs_again_when_the_clock_returns(app: App) -> None:
+    jobs, handler = start_runner(app)
+    app.clock.advance(86_400)
+    handler.remaining_failures = 1
+    await jobs.add("k", b"retried")
+    await jobs.put_off("k", {"1": b"later"}, 2_000)
+    with capture_logs() as logs:
+        async with running(jobs):
+            while handler.remaining_failures or await app.store.jobs.counts() != {("k", "ready"): 2}:
+                jobs.wake()
+                await asyncio.sleep(0.01)
+            app.clock.advance(-86_400)
+            while logs[-1]["event"] != "jobs_replanned":
+                jobs.wake()
+                await asyncio.sleep(0.01)
+            app.clock.advance(2)
+            while len(handler.done) < 2:
+                jobs.wake()
+                await asyncio.sleep(0.01)
+    assert sorted(handler.done) == [b"later", b"retried"]
+    assert logs[-1]["number"] == 2

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from bellcast.model import times
-from bellcast.model.events import AnnouncementChanged, Event, SessionsRevoked, SubscriptionEnded
+from bellcast.kernel import times
+from bellcast.kernel.events import Event
+from bellcast.model.events import AnnouncementChanged, SessionsRevoked, SubscriptionEnded
 from bellcast.model.notifications import Edit, View
-from bellcast.ports import Action, Query
+from bellcast.ports.inboxes import Action, Query
 from bellcast.storage import marking
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -118,21 +119,20 @@ class RandomOperations(RuleBasedStateMachine):
     def edit(self, key: str, pick: int, title: str, lifetime: int | None) -> None:
         expires_at = None if lifetime is None else times.to_rfc3339(self.app.now + lifetime * 1000)
         for id in self.pick_ids(key, [pick]):
-            edited = self.do(self.app.store.sends.edit("", id, Edit(title=title, expires_at=expires_at), self.app.now))
+            edited = self.do(self.app.store.sent.edit("", id, Edit(title=title, expires_at=expires_at), self.app.now))
             self.apply(edited[1] if edited else ())
 
     @rule(key=KEYS, pick=st.integers(0, 30))
     def recall(self, key: str, pick: int) -> None:
         for id in self.pick_ids(key, [pick]) or self.announced[-1:]:
-            self.apply(self.do(self.app.store.sends.recall("", id, self.app.now)) or ())
+            self.apply(self.do(self.app.store.sent.recall("", id, self.app.now)) or ())
 
     @rule(key=KEYS, on=st.booleans())
     def follow(self, key: str, on: bool) -> None:
-        recipients = self.app.store.recipients
         if on:
-            self.do(recipients.subscribe("", "room", key, self.app.now))
+            self.do(self.app.store.subscriptions.subscribe("", "room", key, self.app.now))
         else:
-            self.apply(self.do(recipients.unsubscribe("", "room", key, self.app.now)) or ())
+            self.apply(self.do(self.app.store.subscriptions.unsubscribe("", "room", key, self.app.now)) or ())
 
     @rule(key=KEYS, roles=st.sampled_from([(), ("admin",), ("admin", "staff")]))
     def sign_in(self, key: str, roles: tuple[str, ...]) -> None:

@@ -4,13 +4,15 @@ import asyncio
 
 import pytest
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.context import Context
 from bellcast.inbox import maintenance as inbox_maintenance
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.ids import Ids
 from bellcast.model.events import AnnouncementChanged, NotificationDeleted
-from bellcast.model.ids import Ids
-from bellcast.ports import Context, RowCounts
 from bellcast.storage import maintenance
+from bellcast.storage.maintenance import RowCounts
 from tests.contract.app import App
 
 DAY = 24 * 3600
@@ -113,7 +115,7 @@ async def test_recalled_announcement_is_deleted_once_no_inbox_has_it(app: App) -
     await app.announce("Stays")
     for key in ("saw", "saw too"):
         await app.open(key)
-    await app.store.sends.recall("", id, app.now)
+    await app.store.sent.recall("", id, app.now)
     app.clock.advance(DAY)
     while (await app.store.maintenance.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=1))[0]:
         pass
@@ -127,7 +129,7 @@ async def test_inbox_that_lost_a_recalled_announcement_can_be_resumed(app: App) 
     await app.open("alice")
     id = await app.announce("Recalled")
     inbox = await app.inbox("alice")
-    await app.store.sends.recall("", id, app.now)
+    await app.store.sent.recall("", id, app.now)
     recalled = app.now
     app.clock.advance(DAY)
     _, events = await app.store.maintenance.delete_forgotten(
@@ -213,3 +215,31 @@ async def test_sweep_runs_after_its_interval_and_after_the_clock_was_set_back(
     with pytest.raises(asyncio.CancelledError):
         await inbox_maintenance.run(Context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
     assert swept == [5, 3, 1]
+
+
+@pytest.mark.parametrize("error", [Unavailable("The store is locked."), RuntimeError("a defect")])
+async def test_error_in_a_step_does_not_skip_the_later_steps(
+    app: App, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    done = list[str]()
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    async def sweep_operators(*_: object, **__: object) -> int:
+        done.append("operators")
+        return 0
+
+    async def end(_: float) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(app.store.maintenance, "next_expiry", fail)
+    monkeypatch.setattr(app.store.operators, "audit_head", fail)
+    monkeypatch.setattr(app.store.maintenance, "delete_forgotten", fail)
+    monkeypatch.setattr(app.store.joined_topics, "sweep", fail)
+    monkeypatch.setattr(app.store.operators, "sweep", sweep_operators)
+    monkeypatch.setattr(app.clock, "sleep", end)
+    retention = inbox_maintenance.Retention(notifications=0, tombstones=0)
+    with pytest.raises(asyncio.CancelledError):
+        await inbox_maintenance.run(Context(app.store, MemoryBroker(), app.clock, Ids().new), lambda: retention)
+    assert done == ["operators"]

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from bellcast.model.notifications import View
-from bellcast.ports import Action, Marked
+from bellcast.ports.inboxes import Action, Marked
 from tests.contract.app import App
 from tests.contract.replica import Replica
 

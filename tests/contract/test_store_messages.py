@@ -5,15 +5,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bellcast.kernel.db import lists
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.times import to_rfc3339
 from bellcast.model.messages import Attempt
-from bellcast.model.times import to_rfc3339
-from bellcast.ports import Job, MessageQuery, MessageUpdate, NewDecision, NewMessage, StoredMessage
-from bellcast.ports.jobs import in_line
-from bellcast.ports.list_scan import ListScan
-from bellcast.ports.messages import RecordedAction
+from bellcast.ports.jobs import Job, in_line
+from bellcast.ports.messages import MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
 from bellcast.ports.webhooks import WebhookEvent
 from tests.clock import FakeClock
-from tests.contract.app import App
+from tests.contract.app import App, wanted
 
 NOW = FakeClock().now()
 MAX_BYTES = 1_000_000
@@ -80,10 +81,10 @@ async def test_page_is_limited_to_a_range_of_time(app: App) -> None:
     early, late = (message(id=f"00000000-{time:04x}-7000-8000-000000000000") for time in (1_000, 2_000))
     await add(app, early, late)
     for filters in ({}, {"recipient": "alice"}, {"notification": "n1"}, {"state": "queued"}):
-        since = MessageQuery(tenant="", created_since=1_500, **filters)
-        until = MessageQuery(tenant="", created_before=1_500, **filters)
-        assert [one.id for one in await app.store.messages.page(since)] == [late.id]
-        assert [one.id for one in await app.store.messages.page(until)] == [early.id]
+        since = wanted(created=CreatedRange(1_500, ANY_TIME.until), **filters)
+        until = wanted(created=CreatedRange(0, 1_500), **filters)
+        assert [one.id for one in (await app.store.messages.page(since)).items] == [late.id]
+        assert [one.id for one in (await app.store.messages.page(until)).items] == [early.id]
 
 
 async def test_begin_returns_due_open_messages_only(app: App) -> None:
@@ -121,9 +122,9 @@ async def test_recall_is_recorded_once(app: App, has_row: bool) -> None:
         request = replace(request, recipients=(), ids=())
     async for _ in app.store.sends.add([request]):
         pass
-    assert await app.store.sends.recall("acme", id, NOW) is None
-    assert await app.store.sends.recall("", id, app.now) is not None
-    assert await app.store.sends.recall("", id, app.now + 1) is None
+    assert await app.store.sent.recall("acme", id, NOW) is None
+    assert await app.store.sent.recall("", id, app.now) is not None
+    assert await app.store.sent.recall("", id, app.now + 1) is None
     (recorded,) = await app.store.messages.actions("", id, None, 10)
     assert recorded == RecordedAction(what="recalled", at=app.now)
     assert await app.store.messages.decisions("", id, None, 10) == [decision]
@@ -137,7 +138,7 @@ async def test_recall_cancels_messages_without_attempts(app: App) -> None:
     async for _ in app.store.sends.add([replace(request, messages=messages, decisions=(decision,))]):
         pass
     (begun,) = await begin(app, 1)
-    await app.store.sends.recall("", id, NOW)
+    await app.store.sent.recall("", id, NOW)
     states = {m.id: m.state for m in await app.store.messages.find([m.id for m in messages])}
     assert states == {messages[0].id: "sending", messages[1].id: "cancelled"}
     await app.store.messages.finish([MessageUpdate(message=replace(begun, state="sent"))], NOW)
@@ -165,6 +166,8 @@ async def test_retry_queues_failed_messages_with_their_jobs(app: App) -> None:
         ({"state": "held"}, [3]),
         ({"notification": "n1", "channel": "email"}, [2, 1]),
         ({"run": "r1"}, [2]),
+        ({"notification": "n1", "run": "r1"}, [2]),
+        ({"run": "r1", "recipient": "alice"}, []),
         ({"before": message(3).id, "limit": 1}, [2]),
         ({"tenant": "acme"}, []),
         ({"tenant": "*"}, [3, 2, 1]),
@@ -180,21 +183,24 @@ async def test_page_lists_the_newest_first(app: App, query: dict[str, Any], numb
         message(2, recipient="bob", run="r1"),
         message(3, channel="sms", state="held", due_at=NOW + 1000),
     )
-    found = await app.store.messages.page(MessageQuery(**{"tenant": "", **query}))
-    assert [int(m.id[-3:]) for m in found] == numbers
+    found = await app.store.messages.page(wanted(**query))
+    assert [int(m.id[-3:]) for m in found.items] == numbers
 
 
 @pytest.mark.parametrize("tenant", ["", "*"])
 async def test_page_compares_a_bounded_number_of_messages(
     app: App, tenant: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     await add(app, message(1, channel="sms"), message(2), message(3))
-    query = MessageQuery(tenant=tenant, channel="sms")
-    assert await app.store.messages.scan(query) == ListScan([], message(2).id)
-    further = await app.store.messages.scan(replace(query, before=message(2).id))
-    assert ([one.id for one in further.rows], further.scanned_until) == ([message(1).id], None)
-    assert [await app.store.messages.count(replace(query, limit=limit)) for limit in (2, 9)] == [2, 3]
+    page = await app.store.messages.page(wanted(tenant, channel="sms"))
+    assert (page.items, page.scanned_until) == ([], (message(2).id,))
+    further = await app.store.messages.page(wanted(tenant, channel="sms", before=message(2).id))
+    assert ([one.id for one in further.items], further.scanned_until) == ([message(1).id], None)
+    counted = await app.store.messages.page(wanted(tenant, limit=1))
+    assert counted.total == ListTotal(3, exact=True)
+    monkeypatch.setattr(lists, "MAX_COUNTED_ITEMS", 2)
+    assert (await app.store.messages.page(wanted(tenant, limit=1))).total == ListTotal(2, exact=False)
 
 
 async def test_erasing_a_recipient_deletes_its_messages_and_decisions(app: App) -> None:
@@ -215,21 +221,21 @@ async def test_messages_have_the_seen_and_read_times_of_the_inbox_item(app: App)
     (found,) = await app.store.messages.find([message().id])
     assert (found.seen_at, found.read_at) == (None, None)
     await app.store.recipients.delete("", "bob", NOW)
-    await app.store.sends.recall("", id, NOW)
+    await app.store.sent.recall("", id, NOW)
     (found,) = await app.store.messages.find([message().id])
     assert (found.seen_at, found.read_at) == (0, 0)
 
 
 async def test_profiles_and_preferences_of_recipients(app: App) -> None:
     recipients = app.store.recipients
-    await recipients.set_preferences("", "alice", b'{"channels":{"inbox":false}}', NOW, switches_inbox=True)
-    assert await recipients.preferences("", "alice") == (b'{"channels":{"inbox":false}}', NOW)
-    assert await recipients.preferences("", "bob") is None
+    await app.store.preferences.put("", "alice", b'{"channels":{"inbox":false}}', NOW, switches_inbox=True)
+    assert await app.store.preferences.get("", "alice") == (b'{"channels":{"inbox":false}}', NOW)
+    assert await app.store.preferences.get("", "bob") is None
     found = await recipients.profiles("", ["alice", "bob"])
     assert set(found) == {"alice"}
     assert found["alice"].preferences == b'{"channels":{"inbox":false}}'
-    assert await recipients.any_inbox_switch("")
-    assert not await recipients.any_inbox_switch("acme")
+    assert await app.store.preferences.any_switches_inbox("")
+    assert not await app.store.preferences.any_switches_inbox("acme")
 
 
 async def test_documents_are_separate_per_kind_and_tenant(app: App) -> None:
@@ -279,7 +285,7 @@ async def test_digest_takes_its_messages_in_one_transaction(app: App) -> None:
     assert await begin(app, 1, NOW + 1000) == []
     (begun,) = await begin(app, 9, NOW + 1000)
     await store.finish([MessageUpdate(message=replace(begun, state="failed", provider="p"))], NOW)
-    states = {m.id: m.state for m in await store.page(MessageQuery(tenant=""))}
+    states = {m.id: m.state for m in (await store.page(wanted())).items}
     assert states == {
         message(9).id: "failed", first.id: "failed", second.id: "cancelled", message(3).id: "queued"
     }  # fmt: skip
@@ -347,7 +353,7 @@ async def test_late_outcome_counts_only_if_a_provider_reports_the_first(app: App
     ended = late if counts else first
     # A cancelled message of a digest stays cancelled.
     assert found == {begun.id: ended, message(1).id: first if first == "cancelled" else ended}
-    assert (await app.store.suppressions.page("", ("", ""), 10) != []) == counts
+    assert bool((await app.store.suppressions.page(ListQuery(tenants=[""]))).items) == counts
     assert (f"message.{late}" in await report.stored_types(app)) == counts
 
 
@@ -363,7 +369,7 @@ async def test_recall_withdraws_a_digest_that_waits_for_another_attempt(app: App
     if state != "sending":
         await store.finish([MessageUpdate(message=replace(begun, state=state, rounds=1))], NOW + 1000)
     now = NOW + 2000
-    await app.store.sends.recall("", "n1", now, report)
+    await app.store.sent.recall("", "n1", now, report)
     found = {m.id: m for m in await store.find([first.id, second.id, digest.id])}
     if state != "queued":
         assert found[digest.id].state == state

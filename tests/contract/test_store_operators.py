@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from bellcast.auth import keys
-from bellcast.errors import Conflict
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.errors import Conflict
 from bellcast.model.audit import AuditEntry, FieldChange
 from bellcast.model.operators import Operator, Passkey, Role
-from bellcast.ports import Store
+from bellcast.storage.store import Store
+from tests.contract.app import wanted
 
 NOW = 1_700_000_000_000
 HOUR = 3_600_000
@@ -187,8 +189,8 @@ async def test_failures_are_counted_by_subject_and_time(store: Store) -> None:
 async def test_audit_is_paged_newest_first(store: Store) -> None:
     for id in ("1", "2", "3"):
         await store.operators.record(entry(id), sign)
-    assert [one.id for one in await store.operators.audit("", 2)] == ["3", "2"]
-    (first,) = await store.operators.audit("2", 2)
+    assert [one.id for one in (await store.operators.audit(wanted("*", limit=2))).items] == ["3", "2"]
+    (first,) = (await store.operators.audit(wanted("*", before="2"))).items
     assert first == msgspec.structs.replace(entry("1"), number=1, mac=b"mac of 1 after ")
     assert await store.operators.audit_head() == (3, b"mac of 3 after mac of 2 after mac of 1 after ")
     assert [one.number for one in await store.operators.audit_chain(1, 9)] == [2, 3]
@@ -198,11 +200,11 @@ async def test_audit_is_filtered_by_time(store: Store) -> None:
     for hour in range(3):
         milliseconds = f"{NOW + hour * HOUR:012x}"
         await store.operators.record(entry(f"{milliseconds[:8]}-{milliseconds[8:]}-x"), sign)
-    found = await store.operators.audit("", 9, since=NOW + HOUR, until=NOW + 2 * HOUR)
+    found = (await store.operators.audit(wanted("*", created=CreatedRange(NOW + HOUR, NOW + 2 * HOUR)))).items
     assert [one.number for one in found] == [2]
-    counts = [await store.operators.count_audit(limit, since=NOW + HOUR) for limit in (9, 1)]
-    assert counts == [2, 1]
-    assert await store.operators.count_audit(9, until=NOW + HOUR) == 1
+    since, until = CreatedRange(NOW + HOUR, ANY_TIME.until), CreatedRange(0, NOW + HOUR)
+    totals = [(await store.operators.audit(wanted("*", created=one, limit=1))).total for one in (since, until)]
+    assert totals == [ListTotal(2, exact=True), ListTotal(1, exact=True)]
 
 
 async def test_concurrent_entries_are_one_chain(store: Store) -> None:
@@ -229,7 +231,7 @@ async def test_sweep_deletes_what_is_old(store: Store, limit: int) -> None:
     assert await store.operators.session(str(NOW).encode()) is None
     assert await store.operators.session(str(NOW + HOUR).encode()) is not None
     assert await store.operators.failures("account:a", 0) == (1, NOW + HOUR)
-    assert [one.id for one in await store.operators.audit("", 9)] == [
+    assert [one.id for one in (await store.operators.audit(wanted("*"))).items] == [
         "2",
         "1",
     ]  # an older entry stays after a newer one
@@ -258,10 +260,10 @@ async def test_audit_of_a_tenant_has_its_entries_only(store: Store) -> None:
     for number, tenant in enumerate(["acme", "globex", "acme", None]):
         one = msgspec.structs.replace(entry(f"01a{number}"), tenant=tenant)
         await store.operators.record(one, lambda _: b"mac")
-    assert [one.id for one in await store.operators.audit("", 10, tenant="acme")] == ["01a2", "01a0"]
-    assert await store.operators.count_audit(10, tenant="acme") == 2
-    assert [one.id for one in await store.operators.audit("01a2", 10, tenant="acme")] == ["01a0"]
-    assert [one.id for one in await store.operators.audit("", 10)] == ["01a3", "01a2", "01a1", "01a0"]
+    assert [one.id for one in (await store.operators.audit(wanted("acme"))).items] == ["01a2", "01a0"]
+    assert (await store.operators.audit(wanted("acme", limit=1))).total == ListTotal(2, exact=True)
+    assert [one.id for one in (await store.operators.audit(wanted("acme", before="01a2"))).items] == ["01a0"]
+    assert [one.id for one in (await store.operators.audit(wanted("*"))).items] == ["01a3", "01a2", "01a1", "01a0"]
 
 
 async def test_operator_of_an_identity_provider_is_found_by_its_subject(store: Store) -> None:

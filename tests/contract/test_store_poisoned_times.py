@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from bellcast.model import times
+from bellcast.kernel import times
 from bellcast.model.notifications import Edit
 from tests.contract.app import App
 
@@ -13,15 +13,15 @@ async def test_notification_expiring_beyond_the_calendar_is_usable(app: App) -> 
     id = await app.send("alice", "Hello", expires_at=BEYOND)
     (shown,) = await app.page("alice")
     assert shown.expires_at == times.LATEST
-    assert await app.store.sends.edit("", id, Edit(title="Corrected"), app.now) is not None
+    assert await app.store.sent.edit("", id, Edit(title="Corrected"), app.now) is not None
     assert await app.titles("alice") == ["Corrected"]
-    found = await app.store.sends.find("", id)
+    found = await app.store.sent.find("", id)
     assert found is not None
-    export = await app.store.recipients.export("", "alice")
+    export = await app.store.exports.recipient("", "alice")
     assert export is not None
     assert [kind async for kind, _ in export].count("notification") == 1
     assert await app.store.maintenance.expire(app.now, 10) == (0, [])
-    assert await app.store.sends.recall("", id, app.now) is not None
+    assert await app.store.sent.recall("", id, app.now) is not None
     assert await app.page("alice") == []
 
 
@@ -30,5 +30,5 @@ async def test_announcement_expiring_beyond_the_calendar_is_usable(app: App) -> 
     id = await app.announce("To all", expires_at=BEYOND)
     (shown,) = await app.page("alice")
     assert shown.expires_at == times.LATEST
-    assert await app.store.sends.recall("", id, app.now) is not None
+    assert await app.store.sent.recall("", id, app.now) is not None
     assert await app.page("alice") == []

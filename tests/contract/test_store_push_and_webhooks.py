@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellcast.model.identities import ChatAddresses, RecipientFields
 from bellcast.model.notifications import ActionButton
-from bellcast.ports import Marking, PushEndpoint, RecipientOfLink
+from bellcast.model.recipients import ChatAddresses, RecipientFields
+from bellcast.ports.inboxes import Marking
 from bellcast.ports.messages import MessageUpdate, with_outcome
+from bellcast.ports.recipients import RecipientOfLink
 from bellcast.ports.webhooks import WebhookEvent
+from bellcast.storage.push_endpoints import PushEndpoint
 from tests.contract.app import App
 from tests.contract.test_store_messages import NOW, add, begin, message
 
@@ -195,12 +197,11 @@ async def test_failing_event_leaves_the_rows_as_they_were(app: App, is_bulk: boo
 
 
 async def test_preferences_and_announcements_commit_with_their_events(app: App) -> None:
-    recipients = app.store.recipients
-    await recipients.set_preferences("", "alice", b"{}", NOW, switches_inbox=False, events=[event(1)])
+    await app.store.preferences.put("", "alice", b"{}", NOW, switches_inbox=False, events=[event(1)])
     link = RecipientOfLink("", "alice", NOW + 1)
-    assert await recipients.set_preferences_by_link(link, b"{}", NOW, switches_inbox=False, events=[event(2)])
+    assert await app.store.preferences.put_by_link(link, b"{}", NOW, switches_inbox=False, events=[event(2)])
     stranger = RecipientOfLink("", "bob", NOW + 1)
-    assert not await recipients.set_preferences_by_link(stranger, b"{}", NOW, switches_inbox=False, events=[event(3)])
+    assert not await app.store.preferences.put_by_link(stranger, b"{}", NOW, switches_inbox=False, events=[event(3)])
     request = replace(app.announce_request(key="k"), events=(event(4),))
     await app.store.sends.announce(request)
     again = replace(request, events=(event(5),))

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from bellcast.errors import Forbidden
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.errors import Forbidden
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
-from bellcast.model.identities import ApiKey, Recipient, RecipientFields, Subscription
-from bellcast.ports import RecipientOfLink
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange
+from bellcast.model.recipients import Recipient, RecipientFields, Subscription
+from bellcast.model.tenants import ApiKey
+from bellcast.ports.recipients import RecipientOfLink
 from tests.contract.app import App
 
 
@@ -73,19 +74,19 @@ async def test_records_are_listed_by_key_and_prefix(app: App) -> None:
 
 
 async def test_subscription_is_created_once(app: App) -> None:
-    subscription, created = await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    subscription, created = await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
     assert (subscription, created) == (Subscription("admins", "alice", times.to_rfc3339(app.now)), True)
     app.clock.advance(1)
-    assert await app.store.recipients.subscribe("", "admins", "alice", app.now) == (subscription, False)
-    assert await app.store.recipients.subscribed("", "alice", ["admins", "others"]) == {"admins"}
-    assert await app.store.recipients.subscribed("", "nobody", ["admins"]) == frozenset()
-    assert await app.store.recipients.subscribed("", "alice", []) == frozenset()
+    assert await app.store.subscriptions.subscribe("", "admins", "alice", app.now) == (subscription, False)
+    assert await app.store.subscriptions.among("", "alice", ["admins", "others"]) == {"admins"}
+    assert await app.store.subscriptions.among("", "nobody", ["admins"]) == frozenset()
+    assert await app.store.subscriptions.among("", "alice", []) == frozenset()
 
 
 async def test_subscriptions_are_listed_by_recipient(app: App) -> None:
     for key in ("carol", "alice", "bob"):
-        await app.store.recipients.subscribe("", "admins", key, app.now)
-    page = app.store.recipients.subscriptions
+        await app.store.subscriptions.subscribe("", "admins", key, app.now)
+    page = app.store.subscriptions.page
     assert [subscription.recipient for subscription in await page("", "admins", None, 2)] == ["alice", "bob"]
     assert [subscription.recipient for subscription in await page("", "admins", "bob", 2)] == ["carol"]
     assert await page("", "others", None, 2) == []
@@ -93,19 +94,19 @@ async def test_subscriptions_are_listed_by_recipient(app: App) -> None:
 
 async def test_subscriptions_of_a_recipient_are_listed_by_topic(app: App) -> None:
     for topic, key in [("news", "alice"), ("admins", "alice"), ("zoo", "alice"), ("admins", "bob")]:
-        await app.store.recipients.subscribe("", topic, key, app.now)
-    page = app.store.recipients.subscriptions_of
+        await app.store.subscriptions.subscribe("", topic, key, app.now)
+    page = app.store.subscriptions.of_recipient
     assert [one.topic for one in await page("", "alice", "", 2)] == ["admins", "news"]
     assert [one.topic for one in await page("", "alice", "news", 2)] == ["zoo"]
     assert await page("acme", "alice", "", 2) == []
 
 
 async def test_unsubscribe_ends_a_subscription_once(app: App) -> None:
-    await app.store.recipients.subscribe("", "admins", "alice", app.now)
-    events = await app.store.recipients.unsubscribe("", "admins", "alice", app.now)
+    await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
+    events = await app.store.subscriptions.unsubscribe("", "admins", "alice", app.now)
     assert events == (SubscriptionEnded("", "alice", "admins"),)
-    assert await app.store.recipients.unsubscribe("", "admins", "alice", app.now) is None
-    assert await app.store.recipients.unsubscribe("", "admins", "nobody", app.now) is None
+    assert await app.store.subscriptions.unsubscribe("", "admins", "alice", app.now) is None
+    assert await app.store.subscriptions.unsubscribe("", "admins", "nobody", app.now) is None
     assert await app.store.recipients.get("", "nobody") is None
 
 
@@ -121,12 +122,12 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
     id = await app.send("alice", tags=("x",), expires_at=times.to_rfc3339(app.now + 1000))
     deleted = await app.send("alice")
     await app.mark("alice", "delete", ids=(deleted,))
-    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
     before = await app.inbox("alice")
     assert await app.store.recipients.delete("", "alice", app.now) == (SessionsRevoked("", "alice", app.now),)
     assert await app.store.recipients.delete("", "alice", app.now) is None
     assert await app.store.recipients.get("", "alice") is None
-    assert await app.store.sends.find("", id) is None
+    assert await app.store.sent.find("", id) is None
     stats = (await app.store.maintenance.stats()).by_kind
     assert (stats["recipients"], stats["notifications"], stats["tombstones"], stats["subscriptions"]) == (0, 0, 0, 0)
     after = await app.inbox("alice")
@@ -139,74 +140,72 @@ async def test_erased_recipient_leaves_no_rows_and_a_new_epoch_follows(app: App)
 async def test_link_changes_preferences_until_its_recipient_is_erased(app: App) -> None:
     store = app.store.recipients
     link = RecipientOfLink("acme", "alice", app.now)
-    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
-    assert await store.tenant("acme") is await store.get("acme", "alice") is None
+    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.tenants.get("acme") is await store.get("acme", "alice") is None
     await app.open("alice", "acme")
     app.clock.advance(1)
-    assert await store.accepts_link(link)
-    assert await store.set_preferences_by_link(link, b'{"a":1}', app.now, switches_inbox=True)
-    assert await store.preferences("acme", "alice") == (b'{"a":1}', app.now)
-    assert await store.any_inbox_switch("acme")
+    assert await app.store.preferences.accepts_link(link)
+    assert await app.store.preferences.put_by_link(link, b'{"a":1}', app.now, switches_inbox=True)
+    assert await app.store.preferences.get("acme", "alice") == (b'{"a":1}', app.now)
+    assert await app.store.preferences.any_switches_inbox("acme")
     await store.revoke("acme", "alice", app.now)
-    assert await store.accepts_link(link)
+    assert await app.store.preferences.accepts_link(link)
     of_sessions = link._replace(ends_with_sessions=True)
-    assert not await store.accepts_link(of_sessions)
-    assert await store.set_preferences_by_link(of_sessions, b"{}", app.now, switches_inbox=False) is None
-    assert await store.accepts_link(of_sessions._replace(issued_at=app.now))
+    assert not await app.store.preferences.accepts_link(of_sessions)
+    assert await app.store.preferences.put_by_link(of_sessions, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.preferences.accepts_link(of_sessions._replace(issued_at=app.now))
     await store.delete("acme", "alice", app.now)
-    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
     assert await store.get("acme", "alice") is None
     await app.open("alice", "acme")
-    assert not await store.accepts_link(link)
-    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
-    assert await store.preferences("acme", "alice") is None
-    assert await store.accepts_link(RecipientOfLink("acme", "alice", app.now))
+    assert not await app.store.preferences.accepts_link(link)
+    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.preferences.get("acme", "alice") is None
+    assert await app.store.preferences.accepts_link(RecipientOfLink("acme", "alice", app.now))
 
 
 async def test_preferences_are_replaced_only_as_they_were_read(app: App) -> None:
-    store = app.store.recipients
-    write = partial(store.set_preferences, "acme", "alice", now=app.now, switches_inbox=False)
+    write = partial(app.store.preferences.put, "acme", "alice", now=app.now, switches_inbox=False)
     assert await write(b'{"a":1}', before=b"")
     assert not await write(b'{"a":2}', before=b"")
     assert not await write(b'{"a":2}', before=b'{"a":0}')
     assert await write(b'{"a":2}', before=b'{"a":1}')
     assert await write(b'{"a":3}')
     link = RecipientOfLink("acme", "alice", app.now + 1)
-    by_link = partial(store.set_preferences_by_link, link, now=app.now, switches_inbox=False)
+    by_link = partial(app.store.preferences.put_by_link, link, now=app.now, switches_inbox=False)
     assert await by_link(b'{"a":4}', before=b'{"a":2}') is False
     assert await by_link(b'{"a":4}', before=b'{"a":3}')
-    assert await store.preferences("acme", "alice") == (b'{"a":4}', app.now)
+    assert await app.store.preferences.get("acme", "alice") == (b'{"a":4}', app.now)
 
 
 async def test_preferences_have_the_time_of_their_last_change(app: App) -> None:
     store = app.store.recipients
     await app.open("alice", "acme")
-    assert await store.preferences("acme", "alice") is None
+    assert await app.store.preferences.get("acme", "alice") is None
     app.clock.advance(60)
-    await store.set_preferences("acme", "alice", b'{"a":1}', app.now, switches_inbox=False)
+    await app.store.preferences.put("acme", "alice", b'{"a":1}', app.now, switches_inbox=False)
     changed_at = app.now
     app.clock.advance(60)
     await store.put("acme", "alice", RecipientFields(name="Alice"), app.now, replace=True)
-    assert not await store.set_preferences("acme", "alice", b'{"a":2}', app.now, switches_inbox=False, before=b"")
-    assert await store.preferences("acme", "alice") == (b'{"a":1}', changed_at)
+    assert not await app.store.preferences.put("acme", "alice", b'{"a":2}', app.now, switches_inbox=False, before=b"")
+    assert await app.store.preferences.get("acme", "alice") == (b'{"a":1}', changed_at)
     link = RecipientOfLink("acme", "alice", app.now)
     app.clock.advance(60)
-    await store.set_preferences_by_link(link, b'{"a":1}', app.now, switches_inbox=False)
-    assert await store.preferences("acme", "alice") == (b'{"a":1}', app.now)
+    await app.store.preferences.put_by_link(link, b'{"a":1}', app.now, switches_inbox=False)
+    assert await app.store.preferences.get("acme", "alice") == (b'{"a":1}', app.now)
     assert changed_at < app.now
 
 
 async def test_link_ends_with_its_tenant(app: App) -> None:
-    store = app.store.recipients
     await app.open("alice", "acme")
     link = RecipientOfLink("acme", "alice", app.now)
     app.clock.advance(1)
-    while (await store.erase_tenant("acme", app.now, 10))[0]:
+    while (await app.store.tenants.erase("acme", app.now, 10))[0]:
         pass
-    assert await store.set_preferences_by_link(link, b"{}", app.now, switches_inbox=False) is None
-    assert await store.tenant("acme") is None
+    assert await app.store.preferences.put_by_link(link, b"{}", app.now, switches_inbox=False) is None
+    assert await app.store.tenants.get("acme") is None
     await app.open("alice", "acme")
-    assert not await store.accepts_link(link)
+    assert not await app.store.preferences.accepts_link(link)
 
 
 async def test_link_stays_invalid_when_the_erasure_is_forgotten(app: App) -> None:
@@ -217,18 +216,18 @@ async def test_link_stays_invalid_when_the_erasure_is_forgotten(app: App) -> Non
     app.clock.advance(3_600_000)
     await app.store.maintenance.delete_forgotten(app.now, tombstones_before=app.now, keys_before=0, limit=100)
     await app.open("alice")
-    assert not await store.accepts_link(link)
+    assert not await app.store.preferences.accepts_link(link)
 
 
 async def test_export_contains_everything_of_one_recipient(app: App) -> None:
     await app.store.recipients.put("", "alice", RecipientFields(name="Alice"), app.now, replace=True)
     preferences = b'{"channels":{"sms":false}}'
-    await app.store.recipients.set_preferences("", "alice", preferences, app.now, switches_inbox=False)
-    await app.store.recipients.subscribe("", "admins", "alice", app.now)
+    await app.store.preferences.put("", "alice", preferences, app.now, switches_inbox=False)
+    await app.store.subscriptions.subscribe("", "admins", "alice", app.now)
     await app.add_all([app.send_request("alice", title=f"{number}") for number in range(600)])
     await app.mark("alice", "archive", ids=((await app.page("alice"))[0].id,))
     await app.send("bob", "not hers")
-    pairs = await app.store.recipients.export("", "alice")
+    pairs = await app.store.exports.recipient("", "alice")
     assert pairs is not None
     exported = [pair async for pair in pairs]
     kinds = [kind for kind, _ in exported]
@@ -236,11 +235,11 @@ async def test_export_contains_everything_of_one_recipient(app: App) -> None:
     assert exported[0][1] == await app.store.recipients.get("", "alice")
     assert exported[1][1] == {"channels": {"sms": False}, "updated_at": times.to_rfc3339(app.now)}
     assert [notification.title for kind, notification in exported[3:]] == [f"{number}" for number in range(600)]
-    assert await app.store.recipients.export("", "nobody") is None
+    assert await app.store.exports.recipient("", "nobody") is None
 
 
 async def test_tenant_stores_name_and_settings(app: App) -> None:
-    put, get = app.store.recipients.put_tenant, app.store.recipients.tenant
+    put, get = app.store.tenants.put, app.store.tenants.get
     tenant, created = await put("acme", "Acme", {"colour": "red"}, app.now)
     assert (tenant.key, tenant.name, tenant.settings, created) == ("acme", "Acme", {"colour": "red"}, True)
     assert await get("acme") == tenant
@@ -251,7 +250,7 @@ async def test_tenant_stores_name_and_settings(app: App) -> None:
 
 
 async def test_tenant_is_not_written_if_its_check_fails(app: App) -> None:
-    put, get = app.store.recipients.put_tenant, app.store.recipients.tenant
+    put, get = app.store.tenants.put, app.store.tenants.get
     before, _ = await put("acme", "Acme", {"weight": 2}, app.now)
 
     def refuse(settings: dict[str, Any]) -> None:
@@ -297,15 +296,15 @@ async def test_recipient_keys_may_contain_any_character(app: App, key: str) -> N
 async def test_topics_and_tenants_are_listed_in_order_with_their_counts(app: App) -> None:
     for topic, subscribers in (("b", 2), ("a", 1), ("b.c", 1)):
         for number in range(subscribers):
-            await app.store.recipients.subscribe("listed", topic, f"r{number}", 0)
-    assert await app.store.recipients.topic_page("listed", "", "", 2) == [("a", 1), ("b", 2)]
-    assert await app.store.recipients.topic_page("listed", "b", "b", 2) == [("b.c", 1)]
-    assert await app.store.recipients.topic_page("absent", "", "", 2) == []
-    found = await app.store.recipients.tenant_page("liste", "", 9)
+            await app.store.subscriptions.subscribe("listed", topic, f"r{number}", 0)
+    assert await app.store.subscriptions.topics("listed", "", "", 2) == [("a", 1), ("b", 2)]
+    assert await app.store.subscriptions.topics("listed", "b", "b", 2) == [("b.c", 1)]
+    assert await app.store.subscriptions.topics("absent", "", "", 2) == []
+    found = await app.store.tenants.page("liste", "", 9)
     assert [(one.tenant.key, one.recipients) for one in found] == [("listed", 2)]
     assert [await app.store.recipients.count("listed", prefix, 9) for prefix in ("", "r1", "x")] == [2, 1, 0]
     assert await app.store.recipients.count("listed", "", 1) == 1
-    assert [await app.store.recipients.count_tenants(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]
+    assert [await app.store.tenants.count(prefix, 9) for prefix in ("liste", "listed.", "x")] == [1, 0, 0]
 
 
 async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
@@ -316,7 +315,7 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
         [("", "ann", "news"), ("acme", "ann", "news"), ("acme", "ben", "room.1"), ("zoo", "ann", "room.2")]
     ):
         await recipients.put(tenant, key, RecipientFields(), number, replace=False)
-        await recipients.subscribe(tenant, topic, key, number)
+        await app.store.subscriptions.subscribe(tenant, topic, key, number)
 
     async def people(after: tuple[str, str] = ("", ""), limit: int = 9, prefix: str = "", since: int = 0) -> Any:
         found = await recipients.page_of_all(after, limit, prefix, anytime._replace(since=since))
@@ -328,16 +327,16 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     assert await people(since=3) == ([("zoo", "ann")], None)
     assert [await recipients.count_of_all(limit) for limit in (9, 2)] == [4, 2]
     topics = [("", "news", 1), ("acme", "news", 1), ("acme", "room.1", 1), ("zoo", "room.2", 1)]
-    assert await recipients.topics_of_all("", ("", ""), 9) == (topics, None)
-    assert await recipients.topics_of_all("", ("acme", "news"), 1) == (topics[2:3], None)
-    assert await recipients.topics_of_all("room.", ("", ""), 9) == (topics[2:], None)
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
+    assert await app.store.subscriptions.topics_of_all("", ("", ""), 9) == (topics, None)
+    assert await app.store.subscriptions.topics_of_all("", ("acme", "news"), 1) == (topics[2:3], None)
+    assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 9) == (topics[2:], None)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     monkeypatch.setattr("bellcast.storage.subscriptions.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
     assert await people(("zoo", "ann"), prefix="b") == ([], None)
-    assert await recipients.topics_of_all("room.", ("", ""), 2) == ([], ("acme", "news"))
-    assert await recipients.topics_of_all("room.", ("acme", "news"), 2) == (topics[2:], None)
+    assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 2) == ([], ("acme", "news"))
+    assert await app.store.subscriptions.topics_of_all("room.", ("acme", "news"), 2) == (topics[2:], None)
 
 
 async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,7 +348,7 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
 
     async def pages(after: str = "", limit: int = 9) -> list[tuple[list[str | None], str | None]]:
         listed = await recipients.created_page("dated", after, limit, "d", middle)
-        of_tenants = await recipients.tenants_created_page(
+        of_tenants = await app.store.tenants.created_page(
             "dated-", f"dated-{after[1:]}" if after else "", limit, middle
         )
         return [
@@ -359,7 +358,7 @@ async def test_recipients_and_tenants_are_listed_by_their_creation(app: App, mon
 
     assert await pages() == [(["d2", "d3", "d4"], None), (["dated-2", "dated-3", "dated-4"], None)]
     assert await pages("d2", 1) == [(["d3"], None), (["dated-3"], None)]
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     assert await pages() == [([], "d1"), ([], "dated-1")]
     assert await pages("d1") == [(["d2", "d3"], "d3"), (["dated-2", "dated-3"], "dated-3")]
     assert await pages("d3") == [(["d4"], None), (["dated-4"], None)]

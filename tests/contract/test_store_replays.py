@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.webhooks import JOB_KIND, WebhookDelivery
-from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
+from bellcast.kernel.errors import Conflict
 from bellcast.model import runs
-from bellcast.ports import Job, MessageUpdate, NewMessage
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import MessageUpdate, NewMessage
 from bellcast.ports.replays import FailureQuery, ReplayStep
 from bellcast.ports.runs import StoredRun, TriggerRequest
 from bellcast.ports.webhooks import WebhookEvent
@@ -96,7 +97,7 @@ async def set_dead(
     await jobs.add([Job(id=id, kind=kind, payload=payload, run_at=NOW, created_at=NOW, tenant=tenant)])
     leased = await app.lease(NOW, NOW, 100)
     await jobs.set_dead([replace(one, error=error) for one in leased if one.id == id])
-    await jobs.retry([one for one in leased if one.id != id])
+    await jobs.retry([one for one in leased if one.id != id], NOW)
 
 
 async def states(app: App, ids: Sequence[str]) -> dict[str, str]:

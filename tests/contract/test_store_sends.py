@@ -7,13 +7,13 @@ from unittest.mock import ANY
 import pytest
 from msgspec.structs import replace
 
-from bellcast.errors import IdempotencyMismatch
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.errors import IdempotencyMismatch
+from bellcast.kernel.ids import NEWEST
 from bellcast.model.events import NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.notifications import Edit
-from bellcast.ports import SendResult, SentQuery
-from bellcast.ports.list_scan import ListScan, ListTotal
-from bellcast.ports.messages import NEWEST
+from bellcast.ports.sends import SendResult, SentQuery
 from tests.contract.app import App
 
 DAY = 24 * 3600
@@ -32,8 +32,8 @@ async def test_each_recipient_gets_a_row_a_revision_and_an_event(app: App) -> No
 async def test_tenants_and_recipients_are_created_when_sent_to(app: App) -> None:
     await app.send("alice", tenant="acme")
     assert await app.store.recipients.get("acme", "alice") is not None
-    assert await app.store.recipients.tenant("acme") is not None
-    assert await app.store.recipients.tenant("globex") is None
+    assert await app.store.tenants.get("acme") is not None
+    assert await app.store.tenants.get("globex") is None
 
 
 async def test_refused_send_fails_no_other(app: App) -> None:
@@ -146,17 +146,17 @@ async def test_concurrent_sends_get_distinct_revisions(app: App) -> None:
 
 async def test_sent_notification_is_found_with_its_recipient(app: App) -> None:
     id = await app.send("alice", tenant="acme")
-    found = await app.store.sends.find("acme", id)
+    found = await app.store.sent.find("acme", id)
     assert found is not None
     assert (found.tenant, found.recipient, found.announcement) == ("acme", "alice", False)
     assert [found.notification] == await app.page("alice", tenant="acme")
-    assert await app.store.sends.find("acme", app.new_id()) is None
+    assert await app.store.sent.find("acme", app.new_id()) is None
 
 
 async def test_edit_changes_the_given_fields_and_emits_an_event(app: App) -> None:
     id = await app.send("alice", "Wrong", body="Keep", data={"a": 1}, expires_at=times.to_rfc3339(app.now + 5000))
     await app.mark("alice", "read", ids=(id,))
-    edited = await app.store.sends.edit("", id, Edit(title="Right", data={}, expires_at=None), app.now + 1)
+    edited = await app.store.sent.edit("", id, Edit(title="Right", data={}, expires_at=None), app.now + 1)
     assert edited is not None
     found, events = edited
     (shown,) = await app.page("alice")
@@ -170,21 +170,21 @@ async def test_edit_changes_the_given_fields_and_emits_an_event(app: App) -> Non
 
 async def test_empty_edit_changes_nothing(app: App) -> None:
     id = await app.send("alice")
-    edited = await app.store.sends.edit("", id, Edit(), app.now)
+    edited = await app.store.sent.edit("", id, Edit(), app.now)
     assert edited is not None
     assert edited[1] == ()
     assert (await app.inbox("alice")).state.revision == 1
-    assert await app.store.sends.edit("", app.new_id(), Edit(title="x"), app.now) is None
+    assert await app.store.sent.edit("", app.new_id(), Edit(title="x"), app.now) is None
 
 
 async def test_recall_removes_the_notification_and_emits_an_event(app: App) -> None:
     id = await app.send("alice", tags=("x",))
-    events = await app.store.sends.recall("", id, app.now)
+    events = await app.store.sent.recall("", id, app.now)
     assert events == (NotificationDeleted((await app.inbox("alice")).state, id),)
     assert await app.page("alice") == await app.page("alice", tag="x") == []
     assert await app.counts("alice") == (0, 0)
-    assert await app.store.sends.recall("", id, app.now) is None
-    assert await app.store.sends.find("", id) is None
+    assert await app.store.sent.recall("", id, app.now) is None
+    assert await app.store.sent.find("", id) is None
 
 
 async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
@@ -195,7 +195,7 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
 
     async def found(**filters: Any) -> list[str]:
         query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
-        return [item.notification.title for item in (await app.store.sends.notifications(query)).rows]
+        return [item.notification.title for item in (await app.store.sent.notifications(query)).rows]
 
     assert await found() == ["third", "first"]
     assert await found(tenant="*") == ["third", "second", "first"]
@@ -210,14 +210,14 @@ async def test_sent_notifications_are_found_by_every_filter(app: App) -> None:
 
     async def number(**filters: Any) -> int:
         query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 1} | filters)
-        return (await app.store.sends.count_notifications(query)).value
+        return (await app.store.sent.count_notifications(query)).value
 
     assert [await number(tenant=tenant) for tenant in ("", "acme", "*", "absent")] == [2, 1, 3, 0]
     assert [await number(**one) for one in ({"type": "booking"}, {"part": 1}, {"tag": "wedding"})] == [1, 0, 1]
     assert await number(tenant="*", type="booking") == 1
     assert [await number(recipient=key) for key in ("alice", "bob")] == [2, 0]
     assert await number(created_since=app.now + 1) == 0
-    assert (await app.store.sends.find("", first)) is not None
+    assert (await app.store.sent.find("", first)) is not None
 
 
 async def test_announcements_are_found_by_tag_and_by_the_rows_of_an_inbox(app: App) -> None:
@@ -228,8 +228,8 @@ async def test_announcements_are_found_by_tag_and_by_the_rows_of_an_inbox(app: A
 
     async def found(**filters: Any) -> list[str]:
         query = SentQuery(**{"tenant": "acme", "before": NEWEST, "limit": 10} | filters)
-        page = await app.store.sends.announcements(query)
-        assert await app.store.sends.count_announcements(query) == ListTotal(len(page.rows), exact=True)
+        page = await app.store.sent.announcements(query)
+        assert await app.store.sent.count_announcements(query) == ListTotal(len(page.rows), exact=True)
         return [item.notification.title for item in page.rows]
 
     assert await found() == ["deploys", "acme"]
@@ -250,8 +250,8 @@ async def test_notifications_outside_the_inbox_are_listed_among_the_others(app: 
 
     async def found(**filters: Any) -> list[tuple[str, str | None, bool]]:
         query = SentQuery(**{"tenant": "", "before": NEWEST, "limit": 10} | filters)
-        rows = (await app.store.sends.notifications(query)).rows
-        counted = await app.store.sends.count_notifications(query)
+        rows = (await app.store.sent.notifications(query)).rows
+        counted = await app.store.sent.count_notifications(query)
         assert counted == ListTotal(len(rows), exact=True) or query.limit < counted.value or query.before != NEWEST
         return [(item.notification.title, item.recipient, item.has_row) for item in rows]
 
@@ -276,47 +276,47 @@ async def test_recipients_of_sends_outside_the_inbox_are_created(app: App) -> No
 async def test_notifications_outside_the_inbox_end_with_recall_and_retention(app: App) -> None:
     query = SentQuery(tenant="", before=NEWEST, limit=10)
     recalled, old = await app.send_outside("alice"), await app.send_outside("alice", "old", type="booking")
-    found = await app.store.sends.find("", old)
+    found = await app.store.sent.find("", old)
     assert found is not None
     assert (found.notification.title, found.notification.type, found.has_row) == ("old", "booking", False)
-    assert await app.store.sends.find("acme", old) is None
-    assert await app.store.sends.edit("", old, Edit(title="new"), app.now) is None
-    await app.store.sends.recall("", recalled, app.now)
-    assert [item.notification.id for item in (await app.store.sends.notifications(query)).rows] == [old]
+    assert await app.store.sent.find("acme", old) is None
+    assert await app.store.sent.edit("", old, Edit(title="new"), app.now) is None
+    await app.store.sent.recall("", recalled, app.now)
+    assert [item.notification.id for item in (await app.store.sent.notifications(query)).rows] == [old]
     assert await app.store.maintenance.delete_messages(app.now + 1, 100) == (3, [])
-    assert (await app.store.sends.notifications(query)).rows == []
+    assert (await app.store.sent.notifications(query)).rows == []
 
 
 async def test_search_among_notifications_outside_the_inbox_is_bounded(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     ids = [await app.send_outside("alice", type=type) for type in ("rare", "general", "general")]
     query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
     for wanted in (query, replace(query, tenant="*"), replace(query, recipient="alice")):
-        assert await app.store.sends.notifications(wanted) == ListScan([], ids[1])
-        assert await app.store.sends.count_notifications(wanted) == ListTotal(0, exact=False)
-    further = await app.store.sends.notifications(replace(query, before=ids[1]))
+        assert await app.store.sent.notifications(wanted) == ListScan([], ids[1])
+        assert await app.store.sent.count_notifications(wanted) == ListTotal(0, exact=False)
+    further = await app.store.sent.notifications(replace(query, before=ids[1]))
     assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)
 
 
 @pytest.mark.parametrize("first", [1, 1_000])
 async def test_search_among_sent_items_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
     monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", first)
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 2)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
     ids = [await app.send("alice", type=type) for type in ("rare", "general", "general")]
     announced = [await app.announce(type=type) for type in ("rare", "general", "general")]
     query = SentQuery(tenant="", type="rare", before=NEWEST, limit=10)
-    assert await app.store.sends.notifications(query) == ListScan([], ids[1])
-    assert await app.store.sends.notifications(replace(query, recipient="alice")) == ListScan([], ids[1])
-    assert await app.store.sends.announcements(query) == ListScan([], announced[1])
+    assert await app.store.sent.notifications(query) == ListScan([], ids[1])
+    assert await app.store.sent.notifications(replace(query, recipient="alice")) == ListScan([], ids[1])
+    assert await app.store.sent.announcements(query) == ListScan([], announced[1])
     for filters, value in (({"tenant": "*", "type": None}, 2), ({}, 0), ({"type": "general"}, 2)):
         counted = ListTotal(value, exact=False)
         wanted = replace(query, **filters)
-        assert await app.store.sends.count_notifications(wanted) == counted
-        assert await app.store.sends.count_announcements(wanted) == counted
-    assert await app.store.sends.count_announcements(replace(query, before=announced[1])) == ListTotal(1, exact=True)
-    further = await app.store.sends.notifications(replace(query, before=ids[1]))
+        assert await app.store.sent.count_notifications(wanted) == counted
+        assert await app.store.sent.count_announcements(wanted) == counted
+    assert await app.store.sent.count_announcements(replace(query, before=announced[1])) == ListTotal(1, exact=True)
+    further = await app.store.sent.notifications(replace(query, before=ids[1]))
     assert ([item.notification.id for item in further.rows], further.scanned_until) == ([ids[0]], None)
 
 
@@ -324,28 +324,28 @@ async def test_notifications_of_a_small_tenant_are_found_behind_those_of_a_large
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bellcast.storage.scans.FIRST_SCANNED_ROWS", 1)
-    monkeypatch.setattr("bellcast.ports.list_scan.MAX_SCANNED_ROWS", 5)
+    monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 5)
     small = [await app.send(key, tenant="small", type=type) for key, type in (("alice", "rare"), ("bob", "general"))]
     await app.announce(tenant="small")
     await app.materialize("small", ["alice"], app.now)
     for _ in range(6):
         await app.send("alice", tenant="large", type="rare")
-    sends = app.store.sends
+    sent = app.store.sent
     query = SentQuery(tenant="small", before=NEWEST, limit=10)
 
     async def found(**filters: Any) -> list[tuple[str, str | None]]:
         wanted = replace(query, **filters)
-        page = await sends.notifications(wanted)
+        page = await sent.notifications(wanted)
         assert page.scanned_until is None
-        assert await sends.count_notifications(wanted) == ListTotal(len(page.rows), exact=True)
+        assert await sent.count_notifications(wanted) == ListTotal(len(page.rows), exact=True)
         return [(item.notification.id, item.recipient) for item in page.rows]
 
     assert await found() == [(small[1], "bob"), (small[0], "alice")]
     assert await found(type="rare") == await found(before=small[1]) == [(small[0], "alice")]
     assert await found(part=1) == []
-    assert [item.notification.id for item in (await sends.notifications(replace(query, limit=1))).rows] == small[1:]
+    assert [item.notification.id for item in (await sent.notifications(replace(query, limit=1))).rows] == small[1:]
     # A tenant with more rows than a request may examine, and one with more recipients.
-    assert await sends.notifications(replace(query, tenant="large", type="general")) == ListScan([], ANY)
+    assert await sent.notifications(replace(query, tenant="large", type="general")) == ListScan([], ANY)
     for number in range(4):
         await app.open(f"idle-{number}", tenant="small")
-    assert (await sends.notifications(query)).scanned_until is not None
+    assert (await sent.notifications(query)).scanned_until is not None

@@ -6,12 +6,13 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from bellcast.errors import Conflict, NotFound
+from bellcast.kernel.db.script import Statement
+from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.model.events import NotificationAdded, NotificationUpdated
 from bellcast.model.notifications import ActionButton, Edit
-from bellcast.ports import NewDecision, Query
+from bellcast.ports.inboxes import Query
+from bellcast.ports.messages import NewDecision
 from bellcast.storage.marking import MAX_SNOOZES
-from bellcast.storage.script import Statement
 from tests.contract.app import App
 from tests.contract.replica import Replica
 
@@ -139,9 +140,9 @@ async def test_only_rows_snoozed_until_back_say_that_they_await_the_return(app: 
     missed = (await app.store.inboxes.changes(number, position, 10)).rows
     assert {one.id: one.notification.awaits_return for one in missed if one.notification is not None} == awaits
     (read,) = (await app.mark("alice", "read", ids=(id,))).events
-    edited = await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+    edited = await app.store.sent.edit("", id, Edit(title="Edited"), app.now)
     assert edited is not None
-    await app.store.sends.edit("", announced, Edit(title="Edited"), app.now)
+    await app.store.sent.edit("", announced, Edit(title="Edited"), app.now)
     (corrected,) = (await app.open("alice")).events
     updates = [event for event in (read, *edited[1], corrected) if isinstance(event, NotificationUpdated)]
     assert [update.notification.awaits_return for update in updates] == [True] * 3
@@ -160,7 +161,7 @@ async def test_corrections_of_many_inboxes_read_once_which_rows_await_the_return
         await app.mark(name, "snooze", ids=(first,), until=app.now + 60_000, until_back=True)
         await app.mark(name, "snooze", ids=(second,), until=app.now + 60_000)
     for id in announced:
-        await app.store.sends.edit("", id, Edit(title="Edited"), app.now)
+        await app.store.sent.edit("", id, Edit(title="Edited"), app.now)
     made: list[str] = []
 
     def statement(name: str, *args: Any, **fields: Any) -> Statement:
@@ -225,8 +226,8 @@ async def test_announcement_edited_or_recalled_while_snoozed(app: App) -> None:
     edited, recalled = await app.announce("a"), await app.announce("b")
     await app.open("alice")
     await snoozed(app, edited, recalled)
-    await app.store.sends.edit("", edited, Edit(title="edited"), app.now)
-    await app.store.sends.recall("", recalled, app.now)
+    await app.store.sent.edit("", edited, Edit(title="edited"), app.now)
+    await app.store.sent.recall("", recalled, app.now)
     device = Replica()
     opened = await app.open("alice")
     assert len(opened.events) == 2
@@ -277,7 +278,7 @@ async def test_announcement_has_its_actions(app: App) -> None:
     (row,) = await app.page("alice")
     assert (row.actions, row.body_format) == (BUTTONS, "markdown")
     await app.store.inboxes.act(number, id, "yes", app.now)
-    await app.store.sends.edit("", id, Edit(actions=[], body_format="plain"), app.now)
+    await app.store.sent.edit("", id, Edit(actions=[], body_format="plain"), app.now)
     await app.open("alice")
     (row,) = await app.page("alice")
     assert (row.actions, row.body_format) == ((), "plain")
@@ -325,6 +326,6 @@ async def test_recall_in_the_millisecond_of_a_snooze_is_recorded(app: App) -> No
     async for _ in app.store.sends.add([replace(request, decisions=(decision,))]):
         pass
     await snoozed(app, id)
-    assert await app.store.sends.recall("", id, app.now) is not None
+    assert await app.store.sent.recall("", id, app.now) is not None
     actions = await app.store.messages.actions("", id, None, 10)
     assert sorted(action.what for action in actions) == ["recalled", "snoozed"]

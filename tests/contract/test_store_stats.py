@@ -8,7 +8,7 @@ from bellcast.model.stats import (
     TENANTS_KEPT_MS,
     StatsPoint,
 )
-from bellcast.ports import Store
+from bellcast.storage.store import Store
 
 DAY = 24 * 60 * MINUTE_MS
 QUARTER = 15 * MINUTE_MS

@@ -1,6 +1,7 @@
 """Which subscription grants are still in force, checked in one query."""
 
-from bellcast.ports import Store, SubscriptionGrant
+from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.storage.store import Store
 from tests.contract.app import App
 
 
@@ -12,9 +13,9 @@ async def test_grants_in_force_are_returned_for_many_recipients_tenants_and_topi
         for topic in ("a", "b")
     ]
     for grant in grants:
-        await store.recipients.subscribe(grant.tenant, grant.topic, grant.recipient, app.now)
-    assert await store.recipients.grants_in_force(grants) == set(grants)
-    await store.recipients.unsubscribe("acme", "a", "alice", app.now)
+        await store.subscriptions.subscribe(grant.tenant, grant.topic, grant.recipient, app.now)
+    assert await store.subscriptions.grants_in_force(grants) == set(grants)
+    await store.subscriptions.unsubscribe("acme", "a", "alice", app.now)
     await store.recipients.delete("", "bob", app.now)
     ended = {
         SubscriptionGrant("acme", "alice", "a"),
@@ -26,5 +27,5 @@ async def test_grants_in_force_are_returned_for_many_recipients_tenants_and_topi
         SubscriptionGrant("globex", "alice", "a"),
         SubscriptionGrant("", "nobody", "a"),
     ]
-    assert await store.recipients.grants_in_force([*grants, *unknown]) == set(grants) - ended
-    assert await store.recipients.grants_in_force([]) == frozenset()
+    assert await store.subscriptions.grants_in_force([*grants, *unknown]) == set(grants) - ended
+    assert await store.subscriptions.grants_in_force([]) == frozenset()

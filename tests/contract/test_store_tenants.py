@@ -9,10 +9,13 @@ import asyncpg
 import msgspec
 import pytest
 
-from bellcast.model.identities import RecipientFields, TenantRules
-from bellcast.ports import DevicePosition, LastEvent, Store
+from bellcast.kernel.db.migrations.postgres import SCHEMA
+from bellcast.model.recipients import RecipientFields
+from bellcast.model.tenants import TenantRules
 from bellcast.storage import maintenance
-from bellcast.storage.migrations.postgres import SCHEMA
+from bellcast.storage.devices import DevicePosition
+from bellcast.storage.last_events import LastEvent
+from bellcast.storage.store import Store
 from tests.contract.app import App, engine_of
 from tests.engines import FreshPostgresEngine
 
@@ -23,19 +26,19 @@ MARK = "the-secret-of-{}"
 async def fill(app: App, tenant: str) -> None:
     """Store data of every kind about a tenant, each containing its mark."""
     store, mark, now = app.store, MARK.format(tenant), app.now
-    await store.recipients.put_tenant(tenant, mark, {"plan": mark}, now)
+    await store.tenants.put(tenant, mark, {"plan": mark}, now)
     for key in ("alice", "bob"):
         fields = RecipientFields(name=f"{key} {mark}", email=f"{mark}@example.com", roles=[mark], data={"a": mark})
         await store.recipients.put(tenant, key, fields, now, replace=True)
-        await store.recipients.subscribe(tenant, f"topic-{mark}", key, now)
+        await store.subscriptions.subscribe(tenant, f"topic-{mark}", key, now)
         for number in range(3):
             await app.send(key, f"{number} {mark}", tenant=tenant, tags=(mark,), key=f"{mark}{key}{number}")
     await app.announce(f"to all {mark}", tenant=tenant)
     inbox = await app.inbox("alice", tenant)
-    await app.store.sends.recall(tenant, (await app.page("alice", tenant=tenant))[-1].id, now)
+    await app.store.sent.recall(tenant, (await app.page("alice", tenant=tenant))[-1].id, now)
     await store.devices.acknowledge([DevicePosition(inbox.number, mark.encode(), mark, inbox.state.epoch, 1)], now)
     await store.topics.save(tenant, f"topic-{mark}", LastEvent("said", f'"{mark}"', now))
-    await store.recipients.add_usage(now // (DAY * 1000), {tenant: 7})
+    await store.tenants.add_usage(now // (DAY * 1000), {tenant: 7})
 
 
 async def all_rows(store: Store, folder: Path) -> dict[str, list[str]]:
@@ -86,7 +89,7 @@ async def test_erased_tenant_leaves_no_rows_and_others_keep_theirs(app: App, tmp
 async def erase(app: App, tenant: str, step: int) -> list[int]:
     steps = []
     while True:
-        erased, events = await app.store.recipients.erase_tenant(tenant, app.now, step)
+        erased, events = await app.store.tenants.erase(tenant, app.now, step)
         assert len(events) == erased
         steps.append(erased)
         if not erased:
@@ -96,7 +99,7 @@ async def erase(app: App, tenant: str, step: int) -> list[int]:
 async def test_erased_tenant_can_be_created_again(app: App) -> None:
     await fill(app, "acme")
     await erase(app, "acme", step=100)
-    assert await app.store.recipients.tenant("acme") is None
+    assert await app.store.tenants.get("acme") is None
     await app.send("alice", "Hello again", tenant="acme")
     assert await app.titles("alice", tenant="acme") == ["Hello again"]
 
@@ -104,7 +107,7 @@ async def test_erased_tenant_can_be_created_again(app: App) -> None:
 async def test_export_contains_everything_of_one_tenant(app: App, tmp_path: Path) -> None:
     await fill(app, "acme")
     await fill(app, "globex")
-    export = await app.store.recipients.export_tenant("acme")
+    export = await app.store.exports.tenant("acme")
     assert export is not None
     lines = [(kind, msgspec.json.encode(item).decode()) async for kind, item in export]
     assert not any("globex" in line for _, line in lines)
@@ -120,7 +123,7 @@ async def test_export_contains_everything_of_one_tenant(app: App, tmp_path: Path
 
 
 async def test_unknown_tenant_has_no_export(app: App) -> None:
-    assert await app.store.recipients.export_tenant("nobody") is None
+    assert await app.store.exports.tenant("nobody") is None
 
 
 async def test_each_tenant_has_its_own_retention(app: App) -> None:
@@ -170,12 +173,12 @@ async def test_retention_skips_rows_of_a_recipient_that_is_erased_meanwhile(app:
 async def test_rules_are_read_from_a_tenants_settings(
     app: App, settings: dict[str, Any], rules: TenantRules | None
 ) -> None:
-    await app.store.recipients.put_tenant("acme", None, settings, app.now)
-    assert (await app.store.recipients.tenant_rules()).get("acme") == rules
+    await app.store.tenants.put("acme", None, settings, app.now)
+    assert (await app.store.tenants.rules()).get("acme") == rules
 
 
 async def test_usage_of_a_day_is_summed(app: App) -> None:
-    spend = app.store.recipients.add_usage
+    spend = app.store.tenants.add_usage
     assert await spend(100, {"acme": 2, "globex": 5}) == {"acme": 2, "globex": 5}
     assert await spend(100, {"acme": 3}) == {"acme": 5}
     assert await spend(101, {"acme": 1}) == {"acme": 1}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from bellcast import Workflows
-from bellcast.errors import Invalid
-from bellcast.ports import Store
+from bellcast.kernel.errors import Invalid
+from bellcast.storage.store import Store
 from bellcast.workflows import tasks
 from tests.clock import FakeClock
 from tests.contract.app import App

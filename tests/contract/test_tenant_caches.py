@@ -13,13 +13,14 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import Webhooks
 from bellcast.jobs import Destinations, JobRunner
-from bellcast.model.ids import Ids
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.providers import ProviderFields
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Document, Store
+from bellcast.ports.documents import Document
 from bellcast.server import provider_directory
 from bellcast.server.provider_directory import ProviderDirectory
+from bellcast.storage.store import Store
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 
@@ -87,7 +88,7 @@ async def test_workflow_of_a_tenant_that_was_erased_is_read_again(store: Store, 
 
     await put("1h")
     assert (await there.definition("acme", "booking", 1)).steps[0].fields["for"] == "1h"
-    while (await store.recipients.erase_tenant("acme", clock.now(), 100))[0]:
+    while (await store.tenants.erase("acme", clock.now(), 100))[0]:
         pass
     await put("2h")
     clock.advance(CACHE_SECONDS)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import Conflict, NotFound
+from bellcast.context import Context
 from bellcast.inbox import recipients
 from bellcast.inbox.quotas import Quotas
-from bellcast.model.identities import RecipientFields
-from bellcast.model.limits import Limits
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Context
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import Conflict, NotFound
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.model.recipients import RecipientFields
 from tests.contract.app import App
 
 RECIPIENTS = recipients.ERASE_BATCH_RECIPIENTS + 1
@@ -36,12 +36,12 @@ async def interrupted(app: App, context: Context) -> None:
 
 async def test_interrupted_erasure_is_completed_by_its_job(app: App, context: Context) -> None:
     await interrupted(app, context)
-    (shown,) = [one.tenant for one in await app.store.recipients.tenant_page("acme", "", 10)]
+    (shown,) = [one.tenant for one in await app.store.tenants.page("acme", "", 10)]
     assert shown.erasing_since is not None
     (job,) = await app.lease(app.now, app.now + 1000, 10)
     assert job.kind == recipients.ERASURE_JOB_KIND
     await recipients.continue_erasure(context, app.clock, job)
-    assert await app.store.recipients.tenant("acme") is None
+    assert await app.store.tenants.get("acme") is None
     assert await app.store.recipients.count("acme", "", RECIPIENTS) == 0
     assert await app.titles("other", tenant="globex") == ["Hello"]
     await app.send("alice", "New", tenant="acme")
@@ -59,8 +59,8 @@ async def test_tenant_under_erasure_accepts_no_sends_recipients_or_changes(app: 
         lambda: app.send("new", tenant="acme"),
         lambda: app.announce(tenant="acme"),
         lambda: app.store.recipients.put("acme", "new", RecipientFields(), now, replace=True),
-        lambda: app.store.recipients.subscribe("acme", "topic", "new", now),
-        lambda: app.store.recipients.put_tenant("acme", "Acme", {}, now),
+        lambda: app.store.subscriptions.subscribe("acme", "topic", "new", now),
+        lambda: app.store.tenants.put("acme", "Acme", {}, now),
     ):
         with pytest.raises(Conflict, match="being erased"):
             await refused()

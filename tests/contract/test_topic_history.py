@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from bellcast.brokers.history import MemoryHistory, TenantLog
-from bellcast.brokers.postgres import PostgresTransport
-from bellcast.brokers.postgres_log import PostgresLog
-from bellcast.brokers.redis import RedisTransport
-from bellcast.brokers.redis_log import RedisLog
-from bellcast.brokers.remote import RemoteBroker
-from bellcast.brokers.remote_history import RemoteHistory
-from bellcast.brokers.topic_log import TopicLog
-from bellcast.model import history as model
-from bellcast.model.events import LiveEvent, inbox_stream, topic_stream
-from bellcast.ports import TopicHistory
+from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers.history import TopicHistory
+from bellcast.kernel.brokers.memory_history import MemoryHistory, TenantLog
+from bellcast.kernel.brokers.postgres import PostgresTransport
+from bellcast.kernel.brokers.postgres_log import PostgresLog
+from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.redis_log import RedisLog
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.remote_history import RemoteHistory
+from bellcast.kernel.brokers.topic_log import TopicLog
+from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.model.events import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock
@@ -40,12 +41,12 @@ def shared_history(
     if engine == "postgres":
         database = server if isinstance(server, engines.PostgresServer) else engines.postgres()
         notify = PostgresTransport(database.url("postgres"), project)
-        broker, log = RemoteBroker(notify, SystemClock()), PostgresLog(notify, project, lambda: limit)
+        broker, log = RemoteBroker(notify, SystemClock(), AnyEvent), PostgresLog(notify, project, lambda: limit)
     else:
         redis = engines.redis() if engine == "redis" else engines.redis_cluster()
         url = server.url if isinstance(server, engines.RedisServer) else redis.url
         pubsub = RedisTransport(url, project)
-        broker, log = RemoteBroker(pubsub, SystemClock()), RedisLog(pubsub, lambda: limit)
+        broker, log = RemoteBroker(pubsub, SystemClock(), AnyEvent), RedisLog(pubsub, lambda: limit)
     return broker, RemoteHistory(log, broker, clock, lambda: rules)
 
 
@@ -231,7 +232,7 @@ async def test_pages_continue_after_an_id_and_report_a_gap(create: Create) -> No
 
 
 def test_forgotten_floor_counts_as_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.brokers.history.MAX_FLOORS", 2)
+    monkeypatch.setattr("bellcast.kernel.brokers.memory_history.MAX_FLOORS", 2)
     log, rule = TenantLog(lambda: 10**6), model.HistoryRule("*", 1_000, 1)
     for number in range(4):
         stream = topic_stream("", str(number))

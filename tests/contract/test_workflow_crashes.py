@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from bellcast.ports import Job, Store
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.ports.jobs import Job
 from bellcast.ports.runs import RunCommit
-from bellcast.storage.commit.batch import chunks
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld
@@ -35,7 +36,7 @@ class ProcessDied(Exception):
 
 
 class DyingRuns:
-    """ports.Runs of a process that dies at random, before or after a commit."""
+    """Runs of a process that dies at random, before or after a commit."""
 
     def __init__(self, runs: Any, rng: random.Random, rate: float) -> None:
         self._runs = runs
@@ -116,7 +117,7 @@ async def execute(world: WorkflowWorld, page: Sequence[Job]) -> None:
         if run_at is None:
             await world.store.jobs.done([job])
         else:
-            await world.store.jobs.retry([replace(job, run_at=run_at)])
+            await world.store.jobs.retry([replace(job, run_at=run_at)], world.clock.now())
 
 
 @pytest.mark.parametrize("seed", range(5))

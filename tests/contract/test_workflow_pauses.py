@@ -1,16 +1,17 @@
 """Runs of workflows that are disabled and enabled again, on every store."""
 
+import inspect
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bellcast.errors import Conflict
+from bellcast.kernel.errors import Conflict
 from bellcast.model.notifications import Audience
-from bellcast.ports import Store
 from bellcast.ports.documents import Document
 from bellcast.ports.runs import WorkflowVersion
-from bellcast.storage.runs import _end_waits
+from bellcast.storage.runs import Runs
+from bellcast.storage.store import Store
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -70,7 +71,7 @@ async def test_node_with_an_older_state_of_the_workflow_leaves_no_run_paused(
     world: WorkflowWorld, to: str | Audience
 ) -> None:
     """Another node activates the workflow before this node, which only knows of the deactivation, pauses a run."""
-    await world.store.recipients.subscribe("", "room", "alice", world.clock.now())
+    await world.store.subscriptions.subscribe("", "room", "alice", world.clock.now())
     await world.put("booking", BELL)
     trigger = await world.trigger("booking", to)
     await switch(world, active=False)
@@ -162,4 +163,5 @@ async def test_cancellation_of_many_runs_commits_small_batches(
 def test_waits_end_after_their_runs_are_locked() -> None:
     """A cancellation locks the run before its waits: in another order the two could deadlock on PostgreSQL."""
     waiting: Any = SimpleNamespace(run="r", step="s")
-    assert next(iter(_end_waits([waiting], "e"))).name == "runs_lock"
+    script: Any = inspect.unwrap(Runs.end_waits)
+    assert next(script(None, [waiting], b"e")).name == "runs_lock"

@@ -7,14 +7,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast import contention
 from bellcast.channels.routing import StepSend
-from bellcast.errors import Invalid, NotFound, Unavailable
+from bellcast.kernel import contention
+from bellcast.kernel.errors import Invalid, NotFound, Unavailable
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.outbound.port import Response
 from bellcast.model import runs
-from bellcast.model.events import LiveEvent
 from bellcast.model.notifications import Audience
-from bellcast.ports import Response, SendRequest, Store
 from bellcast.ports.runs import RunCommit
+from bellcast.ports.sends import SendRequest
+from bellcast.storage.store import Store
 from bellcast.workflows import event_reactions
 from tests.clock import FakeClock
 from tests.contract.app import App, engine_of
@@ -271,9 +273,9 @@ async def test_audience_gets_a_run_per_subscriber(world: WorkflowWorld, app: App
     await world.put("booking", BELL)
     keys = [f"r{number:03}" for number in range(300)]
     for key in keys:
-        await world.store.recipients.subscribe("", "room", key, world.clock.now())
+        await world.store.subscriptions.subscribe("", "room", key, world.clock.now())
     id = await world.trigger("booking", Audience(topic="room"), data={"client": "x"})
-    await world.store.recipients.subscribe("", "room", "later", world.clock.now() + 1)
+    await world.store.subscriptions.subscribe("", "room", "later", world.clock.now() + 1)
     await world.settle()
     assert await world.store.runs.counts("", id) == {"completed": 300}
     assert await app.titles("r299") == ["Booked by x"]
@@ -399,7 +401,7 @@ async def test_tenants_settings_cannot_replace_the_key_of_a_runs_tenant(store: S
     world = WorkflowWorld(store, clock, {"pay": lambda run: seen.append(dict(run.tenant))})
     await world.put("pay-out", {"key": "p", "type": "python", "function": "pay"}, MAIL | {"text": "{{ tenant.key }}"})
     spoof = {"key": "globex", "name": "Globex", "plan": "team"}
-    await store.recipients.put_tenant("acme", "Acme", spoof, clock.now())
+    await store.tenants.put("acme", "Acme", spoof, clock.now())
     for tenant in ("acme", "neverseen", ""):
         await world.recipient("mallory", tenant, email="m@example.com")
         await world.trigger("pay-out", "mallory", tenant=tenant or None)
@@ -591,3 +593,22 @@ async def test_trigger_step_reaches_no_other_tenant(world: WorkflowWorld) -> Non
         assert len(await world.runs(tenant="other")) == reached
     with pytest.raises(Invalid, match=r"to\.tenant"):
         await world.trigger("inner", Audience(tenant="other"), tenant="shop")
+
+
+@pytest.mark.parametrize("step", [LATER, {"key": "later", "type": "wait_for", "event": "came", "timeout": "1h"}])
+async def test_step_that_began_to_wait_while_the_clock_was_ahead_ends_in_time(
+    world: WorkflowWorld, step: dict[str, Any]
+) -> None:
+    await world.put("booking", step, BELL)
+    world.clock.advance(86_400)
+    id = await world.trigger("booking", data={"client": "Bob"})
+    await world.settle()
+    assert await world.status(id) == "waiting"
+    world.clock.advance(-86_400)
+    found = await world.store.jobs.planned_after(world.clock.now(), 10)
+    assert await world.store.jobs.replan(found, world.clock.now()) == 1
+    await world.settle()
+    await world.advance(3_599)
+    assert await world.status(id) == "waiting"
+    await world.advance(1)
+    assert await world.status(id) == "completed"

@@ -137,6 +137,18 @@ def test_bell_has_the_address_of_the_token_and_given_attributes(shop, configured
     assert script == '<script type="module" src="https://bell.example.com/bellcast.js" nonce="abc"></script>'
 
 
+def test_script_that_tries_again_in_an_outage_is_the_sites_own(shop, configured):
+    from django.test import Client
+
+    configured(PUBLIC_URL="https://bell.example.com")
+    assert render("{% bellcast_script retry=True %}", shop.nadia) == (
+        '<script src="/api/notifications/bellcast-load.js" data-server="https://bell.example.com" defer="defer" nonce="abc"></script>'
+    )
+    response = Client().get("/api/notifications/bellcast-load.js")
+    assert (response.status_code, response["content-type"]) == (200, "text/javascript")
+    assert b"bellcast.js" in b"".join(response.streaming_content)
+
+
 def test_unread_count_is_empty_in_an_outage(shop, relay, configured, unreachable):
     send(shop.nadia)
     relay()
@@ -263,6 +275,22 @@ def test_security_events_are_reported_to_the_owner_of_the_account(shop, django_t
         assert client.post("/admin/login/", {"username": name, "password": "another"}).status_code in (200, 302)
     found = [(one.type, one.data["event"]) for one in django_tests.sent]
     assert found[:2] == [("security", "login_failed"), ("security", "password_changed")]
+
+
+def test_changed_password_is_reported_by_e_mail_but_not_each_failed_login(shop, django_tests, configured):
+    from django.contrib.auth import authenticate
+
+    configured(SECURITY_EVENTS=True)
+    shop.nadia.email = "nadia@shop.example"
+    shop.nadia.set_password("another")
+    shop.nadia.save()
+    assert authenticate(username=shop.nadia.username, password="wrong") is None
+    shop.nadia.email = ""
+    shop.nadia.set_password("a third one")
+    shop.nadia.save()
+    found = [(one.data["event"], one.channels) for one in django_tests.sent]
+    email = ["inbox", "email"]
+    assert found == [("password_changed", email), ("login_failed", None), ("password_changed", None)]
 
 
 def test_security_event_that_cannot_be_stored_does_not_stop_a_login_in_a_transaction(shop, configured, monkeypatch):

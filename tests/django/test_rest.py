@@ -1,7 +1,7 @@
 """The REST paths, as plain views and as views of Django REST framework."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import httpx
@@ -187,7 +187,10 @@ def test_preferences_are_read_and_changed(api):
     )
     assert again.body["quiet_hours_end"] is None
     assert again.body["email_sales"] is True
-    assert again.body["updated_at"] > after["updated_at"] >= again.body["created_at"]
+    changed, before, created = map(
+        datetime.fromisoformat, (again.body["updated_at"], after["updated_at"], again.body["created_at"])
+    )
+    assert changed > before >= created
 
 
 def test_preferences_show_inherited_defaults_and_replace_them(api):

@@ -9,6 +9,7 @@ parsers check them.
 <!-- run: stops -->       end the background processes, the last one first
 <!-- run: file=NAME -->   written into the page's folder, in any language
 <!-- run: output -->      the output of the block before; … matches anything
+<!-- run: node -->        run as a module of Node; `bell` is the client of `bellcast/server`, unless the block makes one
 <!-- run: reading -->     not run, for example because it needs root or a domain
 
 A block in an HTML comment (`<!--sh stays=8787 … -->`) is run and not shown; its options follow the language.
@@ -23,6 +24,8 @@ SHOWN = rf"(?:^<!-- run:(?P<before>{OPTIONS}) -->\n)?^```(?P<shown>\w+)\n(?P<tex
 HIDDEN = rf"^<!--(?P<hidden>\w+)(?P<after>{OPTIONS})\n(?P<hidden_text>.*?)^-->$"
 BLOCK = re.compile(f"{SHOWN}|{HIDDEN}", re.MULTILINE | re.DOTALL)
 RUN = {"sh", "python", "js"}
+# Actions of the runner, by the option that selects them.
+KINDS = {"file": "write", "output": "expect", "reading": "read", "stops": "stop", "node": "node"}
 
 
 class Block(NamedTuple):
@@ -35,8 +38,8 @@ class Block(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Action of the runner: write, expect, read, stop, or the block's language."""
-        for option, kind in (("file", "write"), ("output", "expect"), ("reading", "read"), ("stops", "stop")):
+        """Action of the runner: one of KINDS, or the block's language."""
+        for option, kind in KINDS.items():
             if option in self.options:
                 return kind
         return self.language if self.language in RUN else "read"

@@ -26,6 +26,8 @@ from tests.servers import PROJECT, ServerProcess, free_port
 TIMEOUT = 60.0  # seconds; a loaded machine needs three
 # The ports of the examples; each page gets free ones instead.
 PORTS = re.compile(r"\b(8787|8000|8080|9000)\b")
+CLIENT = Path(__file__).parents[2] / "client"
+NODE_CLIENT = "import { Bellcast } from 'bellcast/server'; const bell = new Bellcast();\n"
 # The app's database as the examples name it; a page that names it gets an empty one instead.
 DATABASE = re.compile(r"(postgresql(?:\+\w+)?)://shop@localhost/shop\b")
 
@@ -89,6 +91,8 @@ class PageRunner:
                 self._python(text, block.line)
             case "js":
                 self._javascript(text)
+            case "node":
+                self._node(text)
 
     # --- kinds of blocks
 
@@ -133,6 +137,16 @@ class PageRunner:
             os.environ.clear()
             os.environ.update(before)
 
+    def _node(self, text: str) -> None:
+        """Execute as a module of an app in which the package is installed."""
+        installed = self.folder / "node_modules" / "bellcast"
+        if not installed.exists():
+            installed.parent.mkdir(exist_ok=True)
+            installed.symlink_to(CLIENT)
+        client = "" if "new Bellcast(" in text else NODE_CLIENT
+        (self.folder / "example.mjs").write_text(client + text, encoding="utf-8")
+        self._run("node example.mjs")
+
     def _javascript(self, text: str) -> None:
         """Execute on an empty page of a site that issues tokens for Alice."""
         page, site = self.page(), f"http://127.0.0.1:{free_port()}"
@@ -155,6 +169,8 @@ class PageRunner:
             body += f'<script type="module" src="{server}/bellcast.js"></script>'
         page.route(f"{site}/**", lambda route: route.fulfill(json={"token": self._token()}))
         page.route(f"{site}/", lambda route: route.fulfill(content_type="text/html", body=body))
+        loader = CLIENT / "src" / "bellcast-load.js"
+        page.route(f"{site}/static/{loader.name}", lambda route: route.fulfill(path=loader))
         page.goto(site)
         return page
 

@@ -2,10 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, expect
 from scripts import site
 
+from tests.browser.test_accessibility import violations
+
+IMAGE = re.compile(r"<img [^>]*src=\"?([^\"#> ]+)")
+# Tabs without text between them are one group.
+GROUP = re.compile(r'(?:^=== ".+"\n(?:    .*\n|\n)*)+', re.MULTILINE)
 EXTERNAL = re.compile(r"<(?:script|link|img|iframe|source)[^>]+(?:src|href)=\"?(?:https?:)?//[^\" >]+")
 
 
@@ -47,3 +54,55 @@ def test_broken_link_fails_the_build(folder: Path, link: str) -> None:
         assert site.generate(folder) != 0
     finally:
         page.write_text(text, encoding="utf-8")
+
+
+def test_pictures_of_all_pages_are_copied(folder: Path) -> None:
+    pictures = {
+        # The page of unknown paths has absolute paths.
+        folder / "html" / source[1:] if source.startswith("/") else page.parent / source
+        for page in (folder / "html").rglob("*.html")
+        for source in IMAGE.findall(page.read_text(encoding="utf-8"))
+    }
+    assert len(pictures) > 20
+    assert [picture for picture in pictures if not picture.is_file()] == []
+
+
+def test_picture_follows_the_colour_scheme_that_the_reader_chooses(folder: Path) -> None:
+    page = (folder / "html" / "index.html").read_text(encoding="utf-8")
+    assert re.findall(r"bell-\w+\.png#only-\w+", page) == ["bell-light.png#only-light", "bell-dark.png#only-dark"]
+
+
+def test_language_chosen_in_one_example_is_shown_in_all_examples_of_all_pages(folder: Path, browser: Browser) -> None:
+    howto = folder / "html" / "howto"
+    page = browser.new_page()
+    page.goto((howto / "send.html").as_uri())
+    send, topic = page.get_by_text("await bell.notify(['alice', 'bob']"), page.get_by_text("await bell.subscribe(")
+    expect(send).to_be_hidden()
+    page.locator(".tabbed-labels label", has_text="Node").first.click()
+    expect(send).to_be_visible()
+    expect(topic.first).to_be_visible()
+    page.goto((howto / "email.html").as_uri())
+    expect(page.get_by_text("await bell.notify(").first).to_be_visible()
+    page.close()
+
+
+def test_examples_in_several_languages_have_the_same_tabs_in_the_same_order(folder: Path) -> None:
+    pages = {page: page.read_text(encoding="utf-8") for page in (folder / "pages").rglob("*.md")}
+    assert [page for page, text in pages.items() if "<!-- tabs" in text or "<!-- /tabs" in text] == []
+    titles = [
+        re.findall(r'^=== "(.+)"$', group, re.MULTILINE) for text in pages.values() for group in GROUP.findall(text)
+    ]
+    assert len(titles) > 10
+    assert [one for one in titles if one != ["Python", "Node", "curl"]] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(folder: Path, browser: Browser, width: int, scheme: Any) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    for name in ("index", "howto/send", "comparison", "reference/errors"):
+        page.goto((folder / "html" / f"{name}.html").as_uri())
+        expect(page.locator("body > [role=search]")).to_be_attached()  # the theme creates it late
+        assert violations(page) == [], name
+    context.close()

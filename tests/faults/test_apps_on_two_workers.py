@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
 import httpx
@@ -18,18 +16,17 @@ from websockets.exceptions import WebSocketException
 
 from bellcast.client import Bellcast
 from tests.app_servers import app_server
-from tests.celebrity_booking_app import Agency
+from tests.celebrity_booking_app import Agency, free_day
 from tests.example_apps import PASSWORD
 from tests.faults.raw_sockets import eventually
 from tests.lead_market_app import Market
-from tests.photo_studio_app import Studio
+from tests.photo_studio_app import Studio, free_time
 from tests.servers import START_TIMEOUT, ServerProcess
 from tests.service_marketplace_app import Marketplace
 from tests.shop_suite_app import Suite
 from tests.wire.clients import Socket, websocket
 
 RECONNECT = 0.05  # seconds between two attempts of a bell
-DAY = datetime.now(UTC) + timedelta(days=9)
 
 
 @dataclass
@@ -63,7 +60,7 @@ def oriel(studio: Studio, people: ExitStack) -> App:
         browser.post("/login", data={"username": person, "password": PASSWORD})
 
     def flow() -> Iterator[None]:
-        draft = {"kind": "family", "starts_at": f"{DAY:%Y-%m-%dT14:00}", "place": "The park"}
+        draft = {"kind": "family", "starts_at": free_time(), "place": "The park"}
         booking = created(clara.post("/api/bookings", json=draft))
         notify = {"bookingId": booking}
         clara.post("/api/notifications/booking-created", json=notify).raise_for_status()
@@ -73,15 +70,16 @@ def oriel(studio: Studio, people: ExitStack) -> App:
         yield
         work = {"title": "A day in June", "photos": 12}
         theo.post(f"/api/bookings/{booking}/work", json=work).raise_for_status()
+        studio.empty_outbox()  # which keeps the order; the page's own request would overtake it after an outage
         theo.post("/api/notifications/work-completed", json=notify).raise_for_status()
 
     expected = {
         "mira": ["New booking from Clara Jensen"],
         "theo": ["Family session for Clara Jensen"],
-        "clara": ["Your photographs are ready"],
+        "clara": ["Your booking is accepted", "Your photographs are ready"],
         "jonas": [],
     }
-    return App("oriel", studio.data / "oriel.db", flow, expected)
+    return App("oriel", studio.data / "oriel.db", flow, expected, expected["clara"])
 
 
 def leadwell(market: Market, people: ExitStack) -> App:
@@ -120,23 +118,22 @@ def shop_suite(suite: Suite, people: ExitStack) -> App:
 
 def starlight(agency: Agency, people: ExitStack) -> App:
     iris, dana = (people.enter_context(agency.visitor(person)) for person in ("iris", "dana"))
-    days = count(10)
 
     def flow() -> Iterator[None]:
-        fields = {"celebrity": "okoro", "date": f"2090-06-{next(days)}", "occasion": "A wedding"}
+        fields = {"celebrity": "okoro", "date": free_day().isoformat(), "occasion": "A wedding"}
         booking = created(iris.send("POST", "/api/bookings", **fields))
-        for action in ("confirm", "complete"):
+        for action in ("confirm", "cancel"):
             yield
             dana.send("PATCH", f"/api/bookings/{booking}", action=action).raise_for_status()
 
-    about = "Dayo Okoro on a day in June 2090"
-    changes = [f"{about}: confirmed", f"{about}: completed"]
+    about = "Dayo Okoro on a day"
+    changes = [f"{about}: confirmed", f"{about}: cancelled"]
     expected = {
         "dana": [f"Iris Calloway requested {about}", *changes],
         "iris": [f"We received your request for {about}", *changes],
         "noah": [],
     }
-    emails = ["Dayo Okoro is confirmed", "Thank you for booking Dayo Okoro"]
+    emails = ["Dayo Okoro is confirmed", "Your booking of Dayo Okoro was cancelled"]
     return App("starlight", agency.data / "starlight.db", flow, expected, emails)
 
 
@@ -144,7 +141,7 @@ def gable(site: Marketplace, people: ExitStack) -> App:
     nora, ben = (people.enter_context(site.visitor(person)) for person in ("nora", "ben"))
 
     def flow() -> Iterator[None]:
-        draft = {"service": "boiler", "starts_at": f"{DAY:%Y-%m-%dT14:00}", "address": "Canal Row 18", "notes": ""}
+        draft = {"service": "boiler", "starts_at": free_time(), "address": "Canal Row 18", "notes": ""}
         booking = created(nora.post("/api/bookings", json=draft))
         yield
         ben.put(f"/api/bookings/{booking}/accept", json={}).raise_for_status()
@@ -157,7 +154,7 @@ def gable(site: Marketplace, people: ExitStack) -> App:
         "ben": ["Nora requested a time", "Nora paid you"],
         "samir": [],
     }
-    return App("gable", site.data / "gable.db", flow, expected)
+    return App("gable", site.data / "gable.db", flow, expected, ["Ben accepted your booking"])
 
 
 class Bell:
@@ -216,7 +213,7 @@ class Bell:
 
 def title(notification: dict[str, str]) -> str:
     """The title with its dates replaced."""
-    without_day = re.sub(r"on \w+, \d+ June", "on a day in June", notification["title"])
+    without_day = re.sub(r"on \w+, \d+ \w+ \d{4}", "on a day", notification["title"])
     return re.sub(r"requested \w+ \d.*", "requested a time", without_day)
 
 
@@ -282,6 +279,7 @@ def subjects(server: ServerProcess, app: App) -> list[str]:
         return sorted(bell.messages.get(one.id, tenant=app.tenant).content["subject"] for one in messages)
 
 
+@pytest.mark.thorough
 def test_flows_of_the_apps_notify_each_person_once(server: ServerProcess, apps: list[App]) -> None:
     with expecting(server, apps, disconnects=0):
         for app in apps:
@@ -289,6 +287,7 @@ def test_flows_of_the_apps_notify_each_person_once(server: ServerProcess, apps: 
                 app.wait_until_sent()
 
 
+@pytest.mark.thorough
 def test_flows_with_a_killed_bellcast_notify_each_person_once(server: ServerProcess, apps: list[App]) -> None:
     with expecting(server, apps, disconnects=1):
         flows = [app.flow() for app in apps]

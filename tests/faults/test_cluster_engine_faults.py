@@ -26,6 +26,7 @@ def three(tmp_path_factory: pytest.TempPathFactory, disk: Path) -> Iterator[Thre
         yield three
 
 
+@pytest.mark.thorough
 async def test_restart_of_redis_loses_nothing(three: Three) -> None:
     def fault() -> None:
         three.redis.kill()
@@ -35,6 +36,7 @@ async def test_restart_of_redis_loses_nothing(three: Three) -> None:
     await three.check_under_load(fault)
 
 
+@pytest.mark.thorough
 async def test_restart_of_postgresql_loses_nothing(three: Three) -> None:
     def fault() -> None:
         three.postgres.stop()
@@ -44,6 +46,7 @@ async def test_restart_of_postgresql_loses_nothing(three: Three) -> None:
     await three.check_under_load(fault)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["silent", "closed"])
 async def test_node_cut_from_redis_loses_nothing(three: Three, how: str) -> None:
     def fault() -> None:
@@ -53,6 +56,7 @@ async def test_node_cut_from_redis_loses_nothing(three: Three, how: str) -> None
     await three.check_under_load(fault)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["silent", "closed"])
 async def test_node_cut_from_postgresql_loses_nothing(three: Three, how: str) -> None:
     def fault() -> None:
@@ -62,6 +66,7 @@ async def test_node_cut_from_postgresql_loses_nothing(three: Three, how: str) ->
     await three.check_under_load(fault)
 
 
+@pytest.mark.thorough
 async def test_full_disk_of_postgresql_loses_nothing(three: Three, disk: Path) -> None:
     def fault() -> None:
         filler = disk / "filler"

@@ -29,6 +29,7 @@ async def test_killed_node_loses_nothing(three: Three) -> None:
     await three.check_under_load(fault)
 
 
+@pytest.mark.thorough
 async def test_paused_node_loses_nothing(three: Three) -> None:
     def fault() -> None:
         process = three.nodes[2].process
@@ -42,6 +43,7 @@ async def test_paused_node_loses_nothing(three: Three) -> None:
     await three.check_under_load(fault)
 
 
+@pytest.mark.thorough
 async def test_rolling_restart_loses_nothing(three: Three) -> None:
     def fault() -> None:
         for node in three.nodes:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import httpx
@@ -24,7 +25,10 @@ def subscribe(server: ServerProcess, topic: str, recipient: str = "alice") -> No
 def followed(server: ServerProcess) -> list[list[str]]:
     """Return the topics of each connection of a node, in the order of connecting."""
     listing = httpx.get(f"{server.url}/v1/connections", headers=server.as_app(), timeout=30).json()
-    return [one["topics"] for one in sorted(listing["connections"], key=lambda one: one["connected_at"])]
+    return [
+        one["topics"]
+        for one in sorted(listing["connections"], key=lambda one: datetime.fromisoformat(one["connected_at"]))
+    ]
 
 
 def publish(server: ServerProcess, **to: str) -> None:

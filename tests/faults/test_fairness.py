@@ -14,12 +14,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-
-from bellcast.bench import fairness, nodes, server_under_test
-from bellcast.bench.epoll_loop import Deadline, EpollLoop
-from bellcast.bench.fairness import LargeSend, Singles
-from bellcast.bench.scales import QUICK, BenchmarkRun
-from bellcast.bench.server_under_test import BenchServer
+from benchmarks import fairness, nodes, server_under_test
+from benchmarks.epoll_loop import Deadline, EpollLoop
+from benchmarks.fairness import LargeSend, Singles
+from benchmarks.scales import QUICK, BenchmarkRun
+from benchmarks.server_under_test import BenchServer
 
 RECIPIENTS = 6_000
 QUIET_SECONDS = 1.5
@@ -50,7 +49,13 @@ def temporary_run() -> Iterator[BenchmarkRun]:
         )
 
 
-@pytest.mark.parametrize("started_server", [on_sqlite, on_postgres], ids=["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    "started_server",
+    [
+        pytest.param(on_sqlite, id="sqlite"),
+        pytest.param(on_postgres, id="postgres", marks=pytest.mark.thorough),
+    ],
+)
 def test_single_send_does_not_wait_for_a_large_send_of_another_tenant(started_server: Place) -> None:
     """Other load on the machine may spoil a round; a server that lets single sends wait fails every round."""
     medians = []

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
@@ -63,6 +63,7 @@ def send_some(node: ServerProcess, *names: str) -> None:
         assert send(node, "alice", name).status_code == 201
 
 
+@pytest.mark.thorough
 def test_positions_are_unknown_in_a_loaded_dump(tmp_path: Path, primary: PostgresServer) -> None:
     first = primary.create("first")
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": first}) as node:
@@ -92,6 +93,7 @@ def test_positions_are_unknown_in_a_loaded_dump(tmp_path: Path, primary: Postgre
         assert not client.is_reset(nodes[1])
 
 
+@pytest.mark.thorough
 def test_positions_are_unknown_after_a_failover_to_a_standby_that_lagged(
     tmp_path: Path, primary: PostgresServer
 ) -> None:
@@ -117,6 +119,7 @@ def test_positions_are_unknown_after_a_failover_to_a_standby_that_lagged(
         assert titles(node, "alice") == ["new 5", "new 4", "new 3", "2", "1"]
 
 
+@pytest.mark.thorough
 def test_positions_are_unknown_on_request_after_a_disk_snapshot(tmp_path: Path, primary: PostgresServer) -> None:
     url = primary.create("store")
     with ServerProcess(tmp_path / "node", {"BELLCAST_STORE": url}) as node:
@@ -170,7 +173,7 @@ async def test_server_starts_without_the_right_to_read_the_identity(tmp_path: Pa
 async def test_nodes_that_start_together_on_a_restored_store_renew_positions_once() -> None:
     server = engines.postgres()
     url = await server.make("together")
-    stores = [SQLStore(PostgresEngine(url, FakeClock())) for _ in range(4)]
+    stores = [Store(PostgresEngine(url, FakeClock())) for _ in range(4)]
     app = App(stores[0], FakeClock())
     await stores[0].open()
     await app.send("alice")

@@ -67,6 +67,7 @@ def test_erasure_continues_after_a_kill(tmp_path: Path) -> None:
         check_ends(server)
 
 
+@pytest.mark.thorough
 def test_erasure_continues_on_another_node(nodes: Cluster) -> None:
     first, second = nodes.start(), nodes.start()
     kill_during_erasure(first)

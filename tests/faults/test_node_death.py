@@ -43,6 +43,7 @@ def three(tmp_path: Path, app: Receiver) -> Iterator[Cluster]:
         yield nodes
 
 
+@pytest.mark.thorough
 def test_connections_of_a_dead_node_expire_everywhere_and_the_node_can_return(three: Cluster, app: Receiver) -> None:
     one, two, dying = three.nodes
     channel = f"presence-dying{time.monotonic_ns()}"

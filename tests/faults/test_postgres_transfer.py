@@ -80,7 +80,8 @@ def test_unreachable_database_is_reported(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "old") as old:
         send(old, "alice", "Hello")
         old.stop()
-    refused = migrate(tmp_path / "old", "postgresql://127.0.0.1:1/nothing")
+    refused = migrate(tmp_path / "old", "postgresql://user:hidden@127.0.0.1:1/nothing")
     assert refused.returncode != 0
     assert "PostgreSQL cannot be used" in refused.stderr
+    assert "hidden" not in refused.stderr
     assert "Traceback" not in refused.stderr

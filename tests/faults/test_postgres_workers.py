@@ -120,7 +120,9 @@ def test_workers_exit_without_their_parent(server: ServerProcess) -> None:
 def test_worker_that_cannot_start_is_reported_and_ends_the_start(tmp_path: Path) -> None:
     environ = {"BELLCAST_STORE": "postgresql://127.0.0.1:1/nothing", "BELLCAST_BROKER": engines.redis().url}
     server = ServerProcess(tmp_path / "data", environ, "--workers", "2")
-    with pytest.raises(AssertionError, match="PostgreSQL cannot be used"):
+    with pytest.raises(
+        AssertionError, match=r"BELLCAST_STORE at 127.0.0.1:1: PostgreSQL cannot be used: .* Is it running"
+    ):
         server.start()
     assert server.stop() == 1
 

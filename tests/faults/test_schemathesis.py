@@ -18,8 +18,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from bellcast.api import app
 from bellcast.api.bulk import NDJSON
-from bellcast.model.limits import Limits
-from bellcast.model.validation import MAX_INTEGER, MIN_INTEGER
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import MAX_INTEGER, MIN_INTEGER
 from tests.servers import ServerProcess
 
 # A longer run: SCHEMATHESIS_EXAMPLES=500 pytest tests/faults/test_schemathesis.py

@@ -13,9 +13,9 @@ from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.jwks import Jwks
 from bellcast.auth.tokens import Jwt
-from bellcast.errors import Unauthenticated, Unavailable
-from bellcast.model.limits import Limits
-from bellcast.ports import Response
+from bellcast.kernel.errors import Unauthenticated, Unavailable
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Response
 from tests.clock import FakeClock
 from tests.fuzz.runner import fuzz
 from tests.unit.auth.fakes import FakeHttp

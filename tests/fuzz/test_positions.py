@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from bellcast.model.positions import parse_position
-from bellcast.ports import ResumeFrom
+from bellcast.ports.inboxes import ResumeFrom
 from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz
 

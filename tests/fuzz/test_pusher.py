@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from bellcast.api.pusher import _pairs
 from bellcast.api.pusher_request import infos
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BadRequest, Invalid, Unauthenticated
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, Invalid, Unauthenticated
+from bellcast.kernel.identities import Project
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.protocol import frames
-from bellcast.model import validation
-from bellcast.model.identities import Project
 from tests.fuzz.runner import fuzz
 
 PROJECT = Project("1", "key", "secret")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bellcast.api import providers, request_body
 from bellcast.channels import delivery_status
-from bellcast.errors import BadRequest
+from bellcast.kernel.errors import BadRequest
 from bellcast.ports.providers import ReceiptRequest
 from bellcast.providers import twilio, vonage
 from tests.fuzz.runner import fuzz

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from hypothesis import strategies as st
 
-from bellcast.model import times
+from bellcast.kernel import times
 from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz
 

@@ -7,10 +7,10 @@ from base64 import urlsafe_b64encode
 from hypothesis import strategies as st
 
 from bellcast.auth import app_tokens, tokens
-from bellcast.errors import Unauthenticated
-from bellcast.model import times
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
+from bellcast.kernel import times
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
 from tests.fuzz.runner import fuzz
 
 NOW = 1_800_000_000_000

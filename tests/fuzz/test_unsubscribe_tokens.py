@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 
 from bellcast.channels import link_tokens, unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
-from bellcast.model import base64url
-from bellcast.model.identities import Project
+from bellcast.kernel import base64url
+from bellcast.kernel.identities import Project
 from tests.fuzz.runner import fuzz
 
 PROJECT = Project("7", "public-key", "a secret of enough length for an HMAC")

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bellcast.errors import BadRequest, Invalid
+from bellcast.kernel.errors import BadRequest, Invalid
 from bellcast.workflows import definitions
 from bellcast.workflows.yaml_text import YamlText
 from tests.fuzz.runner import fuzz

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from msgspec.structs import replace
 
-from bellcast.model import times
+from bellcast.kernel import times
 from bellcast.server.app import App, create_app
 from bellcast.server.clock import TestClock
 from bellcast.settings import load

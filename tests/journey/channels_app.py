@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from bellcast.auth import tokens
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 

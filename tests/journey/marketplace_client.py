@@ -1,12 +1,13 @@
 """The home services app as its pages use it: bookings, payments, messages and live connections."""
 
+import itertools
 import json
 import secrets
 import time
 import uuid
 from base64 import urlsafe_b64encode
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx
 from websockets.exceptions import ConnectionClosed
@@ -87,10 +88,18 @@ def open_live(site, browser, **query):
         yield opened
 
 
+_days = itertools.count(40)
+
+
+def free_time():
+    """A local time at which no test has booked any work: a provider does one job at a time."""
+    return f"{datetime.now().astimezone() + timedelta(days=next(_days)):%Y-%m-%dT14:00}"
+
+
 def book(browser, service="boiler", **fields):
     draft = {
         "service": service,
-        "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
+        "starts_at": free_time(),
         "address": "Canal Row 18",
         "notes": "The key is under the pot",
     }

@@ -18,7 +18,6 @@ from bellcast.auth.oidc import OidcProvider
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.auth.oidc_sign_in import OidcSignIn
 from bellcast.auth.passkeys import Passkeys
-from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
@@ -29,21 +28,23 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
+from bellcast.context import Context
 from bellcast.jobs import Destinations, JobRunner
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.events import Event
+from bellcast.kernel.identities import Project
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.model.events import Event
-from bellcast.model.identities import Project
-from bellcast.model.ids import Ids
-from bellcast.model.limits import Limits
 from bellcast.model.preferences import Channel
 from bellcast.model.stats import StatsPoint
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.outbound.clients import HttpClients
-from bellcast.outbound.http import HttpxClient
-from bellcast.ports import Context
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.server_settings import PusherTestRequest
 from bellcast.replays import Failures, ReplayRunner
@@ -59,8 +60,7 @@ from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.storage.store import Store
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
@@ -122,7 +122,7 @@ class Rest:
         self,
         client: httpx.AsyncClient,
         clock: FakeClock,
-        store: SQLStore,
+        store: Store,
         published: list[Event],
         file: Path,
         pusher_apps: PusherAppDirectory,
@@ -171,7 +171,7 @@ async def opened(
     """Build the API on a new store in the folder."""
     clock, broker, published = FakeClock(), MemoryBroker(), list[Event]()
     limits, access = limits or Limits(), access or AccessConfig()
-    store, http = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
+    store, http = Store(SqliteEngine(folder / "bellcast.sqlite3", clock)), HttpxClient()
     clients = HttpClients()
     broker.listen(published.append)
     reporter = NodeReporter(

@@ -1,7 +1,8 @@
 """The celebrity booking site: sign-in, bookings in a file, e-mails, schedules, and an outage of Bellcast."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,7 @@ import jwt
 import pytest
 
 from bellcast.client import Bellcast
-from tests.celebrity_booking_app import Agency, Visitor
+from tests.celebrity_booking_app import Agency, Visitor, day_ahead, free_day, spoken
 from tests.faults.raw_sockets import eventually
 from tests.sqlite_dump import sqlite_dump
 
@@ -33,9 +34,12 @@ def iris(agency: Agency) -> Iterator[Visitor]:
 
 
 def book(client: Visitor, occasion: str, **fields: object) -> httpx.Response:
-    return client.send(
-        "POST", "/api/bookings", **{"celebrity": "okoro", "date": "2090-06-15", "occasion": occasion, **fields}
-    )
+    draft = {"celebrity": "okoro", "date": free_day().isoformat(), "occasion": occasion}
+    return client.send("POST", "/api/bookings", **draft | fields)
+
+
+def act(person: Visitor, booking: int, action: str) -> httpx.Response:
+    return person.send("PATCH", f"/api/bookings/{booking}", action=action)
 
 
 def emails(agency: Agency) -> list[str]:
@@ -73,13 +77,13 @@ def test_token_is_the_site_s_own_jwt_and_works_in_bellcast(agency: Agency, iris:
 
 
 def test_change_of_status_notifies_both_sides_and_sends_an_e_mail(agency: Agency, dana: Visitor, iris: Visitor):
-    booking = book(iris, "A wedding").json()
-    assert booking["status"] == "pending"
-    assert eventually(lambda: "Iris Calloway requested Dayo Okoro on Thursday, 15 June 2090" in dana.titles())
+    when = spoken(day_ahead(0)) + ", 19:30"
+    booking = book(iris, "A wedding", date=day_ahead(0).isoformat(), time="19:30", place="Hotel Regent").json()
+    assert (booking["status"], booking["place"]) == ("pending", "Hotel Regent")
+    assert eventually(lambda: f"Iris Calloway requested Dayo Okoro on {when}" in dana.titles())
     for action, status in (("confirm", "confirmed"), ("complete", "completed")):
-        changed = dana.send("PATCH", f"/api/bookings/{booking['id']}", action=action)
-        assert changed.json()["status"] == status
-    expected = "Dayo Okoro on Thursday, 15 June 2090: completed"
+        assert act(dana, booking["id"], action).json()["status"] == status
+    expected = f"Dayo Okoro on {when}: completed"
     assert eventually(lambda: expected in iris.titles() and expected in dana.titles())
     update = next(one for one in iris.inbox() if one["title"] == expected)
     assert (update["type"], update["actor"]["name"]) == ("booking_update", "Dana Whitfield")
@@ -93,25 +97,115 @@ def test_change_of_status_notifies_both_sides_and_sends_an_e_mail(agency: Agency
     assert "Dayo Okoro is confirmed" in page
 
 
+def test_client_cancels_and_the_agency_declines(agency: Agency, dana: Visitor, iris: Visitor):
+    ids = [book(iris, occasion).json()["id"] for occasion in ("Not wanted", "Not possible")]
+    with agency.visitor("noah") as noah:
+        assert act(noah, ids[0], "cancel").json()["error"] == "Unknown booking."
+        assert noah.send("GET", f"/api/bookings/{ids[0]}").status_code == 409
+    assert act(iris, ids[1], "decline").status_code == 409
+    assert act(iris, ids[0], "cancel").json()["status"] == "cancelled"
+    assert act(dana, ids[1], "decline").json()["status"] == "declined"
+    assert eventually(lambda: {"You cancelled Dayo Okoro", "Dayo Okoro is not available"} <= set(emails(agency)))
+    assert eventually(lambda: any(str(title).endswith(": cancelled") for title in dana.titles()))
+
+
+def test_repeated_action_changes_nothing(dana: Visitor, iris: Visitor):
+    id = book(iris, "A double click").json()["id"]
+    assert [act(dana, id, "confirm").status_code for _ in range(2)] == [200, 200]
+    assert eventually(lambda: [one["body"] for one in iris.inbox()].count("A double click") == 2)
+
+
+def test_celebrity_has_one_confirmed_booking_on_a_day(agency: Agency, dana: Visitor, iris: Visitor):
+    day = free_day().isoformat()
+    with agency.visitor("noah") as noah:
+        first, second = (book(person, "A gala", date=day).json()["id"] for person in (iris, noah))
+        assert act(dana, first, "confirm").status_code == 200
+        refused = act(dana, second, "confirm")
+        assert (refused.status_code, refused.json()["error"]) == (409, "Dayo Okoro is already booked on that day.")
+        assert book(noah, "Later", date=day).json()["error"] == "Dayo Okoro is already booked on that day."
+        act(dana, first, "cancel")
+        assert act(dana, second, "confirm").status_code == 200
+
+
+def test_celebrity_is_not_booked_twice_by_simultaneous_requests(dana: Visitor, iris: Visitor):
+    day = free_day().isoformat()
+    bookings = [book(iris, f"Party {number}", celebrity="lindgren", date=day).json()["id"] for number in range(4)]
+    with ThreadPoolExecutor(len(bookings)) as threads:
+        responses = threads.map(lambda one: act(dana, one, "confirm"), bookings)
+        statuses = [response.status_code for response in responses]
+    assert sorted(statuses) == [200, 409, 409, 409]
+
+
+def test_unavailable_celebrity_cannot_be_confirmed(dana: Visitor, iris: Visitor):
+    id = book(iris, "A show", celebrity="castellano").json()["id"]
+    dana.send("PATCH", "/api/celebrities/castellano", available=False)
+    refused = act(dana, id, "confirm")
+    dana.send("PATCH", "/api/celebrities/castellano", available=True)
+    assert (refused.status_code, refused.json()["error"]) == (409, "This celebrity is not available.")
+
+
+def test_all_bookings_are_listed_and_counted(dana: Visitor, iris: Visitor):
+    created = [book(iris, f"Number {number}").json()["id"] for number in range(25)]
+    seen, page = [], dana.send("GET", "/api/bookings").json()
+    pending = page["figures"]["pending"]
+    while True:
+        seen += page["bookings"]
+        if not page["hasOlder"]:
+            break
+        page = dana.send("GET", f"/api/bookings?before={seen[-1]['id']}").json()
+    ids = [booking["id"] for booking in seen]
+    assert ids == sorted(set(ids), reverse=True)
+    assert set(created) <= set(ids)
+    assert pending == sum(booking["status"] == "pending" for booking in seen) >= 25
+    assert dana.send("GET", f"/api/bookings/{ids[-1]}").json()["id"] == ids[-1]
+    assert dana.send("GET", "/api/bookings?before=x").status_code == 422
+
+
 def test_confirmed_booking_has_a_reminder_until_it_is_cancelled(dana: Visitor, iris: Visitor):
-    later = book(iris, "In a distant year").json()["id"]
-    dana.send("PATCH", f"/api/bookings/{later}", action="confirm")
-    day = datetime.now(UTC).date() + timedelta(days=60)
-    id = book(iris, "A gala", celebrity="marlowe", date=day.isoformat()).json()["id"]
-    dana.send("PATCH", f"/api/bookings/{id}", action="confirm")
+    later = book(iris, "In a distant year", date=day_ahead(500).isoformat()).json()["id"]
+    act(dana, later, "confirm")
+    day = free_day()
+    fields = {"celebrity": "marlowe", "date": day.isoformat(), "time": "19:30", "place": "Hotel Regent"}
+    id = book(iris, "A gala", **fields).json()["id"]
+    act(dana, id, "confirm")
     assert eventually(lambda: f"reminder-{id}" in dana.http.get("/schedules").text)
     page = dana.http.get("/schedules").text
-    assert "Tomorrow: Vera Marlowe" in page
+    assert f"Reminder: Vera Marlowe, {spoken(day)}, 19:30" in page
     assert (day - timedelta(days=1)).isoformat() in page
     assert f"reminder-{later}" not in page
-    dana.send("PATCH", f"/api/bookings/{id}", action="cancel")
+    act(dana, id, "cancel")
     assert eventually(lambda: f"reminder-{id}" not in dana.http.get("/schedules").text)
+
+
+def test_late_confirmation_reminds_both_sides_at_once(agency: Agency, dana: Visitor, iris: Visitor):
+    fields = {"celebrity": "lindgren", "date": day_ahead(0).isoformat(), "time": "23:59", "place": "Hotel Regent"}
+    act(dana, book(iris, "A surprise", **fields).json()["id"], "confirm")
+    title = f"Reminder: Elsa Lindgren, {spoken(day_ahead(0))}, 23:59"
+    assert eventually(lambda: all(title in person.titles() for person in (dana, iris)))
+    body = next(one["body"] for one in iris.inbox() if one["title"] == title)
+    assert body == "Hotel Regent. A surprise. For Iris Calloway"
+    assert eventually(lambda: emails(agency).count(title) == 2)
 
 
 def test_schedule_starts_the_daily_workflow(dana: Visitor):
     assert eventually(lambda: "0 8 * * 1-5" in dana.http.get("/schedules").text)
     assert dana.http.post("/schedules/day-plan").status_code == 303
     assert eventually(lambda: "Good morning, Dana Whitfield" in dana.titles())
+
+
+def test_daily_workflow_has_the_figures_of_the_day(dana: Visitor, iris: Visitor):
+    fields = {"celebrity": "castellano", "date": day_ahead(0).isoformat(), "time": "20:00", "place": "Old Mill"}
+    act(dana, book(iris, "A dinner", **fields).json()["id"], "confirm")
+    pending = dana.send("GET", "/api/bookings").json()["figures"]["pending"]
+
+    def plans() -> list[str]:
+        dana.http.post("/schedules/day-plan")
+        return [str(one["body"]) for one in dana.inbox() if one["type"] == "day_plan"]
+
+    expected = f"{pending} request{' waits' if pending == 1 else 's wait'} for an answer."
+    assert eventually(
+        lambda: any(plan.startswith(expected) and "Rico Castellano, 20:00, Old Mill" in plan for plan in plans())
+    )
 
 
 def test_activity_is_logged(dana: Visitor, iris: Visitor):
@@ -124,11 +218,16 @@ def test_activity_is_logged(dana: Visitor, iris: Visitor):
 
 def test_wrong_request_is_refused_with_a_reason(dana: Visitor, iris: Visitor):
     assert book(iris, "Too late", date="2020-01-01").json()["error"].startswith("That day has passed")
+    assert book(iris, "In a long time", date="9999-12-31").json()["error"].startswith("Please choose a day within")
     assert book(iris, "Nobody", celebrity="ghost").status_code == 409
+    assert book(iris, "Noon", time="noon").status_code == 422
+    early = book(iris, "Not yet").json()["id"]
+    act(dana, early, "confirm")
+    assert "complete it afterwards" in act(dana, early, "complete").json()["error"]
     assert book(iris, "").status_code == 422
     assert book(iris, "Soon", date="soon").status_code == 422
     assert book(dana, "For the agency").json()["error"] == "Only clients book celebrities."
-    assert iris.send("PATCH", "/api/bookings/1", action="confirm").status_code == 403
+    assert act(iris, early, "complete").status_code == 409
     assert dana.send("PATCH", "/api/bookings/999", action="confirm").status_code == 409
     assert dana.send("PATCH", "/api/celebrities/okoro", available="yes").status_code == 422
 
@@ -139,6 +238,14 @@ def test_form_that_is_sent_twice_is_one_booking(iris: Visitor):
     assert eventually(lambda: [one["body"] for one in iris.inbox()].count("Twice") == 1)
 
 
+def test_form_id_of_another_person_is_another_booking(agency: Agency, iris: Visitor):
+    own = book(iris, "For Iris", requestId="form-2").json()
+    with agency.visitor("noah") as noah:
+        other = book(noah, "For Noah", requestId="form-2").json()
+    assert (own["client"], other["client"]) == ("Iris Calloway", "Noah Beckett")
+    assert own["id"] != other["id"]
+
+
 def test_outage_of_starlight_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):
     with (
         Agency(tmp_path, two_workers=two_workers) as agency,
@@ -146,7 +253,8 @@ def test_outage_of_starlight_loses_and_duplicates_nothing(tmp_path: Path, two_wo
         agency.visitor("dana") as dana,
     ):
         agency.server.kill()
-        id = book(iris, "During the outage").json()["id"]
+        day = free_day()
+        id = book(iris, "During the outage", date=day.isoformat()).json()["id"]
         assert dana.send("PATCH", f"/api/bookings/{id}", action="confirm").status_code == 200
         assert "can’t be reached" in dana.http.get("/mail").text
         agency.stop()  # the rows survive a restart of the site, too
@@ -154,4 +262,4 @@ def test_outage_of_starlight_loses_and_duplicates_nothing(tmp_path: Path, two_wo
         agency.server.start()
         assert eventually(lambda: len(iris.titles()) == 2 and len(dana.titles()) == 2)
         assert eventually(lambda: emails(agency) == ["Dayo Okoro is confirmed"])
-        assert iris.titles()[0] == "Dayo Okoro on Thursday, 15 June 2090: confirmed"
+        assert iris.titles()[0] == f"Dayo Okoro on {spoken(day)}: confirmed"

@@ -1,6 +1,7 @@
 """Help output, and one-line errors for invalid arguments."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bellcast import build
+from bellcast.cli import FIRST_WEEK
 from tests.journey.shell import ESCAPE, Terminal, bellcast, command, environ
 
 COMMANDS = [
@@ -41,6 +43,25 @@ def test_command_help_shows_its_usage(arguments):
     assert shown.status == 0
     assert shown.out.lstrip().startswith(f"Usage: bellcast {' '.join(arguments)}")
     assert ESCAPE not in shown.out
+
+
+def test_program_lists_the_commands_of_the_first_week_first():
+    shown = bellcast("--help", COLUMNS="120").out
+    first, _, more = shown.partition("More: server")
+    assert re.findall(r"^│ (\w+) ", first.partition("First week")[2], re.MULTILINE) == list(FIRST_WEEK)
+    assert all(f"│ {name} " in more for name in set(COMMANDS) - set(FIRST_WEEK))
+
+
+def test_help_of_a_server_shows_the_options_of_the_first_week_and_help_all_every_option():
+    first, everything = (bellcast("serve", flag, COLUMNS="120").out for flag in ("--help", "--help-all"))
+    options = [set(re.findall(r"^│ (--[\w-]+)", shown, re.MULTILINE)) for shown in (first, everything)]
+    assert len(options[0] - {"--help", "--help-all"}) == 8
+    assert options[0] < options[1]
+    assert {"--limit-body", "--test-clock", "--pusher-apps", "--oidc-issuer"} & options[1] >= {
+        "--limit-body",
+        "--test-clock",
+    }
+    assert "--as-worker" not in options[1]  # of the supervisor, not of a person
 
 
 def test_help_names_the_default_and_the_variable_of_a_setting():
@@ -95,7 +116,7 @@ def test_colours_appear_at_terminals_unless_disabled():
             "bellcast serve --help",
         ),
         (["token"], "Missing argument 'recipient'", "bellcast token --help"),
-        (["tail", "alice", "-n", "many"], "'--last' / '-n': Input should be a valid integer", "bellcast tail --help"),
+        (["tail", "alice", "-n", "many"], "'--last' / '-n': 'many' is not a valid int", "bellcast tail --help"),
         (["key", "create", "ci"], "Missing option '--scope'", "bellcast key create --help"),
         (["bench", "speed"], "unknown benchmark speed", "fanout"),
     ],

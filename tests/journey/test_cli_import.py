@@ -61,3 +61,10 @@ def test_file_without_a_format_is_refused(project, tmp_path):
     assert "pass --format" in bellcast("import", str(tmp_path / "old"), **project).err
     missing = bellcast("import", str(tmp_path / "old.csv"), **project)
     assert (missing.status, "cannot be read" in missing.err) == (1, True)
+
+
+def test_file_that_breaks_off_is_named(project, tmp_path):
+    file = tmp_path / "broken.json"
+    file.write_text("{}")
+    refused = bellcast("import", str(file), **project)
+    assert refused.err.startswith(f"Error: {file}: line 1: is not a JSON array")

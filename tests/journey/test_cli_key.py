@@ -27,7 +27,7 @@ def test_key_grants_its_scopes_until_it_is_revoked(project):
 
     id = key.split("_")[1]
     (listed,) = [line for line in bellcast("key", "list", **project).out.splitlines() if id in line]
-    assert listed.startswith(f"{id}   booking service   send")
+    assert listed.split()[:4] == [id, "booking", "service", "send"]
     assert " used 20" in listed
     assert bellcast("key", "revoke", id, **project).status == 0
     refused = bellcast("notify", "key-alice", "Hello", **as_key)

@@ -49,6 +49,15 @@ def test_template_is_written_previewed_and_sent_as_a_test(project, tmp_path):
     assert bellcast("template", "delete", "cli-hello", **project).status == 0
 
 
+@pytest.mark.parametrize(
+    "kind", ["template", "workflow", "type", "source", "provider", "webhook", "run", "message", "schedule"]
+)
+def test_refusal_names_the_object_that_does_not_exist(project, kind):
+    refused = bellcast(kind, "show", "no-such", **project)
+    assert refused.status == 1
+    assert refused.err.endswith(": no-such; check the key.\n")
+
+
 def test_preferences_and_suppressions_are_written_and_deleted(project, tmp_path):
     file = written(tmp_path, "cli-bob", {"channels": {"sms": False}})
     assert bellcast("preference", "put", file, "--json", **project).json["channels"] == {"sms": False}
@@ -93,6 +102,25 @@ def test_file_without_an_object_is_refused(project, tmp_path):
     broken.write_text("[]")
     assert bellcast("template", "put", str(broken), **project).status == 1
     assert bellcast("template", "put", str(tmp_path / "none.json"), **project).status == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field"),
+    [
+        ("template", {"email": {"subject": 7}}, "email.subject"),
+        ("workflow", {"steps": [{"type": "nothing"}]}, "steps.0.type"),
+        ("type", {"description": 7}, "description"),
+        ("source", {"topic": 7}, "topic"),
+        ("schedule", {"cron": 7}, "cron"),
+        ("provider", {"channel": 7}, "channel"),
+    ],
+)
+def test_refusal_of_an_object_names_its_file_and_field(project, tmp_path, kind, body, field):
+    file = written(tmp_path, "cli-wrong", body)
+    refused = bellcast(kind, "put", file, **project)
+    assert refused.status == 1
+    assert file in refused.err
+    assert field in refused.err
 
 
 def test_schedule_is_written_fired_and_deleted(project, tmp_path):

@@ -175,6 +175,16 @@ def test_invalid_setting_is_named(tmp_path, args, environ, named):
     assert named in error
 
 
+@pytest.mark.parametrize(
+    "environ", [{"BELLCAST_EMAIL": "smpt://mail.example"}, {"BELLCAST_HANDLERS": "missing:handlers"}]
+)
+def test_setting_is_refused_before_credentials_are_created(tmp_path, environ):
+    refused = bellcast("serve", "--data", tmp_path / "data", "--port", free_port(), **environ)
+    assert refused.status == 2
+    assert "credentials" not in refused.err
+    assert not list((tmp_path / "data").iterdir())
+
+
 def test_handlers_are_imported_from_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "bells.py").write_text("from bellcast.calls import Handlers\nhandlers = Handlers()\n")
     monkeypatch.chdir(tmp_path)

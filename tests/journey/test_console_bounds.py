@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellcast.auth.keys import SCOPES
-from bellcast.model.identities import Tenant
+from bellcast.model.tenants import Tenant
 from bellcast.workflows.yaml_text import YamlText
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
@@ -80,7 +80,7 @@ async def test_bound_operator_cannot_gain_tenants(rest: Rest) -> None:
 async def test_bound_key_does_not_undo_a_limit_that_is_set_meanwhile(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bound, read, settings = await bound_key(rest), rest.store.recipients.tenant, {"sends_per_day": 5}
+    bound, read, settings = await bound_key(rest), rest.store.tenants.get, {"sends_per_day": 5}
 
     async def read_before_the_limit(key: str) -> Tenant | None:
         found = await read(key)
@@ -88,7 +88,7 @@ async def test_bound_key_does_not_undo_a_limit_that_is_set_meanwhile(
         assert (await rest.app.put("/v1/tenants/acme", json={"settings": settings})).status_code == 201
         return found
 
-    monkeypatch.setattr(rest.store.recipients, "tenant", read_before_the_limit)
+    monkeypatch.setattr(rest.store.tenants, "get", read_before_the_limit)
     assert refused(await bound.put("/v1/tenants/acme", json={"name": "Acme"}), 403, "forbidden")
     tenant = (await rest.app.get("/v1/tenants/acme")).json()
     assert (tenant["name"], tenant["settings"]) == (None, settings)
@@ -225,7 +225,7 @@ async def test_yaml_of_a_bound_caller_is_parsed_beside_the_event_loop(
         threads.append(threading.get_ident())
         return YamlText(text)
 
-    monkeypatch.setattr("bellcast.api.bound_callers.YamlText", parse)
+    monkeypatch.setattr("bellcast.workflows.yaml_text.YamlText", parse)
     key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["manage"], "tenants": ["acme"]})).json()["key"]
     headers = {"authorization": f"Bearer {key}", "content-type": "application/yaml"}
     written = await rest.client.put("/v1/templates/t?tenant=acme", content=b"sms: {text: Hello}", headers=headers)

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from bellcast.auth import keys, totp
 from bellcast.auth.console_sessions import ConsoleConfig
 from bellcast.channels.encryption import Encryption
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in
 from tests.journey.rest import Rest, refused

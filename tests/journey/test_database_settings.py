@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.ports import Document
+from bellcast.ports.documents import Document
 from bellcast.ports.live_feed import NO_FEED
 from bellcast.server.app import _unchanged
 from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues

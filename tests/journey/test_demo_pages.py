@@ -1,6 +1,7 @@
 """The pages of the demo apps load everything from this machine, and report a bundle that was not built."""
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,7 +81,7 @@ async def test_page_of_a_role_leads_to_the_page(tmp_path: Path, name: str, paths
 def test_settings_of_an_app_are_variables_of_the_server(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-m", f"bellcast.examples.{name}", "--settings", "--data", str(tmp_path)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-    variables = dict(word.split("=", 1) for word in printed.split())  # as `env $(…)` does
+    variables = dict(word.split("=", 1) for word in shlex.split(printed) if word != "export")  # as `eval "$(…)"` does
     assert settings.load({}, variables)
 
 

@@ -8,9 +8,9 @@ import msgspec
 from bellcast import build
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.port import Response
 from bellcast.model.nodes import LiveNode
-from bellcast.ports import Response
 from bellcast.server import doctor, local_checks, url_checks
 from bellcast.settings.groups import Settings
 from tests.contract.test_cluster_state import REPORT

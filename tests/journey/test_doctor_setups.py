@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from bellcast.errors import SettingsError
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.sqlite_connection import connect
+from bellcast.kernel.errors import SettingsError
 from bellcast.model.doctor_findings import Finding
 from bellcast.server import local_checks
 from bellcast.settings import load
-from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite_connection import connect
 from tests import engines
 from tests.certificates import self_signed
 from tests.engines import RedisServer
@@ -131,7 +131,7 @@ def test_store_of_a_newer_version_is_found(stored: Path) -> None:
 def test_pending_migration_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps = migrations.steps()
     with monkeypatch.context() as before, closing(connect(folder / "bellcast.db")) as connection:
-        before.setattr(migrations, "steps", lambda: steps[:-1])
+        before.setattr(migrations, "steps", lambda: dict([*steps.items()][:-1]))
         migrations.migrate(connection)
     finding = problems(folder)["store"]
     assert (finding.state, "bellcast migrate" in finding.fix) == ("warning", True)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 from bellcast.server.app import App, create_app
 from bellcast.settings import load
 from tests.journey.channels import opened

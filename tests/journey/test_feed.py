@@ -16,8 +16,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from bellcast.api import live_feed
 from bellcast.api.live_feed import REAUTHORIZE_MS
-from bellcast.errors import Unavailable
-from bellcast.model.asgi import AsgiMessage
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.http.asgi import AsgiMessage
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import IS_WEBSOCKET, STATE
 from bellcast.server.cluster_feed import MAX_WATCHERS
@@ -217,10 +217,13 @@ def test_websocket_hides_links_to_preferences(bellcast_server: ServerProcess) ->
     body = {"name": "reader", "scopes": ["observe", "read"]}
     key = httpx.post(f"{bellcast_server.url}/v1/keys", headers=bellcast_server.as_app(), json=body).json()["key"]
     headers = {"authorization": f"Bearer {key}"}
+    path = f"{bellcast_server.url}/v1/recipients/{KEY}-link/preferences-link"
+    url = httpx.post(path, headers=bellcast_server.as_app()).json()["url"]
     with over_websocket(bellcast_server, headers, recipient=f"{KEY}-link", kind="send") as socket:
-        send(bellcast_server, to=f"{KEY}-link", title="Hello", body=f"https://bell.example/u/{'A' * 60}")
+        send(bellcast_server, to=f"{KEY}-link", title="Hello", body=url)
         seen = json.loads(socket.recv(timeout=60))
-    assert seen["detail"]["body"] == f"https://bell.example/u/{'hidden'.ljust(60, '-')}"
+    head, _, token = url.rpartition("/")
+    assert seen["detail"]["body"] == f"{head}/{'hidden'.ljust(len(token), '-')}"
 
 
 def test_websocket_accepts_no_messages_and_frees_its_place(bellcast_server: ServerProcess) -> None:

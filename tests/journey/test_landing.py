@@ -1,5 +1,6 @@
 """The page at `/`: an overview for humans and programs, and a form to send a first notification on the same machine."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 
 from bellcast import __version__
-from bellcast.errors import SettingsError
+from bellcast.kernel.errors import SettingsError
 from bellcast.server import create_app
 from bellcast.settings import load
 from tests.journey import rest as rests
@@ -64,9 +65,30 @@ class TestPage:
         assert PROJECT.secret not in response.text
         assert "eyJ" not in response.text
 
-    async def test_unknown_paths_stay_json(self, rest: Rest) -> None:
-        for path in ("/index.html", "/favicon.ico", "/landing"):
-            assert refused(await rest.anonymous.get(path, headers={"accept": "text/html"}), 404, "not_found")
+    async def test_unknown_paths_do_not_lead_to_the_page(self, rest: Rest) -> None:
+        for path in ("/index.html", "/favicon.png", "/landing"):
+            page = await rest.anonymous.get(path, headers={"accept": "text/html"})
+            assert (page.status_code, "Page not found" in page.text) == (404, True)
+
+
+class TestIcons:
+    async def test_every_page_of_the_server_has_the_mark(self, rest: Rest) -> None:
+        for path in ("/", "/check", "/theme", "/console"):
+            page = await rest.anonymous.get(path, headers=LOCAL_HEADERS)
+            (link,) = re.findall(r'<link rel="icon" href="([^"]+)" type="image/svg\+xml">', page.text)
+            mark = await rest.anonymous.get(f"/{link.removeprefix('/')}")
+            assert (mark.status_code, mark.headers["content-type"]) == (200, "image/svg+xml")
+            policy = page.headers["content-security-policy"]
+            assert "img-src 'self'" in policy  # a browser applies it to icons
+
+    async def test_icons_are_cached_and_have_their_sizes(self, rest: Rest) -> None:
+        icon = await rest.anonymous.get("/favicon.ico")
+        assert (icon.content[:4], icon.content[6], icon.content[22]) == (b"\x00\x00\x01\x00", 16, 32)
+        touch = await rest.anonymous.get("/apple-touch-icon.png")
+        assert (touch.content[:8], touch.content[16:24]) == (b"\x89PNG\r\n\x1a\n", b"\x00\x00\x00\xb4" * 2)
+        for file in (icon, touch):
+            again = await rest.anonymous.get(file.url.path, headers={"if-none-match": file.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
 
 
 class TestTrial:

@@ -1,11 +1,13 @@
 """The lead market over HTTP: sign-in, leads in a file, the Pusher settings, and an outage of Bellcast."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bellcast.client import Bellcast
 from tests.faults.raw_sockets import eventually
 from tests.lead_market_app import Market
 from tests.sqlite_dump import sqlite_dump
@@ -90,6 +92,65 @@ def test_lead_can_be_unassigned_and_reassigned_after_it_was_lost(market: Market,
     assert eventually(lambda: "New lead for you" in market.titles("43"))
 
 
+def test_provider_that_loses_a_lead_is_told(market: Market, ruth: httpx.Client):
+    lead = add(ruth, "Bob Ray", provider="42").json()["id"]
+    ruth.patch(f"/api/admin/leads/{lead}", json={"provider": "43"})
+    assert eventually(lambda: "Lead withdrawn: Bob Ray" in market.titles("42"))
+    assert eventually(lambda: "Bob Ray: assigned to Oak Roofing" in market.titles("ruth"))
+    ruth.patch(f"/api/admin/leads/{lead}", json={"provider": ""})
+    assert eventually(lambda: "Lead withdrawn: Bob Ray" in market.titles("43"))
+    assert eventually(lambda: "Bob Ray: assigned to nobody" in market.titles("ruth"))
+    assert market.titles("ruth").count("Lead from Bob Ray") == 1
+
+
+def test_closed_lead_is_not_reassigned_by_accident(ruth: httpx.Client):
+    lead = add(ruth, "Closed Case", provider="42").json()["id"]
+    ruth.patch(f"/api/admin/leads/{lead}", json={"status": "won"})
+    refused = ruth.patch(f"/api/admin/leads/{lead}", json={"provider": "43"})
+    assert (refused.status_code, refused.json()["message"][:18]) == (409, "This lead is won: ")
+    changed = ruth.patch(f"/api/admin/leads/{lead}", json={"provider": "43", "status": "assigned"}).json()
+    assert (changed["provider"], changed["status"]) == ("43", "assigned")
+
+
+def test_request_form_makes_leads_without_a_sign_in(market: Market, ruth: httpx.Client):
+    fields = {"service": "Blocked drain", "city": "York"}
+    with httpx.Client(base_url=market.url, timeout=60) as customer:
+        assert "Request a quote" in customer.get("/request").text
+        for _ in range(2):  # a double click
+            sent = customer.post("/request", data={"customer": "Joan Clarke", "requestId": "once", **fields})
+            assert sent.headers["location"] == "/request?sent"
+        assert "Thank you" in customer.get("/request?sent").text
+        assert customer.post("/request", data={"customer": "", **fields}).status_code == 422
+        forged = customer.post("/request", data={"customer": "Forged", "provider": "42", **fields})
+        assert forged.status_code == 303
+        while customer.post("/request", data={"customer": "Many", **fields}).status_code != 429:
+            pass
+        assert customer.post("/api/leads", json={"customer": "X", **fields}).status_code == 401
+    named = {lead["customer"]: lead for lead in ruth.get("/leads").json()}
+    assert (named["Joan Clarke"]["provider"], named["Forged"]["provider"]) == (None, None)
+    assert eventually(lambda: market.titles("ruth").count("Lead from Joan Clarke") == 1)
+
+
+def test_partner_sends_leads_with_the_api_key(market: Market, ruth: httpx.Client, plumber: httpx.Client):
+    lead = {"customer": "Mary Lee", "service": "New tap", "city": "Leeds", "provider": "42"}
+    assert plumber.post("/admin/settings/key").status_code == 403
+    keys = [re.search(r"key is <code>([^<]+)", ruth.post("/admin/settings/key").text)[1] for _ in range(2)]
+    assert keys[1] not in ruth.get("/admin/settings").text + sqlite_dump(market.data / "leadwell.db")
+    with httpx.Client(base_url=market.url, timeout=60) as partner:
+        for key, status in ((keys[0], 401), ("x", 401), (keys[1], 201)):
+            response = partner.post("/api/leads", json=lead, headers={"authorization": f"Bearer {key}"})
+            assert response.status_code == status, key
+        patch = partner.patch("/api/admin/leads/101", json={}, headers={"authorization": f"Bearer {keys[1]}"})
+        assert patch.status_code == 401  # a key only adds leads
+    assert eventually(lambda: "Lead from Mary Lee" in market.titles("ruth"))
+
+
+def test_admins_can_have_a_private_channel(market: Market, ruth: httpx.Client, plumber: httpx.Client):
+    form = {"socket_id": "1.2", "channel_name": "private-admin"}
+    assert ruth.post("/broadcasting/auth", data=form).status_code == 200
+    assert plumber.post("/broadcasting/auth", data=form).status_code == 403
+
+
 def test_form_that_is_sent_twice_is_one_lead(market: Market, ruth: httpx.Client):
     first, second = (add(ruth, "Twice", requestId="form-1").json() for _ in range(2))
     assert first["id"] == second["id"]
@@ -127,3 +188,29 @@ def test_outage_of_leadwell_loses_and_duplicates_nothing(tmp_path: Path, two_wor
         assert sorted(market.titles("ruth")) == ["Lead from During the outage", "Priya Nair: won"]
         assert eventually(lambda: market.titles("42") == ["New lead for you"])
         assert [lead["status"] for lead in plumber.get("/leads").json()] == ["assigned", "won"]
+
+
+def test_form_id_of_another_sender_is_another_lead(market: Market, ruth: httpx.Client):
+    key = re.search(r"key is <code>([^<]+)", ruth.post("/admin/settings/key").text)[1]
+    partner = {"headers": {"authorization": f"Bearer {key}"}}
+    fields = {"service": "New bath", "city": "York", "requestId": "shared"}
+    numbers = set()
+    for customer, options in (("Of the partner", partner), ("Of the admin", {}), ("Of the partner", partner)):
+        lead = ruth.post("/api/leads", json={"customer": customer, **fields}, **options).json()
+        assert lead["customer"] == customer
+        numbers.add(lead["id"])
+    assert len(numbers) == 2
+
+
+def test_new_lead_reaches_its_provider_by_e_mail_too(market: Market, ruth: httpx.Client):
+    add(ruth, "Hedy Lamarr", provider="43")
+    with Bellcast(market.server.url, market.server.secret) as bell:
+
+        def texts():
+            return [
+                bell.messages.get(one.id).content["text"]
+                for one in bell.messages.list(channel="email", recipient="43").messages
+            ]
+
+        assert eventually(lambda: any("Hedy Lamarr" in text for text in texts()))
+        assert bell.messages.list(channel="email", recipient="ruth").messages == []

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bellcast.api.app import HANDLERS
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.times import DAY_MS
 from bellcast.model.stats import HOUR_MS, STORED_MS, StatsPoint
-from bellcast.model.times import DAY_MS
-from bellcast.ports import Document
+from bellcast.ports.documents import Document
 from tests.journey.operators import set_up
 from tests.journey.rest import Caller, Rest, refused
 
@@ -81,7 +81,7 @@ async def test_sends_of_today_are_counted_by_the_budget_or_by_the_statistics(res
     await rest.app.put("/v1/tenants/idle", json={})
     await rest.app.put("/v1/tenants/zoo", json={"settings": {"sends_per_day": 100}})
     await rest.send("alice", tenant="zoo")
-    await rest.store.recipients.add_usage(now // DAY_MS, {"zoo": 7})
+    await rest.store.tenants.add_usage(now // DAY_MS, {"zoo": 7})
     for node, at, sends in (
         ("node", now, 1),  # from this process, which has counted more since
         ("node", now - HOUR_MS, 10),

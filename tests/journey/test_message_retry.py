@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from bellcast.ports import NewMessage
-from bellcast.storage import rows
+from bellcast.kernel import ids
+from bellcast.ports.messages import NewMessage
 from tests.journey.channels import opened
 
 
@@ -33,7 +33,7 @@ async def test_queued_message_without_content_fails_without_an_attempt(tmp_path:
     """An earlier version queued such messages."""
     async with opened(tmp_path) as world:
         now = world.clock.now()
-        id = f"{rows.uuid7_floor(now)}-7000-8000-000000000001"  # an older one would have expired
+        id = f"{ids.uuid7_floor(now)}-7000-8000-000000000001"  # an older one would have expired
         await world.store.messages.add(
             [
                 NewMessage(

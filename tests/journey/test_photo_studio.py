@@ -2,8 +2,9 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import httpx
 import jwt
@@ -13,7 +14,7 @@ from bellcast.client import Bellcast
 from tests.app_servers import app_server
 from tests.example_apps import PASSWORD
 from tests.faults.raw_sockets import eventually
-from tests.photo_studio_app import Studio
+from tests.photo_studio_app import Studio, free_time
 from tests.sqlite_dump import sqlite_dump
 
 # The smallest PNG: one transparent pixel.
@@ -66,11 +67,7 @@ def sign_in(browser, person, path=""):
 
 def booked(browser, **fields):
     """Book a session, and return its number."""
-    draft = {
-        "kind": "family",
-        "starts_at": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT14:00}",
-        "place": "The park",
-    }
+    draft = {"kind": "family", "starts_at": free_time(), "place": "The park"}
     response = browser.post("/api/bookings", json=draft | fields)
     assert response.status_code == 201, response.text
     return response.json()["id"]
@@ -136,7 +133,8 @@ def test_booking_notifies_front_desk_photographer_and_client_in_turn(browsers):
     assert picture.status_code == 201
     assert theo.post(f"/api/bookings/{booking}/work", json={"title": "A day in June", "photos": 12}).status_code == 201
     assert notify(theo, "work-completed", booking).status_code == 201
-    assert unread_and_titles(clara) == (1, ["Your photographs are ready"])
+    expected = ["Your photographs are ready", "Your booking is accepted"]
+    assert eventually(lambda: sorted(unread_and_titles(clara)[1]) == sorted(expected))
 
     assert "A day in June" in clara.get(f"/bookings/{booking}").text
     first = clara.get(f"/bookings/{booking}/photos/1")
@@ -194,15 +192,18 @@ def test_stream_belongs_to_one_person(browsers):
     assert first["notification"]["type"] == "photographer-assigned"
 
 
-def test_open_page_receives_changes_without_a_notification(browsers):
+def test_open_page_receives_changes_without_a_notification(browsers, studio):
     clara, mira = browsers["clara"], browsers["mira"]
     booking = booked(clara)
+    mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
+    studio.empty_outbox()
+    assert unread_and_titles(clara) == (1, ["Your booking is accepted"])
     with follow_events(clara) as events:
         next_event(events, "ready")
-        mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
+        mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": "ines"})
         _, event = next_event(events, "event")
     assert (event["name"], event["data"]) == ("booking-changed", {"bookingId": booking})
-    assert unread_and_titles(clara) == (0, [])
+    assert unread_and_titles(clara)[0] == 1
 
 
 def test_closed_page_leaves_no_connection(browsers, bell):
@@ -259,7 +260,7 @@ def test_message_needs_the_right_person_and_state(browsers):
     assert notify(browsers["theo"], "work-completed", booking).status_code == 404
     browsers["mira"].put(f"/api/bookings/{booking}/photographer", json={"photographerId": "theo"})
     assert notify(browsers["theo"], "work-completed", booking).status_code == 409
-    assert all(unread_and_titles(browsers[key])[0] == 0 for key in ("clara", "jonas", "ines"))
+    assert all(unread_and_titles(browsers[key])[0] == 0 for key in ("jonas", "ines"))
 
 
 def test_notification_of_another_person_is_not_found(browsers):
@@ -364,6 +365,130 @@ def test_form_that_is_sent_twice_is_one_session(browsers, studio):
     assert first == second
     studio.empty_outbox()
     assert unread_and_titles(browsers["mira"])[0] == 1
+
+
+def test_form_id_of_another_client_is_another_session(browsers):
+    clara, jonas = browsers["clara"], browsers["jonas"]
+    own, other = (booked(browser, requestId="form-2") for browser in (clara, jonas))
+    assert own != other
+    assert jonas.get(f"/bookings/{other}").status_code == 200
+
+
+def assign(mira, booking, photographer="theo"):
+    return mira.put(f"/api/bookings/{booking}/photographer", json={"photographerId": photographer})
+
+
+def test_photographer_has_one_session_at_a_time(browsers):
+    clara, jonas, mira = (browsers[key] for key in ("clara", "jonas", "mira"))
+    day = free_time().partition("T")[0]
+    first = booked(clara, kind="product", starts_at=f"{day}T10:00")  # until 13:00
+    during = booked(jonas, starts_at=f"{day}T12:00", place="Elsewhere")
+    after = booked(jonas, starts_at=f"{day}T13:00")
+    assert assign(mira, first).status_code == 200
+    refused = assign(mira, during)
+    assert (refused.status_code, "Theo has another session at that time" in refused.json()["error"]) == (422, True)
+    assert assign(mira, during, "ines").status_code == 200
+    assert assign(mira, after).status_code == 200
+    clara.delete(f"/api/bookings/{first}")
+    assert assign(mira, booked(jonas, starts_at=f"{day}T10:30")).status_code == 200
+
+
+def test_photographer_is_not_booked_twice_by_simultaneous_requests(browsers):
+    time = free_time()
+    bookings = [booked(browsers[client], starts_at=time) for client in ("clara", "jonas", "clara", "jonas")]
+
+    def assign_ines(one):
+        return browsers["mira"].put(f"/api/bookings/{one}/photographer", json={"photographerId": "ines"})
+
+    with ThreadPoolExecutor(len(bookings)) as threads:
+        statuses = [response.status_code for response in threads.map(assign_ines, bookings)]
+    assert sorted(statuses) == [200, 422, 422, 422]
+
+
+def test_repeated_delivery_notifies_once(browsers, studio):
+    clara, mira, theo = (browsers[key] for key in ("clara", "mira", "theo"))
+    booking = booked(clara)
+    assign(mira, booking)
+    path, headers = f"/api/bookings/{booking}/photos?requestId=file-1", {"content-type": "image/png"}
+    assert [theo.post(path, content=PNG, headers=headers).json()["photos"] for _ in range(2)] == [1, 1]
+    work = {"title": "Twice", "photos": 3, "requestId": "work-1"}
+    assert [theo.post(f"/api/bookings/{booking}/work", json=work).status_code for _ in range(2)] == [201, 201]
+    assert theo.post(path, content=PNG, headers=headers).json()["photos"] == 1
+    assert theo.post(f"/api/bookings/{booking}/photos", content=PNG, headers=headers).status_code == 422
+    again = theo.post(f"/api/bookings/{booking}/work", json={**work, "requestId": "work-2"})
+    assert (again.status_code, again.json()["error"]) == (422, "This session is finished.")
+    studio.empty_outbox()
+    assert unread_and_titles(clara)[1].count("Your photographs are ready") == 1
+
+
+def test_client_cancels_and_the_front_desk_declines(browsers, studio, bell):
+    clara, jonas, mira, theo = (browsers[key] for key in ("clara", "jonas", "mira", "theo"))
+    cancelled, declined = booked(clara), booked(clara)
+    assign(mira, cancelled)
+    assert jonas.delete(f"/api/bookings/{cancelled}").status_code == 404
+    assert theo.delete(f"/api/bookings/{cancelled}").status_code == 422
+    assert [clara.delete(f"/api/bookings/{cancelled}").json()["status"] for _ in range(2)] == ["cancelled"] * 2
+    assert mira.delete(f"/api/bookings/{declined}").json()["status"] == "declined"
+    assert assign(mira, declined).json()["error"] == "This session is declined."
+    studio.empty_outbox()
+    for browser in (mira, theo):
+        assert unread_and_titles(browser)[1].count("The booking of Clara Jensen is cancelled") == 1
+    assert "We can’t take your booking" in unread_and_titles(clara)[1]
+    assert "The client cancelled this booking" in mira.get(f"/bookings/{cancelled}").text
+    assert "Declined" in clara.get("/bookings").text
+
+
+def subjects(bell, person):
+    """The subjects of a person's e-mails."""
+    found = bell.messages.list(channel="email", tenant="oriel", recipient=person).messages
+    return [bell.messages.get(one.id, tenant="oriel").content["subject"] for one in found]
+
+
+def test_client_gets_e_mails_unless_switched_off(browsers, bell, server):
+    clara, mira, theo = (browsers[key] for key in ("clara", "mira", "theo"))
+    with httpx.Client(base_url=server.url) as http:
+        authorization = {"authorization": f"Bearer {bell.token('clara', tenant='oriel')}"}
+        off = {"types": {"booking-accepted": {"email": False}}}
+        assert http.patch("/v1/preferences", json=off, headers=authorization).status_code == 200
+    before = subjects(bell, "clara")
+    booking = booked(clara)
+    assign(mira, booking)
+    theo.post(f"/api/bookings/{booking}/work", json={"title": "By e-mail", "photos": 3})
+    assert eventually(lambda: subjects(bell, "clara") != before)
+    assert subjects(bell, "clara").count("Your photographs are ready") == before.count("Your photographs are ready") + 1
+    assert subjects(bell, "clara").count("Your booking is accepted") == before.count("Your booking is accepted")
+
+
+def test_session_has_a_reminder_for_both_sides_until_it_ends(browsers, studio, bell):
+    clara, mira = browsers["clara"], browsers["mira"]
+    booking = booked(clara, place="The old orchard")
+    assign(mira, booking)
+
+    def reminders():
+        found = bell.schedules.list(tenant="oriel", limit=100)["schedules"]
+        return {
+            one["notification"]["to"]: one["notification"]
+            for one in found
+            if one["key"].startswith(f"reminder-{booking}-")
+        }
+
+    assert eventually(lambda: set(reminders()) == {"clara", "theo"})
+    notification = reminders()["clara"]
+    assert notification["channels"] == ["inbox", "email", "push"]
+    assert notification["title"].endswith("14:00")
+    assert notification["body"] == "The old orchard. Theo Lindqvist photographs Clara Jensen."
+    assign(mira, booking, "ines")
+    assert eventually(lambda: set(reminders()) == {"clara", "ines"} and "Ines" in reminders()["clara"]["body"])
+    clara.delete(f"/api/bookings/{booking}")
+    assert eventually(lambda: reminders() == {})
+
+
+def test_session_within_a_day_reminds_at_once(browsers):
+    clara, mira, ines = (browsers[key] for key in ("clara", "mira", "ines"))
+    soon = datetime.now().astimezone() + timedelta(hours=3)
+    assign(mira, booked(clara, starts_at=f"{soon:%Y-%m-%dT%H:%M}"), "ines")
+    expected = f"Reminder: Family session, {soon:%A} {soon.day} {soon:%B, %H:%M}"
+    assert eventually(lambda: all(expected in unread_and_titles(browser)[1] for browser in (clara, ines)))
 
 
 def test_outage_of_oriel_loses_and_duplicates_nothing(browsers, server, studio):

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from bellcast.api.preferences_page import MAX_FORM_FIELDS
-from bellcast.model.events import Event, PreferencesChanged
+from bellcast.kernel.events import Event
+from bellcast.model.events import PreferencesChanged
 from tests.journey.channels import World, opened
 from tests.journey.channels_app import app, ended
 
@@ -60,7 +61,7 @@ async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) ->
         path = await link(world)
         page = (await world.client.get(path, headers={"authorization": ""})).text
         assert "Invoices &lt;b&gt;" in page
-        assert 'value="email:invoice" aria-label="Invoices &lt;b&gt;: e-mail (required)" checked disabled' in page
+        assert 'value="email:invoice" aria-label="Invoices &lt;b&gt;: E-mail (required)" checked disabled' in page
         saved = await world.client.post(path, data=_fields(displayed(page)))
         assert "Your preferences are saved." in saved.text
         assert (await world.get("/v1/recipients/alice/preferences"))["types"] == {"old": {"email": False}}
@@ -72,10 +73,36 @@ async def test_page_shows_what_applies_and_saves_only_changes(tmp_path: Path) ->
         assert stored["quiet_hours"] == {"start": "22:00", "end": "07:00"}
         assert (stored["digest"], stored["digest_at"]) == ({"news": "daily"}, "09:15")
         again = (await world.client.get(path)).text
-        assert re.search(r'value="push:news"[^>]*: push notification">', again)
+        assert re.search(r'value="push:news"[^>]*: Push">', again)
         await world.client.post(path, data=_fields(displayed(again, quiet=None, muted="on")))
         muted = await world.get("/v1/recipients/alice/preferences")
         assert (muted["muted"], muted["quiet_hours"]) == ({"*": True}, False)
+
+
+async def test_element_of_the_page_reads_and_changes_preferences_with_the_link(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        await world.put("/v1/types/invoice", {"name": "Invoices", "required": ["email"]})
+        path = await link(world)
+        json = {"authorization": "", "accept": "application/json"}
+        read = await world.client.get(path, headers=json)
+        assert [(one["type"], one["name"]) for one in read.json()["effective"]][-1] == ("invoice", "Invoices")
+        assert read.headers["cache-control"] == "no-store"
+        changed = await world.client.patch(path, headers=json, json={"types": {"invoice": {"sms": False}}})
+        assert changed.json()["types"] == {"invoice": {"sms": False}}
+        again = await world.client.patch(path, headers=json, json={"muted": {"*": True}})
+        stored = await world.get("/v1/recipients/alice/preferences")
+        assert again.json() == stored
+        assert (stored["types"], stored["muted"]) == ({"invoice": {"sms": False}}, {"*": True})
+        for refused in (
+            {"types": {"invoice": {"email": False}}},
+            {"workflows": {"absent": {"email": False}}},
+            {"x": 1},
+        ):
+            assert (await world.client.patch(path, headers=json, json=refused)).status_code == 422
+        forged = await world.client.patch("/preferences/AAAA", headers=json, json={"muted": {}})
+        assert (forged.status_code, forged.json()["code"]) == (404, "not_found")
+        await world.client.delete("/v1/recipients/alice/sessions")
+        assert (await world.client.patch(path, headers=json, json={"muted": {}})).status_code == 404
 
 
 DEFAULTS = {
@@ -95,7 +122,7 @@ async def test_unchanged_page_changes_nothing(tmp_path: Path) -> None:
         await world.put(own, until)
         path = await link(world)
         page = (await world.client.get(path)).text
-        assert re.search(r"name=muted checked>.* Inbox only, until 2027-12-01 01:00 \(Europe/Vienna\)<", page)
+        assert re.search(r"Until 2027-12-01 01:00 \(Europe/Vienna\)\.<.*name=muted checked>", page)
         for _ in range(2):
             page = (await world.client.post(path, data=_fields(displayed(page)))).text
             stored = await world.get(own)
@@ -104,7 +131,38 @@ async def test_unchanged_page_changes_nothing(tmp_path: Path) -> None:
             } == until
         await world.client.post(path, data=_fields(displayed(page, muted=None)))
         assert (await world.get(own))["muted"] == {"news": True}
-        assert "Inbox only, until I turn this off" in (await world.client.get(path)).text
+        assert "Until I turn this off" in (await world.client.get(path)).text
+
+
+async def test_pages_of_links_use_the_recipients_language_and_the_brand(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        brand = {"name": "Oriel & Co", "color": "#7a1f3d", "logo_url": "https://oriel.example/logo.png"}
+        await world.put("/v1/tenants/oriel", {"settings": {"brand": brand}})
+        await world.put("/v1/recipients/alice?tenant=oriel", {"locale": "de-AT", "email": "alice@example.com"})
+        draft = {"to": "alice", "tenant": "oriel", "type": "news", "title": "Hi", "channels": ["email"]}
+        await world.request("POST", "/v1/notifications", draft)
+        (message,) = await world.messages(tenant="oriel")
+        message = await world.get(f"/v1/messages/{message['id']}", tenant="oriel")
+        assert ">Abbestellen</a>" in message["content"]["html"]
+        assert "Abbestellen: https://bell.example/u/" in message["content"]["text"]
+        for part, title in (("u", "Abbestellen?"), ("preferences", "Mitteilungen von Oriel &amp; Co")):
+            url = re.search(rf"https://bell\.example(/{part}/[\w-]+)", message["content"]["text"])
+            assert url is not None
+            shown = await world.client.get(url[1], headers={"accept-language": "fr"})
+            assert '<html lang="de" dir="ltr">' in shown.text
+            assert f"<h1>{title}</h1>" in shown.text
+            assert 'img src="https://oriel.example/logo.png" alt="Oriel &amp; Co"' in shown.text
+            assert "light-dark(#7a1f3d," in shown.text
+            assert "img-src http: https:;" in shown.headers["content-security-policy"]
+
+
+async def test_page_of_a_recipient_without_a_locale_uses_the_browsers_language(tmp_path: Path) -> None:
+    async with opened(tmp_path) as world:
+        path = await link(world)
+        for accepted, language in (("pt-BR, fr-CH;q=0.8, en;q=0.5", "fr"), ("ar", "ar"), ("xx, *", "en"), ("", "en")):
+            for url in (path, "/u/AAAA"):
+                shown = await world.client.get(url, headers={"accept-language": accepted, "accept": "text/html"})
+                assert f'<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">' in shown.text
 
 
 async def test_page_opened_before_a_change_keeps_it(tmp_path: Path) -> None:
@@ -139,13 +197,13 @@ async def test_page_shows_only_a_mute_that_has_not_ended(tmp_path: Path) -> None
         path, own = await link(world), "/v1/recipients/alice/preferences"
         await world.put("/v1/recipients/alice", {"timezone": "Pacific/Kiritimati"})
         await world.put(own, {"muted": {"*": "9999-12-31T23:59:59Z"}})
-        assert "Inbox only, until 9999-12-31 23:59 (UTC)" in (await world.client.get(path)).text
+        assert "Until 9999-12-31 23:59 (UTC)" in (await world.client.get(path)).text
         await world.put(own, {"muted": {"*": "2026-06-10T12:30:00Z"}})
         assert "name=muted checked" in (await world.client.get(path)).text
         await world.advance("31m")
         ended = (await world.client.get(path)).text
         assert "name=muted>" in ended
-        assert "Inbox only, until I turn this off" in ended
+        assert "Until I turn this off" in ended
         await world.client.post(path, data=_fields(displayed(ended, muted="on")))
         assert (await world.get(own))["muted"] == {"*": True}
 
@@ -246,7 +304,7 @@ async def test_person_with_an_old_link_sees_a_page(tmp_path: Path) -> None:
             for url in (path, "/u/AAAA"):
                 shown = await world.client.request(method, url, headers={**FORM, "accept": "text/html,*/*;q=0.8"})
                 assert (shown.status_code, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
-                assert "valid.</p>" in shown.text
+                assert "Link not valid" in shown.text
                 read = await world.client.request(method, url, headers=FORM)
                 assert (read.status_code, read.json()["code"]) == (404, "not_found")
 

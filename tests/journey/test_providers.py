@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bellcast.errors import SettingsError
+from bellcast.kernel.errors import SettingsError
 from bellcast.server.app import create_app
 from bellcast.settings import load
 from tests.journey.channels_app import app, ended, eventually

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.channels.encryption import Encryption
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 from bellcast.model.pusher import PusherApp
 from bellcast.server.pusher_apps import PusherAppDirectory
 from tests.journey.operators import keyed, set_up, signed_in

@@ -8,8 +8,8 @@ import pytest
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.keys import SCOPES
-from bellcast.model import times
-from bellcast.model.limits import Limits
+from bellcast.kernel import times
+from bellcast.kernel.limits import Limits
 from tests.journey import rest as rests
 from tests.journey.rest import Caller, fields, refused
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.ports import list_scan
+from bellcast.kernel.db import list_scan
 from bellcast.ports.runs import NewFanout, TriggerRequest
 from tests.journey.rest import Rest, fields, refused
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bellcast.model.limits import Limits
+from bellcast.kernel.limits import Limits
 from tests.journey import rest as rests
 from tests.journey.rest import fields, refused
 

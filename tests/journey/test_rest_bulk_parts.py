@@ -6,11 +6,11 @@ import tracemalloc
 
 import pytest
 
-from bellcast import contention
 from bellcast.api import bulk
-from bellcast.errors import Unavailable
 from bellcast.inbox import imports, sending
-from bellcast.ports import SendResult
+from bellcast.kernel import contention
+from bellcast.kernel.errors import Unavailable
+from bellcast.ports.sends import SendResult
 from bellcast.ports.webhooks import NoWebhooks
 
 NAMES = [f"name-{n}" for n in range(1_000)]

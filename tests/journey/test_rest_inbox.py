@@ -172,6 +172,11 @@ class TestOneNotification:
         assert refused(await alice.delete(f"/v1/inbox/{id}"), 404, "not_found")
 
 
+def counts_of(response):
+    """The counts in the response of an action."""
+    return {name: value for name, value in response.json().items() if name != "ids"}
+
+
 class TestManyNotifications:
     async def test_marking_by_ids_skips_unknown_ids(self, alice):
         ids_by_title = await ids(alice)
@@ -179,19 +184,19 @@ class TestManyNotifications:
         response = await alice.post(
             "/v1/inbox/read", json={"ids": [ids_by_title["one"], ids_by_title["one"], *unknown, ids_by_title["two"]]}
         )
-        assert response.json() == {"changed": 2, "unread": 1, "unseen": 1}
+        assert counts_of(response) == {"changed": 2, "unread": 1, "unseen": 1}
 
     async def test_delete_by_ids_or_by_type_leaves_the_others(self, alice):
         ids_by_title = await ids(alice)
         response = await alice.post(
             "/v1/inbox/delete", json={"ids": [ids_by_title["one"], ids_by_title["three"], "nonsense"]}
         )
-        assert response.json() == {"changed": 2, "unread": 1, "unseen": 1}
+        assert counts_of(response) == {"changed": 2, "unread": 1, "unseen": 1}
         assert await titles(alice) == ["two"]
         response = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "invoice"}})
         assert response.json()["changed"] == 0
         response = await alice.post("/v1/inbox/delete", json={"all": True, "of": {"type": "booking"}})
-        assert response.json() == {"changed": 1, "unread": 0, "unseen": 0}
+        assert counts_of(response) == {"changed": 1, "unread": 0, "unseen": 0}
 
     @pytest.mark.parametrize("body", [{"all": True, "type": "booking"}, {"all": True, "of": {"tags": "wedding"}}, {}])
     async def test_delete_with_an_unknown_filter_deletes_nothing(self, alice, body):
@@ -200,13 +205,13 @@ class TestManyNotifications:
 
     async def test_marking_all_can_be_limited_to_a_type(self, alice):
         response = await alice.post("/v1/inbox/seen", json={"all": True, "of": {"type": "booking"}})
-        assert response.json() == {"changed": 2, "unread": 3, "unseen": 1}
-        assert (await alice.post("/v1/inbox/read", json={"all": True})).json() == {
+        assert counts_of(response) == {"changed": 2, "unread": 3, "unseen": 1}
+        assert counts_of(await alice.post("/v1/inbox/read", json={"all": True})) == {
             "changed": 3,
             "unread": 0,
             "unseen": 0,
         }
-        assert (await alice.post("/v1/inbox/unread", json={"all": True})).json() == {
+        assert counts_of(await alice.post("/v1/inbox/unread", json={"all": True})) == {
             "changed": 3,
             "unread": 3,
             "unseen": 0,
@@ -216,11 +221,26 @@ class TestManyNotifications:
         ids_by_title = await ids(alice)
         await alice.post("/v1/inbox/archive", json={"ids": [ids_by_title["one"]]})
         assert (await alice.post("/v1/inbox/read", json={"all": True})).json()["changed"] == 2
-        assert (await alice.post("/v1/inbox/unarchive", json={"all": True})).json() == {
+        assert counts_of(await alice.post("/v1/inbox/unarchive", json={"all": True})) == {
             "changed": 1,
             "unread": 1,
             "unseen": 1,
         }
+
+    @pytest.mark.parametrize("max_row_events", [200, 1], ids=["row by row", "by one statement"])
+    async def test_action_on_all_reports_the_changed_ids(self, alice, monkeypatch, max_row_events):
+        monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+        ids_by_title = await ids(alice)
+        await alice.post("/v1/inbox/read", json={"ids": [ids_by_title["two"]]})
+        changed = (await alice.post("/v1/inbox/read", json={"all": True})).json()["ids"]
+        assert sorted(changed) == sorted([ids_by_title["one"], ids_by_title["three"]])
+        assert (await alice.post("/v1/inbox/read", json={"all": True})).json()["ids"] == []
+
+    async def test_action_on_too_many_reports_no_ids(self, alice, monkeypatch):
+        monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", 1)
+        monkeypatch.setattr("bellcast.storage.marking.MAX_REPORTED_IDS", 2)
+        response = (await alice.post("/v1/inbox/read", json={"all": True})).json()
+        assert (response["changed"], response["ids"]) == (3, None)
 
     async def test_marking_without_effect_reports_no_change(self, alice):
         assert (await alice.post("/v1/inbox/unread", json={"all": True})).json()["changed"] == 0

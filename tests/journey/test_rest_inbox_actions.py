@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from bellcast.calls import Handlers, Refused
-from bellcast.model import times
-from bellcast.model.events import LiveEvent
+from bellcast.kernel import times
+from bellcast.kernel.events import LiveEvent
 from tests.journey import rest as rests
 from tests.journey.rest import fields, refused
 from tests.journey.test_email import app as channels_app

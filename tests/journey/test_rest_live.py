@@ -5,7 +5,7 @@ import json
 import pytest
 from websockets.asyncio.client import connect
 
-from bellcast.model.events import LiveEvent
+from bellcast.kernel.events import LiveEvent
 from tests.journey.rest import fields, refused
 from tests.journey.test_rest_access import end_sessions
 

@@ -8,7 +8,7 @@ import pytest
 from bellcast.api.preferences import MAX_ENTRIES
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
-from bellcast.model import times
+from bellcast.kernel import times
 from tests.journey.rest import PROJECT, Rest, fields
 
 OWN = "/v1/recipients/alice/preferences"
@@ -178,12 +178,12 @@ async def test_unsubscribe_link_says_which_types_are_required_now(rest: Rest) ->
     )
     for method in ("GET", "POST", "POST"):
         page = await rest.anonymous.request(method, single, headers=FORM)
-        assert (page.status_code, "E-mails of type “bill” are required" in page.text) == (200, True)
+        assert (page.status_code, "E-mails of type “Bill” are required" in page.text) == (200, True)
         assert "nsubscribe" not in page.text
     assert await updated_at(rest) is None
     page = await rest.anonymous.post(digest, headers=FORM)
-    assert "E-mails of type “news” are off." in page.text
-    assert "E-mails of type “bill” are required" in page.text
+    assert "E-mails of type “News” are off." in page.text
+    assert "E-mails of type “Bill” are required" in page.text
     assert (await rest.app.get(OWN)).json()["types"] == {"news": OFF}
 
 
@@ -193,8 +193,8 @@ async def test_unsubscribe_page_shows_the_names_of_types(rest: Rest) -> None:
     await rest.app.put("/v1/types/bill", json={"name": "Bills", "required": True})
     token = unsubscribe.token(PROJECT, Unsubscription("", "alice", rest.clock.now(), "news", ("bill", "tips")))
     for method, text in (
-        ("GET", "E-mails of type “News &amp; offers”, “tips” will no longer"),
-        ("POST", "E-mails of type “News &amp; offers”, “tips” are off."),
+        ("GET", "E-mails of type “News &amp; offers”, “Tips” will no longer"),
+        ("POST", "E-mails of type “News &amp; offers”, “Tips” are off."),
     ):
         page = (await rest.anonymous.request(method, f"/u/{token}", headers=FORM)).text
         assert text in page

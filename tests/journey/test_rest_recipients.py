@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.model.events import SessionsRevoked, SubscriptionEnded
-from bellcast.model.identities import RecipientFields
+from bellcast.model.recipients import RecipientFields
 from tests.journey.rest import fields, refused
 
 ALICE = {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellcast.jobs import JobRunner
-from bellcast.model.ids import Ids
+from bellcast.kernel.ids import Ids
 from bellcast.replays import ReplayRunner
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS
 from tests.contract.app import App

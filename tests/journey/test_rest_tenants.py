@@ -82,7 +82,7 @@ async def test_export_that_is_not_read_stops(rest: Rest, monkeypatch: pytest.Mon
     items = [{"to": "alice", "tenant": "acme", "title": f"{n} {'x' * 400}"} for n in range(1_200)]
     await rest.app.post("/v1/notifications/bulk", json=items)
     read: list[str] = []
-    export_tenant = rest.store.recipients.export_tenant
+    export_tenant = rest.store.exports.tenant
 
     async def counted(key: str) -> AsyncIterator[tuple[str, Any]]:
         rows = await export_tenant(key)
@@ -95,7 +95,7 @@ async def test_export_that_is_not_read_stops(rest: Rest, monkeypatch: pytest.Mon
 
         return pairs()
 
-    monkeypatch.setattr(rest.store.recipients, "export_tenant", counted)
+    monkeypatch.setattr(rest.store.exports, "tenant", counted)
     sent: list[Any] = []
 
     async def receive() -> Any:

@@ -15,12 +15,12 @@ from bellcast.calls.callbacks import CallbackContext
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
-from bellcast.errors import Unauthenticated
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.recovery_ids import Pid
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
-from bellcast.outbound.clients import HttpClients
 from bellcast.server.app import App
 from bellcast.server.clock import SystemClock
 from tests.journey.channels_app import app, eventually

@@ -2,6 +2,8 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from tests.journey.marketplace_client import (
     change_booking,
     device,
     encrypted_message,
+    free_time,
     open_live,
     pay,
     send_message,
@@ -114,6 +117,82 @@ def test_form_that_is_sent_twice_is_one_job(site, browsers):
         last = book(browsers["nora"])
         assert to_ben.next_notification()["data"]["bookingId"] == str(last - 1)
         assert to_ben.next_notification()["data"]["bookingId"] == str(last)
+
+
+def test_form_id_of_another_client_is_another_job(browsers):
+    own, other = (book(browsers[key], requestId="form-2") for key in ("nora", "samir"))
+    assert own != other
+    assert browsers["samir"].get(f"/bookings/{other}").status_code == 200
+
+
+def test_provider_accepts_one_job_at_a_time(browsers):
+    nora, samir, ben, lucia = (browsers[key] for key in ("nora", "samir", "ben", "lucia"))
+    day = free_time().partition("T")[0]
+    first = book(nora, starts_at=f"{day}T10:00")  # until 12:00
+    during = book(samir, "tap", starts_at=f"{day}T11:00")
+    after = book(samir, "tap", starts_at=f"{day}T12:00")
+    other = book(samir, "windows", starts_at=f"{day}T11:00")
+    assert change_booking(ben, first, "accept").status_code == 200
+    refused = change_booking(ben, during, "accept")
+    assert refused.status_code == 422
+    assert refused.json()["error"] == f"You have accepted other work for that time: booking {first}."
+    assert change_booking(ben, after, "accept").status_code == 200
+    assert change_booking(lucia, other, "accept").status_code == 200
+    change_booking(nora, first, "cancel")
+    assert change_booking(ben, during, "accept").status_code == 200
+
+
+def test_provider_is_not_booked_twice_by_simultaneous_requests(browsers):
+    day = f"{datetime.now().astimezone() + timedelta(days=333):%Y-%m-%d}"
+    bookings = [book(browsers[client], starts_at=f"{day}T10:00") for client in ("nora", "samir", "nora", "samir")]
+    with ThreadPoolExecutor(len(bookings)) as threads:
+        responses = threads.map(lambda one: change_booking(browsers["ben"], one, "accept"), bookings)
+        statuses = [response.status_code for response in responses]
+    assert sorted(statuses) == [200, 422, 422, 422]
+
+
+def test_accepted_booking_is_confirmed_by_e_mail(site, browsers):
+    change_booking(browsers["lucia"], book(browsers["samir"], "windows"), "accept")
+    with Bellcast(site.server.url, site.server.secret) as bell:
+
+        def subjects():
+            found = bell.messages.list(channel="email", tenant="gable", recipient="samir").messages
+            return [bell.messages.get(one.id, tenant="gable").content["subject"] for one in found]
+
+        assert eventually(lambda: "Lucia accepted your booking" in subjects())
+
+
+def test_accepted_work_has_reminders_for_both_sides_until_it_is_cancelled(site, browsers):
+    nora, tomasz = browsers["nora"], browsers["tomasz"]
+    booking = book(nora, "repairs")
+    change_booking(tomasz, booking, "accept")
+    with Bellcast(site.server.url, site.server.secret) as bell:
+
+        def reminders():
+            found = bell.schedules.list(tenant="gable", limit=100)["schedules"]
+            return {
+                one["notification"]["to"]: one["notification"]
+                for one in found
+                if one["key"].startswith(f"reminder-{booking}-")
+            }
+
+        assert eventually(lambda: set(reminders()) == {"nora", "tomasz"})
+        notification = reminders()["tomasz"]
+        assert notification["title"].endswith("14:00")
+        assert notification["body"] == "Small repairs, with Nora Achterberg"
+        assert "Canal Row 18" in notification["email"]["text"]
+        assert "Canal Row" not in json.dumps({**notification, "email": None})
+        change_booking(nora, booking, "cancel")
+        assert eventually(lambda: reminders() == {})
+
+
+def test_work_within_a_day_reminds_at_once(site, browsers):
+    soon = datetime.now().astimezone() + timedelta(hours=5)
+    with open_live(site, browsers["lucia"]) as to_lucia:
+        booking = book(browsers["nora"], "windows", starts_at=f"{soon:%Y-%m-%dT%H:%M}")
+        change_booking(browsers["lucia"], booking, "accept")
+        types = [to_lucia.next_notification()["type"] for _ in range(2)]
+    assert types == ["new_booking", "booking_reminder"]
 
 
 def test_message_sent_by_the_helpers_arrives_unchanged(site, browsers):

@@ -1,12 +1,14 @@
 """The shop suite: a Django app for several shops, with its own data, sign-in and tenants."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bellcast.client import Bellcast
 from bellcast.examples.app_kit.attempts import MOST_WRONG
 from tests.faults.raw_sockets import eventually
 from tests.shop_suite_app import Suite, Visitor
@@ -82,6 +84,66 @@ def test_stock_customers_security_and_notices_notify(suite):
         assert omar.http.get("/system/").url.path == "/login"
 
 
+def messages(suite: Suite, channel: str) -> list[tuple[str, str]]:
+    """Return recipient address and text of the messages of North Street."""
+    with Bellcast(suite.server.url, suite.server.secret) as bell:
+        found = [
+            bell.messages.get(one.id, tenant="north")
+            for one in bell.messages.list(channel=channel, tenant="north").messages
+        ]
+    return [(one.to, one.content["text"]) for one in found]
+
+
+def test_low_stock_reaches_the_manager_by_e_mail_and_an_empty_shelf_by_text_message(suite):
+    with suite.visitor("omar") as omar, suite.visitor("nadia") as nadia:
+        number = product(omar, "Espresso beans, 1 kg")
+
+        def alert(left):
+            return f"Espresso beans, 1 kg is running low: {left} left"
+
+        def sent(channel, left):
+            return [to for to, text in messages(suite, channel) if alert(left) in text]
+
+        omar.submit("/inventory/", f"/inventory/{number}/", stock=4)
+        assert eventually(lambda: sent("email", 4) == ["nadia@shop.example"])
+        assert sent("sms", 4) == []
+        # Preferences decide: Nadia turns off e-mails about the inventory.
+        nadia.http.get("/preferences/")
+        assert nadia.api("PUT", "notification-preferences/", json={"email_inventory": False}).status_code == 200
+        omar.submit("/inventory/", f"/inventory/{number}/", stock=0)
+        assert eventually(lambda: sent("sms", 0) == ["+441632960123"])
+        assert sent("email", 0) == []
+        for visitor in (nadia, omar):
+            assert [
+                one["message"]
+                for one in visitor.api("GET", "notifications/?type=inventory&priority=urgent").json()["results"]
+            ] == [alert(0)]
+        nadia.api("PUT", "notification-preferences/", json={"email_inventory": True})
+
+
+def test_changed_password_is_reported_by_e_mail(suite):
+    with suite.visitor("omar") as omar:
+        passwords = ["bellcast", "another secret 1"]
+        for old, new in (passwords, reversed(passwords)):
+            omar.submit("/security/", old_password=old, new_password1=new, new_password2=new)
+        expected = ("omar@shop.example", "The password of your account was changed.")
+        assert eventually(
+            lambda: any(to == expected[0] and expected[1] in text for to, text in messages(suite, "email"))
+        )
+
+
+def test_form_id_of_another_person_is_another_sale_and_another_customer(suite):
+    with suite.visitor("petra") as petra, suite.visitor("omar") as omar:
+        token = str(uuid.uuid4())
+        for visitor in (petra, omar):
+            visitor.submit("/sales/", product=product(visitor, "Filter papers"), quantity=2, token=token)
+            visitor.submit(
+                "/customers/", name=f"Of {visitor.http.get('/sales/').text.count('2 × Filter papers</a>')}", token=token
+            )
+            assert "2 × Filter papers</a>" in visitor.http.get("/sales/").text
+            assert "Of 1" in visitor.http.get("/customers/").text
+
+
 def test_form_sent_twice_is_one_sale(suite):
     with suite.visitor("petra") as petra:
         text = petra.http.get("/sales/").text
@@ -89,6 +151,46 @@ def test_form_sent_twice_is_one_sale(suite):
         for _ in range(2):
             petra.submit("/sales/", product=product(petra, "Hand grinder"), quantity=1, token=token)
         assert petra.http.get("/sales/").text.count("1 × Hand grinder</a>") == 1
+
+
+def test_customer_form_sent_twice_is_one_customer(suite):
+    with suite.visitor("omar") as omar:
+        text = omar.http.get("/customers/").text
+        fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+        for _ in range(2):
+            form = {**fields, "name": "Twice & Sons", "email": ""}
+            sent = omar.http.post("/customers/", data=form, headers={"referer": suite.url})
+            assert sent.status_code == 200
+        assert omar.http.get("/customers/").text.count("Twice &amp; Sons") == 1
+
+
+def test_manager_sees_and_changes_only_the_own_shop_in_the_admin(suite):
+    with suite.visitor("petra") as petra, suite.visitor("nadia") as nadia, suite.visitor("sasha") as sasha:
+        petra.submit("/customers/", name="Only in South Harbour", email="")
+        people = sasha.http.get("/admin/bellcast/notification/").text
+        users = {name: re.search(rf'user=(\d+)"[^>]*>\s*{name}', people)[1] for name in ("omar", "petra")}
+        listed = sasha.http.get("/admin/shop/customer/").text
+        customer = re.search(r'/admin/shop/customer/(\d+)/change/"[^>]*>Only in South Harbour', listed)[1]
+        # Her own shop.
+        assert nadia.http.get(f"/admin/bellcast/notification/?user={users['omar']}").status_code == 200
+        assert "omar" in nadia.http.get("/admin/shop/user/").text
+        # The other shop: neither in lists, nor by its keys, nor by a form.
+        for path in ("bellcast/notification/", "bellcast/notificationpreference/", "shop/user/", "shop/customer/"):
+            shown = nadia.http.get(f"/admin/{path}")
+            assert shown.status_code == 200, path
+            assert not re.search("petra|South Harbour", shown.text), path
+        for path in (
+            f"bellcast/notification/?user={users['petra']}",
+            f"bellcast/notificationpreference/?user={users['petra']}",
+            f"bellcast/notification/{'0' * 8}-0000-7000-8000-{'0' * 12}/timeline/?user={users['petra']}",
+        ):
+            assert nadia.http.get(f"/admin/{path}").status_code == 404, path
+        changed = nadia.http.get(f"/admin/shop/customer/{customer}/change/")
+        assert "Only in South Harbour" not in changed.text
+        # What belongs to the platform.
+        for path in ("bellcast/outboxentry/", "shop/tenant/", f"shop/user/{users['omar']}/password/", "auth/group/"):
+            assert nadia.http.get(f"/admin/{path}").status_code in (403, 404), path
+            assert sasha.http.get(f"/admin/{path}").status_code == 200, path
 
 
 def test_outage_loses_and_duplicates_nothing(tmp_path: Path, two_workers: bool):

@@ -22,7 +22,7 @@ async def page(bellcast_server: ServerProcess, resets: list[bool]) -> AsyncItera
     # Privileged ports, on which no server listens.
     urls = {name: f"http://127.0.0.1:{port}" for port, name in enumerate(APPS, 1)}
     app = start_page.create_app(
-        bellcast_server.url, bellcast_server.secret, bellcast_server.key, urls, lambda: resets.append(True)
+        bellcast_server.url, bellcast_server.secret, bellcast_server.key, urls, {"reset": lambda: resets.append(True)}
     )
     transport = httpx.ASGITransport(app)
     async with (

@@ -65,6 +65,31 @@ async def test_preview_renders_each_part_for_a_recipient_or_a_language(tmp_path:
         assert (await client.get(path, params={"data": "[]"})).status_code == 422
 
 
+async def test_preview_warns_of_links_that_the_data_can_turn_into_code(tmp_path: Path) -> None:
+    unsafe = ["{{ data.a }}", "{% if data.x %}{{ data.b | upper }}{% endif %}", "{# why #} {{- data.link }}/x"]
+    safe = [
+        "{{ data.a | link }}",
+        "{{data.a|default('/')|link|trim}}",
+        "https://x.example/{{ data.a }}",
+        "{{ preferences_url }}",
+    ]
+    html = (
+        "<p>{{ data.a }}</p>"
+        + "".join(f"\n<a class=x HREF = '{url}'>x</a>" for url in (*unsafe, *safe))
+        + "<a href={{data.c}}>"
+    )
+    template = {
+        "email": {"subject": "x", "html": html},
+        "translations": {"de": {"email": {"html": f'<a href="{unsafe[0]}">'}}},
+    }
+    async with app(tmp_path) as (_, client):
+        shown = await post(client, "/v1/templates/new/preview", {"values": template, "data": {}})
+    places = [warning.partition(": write")[0] for warning in shown["warnings"]]
+    lines = [f"email.html: line {number}" for number in (2, 3, 4, 8)]
+    assert places == [*lines, "translations.de.email.html: line 1"]
+    assert shown["warnings"][0].endswith("{{ data.url | link }}: data.a can be a URL that runs code")
+
+
 async def test_preview_lists_missing_variables_and_a_send_is_refused_for_them(tmp_path: Path) -> None:
     async with app(tmp_path) as (_, client):
         await put(client, "/v1/templates/booking", TEMPLATE)
@@ -96,6 +121,9 @@ async def test_test_message_without_content_for_its_channel_names_the_channel(tm
         await put(client, "/v1/templates/mail", {"email": {"subject": "Hi", "text": "Hi"}})
         await client.put("/v1/recipients/bo", json={"phone": "+436601234567"})
         refused = await post(client, "/v1/templates/mail/test", {"channel": "sms", "to": "bo", "data": {}}, 422)
+        assert [one["field"] for one in refused["errors"]] == ["channel"]
+        # Also for a recipient without an address for the channel.
+        refused = await post(client, "/v1/templates/mail/test", {"channel": "push", "to": "bo", "data": {}}, 422)
         assert [one["field"] for one in refused["errors"]] == ["channel"]
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.api import objects, template_references
-from bellcast.model import times
+from bellcast.kernel import times
 from tests.journey import channels
 from tests.journey.rest import HOUR, Rest, fields
 from tests.journey.test_email import app

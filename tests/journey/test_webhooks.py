@@ -19,13 +19,14 @@ from bellcast.channels import webhooks
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
 from bellcast.jobs import Again, JobRunner, SetAside
-from bellcast.model.ids import Ids
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.port import Response
 from bellcast.model.runs import RunStatus
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Job, Response
+from bellcast.ports.jobs import Job
 from bellcast.server.app import App
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.journey.channels_app import app, eventually, session_of
 from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server
@@ -259,7 +260,7 @@ class CommittedEvents:
 class Deliveries:
     """One webhook and its deliveries, with a fake clock."""
 
-    def __init__(self, store: SQLStore, clock: FakeClock, clients: HttpClients) -> None:
+    def __init__(self, store: Store, clock: FakeClock, clients: HttpClients) -> None:
         ids = Ids()
         self.clock = clock
         self.webhooks = Webhooks(
@@ -285,7 +286,7 @@ class Deliveries:
 @asynccontextmanager
 async def deliveries(folder: Path, vendor: VendorServer) -> AsyncIterator[Deliveries]:
     clock, clients = FakeClock(), HttpClients(["127.0.0.1"])
-    store = SQLStore(SqliteEngine(folder / "bellcast.sqlite3", clock))
+    store = Store(SqliteEngine(folder / "bellcast.sqlite3", clock))
     await store.open()
     try:
         one = Deliveries(store, clock, clients)

@@ -6,7 +6,7 @@ It exists only for the law (*snapshot + events == fresh snapshot*): plain dicts,
 from datetime import datetime
 from typing import Any
 
-from bellcast.model import ids, times
+from bellcast.kernel import ids, times
 
 Notification = dict[str, Any]
 Frame = dict[str, Any]

@@ -15,18 +15,19 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume
-from bellcast.model.events import LiveEvent, NotificationAdded
-from bellcast.model.identities import Principal
+from bellcast.model.events import NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.model.limits import Limits
 from bellcast.model.positions import Position
-from bellcast.ports import Change, Changes
+from bellcast.ports.inboxes import Change, Changes
 from tests.clock import FakeClock
 from tests.contract.test_broker import wait_until
 from tests.law.test_topic_law import ENGINES, TOPICS, LawNode, Offset, law_nodes, tenants, until_reachable

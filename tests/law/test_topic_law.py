@@ -16,10 +16,14 @@ from typing import Any
 import pytest
 
 from bellcast.auth.permissions import Grant
-from bellcast.brokers.history import MemoryHistory
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.brokers.remote import RemoteBroker
-from bellcast.errors import Unavailable
+from bellcast.kernel.brokers import history_rules as model
+from bellcast.kernel.brokers.history import TopicHistory
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory_history import MemoryHistory
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
+from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -27,11 +31,8 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
-from bellcast.model import history as model
-from bellcast.model.events import Event, LiveEvent, NotificationAdded, Stream, topic_stream
-from bellcast.model.identities import Principal
+from bellcast.model.events import NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import TopicHistory
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.test_broker import wait_until

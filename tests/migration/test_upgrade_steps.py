@@ -2,6 +2,7 @@
 after an interruption, and runs once."""
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -14,16 +15,17 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.storage.migrations import postgres as migrations
-from bellcast.storage.postgres import PostgresEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.migrations import postgres as migrations
+from bellcast.kernel.db.postgres import PostgresEngine
+from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.migration.test_rolling import migrate_to
 from tests.servers import ServerProcess
 
-RELEASED = (6, 33)  # of c74a6d8 and 7ee7e954
+TABLES = Path(__file__).parent.parent / "fixtures" / "tables"  # as commit 7ee7e954 created them, in 31 and 33 steps
+RELEASED = (33, 37)  # of 7ee7e954, and the step before the newest
 OBJECTS = """
 SELECT indexdef FROM pg_indexes WHERE schemaname = 'bellcast'
 UNION ALL SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
@@ -52,6 +54,12 @@ async def raw(url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
+def with_next(step: str) -> dict[int, str]:
+    """Return the steps of the version after this one."""
+    steps = migrations.steps()
+    return steps | {max(steps) + 1: step}
+
+
 async def objects(connection: asyncpg.Connection) -> list[str]:
     return [str(row[0]) for row in await connection.fetch(OBJECTS)]
 
@@ -75,15 +83,22 @@ async def test_upgraded_store_equals_a_new_one(
     assert upgraded == await objects(raw)
 
 
+async def test_first_step_creates_the_tables_of_the_oldest_version(
+    raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate_to(raw, monkeypatch, 33)
+    assert await objects(raw) == json.loads((TABLES / "postgres-33.json").read_text(encoding="utf-8"))
+
+
 async def test_servers_keep_working_while_an_upgrade_waits_for_a_dump(
     url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SQLStore(PostgresEngine(url, FakeClock()))  # a server of the older version
+    store = Store(PostgresEngine(url, FakeClock()))  # a server of the older version
     await store.open()
     app = App(store, FakeClock())
     await app.send("alice")
     monkeypatch.setattr(migrations, "MIN_PAUSE_SECONDS", 0.1)
-    steps = [*migrations.steps(), NEXT_STEP]
+    steps = with_next(NEXT_STEP)
     monkeypatch.setattr(migrations, "steps", lambda: steps)
     dump, number = await asyncpg.connect(url), 1
     with capture_logs() as logs:
@@ -99,19 +114,40 @@ async def test_servers_keep_working_while_an_upgrade_waits_for_a_dump(
     await app.send("alice")
     assert (await app.counts("alice"))[0] == number + 1
     assert await is_valid(raw, "notifications_next")
-    assert await migrations.version(raw) == len(steps)
+    assert await migrations.version(raw) == max(steps)
     await dump.close()
     await store.close()
+
+
+@pytest.mark.parametrize("limit", ["statement_timeout", "lock_timeout"])
+async def test_index_takes_longer_than_the_limits_of_the_database(
+    url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    await migrations.migrate(raw)
+    await raw.execute(f"ALTER DATABASE upgraded SET {limit} = '100ms'")
+    steps = with_next("CREATE INDEX notifications_next ON notifications (recipient, title);")
+    monkeypatch.setattr(migrations, "steps", lambda: steps)
+    server, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    async with other.transaction(isolation="repeatable_read", readonly=True):
+        await other.fetch("SELECT 1")
+        upgrade = asyncio.create_task(migrations.migrate(server))
+        while await is_valid(raw, "notifications_next") is None:
+            assert not upgrade.done()
+        await asyncio.wait([upgrade], timeout=0.5)  # longer than the limit
+    await upgrade
+    assert await is_valid(raw, "notifications_next")
+    await server.close()
+    await other.close()
 
 
 async def test_servers_keep_working_while_an_upgrade_builds_an_index(
     url: str, raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SQLStore(PostgresEngine(url, FakeClock()))
+    store = Store(PostgresEngine(url, FakeClock()))
     await store.open()
     app = App(store, FakeClock())
     await app.send("alice")
-    steps = [*migrations.steps(), "CREATE INDEX notifications_next ON notifications (recipient, title);"]
+    steps = with_next("CREATE INDEX notifications_next ON notifications (recipient, title);")
     monkeypatch.setattr(migrations, "steps", lambda: steps)
     other = await asyncpg.connect(url)
     async with other.transaction(isolation="repeatable_read", readonly=True):
@@ -133,7 +169,7 @@ async def test_interrupted_upgrade_continues_at_its_index(
     raw: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     await migrations.migrate(raw)
-    steps = [*migrations.steps(), NEXT_STEP]
+    steps = with_next(NEXT_STEP)
     monkeypatch.setattr(migrations, "steps", lambda: steps)
 
     async def fail(*_: object) -> None:
@@ -161,11 +197,11 @@ async def test_several_servers_that_start_together_migrate_once(
 ) -> None:
     if version:
         await migrate_to(raw, monkeypatch, version)
-    stores = [SQLStore(PostgresEngine(url, FakeClock())) for _ in range(4)]
+    stores = [Store(PostgresEngine(url, FakeClock())) for _ in range(4)]
     with capture_logs() as logs:
         await asyncio.gather(*(store.open() for store in stores))
     steps = [entry["step"] for entry in logs if entry["event"] == "migrating"]
-    assert steps == (list(range(version + 1, len(migrations.steps()) + 1)) if version else [])
+    assert steps == (list(range(version + 1, max(migrations.steps()) + 1)) if version else [])
     for at, store in enumerate(stores):
         await App(store, FakeClock()).send(f"r{at}")
         await store.close()
@@ -209,7 +245,7 @@ def test_server_answers_with_its_progress_during_an_upgrade(tmp_path: Path) -> N
             for node in nodes:
                 health = first_response(node)
                 assert (health.status_code, health.json()["status"]) == (200, "migrating")
-                migration = {"from": released, "to": len(migrations.steps()), "step": released + 1}
+                migration = {"from": released, "to": max(migrations.steps()), "step": released + 1}
                 assert health.json()["migration"] == migration
                 ready = httpx.get(f"{node.url}/readyz")
                 assert (ready.status_code, ready.json()["code"]) == (503, "unavailable")
@@ -223,7 +259,7 @@ def test_server_answers_with_its_progress_during_an_upgrade(tmp_path: Path) -> N
         for node in nodes:
             assert httpx.get(f"{node.url}/readyz").json()["status"] == "ready"
         lines = "".join(node.log.read_text() for node in nodes)
-        assert lines.count(f"from={released} to={len(migrations.steps())} step={released + 1}") == 1
+        assert lines.count(f"from={released} to={max(migrations.steps())} step={released + 1}") == 1
         for node in nodes:
             node.kill()
     asyncio.run(database.drop("progress"))

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from bellcast import cli
 from bellcast.cli.console import CommandError
-from bellcast.errors import BellcastError
+from bellcast.kernel.errors import BellcastError
 from tests.faults.raw_sockets import eventually
 from tests.journey.shell import bellcast
 

@@ -18,6 +18,8 @@ from scripts import package
 from tests.chromium import chromium
 from tests.servers import PROJECT, ServerProcess
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 60_000  # milliseconds; a loaded machine needs several seconds
 UV = str(Path(sys.executable).with_name("uv"))
@@ -128,11 +130,12 @@ def test_wheel_contains_the_built_examples(packages: dict[str, Path]) -> None:
     assert [file for file in built if f"bellcast/examples/{file.relative_to(examples)}" not in names] == []
 
 
-def test_packages_contain_the_libraries_of_the_console_with_their_licences(packages: dict[str, Path]) -> None:
+def test_packages_contain_the_libraries_of_pages_with_their_licences(packages: dict[str, Path]) -> None:
     package = ROOT / "src" / "bellcast"
-    vendor = package / "api" / "console" / "files" / "vendor"
-    built = {str(file.relative_to(package)) for file in vendor.iterdir()}
-    assert {file.rpartition("/")[2] for file in built} == {"pusher-js.js", "socket.io-client.js", "LICENSES.txt"}
+    folders = (package / "api" / "console" / "files" / "vendor", package / "api" / "reference" / "vendor")
+    built = {str(file.relative_to(package)) for folder in folders for file in folder.iterdir()}
+    libraries = {"pusher-js.js", "socket.io-client.js", "openapi-explorer.js"}
+    assert {file.rpartition("/")[2] for file in built} == {*libraries, "LICENSES.txt"}
     assert {f"bellcast/{file}" for file in built} <= set(zipfile.ZipFile(packages["wheel"]).namelist())
     with tarfile.open(packages["sdist"]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}

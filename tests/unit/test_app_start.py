@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bellcast import settings
+from bellcast.kernel.times import DAY_MS
 from bellcast.live.socketio.socket_handoff import SocketHandoff
-from bellcast.model.times import DAY_MS
 from bellcast.ports.jobs import Job, JobShare
 from bellcast.server.app import App, create_app
 

@@ -12,9 +12,9 @@ from tests.unit.auth.fakes import NOW, PROJECT, FakeHttp, clock
 from tests.unit.test_calls import URL, Recorder, call
 
 from bellcast.calls import Call, CallBackend, ConnectAccepted, Handlers, HttpCallback, Refused
-from bellcast.errors import HandlerFailed, NoHandler, SettingsError, Unavailable
-from bellcast.model.identities import Project
-from bellcast.ports import Response
+from bellcast.kernel.errors import HandlerFailed, NoHandler, SettingsError, Unavailable
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Response
 
 Respond = Callable[[dict[str, str]], Response | None]
 

@@ -11,7 +11,7 @@ from tests.unit.auth.fakes import PROJECT, FakeHttp, clock
 
 from bellcast import calls
 from bellcast.calls import Call, Callbacks, ConnectAccepted, Handlers, Refused
-from bellcast.errors import HandlerFailed, Invalid, NoHandler, SettingsError
+from bellcast.kernel.errors import HandlerFailed, Invalid, NoHandler, SettingsError
 
 URL = "https://shop.example/bell"
 

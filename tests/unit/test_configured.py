@@ -1,6 +1,6 @@
 """Objects created from a setting that may change."""
 
-from bellcast.model.configured import Configured
+from bellcast.kernel.configured import Configured
 
 
 def test_object_is_made_again_when_its_setting_has_changed() -> None:

@@ -5,8 +5,8 @@ from time import perf_counter
 
 import pytest
 
-from bellcast import contention
-from bellcast.contention import CONTENTION_SENDS, SMALL_STEP, STEP, STEP_INTERVAL_SECONDS, Scheduler
+from bellcast.kernel import contention
+from bellcast.kernel.contention import CONTENTION_SENDS, SMALL_STEP, STEP, STEP_INTERVAL_SECONDS, Scheduler
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_short_work_completes_between_two_batches(contended: Scheduler, mo
 
 async def test_pauses_let_other_tasks_run_only_when_due(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("bellcast.contention.perf_counter", lambda: now)
+    monkeypatch.setattr("bellcast.kernel.contention.perf_counter", lambda: now)
     pauses, others = contention.Pauses(), list[str]()
     asyncio.get_running_loop().call_soon(others.append, "other")
     await pauses.pause_if_due()
@@ -95,10 +95,10 @@ async def test_pauses_of_bulk_work_are_longer_and_sooner_under_contention(
     monkeypatch.setattr(Scheduler, "wait", wait)
     for scheduler in (contended, Scheduler()):
         now = perf_counter()
-        monkeypatch.setattr("bellcast.contention.perf_counter", lambda now=now: now)
+        monkeypatch.setattr("bellcast.kernel.contention.perf_counter", lambda now=now: now)
         pauses = contention.Pauses(scheduler)
         await pauses.pause_if_due()
         later = now + contention.SMALL_PART_SECONDS * 2
-        monkeypatch.setattr("bellcast.contention.perf_counter", lambda later=later: later)
+        monkeypatch.setattr("bellcast.kernel.contention.perf_counter", lambda later=later: later)
         await pauses.pause_if_due()
     assert waits == [contended]

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bellcast.channels.encryption import Encryption
-from bellcast.errors import SettingsError
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.identities import Project
 from bellcast.settings import Settings, load
 from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys, rotate
 

@@ -9,10 +9,10 @@ import pytest
 from msgspec import structs
 from tests.clock import FakeClock
 
-from bellcast.brokers.memory import MemoryBroker
 from bellcast.calls import Call, Handlers
-from bellcast.errors import FieldError
-from bellcast.model.events import LiveEvent
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.events import LiveEvent
 from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact, redact_url
 from bellcast.model.requests import RequestFilter, ServedRequest
 from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bellcast.client import BlockingInEventLoop, RequestRefused
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 from bellcast.server.app import create_app
 from bellcast.server.inprocess import NotStarted
 from bellcast.settings.groups import Secret, Settings, StoreSettings

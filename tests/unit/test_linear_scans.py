@@ -13,12 +13,14 @@ from bellcast.api import browser_files, bulk_items, request_body, validation_err
 from bellcast.auth import authenticator
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.channels import html
-from bellcast.contention import Scheduler
-from bellcast.errors import BellcastError
+from bellcast.kernel import ids, patterns, times, validation
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import decode_errors
+from bellcast.kernel.limits import Limits
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import PacketReader
-from bellcast.model import decode_errors, ids, patterns, positions, times, validation
-from bellcast.model.limits import Limits
+from bellcast.model import positions
 
 LIMITS = Limits()
 SIZE = 500_000
@@ -56,7 +58,7 @@ SCANS: dict[str, tuple[Callable[[Any], object], list[Any]]] = {
         ],
     ),
     "faults": (
-        lambda text: validation_errors._message(str, text),
+        lambda text: validation_errors._message(str, text, None),
         ["Expected `a`" + ", got `" * SIZE, "Expected `a`" + " - at" * SIZE],
     ),
     "links": (lambda text: list(validation.url("icon", text, LIMITS)), [":" * SIZE, "//[" * SIZE, "a" * SIZE]),

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 from bellcast.server import local_checks
 from bellcast.settings.groups import ServerSettings, Settings, StoreSettings
 

@@ -1,6 +1,6 @@
 """Messages between processes in PostgreSQL notifications, into which long ones are split."""
 
-from bellcast.brokers.postgres import MAX_NOTIFY_BYTES, PostgresTransport
+from bellcast.kernel.brokers.postgres import MAX_NOTIFY_BYTES, PostgresTransport
 
 SENDER = 1
 LARGE = b"large" * MAX_NOTIFY_BYTES

@@ -11,11 +11,11 @@ from tests.clock import FakeClock
 
 from bellcast import settings
 from bellcast.channels.encryption import Encryption
+from bellcast.kernel.identities import Project
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes
-from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
-from bellcast.ports import Document
+from bellcast.ports.documents import Document
 from bellcast.ports.server_settings import PusherTestRequest
 from bellcast.server.app import create_app
 from bellcast.server.pusher_apps import KIND, PusherAppDirectory, StoredApp

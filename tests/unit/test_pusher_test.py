@@ -8,9 +8,9 @@ import pytest
 from tests.clock import FakeClock
 from tests.workflows import FakeHttp
 
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Response
 from bellcast.model.pusher import PusherApp, PusherConfig
-from bellcast.ports import Response
 from bellcast.server.pusher_test import PusherTest
 
 APP = PusherApp(credentials=Project("42", "public-key", "the secret of the project, forty characters"))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 import pytest
 from tests.clock import FakeClock
 
-from bellcast.brokers import remote
-from bellcast.brokers.remote import PubSubMessage, RemoteBroker
-from bellcast.errors import Unavailable
-from bellcast.model.events import FeedBatch, LiveEvent, Stream
+from bellcast.kernel.brokers import remote
+from bellcast.kernel.brokers.remote import PubSubMessage, RemoteBroker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent, Stream
+from bellcast.model.events import AnyEvent, FeedBatch
 from bellcast.server.clock import SystemClock
 
 LIMIT_SECONDS = 60
@@ -42,7 +43,7 @@ class Transport:
 
 async def test_open_after_a_failed_start_waits_for_the_connection() -> None:
     transport = Transport(OSError("away"))
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
     await broker.open()
     await broker.close()
     opening = asyncio.ensure_future(broker.open())
@@ -58,7 +59,7 @@ async def test_open_after_a_failed_start_waits_for_the_connection() -> None:
 async def test_closed_broker_is_not_connected() -> None:
     transport = Transport()
     transport.gate.set()
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
     await broker.open()
     await broker.close()
     with pytest.raises(Unavailable):
@@ -70,7 +71,7 @@ async def test_broker_reconnects_after_an_unexpected_exception(monkeypatch: pyte
     transport = Transport(RuntimeError("unforeseen"))
     transport.gate.set()
     connected = asyncio.Event()
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
     broker.listen(lambda event: None, lambda streams: connected.set())
     await broker.open()
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
@@ -89,7 +90,7 @@ async def test_broker_reconnects_after_a_transport_that_failed_to_close(monkeypa
 
     monkeypatch.setattr(transport, "close", close)
     connected = asyncio.Event()
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent)
     broker.listen(lambda event: None, lambda streams: connected.set())
     await broker.open()
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
@@ -99,7 +100,7 @@ async def test_broker_reconnects_after_a_transport_that_failed_to_close(monkeypa
 async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() -> None:
     transport = Transport(OSError("away"))
     connected = asyncio.Event()
-    broker = RemoteBroker(transport, SystemClock())
+    broker = RemoteBroker(transport, SystemClock(), AnyEvent, (FeedBatch,))
     broker.listen(lambda event: None, lambda streams: connected.set())
     await broker.open()
     for _ in range(remote.MAX_OUTGOING):
@@ -108,7 +109,7 @@ async def test_feed_batches_of_an_outage_are_limited_and_displace_no_events() ->
     transport.gate.set()
     await asyncio.wait_for(connected.wait(), LIMIT_SECONDS)
     await broker.close()
-    assert transport.sent == remote.MAX_OUTGOING_BEFORE_FEED + 1
+    assert transport.sent == remote.MAX_OUTGOING_BEFORE_EXPENDABLE + 1
 
 
 class ImpatientClock(FakeClock):
@@ -128,7 +129,7 @@ class ImpatientClock(FakeClock):
 
 
 async def test_pauses_between_useless_connections_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bellcast.brokers.remote.random.uniform", lambda _, longest: longest)
+    monkeypatch.setattr("bellcast.kernel.brokers.remote.random.uniform", lambda _, longest: longest)
     transport, clock = Transport(), ImpatientClock()
     transport.gate.set()
 
@@ -138,7 +139,7 @@ async def test_pauses_between_useless_connections_grow(monkeypatch: pytest.Monke
         raise Unavailable("The log cannot be read.")
 
     monkeypatch.setattr(transport, "wait_lost", lose)
-    broker = RemoteBroker(transport, clock)
+    broker = RemoteBroker(transport, clock, AnyEvent)
     await broker.open()
     await asyncio.wait_for(clock.has_slept_often.wait(), LIMIT_SECONDS)
     await broker.close()

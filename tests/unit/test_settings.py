@@ -10,10 +10,10 @@ from bellcast import settings
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
-from bellcast.errors import SettingsError
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import SocketIOConfig
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.settings import credentials, table
 from bellcast.settings.groups import ClientSettings, NativeSettings, ServerSettings, Settings, StoreSettings

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from redis import exceptions
 
-from bellcast.brokers.redis import RedisTransport
-from bellcast.brokers.shards import SHARDED, Shard
-from bellcast.errors import Unavailable
+from bellcast.kernel.brokers.redis import RedisTransport
+from bellcast.kernel.brokers.shards import SHARDED, Shard
+from bellcast.kernel.errors import Unavailable
 
 LIMIT_SECONDS = 60
 

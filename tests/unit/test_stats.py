@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import pytest
 from tests.clock import FakeClock
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
 from bellcast.model import stats
 from bellcast.model.live_feed import FeedEvent, FeedKind
 from bellcast.model.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint

@@ -20,7 +20,7 @@ from bellcast_client import AuthenticatedClient
 from bellcast_client.api.inbox import inbox_listing, inbox_mark_read
 from bellcast_client.api.live import events_publish
 from bellcast_client.api.sending import notifications_send
-from bellcast_client.models import Draft, EventDraft, InboxListing, Outcome, Problem, Selection, Sent
+from bellcast_client.models import ActionOutcome, Draft, EventDraft, InboxListing, Problem, Selection, Sent
 
 url, secret, token = sys.argv[1:]
 app, alice = (AuthenticatedClient(base_url=url, token=one) for one in (secret, token))
@@ -30,7 +30,7 @@ assert isinstance(sent, Sent)
 assert isinstance(sent.notifications, list)
 events_publish.sync(client=app, body=EventDraft(name="hello", recipient="openapi-bob"))
 read = inbox_mark_read.sync(client=alice, body=Selection(all_=True))
-assert isinstance(read, Outcome)
+assert isinstance(read, ActionOutcome)
 page = inbox_listing.sync(client=alice)
 assert isinstance(page, InboxListing)
 first = page.notifications[0]

@@ -44,7 +44,7 @@ export class ActionQueue {
     return pending;
   }
 
-  /** @param {Verb} verb @param {[which: Which]} args @returns {Promise<void>} */
+  /** Resolves with the ids that an action on all changed, if there are at most 1,000. @param {Verb} verb @param {[which: Which]} args @returns {Promise<string[] | null | undefined>} */
   act(verb, ...args) {
     return new Promise((resolve, reject) => {
       this.#add(verb, args, { resolve, reject });
@@ -103,12 +103,12 @@ export class ActionQueue {
   async #send(pending) {
     const send = () => this.#context.api.act(pending.verb, pending.target);
     try {
-      const changed = await (this.#store ? this.#store.runExclusively(pending, send) : send());
+      const { changed, ids } = await (this.#store ? this.#store.runExclusively(pending, send) : send());
       // A sent action stays applied until the next event, so that nothing flickers; if nothing changed, there will be no event.
       pending.isConfirmed = true;
       if (changed === 0) this.#remove(pending);
       else this.#context.onChange();
-      pending.resolve?.();
+      pending.resolve?.(ids);
     } catch (/** @type {any} */ error) {
       if (RETRYABLE_STATUSES.includes(error.status)) {
         void this.#loadStore().then((store) => store.saveAll());

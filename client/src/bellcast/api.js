@@ -85,6 +85,8 @@ export class Credential {
   }
 }
 
+/** @typedef {{changed?: number, ids?: string[] | null}} Outcome  `ids` is null if there are too many */
+
 export class Api {
   #base;
   #credential;
@@ -102,9 +104,9 @@ export class Api {
     return this.call('GET', `v1/inbox?${new URLSearchParams(/** @type {Record<string, string>} */ (query))}`);
   }
 
-  /** Return how many notifications changed, if the server reports it. @param {Verb | 'snooze' | 'back'} verb @param {Target | object} [target] @returns {Promise<number | undefined>} */
-  async act(verb, target) {
-    return (await this.call('POST', `v1/inbox/${verb}`, target)).changed;
+  /** Return how many notifications changed, and which. @param {Verb | 'snooze' | 'back'} verb @param {Target | object} [target] @returns {Promise<Outcome>} */
+  act(verb, target) {
+    return this.call('POST', `v1/inbox/${verb}`, target);
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @param {boolean} [last]  do not retry with another token @returns {Promise<any>} */
@@ -132,13 +134,15 @@ export class Api {
 async function tokenOf(result) {
   let token = /** @type {any} */ (result);
   if (token?.text) {
-    const { ok, status } = token;
+    const { ok, status, url } = token;
     // Only 401 and 403 mean that the user is signed out; any other failure is retried.
-    if (!ok) throw new Refused(/40[13]/.test(status) ? status : 503, { code: 'no_token', detail: `getToken: HTTP ${status}` });
+    if (!ok) throw new Refused(/40[13]/.test(status) ? status : 503, { code: 'no_token', detail: `getToken: HTTP ${status}${url ? ` from ${url}` : ''}` });
     token = await token.text();
   }
   try {
     token = JSON.parse(token);
   } catch {} // the token itself is not JSON
-  return token?.token ?? token ?? null;
+  if (typeof token !== 'object') return token ?? null;
+  if (token && !('token' in token)) throw new Refused(503, { code: 'no_token', detail: `getToken returned an object without "token": ${Object.keys(token)}` });
+  return token?.token ?? null;
 }

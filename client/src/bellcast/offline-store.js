@@ -1,12 +1,12 @@
 /** Actions done while the server was unavailable: stored across reloads, shown in all of the user's tabs, sent by one of them. */
 
-/** @import { Api } from './api.js' */
+/** @import { Api, Outcome } from './api.js' */
 /** @import { Notification, View } from './events.js' */
 /** @import { Action } from './inbox-reducer.js' */
 /** @import { Environment } from './environment.js' */
 
 /**
- * @typedef {{resolve: () => void, reject: (error: unknown) => void}} PromiseCallbacks
+ * @typedef {{resolve: (ids?: string[] | null) => void, reject: (error: unknown) => void}} PromiseCallbacks
  * @typedef {Action & {id: string}} StoredAction
  * @typedef {StoredAction & Partial<PromiseCallbacks> & {isConfirmed?: boolean, isDeferred?: boolean, isQueued?: boolean, isStored?: boolean | undefined}} Pending  `isQueued`: waiting for
  *   the server; `isStored`: in `localStorage` too
@@ -98,11 +98,11 @@ export class OfflineStore {
     return Object.keys(storage).filter((key) => key.startsWith(this.#prefix)).sort();
   }
 
-  /** Send in one tab at a time; skipped if another tab has sent the action. @template T @param {Pending} action @param {() => Promise<T>} send @returns {Promise<T | 0>} */
+  /** Send in one tab at a time; skipped if another tab has sent the action. @param {Pending} action @param {() => Promise<Outcome>} send @returns {Promise<Outcome>} */
   runExclusively({ id, isStored }, send) {
     const { locks } = this.#scope;
     if (!locks || !isStored) return send();
-    return locks.request(this.#prefix, async () => (this.#withStorage((storage) => storage.getItem(this.#prefix + id) === null) ? 0 : send()));
+    return locks.request(this.#prefix, async () => (this.#withStorage((storage) => storage.getItem(this.#prefix + id) === null) ? { changed: 0 } : send()));
   }
 
   /** @param {string} id */

@@ -39,7 +39,8 @@ import { browserEnvironment } from './environment.js';
  * @property {number} queued  actions waiting for a connection
  * @property {Refused | null} error  why the session ended
  *
- * @typedef {Listing & ConnectionState} State
+ * @typedef {Listing & ConnectionState} State  the counts are 0 once the session has ended
+ * @typedef {string[] | null | undefined} ChangedIds
  * @typedef {{readonly state: Listing, loadMore: () => Promise<void>}} ViewHandle
  */
 
@@ -134,7 +135,10 @@ export class Session extends EventTarget {
 
   /** @returns {State} */
   get state() {
-    return this.#memoize(null, () => ({ ...this.#listing(this.#main), status: this.#status, queued: this.#queue.queuedCount, error: this.#election?.connection?.error ?? null }));
+    return this.#memoize(null, () => {
+      const error = this.#election?.connection?.error ?? null;
+      return { ...this.#listing(this.#main), ...(error && { unread: 0, unseen: 0 }), status: this.#status, queued: this.#queue.queuedCount, error };
+    });
   }
 
   /** Another view of the inbox. It is updated as long as its `state` is read on `change`. @param {Query} query @returns {ViewHandle} */
@@ -150,22 +154,22 @@ export class Session extends EventTarget {
     return { get state() { return listing(); }, loadMore: () => this.#loadMore(current()) };
   }
 
-  /** @param {[which: Which]} args @returns {Promise<void>} */
+  /** Like the other actions, resolves with the ids of the changed notifications; null if there are more than 1,000. @param {[which: Which]} args @returns {Promise<ChangedIds>} */
   seen(...args) { return this.#queue.act('seen', ...args); }
 
-  /** @param {[which: Which]} args @returns {Promise<void>} */
+  /** @param {[which: Which]} args @returns {Promise<ChangedIds>} */
   read(...args) { return this.#queue.act('read', ...args); }
 
-  /** @param {[which: Which]} args @returns {Promise<void>} */
+  /** @param {[which: Which]} args @returns {Promise<ChangedIds>} */
   unread(...args) { return this.#queue.act('unread', ...args); }
 
-  /** @param {[which: Which]} args @returns {Promise<void>} */
+  /** @param {[which: Which]} args @returns {Promise<ChangedIds>} */
   archive(...args) { return this.#queue.act('archive', ...args); }
 
-  /** @param {[which: Which]} args @returns {Promise<void>} */
+  /** @param {[which: Which]} args @returns {Promise<ChangedIds>} */
   unarchive(...args) { return this.#queue.act('unarchive', ...args); }
 
-  /** @param {[which: Which]} args @returns {Promise<void>} */
+  /** @param {[which: Which]} args @returns {Promise<ChangedIds>} */
   delete(...args) { return this.#queue.act('delete', ...args); }
 
   /**
@@ -179,8 +183,8 @@ export class Session extends EventTarget {
   }
 
   /** The user is back: return the notifications snoozed until then. */
-  back() {
-    return this.#api.act('back');
+  async back() {
+    await this.#api.act('back');
   }
 
   /**

@@ -37,7 +37,7 @@ function explain({ status = 0, code = 'unknown', message, topic }, { base, crede
   const error = CODES[status] ?? code;
   const page = NO_PAGE.includes(error) ? '' : ` See ${new URL(`errors/${error}`, base).href}`;
   if (topic) return `the topic "${topic}" was refused: ${message}${page}`;
-  if (code === 'unknown') return `${base} responded with HTTP ${status}, but not like a Bellcast server. Is that the server's address?`;
+  if (code === 'unknown') return `${base} responded with HTTP ${status}, but not like a Bellcast server. Set \`server\` to the server's address.`;
   if (code === 'unauthenticated' && message?.includes('Authorization')) return `${credential.getToken ? NO_TOKEN : NO_CREDENTIALS}${page}`;
   return CODES[status] ? `the server closed the connection: ${code}.${page}` : `${message}${page}`;
 }
@@ -51,5 +51,5 @@ async function explainNoResponse({ base, environment, credential }, { message })
   const { origin = 'this page' } = globalThis.location ?? {};
   return isReachable
     ? `${base} responds, but ${origin} may not read it (${message}). Is that the server's address, and does a proxy before it keep its CORS headers?`
-    : `no response from ${base} (${message}). Is that the server's address, is it running, and does this page's Content-Security-Policy allow it in connect-src?`;
+    : `no response from ${base} (${message}). Is that the server's address, is it running, and does this page's Content-Security-Policy (connect-src) allow it?${/^https/.test(base) ? ' Or use http://.' : ''}`;
 }

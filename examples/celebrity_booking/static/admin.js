@@ -3,42 +3,36 @@
 import { follow } from "./bookings.js";
 import { attempt, request, socket } from "./connection.js";
 
-const STEPS = { pending: ["confirm", "cancel"], confirmed: ["complete", "cancel"] };
+const today = new Date().toISOString().slice(0, 10);
 const roster = document.querySelector("[data-roster]");
 const warn = document.querySelector("[data-warn]");
 
-const button = (words, act) => {
-  const made = Object.assign(document.createElement("button"), { type: "button", textContent: words, className: "plain" });
-  made.addEventListener("click", act);
-  return made;
+const actions = ({ status, date }) => {
+  if (status === "pending") return ["confirm", "decline"];
+  if (status === "confirmed") return date > today ? ["cancel"] : ["complete", "cancel"];
+  return [];
 };
-
-follow(
-  (booking) =>
-    (STEPS[booking.status] ?? []).map((action) =>
-      button(action, () => attempt(() => request("PATCH", `/api/bookings/${booking.id}`, { action }))),
-    ),
-  (all) => {
-    for (const figure of document.querySelectorAll("[data-figure]"))
-      figure.textContent = all.filter((booking) => booking.status === figure.dataset.figure).length;
-  },
-);
 
 const entry = (celebrity) => {
   const made = document.createElement("li");
   made.dataset.celebrity = celebrity.id;
-  const words = celebrity.available ? "Mark as unavailable" : "Mark as available";
-  made.append(
-    Object.assign(document.createElement("strong"), { textContent: celebrity.name }),
-    button(words, () => attempt(() => request("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available }))),
+  const name = Object.assign(document.createElement("strong"), { textContent: celebrity.name });
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "plain" });
+  button.textContent = celebrity.available ? "Mark as unavailable" : "Mark as available";
+  button.addEventListener("click", () =>
+    attempt(async () => change(await request("PATCH", `/api/celebrities/${celebrity.id}`, { available: !celebrity.available }))),
   );
+  made.append(name, button);
   return made;
 };
+const change = (celebrity) => roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
 
-socket.on("dashboard_data", ({ celebrities }) => roster.replaceChildren(...celebrities.map(entry)));
-socket.on("celebrity_update", (celebrity) => {
-  roster.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(entry(celebrity));
+follow(actions, ({ celebrities, figures }) => {
+  roster.replaceChildren(...celebrities.map(entry));
+  if (!figures) return;
+  for (const figure of document.querySelectorAll("[data-figure]")) figure.textContent = figures[figure.dataset.figure] ?? 0;
 });
+socket.on("celebrity_update", change);
 
 // One id per message: a request that is repeated alerts once.
 let requestId = crypto.randomUUID();

@@ -1,14 +1,12 @@
 // The client's page: book a celebrity and follow the bookings.
 
 import { follow } from "./bookings.js";
-import { attempt, request, socket } from "./connection.js";
+import { attempt, request, socket, stored } from "./connection.js";
 
 const { root } = document.documentElement.dataset;
 const form = document.querySelector("[data-booking]");
 const stars = document.querySelector("[data-stars]");
 const MONEY = new Intl.NumberFormat(undefined, { style: "currency", currency: "EUR", maximumFractionDigits: 0 });
-
-follow();
 
 const star = (celebrity) => {
   const card = document.createElement("label");
@@ -23,7 +21,8 @@ const star = (celebrity) => {
   return card;
 };
 
-socket.on("dashboard_data", ({ celebrities }) => {
+const actions = ({ status }) => (["pending", "confirmed"].includes(status) ? ["cancel"] : []);
+const bookings = follow(actions, ({ celebrities }) => {
   const chosen = new FormData(form).get("celebrity");
   stars.querySelectorAll("label").forEach((card) => card.remove());
   stars.append(...celebrities.map(star));
@@ -34,16 +33,14 @@ socket.on("celebrity_update", (celebrity) => {
   stars.querySelector(`[data-celebrity="${CSS.escape(celebrity.id)}"]`)?.replaceWith(star(celebrity));
 });
 
-const today = new Date();
-form.querySelector("[data-day]").min = new Date(today.getTime() - today.getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
-
 // One id per filled form: a request that is repeated books once.
 let requestId = crypto.randomUUID();
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
-    await request("POST", "/api/bookings", { ...Object.fromEntries(new FormData(form)), requestId });
+    bookings.put(await request("POST", "/api/bookings", { ...Object.fromEntries(new FormData(form)), requestId }));
     requestId = crypto.randomUUID();
     form.reset();
+    stored("Your request is stored. The agency is notified as soon as the connection is back.");
   });
 });

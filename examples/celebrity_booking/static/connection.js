@@ -20,6 +20,7 @@ const show = (state, words) => {
 };
 
 socket.on("connect", () => {
+  note.textContent = "";
   show("on", socket.recovered ? "Live, nothing missed" : "Live");
   // Recovery replays inbox changes only; the dashboard data is live only, so the page requests it again.
   socket.emit("request_dashboard_data");
@@ -30,7 +31,13 @@ socket.on("disconnect", (reason) => {
   // The server ended the connection: this device or another one signed out.
   if (reason === "io server disconnect") socket.connect();
 });
-socket.on("connect_error", (error) => show("off", error.message));
+socket.on("connect_error", () => show("off", "Reconnecting"));
+
+const note = document.querySelector("[data-stored]") ?? document.createElement("p");
+/** Without a connection, tell the user that a change is stored. */
+export const stored = (words) => {
+  note.textContent = socket.connected ? "" : words;
+};
 
 let pingedAt = 0;
 const ping = () => {

@@ -37,10 +37,18 @@ async function refresh(lit) {
   $('.empty').hidden = leads.length > 0;
 }
 
+/** Show the lead of the address, as after a click on its notification. */
+function open() {
+  for (const item of document.querySelectorAll('.lead')) item.classList.toggle('opened', `#${item.id}` === location.hash);
+  $('.lead.opened')?.scrollIntoView({ block: 'center' });
+}
+addEventListener('hashchange', open);
+
 function card(lead, lit) {
   const item = $('#lead').content.cloneNode(true).firstElementChild;
   item.classList.toggle('lit', lit);
   item.id = `lead-${lead.id}`;
+  item.classList.toggle('opened', `#${item.id}` === location.hash);
   item.dataset.status = lead.status;
   $('.customer', item).textContent = lead.customer;
   $('.service', item).textContent = lead.service;
@@ -49,7 +57,7 @@ function card(lead, lit) {
   const assign = $('.assign', item);
   if (assign) {
     assign.value = lead.provider ?? '';
-    assign.addEventListener('change', () => change('admin', lead, { provider: assign.value }));
+    assign.addEventListener('change', () => reassign(lead, assign));
     const move = $('.move', item);
     move.value = lead.status;
     move.addEventListener('change', () => change('admin', lead, { status: move.value }));
@@ -59,6 +67,14 @@ function card(lead, lit) {
     move.addEventListener('click', () => change('provider', lead, { status: move.value }));
   }
   return item;
+}
+
+/** A lead that is won or lost gets another provider only if the admin confirms that it is open again. */
+function reassign(lead, assign) {
+  const provider = assign.value;
+  if (lead.status !== 'won' && lead.status !== 'lost') return change('admin', lead, { provider });
+  if (confirm(`This lead is ${lead.status}. Give it to ${assign.selectedOptions[0].text}, and open it again?`)) return change('admin', lead, { provider, status: provider ? 'assigned' : 'new' });
+  assign.value = lead.provider ?? '';
 }
 
 const change = (role, lead, fields) => send('PATCH', `${root}/api/${role}/leads/${lead.id}`, fields);
@@ -81,4 +97,4 @@ async function send(method, path, fields) {
   return response?.ok ?? false;
 }
 
-refresh();
+refresh().then(open);

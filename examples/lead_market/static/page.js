@@ -23,8 +23,9 @@ function connect() {
 }
 
 const echo = connect();
-/** The channel of this desk: `admin`, or the provider's own. */
-export const channel = echo && (role === 'admin' ? echo.channel('admin') : echo.private(`provider.${desk}`));
+const admins = () => (settings.private_admin ? echo.private('admin') : echo.channel('admin'));
+/** The channel of this desk: the admins', or the provider's own. */
+export const channel = echo && (role === 'admin' ? admins() : echo.private(`provider.${desk}`));
 
 /** Call a function after each connection: Pusher's protocol does not replay missed events. */
 export const onConnected = (call) => echo?.connector.pusher.connection.bind('connected', call);
@@ -38,6 +39,8 @@ echo?.connector.pusher.connection.bind('state_change', ({ current }) => {
 
 const bell = document.querySelector('bellcast-bell');
 bell.getToken = () => fetch(`${root}/bell-token`);
+// The person signed out in another tab: this page must not go on showing leads.
+bell.addEventListener('bellcast:sign-in', () => location.assign(`${root}/login`));
 bell.addEventListener('bellcast:open-notification', (event) => {
   const { action_url: url } = event.detail.notification;
   if (!url?.startsWith('/')) return;

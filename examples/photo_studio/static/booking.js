@@ -11,10 +11,22 @@ async function assign({ photographerId }) {
   location.reload();
 }
 
+// One id per file and per gallery: requests that are repeated after an error deliver once.
+const fileIds = new WeakMap();
+const requestId = crypto.randomUUID();
+
 async function handIn({ title, photos }, files) {
-  for (const file of files) await send('POST', `/api/bookings/${id}/photos`, file, file.type);
-  await send('POST', `/api/bookings/${id}/work`, { title, photos: Number(photos) });
+  for (const file of files) {
+    if (!fileIds.has(file)) fileIds.set(file, crypto.randomUUID());
+    await send('POST', `/api/bookings/${id}/photos?requestId=${fileIds.get(file)}`, file, file.type);
+  }
+  await send('POST', `/api/bookings/${id}/work`, { title, photos: Number(photos), requestId });
   await notifyClientWorkCompleted(id);
+  location.reload();
+}
+
+async function close() {
+  await send('DELETE', `/api/bookings/${id}`);
   location.reload();
 }
 
@@ -24,6 +36,7 @@ document.addEventListener('submit', (event) => {
   if (!form.dataset.form) return;
   event.preventDefault();
   if (form.dataset.form === 'assign') submit(form, assign);
+  else if (form.dataset.form === 'close') confirm(`${form.querySelector('button').textContent}?`) && submit(form, close);
   else submit(form, (fields) => handIn(fields, form.elements.files.files));
 });
 

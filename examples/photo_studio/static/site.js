@@ -1,10 +1,12 @@
 /** Shared by all pages: requests, forms, the bell, and live refresh. */
 
+import { connectPushSwitch } from '../app-kit/push.js';
+
 export const root = document.documentElement.dataset.root;
 
 /** Send a request to the site. Throws an error with a message for the user. */
 export async function send(method, path, body, type = 'application/json') {
-  const options = { method, headers: { 'Content-Type': type }, body: type === 'application/json' ? JSON.stringify(body) : body };
+  const options = body === undefined ? { method } : { method, headers: { 'Content-Type': type }, body: type === 'application/json' ? JSON.stringify(body) : body };
   const response = await fetch(root + path, options);
   const result = await response.json();
   if (!response.ok) throw new Error(result.error);
@@ -63,6 +65,8 @@ async function refresh(main) {
 
 function connectBell(bell) {
   bell.getToken = () => fetch(`${root}/api/bell-token`);
+  // Signed out, here or in another tab.
+  bell.addEventListener('bellcast:sign-in', () => location.assign(`${root}/login?ended`));
   bell.addEventListener('bellcast:open-notification', async (event) => {
     const { id, action_url: url, read_at: read } = event.detail.notification;
     if (!url?.startsWith('/')) return;
@@ -72,7 +76,16 @@ function connectBell(bell) {
   });
 }
 
-connectBell(document.querySelector('bellcast-bell'));
+const bell = document.querySelector('bellcast-bell');
+connectBell(bell);
+const box = document.querySelector('[data-push]');
+if (box) {
+  const problem = document.querySelector('[data-push-problem]');
+  const refused = (error) => (problem.textContent = error && 'This browser has not allowed push messages.');
+  const server = bell.getAttribute('server');
+  // This session is never opened: it only registers the browser.
+  window.bellcast.then(({ Session }) => connectPushSwitch(box, new Session({ server, getToken: bell.getToken }), root, refused));
+}
 const main = document.querySelector('main[data-live]');
 if (main) {
   main.addEventListener('input', ({ target }) => target.form?.setAttribute('data-touched', ''));

@@ -4,27 +4,15 @@ import { person, refresh, root } from './site.js';
 import { text } from './texts.js';
 
 const { bellcast, seated } = document.documentElement.dataset;
-const IMPORT_RETRY_DELAY = 5_000; // ms
 const REOPEN_DELAYS = [300, 8_000]; // ms before an ended session is opened again: first, longest
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-/** Import the client from Bellcast. Browsers cache a failed import by URL, so each retry changes the query. */
-async function load() {
-  for (let tries = 0; ; tries++) {
-    try {
-      return await import(`${bellcast}/bellcast.js${tries ? `?${tries}` : ''}`);
-    } catch {
-      await pause(IMPORT_RETRY_DELAY);
-    }
-  }
-}
 
 // Browsers send a cookie to all ports of its host. On another host, or with two people in one browser, use a token.
 const usesCookie = !seated && new URL(bellcast).hostname === location.hostname;
 
 async function open() {
-  const { Session } = await load();
+  const { Session } = await window.bellcast; // of bellcast-load.js
   const getToken = () => fetch(`${root}/api/bellcast-token`);
   const session = new Session({ server: bellcast, ...(usesCookie ? { recipient: person } : { getToken }) });
   reopenAfterEnd(session);

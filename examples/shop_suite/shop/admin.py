@@ -1,10 +1,50 @@
-"""The shop's tables in the admin."""
+"""The shop's tables in the admin. A manager sees and changes the rows of the own shop, a superuser those of all shops."""
+
+from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import ForeignKey, QuerySet
+from django.http import HttpRequest
 
-from .models import Customer, Product, Sale, Tenant, User
+from . import models
 
-admin.site.register(User, UserAdmin)
-for model in (Customer, Product, Sale, Tenant):
-    admin.site.register(model)
+
+class OwnShop(admin.ModelAdmin):  # type: ignore[type-arg]  # generic in the stubs only
+    """Rows of the signed-in manager's shop."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return _of_shop(super().get_queryset(request), request)
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if request.user.is_superuser else ("tenant",)
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey, request: HttpRequest, **options: Any) -> Any:  # type: ignore[type-arg]
+        field = super().formfield_for_foreignkey(db_field, request, **options)
+        if field is not None and db_field.name != "tenant":
+            field.queryset = _of_shop(field.queryset, request)
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        if not request.user.is_superuser:
+            obj.tenant = models.of(request)
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(models.User)
+class People(UserAdmin):  # type: ignore[type-arg]
+    """Managers see the people of their shop; only superusers change accounts. The admin of notifications follows this limit."""
+
+    fieldsets = (*(UserAdmin.fieldsets or ()), ("Shop", {"fields": ("tenant", "phone")}))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return _of_shop(super().get_queryset(request), request)
+
+
+def _of_shop(found: QuerySet[Any], request: HttpRequest) -> QuerySet[Any]:
+    return found if request.user.is_superuser else found.filter(tenant=models.of(request))
+
+
+admin.site.register(models.Tenant)
+for model in (models.Customer, models.Product, models.Sale):
+    admin.site.register(model, OwnShop)

@@ -24,6 +24,8 @@ class StockForm(forms.Form):
 
 
 class CustomerForm(forms.ModelForm):
+    token = forms.UUIDField(widget=forms.HiddenInput, required=False)
+
     class Meta:
         model = Customer
         fields = ("name", "email")

@@ -20,6 +20,9 @@ class Tenant(models.Model):
 
 class User(AbstractUser):
     tenant = models.ForeignKey(Tenant, null=True, blank=True, on_delete=models.CASCADE, related_name="people")
+    phone = models.CharField(
+        max_length=16, blank=True, default="", help_text="For text messages, such as +441632960123."
+    )
 
     @property
     def is_manager(self) -> bool:
@@ -48,6 +51,8 @@ class Customer(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="customers")
     name = models.CharField(max_length=100)
     email = models.EmailField(blank=True)
+    # Of the form and its user: a form that is sent twice is one customer.
+    token = models.UUIDField(unique=True, null=True, editable=False)
 
     class Meta:
         ordering = ("name",)
@@ -66,7 +71,7 @@ class Sale(models.Model):
     seller = models.ForeignKey(User, on_delete=models.PROTECT)
     quantity = models.PositiveIntegerField(validators=[MinValueValidator(1)])
     total = models.DecimalField(max_digits=10, decimal_places=2)
-    # The id of the form: a form that is sent twice is one sale.
+    # Of the form and its user: a form that is sent twice is one sale.
     token = models.UUIDField(unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

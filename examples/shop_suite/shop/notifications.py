@@ -1,6 +1,8 @@
 """The notifications of a shop. Each function is called in the transaction of the change."""
 
-from bellcast.contrib.django import NotificationService
+from typing import Any
+
+from bellcast.contrib.django import NotificationService, publish
 
 from .models import Customer, Product, Sale, Tenant
 
@@ -16,18 +18,24 @@ def sale_completed(sale: Sale) -> None:
         metadata={"sale": sale.pk, "total": str(sale.total)},
         idempotency_key=f"suite-sale-{sale.token}",
     )
+    show_change(sale.tenant)
 
 
 def stock_is_low(product: Product) -> None:
-    NotificationService.send_tenant_notification(
-        tenant=product.tenant,
-        title="Low Stock Alert",
-        message=f"{product.name} is running low: {product.stock} left",
-        notification_type="inventory",
-        priority="urgent" if product.stock == 0 else "high",
-        action_url="/inventory/",
-        action_text="View Inventory",
-    )
+    """Managers also get an e-mail, and a text message when nothing is left: both follow their preferences and quiet hours."""
+    is_sold_out = product.stock == 0
+    alert: dict[str, Any] = {
+        "tenant": product.tenant,
+        "title": "Low Stock Alert",
+        "message": f"{product.name} is running low: {product.stock} left",
+        "notification_type": "inventory",
+        "priority": "urgent" if is_sold_out else "high",
+        "action_url": "/inventory/",
+        "action_text": "View Inventory",
+    }
+    send = NotificationService.send_tenant_notification
+    send(**alert, user_filter={"is_staff": True}, send_email=True, send_sms=is_sold_out)
+    send(**alert, user_filter={"is_staff": False})
 
 
 def stock_adjusted(product: Product, before: int, by: str) -> None:
@@ -39,6 +47,7 @@ def stock_adjusted(product: Product, before: int, by: str) -> None:
         priority="low",
         action_url="/inventory/",
     )
+    show_change(product.tenant)
 
 
 def customer_saved(customer: Customer, *, is_new: bool) -> None:
@@ -50,9 +59,15 @@ def customer_saved(customer: Customer, *, is_new: bool) -> None:
         action_url=customer.get_absolute_url(),
         action_text="View Customer",
     )
+    show_change(customer.tenant)
 
 
 def maintenance_announced(tenant: Tenant, message: str) -> None:
     NotificationService.send_tenant_notification(
         tenant=tenant, title="System notice", message=message, notification_type="system", announce=True
     )
+
+
+def show_change(tenant: Tenant) -> None:
+    """Make open pages of the shop reload their table. A live event suffices: a page opened later shows the current rows anyway."""
+    publish(None, "shop-changed", recipient=tenant.people.filter(is_active=True))

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from .models import Customer, Product, Tenant, User
@@ -17,15 +18,26 @@ class Person(NamedTuple):
     role: str
     tenant: str
     is_manager: bool = False
+    phone: str = ""
 
 
 SHOPS = {"north": "North Street", "south": "South Harbour"}
 PEOPLE = (
-    Person("nadia", "Nadia", "Manager", "north", is_manager=True),
+    Person("nadia", "Nadia", "Manager", "north", is_manager=True, phone="+441632960123"),
     Person("omar", "Omar", "Sales", "north"),
     Person("petra", "Petra", "Sales", "south"),
 )
 PRODUCTS = (("Espresso beans, 1 kg", "24.00", 18), ("Filter papers", "4.50", 40), ("Hand grinder", "100.00", 7))
+# What a manager does in the admin; accounts, shops and the outbox are for the superuser of the platform.
+MANAGERS = (
+    *(
+        f"{verb}_{model}"
+        for model in ("customer", "product", "notification")
+        for verb in ("view", "add", "change", "delete")
+    ),
+    *("view_sale", "view_user", "view_notificationpreference"),
+)
+SUPERUSER = "sasha"
 CUSTOMERS = ("Café Lindgren", "Harbour Hotel")
 
 
@@ -40,13 +52,18 @@ def create() -> None:
             Product.objects.create(tenant=tenant, name=name, price=price, stock=stock)
         for name in CUSTOMERS:
             Customer.objects.create(tenant=tenant, name=name)
+    managers = Group.objects.create(name="Managers")
+    managers.permissions.set(Permission.objects.filter(codename__in=MANAGERS))
+    User.objects.create_superuser(SUPERUSER, f"{SUPERUSER}@shop.example", PASSWORD, first_name="Sasha")
     for person in PEOPLE:
-        User.objects.create_user(
+        user = User.objects.create_user(
             person.username,
             f"{person.username}@shop.example",
             PASSWORD,
             first_name=person.first_name,
             tenant=tenants[person.tenant],
             is_staff=person.is_manager,
-            is_superuser=person.is_manager,
+            phone=person.phone,
         )
+        if person.is_manager:
+            user.groups.add(managers)

@@ -1,5 +1,7 @@
 """Changes of the stock, which alert when a product runs low."""
 
+import uuid
+
 from django.db import transaction
 
 from . import notifications
@@ -11,10 +13,11 @@ class OutOfStock(Exception):
 
 
 @transaction.atomic
-def sell(product_id: int, quantity: int, customer: Customer | None, seller: User, token: str) -> Sale:
-    """Record a sale and take its pieces from the stock. A token that was already used returns its sale."""
+def sell(product_id: int, quantity: int, customer: Customer | None, seller: User, token: uuid.UUID) -> Sale:
+    """Record a sale and take its pieces from the stock. A form that the seller has already sent returns its sale."""
     product = Product.objects.select_for_update().get(pk=product_id, tenant=seller.tenant)
-    known = Sale.objects.filter(token=token, tenant=seller.tenant).first()
+    token = of_person(token, seller)
+    known = Sale.objects.filter(token=token).first()
     if known is not None:
         return known
     if product.stock < quantity:
@@ -49,3 +52,8 @@ def _set(product: Product, stock: int) -> None:
     product.save()
     if product.is_low and (not was_low or product.stock == 0):
         notifications.stock_is_low(product)
+
+
+def of_person(token: uuid.UUID, user: User) -> uuid.UUID:
+    """Return the id of a form together with its user: another person's form may have the same id."""
+    return uuid.uuid5(token, str(user.pk))

@@ -1,9 +1,9 @@
 /** One live connection per dialect, as the app's own pages open it. Each calls `live` when connected, `lost` when not, and `arrived` per event. */
 
 const RETRY = 2_000; // ms before a lost WebSocket is opened again
-const { bellcast, key } = document.body.dataset;
+const { network, key } = document.body.dataset;
 
-const withToken = (path, token) => `${bellcast}${path}?${new URLSearchParams({ token })}`;
+const withToken = (path, token) => `${network}${path}?${new URLSearchParams({ token })}`;
 const parsed = ({ data }) => JSON.parse(data);
 
 function sse(getToken, name, line) {
@@ -16,7 +16,7 @@ function sse(getToken, name, line) {
       // EventSource retries by itself, unless the server refused the token.
       if (source.readyState === EventSource.CLOSED) setTimeout(() => sse(getToken, name, line), RETRY);
     };
-  }, line.failed);
+  });
 }
 
 function websocket(getToken, name, line) {
@@ -28,13 +28,13 @@ function websocket(getToken, name, line) {
       line.lost();
       setTimeout(() => websocket(getToken, name, line), RETRY);
     };
-  }, line.failed);
+  });
 }
 
 function pusher(_, name, line) {
   const { Pusher } = globalThis;
   if (!Pusher) return line.failed(new Error('pusher-js is not installed: run npm run build in client/'));
-  const { hostname, port, protocol } = new URL(bellcast);
+  const { hostname, port, protocol } = new URL(network);
   const client = new Pusher(key, { cluster: '', wsHost: hostname, wsPort: port, wssPort: port, forceTLS: protocol === 'https:', enabledTransports: ['ws', 'wss'] });
   client.connection.bind('state_change', ({ current }) => (current === 'connected' ? line.live() : line.lost()));
   client.subscribe('admin').bind(name, line.arrived);
@@ -43,7 +43,7 @@ function pusher(_, name, line) {
 function socketio(getToken, name, line) {
   const { io } = globalThis;
   if (!io) return line.failed(new Error('socket.io-client is not installed: run npm run build in client/'));
-  const socket = io(bellcast, { auth: (use) => getToken().then((token) => use({ token }), () => use({})) });
+  const socket = io(network, { auth: (use) => getToken().then((token) => use({ token })) });
   socket.on('connect', line.live);
   socket.on('disconnect', line.lost);
   socket.on('connect_error', line.lost);

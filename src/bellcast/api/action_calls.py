@@ -6,14 +6,14 @@ import msgspec
 
 from bellcast import calls
 from bellcast.api.context import ApiContext
-from bellcast.errors import Forbidden, HandlerFailed, NoHandler, NotFound
+from bellcast.context import Context
 from bellcast.inbox import events
-from bellcast.model import ids, times, validation
-from bellcast.model.events import LiveEvent
-from bellcast.model.identities import Principal
+from bellcast.kernel import ids, times, validation
+from bellcast.kernel.errors import Forbidden, HandlerFailed, NoHandler, NotFound
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Acted, ActionButton, Notification, find_action
-from bellcast.ports import Context
 
 DIALECT = "rest"
 NO_CONNECTION = "An action of the inbox has no connection: use call.emit and call.publish."

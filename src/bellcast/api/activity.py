@@ -12,12 +12,12 @@ from bellcast.api.notifications import ListedNotification
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import BadRequest, Invalid
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.errors import BadRequest, Invalid
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.ids import NEWEST
 from bellcast.model.operators import ROLES
-from bellcast.ports import SentItem, SentQuery
-from bellcast.ports.list_scan import ListScan, ListTotal
-from bellcast.ports.messages import NEWEST
+from bellcast.ports.sends import SentItem, SentQuery
 
 PartName = Literal["unread", "read", "archived"]
 PARTS: dict[PartName, int] = {"unread": 0, "read": 1, "archived": 2}
@@ -73,9 +73,9 @@ async def notification_page(request: ApiRequest) -> ASGIApp:
     rows."""
     query = request_body.query(request, SentItemsQuery)
     engines = context.of(request).engines
-    wanted, sends = _sent_query(request, query), engines.store.sends
-    found = await _pages(request, sends.notifications, wanted)
-    total = await _total(request, query, sends.count_notifications, wanted, found)
+    wanted, sent = _sent_query(request, query), engines.store.sent
+    found = await _pages(request, sent.notifications, wanted)
+    total = await _total(request, query, sent.count_notifications, wanted, found)
     shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
     listed = await notifications.listed(engines, shown)
     return responses.json(viewers.page_for(request, NotificationPage(listed, following, found.scanned_until, total)))
@@ -102,9 +102,9 @@ async def announcement_page(request: ApiRequest) -> ASGIApp:
     if query.state is not None and query.recipient is None:
         raise Invalid.of("state", "needs `recipient`: each inbox has its own state of an announcement")
     engines = context.of(request).engines
-    wanted, sends = _sent_query(request, query), engines.store.sends
-    found = await _pages(request, sends.announcements, wanted)
-    total = await _total(request, query, sends.count_announcements, wanted, found)
+    wanted, sent = _sent_query(request, query), engines.store.sent
+    found = await _pages(request, sent.announcements, wanted)
+    total = await _total(request, query, sent.count_announcements, wanted, found)
     shown, following = list_positions.split(found.rows, query.limit, lambda one: one.notification.id)
     listed = await notifications.listed(engines, shown)
     return responses.json(viewers.page_for(request, AnnouncementPage(listed, following, found.scanned_until, total)))

@@ -11,13 +11,14 @@ from bellcast.api import (
     connections,
     console,
     console_session,
-    docs,
     doctor,
+    error_pages,
     events,
     explanations,
     export,
     failures,
     health,
+    icons,
     imports,
     inbox,
     jobs,
@@ -42,6 +43,7 @@ from bellcast.api import (
     pusher_apps,
     recipients,
     recipients_bulk,
+    reference,
     replays,
     runs,
     schedules,
@@ -49,7 +51,6 @@ from bellcast.api import (
     sources,
     stats,
     stored_secrets,
-    suppressions,
     templates,
     tenants,
     test_clock,
@@ -64,8 +65,9 @@ from bellcast.api.context import ApiContext
 from bellcast.api.middleware import ApiMiddleware
 from bellcast.api.router import ApiRouter
 from bellcast.api.token_paths import TokenPaths
-from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
-from bellcast.model.limits import Limits
+from bellcast.channels.suppressions import http as suppressions_http
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.limits import Limits
 
 HANDLERS = [
     *(notifications.send, notifications.read, notifications.correct, notifications.recall, bulk.send, events.publish),
@@ -101,7 +103,7 @@ HANDLERS = [
     *inbox.HANDLERS,
     *(
         *explanations.HANDLERS,
-        *suppressions.HANDLERS,
+        *suppressions_http.HANDLERS,
         *jobs.HANDLERS,
         *test_clock.HANDLERS,
         *workflows.HANDLERS,
@@ -113,7 +115,7 @@ HANDLERS = [
     ),
     *(*messages.HANDLERS, *notification_types.HANDLERS, *templates.HANDLERS, *preferences.HANDLERS),
     *(*unsubscribe.HANDLERS, *push_endpoints.HANDLERS, *providers.HANDLERS, *webhooks.HANDLERS),
-    *(*preferences_page.HANDLERS, *mailbox.HANDLERS),
+    *(*preferences_page.HANDLERS, *mailbox.HANDLERS, *icons.HANDLERS),
     *console_session.HANDLERS,
     *oidc.HANDLERS,
     *passkeys.HANDLERS,
@@ -127,8 +129,16 @@ HANDLERS = [
     *pusher_apps.HANDLERS,
     *console.HANDLERS,
     *check.HANDLERS,
-    *(health.alive, health.ready, health.metrics, docs.document, docs.reference, docs.all_errors, docs.error),
-    *(browser_files.entry, browser_files.module, browser_files.push_worker, landing.show, landing.send, theme.show),
+    *(health.alive, health.ready, health.metrics, *reference.HANDLERS, *error_pages.HANDLERS),
+    *(
+        browser_files.entry,
+        browser_files.module,
+        browser_files.push_worker,
+        browser_files.loader,
+        landing.show,
+        landing.send,
+        theme.show,
+    ),
 ]
 
 
@@ -166,4 +176,4 @@ def described(limits: Limits) -> dict[str, Any]:
 @functools.cache
 def _router() -> ApiRouter:
     """Return the router, which all apps of a process share: each request has the state of its app."""
-    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH])
+    return ApiRouter([*HANDLERS, *recipients_bulk.SAME_PATH], error_pages.unknown_path)

@@ -8,19 +8,20 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.api import context, list_positions, list_total
+from bellcast.api import context, list_positions, time_range
 from bellcast.api.list_limit import ListLimit
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import audit_chain, origins
-from bellcast.errors import BellcastError, Forbidden
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import BellcastError, Forbidden
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT, Caller, Project
 from bellcast.model.audit import AuditEntry, FieldChange
-from bellcast.model.events import SEPARATOR
-from bellcast.model.identities import EVERY_TENANT, Caller, Project
 from bellcast.ports.documents import AuditRecord
-from bellcast.ports.list_scan import ListTotal
 
 OK = "ok"
 # The actor of requests with the project secret. It has a space, so it is neither the name of an operator nor
@@ -183,20 +184,17 @@ def _entry(request: ApiRequest, actor: str, outcome: str) -> AuditEntry:
 
 async def page(request: ApiRequest, query: AuditQuery) -> AuditPage:
     """Return a page of the audit log."""
-    operators = context.of(request).engines.store.operators
-    since, until = query.created_since, query.created_before
-    tenant = None if query.tenant in (None, "", EVERY_TENANT) else query.tenant
-    before = list_positions.item_id(query.after) or ""
-    entries = await operators.audit(before, query.limit + 1, since=since, until=until, tenant=tenant)
-
-    async def count(limit: int) -> ListTotal:
-        number = await operators.count_audit(limit + 1, since=since, until=until, tenant=tenant)
-        return list_total.up_to(limit, number)
-
-    shown = [_shown(one) for one in entries[: query.limit]]
-    has_next = len(entries) > query.limit
-    total = await list_total.of_first_page(len(shown), query.after, has_next=has_next, count=count)
-    return AuditPage(shown, shown[-1].id if has_next else None, total)
+    before = list_positions.item_id(query.after)
+    wanted = ListQuery(
+        tenants=None if query.tenant in (None, "", EVERY_TENANT) else [query.tenant],
+        after=None if before is None else (before,),
+        limit=query.limit,
+        created=time_range.created(query.start, query.end),
+        is_counted=True,
+    )
+    found = await context.of(request).engines.store.operators.audit(wanted)
+    following = None if found.next is None else found.next[0]
+    return AuditPage([_shown(one) for one in found.items], following, found.total)
 
 
 async def verification(request: ApiRequest, query: AuditVerificationQuery) -> AuditVerification:

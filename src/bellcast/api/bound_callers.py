@@ -12,9 +12,8 @@ import msgspec
 from bellcast.api import bulk_items, request_body
 from bellcast.api.request_body import TENANT, ApiRequest
 from bellcast.auth import tenant_bounds
-from bellcast.errors import Forbidden, TooLarge
-from bellcast.model.identities import EVERY_TENANT, Caller
-from bellcast.workflows.yaml_text import YamlText
+from bellcast.kernel.errors import Forbidden, TooLarge
+from bellcast.kernel.identities import EVERY_TENANT, Caller
 
 # How an operation limits a bound caller. "query": the query names the tenant. "list": like "query", and `*` means all
 # tenants of the caller. "path": the path names the tenant. "handler": the handler compares the tenants itself.
@@ -82,17 +81,15 @@ def _check(media_type: str, body: bytes, tenant: str) -> None:
 
 def _values(media_type: str, body: bytes) -> Iterable[Any]:
     if media_type in request_body.YAML_TYPES:
+        from bellcast.workflows.yaml_text import YamlText
+
         return [YamlText(body).value]
     if media_type == request_body.FORM:
         return [request_body.anything(text.encode()) for text in request_body.form_fields(body).values()]
     if media_type in request_body.NDJSON_TYPES:
         return (request_body.anything(line[0]) for line in bulk_items.LINE.finditer(body))
-    return _json_values(body)
-
-
-def _json_values(body: bytes) -> Iterable[Any]:
-    """Return the elements of a list, each decoded when it is read: a decoding holds the interpreter's lock, for 0.1 s if
-    16 MB are decoded in one call. Other JSON is one value."""
+    # Each element of a list is decoded when it is read: a decoding holds the interpreter's lock, for 0.1 s if 16 MB are
+    # decoded in one call. Other JSON is one value.
     try:
         items = request_body.decoder(list[msgspec.Raw]).decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):

@@ -8,20 +8,20 @@ from bellcast.api import request_body, served_file
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.served_file import ServedFile
-from bellcast.errors import NotFound
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 
 BROWSER = Path(bellcast.__file__).parent / "browser"
 # Without a build, as in a checkout, the sources are served; browsers run them unbuilt.
 FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
 # Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
 NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
-ENTRY, MODULE, PUSH_WORKER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js"
+ENTRY, MODULE, PUSH_WORKER, LOADER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js", "/bellcast-load.js"
 # Paths of the connection check: its script, and the server's response, which only contains data of the token's owner.
 CHECK, CHECK_RESULT = "/bellcast/check.js", "/v1/check"
 # Pages of all origins may load these files, which are the same for everyone. So a page of an undeclared origin can show
 # why its connection is refused.
-PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, CHECK, CHECK_RESULT})
+PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, LOADER, CHECK, CHECK_RESULT})
 # Pages of all origins load these files.
 HEADERS = {"cross-origin-resource-policy": "cross-origin"}
 
@@ -90,6 +90,22 @@ async def push_worker(request: ApiRequest) -> ASGIApp:
     `session.enablePush()` registers it. If your page has its own service worker, import the script there with
     `importScripts`."""
     return _file(request, "bellcast-push.js")
+
+
+@operation(
+    "GET",
+    LOADER,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def loader(request: ApiRequest) -> ASGIApp:
+    """A script that loads the browser client, and tries again while this server cannot be reached.
+
+    Save it with your app's own files: a page that is loaded in an outage then gets its bell without a reload."""
+    return _file(request, "bellcast-load.js")
 
 
 def _file(request: ApiRequest, name: str) -> ASGIApp:

@@ -13,15 +13,16 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import bulk_items, context, notifications, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import PlannedChannel
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.validation_errors import Suggestions
-from bellcast.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, UnsupportedMediaType
 from bellcast.inbox import sending
-from bellcast.model import problems, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import validation
+from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, UnsupportedMediaType
+from bellcast.kernel.http import problems
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.notifications import Audience, Draft
 
 NDJSON = request_body.NDJSON_TYPES

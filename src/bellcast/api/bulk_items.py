@@ -8,9 +8,9 @@ from itertools import accumulate
 import msgspec
 
 from bellcast.api import request_body
-from bellcast.contention import Scheduler
-from bellcast.errors import BadRequest, Invalid, TooLarge
-from bellcast.model.limits import MAX_ITEM_BYTES
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
+from bellcast.kernel.limits import MAX_ITEM_BYTES
 
 # A line with more than white space, from its first other character.
 LINE = re.compile(rb"[^\s][^\r\n]*")

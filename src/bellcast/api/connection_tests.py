@@ -4,7 +4,7 @@ import math
 
 from bellcast.api import context, guards
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import TooMany
+from bellcast.kernel.errors import TooMany
 
 # A test calls a server, which the request can name, for up to 15 s, and may send a message. The limit is per caller.
 TESTS_PER_MINUTE = 10

@@ -13,14 +13,14 @@ from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import BadRequest, NotFound
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.times import Moment
 from bellcast.model.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
-from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.operators import ONE_BY_ONE, ROLES
-from bellcast.model.times import Moment
-from bellcast.ports.list_scan import ListTotal
 
 
 class ConnectionItem(Struct, frozen=True, kw_only=True):

@@ -12,10 +12,10 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import console_sessions, passwords, totp
 from bellcast.auth.console_sessions import ConsoleSessions, SignedIn
-from bellcast.errors import BellcastError, Conflict, Forbidden, MfaRequired, NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import Caller
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, MfaRequired, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import Caller
 from bellcast.model.operators import SCOPES_OF_ROLE, Operator, Role
 
 # Above the length of any operator's name or code.
@@ -225,7 +225,9 @@ async def begin_mfa(request: ApiRequest) -> ASGIApp:
     """Set up an authenticator app.
 
     The secret takes effect when a code of the app confirms it."""
-    operator = await _own_with_password(request)
+    operator = await own(request)
+    if operator.subject is not None:
+        raise Conflict(EXTERNAL)
     secret = await sessions(request).begin_mfa(operator)
     uri = totp.uri(secret, operator.name, ISSUER)
     return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=totp.qr_code(uri)), 201, NO_STORE)
@@ -284,14 +286,6 @@ def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) ->
 
 async def own(request: ApiRequest) -> Operator:
     return (await sessions(request).session(guards.browser_request(request))).operator
-
-
-async def _own_with_password(request: ApiRequest) -> Operator:
-    """Return the signed-in operator. Raises Conflict if the operator has no password here."""
-    operator = await own(request)
-    if operator.subject is not None:
-        raise Conflict(EXTERNAL)
-    return operator
 
 
 def _account(request: ApiRequest, operator: Operator) -> Account:

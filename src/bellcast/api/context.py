@@ -18,6 +18,11 @@ from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.webhooks import Webhooks
+from bellcast.context import Context
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.events import (
     EVERY_CONNECTION,
     ConnectionCount,
@@ -27,12 +32,8 @@ from bellcast.model.events import (
     Member,
     NotificationWrite,
 )
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
 from bellcast.model.nodes import LiveNode
 from bellcast.model.pusher import PusherConfig
-from bellcast.model.token_bucket import TokenBuckets
-from bellcast.ports import Clock, Context
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.doctor import Doctor
 from bellcast.ports.live_feed import ObservedServer

@@ -2,22 +2,26 @@
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bellcast.api import context, request_body, tenants
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Invalid
-from bellcast.model import validation
-from bellcast.workflows.yaml_text import YamlText
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Invalid
+
+if TYPE_CHECKING:  # imported with the first YAML
+    from bellcast.workflows.yaml_text import YamlText
 
 MEDIA_TYPES = ("application/json", "application/yaml")
 # Bounds the cost of each use: objects are always loaded as a whole.
 MAX_BYTES = 256 * 1024
 
 
-async def read(request: ApiRequest, added: Collection[str]) -> tuple[str, Any, YamlText | None]:
+async def read(request: ApiRequest, added: Collection[str]) -> tuple[str, Any, "YamlText | None"]:
     """Return the tenant of a write, the object in its body without the fields `added` by a read, and the YAML text it
     was read from. Raises Invalid."""
+    from bellcast.workflows.yaml_text import YamlText
+
     text: YamlText | None = None
     if request_body.media_type(request) in request_body.YAML_TYPES:
         limit = min(context.of(request).limits.request or MAX_BYTES, MAX_BYTES)
@@ -43,6 +47,6 @@ def split(request: ApiRequest, value: Any, added: Collection[str]) -> tuple[str,
     return tenant, value
 
 
-def with_lines(refusal: Invalid, text: YamlText | None) -> Invalid:
+def with_lines(refusal: Invalid, text: "YamlText | None") -> Invalid:
     """Return the error with the line of each field in the YAML text."""
     return refusal if text is None else Invalid.fields(text.with_lines(refusal.errors))

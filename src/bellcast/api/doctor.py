@@ -8,7 +8,7 @@ from msgspec import Struct
 from bellcast.api import context, streamed_list
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.doctor_findings import Finding, FindingState
 from bellcast.model.operators import Role
 

@@ -6,7 +6,7 @@ import msgspec
 
 from bellcast.api import request_body
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import PreconditionFailed
+from bellcast.kernel.errors import PreconditionFailed
 
 IF_MATCH, IF_NONE_MATCH = b"if-match", b"if-none-match"
 ANY = "*"

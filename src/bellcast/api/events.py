@@ -3,12 +3,12 @@
 from msgspec import Struct
 
 from bellcast.api import context, objects, request_body, responses, tenants
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.inbox import events as live_events
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model import live_event_drafts
-from bellcast.model.asgi import ASGIApp
 from bellcast.model.live_event_drafts import EventDraft
 
 

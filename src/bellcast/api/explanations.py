@@ -9,14 +9,15 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation
-from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import sent
-from bellcast.model import ids, runs, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import ids, validation
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.times import Moment
+from bellcast.model import runs
 from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.model.times import Moment
-from bellcast.ports import SentItem
 from bellcast.ports.messages import MAX_DECISIONS
+from bellcast.ports.sends import SentItem
 
 
 class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str)
     store = ctx.engines.store
     if not ids.is_id(notification):
         raise NotFound("There is no notification with this id.")
-    item = await store.sends.find(tenant, notification)
+    item = await store.sent.find(tenant, notification)
     if item is None or item.announcement or item.recipient != recipient:
         item = await _without_row(ctx, tenant, recipient, notification, item)
     return await recipient_explanations.of_notification(ctx, tenant, recipient, item)

@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.api import context, messages, responses, runs, suppressions, tenants
+from bellcast.api import context, messages, responses, runs, tenants
 from bellcast.api.operations import operation
 from bellcast.api.preferences import StoredPreferences
 from bellcast.api.recipients import key
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.runs import RunDetails
-from bellcast.api.suppressions import SuppressedAddress
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import NotFound
-from bellcast.model.asgi import ASGIApp
+from bellcast.channels.suppressions.types import SuppressedAddress
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.exports import (
     ExportedCounter,
     ExportedDecision,
@@ -26,9 +26,9 @@ from bellcast.model.exports import (
     ExportedTopics,
     ExportedWait,
 )
-from bellcast.model.identities import Recipient, Subscription
 from bellcast.model.messages import Message
 from bellcast.model.notifications import Notification
+from bellcast.model.recipients import Recipient, Subscription
 
 # Smaller chunks would cost more in system calls than in encoding.
 CHUNK_BYTES = 64 * 1024
@@ -88,7 +88,7 @@ async def export(request: ApiRequest) -> ASGIApp:
     contain live events that are kept for a short time, responses under idempotency keys, the audit log, or requests
     that name several recipients, such as schedules."""
     store, tenant = context.of(request).engines.store, tenants.single_tenant(request)
-    result = await store.recipients.export(tenant, key(request))
+    result = await store.exports.recipient(tenant, key(request))
     if result is None:
         raise NotFound("No recipient has this key.")
     return _stream(_chunks(_outside(request, tenant, result)))
@@ -113,7 +113,7 @@ async def export_tenant(request: ApiRequest) -> ASGIApp:
     `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`. The last
     recipients are those without a record: their `recipient` has only the `key`."""
     tenant = tenants.key(request)
-    result = await context.of(request).engines.store.recipients.export_tenant(tenant)
+    result = await context.of(request).engines.store.exports.tenant(tenant)
     if result is None:
         raise NotFound("No tenant has this key.")
     return _stream(_lines(_outside(request, tenant, result)), NDJSON)
@@ -132,8 +132,6 @@ async def _outside(
                 yield kind, await runs.outside(request, value)
             case "webhook_event" if value.body.get("data", {}).get("channel") == "push":
                 yield kind, msgspec.structs.replace(value, body=value.body | {"data": value.body["data"] | {"to": ""}})
-            case "suppression":
-                yield kind, suppressions.outside(tenant, value)
             case _:
                 yield kind, value
 

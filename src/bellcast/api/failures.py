@@ -10,12 +10,12 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import BadRequest
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ROLES
-from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.replays import FailureKind, StoredFailure
 from bellcast.replays import FailureFilter
 from bellcast.replays.causes import cause_of

@@ -12,9 +12,9 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.auth import server_credentials
 from bellcast.auth.browser_request import BrowserRequest, has_session
 from bellcast.auth.origins import HeaderPairs
-from bellcast.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
 from bellcast.inbox import views
-from bellcast.model.identities import Caller, KeyScope, Principal
+from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
+from bellcast.kernel.identities import Caller, KeyScope, Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.operators import Role
 

@@ -12,9 +12,9 @@ from bellcast.api import context, responses
 from bellcast.api.metrics import MetricsExporter
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import BellcastError, Unavailable
-from bellcast.model.asgi import ASGIApp
-from bellcast.ports.migration import StoreMigration
+from bellcast.kernel.db.migration import StoreMigration
+from bellcast.kernel.errors import BellcastError, Unavailable
+from bellcast.kernel.http.asgi import ASGIApp
 
 # Prometheus waits 10 s for a scrape, load balancers often 5 s for a check. The store and the broker respond within
 # milliseconds, unless they are down.

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from bellcast.api import bulk, context, objects, request_body
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import BellcastError
+from bellcast.api.resource import DryRunQuery
 from bellcast.inbox import imports
-from bellcast.model import notification_drafts, times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.model import notification_drafts
 from bellcast.model.notifications import ImportedDraft
 
 

@@ -7,13 +7,13 @@ from msgspec import Meta, Struct, field
 from bellcast.api import action_calls, context, entity_tags, guards, objects, request_body, responses
 from bellcast.api.operations import ApiEndpoint, operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
-from bellcast.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
 from bellcast.inbox import actions, views
-from bellcast.model import ids, times, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import ids, times, validation
+from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.times import Moment
 from bellcast.model.notifications import Notification, Priority, View
-from bellcast.model.times import Moment
-from bellcast.ports import Action, Marked, Marking, Query
+from bellcast.ports.inboxes import Action, Marked, Marking, Query
 
 
 class InboxParameters(Struct, frozen=True, kw_only=True):
@@ -84,6 +84,13 @@ class Outcome(Struct, frozen=True):
     changed: int
     unread: int
     unseen: int
+
+
+class ActionOutcome(Outcome, frozen=True):
+    """The number of changed notifications, and the new counters. `ids` are the changed notifications, for undoing an action
+    on all; null if there are more than 1,000."""
+
+    ids: tuple[str, ...] | None
 
 
 PATCH = request_body.Shape(Patch)
@@ -224,13 +231,14 @@ async def clear(request: ApiRequest) -> ASGIApp:
 
     `type` limits it to notifications of that type."""
     params = request_body.query(request, ViewQuery)
-    return await _mark(request, Marking(actions=("delete",), view=params.view, type=params.type))
+    return responses.json(
+        outcome(await _mark(request, Marking(actions=("delete",), view=params.view, type=params.type)))
+    )
 
 
-async def _mark(request: ApiRequest, marking: Marking) -> ASGIApp:
+async def _mark(request: ApiRequest, marking: Marking) -> Marked:
     inbox = await guards.inbox(request)
-    marked = await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
-    return responses.json(outcome(marked))
+    return await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
 
 
 def outcome(marked: Marked) -> Outcome:
@@ -250,7 +258,9 @@ async def _act(request: ApiRequest, action: Action) -> ASGIApp:
     validation.check(
         validation.text("of.type", of.type, ctx.limits.type), validation.text("of.tag", of.tag, ctx.limits.tag)
     )
-    return await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
+    marked = await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
+    ids = marked.ids if marked.changed else ()
+    return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))
 
 
 @operation(
@@ -278,7 +288,8 @@ async def snooze(request: ApiRequest) -> ASGIApp:
         inbox = await guards.inbox(request)
         return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
     until_back = params.until == validation.UNTIL_BACK
-    return await _mark(request, Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back))
+    marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
+    return responses.json(outcome(await _mark(request, marking)))
 
 
 @operation("POST", "/v1/inbox/back", tag="Inbox", required_scope="recipient", response_types={200: Outcome})
@@ -329,7 +340,7 @@ def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
         tag="Inbox",
         required_scope="recipient",
         body=Selection,
-        response_types={200: Outcome},
+        response_types={200: ActionOutcome},
         example={"all": True},
     )(act)
 

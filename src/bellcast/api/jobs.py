@@ -6,18 +6,19 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.api import context, list_positions, objects, request_body, responses, tenant_pages, tenants, viewers
+from bellcast.api import context, objects, request_body, responses, tenants
 from bellcast.api.list_limit import AppListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import Change, DryRunQuery, Listing, Resource
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import NotFound
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.operators import ROLES
-from bellcast.ports import Job
-from bellcast.ports.jobs import kind_of
+from bellcast.ports.jobs import Job, kind_of
+from bellcast.storage import jobs
 
 UNKNOWN = "There is no dead job with this id."
 
@@ -55,30 +56,17 @@ class Revived(Struct, frozen=True):
     id: str
 
 
-@operation(
-    "GET",
-    "/v1/jobs",
-    tag="Server",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=JobsQuery,
-    is_exported=True,
-    response_types={200: JobPage},
-)
-async def page(request: ApiRequest) -> ASGIApp:
+JOBS = Resource("jobs", "/{id:str}", lambda request: (request_body.path(request, "id"),), tag="Server")
+
+
+@JOBS.page(jobs.DEAD, JobPage, query=JobsQuery, roles=ROLES)
+async def page(listing: Listing[JobsQuery]) -> ListPage[DeadJob]:
     """List dead jobs.
 
     Jobs that failed several times in a row, and webhook deliveries that failed permanently, by id, with their last error. With
     `?tenant=*`, those of all tenants."""
-    query, jobs = request_body.query(request, JobsQuery), context.of(request).engines.store.jobs
-    pages = [
-        await jobs.dead(tenant, query.after or "", query.limit + 1)
-        for tenant in tenant_pages.tenants_of(request, query.tenant)
-    ]
-    found = sorted((job for page in pages for job in page), key=lambda job: job.id)
-    shown, following = list_positions.split(found, query.limit, lambda job: job.id)
-    return responses.json(viewers.page_for(request, JobPage([_outside(job) for job in shown], following)))
+    found = await listing.ctx.engines.store.jobs.dead(listing.wanted)
+    return found.of([_outside(job) for job in found.items])
 
 
 @operation(
@@ -106,23 +94,12 @@ async def retry(request: ApiRequest) -> ASGIApp:
     return responses.json(Revived(id), 202)
 
 
-@operation(
-    "DELETE",
-    "/v1/jobs/{id:str}",
-    tag="Server",
-    required_scope="manage",
-    query=TenantQuery,
-    response_types={204: None},
-    refusals=(NotFound,),
-)
-async def delete(request: ApiRequest) -> ASGIApp:
+@JOBS.delete(UNKNOWN)
+async def delete(change: Change[None]) -> bool:
     """Delete a dead job.
 
     It never runs again."""
-    jobs = context.of(request).engines.store.jobs
-    if not await jobs.delete_dead(tenants.single_tenant(request), request_body.path(request, "id")):
-        raise NotFound(UNKNOWN)
-    return responses.empty()
+    return await change.ctx.engines.store.jobs.delete_dead(change.tenant, *change.key)
 
 
 def _outside(job: Job) -> DeadJob:

@@ -10,10 +10,11 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.auth import keys, server_credentials, tenant_bounds
-from bellcast.errors import BadRequest, FieldError, Forbidden, NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT, ApiKey, KeyScope
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT, KeyScope
+from bellcast.model.tenants import ApiKey
 
 
 class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

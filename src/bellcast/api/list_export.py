@@ -11,10 +11,10 @@ import msgspec
 
 from bellcast.api import audit, request_body, responses
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Forbidden
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import Forbidden
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.pages import MAX_PAGE_ROWS
 from bellcast.model.operators import Role
-from bellcast.model.pages import MAX_PAGE_ROWS
 
 ExportFormat = Literal["csv", "ndjson"]
 JSON_TYPES = frozenset({"application/json", "application/*", "*/*"})

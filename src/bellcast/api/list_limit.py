@@ -5,7 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from bellcast.model.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
+from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 
 ListLimit = Annotated[int, Meta(ge=1, le=MAX_PAGE_ROWS)]
 AppListLimit = Annotated[int, Meta(ge=1, le=MAX_APP_PAGE_ROWS)]

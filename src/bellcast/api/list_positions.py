@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
-from bellcast.errors import BadRequest
-from bellcast.model import ids
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import ids
+from bellcast.kernel.errors import BadRequest
+from bellcast.kernel.identities import EVERY_TENANT
 
 T = TypeVar("T")
 

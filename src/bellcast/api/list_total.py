@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from bellcast.ports.list_scan import ListTotal
+from bellcast.kernel.db.list_scan import ListTotal
 
 # Maximum count: counting reads one index entry per item, which takes some milliseconds.
 MAX_COUNTED_ITEMS = 20_000

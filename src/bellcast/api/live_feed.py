@@ -16,15 +16,15 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth.browser_request import FOREIGN
-from bellcast.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.identity_cache import IdentityCache
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.identity_cache import IdentityCache
 from bellcast.model.live_feed import CONTENT, FEED_KINDS, FeedEvent, FeedFilter, filter_of, redact
 from bellcast.model.operators import Role
 from bellcast.model.requests import IS_WEBSOCKET, RequestFilter, ServedRequest
-from bellcast.ports.list_scan import ListTotal
 from bellcast.ports.live_feed import SkippedEvents, Watch
 
 EVENT_STREAM = "text/event-stream"
@@ -142,7 +142,23 @@ async def watch(request: ApiRequest) -> ASGIApp:
     _check_page(request)
     query = request_body.query(request, FeedQuery)
     wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
-    return _stream(request, wanted, query.last)
+    state = request.scope["state"]
+    write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
+        # never end.
+        watching = await context.of(request).observed.watch(wanted, query.last)
+        if state["is_head"]:
+            watching.close()
+        disconnected = asyncio.ensure_future(_disconnected(receive, watching))
+        try:
+            await write(_batches(request, watching), send)
+        finally:
+            watching.close()
+            disconnected.cancel()
+
+    return respond
 
 
 def _check_page(request: ApiRequest) -> None:
@@ -179,26 +195,6 @@ def _filter(query: FeedQuery) -> FeedFilter:
     if unknown:
         raise Invalid.fields([FieldError("kind", f"must be one of: {', '.join(FEED_KINDS)}")])
     return wanted
-
-
-def _stream(request: ApiRequest, wanted: FeedFilter, last: int) -> ASGIApp:
-    state = request.scope["state"]
-    write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
-
-    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
-        # never end.
-        watching = await context.of(request).observed.watch(wanted, last)
-        if state["is_head"]:
-            watching.close()
-        disconnected = asyncio.ensure_future(_disconnected(receive, watching))
-        try:
-            await write(_batches(request, watching), send)
-        finally:
-            watching.close()
-            disconnected.cancel()
-
-    return respond
 
 
 async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:

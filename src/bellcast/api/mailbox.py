@@ -11,16 +11,15 @@ from msgspec import Struct
 from bellcast.api import context, list_positions, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.messages import rfc822
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.channels import email, link_tokens
-from bellcast.errors import BadRequest, NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import Project
-from bellcast.ports import MessageQuery, StoredMessage
-from bellcast.ports.messages import NEWEST
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.ports.messages import StoredMessage
 
 # The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
 # load images.
@@ -100,33 +99,30 @@ async def show(request: ApiRequest) -> ASGIApp:
     The newest messages come first; one of them is open."""
     ctx, query = context.of(request), request_body.query(request, MailboxQuery)
     token = request_body.path(request, "token")
-    grant = _read(ctx.project, token, ctx.engines.clock.now())
+    now = ctx.engines.clock.now()
+    grant = link_tokens.read(ctx.project, PURPOSE, token, MailboxGrant)
+    if grant is None or grant.expires_at <= now:
+        raise NotFound("This link is no longer valid.")
     messages = ctx.engines.store.messages
+    after = list_positions.item_id(query.after)
     found = await messages.page(
-        MessageQuery(
-            tenant=grant.tenant,
-            state="simulated",
-            before=list_positions.item_id(query.after) or NEWEST,
-            limit=PAGE_SIZE + 1,
+        ListQuery(
+            tenants=[grant.tenant],
+            filters={"state": "simulated"},
+            after=None if after is None else (after,),
+            limit=PAGE_SIZE,
         )
     )
-    shown, following = list_positions.split(found, PAGE_SIZE, lambda message: message.id)
+    shown, following = found.items, None if found.next is None else found.next[0]
     chosen = None
     if query.message is not None:
         chosen = next(iter(await messages.find([query.message])), None)
         if chosen is None or chosen.tenant != grant.tenant or chosen.state != "simulated":
             raise NotFound("There is no simulated message with this id.")
     opened = chosen or next(iter(shown), None)
-    body = EMPTY if opened is None else await _message(ctx, opened)
+    body = EMPTY if opened is None else await _message(ctx, opened, "h2" if chosen is None else "h1")
     page = _page(token, shown, opened, body, query, following, is_chosen=chosen is not None)
     return responses.complete(200, page.encode(), responses.HTML, HEADERS)
-
-
-def _read(project: Project, token: str, now: int) -> MailboxGrant:
-    grant = link_tokens.read(project, PURPOSE, token, MailboxGrant)
-    if grant is None or grant.expires_at <= now:
-        raise NotFound("This link is no longer valid.")
-    return grant
 
 
 def _page(
@@ -149,10 +145,11 @@ def _page(
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="robots" content="noindex">
-<title>Mailbox</title>
+<title>Mailbox · Bellcast</title>
+<link rel="icon" href="../favicon.svg" type="image/svg+xml">
 <style>{STYLE}</style>
 <body class="{"open" if is_chosen else "closed"}">
-<nav aria-label="Messages"><h1>Mailbox</h1>
+<nav aria-label="Messages"><h1><img src="../favicon.svg" alt="">Mailbox</h1>
 <ul>{items}</ul>{more}</nav>
 <main>{back}{body}</main>
 </html>
@@ -172,9 +169,10 @@ def _item(url: str, message: StoredMessage, chosen: StoredMessage | None) -> str
     )
 
 
-async def _message(ctx: ApiContext, message: StoredMessage) -> str:
+async def _message(ctx: ApiContext, message: StoredMessage, heading: str) -> str:
+    """Return a message as HTML. On a phone, a chosen message is without the list and its heading."""
     content: dict[str, Any] = msgspec.json.decode(message.content)
-    head = f"""<header><h2>{escape(_title(message))}</h2>
+    head = f"""<header><{heading}>{escape(_title(message))}</{heading}>
 <dl><dt>To<dd>{escape(message.address)}<dt>Recipient<dd>{escape(message.recipient)}<dt>Type<dd>{escape(message.type)}\
 <dt>Time<dd><time>{_time(message)}</time></dl></header>"""
     if message.channel != "email":
@@ -205,16 +203,17 @@ STYLE = """
 body { margin: 0; display: grid; grid-template-columns: minmax(16rem, 22rem) 1fr; height: 100vh; height: 100dvh;
   background: light-dark(#f3f4f6, #111318); color: light-dark(#111827, #e5e7eb) }
 nav { overflow-y: auto; border-inline-end: 1px solid var(--line); background: var(--card) }
-h1 { font-size: 1.15rem; margin: 0; padding: 1rem }
+nav h1 { display: flex; gap: .6rem; align-items: center; font-size: 1.15rem; margin: 0; padding: 1rem }
+h1 img { width: 1.5rem; height: 1.5rem }
 ul { list-style: none; margin: 0; padding: 0 }
 nav a { display: block; padding: .7rem 1rem; color: inherit; text-decoration: none; border-top: 1px solid var(--line) }
 nav a:hover { background: light-dark(#f3f4f6, #232731) }
-nav a:focus-visible { outline: 2px solid #4c6ef5; outline-offset: -2px }
+nav a:focus-visible { outline: 2px solid light-dark(#4f56d9, #8b93ff); outline-offset: -2px }
 nav a[aria-current] { background: light-dark(#e7ecff, #252d4a) }
 .title { display: block; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
 .meta, nav time { display: block; font-size: .85rem; color: var(--muted); overflow: hidden; text-overflow: ellipsis }
 main { display: flex; flex-direction: column; gap: .75rem; min-width: 0; overflow-y: auto; padding: 1rem 1.25rem }
-h2 { font-size: 1.3rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere }
+main :is(h1, h2) { font-size: 1.3rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
 dt { color: var(--muted) } dd { margin: 0; overflow-wrap: anywhere }
 iframe { flex: 1 0 24rem; width: 100%; max-height: 44rem; border: 1px solid var(--line); border-radius: .75rem; background: #fff; color-scheme: light }
@@ -223,7 +222,7 @@ summary { cursor: pointer; font-weight: 600 }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; font: .85rem/1.5 ui-monospace, monospace }
 .bubble { font: inherit; margin: 0; max-width: 34rem }
 .empty { margin: auto; text-align: center; max-width: 26rem; color: var(--muted) }
-.back { display: none; color: light-dark(#3b5bdb, #91a7ff) }
+.back { display: none; color: light-dark(#4f56d9, #8b93ff) }
 @media (max-width: 46rem) {
   body { display: block; height: auto }
   nav { border: 0; min-height: 100vh }

@@ -8,32 +8,31 @@ from msgspec import Struct
 from bellcast.api import (
     audit,
     context,
-    list_positions,
     objects,
     request_body,
     responses,
-    tenant_pages,
     tenants,
     viewers,
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery, Listing, Resource
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.channels import delivery, email, links
-from bellcast.errors import BadRequest, Conflict, NotFound
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.channels import delivery, email, link_tokens
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.times import Moment
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
 from bellcast.model.operators import ONE_BY_ONE, ROLES
-from bellcast.model.times import Moment
-from bellcast.ports import MessageQuery, StoredMessage
-from bellcast.ports.list_scan import ListTotal
-from bellcast.ports.messages import NEWEST, NO_CONTENT
+from bellcast.ports.messages import NO_CONTENT, StoredMessage
 from bellcast.replays import FailureFilter
+from bellcast.storage import messages
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
 HTML_HEADERS = {
@@ -90,49 +89,16 @@ class Retried(Struct, frozen=True):
     retried: int
 
 
-@operation(
-    "GET",
-    "/v1/messages",
-    tag="Messages",
-    required_scope="read",
-    roles=ROLES,
-    bound_by="list",
-    query=MessagesQuery,
-    is_exported=True,
-    response_types={200: MessagePage},
-    refusals=(BadRequest,),
+@Resource("messages", tag="Messages").page(
+    messages.LIST, MessagePage, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,)
 )
-async def page(request: ApiRequest) -> ASGIApp:
+async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
     """List messages.
 
     Newest first; the filters can be combined."""
-    query = request_body.query(request, MessagesQuery)
-    tenant = tenant_pages.tenant_of(
-        request, query.tenant, recipient=query.recipient, notification=query.notification, run=query.run
-    )
-    wanted = MessageQuery(
-        tenant=tenant,
-        recipient=query.recipient,
-        notification=query.notification,
-        run=query.run,
-        workflow=query.workflow,
-        channel=query.channel,
-        state=query.state,
-        provider=query.provider,
-        before=list_positions.item_id(query.after) or NEWEST,
-        created_since=query.created_since,
-        created_before=query.created_before,
-        limit=query.limit + 1,
-    )
-    store = context.of(request).engines.store.messages
-    of = (query.recipient, query.notification, query.run, query.workflow)
-    is_filtered = any(one is not None for one in (*of, query.channel, query.state, query.provider))
-    found, total = await tenant_pages.filtered(
-        request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
-    )
-    shown, following = list_positions.split(found.rows, query.limit, lambda message: message.id)
-    listed = [outside(message) async for message in context.of(request).engines.pace.each(shown)]
-    return responses.json(viewers.page_for(request, MessagePage(listed, following, found.scanned_until, total)))
+    engines = listing.ctx.engines
+    found = await engines.store.messages.page(listing.wanted)
+    return found.of([outside(message) async for message in engines.pace.each(found.items)])
 
 
 @operation(
@@ -337,7 +303,7 @@ async def _find(request: ApiRequest) -> StoredMessage:
     if not found or found[0].tenant != tenants.single_tenant(request):
         raise NotFound("There is no message with this id.")
     # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.
-    hidden = found[0].content if viewers.may_use_links(request) else links.hide(found[0].content)
+    hidden = found[0].content if viewers.may_use_links(request) else link_tokens.hide(found[0].content)
     return msgspec.structs.replace(found[0], content=hidden)
 
 

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from bellcast import __version__
 from bellcast.api.context import Connections
-from bellcast.model.histogram import Histogram
+from bellcast.kernel.histogram import Histogram
 
 # Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
 # timeout of most clients.

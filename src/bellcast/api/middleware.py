@@ -8,15 +8,16 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from bellcast.api import browser_files, responses
+from bellcast.api.compression import compressing
 from bellcast.api.context import ApiContext
 from bellcast.api.guards import HAS_SESSION
 from bellcast.api.metrics import RequestMetrics
 from bellcast.api.router import HAS_STARTED
 from bellcast.api.token_paths import TokenPaths
 from bellcast.auth import origins
-from bellcast.errors import BadRequest, BellcastError, NotFound, TooMany
-from bellcast.model.asgi import ASGIApp, AsgiMessage, Send
-from bellcast.model.events import SEPARATOR
+from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.http.asgi import ASGIApp, AsgiMessage, Send
 from bellcast.model.requests import STATE
 
 # No MIME sniffing, and no referrer (the URL may contain a token) to other sites.
@@ -83,7 +84,7 @@ class ApiMiddleware:
         id = state["request_id"] = state.get("request_id") or request_id(scope)
         refusal = self._rejection(inner)
         app = self._app if refusal is None else responses.problem(refusal)
-        await app(inner, receive, self._with_headers(inner, method, id, send))
+        await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
 
     def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
         client = scope.get("client")

@@ -9,8 +9,8 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.nodes import LiveNode, NodeRole
 from bellcast.model.operators import ROLES
 

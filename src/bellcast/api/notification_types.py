@@ -3,8 +3,9 @@
 from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
 from bellcast.channels.catalog import NotificationType
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import notification_drafts, validation
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.model import notification_drafts
 from bellcast.model.preferences import CHANNELS
 
 

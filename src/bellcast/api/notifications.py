@@ -9,21 +9,31 @@ from msgspec import Struct
 
 from bellcast.api import context, guards, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.timeline import TimelineEntry, timeline
-from bellcast.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.context import Context
 from bellcast.inbox import sending, sent
-from bellcast.model import notification_drafts, patterns, times
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import patterns, times
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.model import notification_drafts
 from bellcast.model.notifications import Audience, Draft, Edit, Notification, Sent
 from bellcast.model.operators import ONE_BY_ONE
 from bellcast.model.preferences import Channel
-from bellcast.ports import Context, MessageQuery, NewDecision, SentItem, StoredMessage
-from bellcast.ports.messages import EVERY_RECIPIENT, MAX_DECISIONS, MAX_MESSAGES, RecordedAction
+from bellcast.ports.messages import (
+    EVERY_RECIPIENT,
+    MAX_DECISIONS,
+    MAX_MESSAGES,
+    NewDecision,
+    RecordedAction,
+    StoredMessage,
+)
+from bellcast.ports.sends import SentItem
 
 D = TypeVar("D", bound=Draft)
 
@@ -239,8 +249,9 @@ async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotificatio
         actions = await engines.store.messages.actions(item.tenant, id, EVERY_RECIPIENT, MAX_DECISIONS)
     else:
         decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
-        query = MessageQuery(tenant=item.tenant, notification=id, recipient=item.recipient, limit=MAX_MESSAGES)
-        messages = (await engines.store.messages.page(query))[::-1] if decisions else ()
+        filters = {"notification": id, "recipient": item.recipient}
+        query = ListQuery(tenants=[item.tenant], filters=filters, limit=MAX_MESSAGES)
+        messages = (await engines.store.messages.page(query)).items[::-1] if decisions else ()
         actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
     writes = await ctx.connections.writes(item.tenant, id, item.recipient) if item.has_row else ()
     (shown,) = await listed(engines, [item])

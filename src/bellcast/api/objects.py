@@ -13,29 +13,27 @@ from msgspec import Struct
 
 from bellcast.api import (
     audit,
-    bound_callers,
     context,
     definition_body,
     entity_tags,
     list_positions,
     request_body,
+    resource,
     responses,
-    tenant_pages,
     tenants,
     viewers,
 )
 from bellcast.api.context import ApiContext
-from bellcast.api.list_limit import AppListLimit
 from bellcast.api.operations import ApiEndpoint, Handler, Method, Tag, operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery, ObjectsQuery
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT, KeyScope
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT, KeyScope
 from bellcast.model.operators import ROLES
-from bellcast.ports import Document
-from bellcast.ports.documents import PROJECT
-from bellcast.ports.list_scan import ListScan
+from bellcast.ports.documents import PROJECT, Document
+from bellcast.storage import documents
 from bellcast.workflows.schedules import GENERATED_PREFIX, SCHEDULES
 
 T = TypeVar("T", bound=Struct)
@@ -53,19 +51,6 @@ ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
 
 
 is_dry_run = request_body.is_dry_run
-
-
-class DryRunQuery(TenantQuery, frozen=True, kw_only=True):
-    """`dry_run` only validates."""
-
-    dry_run: bool = False
-
-
-class ObjectsQuery(TenantQuery, frozen=True, kw_only=True):
-    """A page of a list, in the order of its keys."""
-
-    limit: AppListLimit = 100
-    after: str | None = None
 
 
 # Returns the errors of an object's references, given its tenant and key.
@@ -96,7 +81,7 @@ FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
 
 
 class Kind(Struct, Generic[T], frozen=True, kw_only=True):
-    """A kind of object: its plural in the path, the type of its body, and rules beyond the type. An object with uses
+    """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
     cannot be deleted, or changed so that `find_broken` finds some. `describe` returns the fields in `added` for a read.
     `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
     override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
@@ -106,7 +91,7 @@ class Kind(Struct, Generic[T], frozen=True, kw_only=True):
     name: str
     tag: Tag
     type: type[T]
-    rules: Callable[[T, ApiContext], None]
+    rules: Callable[[T, ApiContext], None] | None = None
     example: dict[str, Any]
     any_key: bool = False
     check_references: CheckReferences[T] | None = None
@@ -217,7 +202,7 @@ def operations(kind: Kind[T]) -> list[ApiEndpoint]:
 async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
     query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
     if query.tenant == EVERY_TENANT:
-        found, following = await page_of_all(request, kind.plural, query)
+        found, following = await own_page(request, kind.plural, query)
         named = [(owner, document.key) for document, owner in found]
     else:
         tenant = tenants.single_tenant(request)
@@ -300,31 +285,11 @@ async def own_page(
 ) -> tuple[list[tuple[Document, str]], str | None]:
     """Return a page of the objects of a tenant, or with `*` of all tenants of the caller, with their owners, and the position of
     the next page."""
-    if query.tenant == EVERY_TENANT:
-        return await page_of_all(request, plural, query)
-    tenant, documents = tenants.single_tenant(request), context.of(request).engines.store.documents
-    found = [(one, tenant) for one in await documents.page(plural, tenant, query.after or "", query.limit + 1)]
-    return list_positions.split(found, query.limit, lambda one: one[0].key)
-
-
-async def page_of_all(
-    request: ApiRequest, plural: str, query: ObjectsQuery
-) -> tuple[list[tuple[Document, str]], str | None]:
-    """Return a page of the objects of all tenants of the caller by tenant and key, with their owners, and the position
-    of the next page."""
-    documents = context.of(request).engines.store.documents
-    bound, after = bound_callers.every(request), list_positions.key(EVERY_TENANT, query.after or "")
-    if bound is None:
-        found = [(one, owner) for owner, one in await documents.of_all_tenants(plural, after, query.limit + 1)]
-    else:
-
-        async def read(tenant: str, after: str, limit: int) -> ListScan[tuple[Document, str]]:
-            return ListScan([(one, tenant) for one in await documents.page(plural, tenant, after, limit)], None)
-
-        found = (await tenant_pages.by_key(bound, after, query.limit + 1, read)).rows
-    return list_positions.split(
-        found, query.limit, lambda one: list_positions.of_key(one[1], one[0].key, is_in_every=True)
-    )
+    wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
+    of_kind = msgspec.structs.replace(wanted, filters={"kind": plural})
+    found = await context.of(request).engines.store.documents.owned(of_kind)
+    following = resource.cursor(documents.LIST, found.next, query.tenant)
+    return [(document, owner) for owner, document in found.items], following
 
 
 def tagged(shown: object) -> dict[str, str]:

@@ -13,8 +13,8 @@ from bellcast.api.console_session import NO_STORE, public_operation
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth.oidc_sign_in import CompleteSignIn, OidcSignIn, PendingSignIn
-from bellcast.errors import BellcastError, Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from bellcast.kernel.http.asgi import ASGIApp
 
 CALLBACK = "/v1/session/oidc/callback"
 # The actor of a refused sign-in. Operators' names have no space.

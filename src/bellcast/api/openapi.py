@@ -13,9 +13,10 @@ from bellcast.api import list_export, request_body, schema_limits
 from bellcast.api.operations import ApiEndpoint, Operation, refusals
 from bellcast.api.responses import JSON
 from bellcast.auth import browser_request, keys
-from bellcast.errors import BellcastError
-from bellcast.model import problems
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import problems
+from bellcast.kernel.limits import Limits
+from bellcast.model import field_limits
 from bellcast.model.preferences import Preferences
 
 Json = dict[str, Any]
@@ -163,7 +164,7 @@ def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
 def _route(endpoint: ApiEndpoint) -> Route:
     function = endpoint.respond
     summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
-    module = function.__module__.rpartition(".")[2]
+    module = function.__module__.removesuffix(".http").rpartition(".")[2]
     return Route(
         method=endpoint.method.lower(),
         path=endpoint.template,
@@ -204,6 +205,10 @@ class _Schemas:
         _convert_patterns(self.components)
         self._by_type = dict(zip(map(repr, types), schema, strict=True))
         self.limits = limits
+        for one in {one for type in types for one in _structs(type)}:
+            properties = self.components.get(one.__name__, {}).get("properties", {})
+            for field, limit in field_limits.of(one).items():
+                properties[field] = schema_limits.restrict(properties[field], schema_limits.text(limit.within(limits)))
         for name, fields in schema_limits.fields(limits).items():
             properties = self.components[name]["properties"]
             for field, bound in fields.items():
@@ -290,7 +295,7 @@ def _always_complete(served: Sequence[Route]) -> set[str]:
 
 def _structs(type: Any) -> Iterator[Any]:
     """Yield the struct types within a type."""
-    if hasattr(type, "__struct_config__"):
+    if hasattr(type, "__struct_config__") and not isinstance(type, field_limits.Limit):
         yield type
         for field in msgspec.structs.fields(type):
             yield from _structs(field.type)

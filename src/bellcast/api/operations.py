@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from bellcast import errors
 from bellcast.api import audit, guards, list_export, request_body, validation_errors, viewers
 from bellcast.api.bound_callers import TenantRule
-from bellcast.errors import BellcastError, Forbidden
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import KeyScope
+from bellcast.kernel import errors
+from bellcast.kernel.errors import BellcastError, Forbidden
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import KeyScope
 from bellcast.model.operators import Role
 
 Tag = Literal[

@@ -13,9 +13,9 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import console_sessions, passwords
-from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
-from bellcast.model import validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.operators import IDLE_MS, Operator, Role
 
 # The scope of owners, of the project secret, and of keys with it.

@@ -12,9 +12,9 @@ from bellcast.api.context import ApiContext
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import passkeys
 from bellcast.auth.passkeys import Begun, Passkeys
-from bellcast.errors import Conflict, NotFound, Unauthenticated
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, NotFound, Unauthenticated
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.operators import Operator, Passkey
 
 # The actor of a refused sign-in. Operators' names have no space.

@@ -8,16 +8,16 @@ import msgspec
 
 from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
-from bellcast.errors import FieldError, Invalid, NotFound, Unavailable
 from bellcast.inbox import recipients as recipient_actions
-from bellcast.model import local_times, times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.limits import Limits
+from bellcast.kernel import local_times, times, validation
+from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import (
     NO_PREFERENCES,
@@ -92,7 +92,7 @@ async def read_own(request: ApiRequest) -> ASGIApp:
 )
 async def replace_own(request: ApiRequest) -> ASGIApp:
     """Replace the recipient's own preferences."""
-    document = await _read(request)
+    document = await read_document(request)
     # After the body, because the session may be revoked while it arrives.
     return await _write(request, document, *await guards.recipient(request), merge=False)
 
@@ -111,7 +111,7 @@ async def change_own(request: ApiRequest) -> ASGIApp:
     """Change the recipient's own preferences.
 
     A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
-    document = await _read(request)
+    document = await read_document(request)
     # After the body, because the session may be revoked while it arrives.
     return await _write(request, document, *await guards.recipient(request), merge=True)
 
@@ -141,7 +141,7 @@ async def read(request: ApiRequest) -> ASGIApp:
 )
 async def replace(request: ApiRequest) -> ASGIApp:
     """Replace a recipient's preferences."""
-    document = await _read(request)
+    document = await read_document(request)
     return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=False)
 
 
@@ -159,7 +159,7 @@ async def change(request: ApiRequest) -> ASGIApp:
     """Change a recipient's preferences.
 
     A merge patch (RFC 7396)."""
-    document = await _read(request)
+    document = await read_document(request)
     return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=True)
 
 
@@ -234,13 +234,13 @@ async def delete_defaults(request: ApiRequest) -> ASGIApp:
 
 
 async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
-    own = await context.of(request).engines.store.recipients.preferences(tenant, key)
+    own = await context.of(request).engines.store.preferences.get(tenant, key)
     preferences = decode(None if own is None else own.document)
     updated_at = None if own is None else own.updated_at
-    return responses.json(await _with_effective(context.of(request), tenant, preferences, updated_at))
+    return responses.json(await with_effective(context.of(request), tenant, preferences, updated_at))
 
 
-async def _with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
+async def with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
     defaults, project = await ctx.catalog.preferences(tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
@@ -257,9 +257,13 @@ def decode(document: bytes | None) -> Preferences:
     return NO_PREFERENCES if document is None else msgspec.json.decode(document, type=Preferences)
 
 
+# The name of sends without a type, unless the type `general` has its own.
+OTHERS = "Other notifications"
+
+
 async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
     """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
-    rules = {GENERAL: TypeRules()}
+    rules = {GENERAL: TypeRules(name=OTHERS)}
     for owner in dict.fromkeys((PROJECT, tenant)):
         for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
             rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules
@@ -268,13 +272,13 @@ async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
 
 async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
     ctx = context.of(request)
-    own = await ctx.engines.store.recipients.preferences(tenant, key)
+    own = await ctx.engines.store.preferences.get(tenant, key)
     stored = None if own is None else own.document
-    await _check_workflows(ctx, tenant, document.get("workflows"), stored)
+    await check_workflows(ctx, tenant, document.get("workflows"), stored)
     types = await types_of(ctx, tenant)
 
     def apply(before: bytes | None) -> Preferences:
-        return _apply_document(ctx, document, before, types, merge=merge)
+        return apply_document(ctx, document, before, types, merge=merge)
 
     if objects.is_dry_run(request):
         preferences, now = apply(stored), ctx.engines.clock.now()
@@ -283,19 +287,19 @@ async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key
     else:
         preferences = apply(stored)
         now = await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
-    return responses.json(await _with_effective(ctx, tenant, preferences, now))
+    return responses.json(await with_effective(ctx, tenant, preferences, now))
 
 
 async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
-    ctx, document = context.of(request), await _read(request)
+    ctx, document = context.of(request), await read_document(request)
     tenant = tenants.tenant_of_object(request, document)
     document.pop("tenant", None)
     documents, types = ctx.engines.store.documents, await types_of(ctx, tenant)
     for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
         stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
         before = None if stored is None else stored.body
-        await _check_workflows(ctx, tenant, document.get("workflows"), before)
-        preferences = _apply_document(ctx, document, before, types, merge=merge)
+        await check_workflows(ctx, tenant, document.get("workflows"), before)
+        preferences = apply_document(ctx, document, before, types, merge=merge)
         if preferences.muted:
             raise Invalid.of("muted", "is for recipients only")
         now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
@@ -338,7 +342,7 @@ async def _defaults_with_effective(
     return _stored(own, updated_at) | added
 
 
-async def _read(request: ApiRequest) -> dict[str, Any]:
+async def read_document(request: ApiRequest) -> dict[str, Any]:
     patch = request_body.plain_json(await request_body.json_text(request))
     if not isinstance(patch, dict):
         raise Invalid.of("", "must be an object")
@@ -347,7 +351,7 @@ async def _read(request: ApiRequest) -> dict[str, Any]:
     return patch
 
 
-def _apply_document(
+def apply_document(
     ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
 ) -> Preferences:
     """Return the preferences that a request writes: its document, or the previous document with this one applied as a
@@ -362,9 +366,9 @@ def _apply_document(
     return request_body.json(msgspec.json.encode(cleaned), request_body.Shape(Preferences, check), ctx)
 
 
-async def _check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
+async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
     """Raise Invalid for unknown workflows, unless the previous document names them: they may have been deleted since.
-    `_apply_document` refuses names that no workflow can have."""
+    `apply_document` refuses names that no workflow can have."""
     if not isinstance(switches, dict):
         return
     known = decode(before).workflows

@@ -8,14 +8,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from bellcast.channels.explanations import NAMES
-from bellcast.model import local_times, times
-from bellcast.model.preferences import CHANNELS, Preferences, QuietHours, TypeRules, merge_patch
+from bellcast.kernel import local_times, times
+from bellcast.model.preferences import CHANNELS, Channel, Preferences, QuietHours, TypeRules, merge_patch
 from bellcast.preferences import Layers, Occasion, decision
 from bellcast.preferences.decision import EVERY_TYPE
 
-FREQUENCIES = {"instant": "Immediately", "hourly": "Every hour", "daily": "Every day", "weekly": "Every week"}
-LABELS = {"inbox": "Inbox", "email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
+FREQUENCIES = ("instant", "hourly", "daily", "weekly")
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.
 ALL_TYPES = "\x00"
 
@@ -93,71 +91,84 @@ def _is_time(text: str) -> bool:
     return True
 
 
-def html(rules: Mapping[str, TypeRules], names: dict[str, str], layers: Layers, now: int, zone: ZoneInfo) -> str:
+def html(
+    rules: Mapping[str, TypeRules],
+    names: dict[str, str],
+    layers: Layers,
+    now: int,
+    zone: ZoneInfo,
+    texts: Mapping[str, str],
+) -> str:
     """Return the form for the effective preferences. `names` are the displayed names of the types, `zone` is the
-    recipient's."""
-    head = "".join(f"<th scope=col>{LABELS[channel]}" for channel in CHANNELS)
-    body = "".join(_row(row, names, layers) for row in _rows(rules))
+    recipient's, and `texts` are of the recipient's language (`channels/link_texts.json`)."""
+    head = "".join(f"<span>{texts[channel]}</span>" for channel in CHANNELS)
+    body = "\n".join(_row(row, names, layers, texts) for row in _rows(rules))
     quiet = _quiet_hours(layers)
     hours = quiet if isinstance(quiet, QuietHours) else QuietHours("22:00", "07:00")
     digest_at = next((one.digest_at for _, one in layers.documents() if one.digest_at is not None), "08:00")
+    is_muted, until = _mute(layers.recipient, now, zone)
+    end = texts["until"].format(time=escape(until)) if until else texts["until_off"]
     # Without autocompletion: on a reload, Firefox would show the old input in the new form.
     return f"""<form method="post" autocomplete="off">
-<div class=scroll><table>
-<thead><tr><th scope=col>Type{head}<th scope=col>How often</thead>
-<tbody>{body}</tbody>
-</table></div>
-<fieldset><legend>Quiet hours</legend>
-<label>{_box("quiet", is_on=isinstance(quiet, QuietHours))} Hold everything but the inbox</label>
-<label>from {_time("start", hours.start)}</label>
-<label>to {_time("end", hours.end)}</label>
-</fieldset>
-<fieldset><legend>Daily and weekly e-mails</legend>
-<label>at {_time("digest_at", digest_at)}</label>
-</fieldset>
-<fieldset><legend>Mute</legend>
-{_mute(layers.recipient, now, zone)}
-</fieldset>
-<button>Save</button>
+<div class=card>
+<div class=part>
+<label class=line><span><b>{texts["mute"]}</b><span class=hint>{texts["mute_hint"]} {end}.</span></span>{_switch_box("muted", is_on=is_muted)}</label>
+</div>
+<div class=part>
+<h2>{texts["types"]}</h2>
+<div class="type head" aria-hidden=true><span></span>{head}</div>
+{body}
+<label class=fields>{texts["digest_at"]} {_time("digest_at", digest_at)}</label>
+</div>
+<div class=part>
+<label class=line><span><b>{texts["quiet"]}</b><span class=hint>{texts["quiet_hint"]}</span></span>{_switch_box("quiet", is_on=isinstance(quiet, QuietHours))}</label>
+<div class=fields><label>{texts["from"]} {_time("start", hours.start)}</label><label>{texts["to"]} {_time("end", hours.end)}</label></div>
+</div>
+</div>
+<button>{texts["save"]}</button>
 </form>"""
 
 
-def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers) -> str:
+def _row(row: tuple[str, TypeRules], names: dict[str, str], layers: Layers, texts: Mapping[str, str]) -> str:
     type, rules = row
-    name = "All notifications" if type == ALL_TYPES else names[type]
-    cells = "".join(_cell(name, type, channel, rules, layers) for channel in CHANNELS)
-    return f"<tr><th scope=row>{escape(name)}{cells}<td>{'' if type == ALL_TYPES else _frequencies(name, type, rules, layers)}"
+    name = escape(texts["all"] if type == ALL_TYPES else names[type])
+    cells = "".join(_cell(name, type, channel, rules, layers, texts) for channel in CHANNELS)
+    required = ", ".join(texts[channel] for channel in CHANNELS if rules.requires(channel))
+    hint = f"<span class=hint>{texts['required']}: {required}</span>" if required else ""
+    return f'<div class=type role=group aria-label="{name}"><span>{name}{hint}</span>{cells}</div>'
 
 
-def _cell(name: str, type: str, channel: Any, rules: TypeRules, layers: Layers) -> str:
+def _cell(name: str, type: str, channel: Channel, rules: TypeRules, layers: Layers, texts: Mapping[str, str]) -> str:
     is_required = rules.requires(channel)
     is_on = is_required or _is_on(layers, type, channel, rules)
     state = " checked disabled" if is_required else _checked(is_on=is_on)
     value = _switch(type, channel)
     was = f'<input type=hidden name=was value="{value}">' if is_on and not is_required else ""
-    label = escape(f"{name}: {NAMES[channel]}{' (required)' if is_required else ''}")
-    return f'<td><input type=checkbox name=on value="{value}" aria-label="{label}"{state}>{was}'
+    label = f"{name}: {texts[channel]}" + (f" ({texts['required']})" if is_required else "")
+    box = f'<input type=checkbox class=switch name=on value="{value}" aria-label="{label}"{state}>'
+    has_digest = channel == "email" and type != ALL_TYPES and not is_required  # no digest applies to required e-mails
+    often = _frequencies(name, type, layers, texts) if has_digest else ""
+    return f"<div class=cell>{box}{was}{often}</div>"
 
 
-def _frequencies(name: str, type: str, rules: TypeRules, layers: Layers) -> str:
-    if rules.requires("email"):  # no digest applies
-        return FREQUENCIES["instant"]
+def _frequencies(name: str, type: str, layers: Layers, texts: Mapping[str, str]) -> str:
     chosen = _frequency(layers, type)
     options = "".join(
-        f"<option value={value}{' selected' if value == chosen else ''}>{label}" for value, label in FREQUENCIES.items()
+        f"<option value={value}{' selected' if value == chosen else ''}>{texts[value]}" for value in FREQUENCIES
     )
-    select = f'<select name="{_digest(type)}" aria-label="{escape(name)}: how often">{options}</select>'
-    return select + _was(_digest(type), chosen)
+    return f'<select name="{_digest(type)}" aria-label="{name}: {texts["often"]}">{options}</select>{_was(_digest(type), chosen)}'
 
 
-def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> str:
+def _mute(recipient: Preferences, now: int, zone: ZoneInfo) -> tuple[bool, str]:
+    """Return whether everything is muted, and until when; empty if until the recipient turns it off."""
     is_muted, until = decision.is_muted(recipient, EVERY_TYPE, now), recipient.muted.get(EVERY_TYPE, True)
-    end = "I turn this off" if not is_muted or until is True else local_times.describe(times.milliseconds(until), zone)
-    return f"<label>{_box('muted', is_on=is_muted)} Inbox only, until {escape(end)}</label>"
+    if not is_muted or until is True:
+        return is_muted, ""
+    return True, local_times.describe(times.milliseconds(until), zone)
 
 
-def _box(name: str, *, is_on: bool) -> str:
-    return f"<input type=checkbox name={name}{_checked(is_on=is_on)}>{_was(name, 'on') if is_on else ''}"
+def _switch_box(name: str, *, is_on: bool) -> str:
+    return f"<input type=checkbox class=switch name={name}{_checked(is_on=is_on)}>{_was(name, 'on') if is_on else ''}"
 
 
 def _time(name: str, value: str) -> str:

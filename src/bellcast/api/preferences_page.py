@@ -1,6 +1,8 @@
-"""The page behind a preferences link."""
+"""The page behind a preferences link: the element `<bellcast-preferences>`, or a form in browsers that run no scripts."""
 
+from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -16,23 +18,28 @@ from bellcast.api import (
     tenants,
 )
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
+from bellcast.api.preferences import EffectivePreferences
 from bellcast.api.request_body import ApiRequest
-from bellcast.channels import decision_inputs, preferences_link
+from bellcast.api.resource import DryRunQuery
+from bellcast.channels import decision_inputs, links, preferences_link
 from bellcast.channels.preferences_link import PreferencesGrant
-from bellcast.errors import Invalid, NotFound
 from bellcast.inbox import recipients as recipient_actions
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import Profile, RecipientFields
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.notifications import GENERAL
-from bellcast.model.preferences import CHANNELS, Preferences
+from bellcast.model.preferences import CHANNELS, Preferences, TypeRules
+from bellcast.model.recipients import Profile, RecipientFields
 from bellcast.preferences import Layers
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
 # general fields.
 MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * 2 * (len(CHANNELS) + 1) + 100
+
+
+# Shows the element in place of the form.
+SCRIPT = (Path(link_pages.__file__).parent / "preferences.js").read_text(encoding="utf-8")
 
 
 class LinkRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,10 +94,42 @@ async def create(request: ApiRequest) -> ASGIApp:
 async def show(request: ApiRequest) -> ASGIApp:
     """Show the preferences page.
 
-    For the recipient of the link."""
+    For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
     ctx, grant = context.of(request), await _read(request)
-    own = await ctx.engines.store.recipients.preferences(grant.tenant, grant.recipient)
-    return await _page(ctx, grant, preferences.decode(None if own is None else own.document), is_saved=False)
+    own = await ctx.engines.store.preferences.get(grant.tenant, grant.recipient)
+    stored = preferences.decode(None if own is None else own.document)
+    accepted = request_body.header(request, b"accept") or ""
+    if "json" in accepted and "html" not in accepted:
+        return await _json(ctx, grant, stored, None if own is None else own.updated_at)
+    return await _page(request, grant, stored, await preferences.types_of(ctx, grant.tenant), is_saved=False)
+
+
+@operation(
+    "PATCH",
+    "/preferences/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    refusals=(NotFound, Invalid),
+    example={"types": {"booking": {"email": False}}},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change the preferences of a link.
+
+    A merge patch (RFC 7396), which the preferences page sends for each change."""
+    document = await preferences.read_document(request)
+    ctx, grant = context.of(request), await _read(request)
+    own = await ctx.engines.store.preferences.get(grant.tenant, grant.recipient)
+    stored = None if own is None else own.document
+    await preferences.check_workflows(ctx, grant.tenant, document.get("workflows"), stored)
+    types = await preferences.types_of(ctx, grant.tenant)
+
+    def apply(before: bytes | None) -> Preferences:
+        return preferences.apply_document(ctx, document, before, types, merge=True)
+
+    changed, now = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), apply)
+    return await _json(ctx, grant, changed, now)
 
 
 @operation(
@@ -103,7 +142,7 @@ async def show(request: ApiRequest) -> ASGIApp:
 )
 @link_pages.with_error_page
 async def save(request: ApiRequest) -> ASGIApp:
-    """Save the preferences page.
+    """Save the form of the preferences page.
 
     Only changed fields are written."""
     ctx, grant = context.of(request), await _read(request)
@@ -116,61 +155,44 @@ async def save(request: ApiRequest) -> ASGIApp:
     def change(before: bytes | None) -> Preferences:
         return preferences_form.changed(preferences.decode(before), fields, rules)
 
-    changed = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
-    return await _page(ctx, grant, changed, is_saved=True)
+    changed, _ = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
+    return await _page(request, grant, changed, rules, is_saved=True)
 
 
 async def _read(request: ApiRequest) -> PreferencesGrant:
     ctx = context.of(request)
     grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
-    if grant is None or not await ctx.engines.store.recipients.accepts_link(link_pages.recipient(grant)):
+    if grant is None or not await ctx.engines.store.preferences.accepts_link(link_pages.recipient(grant)):
         raise NotFound("This link is no longer valid.")
     return grant
 
 
-async def _page(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, *, is_saved: bool) -> ASGIApp:
-    rules = await preferences.types_of(ctx, grant.tenant)
-    names = await _names(ctx, grant.tenant, list(rules))
+async def _json(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, updated_at: int | None) -> ASGIApp:
+    document = await preferences.with_effective(ctx, grant.tenant, own, updated_at)
+    return responses.json(document, headers=link_pages.HEADERS)
+
+
+async def _page(
+    request: ApiRequest, grant: PreferencesGrant, own: Preferences, types: Mapping[str, TypeRules], *, is_saved: bool
+) -> ASGIApp:
+    ctx = context.of(request)
     defaults, project = await ctx.catalog.preferences(grant.tenant)
     layers = Layers(recipient=own, tenant=defaults, project=project)
     profiles = await ctx.engines.store.recipients.profiles(grant.tenant, [grant.recipient])
+    profile = profiles.get(grant.recipient) or Profile(key=grant.recipient)
     tenant = await ctx.catalog.tenant(grant.tenant)
-    zone = decision_inputs.zone_of(profiles.get(grant.recipient) or Profile(key=grant.recipient), tenant)
-    form = preferences_form.html(rules, names, layers, ctx.engines.clock.now(), zone)
-    brand = tenant.brand
-    title = f"Notifications from {escape(brand.name)}" if brand.name else "Notifications"
-    saved = "<p class=saved role=status>Your preferences are saved.</p>" if is_saved else ""
-    content = f"<main>\n<h1>{title}</h1>\n{saved}\n{form}\n</main>"
-    return link_pages.page(title, STYLE, content)
-
-
-async def _names(ctx: ApiContext, tenant: str, types: list[str]) -> dict[str, str]:
-    names = {type: (await ctx.catalog.type(tenant, type)).name or type for type in types}
-    return {**names, GENERAL: "Other notifications"} if names[GENERAL] == GENERAL else names
-
-
-STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; accent-color: #3b5bdb }
-body { margin: 0; background: light-dark(#f3f4f6, #111318); color: light-dark(#111827, #e5e7eb) }
-main { max-width: 46rem; margin: 0 auto; padding: 2rem 1rem 4rem }
-h1 { font-size: 1.5rem; margin: 0 0 1rem }
-form > * { background: light-dark(#fff, #1b1e25); border: 1px solid light-dark(#e5e7eb, #2c313b); border-radius: .75rem; margin: 0 0 1rem }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; width: 100% }
-th, td { padding: .6rem .75rem; text-align: center; border-bottom: 1px solid light-dark(#eef0f3, #262a33) }
-th:first-child { position: sticky; inset-inline-start: 0; background: light-dark(#fff, #1b1e25); text-align: start; font-weight: 500; min-width: 9rem }
-thead th { white-space: nowrap; font-size: .85rem; font-weight: 600; color: light-dark(#4b5563, #9ca3af) }
-tbody tr:first-child th { font-weight: 700 }
-tbody tr:last-child > * { border-bottom: 0 }
-input[type=checkbox] { width: 1.2rem; height: 1.2rem; vertical-align: -.2rem }
-fieldset { padding: .5rem 1rem 1rem }
-legend { font-weight: 600; padding: 0 .35rem }
-label { display: inline-block; margin-inline-end: 1rem; overflow-wrap: anywhere }
-input[type=time], select { font: inherit; padding: .25rem .4rem; border-radius: .4rem; border: 1px solid light-dark(#9ca3af, #4b5563); background: transparent; color: inherit }
-option { background: light-dark(#fff, #1b1e25) }
-button { font: inherit; font-weight: 600; padding: .65rem 1.6rem; border: 0; background: #3b5bdb; color: #fff; cursor: pointer }
-.saved { background: light-dark(#e7f5ec, #14301f); color: light-dark(#14532d, #a7f3c5); padding: .6rem 1rem; border-radius: .6rem }
-"""
+    brand, language = tenant.brand, link_pages.language(request, profile.locale, tenant.locale)
+    texts = links.TEXTS[language]
+    names = {type: rules.name_of(type) for type, rules in types.items()}
+    if names[GENERAL] == preferences.OTHERS:
+        names[GENERAL] = texts["others"]
+    zone = decision_inputs.zone_of(profile, tenant)
+    form = preferences_form.html(types, names, layers, ctx.engines.clock.now(), zone, texts)
+    title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
+    saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
+    script = f"<script>{SCRIPT}</script>"
+    content = f"<main>\n{link_pages.logo(brand)}<h1>{title}</h1>\n{script}\n{saved}{form}\n</main>"
+    return link_pages.page(title, content, language, brand, script=SCRIPT)
 
 
 def _check_link(body: LinkRequest, ctx: ApiContext) -> None:
@@ -178,4 +200,4 @@ def _check_link(body: LinkRequest, ctx: ApiContext) -> None:
 
 
 LINK = request_body.Shape(LinkRequest, _check_link)
-HANDLERS = [create, show, save]
+HANDLERS = [create, show, save, change]

@@ -25,28 +25,21 @@ from bellcast.api import (
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import addresses, delivery_status
 from bellcast.channels.provider_rate import MIN_RATE
-from bellcast.errors import (
-    Conflict,
-    FieldError,
-    Invalid,
-    NotFound,
-    Unauthenticated,
-    UnsupportedMediaType,
-)
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListScan
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ROLES
 from bellcast.model.providers import SETTING_PREFIX, ProviderFields, SecretHint
 from bellcast.ports.connection_tests import TestStep
-from bellcast.ports.list_scan import ListScan
 from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, ReceiptRequest
 

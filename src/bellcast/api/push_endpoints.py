@@ -7,16 +7,16 @@ from msgspec import Struct
 
 from bellcast.api import context, guards, objects, recipients, request_body, responses, tenants
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest, DryRunFlag
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import push
 from bellcast.channels.addresses import MAX_ADDRESS
-from bellcast.errors import FieldError, Invalid, NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.ports.push_endpoints import PushEndpoint, PushKind
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import FieldError, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.storage.push_endpoints import PushEndpoint, PushKind
 
 APNS_TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
 # Tokens are sent in headers and paths of requests to the vendor.

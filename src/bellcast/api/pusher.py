@@ -15,8 +15,8 @@ from bellcast.api import pusher_auth, pusher_channels, pusher_events, request_bo
 from bellcast.api.context import ApiContext
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.pusher import PusherApp
 
 log = structlog.get_logger(__name__)

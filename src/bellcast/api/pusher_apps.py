@@ -14,10 +14,10 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
 from bellcast.auth import origins
-from bellcast.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import Project
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import Project
 from bellcast.model.pusher import SECRET_BYTES, PusherApp
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
 

@@ -11,11 +11,12 @@ from bellcast.api.guards import HttpAuthRequest
 from bellcast.api.pusher_request import PusherRequest
 from bellcast.auth import permissions
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BadRequest, Forbidden, Invalid
 from bellcast.inbox import views
-from bellcast.model import pusher, topics, validation
-from bellcast.model.decode_errors import sentence
-from bellcast.model.identities import Principal, Project
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, Forbidden, Invalid
+from bellcast.kernel.http.decode_errors import sentence
+from bellcast.kernel.identities import Principal, Project
+from bellcast.model import pusher, topics
 from bellcast.model.inboxes import Inbox
 
 
@@ -103,7 +104,7 @@ async def _check_right(request: PusherRequest, principal: Principal, channel: st
     owners = {pusher.aliased(pattern, channel) for pattern in ctx.pusher.aliases} - {None}
     if recipient in owners:
         return
-    subscribed = await ctx.engines.store.recipients.subscribed(principal.tenant, recipient, [channel])
+    subscribed = await ctx.engines.store.subscriptions.among(principal.tenant, recipient, [channel])
     public = () if owners else ctx.access.public_topics  # an inbox is never public
     refusal = permissions.may_follow(principal, channel, subscribed=channel in subscribed, public=public)
     if refusal is not None:

@@ -3,8 +3,9 @@
 from typing import Any
 
 from bellcast.api.pusher_request import COUNTS, PusherRequest, check_channel
-from bellcast.errors import Invalid
-from bellcast.model import topics, validation
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Invalid
+from bellcast.model import topics
 from bellcast.model.events import SessionsRevoked
 
 CHANNEL_INFO = COUNTS | {"cache"}

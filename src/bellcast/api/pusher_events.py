@@ -8,11 +8,12 @@ from msgspec import Struct
 from bellcast.api import pusher_channels
 from bellcast.api.pusher_request import COUNTS, PusherRequest, check_channel, infos
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import Invalid, TooLarge
 from bellcast.inbox import events
-from bellcast.model import topics, validation
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Invalid, TooLarge
+from bellcast.kernel.events import LiveEvent
+from bellcast.model import topics
 from bellcast.model.event_names import PUSHER_PREFIXES
-from bellcast.model.events import LiveEvent
 
 
 class Trigger(Struct, frozen=True):
@@ -35,7 +36,17 @@ class Batch(Struct, frozen=True):
 async def trigger(request: PusherRequest) -> object:
     """`POST /apps/{id}/events`."""
     requested = request.json(Trigger)
-    channels = _channels(request, requested)
+    given = (
+        [requested.channel]
+        if requested.channels is None and requested.channel is not None
+        else requested.channels or []
+    )
+    limit = request.context.pusher.channels_per_event
+    if not given:
+        raise Invalid.of("channels", "must name at least one channel")
+    if limit and len(given) > limit:
+        raise Invalid.of("channels", f"must name at most {limit} channels, got {len(given)}")
+    channels = list(dict.fromkeys(given))
     attributes = _checked(request, "", requested, channels)
     await events.publish(request.context.engines, *_events(request.app.tenant, requested, channels))
     if not attributes:
@@ -61,20 +72,6 @@ async def batch(request: PusherRequest) -> object:
         return {}
     pairs = zip(requested, attributes, strict=True)
     return {"batch": [pusher_channels.attributes(request, one.channel or "", wanted) for one, wanted in pairs]}
-
-
-def _channels(request: PusherRequest, requested: Trigger) -> list[str]:
-    given = (
-        [requested.channel]
-        if requested.channels is None and requested.channel is not None
-        else requested.channels or []
-    )
-    limit = request.context.pusher.channels_per_event
-    if not given:
-        raise Invalid.of("channels", "must name at least one channel")
-    if limit and len(given) > limit:
-        raise Invalid.of("channels", f"must name at most {limit} channels, got {len(given)}")
-    return list(dict.fromkeys(given))
 
 
 def _checked(request: PusherRequest, field: str, requested: Trigger, channels: list[str]) -> frozenset[str]:

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from bellcast.api.context import ApiContext
-from bellcast.errors import BadRequest, Forbidden, Invalid
-from bellcast.model import topics, validation
-from bellcast.model.decode_errors import sentence
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, Forbidden, Invalid
+from bellcast.kernel.http.decode_errors import sentence
+from bellcast.model import topics
 from bellcast.model.pusher import PusherApp
 
 T = TypeVar("T")

@@ -11,12 +11,13 @@ from bellcast.api.context import ApiContext
 from bellcast.channels import decision_inputs, explanations
 from bellcast.channels.explanations import Explanation, Fact
 from bellcast.channels.timeline import timeline
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.ids import NEWEST
 from bellcast.model.events import ConnectionFilter, ConnectionInfo, NotificationWrite
 from bellcast.model.requests import RequestFilter
-from bellcast.ports import MessageQuery, NewDecision, SentItem
-from bellcast.ports.messages import MAX_DECISIONS, MAX_MESSAGES, NEWEST
-from bellcast.ports.sends import SentQuery
+from bellcast.ports.messages import MAX_DECISIONS, MAX_MESSAGES, NewDecision
+from bellcast.ports.sends import SentItem, SentQuery
 
 # Maximum notifications, connections and refused requests in an explanation, to keep it readable.
 MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
@@ -64,7 +65,7 @@ async def _recent(
     query = SentQuery(
         tenant=tenant, recipient=recipient, type=type, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS
     )
-    items = (await ctx.engines.store.sends.notifications(query)).rows
+    items = (await ctx.engines.store.sent.notifications(query)).rows
     connections = await _connections(ctx, tenant, recipient)
     # Concurrently, because each queries the other nodes.
     writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
@@ -97,8 +98,8 @@ async def _explain(
             decided_at=times.milliseconds(item.notification.created_at),
         )
     ]
-    query = MessageQuery(tenant=tenant, notification=id, recipient=recipient, limit=MAX_MESSAGES)
-    messages = await store.messages.page(query)
+    query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
+    messages = (await store.messages.page(query)).items
     inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
     zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
     actions = await store.messages.actions(tenant, id, recipient, MAX_DECISIONS)

@@ -23,19 +23,21 @@ from bellcast.api import (
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import FieldError, Invalid, NotFound
 from bellcast.inbox import recipients
-from bellcast.model import operators, times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, ChatAddresses, Recipient, RecipientFields
-from bellcast.model.limits import Limits
-from bellcast.model.times import Moment
-from bellcast.ports import Store
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel.errors import FieldError, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.times import Moment
+from bellcast.model import operators
+from bellcast.model.recipients import ChatAddresses, Recipient, RecipientFields
+from bellcast.storage.store import Store
 
 EXAMPLE = {"name": "Alice", "email": "alice@example.com", "locale": "en-GB", "roles": ["admin"]}
 EMAIL = 320  # RFC 5321: 64 before the @, 255 after it
@@ -207,13 +209,9 @@ async def _put(request: ApiRequest, *, replace: bool) -> tuple[Recipient, bool]:
     if replace and audit.is_by_operator(request):
         before = await ctx.engines.store.recipients.get(tenant, known)
     written = await recipients.put(ctx.engines, tenant, known, fields, replace=replace)
-    _note_changes(request, before, written[0])
-    return written
-
-
-def _note_changes(request: ApiRequest, before: Recipient | None, after: Recipient) -> None:
-    """Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
-    personal values."""
+    # Record the names of the changed fields. The audit log outlives the erasure of a recipient, so it contains no
+    # personal values.
+    after = written[0]
     for field in AUDITED:
         # An empty value counts as none.
         old = to_builtins(getattr(before, field, None)) or None
@@ -222,6 +220,7 @@ def _note_changes(request: ApiRequest, before: Recipient | None, after: Recipien
             audit.note_change(request, field, old, new)
         elif old != new:
             audit.note_change(request, field, None, "changed")
+    return written
 
 
 @operation(

@@ -10,14 +10,15 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import bulk_items, context, objects, recipients, request_body, responses, tenants
 from bellcast.api.bulk import NDJSON
 from bellcast.api.context import ApiContext
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import ApiEndpoint, operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import BellcastError, UnsupportedMediaType
+from bellcast.api.resource import DryRunQuery
 from bellcast.inbox import recipients as inbox_recipients
-from bellcast.model import problems, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import RecipientFields
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BellcastError, UnsupportedMediaType
+from bellcast.kernel.http import problems
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.model.recipients import RecipientFields
 
 PATH = "/v1/recipients/bulk"
 MAX_RECIPIENTS = 10_000

@@ -9,19 +9,19 @@ from msgspec import Meta, Struct
 from bellcast.api import audit, context, guards, list_positions, objects, request_body, responses, tenant_pages, tenants
 from bellcast.api.failures import FIELDS
 from bellcast.api.list_limit import ListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import BadRequest, Conflict, Invalid, NotFound
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListScan
+from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.ids import NEWEST
+from bellcast.kernel.times import Moment
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ONE_BY_ONE, ROLES
-from bellcast.model.times import Moment
-from bellcast.ports.list_scan import ListScan
-from bellcast.ports.messages import NEWEST
 from bellcast.ports.replays import FailureKind, ReplayQuery
 from bellcast.replays import FailureFilter
 from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayState, RetryCount

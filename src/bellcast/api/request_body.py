@@ -16,16 +16,10 @@ from msgspec.structs import fields
 from bellcast.api import context, validation_errors
 from bellcast.api.context import ApiContext
 from bellcast.api.validation_errors import Suggestions
-from bellcast.errors import (
-    BadRequest,
-    BellcastError,
-    FieldError,
-    Invalid,
-    TooLarge,
-    UnsupportedMediaType,
-)
-from bellcast.model import validation
-from bellcast.model.validation import MAX_DEPTH
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Invalid, TooLarge, UnsupportedMediaType
+from bellcast.kernel.validation import MAX_DEPTH
+from bellcast.model import field_limits
 
 T = TypeVar("T")
 
@@ -133,6 +127,19 @@ class Shape(Struct, Generic[T], frozen=True):
     stand_ins: dict[str, Any] = {}
     ruled_later: bool = False  # the operation validates it later
 
+    def check(self, value: T, ctx: ApiContext) -> None:
+        """Raise Invalid with the errors of the limits of the type's fields, and of the rules."""
+        errors = field_limits.errors(value, ctx.limits)
+        try:
+            if self.rules is not None:
+                self.rules(value, ctx)
+        except Invalid as refusal:
+            if not errors:
+                raise
+            errors += refusal.errors
+        if errors:
+            raise Invalid.fields(errors)
+
 
 async def body(request: ApiRequest, shape: Shape[T]) -> T:
     """Read and validate the JSON body."""
@@ -191,14 +198,15 @@ def json(text: bytes, shape: Shape[T], ctx: ApiContext, suggestions: Suggestions
         ) from None
     except (msgspec.DecodeError, ValueError, RecursionError) as broken:
         raise unreadable(text, broken) from None
-    if shape.rules is not None and not shape.ruled_later:
-        shape.rules(value, ctx)
+    if not shape.ruled_later:
+        shape.check(value, ctx)
     return value
 
 
 def _ruled(shape: Shape[T], ctx: ApiContext) -> Callable[[T], None] | None:
-    rules = shape.rules
-    return None if rules is None else lambda value: rules(value, ctx)
+    if shape.rules is None and not field_limits.of(cast("Any", shape.type)):
+        return None
+    return lambda value: shape.check(value, ctx)
 
 
 def anything(text: bytes) -> Any:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
-from bellcast.errors import BellcastError
-from bellcast.model import problems
-from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import problems
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"

@@ -3,7 +3,7 @@
 Paths are matched as sent, so that a percent-encoded slash does not separate segments. A fixed segment takes precedence over
 a parameter, as in OpenAPI."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import structlog
@@ -11,12 +11,11 @@ import structlog
 from bellcast.api import responses
 from bellcast.api.operations import ApiEndpoint, Handler
 from bellcast.api.request_body import ApiRequest, Disconnected
-from bellcast.errors import BadRequest, BellcastError, MethodNotAllowed, NotFound
-from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.errors import BadRequest, BellcastError, MethodNotAllowed
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 
 log = structlog.get_logger("bellcast.api")
 
-PATH_UNKNOWN = "This path does not exist. All paths are listed at /docs"
 # Key of the request's state: True once the head of the response or the accept of a WebSocket has been sent.
 HAS_STARTED = "has_started"
 
@@ -60,32 +59,31 @@ class PathNode:
 class ApiRouter:
     """The ASGI application of all endpoints."""
 
-    def __init__(self, endpoints: Iterable[ApiEndpoint]) -> None:
+    def __init__(self, endpoints: Iterable[ApiEndpoint], unknown_path: Callable[[ApiRequest], ASGIApp]) -> None:
+        """`unknown_path` returns the response for a path that no endpoint has."""
+        self._unknown_path = unknown_path
         self._root = PathNode()
         self._methods: set[str] = set()
         for endpoint in endpoints:
-            self._add(endpoint)
-
-    def _add(self, endpoint: ApiEndpoint) -> None:
-        node, names = self._root, []
-        for segment in _segments(endpoint.path):
-            if not segment.startswith("{"):
-                node = node.fixed.setdefault(segment, PathNode())
-                continue
-            name, _, kind = segment.strip("{}").partition(":")
-            names.append(name)
-            if kind == "path":
-                node.rest = node.rest or PathNode()
-                node = node.rest
-            else:
-                node.parameter = node.parameter or PathNode()
-                node = node.parameter
-        if node.handlers is None:
-            node.handlers = PathHandlers(endpoint.template, names, {}, set())
-        node.handlers.handlers[endpoint.method] = endpoint.respond
-        if endpoint.is_documented:
-            node.handlers.methods.add(endpoint.method)
-            self._methods.add(endpoint.method)
+            node, names = self._root, []
+            for segment in _segments(endpoint.path):
+                if not segment.startswith("{"):
+                    node = node.fixed.setdefault(segment, PathNode())
+                    continue
+                name, _, kind = segment.strip("{}").partition(":")
+                names.append(name)
+                if kind == "path":
+                    node.rest = node.rest or PathNode()
+                    node = node.rest
+                else:
+                    node.parameter = node.parameter or PathNode()
+                    node = node.parameter
+            if node.handlers is None:
+                node.handlers = PathHandlers(endpoint.template, names, {}, set())
+            node.handlers.handlers[endpoint.method] = endpoint.respond
+            if endpoint.is_documented:
+                node.handlers.methods.add(endpoint.method)
+                self._methods.add(endpoint.method)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = ApiRequest(scope, receive)
@@ -103,7 +101,7 @@ class ApiRouter:
             return responses.empty(204, {"allow": _allow(self._methods)})
         match = next(self._root.find(_segments(scope["path"]), 0, []), None)
         if match is None:
-            raise NotFound(PATH_UNKNOWN)
+            return self._unknown_path(request)
         found, values = match
         method: str = scope["method"]
         scope["path_template"] = found.template

@@ -8,29 +8,29 @@ from msgspec import Struct, UnsetType
 
 from bellcast.api import (
     context,
-    list_positions,
     objects,
     request_body,
+    resource,
     responses,
-    tenant_pages,
     tenants,
     viewers,
 )
 from bellcast.api.list_limit import AppListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import BadRequest, Conflict, NotFound
-from bellcast.model import runs, times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.model import runs
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.model.runs import RunStatus, StepStatus
-from bellcast.ports.list_scan import ListTotal
-from bellcast.ports.messages import NEWEST
-from bellcast.ports.runs import RunQuery, StoredRun
+from bellcast.ports.runs import StoredRun
+from bellcast.storage import runs as runs_store
 from bellcast.workflows.restarts import restarted
 
 UNKNOWN = "There is no run with this id."
@@ -123,33 +123,14 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List runs.
 
     Newest first; the filters can be combined."""
-    query = request_body.query(request, RunsQuery)
-    tenant = tenant_pages.tenant_of(request, query.tenant, recipient=query.recipient, trigger=query.trigger)
-    engines = context.of(request).engines
-    store = engines.store.runs
-    wanted = RunQuery(
-        tenant=tenant,
-        workflow=query.workflow,
-        recipient=query.recipient,
-        state=query.state,
-        trigger=query.trigger,
-        channel=query.channel,
-        provider=query.provider,
-        before=list_positions.item_id(query.after) or NEWEST,
-        created_since=query.created_since,
-        created_before=query.created_before,
-        limit=query.limit + 1,
-    )
-    filters = (query.workflow, query.recipient, query.state, query.trigger, query.channel, query.provider)
-    is_filtered = any(one is not None for one in filters)
-    found, total = await tenant_pages.filtered(
-        request, wanted, query.after, store.scan, store.count, is_counted=not is_filtered
-    )
-    shown, following = list_positions.split(found.rows, query.limit, lambda run: run.id)
-    listed = [await outside(request, run) async for run in engines.pace.each(shown)]
-    result = RunPage(runs=listed, next=following, scanned_until=found.scanned_until, total=total)
+    query, engines = request_body.query(request, RunsQuery), context.of(request).engines
+    store, wanted = engines.store.runs, resource.wanted(request, runs_store.LIST, query, is_counted=True)
+    found = await store.page(wanted)
+    listed = [await outside(request, run) async for run in engines.pace.each(found.items)]
+    result = resource.answer(RunPage, "runs", runs_store.LIST, query.tenant, found.of(listed))
     if query.trigger is not None:
         fanout = await store.fanout(query.trigger)
+        tenant = tenants.single_tenant(request)
         is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
         counts = await store.counts(tenant, query.trigger)
         result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)

@@ -9,13 +9,14 @@ from msgspec import Meta, Struct
 from bellcast.api import context, definition_body, notifications, objects, request_body, responses, templates, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
-from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
+from bellcast.api.objects import ADDED
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery, ObjectsQuery
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Conflict, Invalid, NotFound
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times
+from bellcast.kernel.errors import Conflict, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from bellcast.api import list_positions, preferences, providers, suppressions, templates, tenants, webhooks
+from bellcast.api import list_positions, preferences, providers, templates, tenants, webhooks
 from bellcast.api.console_session import MAX_NAME
 from bellcast.api.objects import MAX_KEY
 from bellcast.api.recipients import EMAIL, PHONE, ROLES
@@ -14,15 +14,15 @@ from bellcast.auth.oidc_sign_in import MAX_RETURN_PATH, RETURN_PATH
 from bellcast.auth.passwords import MAX_LENGTH, MIN_LENGTH
 from bellcast.auth.tokens import MAX_TTL_SECONDS
 from bellcast.channels.provider_rate import MIN_RATE
-from bellcast.model import local_times, times, validation
-from bellcast.model.history import EVENT_ID
-from bellcast.model.identities import ChatAddresses
-from bellcast.model.limits import Limits
+from bellcast.kernel import local_times, times, validation
+from bellcast.kernel.brokers.history_rules import EVENT_ID
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.times import DURATION
 from bellcast.model.messages import EXTERNAL_CHANNELS
 from bellcast.model.notification_drafts import ACTION_KEY, MAX_ACTIONS, MAX_TEMPLATE_KEY
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS
-from bellcast.model.times import DURATION
+from bellcast.model.recipients import ChatAddresses
 
 Schema = dict[str, Any]
 
@@ -139,7 +139,6 @@ def _recipients(limits: Limits) -> dict[str, dict[str, Schema]]:
             "for": duration(0, times.MAX_AHEAD_SECONDS) | {"exclusiveMinimum": 0},
         },
         "SubscribeBody": {"tenant": tenant},
-        "SuppressionReason": {"reason": text(suppressions.MAX_REASON)},
         "Preferences": _preferences(limits),
         "QuietHours": {"start": TIME_OF_DAY, "end": TIME_OF_DAY},
         "LinkRequest": {"ttl": duration(1, times.MAX_AHEAD_SECONDS)},

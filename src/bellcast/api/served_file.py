@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 from bellcast.api import entity_tags, request_body, responses
 from bellcast.api.request_body import ApiRequest
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.content_coding import accepts
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.content_coding import accepts
 
 TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
+    ".png": "image/png",
     ".map": "application/json",
 }
 

@@ -15,10 +15,10 @@ from bellcast.api.operations import operation
 from bellcast.api.pusher_apps import AppId, AppKey, AppSecret
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.time_range import TimeRangeQuery
-from bellcast.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PasswordRequired
-from bellcast.model import times
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import DEFAULT_TENANT, Project
+from bellcast.kernel import times
+from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, PasswordRequired
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.model.pusher import PusherApp
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.documents import AuditRecord

@@ -5,7 +5,7 @@ from typing import Any
 
 from bellcast.api import objects, templates
 from bellcast.api.context import ApiContext
-from bellcast.errors import FieldError
+from bellcast.kernel.errors import FieldError
 from bellcast.workflows import event_source
 from bellcast.workflows.event_source import EventSource
 

@@ -12,13 +12,14 @@ from bellcast.api import context, request_body, responses, tenants
 from bellcast.api.metrics import BUCKETS
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Invalid, NotFound
-from bellcast.model import stats, times
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import times
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.times import Moment
+from bellcast.model import stats
 from bellcast.model.operators import ROLES
 from bellcast.model.stats import StatsPoint
-from bellcast.model.times import Moment
 from bellcast.ports.stats import StatsReader
 
 StepName = Literal["10s", "1m", "15m", "1h", "1d"]
@@ -85,7 +86,20 @@ async def series(request: ApiRequest) -> ASGIApp:
     if ctx.stats is None:
         raise NotFound("Statistics are turned off: BELLCAST_STATS=off.")
     tenant = None if query.tenant in (None, EVERY_TENANT) else tenants.single_tenant(request)
-    wanted = _wanted(query, tenant, ctx.token_clock.now())
+    now = ctx.token_clock.now()
+    known = stats.METRICS if tenant is None else stats.TENANT_METRICS
+    names = [name for given in query.metrics for name in given.split(",") if name] or list(known)
+    if not set(names) <= set(known) or len(names) > len(known):
+        raise Invalid.of("metrics", f"must be some of: {', '.join(known)}")
+    step = query.step or ("1m" if tenant is None else TENANT_STEP)
+    if (step == TENANT_STEP) != (tenant is not None):
+        raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all tenants")
+    until = now if query.end is None else times.milliseconds(query.end)
+    kept = times.DAY_MS if tenant is not None else min(times.DAY_MS, stats.KEPT_MS[STEPS[step]])
+    since = until - kept if query.start is None else times.milliseconds(query.start)
+    wanted = WantedSeries(step, names, since, until, now)
+    if (until - since) // wanted.step_ms > MAX_POINTS:
+        raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
     points = await _points(ctx.stats, tenant, wanted, query.node)
     return responses.json(Series(wanted.step, wanted.metrics, await asyncio.to_thread(_rows, points, wanted)))
 
@@ -102,23 +116,6 @@ class WantedSeries(NamedTuple):
     @property
     def step_ms(self) -> int:
         return stats.HOUR_MS if self.step == TENANT_STEP else STEPS[self.step]
-
-
-def _wanted(query: SeriesQuery, tenant: str | None, now: int) -> WantedSeries:
-    known = stats.METRICS if tenant is None else stats.TENANT_METRICS
-    names = [name for given in query.metrics for name in given.split(",") if name] or list(known)
-    if not set(names) <= set(known) or len(names) > len(known):
-        raise Invalid.of("metrics", f"must be some of: {', '.join(known)}")
-    step = query.step or ("1m" if tenant is None else TENANT_STEP)
-    if (step == TENANT_STEP) != (tenant is not None):
-        raise Invalid.of("step", f"must be {TENANT_STEP} for a tenant, and {', '.join(STEPS)} for all tenants")
-    until = now if query.end is None else times.milliseconds(query.end)
-    kept = times.DAY_MS if tenant is not None else min(times.DAY_MS, stats.KEPT_MS[STEPS[step]])
-    since = until - kept if query.start is None else times.milliseconds(query.start)
-    wanted = WantedSeries(step, names, since, until, now)
-    if (until - since) // wanted.step_ms > MAX_POINTS:
-        raise Invalid.of("from", f"must be at most {MAX_POINTS} steps before to")
-    return wanted
 
 
 async def _points(

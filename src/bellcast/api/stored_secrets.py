@@ -6,7 +6,7 @@ from bellcast.api import context, responses, streamed_list
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.channels.reencryption import KeyUsage, RotationProgress
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.http.asgi import ASGIApp
 
 
 class SecretKeys(Struct, frozen=True):

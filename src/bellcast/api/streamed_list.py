@@ -9,7 +9,7 @@ import msgspec
 
 from bellcast.api import request_body, responses
 from bellcast.api.request_body import ApiRequest
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.http.asgi import ASGIApp
 
 NDJSON = request_body.NDJSON_TYPES[0]
 _encode = msgspec.json.Encoder().encode

@@ -3,19 +3,17 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct
 
 from bellcast.api import request_body
 from bellcast.api.context import ApiContext
 from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
 from bellcast.model.messages import BASE_LAYOUT
 from bellcast.model.templates import Template
-from bellcast.ports import Document
-from bellcast.ports.documents import PROJECT
+from bellcast.ports.documents import PROJECT, Document
 from bellcast.workflows import schedule_times, workflow_catalog
 from bellcast.workflows.event_reactions import SOURCES
 from bellcast.workflows.event_source import EventSource
@@ -35,11 +33,15 @@ Reference = Literal["template", "layout"]
 Named = tuple[Reference, str]
 
 
-class ReferringKind(Struct, frozen=True):
-    """A kind of object that names templates: in which ways, and a function that returns the names in a stored object."""
-
-    references: frozenset[Reference]
-    named: Callable[[Document], set[Named]]
+EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout"})
+# The kinds of objects that name templates, and in which ways.
+USERS: Mapping[str, frozenset[Reference]] = {
+    TYPES: frozenset({"template"}),
+    TEMPLATES: frozenset({"layout"}),
+    WORKFLOWS: EVERY_REFERENCE,
+    SOURCES: EVERY_REFERENCE,
+    SCHEDULES: EVERY_REFERENCE,
+}
 
 
 async def _find(
@@ -57,14 +59,14 @@ async def _find(
     tenants_of: dict[str, list[str]] = {}
     for tenant, key in found:
         tenants_of.setdefault(key, []).append(tenant)
-    for plural, user in USERS.items():
-        if user.references.isdisjoint(references):
+    for plural, ways in USERS.items():
+        if ways.isdisjoint(references):
             continue
         searched = 0
         async with contextlib.aclosing(_pages(ctx, plural, {tenant for tenant, _ in found})) as pages:
             async for page in pages:
                 for owner, document in await _waiting(ctx, page) if plural == SCHEDULES else page:
-                    keys = {key for reference, key in user.named(document) if reference in references}
+                    keys = {key for reference, key in _named(plural, document) if reference in references}
                     for name in [(tenant, key) for key in keys for tenant in tenants_of.get(key, ())]:
                         is_wanted = name[0] == PROJECT or _applies(plural, owner, document, name[0])
                         if is_wanted and len(found[name]) < limit:
@@ -121,37 +123,23 @@ async def _has_fired(ctx: ApiContext, tenant: str, document: Document) -> bool:
     return found is None or found[1].until >= world[1]
 
 
-def _named_by_type(document: Document) -> set[Named]:
-    template = request_body.decoder(NotificationType).decode(document.body).template
-    return set() if template is None else {("template", template)}
-
-
-def _named_by_template(document: Document) -> set[Named]:
-    return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
-
-
-def _named_by_workflow(document: Document) -> set[Named]:
-    """Return the names in the workflow's steps, at any depth."""
-    definition = msgspec.json.decode(document.body)["definition"]
-    steps = [step for _, step in workflow_catalog.steps_with_paths(definition)]
-    named: set[Named] = set()
-    for reference in EVERY_REFERENCE:
-        named |= {(reference, name) for step in steps if isinstance(name := step.get(reference), str)}
-    return named - {("layout", BASE_LAYOUT)}
-
-
-def _named_by_source(document: Document) -> set[Named]:
-    source = request_body.decoder(EventSource).decode(document.body)
-    return _named(source.notification)
-
-
-def _named_by_schedule(document: Document) -> set[Named]:
-    schedule = request_body.decoder(StoredSchedule).decode(document.body)
-    return _named(schedule.notification)
-
-
-def _named(send: Mapping[str, Any] | None) -> set[Named]:
-    return {(reference, name) for _, reference, name in named_by_send(send or {})}
+def _named(kind: str, document: Document) -> set[Named]:
+    """Return the names in a stored object of one of the USERS."""
+    if kind == TYPES:
+        template = request_body.decoder(NotificationType).decode(document.body).template
+        return set() if template is None else {("template", template)}
+    if kind == TEMPLATES:
+        return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
+    if kind == WORKFLOWS:
+        named: set[Named] = set()
+        for _, step in workflow_catalog.steps_with_paths(msgspec.json.decode(document.body)["definition"]):
+            named |= {
+                (reference, name) for reference in EVERY_REFERENCE if isinstance(name := step.get(reference), str)
+            }
+        return named - {("layout", BASE_LAYOUT)}
+    stored: type[EventSource | StoredSchedule] = EventSource if kind == SOURCES else StoredSchedule
+    sender = request_body.decoder(stored).decode(document.body)
+    return {(reference, name) for _, reference, name in named_by_send(sender.notification or {})}
 
 
 def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
@@ -165,13 +153,5 @@ def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
     return [(field, reference, name) for field, reference, name in named if isinstance(name, str)]
 
 
-EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout"})
-USERS = {
-    TYPES: ReferringKind(frozenset({"template"}), _named_by_type),
-    TEMPLATES: ReferringKind(frozenset({"layout"}), _named_by_template),
-    WORKFLOWS: ReferringKind(EVERY_REFERENCE, _named_by_workflow),
-    SOURCES: ReferringKind(EVERY_REFERENCE, _named_by_source),
-    SCHEDULES: ReferringKind(EVERY_REFERENCE, _named_by_schedule),
-}
 of_templates = functools.partial(_find, EVERY_REFERENCE)
 of_layouts = functools.partial(_find, frozenset[Reference]({"layout"}))

@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from bellcast.api import context, definition_body, objects, request_body, responses, template_references, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.messages import HTML_HEADERS
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import layouts
 from bellcast.channels.previews import Subject
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
-from bellcast.model import notification_drafts, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.messages import BASE_LAYOUT, ExternalChannel
 from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
@@ -31,6 +32,10 @@ from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
 LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+# An attribute whose value begins with an expression, which determines its scheme. Blocks before it have no output of their own.
+HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?>\s|\{%.{0,300}?%\}|\{\#.{0,300}?\#\})*+\{\{(.{1,300}?)\}\}""")
+# Expressions that are safe there: the filter, and the variables whose URLs the server makes.
+CHECKED_URL = re.compile(r"(?s)[-\s]*(?:(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?)[-\s]*")
 # Characters; longer request lines are refused by proxies.
 MAX_QUERY_DATA = 4096
 
@@ -73,6 +78,19 @@ def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limit
     for number, action in enumerate(actions):
         for name, source in (("label", action.label), ("url", action.url)):
             yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
+
+
+def _warnings(template: Template) -> list[str]:
+    """Return a warning for each URL in HTML that a send's data can turn into one that runs code."""
+    parts = {"": template, **{f"translations.{locale}.": one for locale, one in template.translations.items()}}
+    return [
+        f"{prefix}email.html: line {html.count(chr(10), 0, found.start()) + 1}: write the URL of this href with the filter "
+        f"link, as in {{{{ data.url | link }}}}: {found[1].strip()[:100]} can be a URL that runs code"
+        for prefix, one in parts.items()
+        if one.email is not None and (html := one.email.html)
+        for found in HREF.finditer(html)
+        if CHECKED_URL.fullmatch(found[1]) is None
+    ]
 
 
 async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
@@ -171,9 +189,11 @@ class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
 
 
 class TemplatePreview(Parts, frozen=True, kw_only=True):
-    """The rendered parts, and the variables that have no value: they would cause a send to be refused."""
+    """The rendered parts, and the variables that have no value: they would cause a send to be refused. `warnings` are about
+    the template; it can be sent nevertheless."""
 
     missing: list[str]
+    warnings: list[str] | UnsetType = UNSET
 
 
 class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -209,7 +229,8 @@ async def preview(request: ApiRequest) -> ASGIApp:
     request_body.query(request, DryRunQuery)  # nothing is written in any case
     subject = await _subject_of(request, await request_body.json_text(request))
     parts, missing = await context.of(request).previews.preview(subject)
-    return responses.json({"missing": missing} | parts)
+    warnings = _warnings(subject.template)
+    return responses.json({"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts)
 
 
 @operation(

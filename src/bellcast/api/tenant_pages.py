@@ -4,20 +4,14 @@ import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from msgspec import structs
-
 from bellcast.api import bound_callers, list_total, tenants
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import Invalid
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports import list_scan
-from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
-from bellcast.ports.messages import MessageQuery, StoredMessage
-from bellcast.ports.runs import RunQuery, StoredRun
+from bellcast.kernel.db import list_scan
+from bellcast.kernel.db.list_scan import KeyScan, ListScan, ListTotal
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.identities import EVERY_TENANT
 
 T = TypeVar("T")
-Q = TypeVar("Q", MessageQuery, RunQuery)
-R = TypeVar("R", StoredMessage, StoredRun)
 
 
 def tenant_of(request: ApiRequest, named: str | None, **single: str | None) -> str:
@@ -82,28 +76,6 @@ async def sum_of(named: Iterable[str], count: Callable[[str, int], Awaitable[Lis
         if not counted.exact:
             return ListTotal(value, exact=False)
     return ListTotal(value, exact=True)
-
-
-async def filtered(
-    request: ApiRequest,
-    wanted: Q,
-    cursor: str | None,
-    scan: Callable[[Q], Awaitable[ListScan[R]]],
-    count: Callable[[Q], Awaitable[int]],
-    *,
-    is_counted: bool,
-) -> tuple[ListScan[R], ListTotal | None]:
-    """Read a page of messages or runs by descending id, with its total. `wanted` has a limit one above the page size."""
-
-    async def read(tenant: str) -> ListScan[R]:
-        return await scan(structs.replace(wanted, tenant=tenant))
-
-    async def counted(tenant: str, limit: int) -> ListTotal:
-        return list_total.up_to(limit, await count(structs.replace(wanted, tenant=tenant, limit=limit + 1)))
-
-    found = await newest(request, wanted.tenant, wanted.limit, read, lambda row: row.id)
-    counter = counted if is_counted else None
-    return found, await total(request, wanted.tenant, found, cursor, wanted.limit - 1, counter)
 
 
 async def newest(

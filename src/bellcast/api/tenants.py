@@ -1,7 +1,6 @@
 """Tenants: the tenant of a request, and the fields of tenants."""
 
 import functools
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -13,16 +12,17 @@ from bellcast.api.list_limit import ListLimit
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import tenant_bounds
-from bellcast.errors import FieldError, Forbidden, Invalid, NotFound, PasswordRequired
 from bellcast.inbox import recipients
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Caller, Tenant
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel.errors import FieldError, Forbidden, Invalid, NotFound, PasswordRequired
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Caller
+from bellcast.kernel.times import Moment
 from bellcast.model.operators import ROLES
-from bellcast.model.times import Moment
-from bellcast.ports import Store
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.model.tenants import Tenant
 from bellcast.ports.recipients import TenantSummary
+from bellcast.storage.store import Store
 
 # Maximum tenants of a bound caller. A list of all of them reads each one.
 MAX_BOUND = 20
@@ -168,7 +168,10 @@ async def page(request: ApiRequest) -> ASGIApp:
     created = time_range.created(query.start, query.end)
     found, scanned_until = await _page(engines.store, query, created, named)
     summaries = found[: query.limit]
-    sends = await _sends_today(ctx, [one.tenant.key or "" for one in summaries])
+    # The sends of today are those of the daily budgets, else those of the statistics.
+    keys = [one.tenant.key or "" for one in summaries]
+    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
+    sends = {**counted, **await ctx.engines.store.tenants.usage(ctx.engines.clock.now() // times.DAY_MS)}
     shown = [
         ListedTenant(
             **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
@@ -194,14 +197,8 @@ def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
     return (query.tenant,)
 
 
-async def _sends_today(ctx: ApiContext, keys: Sequence[str]) -> Mapping[str, int]:
-    """Return the sends of tenants today: from their daily budgets, else from the statistics."""
-    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
-    return {**counted, **await ctx.engines.store.recipients.spent(ctx.engines.clock.now() // times.DAY_MS)}
-
-
 async def _count(store: Store, prefix: str, limit: int) -> ListTotal:
-    return list_total.up_to(limit, await store.recipients.count_tenants(prefix, limit + 1))
+    return list_total.up_to(limit, await store.tenants.count(prefix, limit + 1))
 
 
 async def _page(
@@ -209,12 +206,12 @@ async def _page(
 ) -> ListScan[TenantSummary]:
     after, limit = query.after or "", query.limit + 1
     if named is None and created == ANY_TIME:
-        return ListScan(await store.recipients.tenant_page(query.prefix, after, limit), None)
+        return ListScan(await store.tenants.page(query.prefix, after, limit), None)
     if named is None:
-        return await store.recipients.tenants_created_page(query.prefix, after, limit, created)
+        return await store.tenants.created_page(query.prefix, after, limit, created)
     keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
     # For a complete key as prefix, the first match is the tenant with this key.
-    pages = [(await store.recipients.tenants_created_page(key, "", 1, created)).rows for key in keys]
+    pages = [(await store.tenants.created_page(key, "", 1, created)).rows for key in keys]
     return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
 
 
@@ -229,7 +226,7 @@ async def _page(
 )
 async def read(request: ApiRequest) -> ASGIApp:
     """Read a tenant."""
-    result = await context.of(request).engines.store.recipients.tenant(key(request))
+    result = await context.of(request).engines.store.tenants.get(key(request))
     if result is None:
         raise NotFound("There is no tenant with this key.")
     return responses.json(result)
@@ -261,13 +258,13 @@ async def write(request: ApiRequest) -> ASGIApp:
     named = key(request)
     fields = await request_body.body(request, FIELDS)
     engines = ctx.engines
-    before = await engines.store.recipients.tenant(named)
+    before = await engines.store.tenants.get(named)
     check = functools.partial(_check_rules, guards.caller(request), fields.settings)
     check({} if before is None else before.settings)
     if request_body.is_dry_run(request):
         created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
         return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
-    tenant, created = await engines.store.recipients.put_tenant(
+    tenant, created = await engines.store.tenants.put(
         named, fields.name, fields.settings, engines.clock.now(), check=check
     )
     engines.router.forget()

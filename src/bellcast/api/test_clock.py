@@ -8,9 +8,9 @@ from bellcast.api import context, request_body, responses
 from bellcast.api.context import ApiContext, TestClockControl
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 
 
 class ClockTime(Struct, frozen=True):

@@ -3,10 +3,10 @@
 import msgspec
 from msgspec import Struct
 
-from bellcast.model import times
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.times import Moment
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.times import Moment
 
 
 class TimeRangeQuery(Struct, frozen=True, kw_only=True):
@@ -39,6 +39,6 @@ class TimeRangeQuery(Struct, frozen=True, kw_only=True):
 def created(start: Moment | None, end: Moment | None) -> CreatedRange:
     """Return the range of the filters `from` and `to`."""
     return CreatedRange(
-        ANY_TIME.since if start is None else times.milliseconds(start),
-        ANY_TIME.until if end is None else times.milliseconds(end),
+        ANY_TIME.since if start is None else max(0, times.milliseconds(start)),
+        ANY_TIME.until if end is None else max(0, times.milliseconds(end)),
     )

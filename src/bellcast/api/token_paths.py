@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+from bellcast.channels import link_tokens
+
 PARAMETER = "{token}"
 HIDDEN = "hidden"
-# The shortest token of a link has 60 characters; ids have fewer. Paths of the API contain keys of any length instead.
-LONG_SEGMENT = re.compile(r"(?<=/)[\w-]{56,}(?=/|$)", re.ASCII)
-WITHOUT_TOKENS = ("/v1/", "/console/")
+SESSION_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+# A path is decoded until it stays the same, at most this often.
+MAX_DECODINGS = 5
 
 
 class TokenPaths:
@@ -22,9 +24,17 @@ class TokenPaths:
 
     def hide(self, path: str) -> str:
         """Replace the token in a path below the mount. Scanners and proxies write paths in other forms, which match no
-        route: in upper case, escaped, or escaped again."""
-        for text in (path, unquote(path), unquote(unquote(path))):
+        route: in upper case, escaped, escaped again, or below another path."""
+        text = path
+        for _ in range(MAX_DECODINGS):
             found = self._with_token.match(text)
             if found is not None:
                 return f"{found[1]}{HIDDEN}{text[found.end() :]}"
-        return path if path.startswith(WITHOUT_TOKENS) else LONG_SEGMENT.sub(HIDDEN, path)
+            hidden = link_tokens.hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+            if (hidden := SESSION_TOKEN.sub(HIDDEN, hidden)) != text:
+                return hidden
+            decoded = unquote(text)
+            if decoded == text:
+                break
+            text = decoded
+        return path

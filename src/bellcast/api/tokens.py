@@ -12,10 +12,10 @@ from bellcast.api.request_body import ApiRequest
 from bellcast.api.tenants import TenantQuery
 from bellcast.auth import tokens
 from bellcast.auth.claims import Seconds
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.limits import Limits
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.limits import Limits
 
 HOUR = 3_600
 # Maximum patterns of each kind, and roles.

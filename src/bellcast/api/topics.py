@@ -20,20 +20,23 @@ from bellcast.api import (
 )
 from bellcast.api.context import Connections
 from bellcast.api.list_limit import AppListLimit, ListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.recipients import PageQuery
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import BadRequest, Invalid, NotFound
 from bellcast.inbox import recipients as inbox_recipients
-from bellcast.model import history, patterns, times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.events import Member, topic_stream
-from bellcast.model.identities import EVERY_TENANT, Subscription
+from bellcast.kernel import patterns, times, validation
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.db.list_scan import KeyScan, ListScan, ListTotal
+from bellcast.kernel.errors import BadRequest, Invalid, NotFound
+from bellcast.kernel.events import topic_stream
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.model.events import Member
 from bellcast.model.operators import ROLES
-from bellcast.ports import Store
-from bellcast.ports.list_scan import KeyScan, ListScan, ListTotal
+from bellcast.model.recipients import Subscription
+from bellcast.storage.store import Store
 
 # A position after every tenant's topics: its last character is the highest possible one.
 AFTER_ALL = ("\U0010ffff", "")
@@ -160,10 +163,10 @@ async def _stored_topics(
     """Return the topics with subscribers, by tenant and name."""
     limit = query.limit + 1
     if EVERY_TENANT in named:
-        return await store.recipients.topics_of_all(query.prefix, after, limit)
+        return await store.subscriptions.topics_of_all(query.prefix, after, limit)
 
     async def read(tenant: str, start: str, limit: int) -> ListScan[tuple[str, str, int]]:
-        found = await store.recipients.topic_page(tenant, query.prefix, start, limit)
+        found = await store.subscriptions.topics(tenant, query.prefix, start, limit)
         return ListScan([(tenant, name, count) for name, count in found], None)
 
     return await tenant_pages.by_key(named, after, limit, read)
@@ -234,7 +237,7 @@ async def page(request: ApiRequest) -> ASGIApp:
     """List the subscriptions of a topic, by recipient."""
     params = request_body.query(request, PageQuery)
     store = context.of(request).engines.store
-    result = await store.recipients.subscriptions(
+    result = await store.subscriptions.page(
         tenants.single_tenant(request), topic(request), params.cursor, params.limit + 1
     )
     shown = result[: params.limit]
@@ -254,7 +257,7 @@ async def of_recipient(request: ApiRequest) -> ASGIApp:
 
     Topics of roles begin with `role.`."""
     query, store = request_body.query(request, TopicsOfRecipientQuery), context.of(request).engines.store
-    result = await store.recipients.subscriptions_of(
+    result = await store.subscriptions.of_recipient(
         tenants.single_tenant(request), recipients.key(request), query.after, query.limit + 1
     )
     return responses.json(SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic)))

@@ -9,20 +9,35 @@ from msgspec import Struct
 from bellcast.api import context, link_pages, request_body, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.channels import unsubscribe
+from bellcast.channels import links, unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
-from bellcast.errors import NotFound
 from bellcast.inbox import recipients
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.model.messages import Brand
 from bellcast.model.preferences import Preferences, merge_patch
+from bellcast.model.recipients import Profile
 
 
-class LinkTypes(Struct):
-    """The names of the types of a link, by key: those whose e-mail can be turned off, and those that have become required
-    since."""
+class LinkPage(Struct):
+    """What the page of a link shows: the language, the brand, and the names of the types by key: those whose e-mail can
+    be turned off, and those that have become required since."""
 
+    language: str
+    brand: Brand
     optional: dict[str, str] = {}
     required: dict[str, str] = {}
+
+    def response(self, title: str, text: str, form: str = "") -> ASGIApp:
+        """Return the page with a text about the optional types, and one about the required types if there are any."""
+        texts = links.TEXTS[self.language]
+        lines = [
+            texts[name].format(types=_names(types))
+            for name, types in ((text, self.optional), ("needed_types", self.required))
+            if types
+        ]
+        content = "".join(f"<p>{line}</p>\n" for line in lines) + form
+        return link_pages.message(texts[title], content, self.language, self.brand)
 
 
 @operation(
@@ -38,11 +53,11 @@ async def show(request: ApiRequest) -> ASGIApp:
     """Show the unsubscribe page.
 
     This changes nothing, because mail programs open links to check them."""
-    found = await _types(request, await _read(request))
-    if not found.optional:
-        return _page("You need these e-mails", _required(found))
-    text = f"E-mails of type {_names(found.optional)} will no longer be sent to you.{_required(found)}"
-    return _page("Unsubscribe?", text, '<form method="post"><button>Unsubscribe</button></form>')
+    page = await _page(request, await _read(request))
+    if not page.optional:
+        return page.response("needed", "")
+    label = links.TEXTS[page.language]["unsubscribe"]
+    return page.response("ask", "will_end", f'<form method="post"><button>{label}</button></form>')
 
 
 @operation(
@@ -60,27 +75,30 @@ async def confirm(request: ApiRequest) -> ASGIApp:
     Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
     digest turns off every type in it."""
     link = await _read(request)
-    found = await _types(request, link)
-    if not found.optional:
-        return _page("You need these e-mails", _required(found))
+    page = await _page(request, link)
+    if not page.optional:
+        return page.response("needed", "")
     engines = context.of(request).engines
-    patch = {"types": {type: {"email": False} for type in found.optional}}
+    patch = {"types": {type: {"email": False} for type in page.optional}}
 
     def unsubscribed(before: bytes | None) -> Preferences:
         merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
         return msgspec.convert(merged, Preferences)
 
     await recipients.change_preferences_by_link(engines, link_pages.recipient(link), unsubscribed)
-    return _page("You are unsubscribed", f"E-mails of type {_names(found.optional)} are off.{_required(found)}")
+    return page.response("ended", "off")
 
 
-async def _types(request: ApiRequest, link: Unsubscription) -> LinkTypes:
-    catalog = context.of(request).catalog
-    types = LinkTypes()
+async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
+    ctx = context.of(request)
+    profiles = await ctx.engines.store.recipients.profiles(link.tenant, [link.recipient])
+    profile = profiles.get(link.recipient) or Profile(key=link.recipient)
+    tenant = await ctx.catalog.tenant(link.tenant)
+    page = LinkPage(link_pages.language(request, profile.locale, tenant.locale), tenant.brand)
     for key in (link.type, *link.others):
-        found = await catalog.type(link.tenant, key)
-        (types.required if found.rules.requires("email") else types.optional)[key] = found.name or key
-    return types
+        found = await ctx.catalog.type(link.tenant, key)
+        (page.required if found.rules.requires("email") else page.optional)[key] = found.rules.name_of(key)
+    return page
 
 
 def _names(types: Mapping[str, str]) -> str:
@@ -90,18 +108,9 @@ def _names(types: Mapping[str, str]) -> str:
 async def _read(request: ApiRequest) -> Unsubscription:
     ctx = context.of(request)
     found = unsubscribe.read(ctx.project, request_body.path(request, "token"))
-    if found is None or not await ctx.engines.store.recipients.accepts_link(link_pages.recipient(found)):
+    if found is None or not await ctx.engines.store.preferences.accepts_link(link_pages.recipient(found)):
         raise NotFound("This unsubscribe link is not valid.")
     return found
-
-
-def _required(types: LinkTypes) -> str:
-    names = _names(types.required)
-    return f" E-mails of type {names} are required and cannot be turned off." if names else ""
-
-
-def _page(title: str, text: str, form: str = "") -> ASGIApp:
-    return link_pages.message(title, f"<p>{text}</p>\n{form}")
 
 
 HANDLERS = [show, confirm]

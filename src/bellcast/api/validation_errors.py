@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-from bellcast.errors import MAX_FIELD_ERRORS, FieldError, Invalid
-from bellcast.model.decode_errors import field_error
+from bellcast.kernel.errors import MAX_FIELD_ERRORS, FieldError, Invalid
+from bellcast.kernel.http.decode_errors import field_error
 
 # Maximum elements of a list or dict that are searched for errors: ten times the default maximum of a list.
 MAX_CHECKED_ELEMENTS = 10_000
@@ -69,6 +69,8 @@ def _by_rules(
         rules(msgspec.convert({**stand_ins, **good}, type))
     except Invalid as more:
         return [error for error in more.errors if _root(error.field) in good]
+    except msgspec.ValidationError:  # a field without a stand-in is absent
+        return ()
     return ()
 
 
@@ -104,7 +106,7 @@ class _Search(NamedTuple):
             msgspec.convert(value, type, strict=self.strict)
         except msgspec.ValidationError as refusal:
             inner = self._inside(type, value, path)
-            yield from chain([next(inner, FieldError(path, _message(type, refusal)))], inner)
+            yield from chain([next(inner, FieldError(path, _message(type, refusal, value)))], inner)
 
     def _inside(self, type: Any, value: Any, path: str) -> Iterator[FieldError]:
         for part in _parts(type):
@@ -142,11 +144,14 @@ def unknown(name: str, known: Collection[str], suggestions: Suggestions, kind: s
     return f"is not a known {kind}" + (f'; did you mean "{close}"?' if close else "")
 
 
-def _message(type: Any, refusal: Exception) -> str:
-    choices = [str(one) for part in _parts(type) if get_origin(part) is Literal for one in get_args(part)]
+def _message(type: Any, refusal: Exception, value: Any) -> str:
+    parts = list(_parts(type))
+    choices = [str(one) for part in parts if get_origin(part) is Literal for one in get_args(part)]
     if choices:
         return f"must be one of: {', '.join(choices)}"
-    return field_error(refusal).message
+    # The id of a user, which many databases number.
+    hint = f'; write "{value}"' if value.__class__ is int and str in parts and len(parts) > 2 else ""
+    return field_error(refusal).message + hint
 
 
 def _kind(value: Any) -> str:

@@ -8,9 +8,9 @@ from msgspec import Struct, structs
 
 from bellcast.api import guards
 from bellcast.api.request_body import ApiRequest
-from bellcast.channels import links
-from bellcast.model.asgi import ASGIApp, AsgiMessage, Receive, Scope, Send
-from bellcast.model.identities import Caller
+from bellcast.channels import link_tokens
+from bellcast.kernel.http.asgi import ASGIApp, AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.identities import Caller
 
 T = TypeVar("T")
 
@@ -55,9 +55,9 @@ def response_for(request: ApiRequest, response: ASGIApp) -> ASGIApp:
         async def hide(message: AsgiMessage) -> None:
             # Each part of a stream has whole rows. The live feed can be a WebSocket.
             if body := message.get("body"):
-                message = {**message, "body": links.hide(body)}
+                message = {**message, "body": link_tokens.hide(body)}
             elif text := message.get("text"):
-                message = {**message, "text": links.hide(text.encode()).decode()}
+                message = {**message, "text": link_tokens.hide(text.encode()).decode()}
             await send(message)
 
         await response(scope, receive, hide)

@@ -8,18 +8,18 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.api import audit, context, list_positions, objects, request_body, responses, tenants
 from bellcast.api.context import ApiContext
 from bellcast.api.list_limit import AppListLimit
-from bellcast.api.objects import DryRunQuery
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery
 from bellcast.api.tenants import TenantQuery
 from bellcast.channels import webhooks
 from bellcast.channels.webhooks import Webhook
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
-from bellcast.model import times, validation
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.times import Moment
 from bellcast.model.live_feed import redact_url
-from bellcast.model.times import Moment
 
 MAX_PATTERNS = 100
 FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})

@@ -21,16 +21,18 @@ from bellcast.api import (
 )
 from bellcast.api.context import ApiContext
 from bellcast.api.notifications import SendPlan
-from bellcast.api.objects import ADDED, DryRunQuery, ObjectsQuery
+from bellcast.api.objects import ADDED
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import DryRunQuery, ObjectsQuery
 from bellcast.api.runs import CANCELLED
 from bellcast.api.tenants import TenantQuery
-from bellcast.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
-from bellcast.model import notification_drafts, times, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.model import notification_drafts
 from bellcast.model.operators import ROLES
-from bellcast.ports import Document
+from bellcast.ports.documents import Document
 from bellcast.workflows import triggers, workflow_catalog
 from bellcast.workflows.triggers import StartedRun, TriggerDraft
 from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
@@ -219,7 +221,15 @@ async def write(request: ApiRequest) -> ASGIApp:
     try:
         validation.check(validation.data("", value, definition_body.MAX_BYTES))
         await ctx.workflow_catalog.check(tenant, key, value)
-        _check_urls(value, ctx)
+        # Raise Invalid for URLs of steps that must not be used. Those of templates are checked when a step calls them.
+        urls = {
+            f"{path}.url": step["url"]
+            for path, step in workflow_catalog.steps_with_paths(value)
+            if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
+        }
+        problems = {path: ctx.url_problem(url) for path, url in urls.items()}
+        if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
+            raise Invalid.fields(errors)
     except Invalid as refusal:
         raise definition_body.with_lines(refusal, yaml) from None
     replaced: Document | UnsetType | None = UNSET
@@ -233,18 +243,6 @@ async def write(request: ApiRequest) -> ASGIApp:
     workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value, replaces=replaced)
     audit.note_changes(request, before, workflow.outside)
     return responses.json(workflow.outside, 201 if is_new else 200)
-
-
-def _check_urls(definition: dict[str, Any], ctx: ApiContext) -> None:
-    """Raise Invalid for URLs of steps that must not be used. Those of templates are checked when a step calls them."""
-    urls = {
-        f"{path}.url": step["url"]
-        for path, step in workflow_catalog.steps_with_paths(definition)
-        if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
-    }
-    problems = {path: ctx.url_problem(url) for path, url in urls.items()}
-    if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
-        raise Invalid.fields(errors)
 
 
 async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:

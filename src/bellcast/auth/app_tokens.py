@@ -8,9 +8,9 @@ import msgspec
 
 from bellcast.auth import claims, tokens
 from bellcast.auth.claims import JwtClaims
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 
 # Meanings a claim can be mapped to. Only `recipient` is required.
 MEANINGS = frozenset(("recipient", "tenant", "roles", "name", "topics", "publish", "since"))

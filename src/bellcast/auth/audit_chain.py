@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bellcast.kernel.identities import Project
 from bellcast.model.audit import AuditEntry
-from bellcast.model.identities import Project
 
 # Separates this use of the project secret from tokens and signatures.
 PURPOSE = b"bellcast audit chain 1"

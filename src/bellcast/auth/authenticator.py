@@ -6,7 +6,6 @@ from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
-from bellcast import ports
 from bellcast.auth import app_tokens, origins, server_credentials, tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.browser_request import without_own_cookies
@@ -14,10 +13,13 @@ from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.jwks import Jwks
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.auth.published_keys import ALGORITHMS
-from bellcast.errors import Forbidden, Unauthenticated
-from bellcast.model.configured import Configured
-from bellcast.model.identities import Caller, Principal, Project
-from bellcast.model.limits import Limits
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.configured import Configured
+from bellcast.kernel.errors import Forbidden, Unauthenticated
+from bellcast.kernel.identities import Caller, Principal, Project
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Http
+from bellcast.storage.keys import Keys
 
 RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
 SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."
@@ -61,9 +63,9 @@ class Authenticator:
         access: AccessConfig,
         limits: Limits,
         *,
-        keys: ports.Keys,
-        http: ports.Http,
-        clock: ports.Clock,
+        keys: Keys,
+        http: Http,
+        clock: Clock,
     ) -> None:
         self._project = project
         self._access = access

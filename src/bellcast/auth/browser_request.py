@@ -4,8 +4,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from bellcast.auth import origins
-from bellcast.errors import Forbidden
-from bellcast.model import ip_addresses
+from bellcast.kernel import ip_addresses
+from bellcast.kernel.errors import Forbidden
 
 # The prefix makes browsers refuse the cookie from another host or without HTTPS (RFC 6265bis, 4.1.3.2).
 COOKIE = "__Host-bellcast"

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.errors import FieldError, Unauthenticated
-from bellcast.model import validation
-from bellcast.model.identities import DEFAULT_TENANT, Principal
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Unauthenticated
+from bellcast.kernel.identities import DEFAULT_TENANT, Principal
+from bellcast.kernel.limits import Limits
 
 # Tolerated clock difference between two machines; a larger one means a wrong clock.
 LEEWAY = 2_000

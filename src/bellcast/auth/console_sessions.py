@@ -10,10 +10,11 @@ from typing import NamedTuple, Protocol, TypeVar
 import structlog
 from msgspec import Struct
 
-from bellcast import ports
 from bellcast.auth import browser_request, keys, oidc_config, passwords, totp
 from bellcast.auth.browser_request import DEVICE, BrowserRequest
-from bellcast.errors import (
+from bellcast.kernel import ip_addresses
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import (
     BellcastError,
     Conflict,
     FieldError,
@@ -23,8 +24,8 @@ from bellcast.errors import (
     TooMany,
     Unauthenticated,
 )
-from bellcast.model import ip_addresses
-from bellcast.model.identities import Caller
+from bellcast.kernel.identities import Caller
+from bellcast.kernel.validation import FieldErrors
 from bellcast.model.operators import (
     FAILURES_MS,
     IDLE_MS,
@@ -35,8 +36,7 @@ from bellcast.model.operators import (
     OperatorSession,
     Role,
 )
-from bellcast.model.validation import FieldErrors
-from bellcast.ports.operators import Operators
+from bellcast.storage.operators import Operators
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -115,7 +115,7 @@ class ConsoleSessions:
     def __init__(
         self,
         operators: Operators,
-        clock: ports.Clock,
+        clock: Clock,
         new_id: Callable[[int], str],
         cipher: Cipher,
         config: ConsoleConfig,
@@ -331,7 +331,9 @@ class ConsoleSessions:
         await self._check_failures(limits, now)
         found = await self._operators.find(name)
         # Created for any name, so that the first unknown one after a start does not take twice as long.
-        decoy = await self._decoy_hash()
+        if self._decoy is None:
+            self._decoy = await asyncio.to_thread(passwords.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
+        decoy = self._decoy
         hashed = decoy if found is None else found[1]
         is_right = await asyncio.to_thread(passwords.matches, password, hashed)
         if found is None or not is_right or found[0].subject is not None:
@@ -362,11 +364,6 @@ class ConsoleSessions:
         except ValueError:
             log.warning("mfa_secret_unreadable", operator=operator.id, reason="encrypted with another project secret")
             return None
-
-    async def _decoy_hash(self) -> str:
-        if self._decoy is None:
-            self._decoy = await asyncio.to_thread(passwords.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
-        return self._decoy
 
     async def count_attempt(self, kind: str, address: str | None) -> str:
         """Count an unfinished attempt as a failure of its address, so that concurrent attempts cannot exceed the limit.

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from bellcast import ports
 from bellcast.auth import claims
 from bellcast.auth.claims import Seconds, SessionClaims
-from bellcast.errors import BellcastError, FieldError, Unauthenticated, Unavailable
-from bellcast.model import times, validation
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.kernel import times, validation
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError, FieldError, Unauthenticated, Unavailable
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Http
 
 # A page requests its inbox, counts and stream at the same time. These requests share one query to the app.
 CACHE_MS = 5_000
@@ -37,7 +38,7 @@ class CookieSessions:
     """Queries the app for sessions and caches its responses briefly. `issued_at` is the time of the query, so that a
     response from before a revocation can be detected."""
 
-    def __init__(self, url: str, http: ports.Http, clock: ports.Clock, limits: Limits) -> None:
+    def __init__(self, url: str, http: Http, clock: Clock, limits: Limits) -> None:
         self._url = url
         self._http = http
         self._clock = clock
@@ -90,8 +91,20 @@ class CookieSessions:
         pending = self._pending[digest] = asyncio.get_running_loop().create_future()
         outcome = None
         try:
-            outcome = await self._request(cookies, self._clock.now())
-            self._store(digest, outcome, cookies)
+            now = self._clock.now()
+            headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
+            response = await self._http.request("GET", self._url, headers=headers)
+            if response.status in (401, 403):
+                raise Unauthenticated("The app has no session for these cookies: sign in again.")
+            if response.status != 200:
+                raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
+            outcome = self._read(response.body, now)
+            self._cache.pop(digest, None)  # keeps the oldest response first
+            _make_room(self._cache)
+            _make_room(self._cookies_by_principal)
+            self._cache[digest] = outcome
+            self._cookies_by_principal[id(outcome)] = outcome, cookies
+            asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._forget_cookies, outcome)
         except BellcastError as refusal:
             outcome = refusal
         finally:
@@ -99,25 +112,8 @@ class CookieSessions:
             pending.set_result(outcome)
         return outcome
 
-    def _store(self, digest: bytes, principal: Principal, cookies: bytes) -> None:
-        self._cache.pop(digest, None)  # keeps the oldest response first
-        _make_room(self._cache)
-        _make_room(self._cookies_by_principal)
-        self._cache[digest] = principal
-        self._cookies_by_principal[id(principal)] = principal, cookies
-        asyncio.get_running_loop().call_later(COOKIES_SECONDS, self._forget_cookies, principal)
-
     def _forget_cookies(self, principal: Principal) -> None:
         self._cookies_by_principal.pop(id(principal), None)
-
-    async def _request(self, cookies: bytes, now: int) -> Principal:
-        headers = {"cookie": cookies.decode("latin-1"), "accept": "application/json"}
-        response = await self._http.request("GET", self._url, headers=headers)
-        if response.status in (401, 403):
-            raise Unauthenticated("The app has no session for these cookies: sign in again.")
-        if response.status != 200:
-            raise Unavailable(f"BELLCAST_SESSION_URL returned {response.status}, expected 200 or 401.")
-        return self._read(response.body, now)
 
     def _read(self, body: bytes, now: int) -> Principal:
         try:

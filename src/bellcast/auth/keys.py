@@ -8,9 +8,10 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
-from bellcast.errors import Invalid
-from bellcast.model import times
-from bellcast.model.identities import ApiKey, KeyScope
+from bellcast.kernel import times
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.identities import KeyScope
+from bellcast.model.tenants import ApiKey
 
 PREFIX = "bc"
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)

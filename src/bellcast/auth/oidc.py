@@ -9,12 +9,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast import ports
 from bellcast.auth import tokens
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.auth.published_keys import CACHE_MS, FAILED_RETRY_MS, PublishedKeys
-from bellcast.errors import Unauthenticated, Unavailable
-from bellcast.ports import Response
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unauthenticated, Unavailable
+from bellcast.kernel.outbound.port import Http, Response
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class AuthorizationRequest(NamedTuple):
 class OidcProvider:
     """A provider and its published keys. URLs of the discovery document pass the guard of `http`."""
 
-    def __init__(self, config: OidcConfig, http: ports.Http, clock: ports.Clock) -> None:
+    def __init__(self, config: OidcConfig, http: Http, clock: Clock) -> None:
         self._config = config
         self._http = http
         self._clock = clock

@@ -12,15 +12,15 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
-from bellcast import ports
 from bellcast.auth import browser_request, console_sessions, oidc
 from bellcast.auth.browser_request import PENDING, BrowserRequest
 from bellcast.auth.console_sessions import Cipher, ConsoleSessions, SignedIn
 from bellcast.auth.oidc import AuthorizationRequest, IdClaims, OidcProvider
 from bellcast.auth.oidc_config import OidcConfig
-from bellcast.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Conflict, Forbidden, Invalid, TooMany, Unauthenticated
 from bellcast.model.operators import VERIFIED_MS, Operator, Role
-from bellcast.ports.operators import Operators
+from bellcast.storage.operators import Operators
 
 # A person types a password and a code at the provider.
 PENDING_MS = 10 * 60_000
@@ -81,7 +81,7 @@ class OidcSignIn:
         sessions: ConsoleSessions,
         operators: Operators,
         cipher: Cipher,
-        clock: ports.Clock,
+        clock: Clock,
     ) -> None:
         self._config = config
         self._provider = provider

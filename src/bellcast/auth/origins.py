@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Literal
 from urllib.parse import urlsplit
 
-from bellcast.errors import Forbidden
+from bellcast.kernel.errors import Forbidden
 
 # Kind of the response: single, event stream, or WebSocket.
 ResponseKind = Literal["request", "stream", "websocket"]
@@ -77,10 +77,6 @@ def cookie_allowed(
         # For a same-origin EventSource, browsers send no Origin. For a page of another site, they send at least one of
         # the two headers.
         return site in (None, "same-origin")
-    return _is_safe(kind, method)
-
-
-def _is_safe(kind: ResponseKind, method: str) -> bool:
     return kind == "request" and method in SAFE_METHODS
 
 

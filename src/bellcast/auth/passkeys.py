@@ -11,16 +11,15 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
 from msgspec import Struct
 
-from bellcast import ports
 from bellcast.auth import origins
 from bellcast.auth.browser_request import BrowserRequest
 from bellcast.auth.console_sessions import Cipher, ConsoleSessions, SignedIn
-from bellcast.errors import BellcastError, Conflict, Forbidden, Invalid, Unauthenticated
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, Invalid, Unauthenticated
 from bellcast.model.operators import Operator, Passkey
-from bellcast.ports.operators import Operators
+from bellcast.storage.operators import Operators
 
 # Enough time to find a phone.
 CEREMONY_MS = 5 * 60_000
@@ -30,11 +29,6 @@ MAX_PASSKEYS = 10
 MAX_NAME = 100
 # A credential id has at most 1,023 bytes, an RSA key 300 (WebAuthn Level 2, 6.5.1). Larger keys would only cost time.
 MAX_KEY_BYTES = 2_048
-# Errors that the library raises for input that is not a browser's response.
-UNREADABLE = (
-    *(ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, NotImplementedError),
-    *(struct.error, UnsupportedAlgorithm),
-)
 PLACE = "passkey"
 NAME = "Bellcast"
 WRONG = "This passkey does not sign in here: it is unknown, was deleted, or the attempt took longer than 5 minutes."
@@ -68,7 +62,7 @@ class Passkeys:
         sessions: ConsoleSessions,
         operators: Operators,
         cipher: Cipher,
-        clock: ports.Clock,
+        clock: Clock,
         new_id: Callable[[int], str],
     ) -> None:
         self._sessions = sessions
@@ -110,7 +104,7 @@ class Passkeys:
             data = server.register_complete(_state(opened), credential)
             attested = data.credential_data
             is_usable = attested.public_key.get(3) in {one.alg for one in server.allowed_algorithms}
-        except UNREADABLE as error:
+        except _unreadable() as error:
             raise Invalid.of("credential", "is not the passkey that was requested") from error
         if not is_usable or len(attested) > MAX_KEY_BYTES:
             raise Invalid.of("credential", "has an unsupported key")
@@ -150,7 +144,27 @@ class Passkeys:
         if opened is None:
             raise Unauthenticated(WRONG)
         await self._use(opened, Unauthenticated(WRONG))
-        operator = await self._verified(request, opened, credential)
+        from fido2 import webauthn
+
+        try:
+            assertion = webauthn.AuthenticationResponse.from_dict(credential)
+            found = await self._operators.passkey_of(bytes(assertion.raw_id))
+        except _unreadable():
+            raise Unauthenticated(WRONG) from None
+        if found is None:
+            raise Unauthenticated(WRONG)
+        known = [webauthn.AttestedCredentialData(found.public_key)]
+        try:
+            _server(request).authenticate_complete(_state(opened), known, assertion)
+        except _unreadable():
+            raise Unauthenticated(WRONG) from None
+        user = assertion.response.user_handle
+        operator = await self._operators.get(found.operator)
+        if operator is None or operator.subject is not None or user not in (None, found.operator.encode()):
+            raise Unauthenticated(WRONG)
+        counter = assertion.response.authenticator_data.counter
+        if not await self._operators.use_passkey(found.id, counter, self._clock.now()):
+            raise Unauthenticated("This passkey may have been copied: delete it, and create another one.")
         result = await self._sessions.start(request, operator)
         await self._operators.clear_failures(attempt)
         return result
@@ -160,30 +174,6 @@ class Passkeys:
         digest = hashlib.sha256(ceremony.challenge.encode()).digest()
         if not await self._operators.use_sign_in(digest, ceremony.expires_at, self._clock.now()):
             raise refusal
-
-    async def _verified(self, request: BrowserRequest, opened: Ceremony, credential: dict[str, Any]) -> Operator:
-        from fido2 import webauthn
-
-        try:
-            assertion = webauthn.AuthenticationResponse.from_dict(credential)
-            found = await self._operators.passkey_of(bytes(assertion.raw_id))
-        except UNREADABLE:
-            raise Unauthenticated(WRONG) from None
-        if found is None:
-            raise Unauthenticated(WRONG)
-        known = [webauthn.AttestedCredentialData(found.public_key)]
-        try:
-            _server(request).authenticate_complete(_state(opened), known, assertion)
-        except UNREADABLE:
-            raise Unauthenticated(WRONG) from None
-        user = assertion.response.user_handle
-        operator = await self._operators.get(found.operator)
-        if operator is None or operator.subject is not None or user not in (None, found.operator.encode()):
-            raise Unauthenticated(WRONG)
-        counter = assertion.response.authenticator_data.counter
-        if not await self._operators.use_passkey(found.id, counter, self._clock.now()):
-            raise Unauthenticated("This passkey may have been copied: delete it, and create another one.")
-        return operator
 
     def _sealed(self, kind: Literal["create", "get"], challenge: str, operator: str | None) -> str:
         ceremony = Ceremony(kind, challenge, operator, self._clock.now() + CEREMONY_MS)
@@ -195,6 +185,16 @@ class Passkeys:
         except (ValueError, msgspec.DecodeError):
             return None
         return found if found.kind == kind and self._clock.now() < found.expires_at else None
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """Return the errors that the library raises for input that is not a browser's response."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        *(ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError, NotImplementedError),
+        *(struct.error, UnsupportedAlgorithm),
+    )
 
 
 def _server(request: BrowserRequest) -> Any:

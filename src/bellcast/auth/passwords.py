@@ -3,11 +3,8 @@
 import secrets
 import unicodedata
 
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
-from bellcast.errors import FieldError
-from bellcast.model.validation import FieldErrors
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.validation import FieldErrors
 
 SALT_BYTES = 16
 HASH_BYTES = 32
@@ -27,6 +24,8 @@ def check(field: str, password: str) -> FieldErrors:
 
 def hash_password(password: str) -> str:
     """Return the hash in PHC string format. Takes about 0.1 s and 64 MiB."""
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # 9 MB, only for servers whose console is used
+
     kdf = Argon2id(
         salt=secrets.token_bytes(SALT_BYTES),
         length=HASH_BYTES,
@@ -39,6 +38,9 @@ def hash_password(password: str) -> str:
 
 def matches(password: str, hashed: str) -> bool:
     """True if the hash belongs to this password. Takes as long as `hash_password`."""
+    from cryptography.exceptions import InvalidKey
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
     try:
         Argon2id.verify_phc_encoded(_bytes(password), hashed)
     except InvalidKey:

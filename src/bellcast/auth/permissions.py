@@ -5,8 +5,8 @@ from enum import Enum, auto
 
 from msgspec import Struct
 
-from bellcast.model import patterns
-from bellcast.model.identities import Principal
+from bellcast.kernel import patterns
+from bellcast.kernel.identities import Principal
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

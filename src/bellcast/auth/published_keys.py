@@ -1,15 +1,18 @@
 """The public keys that an issuer publishes (RFC 7517), for signatures by RS256 and ES256."""
 
 import asyncio
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jwt
 import msgspec
 from msgspec import Struct
 
-from bellcast import ports
 from bellcast.auth.tokens import Jwt
-from bellcast.errors import Unauthenticated, Unavailable
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unauthenticated, Unavailable
+from bellcast.kernel.outbound.port import Http
+
+if TYPE_CHECKING:
+    import jwt
 
 # Supported algorithms by key type and curve.
 ALGORITHMS = {"RSA None": "RS256", "EC P-256": "ES256"}
@@ -35,14 +38,14 @@ class PublicKey(NamedTuple):
 
     kid: object
     algorithm: str
-    key: jwt.PyJWK
+    key: "jwt.PyJWK"
 
 
 class PublishedKeys:
     """Caches the issuer's keys and fetches them when they are stale or a kid is unknown, with one request at a time.
     `source` and `subject` name the URL and the tokens in errors."""
 
-    def __init__(self, url: str, http: ports.Http, clock: ports.Clock, *, source: str, subject: str) -> None:
+    def __init__(self, url: str, http: Http, clock: Clock, *, source: str, subject: str) -> None:
         self._url = url
         self._http = http
         self._clock = clock
@@ -56,44 +59,37 @@ class PublishedKeys:
 
     async def verify(self, token: Jwt) -> None:
         """Verify that a key of the issuer signed the token. Raises Unauthenticated or Unavailable."""
-        key = await self._key(token)
+        if self._is_old() or self._find(token) is None:
+            async with self._refreshing:
+                # Tasks that waited for the lock find the response cached.
+                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
+                    try:
+                        self._keys = await self._fetch()
+                    except Unavailable as failure:
+                        now = self._clock.now()
+                        self._failure, self._next_refresh_at = failure, now + FAILED_RETRY_MS
+                        if now >= self._fetched_at + MAX_STALE_MS:
+                            self._keys = []
+                    else:
+                        now = self._clock.now()
+                        self._failure, self._fetched_at, self._next_refresh_at = None, now, now + MIN_REFRESH_MS
+        key = self._find(token)
+        if key is None and self._failure is not None:
+            raise Unavailable(self._failure.detail)
         if key is None:
             raise Unauthenticated(f"The {self._subject}'s key (kid) is not among its issuer's.")
         if not key.Algorithm.verify(token.signed, key.key, token.signature):
             raise Unauthenticated(f"The {self._subject}'s signature is wrong.")
 
-    async def _key(self, token: Jwt) -> jwt.PyJWK | None:
-        if self._is_old() or self._find(token) is None:
-            async with self._refreshing:
-                # Tasks that waited for the lock find the response cached.
-                if (self._is_old() or self._find(token) is None) and self._clock.now() >= self._next_refresh_at:
-                    await self._refresh()
-        key = self._find(token)
-        if key is None and self._failure is not None:
-            raise Unavailable(self._failure.detail)
-        return key
-
     def _is_old(self) -> bool:
         return self._clock.now() >= self._fetched_at + CACHE_MS
 
-    def _find(self, token: Jwt) -> jwt.PyJWK | None:
+    def _find(self, token: Jwt) -> "jwt.PyJWK | None":
         """Return the key with the token's kid; without a kid, the only key of its algorithm."""
         candidates = [key for key in self._keys if key.algorithm == token.header.alg]
         if token.header.kid is None:
             return candidates[0].key if len(candidates) == 1 else None
         return next((key.key for key in candidates if key.kid == token.header.kid), None)
-
-    async def _refresh(self) -> None:
-        try:
-            self._keys = await self._fetch()
-        except Unavailable as failure:
-            now = self._clock.now()
-            self._failure, self._next_refresh_at = failure, now + FAILED_RETRY_MS
-            if now >= self._fetched_at + MAX_STALE_MS:
-                self._keys = []
-        else:
-            now = self._clock.now()
-            self._failure, self._fetched_at, self._next_refresh_at = None, now, now + MIN_REFRESH_MS
 
     async def _fetch(self) -> list[PublicKey]:
         response = await self._http.request("GET", self._url, headers={"accept": "application/json"})
@@ -113,6 +109,8 @@ def _usable(published: dict[str, Any]) -> PublicKey | None:
         return None
     if "d" in published:  # a private key: anyone who can read the set could sign with it
         return None
+    import jwt  # with cryptography 9 MB, and few servers use published keys
+
     try:
         key = jwt.PyJWK(published, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError):

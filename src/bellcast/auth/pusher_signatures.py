@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Project
 
 # Several times the length of an issued id. Each event of a request has a copy of it.
 SOCKET_ID = re.compile(r"\d{1,50}\.\d{1,50}", re.ASCII)
@@ -61,8 +61,17 @@ def check_request(
         raise Unauthenticated("auth_key: not this app's key.")
     if fields.get("auth_version") != "1.0":
         raise Unauthenticated("auth_version: must be 1.0.")
-    _check_age(fields.get("auth_timestamp", ""), now)
-    _check_body(fields.get("body_md5"), body)
+    timestamp = fields.get("auth_timestamp", "")
+    if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 15:
+        raise Unauthenticated("auth_timestamp: must be a time in whole seconds.")
+    if abs(int(timestamp) - now // 1000) > MAX_AGE_SECONDS:
+        raise Unauthenticated(f"auth_timestamp: more than {MAX_AGE_SECONDS} s off this server's clock.")
+    checksum = fields.get("body_md5")
+    if checksum is None:
+        if body:
+            raise Unauthenticated("body_md5: missing.")
+    elif hashlib.md5(body, usedforsecurity=False).hexdigest() != checksum.lower():
+        raise Unauthenticated("body_md5: does not match the body.")
     signature = fields.pop("auth_signature", "").encode(errors="replace")
     # Some SDKs sign the path with raw user ids, but send it percent-encoded.
     for signed in dict.fromkeys((path, unquote(path))):
@@ -80,19 +89,3 @@ def parameters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         key = (item[1] if item else name).lower()
         merged[key] = f"{merged[key]},{value}" if item and key in merged else value
     return merged
-
-
-def _check_age(timestamp: str, now: int) -> None:
-    if not timestamp.isascii() or not timestamp.isdigit() or len(timestamp) > 15:
-        raise Unauthenticated("auth_timestamp: must be a time in whole seconds.")
-    if abs(int(timestamp) - now // 1000) > MAX_AGE_SECONDS:
-        raise Unauthenticated(f"auth_timestamp: more than {MAX_AGE_SECONDS} s off this server's clock.")
-
-
-def _check_body(checksum: str | None, body: bytes) -> None:
-    """Check the body's MD5, which the signature covers."""
-    if checksum is None:
-        if body:
-            raise Unauthenticated("body_md5: missing.")
-    elif hashlib.md5(body, usedforsecurity=False).hexdigest() != checksum.lower():
-        raise Unauthenticated("body_md5: does not match the body.")

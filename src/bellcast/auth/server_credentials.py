@@ -3,18 +3,19 @@
 import contextlib
 import hmac
 
-from bellcast import ports
 from bellcast.auth import keys
-from bellcast.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
-from bellcast.model import times
-from bellcast.model.identities import ApiKey, Caller, KeyScope, Project
+from bellcast.kernel import times
+from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
+from bellcast.kernel.identities import Caller, KeyScope, Project
+from bellcast.model.tenants import ApiKey
+from bellcast.storage.keys import Keys
 
 # Minimum interval between writes of a key's last use. The list of keys shows whether a key is still in use, not each
 # use.
 USE_MS = 60_000
 
 
-async def authenticate(project: Project, api_keys: ports.Keys, credential: str, now: int) -> Caller | None:
+async def authenticate(project: Project, api_keys: Keys, credential: str, now: int) -> Caller | None:
     """Return the caller of this secret or key, or None if it has neither format. Raises for a wrong or revoked key."""
     if is_secret(project, credential):
         return Caller(scopes=keys.SCOPES)
@@ -31,7 +32,7 @@ async def authenticate(project: Project, api_keys: ports.Keys, credential: str, 
     return Caller(scopes=stored[0].scopes, key=id, tenants=stored[0].tenants)
 
 
-async def _record_use(api_keys: ports.Keys, key: ApiKey, now: int) -> None:
+async def _record_use(api_keys: Keys, key: ApiKey, now: int) -> None:
     if key.used_at is None or now - times.milliseconds(key.used_at) >= USE_MS:
         with contextlib.suppress(DiskFull, Unavailable):  # requests still succeed while the store cannot be written
             await api_keys.record_use(key.id, now)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bellcast.errors import Forbidden
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel.errors import Forbidden
+from bellcast.kernel.identities import EVERY_TENANT
 
 # Fields with free data of the app; `tenant` in them has no meaning to Bellcast.
 FREE_FIELDS = frozenset({"data", "settings"})

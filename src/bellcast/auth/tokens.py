@@ -13,10 +13,10 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.auth import claims
-from bellcast.errors import Unauthenticated
-from bellcast.model import base64url
-from bellcast.model.identities import DEFAULT_TENANT, Principal, Project
-from bellcast.model.limits import Limits
+from bellcast.kernel import base64url
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import DEFAULT_TENANT, Principal, Project
+from bellcast.kernel.limits import Limits
 
 # About the maximum length of cookies and URLs. It also bounds the cost of rejected requests.
 MAX_LENGTH = 8_192
@@ -80,7 +80,7 @@ def verify(project: Project, token: str, now: int, limits: Limits) -> Principal:
     if jwt.header.alg != "HS256":
         raise Unauthenticated("The session token's algorithm is not accepted: sign with HS256.")
     if jwt.header.kid is not None and jwt.header.kid != project.key:
-        raise Unauthenticated("The session token's kid is not this project's key.")
+        raise Unauthenticated("The session token was signed for another project: its kid is not this project's key.")
     if not any(hmac.compare_digest(_digest(one, jwt.signed), jwt.signature) for one in project.accepted):
         raise Unauthenticated("The session token's signature is wrong: sign with the project secret.")
     return claims.principal(claims.decode(jwt.payload), now, limits)

@@ -4,14 +4,15 @@
 
 from collections.abc import Callable
 
-from bellcast import ports
 from bellcast.calls.backend import CallBackend, NoBackend
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, CallContext, ConnectAccepted, ConnectRequest, Refused
 from bellcast.calls.callbacks import Callbacks
 from bellcast.calls.configured_callback import ConfiguredCallback
 from bellcast.calls.http_callback import HttpCallback
 from bellcast.calls.python_functions import Handlers, load
-from bellcast.model.identities import Project
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Http
 
 __all__ = [
     "CONNECT",
@@ -33,7 +34,7 @@ __all__ = [
 
 
 def backend_for(
-    handlers: Handlers | None, url: Callable[[], str | None], project: Project, http: ports.Http, clock: ports.Clock
+    handlers: Handlers | None, url: Callable[[], str | None], project: Project, http: Http, clock: Clock
 ) -> CallBackend:
     """Return the call backend: the app's handlers, else the configured callback URL."""
     if handlers is not None:

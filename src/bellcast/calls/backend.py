@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from bellcast.calls.call import ROOT, Call
-from bellcast.errors import NoHandler
+from bellcast.kernel.errors import NoHandler
 
 
 class CallBackend(Protocol):

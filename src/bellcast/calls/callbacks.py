@@ -11,7 +11,7 @@ import msgspec
 
 from bellcast.calls.call import ROOT, Call, ConnectRequest, Refused
 from bellcast.calls.python_functions import Function, Handlers
-from bellcast.errors import HandlerFailed, NoHandler
+from bellcast.kernel.errors import HandlerFailed, NoHandler
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
 
 # A time in seconds since 1970. Python cannot convert numbers of any length.
@@ -83,9 +83,6 @@ class Callbacks:
             return 400, {"detail": "Expected a call as JSON."}
         if not self._handlers.has(name):
             return 404, {"detail": f"No handler exists for {name!r}."}
-        return await self._run(name, fields)
-
-    async def _run(self, name: str, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         context = CallbackContext()
         call = Call(
             context,

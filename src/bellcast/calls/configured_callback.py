@@ -5,7 +5,7 @@ from typing import Any
 
 from bellcast.calls.backend import CallBackend, NoBackend
 from bellcast.calls.call import ROOT, Call
-from bellcast.model.configured import Configured
+from bellcast.kernel.configured import Configured
 
 
 class ConfiguredCallback:

@@ -2,7 +2,7 @@
 URL."""
 
 from bellcast.calls.call import CONNECT, ROOT, Call
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
 
 # Clients of this dialect connect without a recipient and sign in later with a separate proof.
 LATE_SIGN_IN_DIALECTS = "pusher"

@@ -7,12 +7,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast import ports
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, ConnectAccepted, Refused
 from bellcast.calls.connect_fallback import admit_by_session
-from bellcast.errors import BellcastError, HandlerFailed, NoHandler
-from bellcast.model.decode_errors import sentence
-from bellcast.model.identities import Project
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler
+from bellcast.kernel.http.decode_errors import sentence
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.model.webhook_signature import signed, signing_key
 
 log = structlog.get_logger(__name__)
@@ -55,7 +56,7 @@ class HandlerReply(Struct, frozen=True, kw_only=True):
 class HttpCallback:
     """Posts calls to the app's URL and applies its response."""
 
-    def __init__(self, url: str, project: Project, http: ports.Http, clock: ports.Clock) -> None:
+    def __init__(self, url: str, project: Project, http: Http, clock: Clock) -> None:
         self._url = url
         self._keys = [signing_key(one.secret) for one in project.accepted]
         self._http = http
@@ -74,7 +75,20 @@ class HttpCallback:
             return admit_by_session(call)
         try:
             reply = _read(await self._post(call))
-            await _apply_reply(call, reply)
+            if reply.accept is not None:
+                if call.name != CONNECT:
+                    raise HandlerFailed("The handler URL returned `accept` for a call other than `connect`.")
+                call.accept(reply.accept.recipient, roles=reply.accept.roles, tenant=reply.accept.tenant)
+            for topic in reply.join:
+                await call.join(topic)
+            for topic in reply.leave:
+                await call.leave(topic)
+            for emitted in reply.emit:
+                if emitted.to is None:
+                    await call.emit(emitted.name, *emitted.args)
+                else:
+                    args = emitted.args
+                    await call.publish(emitted.to, emitted.name, args if len(args) > 1 else next(iter(args), None))
         except NoHandler:
             return self._handle_no_handler(call)
         except BellcastError as failure:
@@ -98,7 +112,7 @@ class HttpCallback:
             self._failed_until[call.name] = self._clock.now() + FAILED_PAUSE_MS
         admit_by_session(call)
 
-    async def _post(self, call: Call) -> ports.Response:
+    async def _post(self, call: Call) -> Response:
         payload: dict[str, Any] = {
             "name": call.name,
             "args": call.args,
@@ -118,7 +132,7 @@ class HttpCallback:
         return await self._http.request("POST", self._url, headers=headers, body=body, timeout=TIMEOUT)
 
 
-def _read(response: ports.Response) -> HandlerReply:
+def _read(response: Response) -> HandlerReply:
     if response.status == 404:
         raise NoHandler("No handler exists for this call.")
     if response.status != 200:
@@ -127,25 +141,3 @@ def _read(response: ports.Response) -> HandlerReply:
         return msgspec.json.decode(response.body or b"{}", type=HandlerReply)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HandlerFailed(sentence(error, "The handler URL's response")) from None
-
-
-async def _apply_reply(call: Call, reply: HandlerReply) -> None:
-    """Apply the effects of the response other than its reply."""
-    if reply.accept is not None:
-        if call.name != CONNECT:
-            raise HandlerFailed("The handler URL returned `accept` for a call other than `connect`.")
-        call.accept(reply.accept.recipient, roles=reply.accept.roles, tenant=reply.accept.tenant)
-    for topic in reply.join:
-        await call.join(topic)
-    for topic in reply.leave:
-        await call.leave(topic)
-    for emitted in reply.emit:
-        await _emit(call, emitted)
-
-
-async def _emit(call: Call, emitted: EmittedEvent) -> None:
-    if emitted.to is None:
-        await call.emit(emitted.name, *emitted.args)
-    else:
-        args = emitted.args
-        await call.publish(emitted.to, emitted.name, args if len(args) > 1 else next(iter(args), None))

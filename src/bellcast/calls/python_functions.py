@@ -1,6 +1,5 @@
 """The app's Python handlers, by call name."""
 
-import asyncio
 import inspect
 import re
 from collections.abc import Callable, Iterable
@@ -9,10 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from bellcast import import_string
 from bellcast.calls.call import CONNECT, DISCONNECT, ROOT, Call, Refused
 from bellcast.calls.connect_fallback import admit_by_session
-from bellcast.errors import HandlerFailed, NoHandler
+from bellcast.kernel import daemon_threads, import_string
+from bellcast.kernel.errors import HandlerFailed, NoHandler
 
 log = structlog.get_logger(__name__)
 
@@ -75,5 +74,5 @@ def load(target: str) -> Handlers:
 async def _run(function: Function, call: Call) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(call)
-    reply = await asyncio.to_thread(function, call)
+    reply = await daemon_threads.call_function(function, call)
     return await reply if inspect.isawaitable(reply) else reply

@@ -5,9 +5,9 @@ from msgspec import Struct
 
 from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.push import PushTarget
-from bellcast.ports import Store
 from bellcast.ports.messages import StoredMessage
 from bellcast.ports.providers import AddressKind
+from bellcast.storage.store import Store
 
 
 class Target(Struct, frozen=True):

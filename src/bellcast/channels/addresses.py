@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import idna
 
-from bellcast.model.identities import ChatAddresses, Profile
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.preferences import Channel
+from bellcast.model.recipients import ChatAddresses, Profile
 from bellcast.preferences.decision import AddressProblem
 
 # Number of cached checks of e-mail addresses: the address of a message is checked three times within milliseconds.

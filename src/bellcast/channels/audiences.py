@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from bellcast.model import patterns, times
+from bellcast.kernel import patterns, times
 from bellcast.model.notifications import Audience
-from bellcast.ports import Store
+from bellcast.storage.store import Store
 
 # Recipients per page of a fan-out, one transaction of about 10 ms.
 FANOUT_PAGE = 250
@@ -48,9 +48,8 @@ async def _page(
     store: Store, tenant: str, audience: Audience, after: str | None, limit: int, seq: int | None = None
 ) -> list[tuple[str, datetime]]:
     """Return keys with the times at which they joined."""
-    recipients = store.recipients
     if _is_everyone(audience):
-        return [(one.key, one.created_at) for one in await recipients.page(tenant, after, limit)]
+        return [(one.key, one.created_at) for one in await store.recipients.page(tenant, after, limit)]
     topic = audience.topic if audience.role is None else patterns.role_topic(audience.role)
-    subscribed = await recipients.subscriptions(tenant, topic or "", after, limit, seq)
+    subscribed = await store.subscriptions.page(tenant, topic or "", after, limit, seq)
     return [(one.recipient, one.created_at) for one in subscribed]

@@ -13,13 +13,14 @@ from msgspec import Struct
 from bellcast.channels import tenant_settings
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.model.messages import BASE_LAYOUT, EmailContent
 from bellcast.model.notifications import ChannelRequest
 from bellcast.model.preferences import NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.model.templates import Template
-from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
+from bellcast.storage.store import Store
 from bellcast.templates import BackgroundCompiler
 
 # Short, so that someone who saves a template and sends a test gets the new version.
@@ -47,7 +48,7 @@ class NotificationType(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def rules(self) -> TypeRules:
         """The fields that preference decisions need."""
-        return TypeRules(required=self.required, defaults=self.defaults)  # type: ignore[arg-type]  # checked when stored
+        return TypeRules(name=self.name, required=self.required, defaults=self.defaults)  # type: ignore[arg-type]  # checked when stored
 
 
 NO_TYPE = NotificationType()
@@ -114,7 +115,7 @@ class Catalog:
         if cached is not None:
             return cached.value  # type: ignore[no-any-return]  # one kind, one type
         kept_in = self._cached
-        value = tenant_settings.of(key, await self._store.recipients.tenant(key), self._config)
+        value = tenant_settings.of(key, await self._store.tenants.get(key), self._config)
         self._keep(kept_in, ("tenants", key, ""), value)
         return value
 

@@ -11,13 +11,14 @@ from msgspec import UNSET, Struct, UnsetType
 from bellcast.channels import email, layouts, links, markdown
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.errors import Invalid, TemplateFailed
-from bellcast.model import notification_drafts, validation
-from bellcast.model.identities import Profile
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Invalid, TemplateFailed
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
-from bellcast.model.notifications import ActionButton, Content, Draft
+from bellcast.model.notifications import ActionButton, Actor, Content, Draft
 from bellcast.model.preferences import Channel
+from bellcast.model.recipients import Profile
 from bellcast.model.templates import InboxContent, Template, locales_of
 from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
 
@@ -96,7 +97,7 @@ class Contents:
         part, headline = self._merged(channel), self._headline
         content: dict[str, Any] = {name: value for name, value in _fields(part).items() if value is not None}
         if channel == "push":
-            content.setdefault("title", headline.title)
+            content.setdefault("title", title_with_actor(headline.title, self._inbox_content.actor))
             if headline.body:
                 content.setdefault("body", headline.body)
             required = content["title"]
@@ -120,7 +121,7 @@ class Contents:
         occasion = self._occasion
         complete = self._shared("email", ("inbox", "email"), self._complete_email)
         subject, inner = complete.subject or "", complete.html or ""
-        shown = links.footer(occasion.links)
+        shown = links.footer(occasion.links, self._locales)
         layout = self._layout(complete.layout, shown)
         return StoredEmail(
             subject=subject,
@@ -312,3 +313,19 @@ def _invalid(error: TemplateError, channel: Channel, name: str) -> Invalid:
     if error.variable is not None:
         return Invalid.of(error.variable, f"is missing: {channel}.{name} of the template uses it without default()")
     return TemplateFailed.of("template", f"{channel}.{name} {error.message}")
+
+
+def title_with_actor(title: str, actor: Actor | None) -> str:
+    """Return the title with the actor's name before it, unless it has the name or a part of it, as the bell shows it."""
+    name = ((actor and actor.name) or "").strip()
+    # A shorter part may be another word of the title, such as "The" or "de".
+    parts = [part for part in name.split() if len(part) > 3]
+    if not title or not name or any(_has_word(title, part) for part in (name, *parts)):
+        return title
+    return f"{name}{' ' if title[0].islower() else ' · '}{title}"
+
+
+def _has_word(text: str, word: str) -> bool:
+    at = text.find(word)
+    around = text[max(at - 1, 0) : at] + text[at + len(word) :][:1]
+    return at >= 0 and not any(one.isupper() or one.islower() or one.isdigit() for one in around)

@@ -9,12 +9,12 @@ from msgspec import Struct
 from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.model import local_times
-from bellcast.model.identities import Profile
+from bellcast.kernel import local_times
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import NO_PREFERENCES, Channel, Preferences
-from bellcast.ports import Store
+from bellcast.model.recipients import Profile
 from bellcast.preferences import Decision, Layers, Occasion, decide
+from bellcast.storage.store import Store
 
 
 class DecisionInputs(Struct, frozen=True):

@@ -17,14 +17,16 @@ from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release, is_held, suppression_update
-from bellcast.errors import Unavailable
 from bellcast.jobs import Destination, DestinationCall, PageOutcome
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unavailable
 from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
-from bellcast.ports import Clock, Job, Store
+from bellcast.ports.jobs import Job
 from bellcast.ports.messages import NO_CONTENT, MessageUpdate, StoredMessage, with_outcome
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.ports.webhooks import WebhookSink
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -127,7 +129,9 @@ class MessageDelivery:
 
     async def _deliver(self, wanted: WantedMessage) -> int | None:
         """Try the providers, and record the outcome. Return when the next round is due, or None."""
-        update = await self._attempt(wanted)
+        update = await self._try_providers(wanted.message, wanted.target, wanted.providers)
+        if wanted.message.channel == "push" and update.message.state == "bounced":
+            await self._store.push_endpoints.forget(wanted.message.tenant, wanted.message.address)
         await self._finish([update])
         if update.message.state not in OPEN_STATES:
             return None
@@ -166,12 +170,6 @@ class MessageDelivery:
             return MessageUpdate(message=with_outcome(message, state="simulated", reason=None))
         return WantedMessage(message, target, providers)
 
-    async def _attempt(self, wanted: WantedMessage) -> MessageUpdate:
-        update = await self._try_providers(wanted.message, wanted.target, wanted.providers)
-        if wanted.message.channel == "push" and update.message.state == "bounced":
-            await self._store.push_endpoints.forget(wanted.message.tenant, wanted.message.address)
-        return update
-
     async def _try_providers(
         self, message: StoredMessage, target: Target, providers: Sequence[NamedProvider]
     ) -> MessageUpdate:
@@ -197,24 +195,21 @@ class MessageDelivery:
                     return self._ended(message, error)
                 last, retry_after = error, max(retry_after or 0.0, error.retry_after or 0.0)
             else:
-                return self._sent(message, named, accepted)
+                self._reports.attempted(message.channel, named.key, "accepted")
+                attempt = Attempt(
+                    at=times.to_rfc3339(self._clock.now()),
+                    provider=named.key,
+                    outcome="accepted",
+                    code=accepted.code,
+                    response=accepted.response,
+                )
+                changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
+                return MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
         # When one of the providers above their rate may be used.
         usable_at = min(over_rate, default=0)
         if last is None and over_rate:
             return MessageUpdate(message=with_outcome(message, state="queued", reason="rate", due_at=usable_at))
         return self._postponed(message, last, retry_after, usable_at)
-
-    def _sent(self, message: StoredMessage, named: NamedProvider, accepted: AcceptedMessage) -> MessageUpdate:
-        self._reports.attempted(message.channel, named.key, "accepted")
-        attempt = Attempt(
-            at=times.to_rfc3339(self._clock.now()),
-            provider=named.key,
-            outcome="accepted",
-            code=accepted.code,
-            response=accepted.response,
-        )
-        changes: dict[str, Any] = {"state": "sent", "reason": None, "provider": named.key}
-        return MessageUpdate(message=with_outcome(message, attempt, reference=accepted.reference, **changes))
 
     def _failed(self, message: StoredMessage, named: NamedProvider, error: DeliveryError) -> Attempt:
         log.warning(

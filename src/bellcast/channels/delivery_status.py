@@ -8,7 +8,7 @@ from email.policy import compat32
 
 from msgspec import Struct
 
-from bellcast.model import ids
+from bellcast.kernel import ids
 from bellcast.model.messages import State
 
 # SMTP codes that mean a bad address, as in replies to RCPT.

@@ -14,11 +14,15 @@ from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
-from bellcast.model.identities import Project
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Project
 from bellcast.model.messages import Brand, EmailContent
 from bellcast.model.notifications import GENERAL
-from bellcast.ports import Clock, Job, MessageUpdate, NewMessage, Store, StoredMessage
+from bellcast.model.templates import locales_of
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import MessageUpdate, NewMessage, StoredMessage
 from bellcast.ports.webhooks import WebhookSink
+from bellcast.storage.store import Store
 
 # Maximum notifications per digest; the others are in another digest that follows immediately.
 MAX_MEMBERS = 200
@@ -115,11 +119,12 @@ class Digests:
         profile = inputs.profile(recipient)
         urls = links.links(self._config, self._project, tenant, recipient, types, now)
         brand = inputs.tenant.brand
-        layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=links.footer(urls))
+        shown = links.footer(urls, locales_of(profile.locale, inputs.tenant.locale))
+        layout = email.base_layout(brand, language=profile.locale or inputs.tenant.locale, links=shown)
         complete = _complete([_item(member) for member in members], brand)
         return StoredEmail(
             subject=complete.subject,
-            text=(complete.text or "") + email.text_footer(links.footer(urls)),
+            text=(complete.text or "") + email.text_footer(shown),
             html=layout(complete.html or "", complete.subject or ""),
             to_name=profile.name,
             unsubscribe_url=urls["unsubscribe_url"],

@@ -60,7 +60,7 @@ def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailCo
     subject = one_line(content.subject or headline.title)[:MAX_SUBJECT]
     text, inner = content.text, content.html
     if text is None and inner is None:
-        text = _plain(headline)
+        text = "\n\n".join(part for part in (headline.title, headline.body, headline.url) if part)
         inner = _rich(headline, brand)
     elif inner is None:
         inner = html.from_text(text or "")
@@ -72,10 +72,6 @@ def complete(content: EmailContent, headline: Headline, brand: Brand) -> EmailCo
 def base_layout(brand: Brand, *, language: str, links: dict[str, str]) -> Layout:
     """Bellcast's own layout."""
     return lambda inner, subject: html.page(inner, subject=subject, language=language, brand=brand, links=links)
-
-
-def _plain(headline: Headline) -> str:
-    return "\n\n".join(part for part in (headline.title, headline.body, headline.url) if part)
 
 
 def _rich(headline: Headline, brand: Brand) -> str:

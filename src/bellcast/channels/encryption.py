@@ -4,11 +4,13 @@ import hashlib
 import hmac
 import os
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from bellcast.kernel import base64url
 
-from bellcast.model import base64url
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
 
@@ -18,9 +20,13 @@ class Encryption:
     `place`: it cannot be decrypted in another object."""
 
     def __init__(self, secret: bytes, previous: Sequence[bytes] = ()) -> None:
-        self._ciphers = [
-            AESGCM(hmac.digest(one, b"bellcast store encryption", hashlib.sha256)) for one in (secret, *previous)
-        ]
+        self._keys = [hmac.digest(one, b"bellcast store encryption", hashlib.sha256) for one in (secret, *previous)]
+
+    @cached_property
+    def _ciphers(self) -> "list[AESGCM]":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # 9 MB, only for stores that have secrets
+
+        return [AESGCM(key) for key in self._keys]
 
     def encrypt(self, text: str, place: str) -> str:
         """Return the encrypted text, in base64url."""
@@ -46,7 +52,9 @@ class Encryption:
         return _decrypted(self._ciphers[0], encrypted, place) is not None
 
 
-def _decrypted(cipher: AESGCM, encrypted: str, place: str) -> str | None:
+def _decrypted(cipher: "AESGCM", encrypted: str, place: str) -> str | None:
+    from cryptography.exceptions import InvalidTag
+
     try:
         data = base64url.decode(encrypted)
         return cipher.decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], place.encode()).decode()

@@ -10,10 +10,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from bellcast.channels.timeline import TimelineEntry
-from bellcast.model import local_times, times
+from bellcast.kernel import local_times, times
 from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports import NewDecision, SentItem, StoredMessage
+from bellcast.ports.messages import NewDecision, StoredMessage
+from bellcast.ports.sends import SentItem
 from bellcast.preferences import Decision
 
 NAMES: dict[Channel, str] = {

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from contextlib import aclosing
 from typing import TypeVar
 
-from bellcast.contention import ContentionDetector
-from bellcast.ports import Clock, Job, Store
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import ContentionDetector
+from bellcast.ports.jobs import Job
 from bellcast.ports.runs import NewFanout
+from bellcast.storage.store import Store
 
 P = TypeVar("P")
 

@@ -9,7 +9,7 @@ from bellcast.channels import html_tokens
 from bellcast.channels.html_tokens import HtmlToken, StartTag
 from bellcast.model.messages import Brand
 
-DEFAULT_COLOR = "#3b5bdb"
+DEFAULT_COLOR = "#4f56d9"
 COLOR = re.compile(r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?")
 BLOCKS = frozenset(
     [
@@ -44,9 +44,9 @@ BLOCKS = frozenset(
 HIDDEN = frozenset({"head", "script", "style", "title", "template"})
 BLANK_LINES = re.compile(r"\n{3,}")
 SPACES = re.compile(r"\s+")
+PUNCTUATION = ".,;:!?…”’»›“‘。、，！？；：）」』】"
 # A URL in a text, with the punctuation behind it.
-URL = re.compile(r"https?://[^\s<>\"'.,;:!?)][^\s<>\"']*")
-PUNCTUATION = ".,;:!?"
+URL = re.compile(rf"https?://[^\s<>\"'){PUNCTUATION}][^\s<>\"']*")
 
 # Mail clients ignore style sheets, so every rule is on its element. Widths follow the 600 px convention of mail clients.
 FONT = "font-family:-apple-system,BlinkMacSystemFont,'Segoe UI',Roboto,Helvetica,Arial,sans-serif"
@@ -79,7 +79,7 @@ def _without_punctuation(url: str) -> str:
 def button(url: str, label: str, brand: Brand) -> str:
     """Return a link that looks like a button."""
     style = (
-        f"display:inline-block;padding:12px 22px;border-radius:8px;background:{_color(brand)};color:#ffffff;"
+        f"display:inline-block;padding:12px 22px;border-radius:8px;background:{color(brand)};color:#ffffff;"
         f"text-decoration:none;font-weight:600;{FONT};font-size:15px"
     )
     return f'<p style="margin:24px 0"><a href="{escape(url)}" style="{style}">{escape(label)}</a></p>'
@@ -115,7 +115,7 @@ def _header(brand: Brand) -> str:
             f'<img src="{escape(brand.logo_url)}" alt="{name}" height="32" style="border:0;display:block;height:32px">'
         )
     elif name:
-        inner = f'<span style="{FONT};font-size:18px;font-weight:700;color:{_color(brand)}">{name}</span>'
+        inner = f'<span style="{FONT};font-size:18px;font-weight:700;color:{color(brand)}">{name}</span>'
     else:
         return ""
     return f'<tr><td style="padding:0 8px 16px">{inner}</td></tr>\n'
@@ -130,7 +130,8 @@ def _footer(brand: Brand, links: dict[str, str]) -> str:
     return f'<tr><td style="padding:20px 8px 0">\n{inner}\n</td></tr>\n' if lines else ""
 
 
-def _color(brand: Brand) -> str:
+def color(brand: Brand) -> str:
+    """Return the brand's color, or Bellcast's."""
     return brand.color if brand.color is not None and COLOR.fullmatch(brand.color) else DEFAULT_COLOR
 
 
@@ -159,7 +160,15 @@ class _TextWriter:
         elif isinstance(token, StartTag):
             self._start(token)
         else:
-            self._end(token.name)
+            name = token.name
+            if name in HIDDEN:
+                self._hidden = max(0, self._hidden - 1)
+            elif name in BLOCKS and name != "li":
+                self.parts.append("\n\n")
+            elif name in ("td", "th"):
+                self.parts.append(" ")
+            elif name == "a":
+                self.end_link()
 
     def _start(self, tag: StartTag) -> None:
         if tag.name in HIDDEN:
@@ -175,16 +184,6 @@ class _TextWriter:
             self._link = tag.attributes.get("href", ""), len(self.parts)
         elif tag.name == "img":
             self.parts.append(tag.attributes.get("alt", ""))
-
-    def _end(self, name: str) -> None:
-        if name in HIDDEN:
-            self._hidden = max(0, self._hidden - 1)
-        elif name in BLOCKS and name != "li":
-            self.parts.append("\n\n")
-        elif name in ("td", "th"):
-            self.parts.append(" ")
-        elif name == "a":
-            self.end_link()
 
     def end_link(self) -> None:
         """Write the URL of the open link after its label."""

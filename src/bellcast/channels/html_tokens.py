@@ -45,7 +45,8 @@ def tokens(html: str) -> Iterator[HtmlToken]:
             yield _unescaped(html[position : found.start()])
         start = found.end()
         if html[start] in "!?":
-            position = _after_comment(html, start)
+            is_comment = html.startswith("!--", start)
+            position = _after(html, "-->", start + 1) if is_comment else _after(html, ">", start)
         elif html[start] == "/":
             name = TAG_NAME.match(html, start + 1)
             position = _after(html, ">", start)
@@ -66,11 +67,6 @@ def _after(html: str, end: str, position: int) -> int:
     """Return the position after the next `end`, or the end of the document."""
     found = html.find(end, position)
     return len(html) if found == -1 else found + len(end)
-
-
-def _after_comment(html: str, position: int) -> int:
-    is_comment = html.startswith("!--", position)
-    return _after(html, "-->", position + 1) if is_comment else _after(html, ">", position)
 
 
 def _attributes(html: str, position: int) -> tuple[dict[str, str], int]:

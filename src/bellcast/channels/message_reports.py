@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from bellcast.kernel.clock import Clock
 from bellcast.model.live_feed import FeedEvent
 from bellcast.model.messages import OPEN_STATES
-from bellcast.ports import AnnounceRequest, Clock, MessageUpdate, NewMessage, SendRequest, StoredMessage
 from bellcast.ports.live_feed import NO_FEED, Feed
-from bellcast.ports.messages import as_change
+from bellcast.ports.messages import MessageUpdate, NewMessage, StoredMessage, as_change
+from bellcast.ports.sends import AnnounceRequest, SendRequest
 from bellcast.ports.webhooks import WebhookSink, no_report
 
 # Providers by channel and outcome in the metrics. Tenants create providers; the rest is counted as "other".

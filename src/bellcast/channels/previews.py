@@ -11,13 +11,15 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.contents import Contents, NoContent
 from bellcast.channels.decision_inputs import DecisionInputs
-from bellcast.errors import Invalid
-from bellcast.model.identities import Profile, Project
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.identities import Project
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.notifications import GENERAL, Draft, content
 from bellcast.model.preferences import CHANNELS, Channel
+from bellcast.model.recipients import Profile
 from bellcast.model.templates import InboxContent, Template
-from bellcast.ports import NewMessage, Store
+from bellcast.ports.messages import NewMessage
+from bellcast.storage.store import Store
 from bellcast.templates import budget_of
 
 # Fields of a stored content that do not come from the template.
@@ -72,14 +74,14 @@ class Previews:
         address."""
         inputs = await self._inputs(subject, (channel,))
         profile = inputs.profile(subject.recipient)
-        problem = addresses.problem(profile, channel, inputs.suppressed)
-        if problem is not None:
-            raise Invalid.of("to", PROBLEMS[problem].format(channel=channel))
         rendered = await self._contents(subject, inputs, is_strict=True)
         try:
             written = rendered.external(channel)
         except NoContent:
             raise Invalid.of("channel", f"cannot be {channel}: the template has no content for it") from None
+        problem = addresses.problem(profile, channel, inputs.suppressed)
+        if problem is not None:
+            raise Invalid.of("to", PROBLEMS[problem].format(channel=channel))
         return NewMessage(
             id=id,
             tenant=subject.tenant,

@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
-from bellcast.model.base64url import decode
+from bellcast.kernel.base64url import decode
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 # Maximum endpoints of one recipient: several browsers and devices. The oldest usually belongs to a browser that no
 # longer exists.
@@ -30,6 +32,9 @@ class PushTarget(Struct, frozen=True):
 
 def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
     """Return the field of a browser's keys that cannot be used, and why; or None."""
+    from cryptography.exceptions import InvalidKey
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decode(p256dh))
     except (ValueError, InvalidKey):
@@ -42,8 +47,10 @@ def keys_problem(p256dh: str, auth: str) -> tuple[str, str] | None:
     return "auth", f"must be {SECRET_BYTES} bytes in base64url"
 
 
-def project_key(secret: bytes) -> ec.EllipticCurvePrivateKey:
+def project_key(secret: bytes) -> "ec.EllipticCurvePrivateKey":
     """Derive the project's key pair, which is the same on all nodes without being stored."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     blocks = [hmac.digest(secret, b"bellcast push %d" % number, hashlib.sha256) for number in range(2)]
     scalar = int.from_bytes(b"".join(blocks)[:SCALAR_BYTES], "big")
     return ec.derive_private_key(scalar % (ORDER - 1) + 1, ec.SECP256R1())

@@ -7,13 +7,15 @@ from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
 from bellcast.jobs import Again, JobRunner
-from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Clock, Job, Store, Suppression
+from bellcast.ports.jobs import Job
 from bellcast.ports.messages import StoredMessage
 from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.providers import OptOut, Receipt
 from bellcast.ports.webhooks import WebhookSink
+from bellcast.storage.store import Store
 
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 
@@ -103,7 +105,7 @@ class Receipts:
             if opt_out.is_allowed:
                 await self._store.suppressions.lift(one, "sms", opt_out.address)
             else:
-                await self._store.suppressions.add_reported(one, self._suppression("sms", opt_out.address, STOP))
+                await self._store.suppressions.add_reported(one, "sms", opt_out.address, STOP, self._clock.now())
 
     async def _is_about(self, tenant: str, provider: str, sender: str, channel: ExternalChannel) -> bool:
         """Return whether a report with this tenant and provider covers messages of the tenant `sender`."""
@@ -124,8 +126,5 @@ class Receipts:
         return has_changed or message.state not in ("queued", "sending")
 
     async def _suppress(self, tenant: str, message: StoredMessage, reason: str) -> None:
-        suppression = self._suppression(message.channel, message.address, reason)
-        await self._store.suppressions.add_reported(tenant, suppression)
-
-    def _suppression(self, channel: str, address: str, reason: str) -> Suppression:
-        return Suppression(channel=channel, address=address, reason=reason, created_at=self._clock.now())  # type: ignore[arg-type]  # a stored channel
+        now = self._clock.now()
+        await self._store.suppressions.add_reported(tenant, message.channel, message.address, reason, now)

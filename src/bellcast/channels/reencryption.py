@@ -9,8 +9,9 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels.encryption import Encryption
-from bellcast.ports import Clock
-from bellcast.ports.documents import Document, Documents
+from bellcast.kernel.clock import Clock
+from bellcast.ports.documents import Document
+from bellcast.storage.documents import Documents
 
 log = structlog.get_logger(__name__)
 

@@ -12,18 +12,21 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.contention import Pauses
-from bellcast.errors import Invalid
-from bellcast.model import times
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile, Project
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Pauses
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Project
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.model.notifications import GENERAL, Audience, ChannelRequest, Content, Draft, content
 from bellcast.model.preferences import NO_PREFERENCES, Channel
+from bellcast.model.recipients import Profile
 from bellcast.model.templates import Template
-from bellcast.ports import AnnounceRequest, Clock, NewDecision, NewMessage, SendRequest, Store
-from bellcast.ports.messages import NO_CONTENT, as_change
+from bellcast.ports.messages import NO_CONTENT, NewDecision, NewMessage, as_change
+from bellcast.ports.sends import AnnounceRequest, SendRequest
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences import Decision
+from bellcast.storage.store import Store
 from bellcast.templates import SharedResults, budget_of
 
 CREATED = "notification.created"
@@ -340,7 +343,7 @@ class Router:
         """True if no preference switches the inbox off. An inbox-only send then reads nothing about its recipients."""
         if any(document != NO_PREFERENCES for document in await self._catalog.preferences(tenant)):
             return False
-        return not await self._store.recipients.any_inbox_switch(tenant)
+        return not await self._store.preferences.any_switches_inbox(tenant)
 
     async def _read(
         self,
@@ -387,7 +390,12 @@ class Router:
                         rows.append((id, key, rendered.inbox()))
                 elif decision.outcome != "skip" and entry.channel in EXTERNAL_CHANNELS:
                     message = self._message(route, request, profile, id, run, entry, decision, rendered)
-                    added = self._for_each_address(message, route.inputs.addresses(profile, entry.channel))
+                    # A recipient has one e-mail address and number, but can have several devices and chats.
+                    addresses = route.inputs.addresses(profile, entry.channel)
+                    added = [
+                        msgspec.structs.replace(message, id=self._new_id(message.created_at), address=address)
+                        for address in addresses
+                    ]
                     messages += added
                 decisions.append(_record(request, id, key, entry.channel, decision, added[0] if added else None))
             if is_hidden:  # without an inbox row, the notification cannot be seen there
@@ -425,14 +433,6 @@ class Router:
             shared=route.shared,
         )
         return contents.Contents(context)
-
-    def _for_each_address(self, message: NewMessage, addresses: Sequence[str]) -> list[NewMessage]:
-        """Return a message per address: a recipient has one e-mail address and number, but can have several devices and
-        chats."""
-        return [
-            msgspec.structs.replace(message, id=self._new_id(message.created_at), address=address)
-            for address in addresses
-        ]
 
     def _message(
         self,

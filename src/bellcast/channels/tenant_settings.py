@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.config import ChannelConfig
-from bellcast.model.identities import Tenant
-from bellcast.model.local_times import find_zone
+from bellcast.kernel.local_times import find_zone
 from bellcast.model.messages import Brand
+from bellcast.model.tenants import Tenant
 
 
 class TenantSettings(Struct, frozen=True, kw_only=True):

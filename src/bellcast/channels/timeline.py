@@ -5,12 +5,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from bellcast.model import times
+from bellcast.kernel import times
 from bellcast.model.events import NotificationWrite
 from bellcast.model.messages import OPEN_STATES, Attempt
 from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports import NewDecision, SentItem, StoredMessage
-from bellcast.ports.messages import RecordedAction
+from bellcast.ports.messages import NewDecision, RecordedAction, StoredMessage
+from bellcast.ports.sends import SentItem
 
 # A message that is due immediately is attempted within this time, unless many are queued.
 SOON_MS = 10_000

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from bellcast.channels import link_tokens
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 
 PURPOSE = b"bellcast unsubscribe\x00"
 

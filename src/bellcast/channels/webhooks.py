@@ -13,17 +13,20 @@ from msgspec import Struct
 
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.encryption import Encryption
-from bellcast.errors import Conflict, Unavailable
 from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, SetAside
-from bellcast.model import times
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Conflict, Unavailable
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.live_feed import FeedEvent, redact_url
 from bellcast.model.messages import State
 from bellcast.model.webhook_signature import SECRET_PREFIX, signed, signing_key
-from bellcast.ports import Clock, Document, Http, Job, Store
-from bellcast.ports.jobs import in_line
+from bellcast.ports.documents import Document
+from bellcast.ports.jobs import Job, in_line
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -262,7 +265,8 @@ class Webhooks:
         id, secret = self._new_id(now), _new_secret()
         encrypted = self._encryption.encrypt(secret, _place(tenant, id))
         webhook = Webhook(url=url, events=tuple(events), secret=encrypted, created_at=now)
-        await self._put(tenant, id, webhook)
+        await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
+        self._forget()
         return id, webhook, secret
 
     async def get(self, tenant: str, id: str) -> Webhook | None:
@@ -359,10 +363,6 @@ class Webhooks:
         )
         self._forget()
         return is_written
-
-    async def _put(self, tenant: str, id: str, webhook: Webhook) -> None:
-        await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
-        self._forget()
 
     def _forget(self) -> None:
         """Drop the cache after this process changed a webhook."""

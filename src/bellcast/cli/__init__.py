@@ -3,59 +3,18 @@
 Commands import their dependencies inside functions, so that help and completion are fast."""
 
 import errno
+import importlib
 import os
 import sys
-from typing import Annotated, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from bellcast import build, errors
-from bellcast.cli import (
-    api,
-    audit,
-    backup,
-    bench,
-    config,
-    console,
-    demo,
-    doctor,
-    encryption,
-    env,
-    explain,
-    imports,
-    job,
-    key,
-    live_feed,
-    mailbox,
-    message,
-    migrate,
-    notify,
-    operator,
-    options,
-    preference,
-    provider,
-    pusher_app,
-    relay,
-    replay,
-    restore,
-    run,
-    schedule,
-    serve,
-    settings,
-    source,
-    sql,
-    stored_secrets,
-    suppression,
-    tail,
-    template,
-    token,
-    trigger,
-    types,
-    webhook,
-    worker,
-    workflow,
-)
+from bellcast import build
+from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
+from bellcast.kernel import errors
 
 DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 EPILOG = """\
@@ -63,52 +22,96 @@ EPILOG = """\
 Options are environment variables too:[/] --port 80 [dim]is[/] BELLCAST_PORT=80[dim]. \
 Scripts use[/] --json[dim]; every command has[/] --help[dim].[/]
 """
+# The commands that `--help` shows first.
+FIRST_WEEK = ("demo", "serve", "notify", "token", "explain", "mailbox", "template", "workflow", "doctor", "backup")
+# The module of each command, in the order of the help.
+MODULES = {
+    "demo": "demo",
+    "serve": "serve",
+    "worker": "worker",
+    "notify": "notify",
+    "import": "imports",
+    "trigger": "trigger",
+    "workflow": "workflow",
+    "run": "run",
+    "schedule": "schedule",
+    "source": "source",
+    "template": "template",
+    "type": "types",
+    "message": "message",
+    "replay": "replay",
+    "suppression": "suppression",
+    "webhook": "webhook",
+    "preference": "preference",
+    "provider": "provider",
+    "explain": "explain",
+    "mailbox": "mailbox",
+    "job": "job",
+    "tail": "tail",
+    "token": "token",
+    "key": "key",
+    "operator": "operator",
+    "settings": "settings",
+    "pusher-app": "pusher_app",
+    "audit": "audit",
+    "feed": "live_feed",
+    "requests": "live_feed",
+    "api": "api",
+    "env": "env",
+    "sql": "sql",
+    "relay": "relay",
+    "config": "config",
+    "doctor": "doctor",
+    "encryption": "encryption",
+    "secrets": "stored_secrets",
+    "backup": "backup",
+    "restore": "restore",
+    "migrate": "migrate",
+    "bench": "bench",
+}
 
-app = typer.Typer(name="bellcast", cls=options.CliGroup, rich_markup_mode="rich", pretty_exceptions_enable=False)
-for command in (
-    demo,
-    serve,
-    worker,
-    notify,
-    imports,
-    trigger,
-    workflow,
-    run,
-    schedule,
-    source,
-    template,
-    types,
-    message,
-    replay,
-    suppression,
-    webhook,
-    preference,
-    provider,
-    explain,
-    mailbox,
-    job,
-    tail,
-    token,
-    key,
-    operator,
-    settings,
-    pusher_app,
-    audit,
-    live_feed,
-    api,
-    env,
-    sql,
-    relay,
-    config,
-    doctor,
-    encryption,
-    stored_secrets,
-    backup,
-    restore,
-    migrate,
-    bench,
-):
-    app.add_typer(command.app)
+
+class CommandsByName(Mapping[str, Any]):
+    """All commands by name. A command is imported when it is used: most starts need one."""
+
+    def __init__(self) -> None:
+        self._imported: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._imported:
+            module = importlib.import_module(f"{__name__}.{MODULES[name]}")
+            self._imported[name] = typer.main.get_group(module.app).commands[name]
+        return self._imported[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+class AllCommands(options.CliGroup):
+    """All commands: those of the first week, then the others by group."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = CommandsByName()  # type: ignore[assignment]  # typer declares a dict, and only reads it
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*FIRST_WEEK, *(name for name in super().list_commands(ctx) if name not in FIRST_WEEK)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, in the panel that the list of commands shows it in."""
+        command: Any = super().get_command(ctx, cmd_name)
+        if cmd_name in FIRST_WEEK:
+            command.rich_help_panel = "First week"
+        elif command is not None and not command.rich_help_panel.startswith(MORE):
+            command.rich_help_panel = f"{MORE}{command.rich_help_panel.lower()}"
+        return command
+
+
+MORE = "More: "
+app = typer.Typer(name="bellcast", cls=AllCommands, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.callback(invoke_without_command=True, epilog=EPILOG)

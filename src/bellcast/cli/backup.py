@@ -47,13 +47,13 @@ def backup(
 def _copy(store: "StoreSettings", file: Path, progress: Callable[[int, int], None]) -> None:
     import asyncio
 
+    from bellcast.kernel.db import backup as sqlite_backup
     from bellcast.server import adapters
-    from bellcast.storage import backup as sqlite_backup
 
     if store.is_file:
         sqlite_backup.backup(store.path, file, progress)
         return
     adapters.need_postgres()
-    from bellcast.storage import postgres_backup
+    from bellcast.kernel.db import postgres_backup
 
     asyncio.run(postgres_backup.dump(store.url or "", file, progress))

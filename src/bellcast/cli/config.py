@@ -57,12 +57,12 @@ def _show(rows: dict[str, tuple[str, str]], only_changed: bool) -> None:
     for group, settings in table.GROUPS.items():
         shown = [setting for setting in settings if not only_changed or rows[setting.variable][1] != "default"]
         if shown:
-            console.out.print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
+            console.out().print(f"\n[bold]{options.PANELS.get(group, group.capitalize())}[/]")
         values = max((len(rows[setting.variable][0]) for setting in shown), default=0)
         for setting in shown:
             value, source = rows[setting.variable]
             line = f"{setting.variable:<{names}}   {value:<{values}}   {source}"
-            console.out.print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
+            console.out().print(Text(line, "dim" if source == "default" else "cyan"), soft_wrap=True)
 
 
 def _credentials(settings: "Settings") -> None:
@@ -71,4 +71,4 @@ def _credentials(settings: "Settings") -> None:
 
     if settings.project is None:
         state = ", generated at the first start" if existing_project(settings) is None else ""
-        console.out.print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)
+        console.out().print(f"\nCredentials: {credentials_file(settings)}{state}", markup=False, soft_wrap=True)

@@ -4,22 +4,37 @@ or if NO_COLOR is set."""
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
-from bellcast.model.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
+from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
 
-out = Console(highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+if TYPE_CHECKING:  # imported with the first output
+    from rich.console import Console
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 _MAXIMUM_NUMBER = "Maximum number, newest first."
 LimitOption = Annotated[int, typer.Option(min=1, max=MAX_PAGE_ROWS, metavar="NUMBER", help=_MAXIMUM_NUMBER)]
 AppLimitOption = Annotated[int, typer.Option(min=1, max=MAX_APP_PAGE_ROWS, metavar="NUMBER", help=_MAXIMUM_NUMBER)]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Validate only; change nothing.")]
+
+
+@cache
+def out() -> "Console":
+    """The terminal, or the file, that takes results."""
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False)
+
+
+@cache
+def err() -> "Console":
+    """The terminal that takes everything else."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 class CommandError(Exception):
@@ -32,8 +47,8 @@ class CommandError(Exception):
 
 def fail(message: str, status: int) -> NoReturn:
     """Print an error and exit."""
-    err.print("[bold red]Error:[/] ", end="")
-    err.print(message, markup=False, soft_wrap=True)
+    err().print("[bold red]Error:[/] ", end="")
+    err().print(message, markup=False, soft_wrap=True)
     sys.exit(status)
 
 
@@ -63,12 +78,16 @@ def parsed_json(text: str | None, option: str) -> Any:
 
 def done(message: str, detail: str = "") -> None:
     """Print a success message."""
-    out.print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)
+    from rich.text import Text
+
+    out().print(Text.assemble(("✓ ", "green"), plain(message), (f" {detail}" if detail else "", "dim")), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a message on standard error, separate from machine-readable output."""
-    err.print(Text(text, "dim"), soft_wrap=True)
+    from rich.text import Text
+
+    err().print(Text(text, "dim"), soft_wrap=True)
 
 
 def plain(text: str) -> str:
@@ -82,7 +101,7 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+    with Progress(*columns, console=err(), transient=True, disable=not err().is_terminal) as bars:
         bar = bars.add_task(description, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 

@@ -2,7 +2,7 @@
 
 import os
 
-from bellcast.errors import SettingsError
+from bellcast.kernel.errors import SettingsError
 from bellcast.settings import Settings
 
 

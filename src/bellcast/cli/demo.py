@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast.cli import console, options, serve
+from bellcast.cli import console, options
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.cli.demo_apps import DemoApp
@@ -69,8 +69,8 @@ def demo(
     if rows is not None and not busy:
         raise typer.BadParameter("needs --busy", param_hint="--rows")
     past = busy * (ROWS if rows is None else rows)
-    from bellcast import server
     from bellcast.cli import demo_apps, logs
+    from bellcast.cli.demo_server import DemoServer
     from bellcast.settings import load, project
 
     apps = demo_apps.every()
@@ -80,33 +80,35 @@ def demo(
         is_reset.set()
         os.kill(os.getpid(), signal.SIGINT)
 
-    start_page = demo_apps.StartPage(apps, reset)
+    start_page = demo_apps.StartPage(apps)
     with tempfile.TemporaryDirectory(prefix="bellcast-demo-") as data:
-        server_port = demo_apps.free_port(PORT) if port is None else port
+        server_port = port or demo_apps.free_port(PORT if port is None else port)
         if port is None and server_port != PORT:
             console.note(f"Port {PORT} is in use; the demo uses {server_port} and the following ones.")
         ports = app_ports or range(server_port + 1, server_port + 2 + len(apps))
         for demo_app, app_port in zip([*apps, start_page], ports, strict=True):
             demo_app.listen(app_port)
         flags = {**FLAGS, **(BUSY_FLAGS if busy else {}), **demo_apps.settings([*apps, start_page])}
-        settings = load({**flags, "data": data, "port": server_port}, {})
+        values = {**flags, "data": data, "port": server_port}
+        settings = load(values, {})
         logs.configure(settings.server)
         _write_past(settings.store.path, past)
         credentials = project(settings)[0]
-        server_app = server.create_app(settings)
+        server = DemoServer(values)
+        start_page.controls = {"reset": reset, "kill": server.kill}
         loading = _BusyLoader(str(credentials.secret), credentials.key) if busy else None
 
-        def ready(url: str) -> None:
+        def ready(url: str, setup_code: str | None) -> None:
             for demo_app in [*apps, start_page]:
                 demo_app.start(url, credentials, Path(data))
-            _print_urls(url, data, [start_page, *apps], server_app.setup_code)
+            _print_urls(url, data, [start_page, *apps], setup_code)
             if loading is not None:
                 loading.start(url)
             if not no_browser:
                 demo_apps.open_page(start_page.url)
 
         try:
-            serve.run(server_app, ready)
+            server.run(ready)
         finally:
             _stop([*apps, start_page], loading)
     console.note("The demo has ended; its data was deleted.")
@@ -206,11 +208,11 @@ def _print_urls(url: str, data: str, apps: list["DemoApp"], setup_code: str | No
     table.add_row("Server", f"[cyan]{url}[/]")
     table.add_row("API", f"[cyan]{url}/docs[/]")
     table.add_row("Stop", "Ctrl-C [dim](all data is deleted)[/]")
-    console.out.print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
+    console.out().print(Panel(table, title="Bellcast demo", title_align="left", expand=False, padding=(1, 2)))
     # Outside the panel, so that they can be copied in one line.
     if setup_code is not None:
-        console.out.print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
-    console.out.print("[dim]Send a notification from another terminal:[/]")
+        console.out().print(f"[dim]Set up the console:[/]\n  {url}/console/setup#code={setup_code}", soft_wrap=True)
+    console.out().print("[dim]Send a notification from another terminal:[/]")
     script = Path(sys.executable).with_name("bellcast")  # `make demo` does not activate a virtual environment
     command = "bellcast" if shutil.which("bellcast") else os.path.relpath(script)
-    console.out.print(f'  {command} notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)
+    console.out().print(f'  {command} notify clara "Hello" --tenant oriel --url {url} --data {data}\n', soft_wrap=True)

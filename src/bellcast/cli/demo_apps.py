@@ -4,14 +4,14 @@ import importlib
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from bellcast.cli.console import CommandError
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 
 # Every demo app is a module with `create_app(bellcast_url, secret)`, which returns an ASGI application. Optional: a
 # SESSION_PATH that returns the recipient of a session cookie, a HANDLER_PATH that handles client calls, and a
@@ -96,16 +96,17 @@ class DemoApp:
 
 
 class StartPage(DemoApp):
-    """The page that `bellcast demo` opens. `reset` runs in a thread when the user resets the demo."""
+    """The page that `bellcast demo` opens. `controls` are the functions behind its buttons, which run in a thread."""
 
-    def __init__(self, apps: list[DemoApp], reset: Callable[[], None]) -> None:
+    controls: Mapping[str, Callable[[], None]]
+
+    def __init__(self, apps: list[DemoApp]) -> None:
         super().__init__("Start page", "bellcast.examples.start_page")
         self._apps = apps
-        self._reset = reset
 
     def start(self, bellcast: str, project: Project, data: Path) -> None:
         urls = {app.name: app.url for app in self._apps}
-        self._serve(self._module.create_app(bellcast, project.secret, project.key, urls, self._reset))
+        self._serve(self._module.create_app(bellcast, project.secret, project.key, urls, self.controls))
 
 
 def every() -> list[DemoApp]:

@@ -39,22 +39,28 @@ def doctor(
 ) -> None:
     """Find problems and suggest fixes."""
     findings = []
-    with (console.err if json else console.out).status("Checking this machine") as status:
+    with (console.err() if json else console.out()).status("Checking this machine") as status:
         for finding in _run_checks(ctx, local, quick, status.update):
             findings.append(finding)
             if not json:
-                _show(finding)
+                from rich.markup import escape
+
+                console.out().print(
+                    f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True
+                )
+                if finding.fix:
+                    console.out().print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
     problems = sum(finding.state == "problem" for finding in findings)
     if json:
         console.json({"ok": not problems, "findings": [finding._asdict() for finding in findings]})
     else:
-        console.out.print(_summary(findings))
+        console.out().print(_summary(findings))
     raise typer.Exit(1 if problems else 0)
 
 
 def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable[[str], None]) -> Iterator["Finding"]:
     from bellcast.cli import server_checks
-    from bellcast.errors import SettingsError
+    from bellcast.kernel.errors import SettingsError
     from bellcast.model import diagnoses
     from bellcast.model.doctor_findings import Finding
     from bellcast.server import local_checks, url_checks
@@ -71,14 +77,6 @@ def _run_checks(ctx: typer.Context, local: bool, quick: bool, progress: Callable
     yield from url_checks.check(settings)
     if not local:
         yield from server_checks.check(settings, quick=quick, progress=progress)
-
-
-def _show(finding: "Finding") -> None:
-    from rich.markup import escape
-
-    console.out.print(f"{MARKS[finding.state]} {finding.check:<14} {escape(finding.what)}", soft_wrap=True)
-    if finding.fix:
-        console.out.print(f"  {'':<14} [dim]→[/] {escape(finding.fix)}", soft_wrap=True)
 
 
 def _summary(findings: list["Finding"]) -> str:

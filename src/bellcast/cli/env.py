@@ -1,6 +1,7 @@
 """`bellcast env`: the server's URL and credentials as shell variables."""
 
 import shlex
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,17 +11,21 @@ EPILOG = """\
 [dim]Examples[/]
 
   eval "$(bellcast env)"
-  bellcast env --data /var/lib/bellcast > .env.bellcast
+  bellcast env --format dotenv > .env
 
-[dim]The output is for sh, bash and zsh. It contains the project's secret: keep it out of logs and repositories.[/]
+[dim]The output is for sh, bash and zsh; with --format dotenv for Next.js, Django and docker --env-file. It contains the project's secret: keep it out of logs and repositories.[/]
 """
 
 app = typer.Typer()
 
 
 @app.command(cls=options.RequestCommand, rich_help_panel="Send and follow", epilog=EPILOG)
-def env(ctx: typer.Context, json: console.JsonFlag = False) -> None:
-    """Print export lines for the URL, the project and the secret."""
+def env(
+    ctx: typer.Context,
+    format: Annotated[Literal["shell", "dotenv"], typer.Option(help="The form of the lines.")] = "shell",
+    json: console.JsonFlag = False,
+) -> None:
+    """Print export lines, or lines of a file .env, for the URL, the project and the secret."""
     from bellcast.cli.console import CommandError
     from bellcast.settings import existing_project, url
 
@@ -40,6 +45,6 @@ def env(ctx: typer.Context, json: console.JsonFlag = False) -> None:
         console.json(variables)
         return
     for name, value in variables.items():
-        print(f"export {name}={shlex.quote(value)}")
-    if console.out.is_terminal:
+        print(f"export {name}={shlex.quote(value)}" if format == "shell" else f"{name}={value}")
+    if format == "shell" and console.out().is_terminal:
         console.note('# To set them in this shell, run: eval "$(bellcast env)"')

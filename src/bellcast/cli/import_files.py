@@ -9,7 +9,7 @@ from io import TextIOWrapper
 from pathlib import PurePath
 from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
-from bellcast.model.limits import MAX_ITEM_BYTES
+from bellcast.kernel.limits import MAX_ITEM_BYTES
 
 FileFormat = Literal["csv", "json", "ndjson"]
 

@@ -62,7 +62,7 @@ def import_(
         _opened(file) as (stream, size),
         console.progress("Importing") as show,
     ):
-        run = FileImport(client, mapped, tenant)
+        run = FileImport(client, mapped, tenant, file)
         run.read(rows(stream, chosen), lambda: show(stream.tell(), size) if size else None)
     if json:
         console.json({"imported": run.imported, "refused": run.refused, "errors": run.errors})
@@ -76,11 +76,11 @@ def import_(
 class FileImport:
     """One import: rows are sent in batches, and refusals are printed with their lines."""
 
-    def __init__(self, client: "Bellcast", mapped: "Mapped", tenant: str | None) -> None:
+    def __init__(self, client: "Bellcast", mapped: "Mapped", tenant: str | None, file: str) -> None:
         self.imported = 0
         self.refused = 0
         self.errors: list[dict[str, Any]] = []
-        self._client, self._mapped, self._tenant = client, mapped, tenant
+        self._client, self._mapped, self._tenant, self._file = client, mapped, tenant, file
         self._batch: list[tuple[int, Any]] = []
         self._bytes = 0
 
@@ -96,7 +96,7 @@ class FileImport:
                     batch_sent()
         except BrokenFile as error:
             self._send()
-            raise CommandError(str(error), "correct the file and import it again") from None
+            raise CommandError(f"{self._file}: {error}", "correct the file and import it again") from None
         self._send()
 
     def _add(self, row: "FileRow") -> None:
@@ -176,7 +176,7 @@ def _names(pairs: list[str]) -> dict[str, str]:
 
 
 def _zone(name: str | None) -> Any:
-    from bellcast.model.local_times import find_zone
+    from bellcast.kernel.local_times import find_zone
 
     zone = None if name is None else find_zone(name)
     if zone is None and name is not None:

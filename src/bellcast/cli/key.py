@@ -108,4 +108,4 @@ def _show(keys: list[dict[str, Any]]) -> None:
             _state(key),
         )
         table.add_row(*row, style="dim strike" if key.get("revoked_at") else None)
-    console.out.print(table)
+    console.out().print(table)

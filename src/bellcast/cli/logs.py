@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # imported when the command runs, not for --help
 
 # Loggers with `info` lines that matter only when debugging them.
 QUIET_LOGGERS = ("uvicorn.error", "httpx", "httpcore", "asyncio")
+# In an outage of PostgreSQL, asyncpg logs a traceback for each attempt to connect. Each user of the store logs a line.
+POOL_LOGGER = "asyncpg.pool"
 
 
 class StderrStream:
@@ -55,6 +57,7 @@ def configure(server: "ServerSettings") -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(level if level == logging.DEBUG else max(level, logging.WARNING))
+    logging.getLogger(POOL_LOGGER).setLevel(level if level == logging.DEBUG else logging.ERROR)
 
 
 def _json() -> list[Processor]:
@@ -62,6 +65,6 @@ def _json() -> list[Processor]:
 
 
 def _console() -> list[Processor]:
-    colours = console.err.is_terminal and not console.err.no_color
+    colours = console.err().is_terminal and not console.err().no_color
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain, sort_keys=False)]

@@ -21,4 +21,4 @@ def mailbox(
 
     with remote.server(options.settings(ctx)) as client:
         link = client.messages.mailbox(ttl=ttl, tenant=tenant)
-    console.json(link) if json else console.out.print(link["url"], markup=False, soft_wrap=True)
+    console.json(link) if json else console.out().print(link["url"], markup=False, soft_wrap=True)

@@ -42,7 +42,13 @@ def list_(
             tenant=tenant,
         )
     found: list[dict[str, Any]] = [msgspec.to_builtins(one) for one in page.messages]
-    objects.show_list(found, lambda one: f"{one['id']}  {one['channel']}  {one['state']}  {one['to']}", json=json)
+    objects.show_list(found, _line, json=json)
+
+
+def _line(one: dict[str, Any]) -> str:
+    title = next((text for name in ("subject", "title", "text") if (text := one["content"].get(name))), "")
+    first_line = str(title).partition("\n")[0][:60]
+    return f"{one['id']}  {one['created_at'][:16]}  {one['channel']}  {one['state']}  {one['to']}  {first_line}"
 
 
 @message.command(cls=options.RequestCommand)

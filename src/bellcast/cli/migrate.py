@@ -46,14 +46,14 @@ def _migrate_file(settings: "Settings", *, json: bool) -> None:
     import asyncio
 
     from bellcast.cli import data_folder
-    from bellcast.storage.migrations import sqlite as migrations
+    from bellcast.kernel.db.migrations import sqlite as migrations
 
     path = settings.store.path
     before = version(path)
     data_folder.prepare(settings)
-    with console.err.status(f"Migrating {path}"):
+    with console.err().status(f"Migrating {path}"):
         asyncio.run(_open(settings))
-    _report(str(path), before, len(migrations.steps()), json=json)
+    _report(str(path), before, max(migrations.steps()), json=json)
 
 
 def _migrate_database(settings: "Settings", *, json: bool) -> None:
@@ -62,10 +62,10 @@ def _migrate_database(settings: "Settings", *, json: bool) -> None:
     from bellcast.server import adapters
 
     adapters.need_postgres()
-    from bellcast.storage import copy_to_postgres
+    from bellcast.kernel.db import copy_to_postgres
 
     url = settings.store.url or ""
-    with console.err.status("Migrating the PostgreSQL store"):
+    with console.err().status("Migrating the PostgreSQL store"):
         before, after = asyncio.run(copy_to_postgres.bring_up_to_date(url))
     _report("the PostgreSQL store", before, after, json=json)
 
@@ -94,7 +94,7 @@ def _move(source: Path, settings: "Settings", *, json: bool) -> None:
             "--from moves a store to PostgreSQL", "pass the database with --store postgresql://…"
         )
     adapters.need_postgres()
-    from bellcast.storage import copy_to_postgres
+    from bellcast.kernel.db import copy_to_postgres
 
     file = source / FILE if source.is_dir() else source
     with console.progress(f"Moving {file}") as progress:
@@ -109,8 +109,8 @@ def version(path: Path) -> int:
     """Return the version of the SQLite store; 0 if it does not exist."""
     import sqlite3
 
-    from bellcast.storage.migrations import sqlite as migrations
-    from bellcast.storage.sqlite_connection import translated
+    from bellcast.kernel.db.migrations import sqlite as migrations
+    from bellcast.kernel.db.sqlite_connection import translated
 
     if not path.exists():
         return 0
@@ -122,8 +122,8 @@ def version(path: Path) -> int:
 
 
 async def _open(settings: "Settings") -> None:
+    from bellcast.kernel.db.sqlite import SqliteEngine
     from bellcast.server.clock import SystemClock
-    from bellcast.storage.sqlite import SqliteEngine
 
     engine = SqliteEngine(settings.store.path, SystemClock())
     await engine.open()

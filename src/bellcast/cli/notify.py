@@ -129,7 +129,7 @@ def _expiry(expires: str | None) -> Any:
     """Convert a duration to a time; return a time unchanged."""
     import time
 
-    from bellcast.model import times
+    from bellcast.kernel import times
 
     if expires is None:
         return None

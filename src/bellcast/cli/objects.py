@@ -69,7 +69,7 @@ def write(
     from bellcast.cli import remote
 
     key, body = read_object(file)
-    with remote.server(options.settings(ctx)) as client:
+    with remote.server(options.settings(ctx), file) as client:
         written = getattr(client, plural).put(key, body, tenant=tenant, dry_run=dry_run)
     console.json(written) if json else console.done(f"{wrote(dry_run=dry_run)} {of}{key}")
 
@@ -97,7 +97,7 @@ def show_list(items: list[dict[str, Any]], line: Callable[[dict[str, Any]], str]
         console.json(items)
         return
     for one in items:
-        console.out.print(console.plain(line(one)), markup=False, soft_wrap=True)
+        console.out().print(console.plain(line(one)), markup=False, soft_wrap=True)
 
 
 def read_object(file: Path) -> tuple[str, dict[str, Any]]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
-from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:  # imported late, see the module's docstring
@@ -15,6 +14,11 @@ if TYPE_CHECKING:  # imported late, see the module's docstring
     from bellcast.settings.table import Setting
 
 FLAGS = "bellcast.flags"
+HELP_ALL = "help_all"
+# The options that `--help` of a server shows: those of the first week.
+FIRST_WEEK = frozenset(
+    ["host", "port", "data", "store", "origins", "email", "public_url", "access_log", "log_level", HELP_ALL, "help"]
+)
 PANELS = {
     "server": "Server",
     "store": "Storage",
@@ -89,14 +93,26 @@ class SettingsCommand(CliCommand):
     _cached_options: list[Any] | None = None
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Return the command's parameters, the settings, and --help last."""
-        own = super().get_params(ctx)
-        return [*own[:-1], *self._options(), own[-1]]
+        """Return the command's parameters, the settings, and --help last. A server's own options are the rarer ones."""
+        *own, help = super().get_params(ctx)
+        return [*self._options(), *own, _help_all(), help] if self.groups else [*own, *self._options(), help]
 
     def invoke(self, ctx: Any) -> Any:
         """Move the settings to `ctx.meta`, since the command's function takes its own options only."""
         ctx.meta[FLAGS] = {option.name: ctx.params.pop(option.name) for option in self._options()}
+        ctx.params.pop(HELP_ALL, None)
         return super().invoke(ctx)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Show the options of the first week of a server, or all if `--help-all` asks for them."""
+        options = [param for param in self.get_params(ctx) if self.groups and param.name not in FIRST_WEEK]
+        hidden = [option.hidden for option in options]
+        for option in options:
+            # An option without a text is the supervisor's, never a person's.
+            option.hidden = HELP_ALL not in ctx.meta or not option.help
+        super().format_help(ctx, formatter)
+        for option, was_hidden in zip(options, hidden, strict=True):
+            option.hidden = was_hidden
 
     def _options(self) -> list[Any]:
         if self._cached_options is None:
@@ -153,6 +169,22 @@ def _build(names: tuple[str, ...], groups: tuple[str, ...]) -> list[Any]:
     return _options_of(chosen)
 
 
+def _help_all() -> Any:
+    """Return the option `--help-all`."""
+
+    def show(ctx: typer.Context, wanted: bool) -> None:
+        if wanted:
+            ctx.meta[HELP_ALL] = True
+            ctx.get_help()  # rich prints it
+            ctx.exit()
+
+    option = typer.Option("--help-all", is_eager=True, callback=show, metavar="", help="Show all options and exit.")
+    parameter = inspect.Parameter(
+        HELP_ALL, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, option]
+    )
+    return _options_of([parameter])[0]
+
+
 def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Parameter:
     is_flag = setting.parse.__name__ == "boolean" and default == "off"
     option = typer.Option(
@@ -170,6 +202,8 @@ def _parameter(setting: "Setting", default: str, panel: str) -> inspect.Paramete
 
 
 def _help(setting: "Setting", default: str) -> str:
+    from rich.markup import escape
+
     shown = f" [dim]\\[default: {escape(default)}][/]" if default else ""
     return f"{escape(setting.description)} [dim yellow]\\[{setting.variable}][/]{shown}"
 

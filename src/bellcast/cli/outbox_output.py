@@ -22,7 +22,7 @@ def show(status: Status) -> None:
     else:
         late = (status.oldest or 0) > LATE_SECONDS
         hint = " Is a server running with this BELLCAST_DATABASE_URL?" if late else ""
-        console.out.print(f"{status.waiting} pending, the oldest for {status.oldest:.0f} s.{hint}", soft_wrap=True)
+        console.out().print(f"{status.waiting} pending, the oldest for {status.oldest:.0f} s.{hint}", soft_wrap=True)
     if status.later:
         console.note(f"{status.later} postponed: their tenant has reached its rate or budget.")
     _refused(status)
@@ -33,10 +33,10 @@ def show(status: Status) -> None:
 def _refused(status: Status) -> None:
     if not status.refused:
         return
-    console.out.print(f"[red]{status.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
+    console.out().print(f"[red]{status.refused} refused[/]; `bellcast sql retry` or `discard`, all or by number:")
     for row in status.refusals:
-        console.out.print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
-        console.out.print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
+        console.out().print(Text(f"  {row.id}  {console.plain(row.error)}"), soft_wrap=True)
+        console.out().print(Text(f"     {row.kind} {console.plain(row.payload)[:SHORT]}", "dim"), soft_wrap=True)
 
 
 def watches(watched: Mapping[str, TableWatch]) -> None:
@@ -46,7 +46,7 @@ def watches(watched: Mapping[str, TableWatch]) -> None:
     for name, watch in watched.items():
         cells = (name, ", ".join(watch.names.values()), reached(watch), ", ".join(watch.columns))
         table.add_row(*(Text(console.plain(cell)) for cell in cells))
-    console.out.print(table)
+    console.out().print(table)
 
 
 def reached(watched: TableWatch) -> str:

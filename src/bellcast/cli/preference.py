@@ -54,6 +54,6 @@ def link(
     from bellcast.cli import remote
 
     with remote.server(options.settings(ctx)) as client:
-        console.out.print(
+        console.out().print(
             client.preferences.link(recipient, ttl=ttl, tenant=tenant)["url"], markup=False, soft_wrap=True
         )

@@ -52,7 +52,7 @@ def put(
     from bellcast.cli import remote
 
     key, body = objects.read_object(file)
-    with remote.server(options.settings(ctx)) as client:
+    with remote.server(options.settings(ctx), file) as client:
         written = client.providers.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
     console.json(written) if json else console.done(done, f"{written['channel']}, {written['url']}")
@@ -70,7 +70,7 @@ def test(
     from bellcast.cli import remote
 
     values = None if file is None else objects.read_object(file)[1]
-    with remote.server(options.settings(ctx)) as client:
+    with remote.server(options.settings(ctx), file) as client:
         result = client.providers.test(key, to=to, values=values, tenant=tenant)
     failed = next((one for one in result["steps"] if one["state"] == "failed"), None)
     if failed is not None:

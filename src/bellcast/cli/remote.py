@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from bellcast import settings as effective
 from bellcast.cli.console import CommandError
@@ -36,8 +38,9 @@ def credentials(settings: Settings) -> Credentials:
 
 
 @contextmanager
-def server(settings: Settings) -> Iterator[Bellcast]:
-    """Yield a client of the running server. Raises its errors as CommandError, except InvalidArgument."""
+def server(settings: Settings, file: Path | None = None) -> Iterator[Bellcast]:
+    """Yield a client of the running server. Raises its errors as CommandError, except InvalidArgument. A refusal names
+    the file that the request was read from."""
     url = effective.url(settings)
     with Bellcast(url, credentials(settings)) as client:
         try:
@@ -45,10 +48,10 @@ def server(settings: Settings) -> Iterator[Bellcast]:
         except InvalidArgument:
             raise  # `main` reports it, as it does for requests that are built before a client exists
         except BellcastError as error:
-            raise _command_error(error, settings, url) from error
+            raise _command_error(error, settings, url, file) from error
 
 
-def _command_error(error: BellcastError, settings: Settings, url: str) -> CommandError:
+def _command_error(error: BellcastError, settings: Settings, url: str, file: Path | None) -> CommandError:
     match error:
         case Unavailable():
             return _unavailable(error, settings, url)
@@ -70,9 +73,12 @@ def _command_error(error: BellcastError, settings: Settings, url: str) -> Comman
                 f"try again in {error.retry_after or 1:.0f} s",
             )
         case NotFound():
-            return CommandError(error.reason, "check the key")
+            # The path is that of an object, or below it: `/v1/messages/ID/retry`.
+            named = urlsplit(error.url).path.partition("/v1/")[2].split("/")[1:2]
+            return CommandError(": ".join([error.reason.rstrip("."), *map(unquote, named)]), "check the key")
         case RequestRefused():
-            return CommandError(error.reason, "nothing was changed")
+            reason = error.reason if file is None else f"{file}: {error.reason}"
+            return CommandError(reason, "nothing was changed")
         case _:
             return CommandError(str(error), "check --url")
 

@@ -95,4 +95,4 @@ def _print_plan(planned: dict[str, Any]) -> None:
     console.done(f"Would retry {matched} failures")
     for one in planned["effects"]:
         subject = one["channel"] or one["workflow"] or one["job"]
-        console.out.print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)
+        console.out().print(console.plain(f"{one['count']}  {one['kind']}  {subject}"), markup=False)

@@ -8,7 +8,7 @@ import typer
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
 from bellcast.cli.migrate import version
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
     from bellcast.settings import Settings
@@ -60,14 +60,14 @@ def restore(
 def _renew_positions(settings: "Settings", *, json: bool) -> None:
     import asyncio
 
+    from bellcast.kernel.db import backup as sqlite_backup
     from bellcast.server import adapters
-    from bellcast.storage import backup as sqlite_backup
 
     if settings.store.is_file:
         sqlite_backup.renew_positions(settings.store.path)
     else:
         adapters.need_postgres()
-        from bellcast.storage import postgres_backup
+        from bellcast.kernel.db import postgres_backup
 
         asyncio.run(postgres_backup.renew_positions(settings.store.url or ""))
     store = str(settings.store.path) if settings.store.is_file else "the PostgreSQL store"
@@ -88,11 +88,11 @@ def checked_version(file: Path) -> int:
 def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
     import asyncio
 
-    from bellcast.errors import Conflict
+    from bellcast.kernel.errors import Conflict
     from bellcast.server import adapters
 
     adapters.need_postgres()
-    from bellcast.storage import postgres_backup
+    from bellcast.kernel.db import postgres_backup
 
     try:
         with console.progress("Restoring the PostgreSQL store") as progress:
@@ -109,7 +109,7 @@ def _into_database(settings: "Settings", file: Path, *, force: bool, json: bool)
 
 def _into_file(settings: "Settings", file: Path, *, force: bool, json: bool) -> None:
     from bellcast.cli import data_folder
-    from bellcast.storage import backup as sqlite_backup
+    from bellcast.kernel.db import backup as sqlite_backup
 
     path = settings.store.path
     if path.exists() and not force:

@@ -46,4 +46,4 @@ def following(
         console.json(times)
         return
     for moment in times:
-        console.out.print(moment, markup=False)
+        console.out().print(moment, markup=False)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bellcast import __version__, errors
+from bellcast import __version__
 from bellcast.cli import console, options
 from bellcast.cli.console import CommandError
+from bellcast.kernel import errors
 
 if TYPE_CHECKING:  # imported when the command runs, not for --help
-    from bellcast.model.identities import Project
+    from bellcast.kernel.identities import Project
     from bellcast.server import App
     from bellcast.server.clock import TestClock
     from bellcast.settings import Settings
@@ -32,7 +33,7 @@ EPILOG = """\
 
 [dim]The first start generates the project's credentials, prints them once and stores them in the data folder;[/] \
 BELLCAST_PROJECT=id:key[not dim]:[/]secret [dim]sets your own.
-Every limit and dialect setting is an option too (--limit-body 20000);[/] bellcast config [dim]lists them. SIGTERM and Ctrl-C drain: \
+Every limit and dialect setting is an option too (--limit-body 20000):[/] --help-all [dim]lists them, and[/] bellcast config [dim]shows their values. SIGTERM and Ctrl-C drain: \
 connections close with a reconnect delay, then the server exits with status 0.[/]
 """
 TestClockOption = Annotated[
@@ -63,9 +64,13 @@ class ServeCommand(options.with_settings(groups=GROUPS)):  # type: ignore[misc] 
 @app.command(cls=ServeCommand, rich_help_panel="Server", epilog=EPILOG)
 def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsWorker = None) -> None:
     """Run the server."""
+    from msgspec import structs
+
     from bellcast import server
     from bellcast.cli import data_folder, logs
+    from bellcast.kernel.identities import Project
     from bellcast.settings import project
+    from bellcast.settings.credentials import existing_project
     from bellcast.settings.groups import MEMORY
 
     settings = options.settings(ctx)
@@ -77,6 +82,9 @@ def serve(ctx: typer.Context, test_clock: TestClockOption = None, as_worker: AsW
         return
     if settings.store.broker != MEMORY:
         _log_sticky_sessions()
+    if existing_project(settings) is None:
+        # An invalid setting is reported before credentials are created and printed.
+        server.create_app(structs.replace(settings, project=Project("0", "key", "secret")))
     credentials, is_new = project(settings)
     if is_new:
         print_credentials(credentials, settings)
@@ -95,7 +103,7 @@ def _test_clock(value: str | None) -> "TestClock | None":
     """Return the test clock at a time: an RFC 3339 text, or now."""
     from datetime import datetime
 
-    from bellcast.model import times
+    from bellcast.kernel import times
     from bellcast.server.clock import SystemClock, TestClock
 
     if value is None:
@@ -171,7 +179,7 @@ def print_credentials(project: "Project", settings: "Settings") -> None:
     for name, value in (("id", project.id), ("key", project.key), ("secret", str(project.secret))):
         table.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
     table.add_row("[dim]stored in[/]", f"{escape(str(credentials_file(settings)))} [dim](readable by you only)[/]")
-    console.err.print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
+    console.err().print(Panel(table, title="Your project's new credentials", title_align="left", expand=False))
 
 
 def _raise_file_limit() -> None:

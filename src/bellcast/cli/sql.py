@@ -193,7 +193,11 @@ def watch(
     if json:
         console.json(watched)
     else:
-        _print_watch(watched, table_watch.KINDS)
+        from bellcast.cli import outbox_output
+
+        events = ", ".join(watched.names[kind] for kind in table_watch.KINDS if kind in watched.names)
+        console.done(f"{watched.table} is watched: {events}", f"→ {outbox_output.reached(watched)}")
+        console.note(f"Published columns: {', '.join(watched.columns)}.")
 
 
 @sql.command(cls=SqlCommand)
@@ -295,14 +299,6 @@ def _names(value: list[str]) -> dict[Any, str]:
             raise CommandError(f"--name {kind}: expected KIND=NAME", "such as --name insert=booking-made", 2)
     _kinds(",".join(kind for kind, _, _ in pairs))
     return {kind: name for kind, _, name in pairs}
-
-
-def _print_watch(watched: "TableWatch", kinds: tuple[Any, ...]) -> None:
-    from bellcast.cli import outbox_output
-
-    events = ", ".join(watched.names[kind] for kind in kinds if kind in watched.names)
-    console.done(f"{watched.table} is watched: {events}", f"→ {outbox_output.reached(watched)}")
-    console.note(f"Published columns: {', '.join(watched.columns)}.")
 
 
 def _print_count(count: int, action: str, key: str, *, json: bool) -> None:

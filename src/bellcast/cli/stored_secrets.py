@@ -20,7 +20,7 @@ secrets, app = options.group("secrets", "Encrypt stored secrets with the first k
 def rotate(ctx: typer.Context, json: console.JsonFlag = False) -> None:
     """Encrypt all stored secrets with the first key of the server. Safe to interrupt and to repeat."""
     changed: dict[str, int] = {}
-    with (console.err if json else console.out).status("Reading the secrets") as status:
+    with (console.err() if json else console.out()).status("Reading the secrets") as status:
         for one in _progress(ctx):
             changed[one["kind"]] = one["changed"]
             status.update(f"{one['kind']}: {one['checked']} read, {one['changed']} re-encrypted")

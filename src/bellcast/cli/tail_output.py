@@ -55,7 +55,7 @@ class TextOutput:
     def __init__(self, recipient: str) -> None:
         self._recipient = escape(console.plain(recipient))
         self._titles: dict[str, str] = {}
-        self._state = console.out.status("")
+        self._state = console.out().status("")
         self._formatters: dict[str, Callable[[dict[str, Any]], Text | None]] = {
             "ready": self._ready,
             "notification": self._notification,
@@ -83,7 +83,7 @@ class TextOutput:
         formatter = self._formatters.get(frame.name)
         line = formatter(frame.fields) if formatter else None
         if line is not None:
-            console.out.print(line)
+            console.out().print(line)
         if "unread" in frame.fields:
             self._state.update(
                 f"[bold]{self._recipient}[/]  {frame.fields['unread']} unread  [dim]live, Ctrl-C stops[/]"

@@ -52,7 +52,7 @@ def token(
     import time
 
     from bellcast.auth import tokens
-    from bellcast.model import times
+    from bellcast.kernel import times
     from bellcast.settings import existing_project
 
     settings = options.settings(ctx)
@@ -108,7 +108,7 @@ def _epoch_seconds(time: str) -> float:
 
 def _milliseconds(ttl: str) -> int:
     from bellcast.auth import tokens
-    from bellcast.model import times
+    from bellcast.kernel import times
 
     try:
         seconds = times.seconds(ttl)

@@ -25,9 +25,10 @@ def worker(ctx: typer.Context) -> None:
     """Run durable jobs without serving requests."""
     import structlog
 
-    from bellcast import errors, server
+    from bellcast import server
     from bellcast.cli import data_folder, logs
     from bellcast.cli.serve import print_credentials
+    from bellcast.kernel import errors
     from bellcast.server.run import work
     from bellcast.settings import project
     from bellcast.settings.groups import MEMORY

@@ -49,17 +49,23 @@ def show(ctx: typer.Context, key: Key, tenant: TenantOption = None) -> None:
 @workflow.command(cls=options.RequestCommand)
 def put(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A definition as JSON or YAML.")],
+    named: Annotated[
+        list[Path], typer.Argument(metavar="[KEY] FILE", help="A definition as JSON or YAML, after its key.")
+    ],
     tenant: TenantOption = None,
     dry_run: console.DryRunOption = False,
     json: console.JsonFlag = False,
 ) -> None:
-    """Write a workflow. Its key is the file's `key`, else the file's name."""
+    """Write a workflow. Its key is KEY, else the file's `key`, else the file's name."""
     from bellcast.cli import remote
 
+    *keys, file = named
+    if len(keys) > 1:
+        raise CommandError(f"expected a key and one file, got {len(named)} arguments", "write the files one by one")
     body = _definition(file)
-    key = str(body.pop("key", None) or file.stem)
-    with remote.server(options.settings(ctx)) as client:
+    own = body.pop("key", None)
+    key = str(keys[0] if keys else own or file.stem)
+    with remote.server(options.settings(ctx), file) as client:
         written = client.workflows.put(key, body, tenant=tenant, dry_run=dry_run)
     done = f"{objects.wrote(dry_run=dry_run)} {key}"
     console.json(written) if json else console.done(done, f"version {written['version']}")
@@ -100,7 +106,7 @@ def cancel(
 
 def _definition(file: Path) -> dict[str, Any]:
     """Read a definition. JSON is YAML too."""
-    from bellcast.errors import BadRequest
+    from bellcast.kernel.errors import BadRequest
     from bellcast.workflows.yaml_text import YamlText
 
     try:

@@ -46,6 +46,8 @@ def find_url(value: str | None, environ: Mapping[str, str] = os.environ) -> str:
     url = value or _variable("URL", environ) or _stored_url(_folder(environ)) or DEFAULT_URL
     if not url.startswith(("http://", "https://")):
         raise InvalidArgument("url", f"expected an address that begins with http:// or https://, got {url!r}")
+    if url.rstrip("/").endswith("/v1"):
+        raise InvalidArgument("url", f"expected the server's address without /v1, got {url!r}")
     return url.rstrip("/")
 
 

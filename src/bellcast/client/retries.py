@@ -145,7 +145,11 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
         if isinstance(outcome, HttpResponse) and (
             _is_success(outcome) or (may_be_done and _is_already_deleted(request, outcome))
         ):
-            return _decoded(request, outcome, peer)
+            try:
+                return request.decode(outcome)
+            except Unreadable as error:
+                error.url = peer.url + request.path
+                raise
         may_be_done = may_be_done or _may_have_succeeded(outcome)
         left = within - (retries.clock() - began)
         wait = retries.wait(request, tried, outcome, left)
@@ -154,14 +158,6 @@ def _attempt(request: HttpRequest[T], retries: Retries, peer: Peer) -> Generator
             raise _failure(request, outcome, peer)
         yield Wait(wait)
         left = max(within - (retries.clock() - began), 0.1)
-
-
-def _decoded(request: HttpRequest[T], response: HttpResponse, peer: Peer) -> T:
-    try:
-        return request.decode(response)
-    except Unreadable as error:
-        error.url = peer.url + request.path
-        raise
 
 
 _health = reads(ServerHealth)
@@ -211,7 +207,12 @@ def _retry_after(outcome: Outcome) -> float | None:
 def _failure(request: HttpRequest[Any], outcome: Outcome, peer: Peer) -> BellcastError:
     url = peer.url + request.path
     if isinstance(outcome, LostConnection):
-        error = Unavailable(f"no response: {str(outcome.error) or type(outcome.error).__name__}", None, url)
+        reason = str(outcome.error) or type(outcome.error).__name__
+        if "refused" in reason:
+            reason += ". Is `bellcast serve` running, and on this port?"
+        elif "WRONG_VERSION_NUMBER" in reason:
+            reason += ". The server speaks http, not https: use http:// in its URL, or the address of your TLS proxy"
+        error = Unavailable(f"no response: {reason}", None, url)
         error.__cause__ = outcome.error
         return error
     problem, retry_after = _problem(outcome), _retry_after(outcome)

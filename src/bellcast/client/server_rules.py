@@ -9,9 +9,10 @@ import msgspec
 
 from bellcast.client import arguments
 from bellcast.client.errors import InvalidArgument
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import live_event_drafts, notification_drafts, validation
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.limits import Limits
+from bellcast.model import live_event_drafts, notification_drafts
 from bellcast.model.live_event_drafts import EventDraft
 from bellcast.model.notifications import Draft
 

@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
-
 from bellcast.client import AsyncBellcast
+
+try:
+    from fastapi import Depends, FastAPI, HTTPException, Request, Response
+except ImportError:
+    raise ImportError("bellcast.contrib.fastapi needs FastAPI: run pip install fastapi") from None
 
 
 def get_bell(request: Request) -> AsyncBellcast:

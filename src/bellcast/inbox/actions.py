@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.errors import Invalid, NotFound
-from bellcast.model import ids, times
+from bellcast.context import Context
+from bellcast.kernel import ids, times
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.limits import Limits
 from bellcast.model.inboxes import Inbox
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import Notification
-from bellcast.ports import Action, Context, Marked, Marking
-from bellcast.ports.inboxes import REPORTED
+from bellcast.ports.inboxes import REPORTED, Action, Marked, Marking
 from bellcast.ports.webhooks import no_report
 
 # The same as in a maintenance step: other writers wait for about 10 ms.

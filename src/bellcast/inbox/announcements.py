@@ -3,7 +3,7 @@ opened."""
 
 from collections.abc import Sequence
 
-from bellcast.ports import Context
+from bellcast.context import Context
 
 
 async def materialize(engines: Context, tenant: str, recipients: Sequence[str]) -> None:

@@ -4,9 +4,11 @@ from typing import Any
 
 import msgspec
 
-from bellcast.model import topics, validation
-from bellcast.model.events import LiveEvent
-from bellcast.ports import Context, LastEvent
+from bellcast.context import Context
+from bellcast.kernel import validation
+from bellcast.kernel.events import LiveEvent
+from bellcast.model import topics
+from bellcast.storage.last_events import LastEvent
 
 
 async def publish(engines: Context, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:

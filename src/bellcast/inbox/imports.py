@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.errors import BellcastError
+from bellcast.context import Context
 from bellcast.inbox import sending
-from bellcast.model import ids, notification_drafts, times
-from bellcast.model.events import SEPARATOR
+from bellcast.kernel import ids, times
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.fingerprints import fingerprint
-from bellcast.model.identities import DEFAULT_TENANT
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import CreatedNotification, ImportedDraft, Sent, content
-from bellcast.ports import Context, ImportRequest
+from bellcast.ports.sends import ImportRequest
 
 
 class BulkImport:
@@ -69,10 +71,6 @@ def _prepare(
         notification_drafts.check_import(draft, limits, times.to_rfc3339(now))
     except BellcastError as refusal:
         return refusal
-    return _request(engines, draft, now)
-
-
-def _request(engines: Context, draft: ImportedDraft, now: int) -> ImportRequest:
     names = [draft.to] if isinstance(draft.to, str) else draft.to if isinstance(draft.to, list) else []
     recipients = tuple(dict.fromkeys(names))
     sent_at = now if draft.created_at is None else times.milliseconds(draft.created_at)

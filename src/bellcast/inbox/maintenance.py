@@ -6,10 +6,11 @@ from functools import partial
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import BellcastError
-from bellcast.model import audit, operators, times
-from bellcast.model.events import Event
-from bellcast.ports import Context
+from bellcast.context import Context
+from bellcast.kernel import times
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import Event
+from bellcast.model import audit, operators
 from bellcast.ports.sends import IDEMPOTENCY_MS
 
 log = structlog.get_logger(__name__)
@@ -40,15 +41,22 @@ async def expire(engines: Context) -> None:
     now = engines.clock.now()
     due = await engines.store.maintenance.next_expiry()
     if due is not None and due <= now:
-        await _repeat(engines, lambda: engines.store.maintenance.expire(now, MAINTENANCE_BATCH_ROWS))
-        await _repeat(engines, lambda: engines.store.maintenance.wake(now, MAINTENANCE_BATCH_ROWS))
+        for step in (engines.store.maintenance.expire, engines.store.maintenance.wake):
+            await _attempt(step.__name__, _repeat(engines, partial(step, now, MAINTENANCE_BATCH_ROWS)))
 
 
 async def sweep(engines: Context, retention: Retention) -> None:
     """Retire rows older than their retention, then delete old tombstones, idempotency keys and joined topics. Their
-    content, and that of recalled rows, also leaves the log."""
+    content, and that of recalled rows, also leaves the log. An error in one of these steps does not prevent the others."""
     now = engines.clock.now()
-    await _retire(engines, retention, now)
+    # Tenants with a retention rule use it; all others use the server's retention.
+    rules = await engines.store.tenants.rules()
+    own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
+    for tenant, days in own.items():
+        if days:
+            await _attempt("retire_tenant", _retire_older(engines, now, days * times.DAY_MS, tenant=tenant))
+    if retention.notifications:
+        await _attempt("retire", _retire_older(engines, now, retention.notifications, but=tuple(own)))
     forget = partial(
         engines.store.maintenance.delete_forgotten,
         now,
@@ -56,15 +64,20 @@ async def sweep(engines: Context, retention: Retention) -> None:
         keys_before=now - IDEMPOTENCY_MS,
         limit=MAINTENANCE_BATCH_ROWS,
     )
-    await _repeat(engines, forget)
+    await _attempt("forget", _repeat(engines, forget))
     if retention.messages:
         older_than = now - retention.messages
-        await _repeat(engines, partial(engines.store.maintenance.delete_messages, older_than, MAINTENANCE_BATCH_ROWS))
+        delete = partial(engines.store.maintenance.delete_messages, older_than, MAINTENANCE_BATCH_ROWS)
+        await _attempt("delete_messages", _repeat(engines, delete))
+    await _attempt("joined_topics", _sweep_joined_topics(engines, now))
+    await _attempt("operators", _sweep_operators(engines, now))
+    engines.store.maintenance.clear_log()
+
+
+async def _sweep_joined_topics(engines: Context, now: int) -> None:
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.joined_topics.sweep(now, MAINTENANCE_BATCH_ROWS)
-    await _sweep_operators(engines, now)
-    engines.store.maintenance.clear_log()
 
 
 async def _sweep_operators(engines: Context, now: int) -> None:
@@ -85,17 +98,6 @@ async def log_audit_head(engines: Context) -> None:
         log.info("audit_head", number=number, mac=mac.hex())
 
 
-async def _retire(engines: Context, retention: Retention, now: int) -> None:
-    """Delete old notifications. Tenants with a retention rule use it; all others use the server's retention."""
-    rules = await engines.store.recipients.tenant_rules()
-    own = {tenant: one.retention_days for tenant, one in rules.items() if one.retention_days is not None}
-    for tenant, days in own.items():
-        if days:
-            await _retire_older(engines, now, days * times.DAY_MS, tenant=tenant)
-    if retention.notifications:
-        await _retire_older(engines, now, retention.notifications, but=tuple(own))
-
-
 async def _retire_older(
     engines: Context, now: int, lifetime: int, *, tenant: str | None = None, but: Sequence[str] = ()
 ) -> None:
@@ -105,20 +107,27 @@ async def _retire_older(
 
 
 async def run(engines: Context, retention: Callable[[], Retention]) -> None:
-    """Run until cancelled, with the current retention. Retry while the store is unavailable."""
+    """Run until cancelled, with the current retention."""
     swept = headed = 0
     while True:
-        try:
-            await expire(engines)
-            if _is_due(headed, HEAD_SECONDS, engines.clock.now()):
-                headed = engines.clock.now()
-                await log_audit_head(engines)
-            if _is_due(swept, SWEEP_SECONDS, engines.clock.now()):
-                swept = engines.clock.now()
-                await sweep(engines, retention())
-        except BellcastError as failure:
-            log.warning("maintenance_delayed", reason=failure.detail)
+        await _attempt("expire", expire(engines))
+        if _is_due(headed, HEAD_SECONDS, engines.clock.now()):
+            headed = engines.clock.now()
+            await _attempt("audit_head", log_audit_head(engines))
+        if _is_due(swept, SWEEP_SECONDS, engines.clock.now()):
+            swept = engines.clock.now()
+            await _attempt("sweep", sweep(engines, retention()))
         await engines.clock.sleep(EXPIRY_POLL_SECONDS)
+
+
+async def _attempt(step: str, work: Awaitable[None]) -> None:
+    """Execute a step. After an error the next steps follow; this one is repeated in its interval."""
+    try:
+        await work
+    except BellcastError as failure:
+        log.warning("maintenance_delayed", step=step, reason=failure.detail)
+    except Exception:
+        log.exception("maintenance_step_failed", step=step)
 
 
 def _is_due(last: int, interval: int, now: int) -> bool:

@@ -8,12 +8,14 @@ from collections import Counter
 
 import structlog
 
-from bellcast.errors import BellcastError, TooMany, tenant_is_erased
-from bellcast.model import times
-from bellcast.model.events import SEPARATOR
-from bellcast.model.identities import TenantRules
-from bellcast.model.limits import Limits
-from bellcast.ports import Clock, Rates, Store
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError, TooMany, tenant_is_erased
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.limits import Limits
+from bellcast.model.tenants import TenantRules
+from bellcast.ports.quotas import Rates
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +26,7 @@ NO_RULES = TenantRules()
 
 
 class Quotas:
-    """ports.Quotas on a store."""
+    """`ports.quotas.Quotas` on a store."""
 
     def __init__(self, store: Store, rates: Rates, limits: Limits, clock: Clock) -> None:
         self._store = store
@@ -44,7 +46,13 @@ class Quotas:
             return
         now = self._clock.now()
         if per_day:
-            self._check_day(tenant, sends, per_day, now)
+            self._start_day(now // times.DAY_MS)
+            if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
+                midnight = (self._day + 1) * times.DAY_MS
+                raise TooMany(
+                    f"This tenant may send {per_day} notifications per day (UTC).",
+                    retry_after=(midnight - now) // 1000 + 1,
+                )
         wait = self._rates.take(_bucket(tenant), per_second, now, sends)
         if wait:
             raise TooMany(f"This tenant may send {per_second} notifications per second.", retry_after=math.ceil(wait))
@@ -69,23 +77,15 @@ class Quotas:
         per_day = limits.sends_per_day if rules.sends_per_day is None else rules.sends_per_day
         return per_second, per_day
 
-    def _check_day(self, tenant: str, sends: int, per_day: int, now: int) -> None:
-        self._start_day(now // times.DAY_MS)
-        if self._sums.get(tenant, 0) + self._unsaved[tenant] + sends > per_day:
-            midnight = (self._day + 1) * times.DAY_MS
-            raise TooMany(
-                f"This tenant may send {per_day} notifications per day (UTC).", retry_after=(midnight - now) // 1000 + 1
-            )
-
     async def load(self) -> None:
         """Load rules and weights of tenants, and today's sends if there are budgets."""
-        self._rules = await self._store.recipients.tenant_rules()
+        self._rules = await self._store.tenants.rules()
         weights = {tenant: rules.weight for tenant, rules in self._rules.items() if rules.weight is not None}
         self._store.set_weights(weights)
         await self.save()
         if self._limits.sends_per_day or any(rules.sends_per_day for rules in self._rules.values()):
             day = self._clock.now() // times.DAY_MS
-            sums = await self._store.recipients.spent(day)
+            sums = await self._store.tenants.usage(day)
             self._start_day(day)
             self._sums |= sums
 
@@ -94,7 +94,7 @@ class Quotas:
         if not self._unsaved:
             return
         day, sends = self._clock.now() // times.DAY_MS, dict(self._unsaved)
-        sums = await self._store.recipients.add_usage(day, sends)
+        sums = await self._store.tenants.add_usage(day, sends)
         self._unsaved.subtract(sends)  # refunds during the save leave a negative count
         self._unsaved = Counter({tenant: left for tenant, left in self._unsaved.items() if left})
         self._start_day(day)

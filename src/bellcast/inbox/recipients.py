@@ -5,13 +5,17 @@ from functools import partial
 
 import msgspec
 
-from bellcast.errors import NotFound, Unavailable
-from bellcast.model import identities, times
-from bellcast.model.events import PreferencesChanged, inbox_stream
-from bellcast.model.identities import Recipient, RecipientFields, Subscription, Tenant
+from bellcast.context import Context
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import NotFound, Unavailable
+from bellcast.kernel.events import inbox_stream
+from bellcast.model.events import PreferencesChanged
 from bellcast.model.preferences import Preferences
-from bellcast.ports import Clock, Context, RecipientOfLink
+from bellcast.model.recipients import Recipient, RecipientFields, Subscription, merge
+from bellcast.model.tenants import Tenant
 from bellcast.ports.jobs import Job
+from bellcast.ports.recipients import RecipientOfLink
 from bellcast.ports.webhooks import WebhookEvent
 
 # Recipients erased per step, so that other writers run in between.
@@ -37,7 +41,7 @@ async def plan(engines: Context, tenant: str, key: str, fields: RecipientFields,
     before = await engines.store.recipients.get(tenant, key)
     if before is None:
         before = Recipient(key=key, tenant=tenant or None, created_at=times.to_rfc3339(engines.clock.now()))
-    return identities.merge(before, fields, replace=replace)
+    return merge(before, fields, replace=replace)
 
 
 async def get(engines: Context, tenant: str, key: str) -> Recipient:
@@ -66,7 +70,7 @@ async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> Tenan
     now = engines.clock.now()
     name = f"{ERASURE_JOB_KIND}.{key}"
     job = Job(id=name, kind=ERASURE_JOB_KIND, payload=key.encode(), run_at=now + ERASE_RESUME_MS, created_at=now)
-    tenant = await engines.store.recipients.begin_erasure(key, now, job)
+    tenant = await engines.store.tenants.begin_erasure(key, now, job)
     if tenant is None:
         raise NotFound("There is no tenant with this key.")
     if await _erase(engines, token_clock, key, token_clock.now() + ERASE_REQUEST_MS):
@@ -79,7 +83,7 @@ async def delete_tenant(engines: Context, token_clock: Clock, key: str) -> Tenan
 async def continue_erasure(engines: Context, token_clock: Clock, job: Job) -> None:
     """Complete the erasure of a tenant, unless it is complete. A tenant with the same key may exist again."""
     key = job.payload.decode()
-    tenant = await engines.store.recipients.tenant(key)
+    tenant = await engines.store.tenants.get(key)
     if tenant is not None and tenant.erasing_since is not None:
         await _erase(engines, token_clock, key, None)
 
@@ -92,7 +96,7 @@ async def _erase(engines: Context, token_clock: Clock, key: str, until: int | No
     while erased:
         if until is not None and token_clock.now() >= until:
             return False
-        erased, events = await engines.store.recipients.erase_tenant(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
+        erased, events = await engines.store.tenants.erase(key, token_clock.now() + 1, ERASE_BATCH_RECIPIENTS)
         await engines.broker.publish(*events)
     engines.router.forget()
     await engines.quotas.load()
@@ -107,7 +111,7 @@ MAX_CHANGE_ROUNDS = 100
 async def set_preferences(engines: Context, tenant: str, key: str, preferences: Preferences) -> int:
     """Replace a recipient's own preferences; the recipient need not exist yet. Return the time of the change (UTC
     milliseconds)."""
-    write = engines.store.recipients.set_preferences
+    write = engines.store.preferences.put
     events = await _preferences_events(engines, tenant, key, preferences)
     document, switches, now = msgspec.json.encode(preferences), preferences.switches_inbox, engines.clock.now()
     await write(tenant, key, document, now, switches_inbox=switches, events=events)
@@ -120,18 +124,18 @@ async def change_preferences(
 ) -> tuple[Preferences, int]:
     """Replace a recipient's own preferences with the result of a function of them; the recipient need not exist yet.
     Return them, and the time of the change (UTC milliseconds)."""
-    write = partial(engines.store.recipients.set_preferences, tenant, key)
+    write = partial(engines.store.preferences.put, tenant, key)
     return await _change_preferences(engines, tenant, key, change, write)
 
 
 async def change_preferences_by_link(
     engines: Context, link: RecipientOfLink, change: Callable[[bytes | None], Preferences]
-) -> Preferences:
-    """Replace the preferences of a link's recipient with the result of a function of them. Raises NotFound if the
-    recipient does not exist, or was erased after the link was issued."""
-    write = partial(engines.store.recipients.set_preferences_by_link, link)
-    preferences, _ = await _change_preferences(engines, link.tenant, link.recipient, change, write)
-    return preferences
+) -> tuple[Preferences, int]:
+    """Replace the preferences of a link's recipient with the result of a function of them. Return them, and the time of
+    the change (UTC milliseconds). Raises NotFound if the recipient does not exist, or was erased after the link was
+    issued."""
+    write = partial(engines.store.preferences.put_by_link, link)
+    return await _change_preferences(engines, link.tenant, link.recipient, change, write)
 
 
 async def _change_preferences(
@@ -142,7 +146,7 @@ async def _change_preferences(
     write: Callable[..., Awaitable[bool | None]],
 ) -> tuple[Preferences, int]:
     for _ in range(MAX_CHANGE_ROUNDS):
-        stored = await engines.store.recipients.preferences(tenant, key)
+        stored = await engines.store.preferences.get(tenant, key)
         before = None if stored is None else stored.document
         preferences = change(before)
         events = await _preferences_events(engines, tenant, key, preferences)
@@ -184,18 +188,18 @@ async def revoke(engines: Context, token_clock: Clock, tenant: str, key: str) ->
 
 async def subscribe(engines: Context, tenant: str, topic: str, key: str) -> tuple[Subscription, bool]:
     """Subscribe a recipient to a topic; return whether the subscription is new."""
-    return await engines.store.recipients.subscribe(tenant, topic, key, engines.clock.now())
+    return await engines.store.subscriptions.subscribe(tenant, topic, key, engines.clock.now())
 
 
 async def plan_subscription(engines: Context, tenant: str, topic: str, key: str) -> Subscription:
     """Return the subscription that `subscribe` would write."""
-    known = await engines.store.recipients.subscription(tenant, topic, key)
+    known = await engines.store.subscriptions.get(tenant, topic, key)
     return known or Subscription(topic, key, times.to_rfc3339(engines.clock.now()))
 
 
 async def unsubscribe(engines: Context, tenant: str, topic: str, key: str) -> None:
     """Unsubscribe a recipient from a topic. Raises NotFound if it was not subscribed."""
-    events = await engines.store.recipients.unsubscribe(tenant, topic, key, engines.clock.now())
+    events = await engines.store.subscriptions.unsubscribe(tenant, topic, key, engines.clock.now())
     if events is None:
         raise NotFound("This recipient is not subscribed to this topic.")
     await engines.broker.publish(*events)

@@ -9,16 +9,18 @@ from typing import TypeAlias, TypeGuard, TypeVar
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
-from bellcast.model import notification_drafts, patterns, times
+from bellcast.context import Context
+from bellcast.kernel import patterns, times
+from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.fingerprints import fingerprint
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.model.limits import Limits
 from bellcast.model.live_feed import FeedEvent, redact, sampling_key
 from bellcast.model.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
-from bellcast.ports import AnnounceRequest, Context, NewDecision, SendRequest, SendResult
 from bellcast.ports.live_feed import KEPT_EVENTS
-from bellcast.ports.sends import Claim
+from bellcast.ports.messages import NewDecision
+from bellcast.ports.sends import AnnounceRequest, Claim, SendRequest, SendResult
 
 _encode = msgspec.json.Encoder().encode
 

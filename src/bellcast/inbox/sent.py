@@ -2,17 +2,20 @@
 
 import msgspec
 
-from bellcast.errors import NotFound
-from bellcast.model import ids, notification_drafts, times
-from bellcast.model.limits import Limits
+from bellcast.context import Context
+from bellcast.kernel import ids, times
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.messages import title_of
 from bellcast.model.notifications import GENERAL, Audience, Draft, Edit, Notification, content
-from bellcast.ports import Context, MessageQuery, SentItem
+from bellcast.ports.sends import SentItem
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:
     """Return a notification or announcement. Raises NotFound if the tenant has none with this id."""
-    found = await engines.store.sends.find(tenant, id) if ids.is_id(id) else None
+    found = await engines.store.sent.find(tenant, id) if ids.is_id(id) else None
     if found is None:
         raise NotFound("There is no notification or announcement with this id.")
     return found
@@ -32,7 +35,7 @@ async def find_outside(engines: Context, tenant: str, id: str) -> SentItem:
     decisions = await store.messages.decisions(tenant, id, None, 1) if ids.is_id(id) else []
     if not decisions:
         raise NotFound("There is no notification or announcement with this id.")
-    found = await store.messages.page(MessageQuery(tenant=tenant, notification=id, limit=1))
+    found = (await store.messages.page(ListQuery(tenants=[tenant], filters={"notification": id}, limit=1))).items
     title = title_of(found[0].content) if found else ""
     shown = _outside(id, found[0].type if found else GENERAL, title, decisions[0].decided_at)
     return SentItem(notification=shown, tenant=tenant, recipient=decisions[0].recipient, has_row=False)
@@ -46,7 +49,7 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
     """Edit an item in all inboxes."""
     now = engines.clock.now()
     notification_drafts.check_edit(edit, limits, times.to_rfc3339(now))
-    done = await engines.store.sends.edit(tenant, id, edit, now) if ids.is_id(id) else None
+    done = await engines.store.sent.edit(tenant, id, edit, now) if ids.is_id(id) else None
     if done is None:
         raise NotFound("There is no notification or announcement with this id.")
     found, events = done
@@ -57,7 +60,7 @@ async def edit(engines: Context, limits: Limits, tenant: str, id: str, edit: Edi
 async def recall(engines: Context, tenant: str, id: str) -> None:
     """Remove an item from all inboxes."""
     report = await engines.webhooks.report(tenant, ["message.cancelled"])
-    events = await engines.store.sends.recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None
+    events = await engines.store.sent.recall(tenant, id, engines.clock.now(), report) if ids.is_id(id) else None
     if events is None:
         raise NotFound("There is no notification or announcement with this id.")
     await engines.broker.publish(*events)

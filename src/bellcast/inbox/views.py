@@ -5,12 +5,13 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.errors import NotFound
-from bellcast.model import ids, times
-from bellcast.model.identities import Principal
+from bellcast.context import Context
+from bellcast.kernel import ids, times
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.notifications import Notification
-from bellcast.ports import Context, OpenInbox, Query, ResumeFrom, SessionRevoked
+from bellcast.ports.inboxes import OpenInbox, Query, ResumeFrom, SessionRevoked
 
 
 class InboxListing(Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ from weakref import WeakSet
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import Unavailable
-from bellcast.ports import Clock
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unavailable
 from bellcast.ports.providers import DeliveryError
 
 log = structlog.get_logger(__name__)

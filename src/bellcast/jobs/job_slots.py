@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
-from bellcast.ports import Job, JobGroup, JobShare
+from bellcast.ports.jobs import Job, JobGroup, JobShare
 
 # Maximum slots of one tenant, so that the jobs of another one start while a large send runs.
 TENANT_SLOTS = 64

@@ -5,22 +5,27 @@ import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast import ports
-from bellcast.errors import BellcastError, DiskFull, Unavailable
 from bellcast.jobs.destinations import Destination, Destinations
 from bellcast.jobs.job_slots import Room, TenantShares
-from bellcast.model.validation import storable
-from bellcast.ports import Job, JobGroup, JobShare
-from bellcast.ports.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT, in_line, kind_of, line_of
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError, DiskFull, Unavailable
+from bellcast.kernel.validation import storable
+from bellcast.ports.jobs import END_OF_TIME, FANOUT, NORMAL, URGENT, Job, JobGroup, JobShare, in_line, kind_of, line_of
+from bellcast.storage.jobs import Jobs
 
 log = structlog.get_logger(__name__)
 
+# A clock that goes back by more than this was wrong before. Clocks of nodes differ by less.
+STEP_MS = 10_000
+# Jobs that are planned again in one transaction.
+REPLANNED = 500
 # Maximum concurrent jobs: several pages, so that one is executed while others wait for their commits. Jobs that call another
 # server use the slots of their destinations instead.
 SLOTS = 96
@@ -110,8 +115,8 @@ class JobRunner:
 
     def __init__(
         self,
-        store: ports.Jobs,
-        clock: ports.Clock,
+        store: Jobs,
+        clock: Clock,
         new_id: Callable[[int], str],
         weight_of: Callable[[str], float] = lambda tenant: 1.0,
     ) -> None:
@@ -125,6 +130,7 @@ class JobRunner:
         self._lines: dict[tuple[str, str], Destination] = {}  # by tenant and kind with line
         self._outcomes = Outcomes([], [], [])
         self._renewed_at = 0
+        self._last_turn_at = END_OF_TIME
         self._changed = asyncio.Event()  # a job was added, or a slot is free
         self._turn_ended = asyncio.Event()  # of `run`'s loop
         self._turns = 0
@@ -175,6 +181,7 @@ class JobRunner:
                 self._turns += 1
                 self._is_in_turn = True
                 try:
+                    await self._replan()
                     await self._save_outcomes()
                     await self._renew()
                     await self._start_due()
@@ -307,6 +314,17 @@ class JobRunner:
             await self._store.renew([running.job for running in self._running.values()], now + LEASE_MS)
             self._renewed_at = now
 
+    async def _replan(self) -> None:
+        """At the start, and when the clock goes back: let jobs that were planned in a time that has not come wait as long as they
+        were meant to, from now on. A job with a time of its own (`until`, a schedule) that runs too early waits for it again."""
+        now, replanned = self._clock.now(), 0
+        if now < self._last_turn_at - STEP_MS:
+            while ids := await self._store.planned_after(now + STEP_MS, REPLANNED):
+                replanned += await self._store.replan(ids, now)
+        if replanned:
+            log.warning("jobs_replanned", number=replanned, reason="they were planned while the clock was ahead")
+        self._last_turn_at = now
+
     # --- pages of jobs
 
     def _start(self, leased: Sequence[Job]) -> None:
@@ -424,7 +442,7 @@ class JobRunner:
         try:
             for jobs, save in (
                 (ended.done, self._store.done),
-                (ended.retry, self._store.retry),
+                (ended.retry, partial(self._store.retry, now=self._clock.now())),
                 (ended.dead, self._store.set_dead),
             ):
                 if jobs:

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct, field
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.model.limits import Limits
-from bellcast.ports import SubscriptionGrant
+from bellcast.kernel.limits import Limits
+from bellcast.ports.recipients import SubscriptionGrant
 
 # Starts a background task. The server owns it, logs its failure and cancels it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bellcast.model import times
+from bellcast.kernel import times
 from bellcast.model.events import (
     InboxBulkChanged,
     InboxEvent,

@@ -7,11 +7,12 @@ from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
-from bellcast.errors import FieldError, Invalid
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
-from bellcast.model import validation
-from bellcast.model.identities import Principal
-from bellcast.ports import Store, SubscriptionGrant
+from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.storage.store import Store
 
 # Grants that do not come from a session, so a new session does not remove them.
 BEYOND_SESSIONS = frozenset({Grant.APP, Grant.DIALECT})
@@ -96,6 +97,6 @@ async def _grants(store: Store, principal: Principal, topics: Sequence[str], con
         else:
             grants[topic] = grant
     if principal.recipient is not None and others:
-        subscribed = await store.recipients.subscribed(principal.tenant, principal.recipient, others)
+        subscribed = await store.subscriptions.among(principal.tenant, principal.recipient, others)
         grants |= dict.fromkeys(subscribed, Grant.SUBSCRIPTION)
     return grants

@@ -1,7 +1,7 @@
 """Names of live events that only the server may send. Every dialect rejects them from clients."""
 
-from bellcast.errors import FieldError
-from bellcast.model.validation import FieldErrors
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.validation import FieldErrors
 
 # Events that Socket.IO clients emit locally about the connection.
 SOCKETIO_LIFECYCLE = frozenset(

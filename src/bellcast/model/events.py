@@ -1,41 +1,18 @@
 """Events sent to clients, and the streams that carry them. Every event has a stream. Brokers carry events; hubs
 dispatch them."""
 
-from typing import Any, Literal, NewType
+from typing import Any, Literal
 
 from msgspec import Struct
 
+from bellcast.kernel.events import ANNOUNCEMENTS, NODES, LiveEvent, Stream, inbox_stream, node_stream, topic_stream
 from bellcast.model.inboxes import InboxState
 from bellcast.model.live_feed import FeedFilter
 from bellcast.model.nodes import NodeReport
 from bellcast.model.notifications import Notification, View
 from bellcast.model.preferences import Preferences
 
-Stream = NewType("Stream", str)
 Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
-
-# A unit separator cannot occur in tenant or recipient keys, which have no control characters, nor in topics.
-SEPARATOR = "\x1f"
-ANNOUNCEMENTS = Stream("announcements")
-NODES = Stream("nodes")  # state exchanged between nodes
-# Errors for values that MessagePack cannot encode. Data of senders is validated on receipt, but handlers may return any
-# value.
-UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
-
-
-def inbox_stream(tenant: str, recipient: str) -> Stream:
-    """Return the stream of a recipient's inbox changes and direct events."""
-    return Stream(f"inbox{SEPARATOR}{tenant}{SEPARATOR}{recipient}")
-
-
-def topic_stream(tenant: str, topic: str) -> Stream:
-    """Return the stream of one topic's live events."""
-    return Stream(f"topic{SEPARATOR}{tenant}{SEPARATOR}{topic}")
-
-
-def node_stream(node: str) -> Stream:
-    """Return the stream of messages to one node."""
-    return Stream(f"node{SEPARATOR}{SEPARATOR}{node}")
 
 
 class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
@@ -90,32 +67,6 @@ class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
 
 
 InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged
-
-
-class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
-    """A live event on a topic or to a recipient. `sender` is the connection excluded from delivery. `keep`: the history
-    may keep the event; a stored event has an `id`.
-
-    `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the sending
-    member of a presence topic."""
-
-    tenant: str
-    name: str
-    data: Any
-    topic: str | None = None
-    recipient: str | None = None
-    sender: str | None = None
-    text: str | None = None
-    member: str | None = None
-    keep: bool = True
-    id: str | None = None
-    trace: str | None = None
-
-    @property
-    def stream(self) -> Stream:
-        if self.topic is not None:
-            return topic_stream(self.tenant, self.topic)
-        return inbox_stream(self.tenant, self.recipient or "")
 
 
 class Member(Struct, frozen=True, omit_defaults=True):
@@ -432,7 +383,8 @@ class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
         return node_stream(self.to)
 
 
-Event = (
+# Each event that servers exchange.
+AnyEvent = (
     NotificationAdded
     | NotificationUpdated
     | NotificationDeleted

@@ -4,10 +4,10 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import validation
-from bellcast.model.events import LiveEvent
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.limits import Limits
 
 
 class EventDraft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from msgspec import Struct, structs
 
-from bellcast.model import ip_addresses
+from bellcast.kernel import ip_addresses
 
 FeedKind = Literal[
     "request",
@@ -147,21 +147,18 @@ class _Redaction:
         if depth > MAX_REDACTED_DEPTH:
             return REDACTED
         if isinstance(value, Mapping):
-            return self._redact_mapping(value, depth)
+            redacted: dict[str, Any] = {}
+            for name, one in value.items():
+                if self._left <= 0:
+                    return redacted | {OMITTED: OMITTED}
+                text = str(name)
+                redacted[self._cut(text)] = REDACTED if SECRET_FIELD.search(text) else self.redact(one, depth + 1)
+            return redacted
         if isinstance(value, list | tuple):
             return self._redact_list(value, depth)
         if isinstance(value, bytes | bytearray | memoryview):
             return f"[{len(value)} bytes]"
         return self._cut(URL_CREDENTIALS.sub(REDACTED, value)) if isinstance(value, str) else value
-
-    def _redact_mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        redacted: dict[str, Any] = {}
-        for name, one in value.items():
-            if self._left <= 0:
-                return redacted | {OMITTED: OMITTED}
-            text = str(name)
-            redacted[self._cut(text)] = REDACTED if SECRET_FIELD.search(text) else self.redact(one, depth + 1)
-        return redacted
 
     def _redact_list(self, value: Iterable[Any], depth: int) -> list[Any]:
         redacted: list[Any] = []

@@ -7,10 +7,11 @@ from itertools import chain
 
 from msgspec import UNSET, Struct
 
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import times
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.limits import Limits
+from bellcast.kernel import times
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.validation import FieldErrors, check, data, expiry, key, moment, tenant, text, topic, url
 from bellcast.model.notifications import (
     GENERAL,
     ActionButton,
@@ -22,7 +23,6 @@ from bellcast.model.notifications import (
     ImportedDraft,
 )
 from bellcast.model.preferences import CHANNELS
-from bellcast.model.validation import FieldErrors, check, data, expiry, key, moment, tenant, text, topic, url
 
 # Maximum buttons of one notification: more do not fit in a row of the bell.
 MAX_ACTIONS = 5

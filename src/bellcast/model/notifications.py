@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.errors import Conflict, NotFound
+from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.model.preferences import Channel
 

@@ -44,12 +44,21 @@ class Preferences(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 NO_PREFERENCES = Preferences()
 
 
-class TypeRules(Struct, frozen=True, kw_only=True):
-    """Rules of a notification type: channels that cannot be switched off, and switches that apply unless a recipient,
-    tenant or project sets its own."""
+# Characters that separate the words of a type's key.
+KEY_SEPARATORS = str.maketrans("._-", "   ")
 
+
+class TypeRules(Struct, frozen=True, kw_only=True):
+    """Rules of a notification type: its display name, channels that cannot be switched off, and switches that apply unless
+    a recipient, tenant or project sets its own."""
+
+    name: str | None = None
     required: bool | tuple[Channel, ...] = False
     defaults: Switches = {}
+
+    def name_of(self, type: str) -> str:
+        """Return the display name of the type: its own, or made from its key."""
+        return self.name or (type[:1].upper() + type[1:]).translate(KEY_SEPARATORS)
 
     def requires(self, channel: Channel) -> bool:
         """True if preferences cannot stop this type in this channel."""

@@ -2,11 +2,9 @@
 
 from msgspec import Struct
 
-from bellcast.model.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.identities import DEFAULT_TENANT, Project
 
 RECIPIENT = "{recipient}"
-# Names of client-to-client events begin with it.
-CLIENT_PREFIX = "client-"
 # Maximum characters of the device in a signature.
 MAX_DEVICE = 64
 # A secret has the size of an HMAC-SHA256 key.

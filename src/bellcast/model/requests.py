@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
-from bellcast.errors import FieldError
+from bellcast.kernel.errors import FieldError
 
 # Which requests are logged.
 AccessLog: TypeAlias = Literal["errors", "all", "off"]

@@ -5,7 +5,7 @@ import binascii
 import hmac
 from collections.abc import Iterable
 
-from bellcast.errors import SettingsError
+from bellcast.kernel.errors import SettingsError
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret in base64
 # Between a run and its step in the `webhook-id` of a step. Steps are signed with the same key as calls, and their body can be

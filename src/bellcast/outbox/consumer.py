@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import asyncpg
 import structlog
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unavailable
 from bellcast.outbox import schema, status
-from bellcast.outbox.delivery import Delivery, DeliveryResult, OutboxRow
-from bellcast.ports import Clock
+from bellcast.outbox.delivery import Delivery, OutboxRow
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -79,9 +79,18 @@ class OutboxConsumer:
         while True:
             try:
                 async with schema.connected(self._url) as connection:
-                    await self._wait_until_installed(connection)
+                    while await schema.version(connection) == 0:
+                        self._gauges = {}
+                        await self._clock.sleep(INSTALL_POLL_SECONDS)
                     await connection.add_listener(CHANNEL, lambda *_: self._written.set())
-                    await self._follow(connection)
+                    while True:
+                        self._written.clear()
+                        await self._count(connection)
+                        while await _finish(self._consume_batch(connection)):
+                            await self._count(connection)
+                        self._wait = FIRST_WAIT
+                        self._gauges["outbox_flows"] = 1
+                        await self._poll()
             except Unavailable as failure:
                 log.warning("outbox_paused", reason=failure.detail, retry_in=self._wait)
             except asyncpg.PostgresError as failure:
@@ -91,21 +100,6 @@ class OutboxConsumer:
             self._gauges = {**self._gauges, "outbox_flows": 0}
             await self._clock.sleep(random.uniform(self._wait / 2, self._wait))
             self._wait = min(self._wait * 2, LONGEST_WAIT)
-
-    async def _wait_until_installed(self, connection: asyncpg.Connection) -> None:
-        while await schema.version(connection) == 0:
-            self._gauges = {}
-            await self._clock.sleep(INSTALL_POLL_SECONDS)
-
-    async def _follow(self, connection: asyncpg.Connection) -> None:
-        while True:
-            self._written.clear()
-            await self._count(connection)
-            while await _finish(self._consume_batch(connection)):
-                await self._count(connection)
-            self._wait = FIRST_WAIT
-            self._gauges["outbox_flows"] = 1
-            await self._poll()
 
     async def _count(self, connection: asyncpg.Connection) -> None:
         """Update the gauges, at most once per COUNT_INTERVAL_MS."""
@@ -138,24 +132,20 @@ class OutboxConsumer:
                 return False  # another node is consuming, and polls again before it waits
             rows = [OutboxRow(*row) for row in await connection.fetch(ROWS, BATCH_ROWS)]
             outcome = await self._delivery.deliver(rows)
-            await _remove(connection, outcome)
+            if outcome.sent:
+                await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.sent)
+            if outcome.postponed:
+                await connection.execute(POSTPONE, list(outcome.postponed), list(outcome.postponed.values()))
+            if outcome.refused:
+                await connection.execute(REFUSE, list(outcome.refused), list(outcome.refused.values()))
+                for number, reason in outcome.refused.items():
+                    log.warning("outbox_row_refused", row=number, reason=reason)
         finally:
             if connection.is_in_transaction():
                 await connection.execute("COMMIT")
         if outcome.stopped is not None:
             raise Unavailable(outcome.stopped.detail)
         return len(rows) == BATCH_ROWS
-
-
-async def _remove(connection: asyncpg.Connection, outcome: DeliveryResult) -> None:
-    if outcome.sent:
-        await connection.execute("DELETE FROM bellcast.outbox WHERE id = ANY($1::bigint[])", outcome.sent)
-    if outcome.postponed:
-        await connection.execute(POSTPONE, list(outcome.postponed), list(outcome.postponed.values()))
-    if outcome.refused:
-        await connection.execute(REFUSE, list(outcome.refused), list(outcome.refused.values()))
-        for number, reason in outcome.refused.items():
-            log.warning("outbox_row_refused", row=number, reason=reason)
 
 
 async def _finish(work: Coroutine[Any, Any, T]) -> T:

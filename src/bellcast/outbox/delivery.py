@@ -12,16 +12,16 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.context import Context
 from bellcast.inbox import events, sending
+from bellcast.kernel.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.limits import Limits
 from bellcast.model import live_event_drafts
-from bellcast.model.identities import DEFAULT_TENANT
-from bellcast.model.limits import Limits
 from bellcast.model.live_event_drafts import EventDraft
 from bellcast.model.notifications import Audience, Draft
 from bellcast.outbox import table_watch
 from bellcast.outbox.table_watch import RowChange
-from bellcast.ports import Context
 from bellcast.workflows import triggers
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 

@@ -6,7 +6,7 @@ from importlib import resources
 
 import asyncpg
 
-from bellcast.errors import Conflict, NotFound, Unavailable
+from bellcast.kernel.errors import Conflict, NotFound, Unavailable
 from bellcast.outbox import steps
 
 MIN_VERSION = 15

@@ -5,7 +5,7 @@ from datetime import datetime
 import asyncpg
 from msgspec import Struct
 
-from bellcast.errors import NotFound
+from bellcast.kernel.errors import NotFound
 from bellcast.outbox import schema, table_watch
 from bellcast.outbox.table_watch import TableWatch
 

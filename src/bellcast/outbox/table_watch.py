@@ -7,10 +7,10 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import Conflict, Invalid, NotFound
-from bellcast.model import validation
-from bellcast.model.identities import DEFAULT_TENANT
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Conflict, Invalid, NotFound
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.limits import Limits
 from bellcast.model.live_event_drafts import EventDraft
 
 ChangeKind = Literal["insert", "update", "delete", "truncate"]

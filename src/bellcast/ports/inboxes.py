@@ -1,16 +1,15 @@
 """The durable inboxes: requests and results."""
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from msgspec import Struct
 
-from bellcast.errors import Unauthenticated
-from bellcast.model.events import Event, InboxEvent
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.events import Event
+from bellcast.model.events import InboxEvent
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import ActionButton, Notification, Priority, View
 from bellcast.model.positions import Position
-from bellcast.ports.webhooks import EventReport, no_report
 
 # The times that webhooks report, by the actions that may set them: a read notification is also seen.
 REPORTED = {"seen": ("seen",), "read": ("seen", "read")}
@@ -74,11 +73,13 @@ class Marking(Struct, frozen=True, kw_only=True):
 
 
 class Marked(Struct, frozen=True):
-    """The result of a marking: the number of changed rows, the new state, and the events to publish."""
+    """The result of a marking: the number of changed rows, the new state, the events to publish, and the ids of the changed
+    rows, unless there are too many."""
 
     changed: int
     state: InboxState
     events: tuple[InboxEvent, ...] = ()
+    ids: tuple[str, ...] | None = None
 
 
 class ActionTaken(Struct, frozen=True):
@@ -131,64 +132,3 @@ class InboxStatus(Struct, frozen=True):
     revision: int
     revoked_before: int
     behind: bool
-
-
-class Inboxes(Protocol):
-    """The durable inboxes. In one transaction, each change adds one to the inbox's revision, stores it in the changed rows
-    and adjusts the counters. A method returns after the commit, with the events to publish in order."""
-
-    async def open(
-        self,
-        tenant: str,
-        recipient: str,
-        now: int,
-        *,
-        issued_at: int,
-        roles: tuple[str, ...] | None = None,
-        name: str | None = None,
-        member_since: int | None = None,
-        since: ResumeFrom | None = None,
-    ) -> OpenInbox:
-        """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
-        a position, all in one snapshot. `roles`, `name` and `member_since` are stored if they differ. The first opening
-        adds announcements from before the recipient was first seen.
-
-        Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
-        sessions were revoked, or the recipient or its tenant was erased."""
-        ...
-
-    async def page(self, inbox: int, query: Query) -> InboxPage:
-        """Return one page, newest first, and the state in the same snapshot."""
-        ...
-
-    async def unread_by_type(self, inbox: int, query: Query = ALL) -> UnreadCounts:
-        """Return the counts of rows that match the query, and the state in the same snapshot."""
-        ...
-
-    async def get(self, inbox: int, id: str) -> Notification | None:
-        """Return one notification of this inbox."""
-        ...
-
-    async def mark(self, inbox: int, marking: Marking, now: int, report: EventReport = no_report) -> Marked:
-        """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions.
-        Unknown ids are ignored. The events that `report` returns are committed with the changed rows."""
-        ...
-
-    async def wake_until_back(self, inbox: int, now: int, limit: int) -> Marked:
-        """Return at most `limit` notifications that were snoozed until the recipient is back to the top of the inbox,
-        unread and unseen. Each has its own revision."""
-        ...
-
-    async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:
-        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
-        events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
-        another action."""
-        ...
-
-    async def changes(self, inbox: int, after: int, limit: int) -> Changes:
-        """Return at most `limit` rows changed after the revision `after`."""
-        ...
-
-    async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
-        """Return the status of each of these inboxes that exists."""
-        ...

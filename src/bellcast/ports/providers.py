@@ -7,8 +7,8 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from bellcast.kernel.validation import storable
 from bellcast.model.messages import ExternalChannel, State
-from bellcast.model.validation import storable
 
 # Kinds of addresses: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
 # incoming webhook, a Telegram chat.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from bellcast.model.events import LiveEvent
+from bellcast.kernel.events import LiveEvent
 
 
 class EventReactions(Protocol):

@@ -1,12 +1,12 @@
 """Permanent failures, and replays that retry them."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, get_args
 
 from msgspec import Struct
 
+from bellcast.kernel.ids import NEWEST
 from bellcast.ports.jobs import Job
-from bellcast.ports.messages import NEWEST
 from bellcast.ports.runs import StoredRun
 
 FailureKind = Literal["message", "run", "job"]
@@ -97,39 +97,6 @@ class ReplayStep(Struct, frozen=True, kw_only=True):
     messages: Sequence[str] = ()
     runs: Sequence[StoredRun] = ()
     jobs: Sequence[str] = ()
-
-
-class Replays(Protocol):
-    """Failures, and the progress of replays as documents of the kind REPLAYS."""
-
-    async def failures(self, query: FailureQuery) -> list[StoredFailure]:
-        """Return failures by descending id: at most `limit`, plus any others with the last one's id."""
-        ...
-
-    async def group_failures(self, query: FailureQuery) -> GroupedFailures:
-        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state."""
-        ...
-
-    async def count_failures(self, query: FailureQuery) -> int:
-        """Count the failures of a query, up to its limit."""
-        ...
-
-    async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
-        """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
-        ...
-
-    async def newest(self, query: ReplayQuery) -> list[StoredReplay]:
-        """Return replays, the newest first."""
-        ...
-
-    async def add(self, replay: NewReplay, now: int) -> None:
-        """Add a replay with its job, and remove old ones, in one transaction."""
-        ...
-
-    async def retry(self, step: ReplayStep, now: int) -> bool:
-        """Retry failures and write the progress of their replay, in one transaction. Failures that were resolved or
-        already retried do not change. Return False, and write nothing, if the replay changed since it was read."""
-        ...
 
 
 # The kind of the documents.

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import UNSET
 
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.model.notifications import Audience, Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.ports.messages import NewDecision

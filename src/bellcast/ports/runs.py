@@ -1,16 +1,13 @@
 """Runs of workflows."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
-from bellcast.model.events import Event
 from bellcast.ports.jobs import Job
-from bellcast.ports.list_scan import ListScan
-from bellcast.ports.messages import NEWEST
 from bellcast.ports.sends import Claim, SendRequest
-from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
+from bellcast.ports.webhooks import WebhookEvent
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
@@ -218,138 +215,9 @@ class ItemTimes(Struct, frozen=True):
     acted_at: int | None
 
 
-class RunQuery(Struct, frozen=True, kw_only=True):
-    """A page of a tenant's runs, newest first. Those with a `channel` or a `provider` have a message of it, with both one of
-    both."""
-
-    tenant: str
-    workflow: str | None = None
-    recipient: str | None = None
-    state: str | None = None
-    trigger: str | None = None
-    channel: str | None = None
-    provider: str | None = None
-    before: str = NEWEST
-    created_since: int = 0
-    created_before: int | None = None
-    limit: int = 100
-
-
 class WorkflowVersion(Struct, frozen=True):
     """A version of a workflow: its definition as JSON."""
 
     version: int
     body: bytes
     created_at: int
-
-
-class Runs(Protocol):
-    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job with its id."""
-
-    async def start(self, request: TriggerRequest) -> bytes:
-        """Commit a trigger, and return its response, or the stored one for a repeated key. Raises IdempotencyMismatch,
-        ClaimTaken and ScheduleChanged."""
-        ...
-
-    async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
-        """Return the recipients that no request has claimed, in order."""
-        ...
-
-    async def get(self, id: str) -> StoredRun | None: ...
-
-    async def page(self, query: RunQuery) -> list[StoredRun]: ...
-
-    async def scan(self, query: RunQuery) -> ListScan[StoredRun]:
-        """Return a page of a tenant, or of all tenants if it is `*`, which needs no recipient or trigger. Of all tenants, and with a
-        channel or a provider, at most 20,000 runs are compared."""
-        ...
-
-    async def count(self, query: RunQuery) -> int:
-        """Count the rows of a query that filters only by tenant and time, up to its limit."""
-        ...
-
-    async def find(self, ids: Sequence[str]) -> list[StoredRun]:
-        """Return runs by id, in any order; those that do not exist are absent."""
-        ...
-
-    async def commit(self, commits: Sequence[RunCommit]) -> list[tuple[Event, ...] | Exception | None]:
-        """Write runs, each with its effects in one transaction; runs share transactions. Return for each run the events
-        of its inbox rows, the error if it failed, or None if nothing was written because the run or a counter changed
-        since it was read."""
-        ...
-
-    async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
-        """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
-        cancelled runs; None if no run or trigger has this id."""
-        ...
-
-    async def cancel_by_key(
-        self,
-        tenant: str,
-        workflow: str,
-        cancel_key: str,
-        recipients: Sequence[str] | None,
-        now: int,
-        report: EventReport = no_report,
-    ) -> int:
-        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Running fan-outs
-        with the key skip these recipients in their next pages; skipped recipients are not counted."""
-        ...
-
-    async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
-        """Count the runs that `cancel_by_key` would cancel."""
-        ...
-
-    async def retry(self, run: StoredRun, now: int) -> bool:
-        """Reopen a failed run with this body, and make it due. Return False if it has changed."""
-        ...
-
-    async def resume(self, workflow: str, owner: str, now: int, limit: int) -> int:
-        """Make paused runs of a workflow due, at most `limit`; return how many."""
-        ...
-
-    async def counter(self, key: CounterKey) -> StoredCounter | None: ...
-
-    async def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> dict[str, ItemTimes]:
-        """Return the times of inbox items; items that do not exist are absent."""
-        ...
-
-    async def fanout(self, id: str) -> NewFanout | None: ...
-
-    async def fanout_states(self, ids: Sequence[str]) -> dict[str, str]:
-        """Return the states of fan-outs by id; those that do not exist are absent."""
-        ...
-
-    async def waits(self, run: str) -> dict[str, StoredWait]:
-        """Return the waits of a run for live events, by step."""
-        ...
-
-    async def waiting(
-        self, tenant: str, name: str, target: str, after: tuple[str, str], limit: int
-    ) -> list[WaitingRun]:
-        """Return runs that wait for an event, by id and step, after a run and step."""
-        ...
-
-    async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
-        """Store the event in the waits that have none yet, and wake their runs."""
-        ...
-
-    async def add_page(self, page: BegunPage) -> tuple[Event, ...] | None:
-        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
-        Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
-        `fanout`, or has since excluded a recipient of the page."""
-        ...
-
-    async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
-        """Count the runs of a trigger by state."""
-        ...
-
-    async def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> WorkflowVersion:
-        """Add a version, unless the last one has the same body; return it."""
-        ...
-
-    async def version(self, owner: str, workflow: str, version: int) -> WorkflowVersion | None: ...
-
-    async def versions(self, owner: str, workflow: str, limit: int) -> list[WorkflowVersion]:
-        """Return versions, newest first."""
-        ...

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.model.notifications import Draft
 
 

@@ -1,16 +1,13 @@
 """Sends, edits and recalls."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
-
 from msgspec import Struct
 
-from bellcast.model import times
-from bellcast.model.events import Event, InboxEvent
-from bellcast.model.notifications import Content, Edit, Notification
-from bellcast.ports.list_scan import ListScan, ListTotal
+from bellcast.kernel import times
+from bellcast.kernel.events import Event
+from bellcast.model.events import InboxEvent
+from bellcast.model.notifications import Content, Notification
 from bellcast.ports.messages import NewDecision, NewMessage
-from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
+from bellcast.ports.webhooks import WebhookEvent
 
 # Lifetime of an idempotency key and the stored response.
 IDEMPOTENCY_MS = times.DAY_MS
@@ -125,69 +122,3 @@ class Materialized(Struct, frozen=True):
     events: tuple[InboxEvent, ...] = ()
     caught_up: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()
-
-
-class Sends(Protocol):
-    """Sends, edits and recalls of the server API."""
-
-    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[SendResult | Exception]]:
-        """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
-        request (IdempotencyMismatch) does not affect the others."""
-        ...
-
-    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[SendResult | Exception]]:
-        """Like `add`, for notifications of another system. Clients receive their rows as inbox changes, never as new
-        notifications, so no client shows an alert for them, even when it resumes."""
-        ...
-
-    async def announce(self, request: AnnounceRequest) -> SendResult:
-        """Commit one row for an audience of any size."""
-        ...
-
-    async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
-        """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
-        write nothing, if it is at another position or no longer runs."""
-        ...
-
-    async def end_fanout(self, tenant: str, id: str) -> None:
-        """End a fan-out that has no recipients left."""
-        ...
-
-    async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
-        """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
-        request had another body."""
-        ...
-
-    async def find(self, tenant: str, id: str) -> SentItem | None:
-        """Return a notification or announcement of the tenant. One to all tenants belongs to the default tenant."""
-        ...
-
-    async def notifications(self, query: SentQuery) -> ListScan[SentItem]:
-        """Return notifications to named recipients. Examines a bounded number of rows."""
-        ...
-
-    async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
-        """Return announcements that were not recalled. One to all tenants belongs to the default tenant. Examines a
-        bounded number of rows."""
-        ...
-
-    async def count_notifications(self, query: SentQuery) -> ListTotal:
-        """Count the matching notifications among a bounded number of rows."""
-        ...
-
-    async def count_announcements(self, query: SentQuery) -> ListTotal:
-        """Count the matching announcements among a bounded number of rows."""
-        ...
-
-    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
-        """Edit an item in all inboxes; None if it does not exist."""
-        ...
-
-    async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
-        """Remove an item from all inboxes, and cancel its messages that were not attempted; None if it does not exist."""
-        ...
-
-    def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
-        """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
-        that had nothing pending."""
-        ...

@@ -26,18 +26,6 @@ def no_report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
     return ()
 
 
-class WebhookEvents(Protocol):
-    """The events within the retention time. An event is added together with a job that delivers it."""
-
-    async def add(self, events: Sequence[WebhookEvent], now: int) -> None: ...
-
-    async def find(self, id: str) -> WebhookEvent | None: ...
-
-    async def page(self, tenant: str | None, after: str, limit: int) -> list[WebhookEvent]:
-        """Return events by id, after the id `after`; of all tenants without `tenant`."""
-        ...
-
-
 class WebhookSink(Protocol):
     """Accepts events for webhooks."""
 

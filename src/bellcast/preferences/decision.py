@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from bellcast.model import local_times, preferences, times
+from bellcast.kernel import local_times, times
+from bellcast.model import preferences
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import NO_PREFERENCES, NO_RULES, Channel, Frequency, Preferences, QuietHours, TypeRules
 

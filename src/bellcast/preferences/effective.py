@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from bellcast.model import local_times
+from bellcast.kernel import local_times
 from bellcast.model.preferences import CHANNELS, Channel, TypeRules
 from bellcast.preferences.decision import SWITCHES, Layers, Occasion, Source, switch
 
@@ -19,15 +19,16 @@ class ChannelStatus(Struct, frozen=True):
 
 
 class EffectiveType(Struct, frozen=True):
-    """One type and the state of each of its channels."""
+    """One type, its display name, and the state of each of its channels."""
 
     type: str
+    name: str
     channels: dict[Channel, ChannelStatus]
 
 
 def effective(layers: Layers, types: Mapping[str, TypeRules]) -> list[EffectiveType]:
     """Return the state of each channel for each type, without mutes and times."""
-    return [EffectiveType(type, _channels(layers, type, rules)) for type, rules in types.items()]
+    return [EffectiveType(type, rules.name_of(type), _channels(layers, type, rules)) for type, rules in types.items()]
 
 
 def _channels(layers: Layers, type: str, rules: TypeRules) -> dict[Channel, ChannelStatus]:

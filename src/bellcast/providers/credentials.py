@@ -19,7 +19,12 @@ def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None
     with any host."""
     inline, file = url.options.get(option + INLINE), url.options.get(option)
     if inline:
-        return _decode(inline, option)
+        # Accepts both alphabets; an unescaped plus sign in a query is a space.
+        url_safe = inline.translate(str.maketrans(" +/", "--_")).rstrip("=")
+        try:
+            return base64.b64decode(url_safe + "=" * (-len(url_safe) % 4), altchars="-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(f"has an option {option}{INLINE} that is not Base64") from None
     if not file:
         return None
     if not may_read_files:
@@ -32,15 +37,6 @@ def read(url: ProviderURL, option: str, *, may_read_files: bool) -> bytes | None
         raise ValueError(
             f"cannot be used, because {file} is not a readable file of at most {MAX_BYTES} bytes"
         ) from None
-
-
-def _decode(text: str, option: str) -> bytes:
-    # Accepts both alphabets; an unescaped plus sign in a query is a space.
-    url_safe = text.translate(str.maketrans(" +/", "--_")).rstrip("=")
-    try:
-        return base64.b64decode(url_safe + "=" * (-len(url_safe) % 4), altchars="-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"has an option {option}{INLINE} that is not Base64") from None
 
 
 def _read_file(path: Path) -> bytes:

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.retries import is_temporary, parse_retry_after
-from bellcast.errors import Unavailable
-from bellcast.ports import Http, Response
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.ports.providers import MAX_RESPONSE, DeliveryError, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 

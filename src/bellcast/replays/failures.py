@@ -8,9 +8,8 @@ from msgspec import Struct
 
 from bellcast.channels import webhooks
 from bellcast.channels.webhooks import WebhookDelivery
-from bellcast.ports import Store
-from bellcast.ports.list_scan import MAX_SCANNED_ROWS
-from bellcast.ports.messages import NEWEST
+from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
+from bellcast.kernel.ids import NEWEST
 from bellcast.ports.replays import (
     FAILURE_KINDS,
     FailureGroup,
@@ -20,6 +19,7 @@ from bellcast.ports.replays import (
     StoredFailure,
 )
 from bellcast.replays.causes import cause_of
+from bellcast.storage.store import Store
 
 SCAN_BATCH_ROWS = 1_000
 # Maximum failures per tenant that are grouped by cause if the caller has many tenants.

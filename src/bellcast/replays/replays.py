@@ -9,13 +9,14 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import Conflict
 from bellcast.jobs import JobRunner
-from bellcast.ports import Clock, Job, Store
-from bellcast.ports.jobs import FANOUT
-from bellcast.ports.list_scan import MAX_SCANNED_ROWS
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
+from bellcast.kernel.errors import Conflict
+from bellcast.ports.jobs import FANOUT, Job
 from bellcast.ports.replays import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
 from bellcast.replays.failures import FailureFilter, Failures
+from bellcast.storage.store import Store
 from bellcast.workflows.restarts import restarted
 
 log = structlog.get_logger(__name__)
@@ -112,36 +113,33 @@ class ReplayRunner:
         """Start a replay, and return it with its id. It covers existing failures only. Raises Conflict while too many
         replays are running."""
         async with self._starting:
-            return await self._start(tenant, plan)
-
-    async def _start(self, tenant: str, plan: ReplayPlan) -> tuple[str, Replay]:
-        now = self._clock.now()
-        known = await self.page(tenant)
-        running = [id for id, replay in known if replay.state == "running"]
-        if len(running) >= MAX_RUNNING_REPLAYS:
-            raise Conflict(f"{len(running)} replays are already running: wait for one of them, or cancel it.")
-        wanted = plan.wanted
-        if wanted is not None:
-            until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
-            wanted = msgspec.structs.replace(wanted, until=until)
-        replay = Replay(wanted=wanted, ids=plan.ids, matched=plan.matched, is_exact=plan.is_exact, created_at=now)
-        id = self._new_id(now)
-        job = Job(
-            id=f"{JOB_KIND}:{id}",
-            kind=JOB_KIND,
-            payload=msgspec.json.encode(ReplayKey(tenant, id)),
-            run_at=now,
-            created_at=now,
-            tenant=tenant,
-            priority=FANOUT,
-        )
-        ended = [old for old, replay in known if replay.state != "running"]
-        surplus = len(known) + 1 - KEPT_REPLAYS
-        removed = ended[-surplus:] if surplus > 0 else []
-        added = NewReplay(tenant=tenant, key=id, body=msgspec.json.encode(replay), job=job, removed=removed)
-        await self._store.replays.add(added, now)
-        self._jobs.wake()
-        return id, replay
+            now = self._clock.now()
+            known = await self.page(tenant)
+            running = [id for id, replay in known if replay.state == "running"]
+            if len(running) >= MAX_RUNNING_REPLAYS:
+                raise Conflict(f"{len(running)} replays are already running: wait for one of them, or cancel it.")
+            wanted = plan.wanted
+            if wanted is not None:
+                until = now + 1 if wanted.until is None else min(wanted.until, now + 1)
+                wanted = msgspec.structs.replace(wanted, until=until)
+            replay = Replay(wanted=wanted, ids=plan.ids, matched=plan.matched, is_exact=plan.is_exact, created_at=now)
+            id = self._new_id(now)
+            job = Job(
+                id=f"{JOB_KIND}:{id}",
+                kind=JOB_KIND,
+                payload=msgspec.json.encode(ReplayKey(tenant, id)),
+                run_at=now,
+                created_at=now,
+                tenant=tenant,
+                priority=FANOUT,
+            )
+            ended = [old for old, replay in known if replay.state != "running"]
+            surplus = len(known) + 1 - KEPT_REPLAYS
+            removed = ended[-surplus:] if surplus > 0 else []
+            added = NewReplay(tenant=tenant, key=id, body=msgspec.json.encode(replay), job=job, removed=removed)
+            await self._store.replays.add(added, now)
+            self._jobs.wake()
+            return id, replay
 
     async def newest(self, query: ReplayQuery) -> list[FoundReplay]:
         """Return replays, the newest first."""
@@ -182,7 +180,17 @@ class ReplayRunner:
         def after(retried: int) -> bytes:
             return msgspec.json.encode(_advanced(replay, len(failures), retried, before, now))
 
-        step = await self._step(key, found.body, failures, after)
+        run_ids = [failure.id for failure in failures if failure.kind == "run"]
+        runs = await self._store.runs.find(run_ids) if run_ids else []
+        step = ReplayStep(
+            tenant=key.tenant,
+            key=key.id,
+            before=found.body,
+            after=after,
+            messages=[failure.id for failure in failures if failure.kind == "message"],
+            runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == key.tenant],
+            jobs=[failure.id for failure in failures if failure.kind == "job"],
+        )
         if await self._store.replays.retry(step, now):
             self._jobs.wake()
             if before is None:
@@ -200,21 +208,6 @@ class ReplayRunner:
             is_last = len(page) < REPLAY_BATCH_ROWS
             return list(filter(replay.wanted.matches, page)), None if is_last else page[-1].id
         return [], None
-
-    async def _step(
-        self, key: ReplayKey, before: bytes, failures: Sequence[StoredFailure], after: Callable[[int], bytes]
-    ) -> ReplayStep:
-        run_ids = [failure.id for failure in failures if failure.kind == "run"]
-        runs = await self._store.runs.find(run_ids) if run_ids else []
-        return ReplayStep(
-            tenant=key.tenant,
-            key=key.id,
-            before=before,
-            after=after,
-            messages=[failure.id for failure in failures if failure.kind == "message"],
-            runs=[restarted(run) for run in runs if run.state == "failed" and run.tenant == key.tenant],
-            jobs=[failure.id for failure in failures if failure.kind == "job"],
-        )
 
 
 _decode = msgspec.json.Decoder(Replay).decode

@@ -5,24 +5,28 @@ import importlib.util
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from bellcast.brokers.history import MemoryHistory
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import SettingsError
-from bellcast.model import history
-from bellcast.model.events import Stream
-from bellcast.model.history import HistoryRule
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
-from bellcast.ports import NO_HISTORY, Broker, Clock, Context, Store, TopicHistory
+from bellcast.context import Context
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
+from bellcast.kernel.brokers.history_rules import HistoryRule
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory_history import MemoryHistory
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.events import Stream
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
+from bellcast.model.events import AnyEvent, FeedBatch
 from bellcast.settings.groups import POSTGRES, REDIS, ServerSettings
 from bellcast.settings.groups import StoreSettings as StoreSettings
-from bellcast.storage.engine import Engine
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.storage.store import Store
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
-    from bellcast.brokers.remote import PubSubTransport
-    from bellcast.brokers.topic_log import TopicLog
+    from bellcast.kernel.brokers.remote import PubSubTransport
+    from bellcast.kernel.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.server.tracing import Tracing
     from bellcast.storage.external_writes import ExternalWrites
@@ -35,7 +39,7 @@ def store(config: StoreSettings, clock: Clock, tracing: "Tracing | None" = None)
         from bellcast.server.tracing import TracedEngine
 
         database = TracedEngine(database, tracing)
-    return SQLStore(database, lambda: round(config.newcomers * 1000))
+    return Store(database, lambda: round(config.newcomers * 1000))
 
 
 def tracing(server: ServerSettings) -> "Tracing | None":
@@ -67,7 +71,7 @@ def engine(config: StoreSettings, clock: Clock) -> Engine:
     if config.url is None or not is_shared(config):
         return SqliteEngine(config.path, clock)
     need_postgres()
-    from bellcast.storage.postgres import PostgresEngine
+    from bellcast.kernel.db.postgres import PostgresEngine
 
     return PostgresEngine(config.url, clock)
 
@@ -77,21 +81,21 @@ def broker(config: StoreSettings, project: Project, clock: Clock) -> Broker:
     found = transport(config.broker, project)
     if found is None:
         return MemoryBroker()
-    from bellcast.brokers.remote import RemoteBroker
+    from bellcast.kernel.brokers.remote import RemoteBroker
 
-    return RemoteBroker(found, clock)
+    return RemoteBroker(found, clock, AnyEvent, (FeedBatch,))
 
 
 def transport(url: str, project: Project) -> "PubSubTransport | None":
     """Create the transport of a broker on Redis or PostgreSQL."""
     if url.startswith(REDIS):
         need_redis()
-        from bellcast.brokers.redis import RedisTransport
+        from bellcast.kernel.brokers.redis import RedisTransport
 
         return RedisTransport(url, project.id)
     if url.startswith(POSTGRES):
         need_postgres("BELLCAST_BROKER")
-        from bellcast.brokers.postgres import PostgresTransport
+        from bellcast.kernel.brokers.postgres import PostgresTransport
 
         return PostgresTransport(url, project.id)
     return None
@@ -107,8 +111,8 @@ def topic_history(
         return NO_HISTORY
     if isinstance(broker, MemoryBroker):
         return MemoryHistory(clock, rules, lambda: limits.history)
-    from bellcast.brokers.remote import RemoteBroker
-    from bellcast.brokers.remote_history import RemoteHistory
+    from bellcast.kernel.brokers.remote import RemoteBroker
+    from bellcast.kernel.brokers.remote_history import RemoteHistory
 
     if not isinstance(broker, RemoteBroker):
         return NO_HISTORY
@@ -123,13 +127,13 @@ def _history_rules(config: StoreSettings, limits: Limits) -> Callable[[], Sequen
 
 def _topic_log(transport: "PubSubTransport", project: Project, limit_bytes: Callable[[], int]) -> "TopicLog":
     if importlib.util.find_spec("redis") is not None:
-        from bellcast.brokers.redis import RedisTransport
-        from bellcast.brokers.redis_log import RedisLog
+        from bellcast.kernel.brokers.redis import RedisTransport
+        from bellcast.kernel.brokers.redis_log import RedisLog
 
         if isinstance(transport, RedisTransport):
             return RedisLog(transport, limit_bytes)
-    from bellcast.brokers.postgres import PostgresTransport
-    from bellcast.brokers.postgres_log import PostgresLog
+    from bellcast.kernel.brokers.postgres import PostgresTransport
+    from bellcast.kernel.brokers.postgres_log import PostgresLog
 
     if not isinstance(transport, PostgresTransport):
         raise TypeError(f"{type(transport).__name__} has no log")

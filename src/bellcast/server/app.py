@@ -6,9 +6,9 @@ import itertools
 from collections.abc import AsyncIterator, Mapping
 from copy import copy
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
+import structlog
 from msgspec.structs import replace
 
 from bellcast import calls
@@ -16,26 +16,24 @@ from bellcast.api import app as api
 from bellcast.api import health
 from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
-from bellcast.client import AsyncBellcast, Bellcast, Credentials
-from bellcast.errors import BellcastError, SettingsError
 from bellcast.inbox import maintenance
+from bellcast.kernel.errors import BellcastError, SettingsError
+from bellcast.kernel.events import Event, Stream
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.identities import DEFAULT_TENANT, Project
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
 from bellcast.live.socketio.socket_handoff import SocketHandoff
-from bellcast.model.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.model.events import (
     CloseRequest,
-    Event,
     FeedBatch,
     FeedWatches,
     RateUsage,
     SettingsChanged,
-    Stream,
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.model.identities import DEFAULT_TENANT, Project
 from bellcast.model.stats import StatsPoint
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.server_settings import PusherTestRequest
@@ -44,12 +42,9 @@ from bellcast.server import (
     adapters,
     connection_limit,
     database_polling,
-    host_server,
-    inprocess,
+    mounted,
     pusher_test,
-    tracebacks,
 )
-from bellcast.server.access_log_filter import hide_credentials
 from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
@@ -71,11 +66,25 @@ from bellcast.settings.encryption_keys import EncryptionKeys, encryption_keys
 from bellcast.workflows import flows
 from bellcast.workflows.flows import Workflows
 
+if TYPE_CHECKING:  # imported with the first client of this app
+    import httpx
+
+    from bellcast.client import AsyncBellcast, Bellcast, Credentials
+    from bellcast.server.inprocess import LoopTransport
+
+log = structlog.get_logger(__name__)
+
+# Scheme and host of in-process requests; no connection is made.
+IN_PROCESS_URL = "http://127.0.0.1"
 # The only API operation that also accepts a WebSocket.
 FEED_PATH = "/v1/feed"
 
+# For running jobs (5 s) and what is saved after them. With the drain and the closing of the engines, less than the 20 s after which
+# Docker Compose kills, also if the store or the broker does not respond.
+STOP_SECONDS = 7.0
+
 # Events that servers exchange. All others are for connections.
-SERVER_EVENTS = frozenset(
+SERVER_EVENTS: frozenset[type] = frozenset(
     {RateUsage, SettingsChanged, SurveyRequest, SurveyReply, CloseRequest, FeedWatches, FeedBatch}
 )
 
@@ -108,8 +117,7 @@ class App:
         # Code for the first set-up of the console; None if it is set up or turned off.
         self.setup_code: str | None = None
         self._operators = OperatorAccess(engines, settings, project) if settings.server.console else None
-        self._transport = httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
-        self.loop_transport = inprocess.LoopTransport(self._transport)
+        self._event_loop: asyncio.AbstractEventLoop | None = None
         self._log = RequestLog(engines.real_clock, self.feed, lambda: settings.server.logged_requests)
         self._time_travel = (
             None
@@ -286,16 +294,33 @@ class App:
         return point
 
     @cached_property
-    def client(self) -> AsyncBellcast:
-        """A client of this app for code in its event loop. Requests stay in the process, so it needs no URL, secret or
-        socket."""
-        return AsyncBellcast(inprocess.URL, self._credentials(), transport=self._transport)
+    def _transport(self) -> "httpx.ASGITransport":
+        import httpx
+
+        return httpx.ASGITransport(self, raise_app_exceptions=False)  # type: ignore[arg-type]  # a scope is a dict
 
     @cached_property
-    def sync_client(self) -> Bellcast:
+    def loop_transport(self) -> "LoopTransport":
+        """The transport of clients in other threads."""
+        from bellcast.server.inprocess import LoopTransport
+
+        return LoopTransport(self._transport, lambda: self._event_loop)
+
+    @cached_property
+    def client(self) -> "AsyncBellcast":
+        """A client of this app for code in its event loop. Requests stay in the process, so it needs no URL, secret or
+        socket."""
+        from bellcast.client import AsyncBellcast
+
+        return AsyncBellcast(IN_PROCESS_URL, self._credentials(), transport=self._transport)
+
+    @cached_property
+    def sync_client(self) -> "Bellcast":
         """A blocking client for code in threads: a Django view, a `def` endpoint of FastAPI. In the app's own event loop it
         raises BlockingInEventLoop."""
-        return Bellcast(inprocess.URL, self._credentials(), transport=self.loop_transport)
+        from bellcast.client import Bellcast
+
+        return Bellcast(IN_PROCESS_URL, self._credentials(), transport=self.loop_transport)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
@@ -306,32 +331,40 @@ class App:
         finally:
             await self.stop()
 
-    def _credentials(self) -> Credentials:
+    def _credentials(self) -> "Credentials":
+        from bellcast.client import Credentials
+
         return Credentials(self.project.secret, self.project.key)
 
     def _receive(self, event: Event) -> None:
         if type(event) in SERVER_EVENTS:
-            self._receive_for_server(event)
+            match event:
+                case RateUsage():
+                    self._engines.rates.receive(event)
+                case SettingsChanged():
+                    self.tasks.spawn(self._database_settings.reload())
+                    self.tasks.spawn(self._pusher_apps.reload())
+                case SurveyRequest() | SurveyReply() | CloseRequest():
+                    self._live.survey.receive(event)
+                case FeedWatches() | FeedBatch():
+                    self._live.feed.receive(event)
         elif self._engines.tracing is not None:
             self._engines.tracing.deliver(event, self.hub.dispatcher.dispatch, self.hub.subscriptions.count)
         else:
             self.hub.dispatcher.dispatch(event)
 
-    def _receive_for_server(self, event: Event) -> None:
-        match event:
-            case RateUsage():
-                self._engines.rates.receive(event)
-            case SettingsChanged():
-                self.tasks.spawn(self._database_settings.reload())
-                self.tasks.spawn(self._pusher_apps.reload())
-            case SurveyRequest() | SurveyReply() | CloseRequest():
-                self._live.survey.receive(event)
-            case FeedWatches() | FeedBatch():
-                self._live.feed.receive(event)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            await receive()
+            try:
+                await self.start()
+            except Exception as failure:
+                await send({"type": "lifespan.startup.failed", "message": str(failure)})
+                raise
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self.stop()
+            await send({"type": "lifespan.shutdown.complete"})
             return
         if not self._started:
             if (migration := self.store.schema.migration) is not None:
@@ -340,7 +373,7 @@ class App:
                 return
             await self.start()
         if not can_take_over(scope):
-            scope = hide_credentials(scope, self._api.token_paths.hide)
+            scope = mounted.hide_credentials(scope, self._api.token_paths.hide)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         live = self._live.paths.find(path)
         if live is not None:
@@ -375,12 +408,12 @@ class App:
             for name, loop in self._loops().items():
                 self.tasks.spawn_loop(name, loop)
             if is_mounted:
-                self.tasks.spawn(host_server.drain_with_host(self.drain))
+                self.tasks.spawn(mounted.drain_with_host(self.drain))
             if not self.settings.server.no_jobs:
                 self.tasks.spawn_loop("maintenance", partial(maintenance.run, self.context, self._retention))
                 self.tasks.spawn_loop("jobs", self._engines.jobs.run)
                 self.tasks.spawn(self._engines.channels.reencrypt())
-            self.loop_transport.loop = asyncio.get_running_loop()
+            self._event_loop = asyncio.get_running_loop()
             self._started = True
 
     async def _open(self) -> None:
@@ -475,29 +508,27 @@ class App:
                 self._worker_metrics.close()  # no statistics while connections are closing
             self.feed.close()
             await self._live.close_connections(0)
-            await self.tasks.close()
-            await self._live.close()
-            with contextlib.suppress(BellcastError):
-                await self._engines.quotas.save()
-                await self._node_settings.remove()
-            await self.hub.cluster.announce_shutdown()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._finish()
+            except TimeoutError:
+                log.warning(
+                    "work_not_finished", reason=f"the store or the broker did not respond within {STOP_SECONDS:.0f} s"
+                )
             await self._engines.channels.close()
             await self._engines.clients.close()
             await self._close()
             if self._engines.tracing is not None:
                 await self._engines.tracing.close()
 
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        await receive()
-        try:
-            await self.start()
-        except Exception as failure:
-            await send({"type": "lifespan.startup.failed", "message": str(failure)})
-            raise
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.stop()
-        await send({"type": "lifespan.shutdown.complete"})
+    async def _finish(self) -> None:
+        """End the background work, and tell the store and the other nodes."""
+        await self.tasks.close()
+        await self._live.close()
+        with contextlib.suppress(BellcastError):
+            await self._engines.quotas.save()
+            await self._node_settings.remove()
+        await self.hub.cluster.announce_shutdown()
 
 
 def _unchanged(settings: Settings, handlers: calls.Handlers | None) -> Settings:
@@ -537,5 +568,5 @@ def asgi(
 ) -> App:
     """Create the app with settings named like the flags of `bellcast serve`: `asgi(data="bellcast-data")`. Other
     settings come from the environment."""
-    tracebacks.hide_locals()
+    mounted.hide_locals()
     return create_app(load(settings), handlers, workflows=workflows)

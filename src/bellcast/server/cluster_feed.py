@@ -11,13 +11,15 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from bellcast.errors import TooMany
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.events import UNENCODABLE
+from bellcast.kernel.identity_cache import IdentityCache
 from bellcast.live.config import Spawn
-from bellcast.model.events import UNENCODABLE, FeedBatch, FeedWatch, FeedWatches
-from bellcast.model.identity_cache import IdentityCache
+from bellcast.model.events import FeedBatch, FeedWatch, FeedWatches
 from bellcast.model.live_feed import FeedEvent, FeedFilter
 from bellcast.model.requests import RequestFilter, ServedRequest
-from bellcast.ports import Broker, Clock
 from bellcast.ports.live_feed import SkippedEvents
 from bellcast.server.live_feed import EVENTS_PER_SECOND, LiveFeed, Watcher
 
@@ -166,7 +168,9 @@ class ClusterFeed:
         """Renew the watches of this node, and end those of other nodes without a renewal, until cancelled."""
         while True:
             await self._clock.sleep(RENEW_SECONDS)
-            self._expire()
+            now = self._clock.now()
+            for node in [node for node, lease in self._leases.items() if lease.expires_at <= now]:
+                self._leases.pop(node).close()
             if self._watches and self._cluster.others:
                 await self._announce()
 
@@ -222,11 +226,6 @@ class ClusterFeed:
             if isinstance(one, SkippedEvents):
                 skipped |= {kind: skipped.get(kind, 0) + count for kind, count in one.by.items()}
         await self._broker.publish(FeedBatch(self.node, node, watch, events, skipped, is_first))
-
-    def _expire(self) -> None:
-        now = self._clock.now()
-        for node in [node for node, lease in self._leases.items() if lease.expires_at <= now]:
-            self._leases.pop(node).close()
 
 
 def _encoded(event: FeedEvent) -> bytes:

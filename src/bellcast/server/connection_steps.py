@@ -11,9 +11,9 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from bellcast.errors import BellcastError
-from bellcast.outbound.guard import AddressGuard
-from bellcast.outbound.resolver import Resolver
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.resolver import Resolver
 from bellcast.ports.connection_tests import TestReport, TestStep
 from bellcast.ports.providers import DeliveryError
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bellcast.errors import BellcastError, Conflict, NotFound, Unavailable
+from bellcast.kernel.errors import BellcastError, Conflict, NotFound, Unavailable
+from bellcast.kernel.events import node_stream
+from bellcast.kernel.identities import Project
 from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
-from bellcast.model.events import node_stream
-from bellcast.model.identities import Project
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.groups import POSTGRES, REDIS
@@ -27,7 +27,7 @@ PROBE_STREAM = node_stream("doctor")
 NO_PROJECT = Project("doctor", "", "")
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
-    from bellcast.brokers.remote import PubSubTransport
+    from bellcast.kernel.brokers.remote import PubSubTransport
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -49,8 +49,7 @@ def _unavailable(check: str, engine: str, variable: str, error: BellcastError) -
 
 
 def _store(url: str) -> Iterator[Finding]:
-    from bellcast import database_pooler
-    from bellcast.storage import copy_to_postgres
+    from bellcast.kernel.db import copy_to_postgres, database_pooler
 
     try:
         version, latest = asyncio.run(copy_to_postgres.version(url))
@@ -82,7 +81,7 @@ async def _time(url: str) -> float:
 
 async def _time_of_broker(url: str) -> float:
     """Return the clock of PostgreSQL. Raises BellcastError, also for a pooler that shares sessions."""
-    from bellcast import database_pooler
+    from bellcast.kernel.db import database_pooler
 
     found = await _time(url)  # first: its errors are those of a server that cannot be reached
     await database_pooler.check(url, "BELLCAST_BROKER")
@@ -93,7 +92,7 @@ async def _write(url: str, *, is_migrated: bool) -> None:
     """Write with the session of a server, and roll back. Raises BellcastError."""
     import asyncpg
 
-    from bellcast.storage import postgres_connection as server
+    from bellcast.kernel.db import postgres_connection as server
 
     try:
         connection = await asyncpg.connect(url, timeout=server.CONNECT_TIMEOUT)

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from bellcast.errors import BellcastError
-from bellcast.ports import Clock
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError
 
 log = structlog.get_logger(__name__)
 

@@ -9,11 +9,11 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.model.live_feed import FeedEvent
-from bellcast.ports import Clock, Store
 from bellcast.ports.documents import PROJECT
-from bellcast.ports.list_scan import ANY_TIME, CreatedRange
 from bellcast.ports.live_feed import Feed
 from bellcast.ports.server_settings import (
     CheckOwner,
@@ -26,6 +26,7 @@ from bellcast.ports.server_settings import (
 )
 from bellcast.settings import Settings, as_text, parsers, table
 from bellcast.settings.table import Setting
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -11,14 +11,13 @@ import structlog
 
 from bellcast import build
 from bellcast.channels.delivery import NamedProvider
-from bellcast.errors import BellcastError, TooMany
+from bellcast.kernel.errors import BellcastError, TooMany
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Http
 from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
-from bellcast.model.identities import Project
 from bellcast.model.nodes import LiveNode, NodeReport
 from bellcast.model.providers import SETTING_PREFIX
-from bellcast.ports.http import Http
-from bellcast.server import local_checks, mail_checks, url_checks
 from bellcast.settings import Settings
 
 # Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s in total.
@@ -61,6 +60,8 @@ class Doctor:
         self._threads: list[Future[None]] = []
 
     async def findings(self) -> AsyncGenerator[Finding]:
+        from bellcast.server import local_checks, url_checks
+
         # A check in a thread only ends by its own timeouts; until then, no other run begins.
         if any(not thread.done() for thread in self._threads):
             raise TooMany("The doctor is running: one run at a time.", retry_after=5)
@@ -116,9 +117,13 @@ class Doctor:
         """Check the mail servers in the store. Those in the settings are checked with them."""
         servers = {one.key: one.provider for one in await self._mail_servers()}
         stored = {key: server for key, server in servers.items() if not key.startswith(SETTING_PREFIX)}
+        from bellcast.server import mail_checks
+
         return await mail_checks.check("stored mail server", stored)
 
     async def _check_public_url(self, url: str) -> Finding:
+        from bellcast.server import url_checks
+
         shown = url_checks.shown(url)
         try:
             response = await self._http.request("GET", f"{url.rstrip('/')}/healthz", headers={}, timeout=URL_TIMEOUT)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Collection
 
-from bellcast.model.events import Event, Stream
-from bellcast.ports import Broker
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.events import Event, Stream
 
 
 class ForwardingBroker:

@@ -1,13 +1,11 @@
 """HTTP transports that call the app in this process: requests to a mounted server without a socket."""
 
 import asyncio
+from collections.abc import Callable
 
 import httpx
 
 from bellcast.client import BellcastError, BlockingInEventLoop
-
-# Scheme and host of in-process requests; no connection is made.
-URL = "http://127.0.0.1"
 
 
 class NotStarted(BellcastError):
@@ -28,19 +26,22 @@ class ThreadTransport(httpx.AsyncBaseTransport):
 class LoopTransport(httpx.BaseTransport):
     """Runs a blocking client's requests in the app's event loop, from any other thread."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, loop: Callable[[], asyncio.AbstractEventLoop | None]
+    ) -> None:
         self._transport = transport
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self._loop = loop
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the whole response. Cancels the request in the loop if it takes longer than its read timeout."""
-        if self.loop is None or not self.loop.is_running():
+        loop = self._loop()
+        if loop is None or not loop.is_running():
             raise NotStarted("the app is not running: start it with the server's lifespan or `await app.start()`")
-        if _running_loop() is self.loop:
+        if _running_loop() is loop:
             raise BlockingInEventLoop(
                 "`app.sync_client` is for threads; in the app's event loop use `await app.client.…`"
             )
-        waiting = asyncio.run_coroutine_threadsafe(self._respond(request), self.loop)
+        waiting = asyncio.run_coroutine_threadsafe(self._respond(request), loop)
         try:
             return waiting.result(request.extensions["timeout"]["read"])
         except TimeoutError:
@@ -48,7 +49,8 @@ class LoopTransport(httpx.BaseTransport):
             raise httpx.ReadTimeout("the app did not respond in time", request=request) from None
 
     async def _respond(self, request: httpx.Request) -> httpx.Response:
-        again = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
+        headers = [(name, value) for name, value in request.headers.multi_items() if name != "accept-encoding"]
+        again = httpx.Request(request.method, request.url, headers=headers, content=request.read())
         response = await self._transport.handle_async_request(again)
         return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
 

@@ -9,9 +9,9 @@ from heapq import merge
 from itertools import islice
 from typing import TypeAlias
 
+from bellcast.kernel.clock import Clock
 from bellcast.model.live_feed import FEED_KINDS, FeedEvent, FeedFilter, SimpleFeedKind, sampling_key
 from bellcast.model.requests import RequestFilter, ServedRequest
-from bellcast.ports import Clock
 from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
 from bellcast.server.tenant_counts import TenantCounts
 

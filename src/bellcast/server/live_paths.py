@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.live.wiring import WiredDialect
-from bellcast.model.asgi import ASGIApp
 
 
 class LivePaths:

@@ -11,14 +11,15 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bellcast.errors import BellcastError
-from bellcast.model import diagnoses, patterns
+from bellcast.kernel import patterns
+from bellcast.kernel.db import backup
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.errors import BellcastError
+from bellcast.model import diagnoses
 from bellcast.model.doctor_findings import Finding
 from bellcast.server import database_checks, mail_checks
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file
-from bellcast.storage import backup
-from bellcast.storage.migrations import sqlite as migrations
 
 # Bytes of free space. A full disk rejects every send.
 DISK_PROBLEM, DISK_WARNING = 200_000_000, 2_000_000_000
@@ -106,7 +107,7 @@ def _store(path: Path, seconds: float | None = None) -> Iterator[Finding]:
                 deadline = time.monotonic() + seconds
                 connection.set_progress_handler(lambda: time.monotonic() > deadline, STORE_STEPS)
             backup.verify(connection)
-            version, latest = migrations.version(connection), len(migrations.steps())
+            version, latest = migrations.version(connection), max(migrations.steps())
     except (BellcastError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
             yield diagnoses.finding("store_large", path=path, seconds=f"{seconds:.0f}")

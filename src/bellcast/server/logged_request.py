@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from bellcast.api.audit import SECRET_ACTOR
 from bellcast.api.middleware import REQUEST_ID, path_as_sent
-from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.model.live_feed import cut
 from bellcast.model.requests import is_refusal
 
@@ -70,43 +70,35 @@ class LoggedRequest(Struct, eq=False):
         """Receive a message, and keep a body that it contains."""
         message = await self.receive()
         if message["type"] == "http.request":
-            self._keep_body(message)
+            # Only a small body that arrived in one piece is kept.
+            body = message.get("body", b"")
+            if body and not message.get("more_body") and len(body) <= MAX_REFUSED_BODY:
+                self.body = body
         return message
 
     async def read_and_send(self, message: AsgiMessage) -> None:
-        """Record the outcome in a message, and send it."""
-        self._read(message)
-        await self.send(message)
-
-    def _keep_body(self, message: AsgiMessage) -> None:
-        """Keep a small body that arrived in one piece."""
-        body = message.get("body", b"")
-        if body and not message.get("more_body") and len(body) <= MAX_REFUSED_BODY:
-            self.body = body
-
-    def _read(self, message: AsgiMessage) -> None:
-        """Record the status and the reason from an ASGI message, and add the request's id to the head of its response."""
+        """Record the status and the reason in a message, add the request's id to the head of its response, and send
+        it."""
         match message["type"]:
             case "http.response.start":
                 self.status = message["status"]
                 self._add_id(message)
             case "http.response.body" if not self.has_connection:
-                self._read_reason(message.get("body", b""))
+                body = message.get("body", b"")
+                is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
+                if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
+                    self.reason = found[1].decode(errors="replace")
+                    self.problem = body
             case "websocket.accept":
                 self.status = SWITCHING_PROTOCOLS
                 self._add_id(message)
             case "websocket.close" if self.status is None:
                 self.status = FORBIDDEN  # the server's response if a WebSocket is closed before it is accepted
+        await self.send(message)
 
     def _add_id(self, message: AsgiMessage) -> None:
         if self.adds_id:
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID, self.state["request_id"].encode())]
-
-    def _read_reason(self, body: bytes) -> None:
-        is_refusal = self.status is not None and (self.status >= 400 or body.startswith(b"retry:"))
-        if is_refusal and self.reason is None and (found := REASON.search(body)) is not None:
-            self.reason = found[1].decode(errors="replace")
-            self.problem = body
 
     @property
     def origin(self) -> str | None:

@@ -13,12 +13,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.model.identities import Project
-from bellcast.ports import Clock, Store
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Project
 from bellcast.ports.documents import PROJECT
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.encryption_keys import EncryptionKeys
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 

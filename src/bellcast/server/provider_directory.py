@@ -15,22 +15,25 @@ from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.provider_rate import ProviderRate
-from bellcast.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
 from bellcast.jobs import Destination, Destinations
-from bellcast.model import times
-from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.model.providers import SETTING_PREFIX, ProviderFields
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Clock, Document, Rates, Store
 from bellcast.ports.connection_tests import TestReport
+from bellcast.ports.documents import Document
 from bellcast.ports.provider_directory import ConfiguredProvider
 from bellcast.ports.providers import OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
+from bellcast.ports.quotas import Rates
 from bellcast.providers import secret_hints, url
 from bellcast.providers.smtp import SMTPProvider
 from bellcast.providers.unusable import KINDS, UnusableProvider
 from bellcast.server import vendors
 from bellcast.server.provider_test import ProviderSteps
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -306,7 +309,10 @@ class ProviderDirectory:
         """Create a provider. Raises ValueError."""
         clients = self._clients
         if not is_trusted:
-            self._check_host(fields.url)
+            # Refuse private addresses. Raises ValueError.
+            host = url.parse_host(fields.url)
+            if host != url.VENDOR_HOST and (problem := self._clients.guard.host_problem(host)) is not None:
+                raise ValueError(problem)
         setup = vendors.Setup(
             url=fields.url,
             http=clients.trusted() if is_trusted else clients.guarded(),
@@ -321,12 +327,6 @@ class ProviderDirectory:
         # A changed provider may have another server: it begins without timeouts.
         destination = Destination(f"provider {key}", fields.concurrency, self._destinations, tenant)
         return NamedProvider(key, vendors.create(fields.channel, setup), destination, rate)
-
-    def _check_host(self, text: str) -> None:
-        """Refuse private addresses. Raises ValueError."""
-        host = url.parse_host(text)
-        if host != url.VENDOR_HOST and (problem := self._clients.guard.host_problem(host)) is not None:
-            raise ValueError(problem)
 
     def _configured(self, tenant: str, document: Document) -> ConfiguredProvider:
         try:

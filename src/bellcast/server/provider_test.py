@@ -4,8 +4,7 @@ message."""
 import asyncio
 
 from bellcast.channels.delivery import NamedProvider
-from bellcast.outbound.guard import AddressGuard
-from bellcast.outbound.http import tls_context
+from bellcast.kernel.outbound.guard import AddressGuard
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.providers import OutgoingMessage, ServerAddress
 from bellcast.providers.smtp import SMTPProvider
@@ -86,6 +85,8 @@ class ProviderSteps:
             return "Encrypted."
         if not server.has_tls:
             raise StepSkipped("Not encrypted: the URL has tls=off.")
+        from bellcast.kernel.outbound.transport import tls_context
+
         context = await asyncio.to_thread(tls_context)
         _, writer = await connection_steps.connect(server.host, server.port, self._guard, context)
         writer.close()

@@ -5,9 +5,10 @@ import structlog
 from msgspec import Struct, json
 
 from bellcast.channels.encryption import Encryption
-from bellcast.ports import Clock
-from bellcast.ports.documents import PROJECT, Documents
+from bellcast.kernel.clock import Clock
+from bellcast.ports.documents import PROJECT
 from bellcast.providers.webpush import VapidKey
+from bellcast.storage.documents import Documents
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.channels.encryption import Encryption
-from bellcast.errors import Conflict, NotFound, Unavailable
-from bellcast.model.identities import Project
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Conflict, NotFound, Unavailable
+from bellcast.kernel.identities import Project
 from bellcast.model.pusher import SECRET_BYTES, PusherApp
-from bellcast.ports import Clock, Document, Store
+from bellcast.ports.documents import Document
 from bellcast.ports.pusher_apps import PusherAppChanges, StoredPusherApp
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 

@@ -15,9 +15,10 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from bellcast.auth import pusher_signatures
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.pusher import PusherApp, PusherConfig
-from bellcast.outbound.guard import AddressGuard
-from bellcast.ports import Clock, Http
 from bellcast.ports.connection_tests import TestReport
 from bellcast.server import connection_steps
 from bellcast.server.connection_steps import TIMEOUT_SECONDS, ConnectionStep, StepFailed

@@ -8,15 +8,15 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
-from bellcast.errors import FieldError
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.identities import Principal
 from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
 from bellcast.model.requests import ServedRequest, problem_fields
-from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.logged_request import EndedRequest, LoggedRequest, milliseconds
 
@@ -50,19 +50,16 @@ class RequestFeed:
         # Pages of the console poll constantly, and would fill the lists that they show.
         is_reading = by_operator and is_safe and not ended.is_refused
         if not (ended.route or ended.path).startswith(UNLISTED_ROUTES) and not is_reading:
-            self._keep(ended)
+            if ended.is_refused or len(ended.path) > MAX_LISTED:
+                # created now, because the body of a refusal and a long path would take more memory than the entry
+                served = _served(ended)
+                self._feed.add_request(served, is_refused=ended.is_refused)
+                self._feed.emit(_request_event(served))
+            else:
+                self._feed.add_request(partial(_served, ended), is_refused=False)
+                self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
         if by_operator and not is_safe:
             self._feed.emit(_operator_event(_served(ended)))
-
-    def _keep(self, ended: EndedRequest) -> None:
-        if ended.is_refused or len(ended.path) > MAX_LISTED:
-            # created now, because the body of a refusal and a long path would take more memory than the entry
-            served = _served(ended)
-            self._feed.add_request(served, is_refused=ended.is_refused)
-            self._feed.emit(_request_event(served))
-        else:
-            self._feed.add_request(partial(_served, ended), is_refused=False)
-            self._feed.emit_later("request", ended.tenant or "", ended.id, partial(_later_event, ended))
 
     def opened(self, connection: Connection, path: str | None, request_id: str | None) -> None:
         """Emit the start of a connection, with the path and the id of its request, if known."""

@@ -13,15 +13,15 @@ from typing import Any
 import structlog
 
 from bellcast.api.middleware import request_id
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.http.asgi import Receive, Scope, Send
+from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.asgi import Receive, Scope, Send
-from bellcast.model.identities import Principal
 from bellcast.model.requests import STATE, AccessLog, is_refusal
-from bellcast.ports import Clock
 from bellcast.server.live_feed import LiveFeed
 from bellcast.server.logged_request import (
     SWITCHING_PROTOCOLS,

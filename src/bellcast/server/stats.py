@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
-from bellcast.errors import BellcastError
-from bellcast.model import stats, times
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError
+from bellcast.model import stats
 from bellcast.model.stats import HOUR_MS, KEPT_MS, MINUTE_MS, SAMPLE_MS, STORED_MS, StatsPoint
-from bellcast.ports import Clock
-from bellcast.ports.stats import StatsPoints
 from bellcast.server.tenant_counts import TenantCounts
+from bellcast.storage.stats import StatsPoints
 
 log = structlog.get_logger(__name__)
 

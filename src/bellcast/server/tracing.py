@@ -18,15 +18,16 @@ from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
-from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.model.events import Event, LiveEvent, NotificationAdded, Stream
+from bellcast.kernel.brokers.history import HistoryPage, PastEvents, TopicHistory
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Script
+from bellcast.kernel.events import Event, LiveEvent, Stream
+from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
+from bellcast.model.events import NotificationAdded
 from bellcast.model.requests import STATE
-from bellcast.ports import Broker, TopicHistory
-from bellcast.ports.history import HistoryPage, PastEvents
 from bellcast.server.forwarding_broker import ForwardingBroker
-from bellcast.storage.commit.command import ListCommand, WriteCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -74,13 +75,23 @@ class Tracing:
 
             async def read_status(message: AsgiMessage) -> None:
                 if message["type"] == "http.response.start":
-                    _set_status(span, message["status"])
+                    status = message["status"]
+                    span.set_attribute("http.response.status_code", status)
+                    if status >= SERVER_ERROR:
+                        span.set_status(StatusCode.ERROR)
                 await send(message)
 
             try:
                 await app(scope, receive, read_status)
             finally:
-                _describe(span, method, state)
+                route, tenant, request_id = state.get("route"), state.get("tenant"), state.get("request_id")
+                if route:
+                    span.update_name(f"{method} {route}")
+                    span.set_attribute("http.route", route)
+                if tenant:
+                    span.set_attribute("bellcast.tenant", tenant)
+                if request_id:
+                    span.set_attribute("bellcast.request_id", request_id)
 
     def deliver(self, event: Event, dispatch: Callable[[Event], None], connections: Callable[[Stream], int]) -> None:
         """Dispatch an event, in a span if it belongs to a trace."""
@@ -104,23 +115,6 @@ def _current_span(tracer: Tracer, name: str, **options: Any) -> Iterator[Span]:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(StatusCode.ERROR)
             raise
-
-
-def _set_status(span: Span, status: int) -> None:
-    span.set_attribute("http.response.status_code", status)
-    if status >= SERVER_ERROR:
-        span.set_status(StatusCode.ERROR)
-
-
-def _describe(span: Span, method: str, state: Mapping[str, Any]) -> None:
-    route, tenant, request_id = state.get("route"), state.get("tenant"), state.get("request_id")
-    if route:
-        span.update_name(f"{method} {route}")
-        span.set_attribute("http.route", route)
-    if tenant:
-        span.set_attribute("bellcast.tenant", tenant)
-    if request_id:
-        span.set_attribute("bellcast.request_id", request_id)
 
 
 def _event_attributes(event: NotificationAdded | LiveEvent) -> Attributes:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Clock, Http
 from bellcast.ports.providers import Connect, Provider
-from bellcast.providers import apns, apprise, fcm, smtp, telegram, twilio, vonage
+from bellcast.providers import apprise, smtp, telegram, twilio, vonage
 
 
 class Setup(Struct, frozen=True, kw_only=True):
@@ -26,6 +27,23 @@ class Setup(Struct, frozen=True, kw_only=True):
 
 Create = Callable[[Setup], Provider]
 
+
+def _fcm(setup: Setup) -> Provider:
+    from bellcast.providers import fcm  # with cryptography 9 MB, and few servers use it
+
+    return fcm.from_url(
+        setup.url, http=setup.http, clock=setup.clock, timeout=setup.timeout, may_read_files=setup.may_read_files
+    )
+
+
+def _apns(setup: Setup) -> Provider:
+    from bellcast.providers import apns
+
+    return apns.from_url(
+        setup.url, http=setup.http2(), clock=setup.clock, timeout=setup.timeout, may_read_files=setup.may_read_files
+    )
+
+
 # By channel and scheme of the URL.
 VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
     "email": {
@@ -41,20 +59,8 @@ VENDORS: Mapping[ExternalChannel, Mapping[str, Create]] = {
         ),
     },
     "push": {
-        "fcm": lambda setup: fcm.from_url(
-            setup.url,
-            http=setup.http,
-            clock=setup.clock,
-            timeout=setup.timeout,
-            may_read_files=setup.may_read_files,
-        ),
-        "apns": lambda setup: apns.from_url(
-            setup.url,
-            http=setup.http2(),
-            clock=setup.clock,
-            timeout=setup.timeout,
-            may_read_files=setup.may_read_files,
-        ),
+        "fcm": _fcm,
+        "apns": _apns,
     },
     "chat": {
         "telegram": lambda setup: telegram.from_url(setup.url, http=setup.http, timeout=setup.timeout),

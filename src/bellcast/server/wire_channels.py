@@ -17,15 +17,16 @@ from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
-from bellcast.contention import Scheduler
 from bellcast.jobs import JobRunner
-from bellcast.model.identities import Project
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.preferences import Channel
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Clock, Rates, Store
 from bellcast.ports.live_feed import Feed
 from bellcast.ports.providers import Provider
+from bellcast.ports.quotas import Rates
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
 from bellcast.server import provider_directory, push_identity, pusher_apps
@@ -34,6 +35,7 @@ from bellcast.settings.encryption_keys import EncryptionKeys
 from bellcast.storage import webhook_events
 from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
 from bellcast.storage.sends import FANOUT_JOB_KIND
+from bellcast.storage.store import Store
 
 # Calls of one tenant at a time to the push services of browsers, and to the incoming webhooks of chats.
 BUILT_IN_SLOTS = 64
@@ -77,7 +79,7 @@ class Channels:
         self._has_ring = keys.is_ring
         # Derived from the identity key: browsers bind their subscriptions to this key, so a rotation of the encryption
         # keys must not change it.
-        self.vapid_key = VapidKey(push.project_key(keys.identity.encode()))
+        self.vapid_key = VapidKey(lambda: push.project_key(keys.identity.encode()))
         self._destinations = jobs.destinations
         self.providers = ProviderDirectory(
             store, clock, real_clock, clients, config, self.encryption, rates, jobs.destinations

@@ -5,8 +5,8 @@ from bellcast.auth.oidc import OidcProvider
 from bellcast.auth.oidc_sign_in import OidcSignIn
 from bellcast.auth.passkeys import Passkeys
 from bellcast.channels.encryption import Encryption
-from bellcast.errors import Conflict
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import Conflict
+from bellcast.kernel.identities import Project
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.settings import Settings
 

@@ -6,15 +6,16 @@ from functools import partial
 import msgspec
 
 from bellcast.channels.config import ChannelConfig
-from bellcast.contention import Scheduler
+from bellcast.context import Context
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.recipients import ERASURE_JOB_KIND, continue_erasure
 from bellcast.jobs import JobRunner
-from bellcast.model.events import Stream
-from bellcast.model.identities import Project
-from bellcast.model.ids import Ids
-from bellcast.outbound.clients import HttpClients
-from bellcast.ports import Clock, Context
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.events import Stream
+from bellcast.kernel.identities import Project
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock, TestClock

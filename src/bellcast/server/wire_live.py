@@ -5,6 +5,8 @@ from functools import partial
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
+from bellcast.kernel.events import Stream
+from bellcast.kernel.identities import Project
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection
@@ -18,8 +20,6 @@ from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
 from bellcast.live.wiring import LiveContext
-from bellcast.model.events import Stream
-from bellcast.model.identities import Project
 from bellcast.model.nodes import NodeReport
 from bellcast.server import dialects
 from bellcast.server.cluster_feed import ClusterFeed

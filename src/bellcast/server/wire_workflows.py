@@ -5,15 +5,19 @@ from typing import Any
 
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.routing import Router
-from bellcast.contention import Scheduler
-from bellcast.errors import Invalid, SettingsError
+from bellcast.context import Context
 from bellcast.jobs import JobRunner
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
-from bellcast.ports import Broker, Clock, Context, Http, Store
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.errors import Invalid, SettingsError
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Http
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.live_feed import Feed
 from bellcast.storage.run_commits import FANOUT_JOB_KIND, JOB_KIND
+from bellcast.storage.store import Store
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
 from bellcast.workflows.event_reactions import Sources

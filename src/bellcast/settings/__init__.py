@@ -15,10 +15,10 @@ from urllib.parse import unquote
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
-from bellcast.errors import SettingsError
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import SocketIOConfig
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.settings import parsers
 from bellcast.settings.address import url
@@ -172,7 +172,9 @@ def as_text(setting: Setting, value: Any) -> str:
     if isinstance(value, float):
         return _duration(value)
     if setting.parse in (parsers.url, parsers.landing, parsers.store, parsers.broker, parsers.database):
-        return _without_password(value)
+        # Mask the passwords of a URL: of its user, and in its query.
+        address, mark, query = USER_PASSWORD.sub(rf"\1{MASK}", value, count=1).partition("?")
+        return address + mark + "&".join(map(_without_value, query.split("&")))
     if isinstance(value, tuple):
         return ",".join(_duration(one) if isinstance(one, float) else one for one in value)
     return str(value)
@@ -181,12 +183,6 @@ def as_text(setting: Setting, value: Any) -> str:
 def _may_hold_password(invalid: str) -> bool:
     """True if an invalid text may be an address with a password."""
     return "@" in invalid or any(name in unquote(invalid).lower() for name in PASSWORD_PARAMETERS)
-
-
-def _without_password(url: str) -> str:
-    """Mask the passwords of a URL: of its user, and in its query."""
-    address, mark, query = USER_PASSWORD.sub(rf"\1{MASK}", url, count=1).partition("?")
-    return address + mark + "&".join(map(_without_value, query.split("&")))
 
 
 def _without_value(parameter: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from bellcast.errors import SettingsError
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.identities import Project
 from bellcast.settings.groups import Secret, Settings
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import SettingsError
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.identities import Project
 from bellcast.settings import parsers
 from bellcast.settings.credentials import create_private, write_private
 from bellcast.settings.groups import Settings
@@ -51,7 +51,13 @@ def encryption_keys(settings: Settings, project: Project) -> EncryptionKeys:
     if not stored and settings.project is not None:
         return _keys([], project, project.secret)
     if not stored:
-        stored = _create(_file(settings))
+        # Write the first key. Two processes that start together both use the one written first.
+        file = _file(settings)
+        try:
+            create_private(file, msgspec.json.encode(StoredKeys((_generate(),))))
+        except OSError as error:
+            raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
+        stored = _stored(file)
     return _keys(_named(stored), project, project.secret)
 
 
@@ -86,15 +92,6 @@ def rotate(settings: Settings) -> Path:
     except OSError as error:
         raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
     return file
-
-
-def _create(file: Path) -> tuple[str, ...]:
-    """Write the first key. Two processes that start together both use the one written first."""
-    try:
-        create_private(file, msgspec.json.encode(StoredKeys((_generate(),))))
-    except OSError as error:
-        raise SettingsError(f"BELLCAST_DATA: {file} cannot be written: {error}.") from None
-    return _stored(file)
 
 
 def _stored(file: Path) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from msgspec import Struct
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
-from bellcast.errors import SettingsError
+from bellcast.kernel.brokers.history_rules import DEFAULT_HISTORY
+from bellcast.kernel.errors import SettingsError
+from bellcast.kernel.identities import Project
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import SocketIOConfig
-from bellcast.model.history import DEFAULT_HISTORY
-from bellcast.model.identities import Project
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 from bellcast.model.requests import AccessLog
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bellcast.auth import app_tokens, oidc_config, origins
-from bellcast.model import history, times, topics
-from bellcast.model.identities import Project
-from bellcast.model.local_times import find_zone
+from bellcast.kernel import times
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.identities import Project
+from bellcast.kernel.local_times import find_zone
+from bellcast.model import topics
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.pusher import RECIPIENT
 from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret

@@ -8,13 +8,14 @@ from typing import NamedTuple
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from bellcast.model import times
-from bellcast.model.events import Event, InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
+from bellcast.kernel import times
+from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.events import Event
+from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Acted, Notification
-from bellcast.ports import Materialized
+from bellcast.ports.sends import Materialized
 from bellcast.storage import rows
-from bellcast.storage.script import Params, Script, Statement
 
 # An inbox that is this many announcements behind catches up even if none of them are for it, so that opening it stays
 # cheap.
@@ -173,7 +174,16 @@ class Materialization:
         state = _after(before, 0, 0)
         mark = {"inbox": row.inbox, "id": notification.id, "revision": state.revision}
         self._planned["materialize_revise"].append(mark)
-        shown = _with_row_state(notification, row)
+        active = row.archived_at is None
+        shown = replace(
+            notification,
+            seen_at=times.to_rfc3339_or_null(row.seen_at),
+            read_at=times.to_rfc3339_or_null(row.read_at),
+            archived_at=times.to_rfc3339_or_null(None if row.snoozed_until is not None else row.archived_at),
+            acted=None if row.acted_key is None else Acted(row.acted_key, times.to_rfc3339(row.acted_at or 0)),
+            snoozed_until=times.to_rfc3339_or_null(None if active else row.snoozed_until),
+            woken_at=None if row.place is None else rows.woken_at(row.place),
+        )
         awaits_return = True if (row.inbox, row.seq) in self._awaited else UNSET
         self.events.append(NotificationUpdated(state, replace(shown, awaits_return=awaits_return)))
         return state
@@ -194,16 +204,3 @@ def _after(before: InboxState, unread: int, unseen: int) -> InboxState:
     tenant, recipient = before.tenant, before.recipient
     revision = before.revision + 1
     return InboxState(tenant, recipient, before.epoch, revision, before.unread + unread, before.unseen + unseen)
-
-
-def _with_row_state(notification: Notification, row: PendingRow) -> Notification:
-    active = row.archived_at is None
-    return replace(
-        notification,
-        seen_at=times.to_rfc3339_or_null(row.seen_at),
-        read_at=times.to_rfc3339_or_null(row.read_at),
-        archived_at=times.to_rfc3339_or_null(None if row.snoozed_until is not None else row.archived_at),
-        acted=None if row.acted_key is None else Acted(row.acted_key, times.to_rfc3339(row.acted_at or 0)),
-        snoozed_until=times.to_rfc3339_or_null(None if active else row.snoozed_until),
-        woken_at=None if row.place is None else rows.woken_at(row.place),
-    )

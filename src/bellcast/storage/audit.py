@@ -6,13 +6,14 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import asdict, replace
 
+from bellcast.kernel.db.commit.command import LockKey
+from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.model.audit import AuditEntry, FieldChange
 from bellcast.storage import rows
-from bellcast.storage.commit.command import LockKey
-from bellcast.storage.script import Row, Script, Statement
 
 # Serializes writers of the audit log, each of which reads the preceding entry.
-LOCK: list[LockKey] = [("", "\x01audit")]
+LOCK: LockKey = ("", "\x01audit")
 _changes = msgspec.json.Decoder(tuple[FieldChange, ...])
 
 
@@ -52,3 +53,6 @@ def entry_of(row: Row) -> AuditEntry:
         previous=bytes(previous),
         mac=bytes(mac),
     )
+
+
+LIST = KeysetList("audit", ("id",), entry_of, is_newest_first=True)

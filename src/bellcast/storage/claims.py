@@ -3,9 +3,9 @@ notification."""
 
 from collections.abc import Sequence
 
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.ports.sends import Claim, ClaimTaken
 from bellcast.storage import rows
-from bellcast.storage.script import Script, Statement
 
 
 def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[None]:

@@ -4,8 +4,8 @@ import hashlib
 import random
 from collections.abc import Sequence
 
-from bellcast.storage import tenants
-from bellcast.storage.script import Params, Script, Statement
+from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.errors import tenant_is_erased
 
 EPOCH_BITS = 48  # A recreated inbox gets another epoch, so positions of the earlier inbox are unknown.
 
@@ -39,9 +39,17 @@ def ensure_recipient(tenant: str, key: str, now: int) -> Script[tuple[int, bool]
 def ensure_recipients(tenant: str, keys: Sequence[str], now: int) -> Script[None]:
     """Create missing inboxes, and the tenant."""
     yield Statement("recipient_first_seen", many=[_first_seen(tenant, key, now) for key in keys])
-    yield from tenants.ensure_tenant(tenant, now)
+    yield from ensure_tenant(tenant, now)
 
 
 def _first_seen(tenant: str, key: str, now: int) -> Params:
     epoch = random.getrandbits(EPOCH_BITS)
     return {"tenant": tenant, "key": key, "epoch": epoch, "now": now, **digests(tenant, key)}
+
+
+def ensure_tenant(key: str, now: int) -> Script[None]:
+    """Create the tenant if it is missing. Raises Conflict if it is being erased: an erasure would not end while recipients are
+    added."""
+    yield Statement("tenant_first_seen", {"tenant": key, "now": now})
+    if (yield Statement("tenant_erasing", {"tenant": key})):
+        raise tenant_is_erased()

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.storage import rows
-from bellcast.storage.script import Script, Statement
 
 
 def wake(runs: Sequence[str]) -> Script[None]:

@@ -5,8 +5,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bellcast.model import times
-from bellcast.model.events import SEPARATOR
+from bellcast.channels.suppressions import store as suppressions
+from bellcast.kernel import times
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Params, Row, Statement, fetch
+from bellcast.kernel.db.table import StoreTable
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.ids import NEWEST
 from bellcast.model.exports import (
     ExportedCounter,
     ExportedDecision,
@@ -16,19 +21,18 @@ from bellcast.model.exports import (
     ExportedTopics,
     ExportedWait,
 )
-from bellcast.model.identities import Recipient, Tenant
-from bellcast.ports.joined_topics import TopicLists
-from bellcast.ports.messages import NEWEST
-from bellcast.storage import messages, outside, profiles, recipient_scripts, rows, suppressions, tenants
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Statement, fetch
+from bellcast.model.recipients import Recipient
+from bellcast.model.tenants import Tenant
+from bellcast.storage import messages, outside, preferences, recipients, rows
+from bellcast.storage.joined_topics import TopicLists
+from bellcast.storage.recipients import Recipients
 
 EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
 # Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
 EXPORT_BATCH_LARGE_ROWS = 20
 # The lists of messages and runs have filters, and begin with the newest row.
-UNFILTERED = {**dict.fromkeys(("channel", "state", "provider", "workflow")), "since": ""}
-NEWEST_FIRST = {"before": NEWEST}
+UNFILTERED = {**dict.fromkeys(("channel", "state", "provider", "workflow", "run")), "until_id": ""}
+NEWEST_FIRST = {"after_id": NEWEST}
 OLDEST_FIRST = {"after": ""}
 
 _topics = msgspec.json.Decoder(TopicLists)
@@ -43,47 +47,6 @@ class RecipientTable(NamedTuple):
     cursor: Mapping[str, Any]
     value: Callable[[Row], Any]
     batch_rows: int = EXPORT_BATCH_ROWS
-
-
-async def export(engine: Engine, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-    """Yield the record, which is None if there is only other data, the preferences, and the rows by kind; None if nothing
-    is stored about the recipient."""
-    recipient = await engine.read(recipient_scripts.get, tenant, key)
-    if recipient is None and not await engine.read(recipient_scripts.stored_kinds, tenant, key):
-        return None
-    return _with_record(recipient, _items(engine, tenant, key, recipient))
-
-
-async def _with_record(record: object, items: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
-    yield "recipient", record
-    async for pair in items:
-        yield pair
-
-
-async def _items(engine: Engine, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
-    own = await engine.read(profiles.preferences, tenant, key)
-    if own is not None:
-        updated_at = times.to_rfc3339_or_null(own.updated_at)
-        yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
-    kinds = await engine.read(recipient_scripts.stored_kinds, tenant, key)  # a tenant has many recipients with few
-    for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
-        async for value in _values(engine, table, {"tenant": tenant, "key": key, "recipient": key, **UNFILTERED}):
-            yield table.kind, value
-    if recipient is not None:
-        for suppression in await engine.read(suppressions.of_recipient, tenant, recipient):
-            yield "suppression", suppression
-
-
-async def _values(engine: Engine, table: RecipientTable, params: Params) -> AsyncIterator[Any]:
-    cursor = table.cursor
-    while True:
-        page = {**params, **cursor, "limit": table.batch_rows}
-        found = await engine.read(fetch, Statement(table.statement, page))
-        for row in found:
-            yield table.value(row)
-        if len(found) < table.batch_rows:
-            return
-        cursor = dict(zip(cursor, found[-1], strict=False))
 
 
 def _decision(row: Row) -> ExportedDecision:
@@ -163,45 +126,90 @@ RECIPIENT_TABLES = (
 )
 
 
-async def export_tenant(engine: Engine, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-    """Yield the record, announcements, last events of topics, then every recipient with its data."""
-    tenant = await engine.read(tenants.get, key)
-    return None if tenant is None else _tenant_pairs(engine, key, tenant)
-
-
-async def _tenant_pairs(engine: Engine, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
-    yield "tenant", tenant
-    last = -1
-    while announced := await engine.read(fetch, _page("export_announcements", key, last)):
-        for row in announced:
-            yield "announcement", {"topic": row[TOPIC], **msgspec.to_builtins(rows.notification(row))}
-        last = announced[-1][TOPIC + 1]
-    topic = ""
-    while events := await engine.read(fetch, _page("export_last_events", key, topic)):
-        for topic, name, data, at in events:
-            yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
-    async for record, items in _recipients(engine, key):
-        async for pair in _with_record(record, items):
-            yield pair
-
-
-async def _recipients(engine: Engine, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
-    """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
-    after = None
-    while recipients := await engine.read(recipient_scripts.page, tenant, after, EXPORT_BATCH_ROWS, None):
-        for recipient in recipients:
-            yield recipient, _items(engine, tenant, recipient.key, recipient)
-        after = recipients[-1].key
-    named = ""
-    while found := await engine.read(fetch, Statement("export_next_key", {"tenant": tenant, "after": named})):
-        ((named, has_record),) = found
-        if not has_record:
-            yield {"key": named}, _items(engine, tenant, named, None)
-
-
 # The column of an announcement's topic, after those of a notification; its number follows.
 TOPIC = rows.ENTRY_COLUMNS
 
 
 def _page(name: str, tenant: str, after: int | str) -> Statement:
     return Statement(name, {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS})
+
+
+class Exports(StoreTable):
+    """Exports of all data as (kind, value) pairs, in bounded reads."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._recipients = Recipients(engine)
+
+    async def recipient(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Export all data of a recipient: the record, which is None if only other data names the recipient, the preferences
+        if it has any, the rest by kind. None if nothing is stored about it."""
+        recipient = await self._recipients.get(tenant, key)
+        if recipient is None and not await self._engine.read(recipients.stored_kinds, tenant, key):
+            return None
+        return _with_record(recipient, self._items(tenant, key, recipient))
+
+    async def tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Export all data of a tenant: the record, announcements, last events of topics, then every recipient with its
+        data. None if the tenant does not exist."""
+        found = await self._engine.read(fetch, Statement("tenant_find", {"tenant": key}))
+        return self._tenant_pairs(key, rows.tenant(found[0])) if found else None
+
+    async def _items(self, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
+        own = await self._engine.read(preferences.find, tenant, key)
+        if own is not None:
+            updated_at = times.to_rfc3339_or_null(own.updated_at)
+            yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
+        kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few
+        for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
+            async for value in self._values(table, {"tenant": tenant, "key": key, "recipient": key, **UNFILTERED}):
+                yield table.kind, value
+        if recipient is not None:
+            for suppression in await self._engine.read(suppressions.of_recipient, tenant, recipient):
+                yield "suppression", suppression
+
+    async def _values(self, table: RecipientTable, params: Params) -> AsyncIterator[Any]:
+        cursor = table.cursor
+        while True:
+            found = await self._engine.read(
+                fetch, Statement(table.statement, {**params, **cursor, "limit": table.batch_rows})
+            )
+            for row in found:
+                yield table.value(row)
+            if len(found) < table.batch_rows:
+                return
+            cursor = dict(zip(cursor, found[-1], strict=False))
+
+    async def _tenant_pairs(self, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
+        yield "tenant", tenant
+        last = -1
+        while announced := await self._engine.read(fetch, _page("export_announcements", key, last)):
+            for row in announced:
+                yield "announcement", {"topic": row[TOPIC], **msgspec.to_builtins(rows.notification(row))}
+            last = announced[-1][TOPIC + 1]
+        topic = ""
+        while events := await self._engine.read(fetch, _page("export_last_events", key, topic)):
+            for topic, name, data, at in events:
+                yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
+        async for record, items in self._each_recipient(key):
+            async for pair in _with_record(record, items):
+                yield pair
+
+    async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
+        """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
+        after = None
+        while page := await self._recipients.page(tenant, after, EXPORT_BATCH_ROWS):
+            for recipient in page:
+                yield recipient, self._items(tenant, recipient.key, recipient)
+            after = page[-1].key
+        named = ""
+        while found := await self._engine.read(fetch, Statement("export_next_key", {"tenant": tenant, "after": named})):
+            ((named, has_record),) = found
+            if not has_record:
+                yield {"key": named}, self._items(tenant, named, None)
+
+
+async def _with_record(record: object, items: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
+    yield "recipient", record
+    async for pair in items:
+        yield pair

@@ -1,6 +1,6 @@
 """Writes of other programs to notifications and announcements in a PostgreSQL store.
 
-Triggers turn them into ordinary changes (migrations/postgres/0004_others.sql and 0006_others_announce.sql) and notify
+Triggers turn them into ordinary changes (migrations/postgres/0033_tables.sql) and notify
 the name of the changed inbox, or that any inbox may have changed; live connections to it are updated from the store."""
 
 import asyncio
@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection
 import asyncpg
 import structlog
 
-from bellcast.model.events import ANNOUNCEMENTS, Stream, inbox_stream
-from bellcast.ports import Clock
-from bellcast.storage.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.postgres_connection import COMMAND_TIMEOUT, CONNECT_TIMEOUT
+from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream
 
 log = structlog.get_logger(__name__)
 

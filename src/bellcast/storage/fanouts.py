@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from bellcast.kernel.db.script import Script, Statement
 from bellcast.ports.jobs import FANOUT, Job
 from bellcast.ports.runs import NewFanout
 from bellcast.storage import rows
-from bellcast.storage.script import Script, Statement
 
 # Decodes the recipient keys in a column.
 decode_keys = msgspec.json.Decoder(frozenset[str]).decode

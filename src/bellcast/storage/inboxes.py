@@ -5,11 +5,17 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.errors import NotFound
-from bellcast.model.events import Event
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write_to_inbox
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.events import Event
+from bellcast.kernel.ids import NEWEST
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Notification
-from bellcast.ports import (
+from bellcast.ports.inboxes import (
+    ALL,
     ActionTaken,
     Change,
     Changes,
@@ -23,23 +29,19 @@ from bellcast.ports import (
     SessionRevoked,
     UnreadCounts,
 )
-from bellcast.ports.inboxes import ALL
-from bellcast.ports.messages import NEWEST
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import announcements, ensure, marking, recipient_scripts, rows
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Script, Statement
+from bellcast.storage import announcements, ensure, marking, recipients, rows
 
 # Columns of the statement `inbox_resume`: those of the inbox, and those before the changed notification.
 INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
 
 
-class Inboxes:
-    """ports.Inboxes on any engine."""
+class Inboxes(StoreTable):
+    """The durable inboxes. In one transaction, each change adds one to the inbox's revision, stores it in the changed rows
+    and adjusts the counters. A method returns after the commit, with the events to publish in order."""
 
     def __init__(self, engine: Engine, newcomers_ms: Callable[[], int]) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._newcomers_ms = newcomers_ms
 
     async def open(
@@ -54,6 +56,12 @@ class Inboxes:
         member_since: int | None = None,
         since: ResumeFrom | None = None,
     ) -> OpenInbox:
+        """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
+        a position, all in one snapshot. `roles`, `name` and `member_since` are stored if they differ. The first opening
+        adds announcements from before the recipient was first seen.
+
+        Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
+        sessions were revoked, or the recipient or its tenant was erased."""
         wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, self._newcomers_ms())
         if since is None:
             opened = await self._engine.read(_open_existing, wanted)
@@ -74,29 +82,66 @@ class Inboxes:
         )
         return replace(opened, inbox=replace(inbox, opened=True))
 
-    async def page(self, inbox: int, query: Query) -> InboxPage:
-        return await self._engine.read(_page, inbox, query)
+    @read
+    def page(self, inbox: int, query: Query) -> Script[InboxPage]:
+        """Return one page, newest first, and the state in the same snapshot."""
+        state, _, awaits_return = yield from _status(inbox)
+        found = yield _page_statement(inbox, query)
+        found.sort(key=_place, reverse=True)  # all are distinct
+        page = [rows.notification(row) for row in found]
+        return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
 
-    async def unread_by_type(self, inbox: int, query: Query = ALL) -> UnreadCounts:
-        return await self._engine.read(_unread_by_type, inbox, query)
+    @read
+    def unread_by_type(self, inbox: int, query: Query = ALL) -> Script[UnreadCounts]:
+        """Return the counts of rows that match the query, and the state in the same snapshot."""
+        state, *_ = yield from _status(inbox)
+        if not (query.types or query.tags or query.priorities):
+            found = yield Statement("unread_by_type", {"inbox": inbox})
+            return UnreadCounts(state, dict(found), state.unread, state.unseen)
+        counted = yield Statement("counts_filtered", {"inbox": inbox, **_filter_params(query)})
+        by_type = {type: unread for type, unread, _ in counted if unread}
+        return UnreadCounts(state, by_type, sum(by_type.values()), sum(unseen for *_, unseen in counted))
 
-    async def get(self, inbox: int, id: str) -> Notification | None:
-        return await self._engine.read(_get, inbox, id)
+    @read
+    def get(self, inbox: int, id: str) -> Script[Notification | None]:
+        """Return one notification of this inbox."""
+        found = yield Statement("entry", {"inbox": inbox, "id": id})
+        page = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
+        return page[0] if page else None
 
-    async def mark(self, inbox: int, request: Marking, now: int, report: EventReport = no_report) -> Marked:
-        return await self._engine.write(ScriptCommand(lambda: marking.mark(inbox, request, now, report), [inbox]))
+    @write_to_inbox
+    def mark(self, inbox: int, request: Marking, now: int, report: EventReport = no_report) -> Script[Marked]:
+        """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions.
+        Unknown ids are ignored. The events that `report` returns are committed with the changed rows."""
+        return marking.mark(inbox, request, now, report)
 
-    async def wake_until_back(self, inbox: int, now: int, limit: int) -> Marked:
-        return await self._engine.write(ScriptCommand(lambda: marking.wake_until_back(inbox, now, limit), [inbox]))
+    @write_to_inbox
+    def wake_until_back(self, inbox: int, now: int, limit: int) -> Script[Marked]:
+        """Return at most `limit` notifications that were snoozed until the recipient is back to the top of the inbox,
+        unread and unseen. Each has its own revision."""
+        return marking.wake_until_back(inbox, now, limit)
 
-    async def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> ActionTaken:
-        return await self._engine.write(ScriptCommand(lambda: marking.act(inbox, id, key, now, report), [inbox]))
+    @write_to_inbox
+    def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
+        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
+        events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
+        another action."""
+        return marking.act(inbox, id, key, now, report)
 
-    async def changes(self, inbox: int, after: int, limit: int) -> Changes:
-        return await self._engine.read(_changes, inbox, after, limit)
+    @read
+    def changes(self, inbox: int, after: int, limit: int) -> Script[Changes]:
+        """Return at most `limit` rows changed after the revision `after`."""
+        state, floor, _ = yield from _status(inbox)
+        return Changes(state, floor, (yield from _changed_rows(inbox, state, after, limit)))
 
-    async def statuses(self, inboxes: Sequence[int]) -> list[InboxStatus]:
-        return await self._engine.read(_statuses, inboxes)
+    @read
+    def statuses(self, inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
+        """Return the status of each of these inboxes that exists."""
+        found = yield Statement("inbox_states", {"inboxes": rows.to_json(inboxes)})
+        return [
+            InboxStatus(number, epoch, revision, revoked, bool(behind))
+            for number, epoch, revision, revoked, behind in found
+        ]
 
 
 class _OpenRequest(Struct, frozen=True):
@@ -180,30 +225,26 @@ def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
     found = yield from _find(tenant, key)
     if found is None:
         yield from _check_erased(wanted)
-        found = yield from _create(tenant, key, now)
+        yield from ensure.ensure_recipients(tenant, [key], now)
+        found = yield from _find_existing(tenant, key)
     inbox, behind = found
     wanted.check_standing(inbox.revoked_before)
-    events = yield from _write_record(wanted, inbox)
-    if behind:
-        events += yield from announcements.materialize(tenant, [key], now)
-    if not inbox.opened:  # no device of this recipient is connected, so these changes need no events
-        yield from announcements.receive_earlier(tenant, inbox.number, wanted.newcomers_ms, now)
-    inbox, _ = yield from _find_existing(tenant, key)
-    return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
-
-
-def _write_record(wanted: _OpenRequest, inbox: Inbox) -> Script[list[Event]]:
-    """Write the fields of the recipient's record that differ from those in the session."""
+    # Only fields that differ from those in the session are written.
     member_since, name, events = wanted.member_since, wanted.name, list[Event]()
     if member_since is not None and member_since != inbox.member_since:
         yield Statement("recipient_member_since", {"inbox": inbox.number, "member_since": member_since})
     if name is not None and name != inbox.name:
         yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
     if wanted.roles is not None:
-        events += yield from recipient_scripts.set_roles(
+        events += yield from recipients.set_roles(
             wanted.tenant, inbox.number, wanted.key, inbox.roles, wanted.roles, wanted.now
         )
-    return events
+    if behind:
+        events += yield from announcements.materialize(tenant, [key], now)
+    if not inbox.opened:  # no device of this recipient is connected, so these changes need no events
+        yield from announcements.receive_earlier(tenant, inbox.number, wanted.newcomers_ms, now)
+    inbox, _ = yield from _find_existing(tenant, key)
+    return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
 
 
 def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | None]:
@@ -219,24 +260,11 @@ def _check_erased(wanted: _OpenRequest) -> Script[None]:
     wanted.check_standing(ended_before)
 
 
-def _create(tenant: str, key: str, now: int) -> Script[tuple[Inbox, bool]]:
-    yield from ensure.ensure_recipients(tenant, [key], now)
-    return (yield from _find_existing(tenant, key))
-
-
 def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
     found = yield from _find(tenant, key)
     if found is None:
         raise NotFound("This recipient was erased.")
     return found
-
-
-def _page(inbox: int, query: Query) -> Script[InboxPage]:
-    state, _, awaits_return = yield from _status(inbox)
-    found = yield _page_statement(inbox, query)
-    found.sort(key=_place, reverse=True)  # all are distinct
-    page = [rows.notification(row) for row in found]
-    return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
 
 
 def _place(row: Row) -> str:
@@ -270,16 +298,6 @@ def _filter_params(query: Query) -> Params:
     return {name: rows.to_json_or_null(values) for name, values in named.items()}
 
 
-def _unread_by_type(inbox: int, query: Query) -> Script[UnreadCounts]:
-    state, *_ = yield from _status(inbox)
-    if not (query.types or query.tags or query.priorities):
-        found = yield Statement("unread_by_type", {"inbox": inbox})
-        return UnreadCounts(state, dict(found), state.unread, state.unseen)
-    counted = yield Statement("counts_filtered", {"inbox": inbox, **_filter_params(query)})
-    by_type = {type: unread for type, unread, _ in counted if unread}
-    return UnreadCounts(state, by_type, sum(by_type.values()), sum(unseen for *_, unseen in counted))
-
-
 def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
     """Read the state, the oldest revision that can be resumed from, and whether rows are snoozed until the recipient is
     back. Later statements see the same snapshot."""
@@ -289,25 +307,6 @@ def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
         raise NotFound("This inbox no longer exists.")
     *row, floor, awaits_return = found[0]
     return rows.state(tuple(row)), floor, bool(awaits_return)
-
-
-def _statuses(inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
-    found = yield Statement("inbox_states", {"inboxes": rows.to_json(inboxes)})
-    return [
-        InboxStatus(number, epoch, revision, revoked, bool(behind))
-        for number, epoch, revision, revoked, behind in found
-    ]
-
-
-def _get(inbox: int, id: str) -> Script[Notification | None]:
-    found = yield Statement("entry", {"inbox": inbox, "id": id})
-    page = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
-    return page[0] if page else None
-
-
-def _changes(inbox: int, after: int, limit: int) -> Script[Changes]:
-    state, floor, _ = yield from _status(inbox)
-    return Changes(state, floor, (yield from _changed_rows(inbox, state, after, limit)))
 
 
 def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Script[tuple[Change, ...]]:

@@ -11,14 +11,15 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.model.events import Event, NotificationAdded
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import RecipientKey
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.events import Event
+from bellcast.model.events import NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import ImportRequest, SendRequest, SendResult
+from bellcast.ports.sends import ImportRequest, SendRequest, SendResult
 from bellcast.storage import ensure, rows
-from bellcast.storage.commit.batch import chunks
-from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import RecipientKey
-from bellcast.storage.script import Params, Row, Script, Statement
 
 
 class InboxHead(Struct, frozen=True):

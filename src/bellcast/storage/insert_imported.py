@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from bellcast.model import times
-from bellcast.model.events import Event, NotificationUpdated
-from bellcast.ports import ImportRequest, SendResult
+from bellcast.kernel import times
+from bellcast.kernel.db.commit.command import RecipientKey
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.events import Event
+from bellcast.model.events import NotificationUpdated
+from bellcast.ports.sends import ImportRequest, SendResult
 from bellcast.storage import insert as insertion
 from bellcast.storage import rows
-from bellcast.storage.commit.command import RecipientKey
 from bellcast.storage.insert import InboxHead, InsertPlan
-from bellcast.storage.script import Script, Statement
 
 
 def insert(requests: Sequence[ImportRequest]) -> Script[list[SendResult]]:

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from bellcast.model.events import Event, NotificationAdded
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import RecipientKey
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.events import Event
+from bellcast.model.events import NotificationAdded
 from bellcast.model.inboxes import InboxState
-from bellcast.ports import SendRequest, SendResult
+from bellcast.ports.sends import SendRequest, SendResult
 from bellcast.storage import ensure, rows
-from bellcast.storage.commit.batch import chunks
-from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import RecipientKey
-from bellcast.storage.script import Row, Script, Statement
 
 # The first columns of a row: the index of its recipient, its number among that recipient's rows, and its id.
 ROW_COLUMNS = ("places", "nths", "ids")

@@ -1,45 +1,68 @@
 """The topics that each connection of a recipient joined."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from bellcast.ports.joined_topics import (
-    EXPIRED_TOPICS_MS,
-    JOINED_TOPICS_LIFETIME_MS,
-    MAX_CONNECTIONS_PER_RECIPIENT,
-    JoinedBy,
-    SavedTopics,
-)
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, Statement, fetch
+from msgspec import Struct
+
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write
+
+# Lifetime and refresh interval. A recovered connection finds its topics for at least the difference of the two, even
+# after a crash of its server. The reference server drops a disconnected session after 2 minutes.
+JOINED_TOPICS_LIFETIME_MS = 30 * 60_000
+JOINED_TOPICS_REFRESH_MS = 10 * 60_000
+# How long expired topics are stored: a connection that returns after their lifetime must not be recovered without them.
+EXPIRED_TOPICS_MS = 24 * 3_600_000
+# Equal to `Limits.connections_per_recipient`: a client that reconnects endlessly cannot fill the table.
+MAX_CONNECTIONS_PER_RECIPIENT = 100
 
 
-class JoinedTopics:
-    """ports.JoinedTopics on any engine."""
+class JoinedBy(NamedTuple):
+    """A connection of a recipient: the number of the inbox and the public id of the connection."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    inbox: int
+    connection: str
 
-    async def save(self, by: JoinedBy, topics: str, now: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: _save(by, topics, now), [by.inbox]))
 
-    async def get(self, by: JoinedBy) -> SavedTopics | None:
-        rows = await self._engine.read(fetch, Statement("joined_topics_get", by._asdict()))
+class SavedTopics(NamedTuple):
+    """The topics of a connection, and when they were saved or last refreshed (UTC milliseconds)."""
+
+    text: str
+    saved_at: int
+
+
+class TopicLists(Struct, frozen=True, array_like=True):
+    """Topics joined by the app and topics subscribed by the client. As JSON it is the text of saved topics."""
+
+    joined: list[str] = []
+    subscribed: list[str] = []
+
+
+class JoinedTopics(StoreTable):
+    """The topics that each connection of a recipient joined, as the JSON of TopicLists."""
+
+    @write(locks=lambda by, *_: [by.inbox])
+    def save(self, by: JoinedBy, topics: str, now: int) -> Script[None]:
+        """Store or replace the topics of a connection. Does not store topics for an erased recipient; of more than
+        MAX_CONNECTIONS_PER_RECIPIENT connections the least recently saved are dropped."""
+        yield Statement("joined_topics_save", {**by._asdict(), "topics": topics, "now": now})
+        yield Statement("joined_topics_trim", {"inbox": by.inbox, "limit": MAX_CONNECTIONS_PER_RECIPIENT})
+
+    @read
+    def get(self, by: JoinedBy) -> Script[SavedTopics | None]:
+        """Return the topics of a connection, even if they have expired."""
+        rows = yield Statement("joined_topics_get", by._asdict())
         return SavedTopics(*rows[0]) if rows else None
 
-    async def refresh(self, connections: Sequence[JoinedBy], now: int) -> None:
+    @write()
+    def refresh(self, connections: Sequence[JoinedBy], now: int) -> Script[None]:
+        """Restart the lifetime of the topics of these connections."""
         # Sorted: processes that write the same rows in one order cannot deadlock.
-        refreshed = Statement(
-            "joined_topics_refresh", many=[{**by._asdict(), "now": now} for by in sorted(connections)]
-        )
-        await self._engine.write(ScriptCommand(lambda: fetch(refreshed), []))
+        yield Statement("joined_topics_refresh", many=[{**by._asdict(), "now": now} for by in sorted(connections)])
 
-    async def sweep(self, now: int, limit: int) -> int:
+    @write()
+    def sweep(self, now: int, limit: int) -> Script[int]:
+        """Delete at most `limit` rows that expired EXPIRED_TOPICS_MS ago; return how many were deleted."""
         before = now - JOINED_TOPICS_LIFETIME_MS - EXPIRED_TOPICS_MS
-        sweep = Statement("joined_topics_sweep", {"before": before, "limit": limit})
-        return len(await self._engine.write(ScriptCommand(lambda: fetch(sweep), [])))
-
-
-def _save(by: JoinedBy, topics: str, now: int) -> Script[None]:
-    yield Statement("joined_topics_save", {**by._asdict(), "topics": topics, "now": now})
-    yield Statement("joined_topics_trim", {"inbox": by.inbox, "limit": MAX_CONNECTIONS_PER_RECIPIENT})
+        return len((yield Statement("joined_topics_sweep", {"before": before, "limit": limit})))

@@ -1,44 +1,38 @@
 """API keys and the digests of their secrets."""
 
-from bellcast.model import times
-from bellcast.model.identities import ApiKey
+from bellcast.kernel import times
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.model.tenants import ApiKey
 from bellcast.storage import rows
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Statement, fetch
 
 
-class Keys:
-    """ports.Keys on any engine."""
+class Keys(StoreTable):
+    """API keys. Only digests of their secrets are stored."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    @write()
+    def create(self, key: ApiKey, digest: bytes) -> Script[None]:
+        tenants = None if key.tenants is None else rows.to_json(key.tenants)
+        params = {"id": key.id, "name": key.name, "scopes": rows.to_json(key.scopes), "tenants": tenants}
+        created_at = times.milliseconds(key.created_at)
+        yield Statement("key_insert", {**params, "digest": digest, "created_at": created_at})
 
-    async def create(self, key: ApiKey, digest: bytes) -> None:
-        insert = Statement(
-            "key_insert",
-            {
-                "id": key.id,
-                "name": key.name,
-                "scopes": rows.to_json(key.scopes),
-                "tenants": None if key.tenants is None else rows.to_json(key.tenants),
-                "digest": digest,
-                "created_at": times.milliseconds(key.created_at),
-            },
-        )
-        await self._engine.write(ScriptCommand(lambda: fetch(insert), []))
-
-    async def find(self, id: str) -> tuple[ApiKey, bytes] | None:
-        found = await self._engine.read(fetch, Statement("key_find", {"id": id}))
+    @read
+    def find(self, id: str) -> Script[tuple[ApiKey, bytes] | None]:
+        """Return the key, even if it is revoked, and its digest."""
+        found = yield Statement("key_find", {"id": id})
         return (rows.api_key(found[0][:-1]), bytes(found[0][-1])) if found else None
 
-    async def all(self) -> list[ApiKey]:
-        return [rows.api_key(row) for row in await self._engine.read(fetch, Statement("key_all"))]
+    @read
+    def all(self) -> Script[list[ApiKey]]:
+        return [rows.api_key(row) for row in (yield Statement("key_all"))]
 
-    async def record_use(self, id: str, now: int) -> None:
-        use = Statement("key_use", {"id": id, "now": now})
-        await self._engine.write(ScriptCommand(lambda: fetch(use), []))
+    @write()
+    def record_use(self, id: str, now: int) -> Script[None]:
+        """Set the time of the last use of a key."""
+        yield Statement("key_use", {"id": id, "now": now})
 
-    async def revoke(self, id: str, now: int) -> bool:
-        revoke = Statement("key_revoke", {"id": id, "now": now})
-        return bool(await self._engine.write(ScriptCommand(lambda: fetch(revoke), [])))
+    @write()
+    def revoke(self, id: str, now: int) -> Script[bool]:
+        """Revoke a key; return whether it existed."""
+        return bool((yield Statement("key_revoke", {"id": id, "now": now})))

@@ -1,25 +1,36 @@
 """The last event of each cache topic."""
 
-from bellcast.ports import LastEvent
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Statement, fetch
+from msgspec import Struct
+
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write
 
 
-class LastEvents:
-    """ports.LastEvents on any engine."""
+class LastEvent(Struct, frozen=True):
+    """The last event of a topic: its name, its data as text, and its time (UTC milliseconds)."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    name: str
+    data: str
+    at: int
 
-    async def save(self, tenant: str, topic: str, last: LastEvent) -> None:
+
+class LastEvents(StoreTable):
+    """The last event of each cache topic."""
+
+    @write()
+    def save(self, tenant: str, topic: str, last: LastEvent) -> Script[None]:
+        """Replace the last event of a topic."""
         params = {"tenant": tenant, "topic": topic, "name": last.name, "data": last.data, "at": last.at}
-        await self._engine.write(ScriptCommand(lambda: fetch(Statement("last_event_keep", params)), []))
+        yield Statement("last_event_keep", params)
 
-    async def get(self, tenant: str, topic: str, since: int) -> LastEvent | None:
+    @read
+    def get(self, tenant: str, topic: str, since: int) -> Script[LastEvent | None]:
+        """Return the last event if its time is `since` (UTC milliseconds) or later."""
         params = {"tenant": tenant, "topic": topic, "since": since}
-        found = await self._engine.read(fetch, Statement("last_event", params))
+        found = yield Statement("last_event", params)
         return LastEvent(*found[0]) if found else None
 
-    async def delete_older(self, before: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: fetch(Statement("last_event_forget", {"before": before})), []))
+    @write()
+    def delete_older(self, before: int) -> Script[None]:
+        """Delete events older than a time (UTC milliseconds)."""
+        yield Statement("last_event_forget", {"before": before})

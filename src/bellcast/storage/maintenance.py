@@ -8,14 +8,23 @@ from operator import itemgetter
 from time import monotonic
 from typing import NamedTuple
 
-from bellcast.errors import NotFound
-from bellcast.model.events import Event
-from bellcast.ports import RowCounts
+from bellcast.kernel import ids
+from bellcast.kernel.db.commit import batch
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Params, Row, Script, Statement, fetch
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.events import Event
 from bellcast.storage import announcements, marking, rows, sent, webhook_events
-from bellcast.storage.commit import batch
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Script, Statement, fetch
+
+
+class RowCounts(NamedTuple):
+    """Numbers of rows by kind, and the kinds whose number is a lower bound."""
+
+    by_kind: dict[str, int]
+    at_least: frozenset[str] = frozenset()
+
 
 # Maximum counted rows: this takes 20 ms on SQLite, and is repeated after a minute. PostgreSQL takes longer, so it
 # estimates larger tables.
@@ -29,31 +38,39 @@ MAX_OLD_ROWS = 10_000
 IN_INBOXES = ("notifications", "tombstones")
 
 
-class Maintenance:
-    """ports.Maintenance on any engine."""
+class Maintenance(StoreTable):
+    """Maintenance of the store, in bounded steps so that other writers do not wait."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._large_count: tuple[float, RowCounts] | None = None  # with the monotonic time of the count in seconds
 
     def clear_log(self) -> None:
+        """Soon delete content from the database's log that is no longer in its tables, if the store has the log."""
         self._engine.clear_log()
 
-    async def next_expiry(self) -> int | None:
-        ((soonest,),) = await self._engine.read(fetch, Statement("next_expiry"))
+    @read
+    def next_expiry(self) -> Script[int | None]:
+        """Return the time (UTC milliseconds) when the next notification or announcement expires, or the
+        next snoozed one wakes."""
+        ((soonest,),) = yield Statement("next_expiry")
         return None if soonest is None else int(soonest)
 
     async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Remove at most `limit` due rows; return their number and the events."""
         inboxes = await self._inboxes(_due(now, limit))
         return await self._engine.write(ScriptCommand(lambda: _expire(now, limit, inboxes), inboxes))
 
     async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Wake at most `limit` due snoozed rows; return their number and the events."""
         inboxes = await self._inboxes(_due_snoozed(now, limit))
         return await self._engine.write(ScriptCommand(lambda: _wake(now, limit, inboxes), inboxes))
 
     async def retire(
         self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
     ) -> AsyncIterator[list[Event]]:
+        """Delete notifications created before `older_than`, with tombstones: of one tenant, or of all tenants except those
+        in `but`. Yield the events of each step, which deletes at most `limit`."""
         old = OldRows(older_than, tenant, tuple(but))
         number = MAX_OLD_ROWS
         while number == MAX_OLD_ROWS:
@@ -65,12 +82,28 @@ class Maintenance:
         while events := await self._engine.write(ScriptCommand(partial(_end_found, statement, now), [])):
             yield events
 
-    async def delete_messages(self, older_than: int, limit: int) -> tuple[int, list[Event]]:
-        return await self._engine.write(ScriptCommand(lambda: _delete_messages(older_than, limit), [])), []
+    @write()
+    def delete_messages(self, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
+        """Delete at most `limit` ended messages created before `older_than`, and as many decisions; return the larger
+        number, and no events."""
+        messages = yield Statement("messages_forget", {"before": ids.uuid7_floor(older_than), "limit": limit})
+        decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
+        before = {"before": ids.uuid7_floor(older_than), "limit": limit}
+        outside = yield Statement("outside_forget", before)
+        runs = yield Statement("runs_forget", before)
+        fanouts = yield Statement("fanouts_forget", before)
+        counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
+        events = yield Statement("webhook_events_forget", before)
+        if events:
+            yield Statement("dead_deliveries_forget", many=[webhook_events.delivery_ids(id) for (id,) in events])
+        return max(map(len, (messages, decisions, outside, runs, fanouts, counters, events))), []
 
     async def delete_forgotten(
         self, now: int, *, tombstones_before: int, keys_before: int, limit: int
     ) -> tuple[int, list[Event]]:
+        """Delete at most `limit` tombstones, and as many idempotency keys, written before the given UTC milliseconds;
+        return the larger number. Positions before a deleted tombstone can no longer be resumed. Announcements recalled
+        before that time are removed from inboxes that still have them; the events publish that."""
         old = Statement("old_tombstones", {"older_than": tombstones_before, "limit": limit})
         inboxes = await self._inboxes(old)
         tombstones = await self._engine.write(ScriptCommand(lambda: _delete_tombstones(old, inboxes), inboxes))
@@ -80,6 +113,8 @@ class Maintenance:
         return max(tombstones, others), events
 
     async def stats(self, tenant: str | None = None) -> RowCounts:
+        """Count the rows of a tenant by kind, up to a limit; None counts the rows of all tenants, and the tenants. Counts of
+        millions of rows are estimates, or a minute old."""
         return await self._stats_of_all() if tenant is None else await self._stats_of(tenant)
 
     async def _stats_of_all(self) -> RowCounts:
@@ -152,7 +187,7 @@ class OldRows(NamedTuple):
         """Return the statement that selects them: for all tenants, for one, or for all except some."""
         all_, of_one, but_some = forms
         # Ids begin with the creation time, so the index of ids is also ordered by age.
-        params = {"older_than": self.older_than, "before": rows.uuid7_floor(self.older_than), "limit": limit}
+        params = {"older_than": self.older_than, "before": ids.uuid7_floor(self.older_than), "limit": limit}
         if self.tenant is not None:
             return Statement(of_one, {**params, "tenant": self.tenant}, heavy=True)
         if self.but:
@@ -182,20 +217,6 @@ def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
     for id, tenant, topic in old_rows:
         events.append((yield from sent.recall_announcement(id, tenant, topic, now)))
     return events
-
-
-def _delete_messages(older_than: int, limit: int) -> Script[int]:
-    messages = yield Statement("messages_forget", {"before": rows.uuid7_floor(older_than), "limit": limit})
-    decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
-    before = {"before": rows.uuid7_floor(older_than), "limit": limit}
-    outside = yield Statement("outside_forget", before)
-    runs = yield Statement("runs_forget", before)
-    fanouts = yield Statement("fanouts_forget", before)
-    counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
-    events = yield Statement("webhook_events_forget", before)
-    if events:
-        yield Statement("dead_deliveries_forget", many=[webhook_events.delivery_ids(id) for (id,) in events])
-    return max(map(len, (messages, decisions, outside, runs, fanouts, counters, events)))
 
 
 def _delete_forgotten(

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from bellcast.errors import NotFound
-from bellcast.model import ids, notifications
+from bellcast.kernel import ids
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.errors import NotFound
+from bellcast.model import notifications
 from bellcast.model.events import (
     Changed,
     InboxBulkChanged,
@@ -17,10 +19,9 @@ from bellcast.model.events import (
 )
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification, View
-from bellcast.ports import Action, ActionTaken, Marked, Marking
+from bellcast.ports.inboxes import Action, ActionTaken, Marked, Marking
 from bellcast.ports.webhooks import EventReport, WebhookEvent, no_report
 from bellcast.storage import rows, webhook_events
-from bellcast.storage.script import Row, Script, Statement
 
 # The first and last part of each view (`notifications.part`).
 MARK_PARTS: dict[View, tuple[int, int]] = {
@@ -34,6 +35,8 @@ MARK_PARTS: dict[View, tuple[int, int]] = {
 MAX_SNOOZES = 20
 # More rows than this are written by one statement and published as a single event.
 MAX_ROW_EVENTS = 200
+# Maximum ids of changed rows in a result: enough for one request that undoes the action (`BELLCAST_LIMIT_IDS`).
+MAX_REPORTED_IDS = 1_000
 EVENT_NAMES: dict[Action, Changed] = {
     "seen": "seen",
     "read": "read",
@@ -108,34 +111,26 @@ def mark(inbox: int, marking: Marking, now: int, report: EventReport = no_report
     if marking.ids is not None:
         found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(marking.ids)})
         if _event_name(marking.actions) is None:
-            return (yield from _mark_each(inbox, marking, wanted, found, now, report))
+            # Each event has its own position, so that a client that resumes between two of them receives the second.
+            changed, events = 0, list[InboxEvent]()
+            for row in found:
+                marked = yield from _mark_rows(inbox, marking, wanted, [row], now, report)
+                changed += marked.changed
+                events += marked.events
+            return Marked(changed, (yield from _state(inbox)), tuple(events))
     else:
-        where = _where(inbox, marking)
-        found = yield Statement("marks_of_parts", {**where, "limit": MAX_ROW_EVENTS + 1})
+        # An action without ids changes the rows of the view, archived rows for "unarchive", else rows that are not
+        # archived.
+        view = marking.view or ("archived" if "unarchive" in marking.actions else "all")
+        first, last = MARK_PARTS[view]
+        kept = {"type": marking.type, "tag": marking.tag, "snoozed": int(view == "snoozed")}
+        where = {"inbox": inbox, "first": first, "last": last, **kept}
+        found = yield Statement("marks_of_parts", {**where, "limit": MAX_REPORTED_IDS})
         if len(found) > MAX_ROW_EVENTS:
-            return (yield from _mark_bulk(where, marking, wanted, now, report))
+            marked = yield from _mark_bulk(where, marking, wanted, now, report)
+            ids = tuple(old.id for row in found if _after(old := RowState(*row), wanted, marking, now) != old)
+            return replace(marked, ids=ids if len(ids) == marked.changed else None)
     return (yield from _mark_rows(inbox, marking, wanted, found, now, report))
-
-
-def _where(inbox: int, marking: Marking) -> dict[str, Any]:
-    """Return the conditions for an action without ids: the rows of the view, archived rows for "unarchive", else rows
-    that are not archived."""
-    view = marking.view or ("archived" if "unarchive" in marking.actions else "all")
-    first, last = MARK_PARTS[view]
-    kept = {"type": marking.type, "tag": marking.tag, "snoozed": int(view == "snoozed")}
-    return {"inbox": inbox, "first": first, "last": last, **kept}
-
-
-def _mark_each(
-    inbox: int, marking: Marking, wanted: Effect, matches: list[Row], now: int, report: EventReport
-) -> Script[Marked]:
-    # Each event has its own position, so that a client that resumes between two of them receives the second.
-    changed, events = 0, list[InboxEvent]()
-    for row in matches:
-        marked = yield from _mark_rows(inbox, marking, wanted, [row], now, report)
-        changed += marked.changed
-        events += marked.events
-    return Marked(changed, (yield from _state(inbox)), tuple(events))
 
 
 def _mark_rows(
@@ -163,7 +158,7 @@ def _mark_rows(
         )
     awaits_return = any(new is not None and new.awaits_return for _, new in changed)
     events = yield from _events(inbox, state, marking, ids, now, awaits_return=awaits_return)
-    return Marked(len(changed), state, events)
+    return Marked(len(changed), state, events, tuple(ids))
 
 
 def _after(row: RowState, wanted: Effect, marking: Marking, now: int) -> RowState | None:

@@ -7,13 +7,17 @@ from itertools import compress
 import msgspec
 from msgspec import Struct
 
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.channels.suppressions import store as suppressions
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import ListCommand, LockKey
+from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.ports.jobs import NORMAL, URGENT, Job, in_line
-from bellcast.ports.list_scan import ListScan
 from bellcast.ports.messages import (
     MAX_OF_REFERENCE,
-    MessageQuery,
     MessageUpdate,
     NewDecision,
     NewMessage,
@@ -22,12 +26,7 @@ from bellcast.ports.messages import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import event_waits, rows, scans, suppressions, webhook_events
-from bellcast.storage.commit.batch import chunks
-from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Script, Statement, fetch
+from bellcast.storage import event_waits, rows, webhook_events
 
 # The kind of the job that delivers a message; its id and payload are the message's id.
 JOB_KIND = "message"
@@ -54,41 +53,118 @@ class DigestOwner(Struct, frozen=True, array_like=True):
 _attempts = msgspec.json.Decoder(tuple[Attempt, ...])
 
 
-class Messages:
-    """ports.Messages on any engine."""
+def of_row(row: Row) -> StoredMessage:
+    """Create a message from the columns of `messages`, with or without the state of its inbox item after them."""
+    id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
+    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]
+    seen_at, read_at = item or (None, None)
+    return StoredMessage(
+        id=id,
+        tenant=tenant,
+        recipient=recipient,
+        notification=notification,
+        run=run,
+        channel=channel,
+        type=type,
+        priority=priority,
+        address=address,
+        state=state,
+        reason=reason,
+        unless=unless,
+        due_at=due_at,
+        created_at=created_at,
+        expires_at=expires_at,
+        provider=provider,
+        reference=reference,
+        content=content.encode(),
+        attempts=() if attempts == "[]" else _attempts.decode(attempts),
+        rounds=rounds,
+        digest=digest,
+        seen_at=seen_at,
+        read_at=read_at,
+    )
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
 
-    async def find(self, ids: Sequence[str]) -> list[StoredMessage]:
-        return await self._engine.read(_find, ids)
+LIST = KeysetList(
+    "messages",
+    ("id",),
+    of_row,
+    is_newest_first=True,
+    leads=("notification", "run", "recipient", "state"),
+    filters=("channel", "provider", "workflow"),
+)
 
-    async def page(self, query: MessageQuery) -> list[StoredMessage]:
-        return (await self.scan(query)).rows
 
-    async def scan(self, query: MessageQuery) -> ListScan[StoredMessage]:
-        return await self._engine.read_in_background(_page, query)
+class Messages(StoreTable):
+    """Messages are added with the send that causes them (`Sends.add`), or by `add`, each with a job that delivers it."""
 
-    async def count(self, query: MessageQuery) -> int:
-        return await self._engine.read_in_background(scans.count, "messages", query)
+    @read
+    def find(self, ids: Sequence[str]) -> Script[list[StoredMessage]]:
+        """Return the existing ones of these messages, by id."""
+        return _find(ids)
 
-    async def add(self, messages: Sequence[NewMessage]) -> None:
-        await self._engine.write(ScriptCommand(lambda: add(messages, ()), []))
+    page = pages(LIST)
 
-    async def begin(self, ids: Sequence[str], now: int) -> list[StoredMessage]:
-        return await self._engine.write(ScriptCommand(lambda: _begin(ids, now), []))
+    @write()
+    def add(self, messages: Sequence[NewMessage]) -> Script[None]:
+        """Add messages that belong to no send, with their jobs."""
+        return (yield from add(messages, ()))
 
-    async def digest_members(
+    @write()
+    def begin(self, ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
+        """Mark due and expired messages as sending, and return them. Excludes messages that have ended, were postponed,
+        or wait for a digest."""
+        rows_begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
+        begun = [of_row(row) for row in rows_begun]
+        conditional = [message.id for message in begun if message.unless is not None]
+        if not conditional:
+            return begun
+        found = {message.id: message for message in (yield from _find(conditional))}
+        return [found.get(message.id, message) for message in begun]
+
+    @read
+    def digest_members(
         self, tenant: str, recipient: str, now: int, limit: int, max_bytes: int
-    ) -> list[StoredMessage]:
-        return await self._engine.read(_digest_members, tenant, recipient, now, limit, max_bytes)
+    ) -> Script[list[StoredMessage]]:
+        """Return the messages that wait for a digest of the recipient which is due, the oldest first: at most `limit`, up to
+        the one that brings their contents to `max_bytes`."""
+        params = {"tenant": tenant, "recipient": recipient, "now": now, "limit": limit}
+        waiting = yield Statement("digest_members", params)
+        members: list[StoredMessage] = []
+        size = 0
+        for some in chunks([id for (id,) in waiting], DIGEST_READ_ROWS):
+            found = yield from _find(some)
+            for message in sorted(found, key=lambda message: message.id):
+                members.append(message)
+                size += len(message.content)
+                if size >= max_bytes:
+                    return members
+        return members
 
-    async def add_digest(
+    @write()
+    def add_digest(
         self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
-    ) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_digest(digest, ids, others, now), []))
+    ) -> Script[bool]:
+        """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. Return
+        False, and change nothing, if one of the messages no longer waits for a digest."""
+        expected = {*ids, *(update.message.id for update in others)}
+        waiting = yield Statement("digest_lock", {"ids": rows.to_json(sorted(expected))})
+        if {id for (id,) in waiting} != expected:
+            return False
+        if digest is not None:
+            yield from add([digest], ())
+            yield Statement("digest_join", {"ids": rows.to_json(ids), "digest": digest.id})
+        if others:
+            yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
+            yield from _record(others)
+            yield from _wake_runs([update.message for update in others])
+            yield from _add_events(others, now)
+        return True
 
     async def finish(self, updates: Sequence[MessageUpdate], now: int) -> list[MessageUpdate]:
+        """Write outcomes, in one transaction. A message that another worker ended, or that was cancelled, during its
+        attempt keeps its state unless the provider accepted or bounced it, and no provider did before. The messages of a
+        digest take its state. Return the updates that were written."""
         batches = self._engine.write_items(FinishMessages([(update, now) for update in updates]))
         written: list[MessageUpdate] = []
         for update, result in zip(updates, [one async for results in batches for one in results], strict=True):
@@ -98,30 +174,70 @@ class Messages:
                 written.append(update)
         return written
 
-    async def of_reference(self, provider: str, reference: str, tenant: str) -> list[StoredMessage]:
-        return await self._engine.read(_of_reference, provider, reference, tenant)
+    @read
+    def of_reference(self, provider: str, reference: str, tenant: str) -> Script[list[StoredMessage]]:
+        """Return the messages that have this reference at providers with this key: those of a tenant or, for the
+        default tenant, at most MAX_OF_REFERENCE of all tenants."""
+        params = {"provider": provider, "reference": reference, "tenant": tenant, "limit": MAX_OF_REFERENCE}
+        found = yield Statement("messages_of_reference", params)
+        return (yield from _find([id for (id,) in found])) if found else []
 
-    async def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> bool:
+    @write()
+    def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> Script[bool]:
+        """Write a receipt's state with its events; return whether the message was `sent` before."""
         params = {"id": id, "state": state, "reason": reason}
-        return await self._engine.write(ScriptCommand(lambda: _settle(params, report, now), []))
+        settled = [of_row(row) for row in (yield Statement("message_settle", params))]
+        yield from webhook_events.add(_state_events(settled, report), now)
+        yield from _wake_runs(settled)
+        return bool(settled)
 
-    async def tenants_of(self, channel: str, provider: str, address: str) -> list[str]:
+    @read_in_background
+    def tenants_of(self, channel: str, provider: str, address: str) -> Script[list[str]]:
+        """Return the tenants whose provider with this key has sent to an address."""
         params = {"channel": channel, "provider": provider, "address": address}
-        found = await self._engine.read_in_background(fetch, Statement("tenants_of_address", params, heavy=True))
+        found = yield Statement("tenants_of_address", params, heavy=True)
         return [tenant for (tenant,) in found]
 
-    async def retry(self, tenant: str, ids: Sequence[str], now: int) -> list[str]:
-        return await self._engine.write(ScriptCommand(lambda: requeue(tenant, ids, now), []))
+    @write()
+    def retry(self, tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+        """Queue failed and bounced messages again; return their ids."""
+        return requeue(tenant, ids, now)
 
-    async def release(self, tenant: str, id: str, now: int) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _release(tenant, id, now), []))
+    @write()
+    def release(self, tenant: str, id: str, now: int) -> Script[bool]:
+        """Queue a simulated message; return False if it is not simulated."""
+        released = yield Statement("message_release", {"id": id, "tenant": tenant, "now": now})
+        return bool((yield from _deliver_again(tenant, released, now)))
 
-    async def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[NewDecision]:
-        return await self._engine.read(_decisions, tenant, notification, recipient, limit)
-
-    async def actions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> list[RecordedAction]:
+    @read
+    def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:
+        """Return the decisions for a notification, ordered by recipient and time."""
         params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
-        found = await self._engine.read(fetch, Statement("actions_of", params))
+        found = yield Statement("decisions_of", params)
+        return [
+            NewDecision(
+                tenant=tenant,
+                notification=notification,
+                recipient=key,
+                channel=channel,
+                outcome=outcome,
+                rule=rule,
+                source=source,
+                message=message,
+                due_at=due_at,
+                decided_at=decided_at,
+            )
+            for key, channel, outcome, rule, source, message, due_at, decided_at in found
+        ]
+
+    @read
+    def actions(
+        self, tenant: str, notification: str, recipient: str | None, limit: int
+    ) -> Script[list[RecordedAction]]:
+        """Return the snoozes and the recall of a notification, ordered by time, for one recipient or all (None). The
+        recall of an announcement has the recipient EVERY_RECIPIENT, and is returned for each recipient."""
+        params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
+        found = yield Statement("actions_of", params)
         return [RecordedAction(what=what, at=at, until=until) for what, at, until in found]
 
 
@@ -233,82 +349,8 @@ def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
     return [of_row(row) for row in found]
 
 
-def _of_reference(provider: str, reference: str, tenant: str) -> Script[list[StoredMessage]]:
-    params = {"provider": provider, "reference": reference, "tenant": tenant, "limit": MAX_OF_REFERENCE}
-    found = yield Statement("messages_of_reference", params)
-    return (yield from _find([id for (id,) in found])) if found else []
-
-
-PAGES = {"recipient": "messages_of_recipient", "notification": "messages_of_notification", "run": "messages_of_run"}
-
-
-def _page(query: MessageQuery) -> Script[ListScan[StoredMessage]]:
-    params = msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
-    name = next((PAGES[field] for field in ("notification", "run", "recipient") if params[field] is not None), None)
-    if name is not None:
-        return ListScan([of_row(row) for row in (yield from fetch(Statement(name, params)))], None)
-    if query.tenant == EVERY_TENANT:
-        last, name = "messages_of_all_last", "messages_of_all"
-    elif query.state is None:
-        last, name = "messages_last", "messages_page"
-    else:
-        last, name = "messages_in_state_last", "messages_in_state"
-    found, until = yield from scans.by_id(last, name, params)
-    return ListScan([of_row(row) for row in found], until)
-
-
-def _begin(ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
-    rows_begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
-    begun = [of_row(row) for row in rows_begun]
-    conditional = [message.id for message in begun if message.unless is not None]
-    if not conditional:
-        return begun
-    found = {message.id: message for message in (yield from _find(conditional))}
-    return [found.get(message.id, message) for message in begun]
-
-
-def _settle(params: Params, report: EventReport, now: int) -> Script[bool]:
-    settled = [of_row(row) for row in (yield Statement("message_settle", params))]
-    yield from webhook_events.add(_state_events(settled, report), now)
-    yield from _wake_runs(settled)
-    return bool(settled)
-
-
 def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> list[WebhookEvent]:
     return [event for message in messages for event in report(f"message.{message.state}", as_change(message))]
-
-
-def _digest_members(tenant: str, recipient: str, now: int, limit: int, max_bytes: int) -> Script[list[StoredMessage]]:
-    params = {"tenant": tenant, "recipient": recipient, "now": now, "limit": limit}
-    waiting = yield Statement("digest_members", params)
-    members: list[StoredMessage] = []
-    size = 0
-    for some in chunks([id for (id,) in waiting], DIGEST_READ_ROWS):
-        found = yield from _find(some)
-        for message in sorted(found, key=lambda message: message.id):
-            members.append(message)
-            size += len(message.content)
-            if size >= max_bytes:
-                return members
-    return members
-
-
-def _add_digest(
-    digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
-) -> Script[bool]:
-    expected = {*ids, *(update.message.id for update in others)}
-    waiting = yield Statement("digest_lock", {"ids": rows.to_json(sorted(expected))})
-    if {id for (id,) in waiting} != expected:
-        return False
-    if digest is not None:
-        yield from add([digest], ())
-        yield Statement("digest_join", {"ids": rows.to_json(ids), "digest": digest.id})
-    if others:
-        yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
-        yield from _record(others)
-        yield from _wake_runs([update.message for update in others])
-        yield from _add_events(others, now)
-    return True
 
 
 def _add_events(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
@@ -339,7 +381,10 @@ def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[list[bool]]:
     yield Statement("message_update", many=[_update_params(update.message) for update in updates])
     for update in updates:
         if update.message.digest == update.message.id:
-            yield from _update_members(update, now)
+            # Set the state of a digest's messages to the digest's state.
+            members = [of_row(row) for row in (yield Statement("digest_update", _update_params(update.message)))]
+            yield from _wake_runs(members)
+            yield from webhook_events.add(_state_events(members, update.report), now)
     suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
     if suppressed:
         yield Statement("suppression_insert", many=suppressed)
@@ -355,13 +400,6 @@ def _may_become(state: State | None, outcome: State) -> bool:
     if outcome in PROVIDER_OUTCOMES:
         return state is not None and state not in SETTLED_STATES
     return state == "sending"
-
-
-def _update_members(digest: MessageUpdate, now: int) -> Script[None]:
-    """Set the state of a digest's messages to the digest's state."""
-    members = [of_row(row) for row in (yield Statement("digest_update", _update_params(digest.message)))]
-    yield from _wake_runs(members)
-    yield from webhook_events.add(_state_events(members, digest.report), now)
 
 
 def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
@@ -397,60 +435,3 @@ def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[lis
         yield Statement("digests_requeue", {"ids": rows.to_json(retried)})
         yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
     return retried
-
-
-def _release(tenant: str, id: str, now: int) -> Script[bool]:
-    released = yield Statement("message_release", {"id": id, "tenant": tenant, "now": now})
-    return bool((yield from _deliver_again(tenant, released, now)))
-
-
-def _decisions(tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:
-    params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
-    found = yield Statement("decisions_of", params)
-    return [
-        NewDecision(
-            tenant=tenant,
-            notification=notification,
-            recipient=key,
-            channel=channel,
-            outcome=outcome,
-            rule=rule,
-            source=source,
-            message=message,
-            due_at=due_at,
-            decided_at=decided_at,
-        )
-        for key, channel, outcome, rule, source, message, due_at, decided_at in found
-    ]
-
-
-def of_row(row: Row) -> StoredMessage:
-    """Create a message from the columns of `messages`, with or without the state of its inbox item after them."""
-    id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
-    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]
-    seen_at, read_at = item or (None, None)
-    return StoredMessage(
-        id=id,
-        tenant=tenant,
-        recipient=recipient,
-        notification=notification,
-        run=run,
-        channel=channel,
-        type=type,
-        priority=priority,
-        address=address,
-        state=state,
-        reason=reason,
-        unless=unless,
-        due_at=due_at,
-        created_at=created_at,
-        expires_at=expires_at,
-        provider=provider,
-        reference=reference,
-        content=content.encode(),
-        attempts=() if attempts == "[]" else _attempts.decode(attempts),
-        rounds=rounds,
-        digest=digest,
-        seen_at=seen_at,
-        read_at=read_at,
-    )

@@ -7,13 +7,13 @@ states; `announcements.materialize` handles the others.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.patterns import ROLE_PREFIX
 from bellcast.model.events import NotificationAdded
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification
-from bellcast.model.patterns import ROLE_PREFIX
-from bellcast.ports import Materialized
+from bellcast.ports.sends import Materialized
 from bellcast.storage import rows
-from bellcast.storage.script import Params, Row, Script, Statement
 
 # Columns of the statement `announcements_newest` by index: `rows.ENTRY_COLUMNS` of a notification, then these.
 SEQ, CHANGED, TOPIC, RECALLED, LAST = range(rows.ENTRY_COLUMNS, rows.ENTRY_COLUMNS + 5)

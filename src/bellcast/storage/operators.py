@@ -2,62 +2,91 @@
 
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
-from bellcast.errors import Conflict
+from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
+from bellcast.kernel.db.table import StoreTable, pages, read, write
+from bellcast.kernel.errors import Conflict
 from bellcast.model.audit import AuditEntry
 from bellcast.model.operators import MfaSecrets, Operator, OperatorSession, Passkey, Role
-from bellcast.ports.messages import NEWEST
 from bellcast.storage import audit, rows
-from bellcast.storage.commit.command import LockKey, ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
 
 FAILURE_ID_BYTES = 8
 # Serializes writers that depend on the number of owners. No recipient can have this key.
-LOCK: list[LockKey] = [("", "\x01operators")]
+LOCK: LockKey = ("", "\x01operators")
 
 
-class Operators:
-    """ports.Operators on any engine."""
+class Operators(StoreTable):
+    """Stores operators. Only hashes of passwords and digests of codes and session tokens are stored. Times are UTC
+    milliseconds."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    @read
+    def has_owner(self) -> Script[bool]:
+        return bool((yield Statement("operator_owner")))
 
-    async def has_owner(self) -> bool:
-        return bool(await self._engine.read(fetch, Statement("operator_owner")))
+    @write(LOCK)
+    def add_setup_code(self, digest: bytes, expires_at: int, now: int) -> Script[bool]:
+        """Store the digest of a setup code, unless an owner exists; return whether it was stored. Expired codes and
+        failures of subjects that begin with `setup:` are deleted."""
+        if (yield Statement("operator_owner")):
+            return False
+        yield Statement("setup_codes_expire", {"now": now})
+        yield Statement("setup_failures_clear", {"first": "setup:", "last": "setup:" + AFTER_ALL_KEYS})
+        yield Statement("setup_code_insert", {"digest": digest, "expires_at": expires_at})
+        return True
 
-    async def add_setup_code(self, digest: bytes, expires_at: int, now: int) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _add_setup_code(digest, expires_at, now), LOCK))
+    @write(LOCK)
+    def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> Script[bool]:
+        """Create the first owner and delete all setup codes, if the code is valid and no owner exists. Of concurrent
+        calls at most one succeeds. Raises Conflict if the name is taken; then the codes stay valid."""
+        used = yield Statement("setup_code_use", {"digest": digest, "now": now})
+        if not used or (yield Statement("operator_owner")):
+            return False
+        if not (yield _insert(owner, password)):
+            raise Conflict("An operator with this name already exists.")
+        yield Statement("setup_codes_end")
+        return True
 
-    async def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _use_setup_code(digest, owner, password, now), LOCK))
+    @write(LOCK)
+    def create(self, operator: Operator, password: str, limit: int | None = None) -> Script[bool | None]:
+        """Store an operator; return False if the name or the subject is taken, None if there are `limit` operators."""
+        if limit is not None and len((yield Statement("operator_all"))) >= limit:
+            return None
+        return bool((yield _insert(operator, password)))
 
-    async def create(self, operator: Operator, password: str, limit: int | None = None) -> bool | None:
-        return await self._engine.write(ScriptCommand(lambda: _create(operator, password, limit), LOCK))
+    @read
+    def all(self) -> Script[list[Operator]]:
+        """Return the operators by name."""
+        return [_operator(row) for row in (yield Statement("operator_all"))]
 
-    async def all(self) -> list[Operator]:
-        return [_operator(row) for row in await self._engine.read(fetch, Statement("operator_all"))]
-
-    async def find(self, name: str) -> tuple[Operator, str] | None:
-        found = await self._engine.read(fetch, Statement("operator_named", {"name": name}))
+    @read
+    def find(self, name: str) -> Script[tuple[Operator, str] | None]:
+        """Return the operator of this name with the hash of its password."""
+        found = yield Statement("operator_named", {"name": name})
         return (_operator(found[0][:-1]), str(found[0][-1])) if found else None
 
-    async def get(self, id: str) -> Operator | None:
-        found = await self._engine.read(fetch, Statement("operator_find", {"id": id}))
+    @read
+    def get(self, id: str) -> Script[Operator | None]:
+        found = yield Statement("operator_find", {"id": id})
         return _operator(found[0]) if found else None
 
-    async def of_subject(self, subject: str) -> Operator | None:
-        found = await self._engine.read(fetch, Statement("operator_of_subject", {"subject": subject}))
+    @read
+    def of_subject(self, subject: str) -> Script[Operator | None]:
+        """Return the operator with this subject at an identity provider."""
+        found = yield Statement("operator_of_subject", {"subject": subject})
         return _operator(found[0]) if found else None
 
-    async def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _use_sign_in(digest, expires_at, now), []))
+    @write()
+    def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> Script[bool]:
+        """Record that a sign-in returned from the identity provider, until it expires; return False if it returned before."""
+        yield Statement("used_sign_ins_expire", {"now": now})
+        return bool((yield Statement("sign_in_use", {"digest": digest, "expires_at": expires_at})))
 
-    async def change(
+    @write(LOCK)
+    def change(
         self,
         id: str,
         role: Role | None,
@@ -66,27 +95,69 @@ class Operators:
         *,
         role_before: Role | None = None,
         password_before: str | None = None,
-    ) -> bool | None:
-        before = (role_before, password_before)
-        return await self._engine.write(ScriptCommand(lambda: _change(id, role, password, tenants, before), LOCK))
+    ) -> Script[bool | None]:
+        """Change role, password hash and tenants together. A new password ends all sessions of the operator. An owner
+        always has all tenants. Return None for an unknown operator, False if the last owner would lose the role; then
+        nothing changes. Raises Conflict if the stored role or password hash differs from the one given: the caller's
+        checks were made for another state."""
+        current = yield Statement("operator_role", {"id": id})
+        if not current:
+            return None
+        stored_role, stored_password = current[0]
+        if role_before not in (None, stored_role) or password_before not in (None, stored_password):
+            raise Conflict("The operator was changed in the meantime: try again.")
+        if role is not None and not (yield from _may_have_role(stored_role, role)):
+            return False
+        if role is not None:
+            yield Statement("operator_change_role", {"id": id, "role": role})
+        if not isinstance(tenants, UnsetType):
+            yield Statement("operator_change_tenants", {"id": id, "tenants": _tenants(tenants)})
+        if password is not None:
+            yield Statement("operator_change_password", {"id": id, "password": password})
+            yield Statement("operator_sessions_end", {"id": id})
+        return True
 
-    async def delete(self, id: str) -> bool | None:
-        return await self._engine.write(ScriptCommand(lambda: _delete(id), LOCK))
+    @write(LOCK)
+    def delete(self, id: str) -> Script[bool | None]:
+        """Delete an operator and its sessions. None for an unknown operator, False for the last owner."""
+        current = yield Statement("operator_role", {"id": id})
+        if not current:
+            return None
+        if not (yield from _may_have_role(current[0][0], None)):
+            return False
+        yield Statement("operator_delete", {"id": id})
+        yield Statement("recovery_codes_end", {"operator": id})
+        yield Statement("passkeys_end", {"operator": id})
+        yield Statement("operator_sessions_end", {"id": id})
+        return True
 
-    async def start_session(
+    @write(LOCK)
+    def start_session(
         self, digest: bytes, operator: str, now: int, verified_at: int, password: str | None = None
-    ) -> bool:
+    ) -> Script[bool]:
+        """Store a session, and record the sign-in of its operator, who last authenticated at `verified_at`. Return False
+        if the operator was deleted, or its password hash is no longer `password`: a new password ends all sessions."""
+        current = yield Statement("operator_role", {"id": operator})
+        if not current or password not in (None, current[0][1]):
+            return False
         session = {"digest": digest, "operator": operator, "now": now, "verified_at": verified_at}
-        return await self._engine.write(ScriptCommand(lambda: _start_session(session, password), LOCK))
+        yield Statement("operator_session_insert", session)
+        yield Statement("operator_signed_in", {"id": operator, "now": now})
+        return True
 
-    async def count_sessions(self, since: int) -> dict[str, int]:
-        return dict(await self._engine.read(fetch, Statement("operator_sessions_count", {"since": since})))
+    @read
+    def count_sessions(self, since: int) -> Script[dict[str, int]]:
+        """Return the number of sessions used after this time, by the id of the operator."""
+        return dict((yield Statement("operator_sessions_count", {"since": since})))
 
-    async def end_sessions(self, operator: str) -> None:
-        await self._write(Statement("operator_sessions_end", {"id": operator}))
+    @write()
+    def end_sessions(self, operator: str) -> Script[None]:
+        """Delete all sessions of an operator."""
+        yield Statement("operator_sessions_end", {"id": operator})
 
-    async def session(self, digest: bytes) -> OperatorSession | None:
-        found = await self._engine.read(fetch, Statement("operator_session_find", {"digest": digest}))
+    @read
+    def session(self, digest: bytes) -> Script[OperatorSession | None]:
+        found = yield Statement("operator_session_find", {"digest": digest})
         if not found:
             return None
         created_at, seen_at, verified_at, *operator = found[0]
@@ -98,93 +169,127 @@ class Operators:
             verified_at=verified_at,
         )
 
-    async def touch_session(self, digest: bytes, now: int) -> None:
-        await self._write(Statement("operator_session_touch", {"digest": digest, "now": now}))
+    @write()
+    def touch_session(self, digest: bytes, now: int) -> Script[None]:
+        """Record that a session is used."""
+        yield Statement("operator_session_touch", {"digest": digest, "now": now})
 
-    async def verify_session(self, digest: bytes, now: int) -> None:
-        await self._write(Statement("operator_session_verify", {"digest": digest, "now": now}))
+    @write()
+    def verify_session(self, digest: bytes, now: int) -> Script[None]:
+        """Record that the password was typed in a session."""
+        yield Statement("operator_session_verify", {"digest": digest, "now": now})
 
-    async def mfa_secrets(self, id: str) -> MfaSecrets:
-        found = await self._engine.read(fetch, Statement("operator_mfa", {"id": id}))
+    @read
+    def mfa_secrets(self, id: str) -> Script[MfaSecrets]:
+        found = yield Statement("operator_mfa", {"id": id})
         return MfaSecrets(*found[0]) if found else MfaSecrets(None, None)
 
-    async def begin_mfa(self, id: str, pending: str) -> None:
-        await self._write(Statement("operator_mfa_begin", {"id": id, "pending": pending}))
+    @write()
+    def begin_mfa(self, id: str, pending: str) -> Script[None]:
+        """Store a new secret that is not confirmed yet."""
+        yield Statement("operator_mfa_begin", {"id": id, "pending": pending})
 
-    async def confirm_mfa(self, id: str, pending: str, step: int, recovery_codes: list[bytes]) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _confirm_mfa(id, pending, step, recovery_codes), LOCK))
+    @write(LOCK)
+    def confirm_mfa(self, id: str, pending: str, step: int, recovery_codes: list[bytes]) -> Script[bool]:
+        """Activate the pending secret and these recovery codes. Return False if another secret is pending."""
+        if not (yield Statement("operator_mfa_confirm", {"id": id, "pending": pending, "step": step})):
+            return False
+        yield from _replace_recovery_codes(id, recovery_codes)
+        return True
 
-    async def use_mfa_step(self, id: str, step: int) -> bool:
-        return bool(await self._write(Statement("operator_mfa_use", {"id": id, "step": step})))
+    @write()
+    def use_mfa_step(self, id: str, step: int) -> Script[bool]:
+        """Accept the code of a period; return False if this or a later one was accepted before."""
+        return bool((yield Statement("operator_mfa_use", {"id": id, "step": step})))
 
-    async def use_recovery_code(self, id: str, digest: bytes) -> bool:
-        return bool(await self._write(Statement("recovery_code_use", {"operator": id, "digest": digest})))
+    @write()
+    def use_recovery_code(self, id: str, digest: bytes) -> Script[bool]:
+        """Delete a recovery code; return whether it existed."""
+        return bool((yield Statement("recovery_code_use", {"operator": id, "digest": digest})))
 
-    async def replace_recovery_codes(self, id: str, digests: list[bytes]) -> None:
-        await self._engine.write(ScriptCommand(lambda: _replace_recovery_codes(id, digests), LOCK))
+    @write(LOCK)
+    def replace_recovery_codes(self, id: str, digests: list[bytes]) -> Script[None]:
+        return _replace_recovery_codes(id, digests)
 
-    async def end_mfa(self, id: str, *, with_passkeys: bool) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: _end_mfa(id, with_passkeys=with_passkeys), LOCK))
+    @write(LOCK)
+    def end_mfa(self, id: str, *, with_passkeys: bool) -> Script[bool]:
+        """Delete the secrets, recovery codes and passkeys; return whether the operator exists."""
+        if with_passkeys:
+            yield Statement("passkeys_end", {"operator": id})
+        yield Statement("recovery_codes_end", {"operator": id})
+        return bool((yield Statement("operator_mfa_end", {"id": id})))
 
-    async def passkeys(self, operator: str) -> list[Passkey]:
-        found = await self._engine.read(fetch, Statement("passkeys_of", {"operator": operator}))
+    @read
+    def passkeys(self, operator: str) -> Script[list[Passkey]]:
+        """Return the passkeys of an operator, oldest first."""
+        found = yield Statement("passkeys_of", {"operator": operator})
         return [_passkey(row) for row in found]
 
-    async def passkey_of(self, credential: bytes) -> Passkey | None:
-        found = await self._engine.read(fetch, Statement("passkey_of_credential", {"credential": credential}))
+    @read
+    def passkey_of(self, credential: bytes) -> Script[Passkey | None]:
+        """Return the passkey with this credential id."""
+        found = yield Statement("passkey_of_credential", {"credential": credential})
         return _passkey(found[0]) if found else None
 
-    async def add_passkey(self, passkey: Passkey, limit: int) -> bool | None:
-        return await self._engine.write(ScriptCommand(lambda: _add_passkey(passkey, limit), LOCK))
+    @write(LOCK)
+    def add_passkey(self, passkey: Passkey, limit: int) -> Script[bool | None]:
+        """Store a passkey. Return False if it is already stored, None if the operator already has `limit` passkeys."""
+        if len((yield Statement("passkeys_of", {"operator": passkey.operator}))) >= limit:
+            return None
+        params = asdict(passkey)
+        del params["used_at"]
+        return bool((yield Statement("passkey_insert", params)))
 
-    async def use_passkey(self, id: str, counter: int, now: int) -> bool:
-        return bool(await self._write(Statement("passkey_use", {"id": id, "counter": counter, "now": now})))
+    @write()
+    def use_passkey(self, id: str, counter: int, now: int) -> Script[bool]:
+        """Record a sign-in. Return False if the counter is not larger than at the last sign-in, unless both are 0."""
+        return bool((yield Statement("passkey_use", {"id": id, "counter": counter, "now": now})))
 
-    async def delete_passkey(self, operator: str, id: str) -> bool:
-        return bool(await self._write(Statement("passkey_delete", {"operator": operator, "id": id})))
+    @write()
+    def delete_passkey(self, operator: str, id: str) -> Script[bool]:
+        return bool((yield Statement("passkey_delete", {"operator": operator, "id": id})))
 
-    async def end_session(self, digest: bytes) -> None:
-        await self._write(Statement("operator_session_end", {"digest": digest}))
+    @write()
+    def end_session(self, digest: bytes) -> Script[None]:
+        yield Statement("operator_session_end", {"digest": digest})
 
-    async def add_failure(self, subjects: list[str], now: int) -> None:
+    @write()
+    def add_failure(self, subjects: list[str], now: int) -> Script[None]:
+        """Record a failed sign-in for each subject, such as an account or an address."""
         failures = [{"subject": subject, "id": secrets.token_hex(FAILURE_ID_BYTES), "at": now} for subject in subjects]
-        await self._write(Statement("sign_in_failure_insert", many=failures))
+        yield Statement("sign_in_failure_insert", many=failures)
 
-    async def failures(self, subject: str, since: int) -> tuple[int, int]:
-        ((count, latest),) = await self._engine.read(
-            fetch, Statement("sign_in_failures_of", {"subject": subject, "since": since})
-        )
+    @read
+    def failures(self, subject: str, since: int) -> Script[tuple[int, int]]:
+        """Return the number of failures since a time, and the time of the latest, 0 without failures."""
+        ((count, latest),) = yield Statement("sign_in_failures_of", {"subject": subject, "since": since})
         return count, latest or 0
 
-    async def clear_failures(self, subject: str) -> None:
-        await self._write(Statement("sign_in_failures_clear", {"subject": subject}))
+    @write()
+    def clear_failures(self, subject: str) -> Script[None]:
+        yield Statement("sign_in_failures_clear", {"subject": subject})
 
-    async def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> None:
-        await self._engine.write(ScriptCommand(lambda: audit.append(entry, sign), audit.LOCK))
+    @write(audit.LOCK)
+    def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+        """Append to the audit log. `sign` computes the `mac` of the entry from its number and the preceding `mac`.
+        Entries of concurrent calls get consecutive numbers."""
+        return audit.append(entry, sign)
 
-    async def audit(
-        self, before: str, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
-    ) -> list[AuditEntry]:
-        params = {**rows.id_range(before or NEWEST, since, until), "limit": limit, "tenant": tenant}
-        page = Statement("audit_page" if tenant is None else "audit_page_of_tenant", params)
-        return [audit.entry_of(row) for row in await self._engine.read(fetch, page)]
+    audit = pages(audit.LIST)
 
-    async def count_audit(
-        self, limit: int, *, since: int = 0, until: int | None = None, tenant: str | None = None
-    ) -> int:
-        params = {**rows.id_range(NEWEST, since, until), "limit": limit, "tenant": tenant}
-        count = Statement("audit_total" if tenant is None else "audit_total_of_tenant", params, heavy=True)
-        ((number,),) = await self._engine.read_in_background(fetch, count)
-        return int(number)
+    @read
+    def audit_chain(self, after: int, limit: int) -> Script[list[AuditEntry]]:
+        """Return entries with numbers after `after`, in their order."""
+        return [audit.entry_of(row) for row in (yield Statement("audit_chain", {"after": after, "limit": limit}))]
 
-    async def audit_chain(self, after: int, limit: int) -> list[AuditEntry]:
-        page = Statement("audit_chain", {"after": after, "limit": limit})
-        return [audit.entry_of(row) for row in await self._engine.read(fetch, page)]
-
-    async def audit_head(self) -> tuple[int, bytes]:
-        return audit.head_of(await self._engine.read(fetch, Statement("audit_head")))
+    @read
+    def audit_head(self) -> Script[tuple[int, bytes]]:
+        """Return the number and the `mac` of the newest entry; 0 and nothing without entries."""
+        return audit.head_of((yield Statement("audit_head")))
 
     async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
+        """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest
+        number of one kind."""
         deleted = [
             await self._write(Statement(name, {"before": before, "limit": limit}))
             for name, before in (
@@ -192,7 +297,7 @@ class Operators:
                 ("sign_in_failures_sweep", failures_before),
             )
         ]
-        deleted.append(await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), audit.LOCK)))
+        deleted.append(await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), [audit.LOCK])))
         return max(map(len, deleted))
 
     async def _write(self, statement: Statement) -> list[Row]:
@@ -205,70 +310,8 @@ def _insert(operator: Operator, password: str) -> Statement:
     return Statement("operator_insert", params)
 
 
-def _create(operator: Operator, password: str, limit: int | None) -> Script[bool | None]:
-    if limit is not None and len((yield Statement("operator_all"))) >= limit:
-        return None
-    return bool((yield _insert(operator, password)))
-
-
-def _add_setup_code(digest: bytes, expires_at: int, now: int) -> Script[bool]:
-    if (yield Statement("operator_owner")):
-        return False
-    yield Statement("setup_codes_expire", {"now": now})
-    yield Statement("setup_failures_clear", {"first": "setup:", "last": "setup:" + AFTER_ALL_KEYS})
-    yield Statement("setup_code_insert", {"digest": digest, "expires_at": expires_at})
-    return True
-
-
-def _use_setup_code(digest: bytes, owner: Operator, password: str, now: int) -> Script[bool]:
-    used = yield Statement("setup_code_use", {"digest": digest, "now": now})
-    if not used or (yield Statement("operator_owner")):
-        return False
-    if not (yield _insert(owner, password)):
-        raise Conflict("An operator with this name already exists.")
-    yield Statement("setup_codes_end")
-    return True
-
-
 def _tenants(tenants: tuple[str, ...] | None) -> str | None:
     return None if tenants is None else rows.to_json(tenants)
-
-
-def _change(
-    id: str,
-    role: Role | None,
-    password: str | None,
-    tenants: tuple[str, ...] | UnsetType | None,
-    before: tuple[Role | None, str | None],
-) -> Script[bool | None]:
-    current = yield Statement("operator_role", {"id": id})
-    if not current:
-        return None
-    if any(expected not in (None, stored) for expected, stored in zip(before, current[0], strict=True)):
-        raise Conflict("The operator was changed in the meantime: try again.")
-    if role is not None and not (yield from _may_have_role(current[0][0], role)):
-        return False
-    if role is not None:
-        yield Statement("operator_change_role", {"id": id, "role": role})
-    if not isinstance(tenants, UnsetType):
-        yield Statement("operator_change_tenants", {"id": id, "tenants": _tenants(tenants)})
-    if password is not None:
-        yield Statement("operator_change_password", {"id": id, "password": password})
-        yield Statement("operator_sessions_end", {"id": id})
-    return True
-
-
-def _delete(id: str) -> Script[bool | None]:
-    current = yield Statement("operator_role", {"id": id})
-    if not current:
-        return None
-    if not (yield from _may_have_role(current[0][0], None)):
-        return False
-    yield Statement("operator_delete", {"id": id})
-    yield Statement("recovery_codes_end", {"operator": id})
-    yield Statement("passkeys_end", {"operator": id})
-    yield Statement("operator_sessions_end", {"id": id})
-    return True
 
 
 def _may_have_role(current: str, role: Role | None) -> Script[bool]:
@@ -278,45 +321,9 @@ def _may_have_role(current: str, role: Role | None) -> Script[bool]:
     return len((yield Statement("operator_owners"))) > 1
 
 
-def _confirm_mfa(id: str, pending: str, step: int, recovery_codes: list[bytes]) -> Script[bool]:
-    if not (yield Statement("operator_mfa_confirm", {"id": id, "pending": pending, "step": step})):
-        return False
-    yield from _replace_recovery_codes(id, recovery_codes)
-    return True
-
-
 def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
     yield Statement("recovery_codes_end", {"operator": id})
     yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
-
-
-def _add_passkey(passkey: Passkey, limit: int) -> Script[bool | None]:
-    if len((yield Statement("passkeys_of", {"operator": passkey.operator}))) >= limit:
-        return None
-    params = asdict(passkey)
-    del params["used_at"]
-    return bool((yield Statement("passkey_insert", params)))
-
-
-def _end_mfa(id: str, *, with_passkeys: bool) -> Script[bool]:
-    if with_passkeys:
-        yield Statement("passkeys_end", {"operator": id})
-    yield Statement("recovery_codes_end", {"operator": id})
-    return bool((yield Statement("operator_mfa_end", {"id": id})))
-
-
-def _use_sign_in(digest: bytes, expires_at: int, now: int) -> Script[bool]:
-    yield Statement("used_sign_ins_expire", {"now": now})
-    return bool((yield Statement("sign_in_use", {"digest": digest, "expires_at": expires_at})))
-
-
-def _start_session(session: dict[str, Any], password: str | None) -> Script[bool]:
-    current = yield Statement("operator_role", {"id": session["operator"]})
-    if not current or password not in (None, current[0][1]):
-        return False
-    yield Statement("operator_session_insert", session)
-    yield Statement("operator_signed_in", {"id": session["operator"], "now": session["now"]})
-    return True
 
 
 def _operator(row: Row) -> Operator:

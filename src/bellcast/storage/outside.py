@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import asdict
 
-from bellcast.model import times
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import ids, times
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.model.messages import title_of
 from bellcast.model.notifications import Notification
-from bellcast.ports import SendRequest, SentItem, SentQuery
-from bellcast.ports.list_scan import ListScan, ListTotal
-from bellcast.storage import ensure, rows, scans
-from bellcast.storage.commit.batch import chunks
-from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.script import Params, Row, Script, Statement
+from bellcast.ports.sends import SendRequest, SentItem, SentQuery
+from bellcast.storage import ensure, scans
 
 
 def add(requests: Sequence[SendRequest]) -> Script[None]:
@@ -75,7 +75,7 @@ def _statements(query: SentQuery) -> tuple[str, str, str]:
 
 
 def _params(query: SentQuery) -> Params:
-    return asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
+    return asdict(query) | ids.id_range(query.before, query.created_since, query.created_before)
 
 
 def _item(row: Row) -> SentItem:

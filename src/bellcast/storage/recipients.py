@@ -1,188 +1,192 @@
-"""Recipients, their tenants and subscriptions."""
+"""Recipients: their fields, roles and sessions, and their erasure."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from bellcast.model.events import Event
-from bellcast.model.identities import Profile, Recipient, RecipientFields, Subscription, Tenant, TenantRules
-from bellcast.ports import RecipientOfLink, SubscriptionGrant
-from bellcast.ports.jobs import Job
-from bellcast.ports.list_scan import CreatedRange, KeyScan, ListScan
-from bellcast.ports.recipients import OwnPreferences, TenantSummary
-from bellcast.ports.webhooks import WebhookEvent
-from bellcast.storage import ensure, export, profiles, recipient_scripts, subscriptions, tenants
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, Statement, T, fetch
+import msgspec
+from msgspec import UNSET
+
+from bellcast.kernel import patterns
+from bellcast.kernel.db import list_scan
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, KeyScan, ListScan
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_recipient
+from bellcast.kernel.events import Event
+from bellcast.model.events import SessionsRevoked
+from bellcast.model.recipients import Profile, Recipient, RecipientFields
+from bellcast.storage import ensure, rows, scans, subscriptions
+
+ERASED = (
+    "erase_notifications",
+    "erase_outside",
+    "erase_tags",
+    "erase_tombstones",
+    "erase_subscriptions",
+    "erase_devices",
+    "erase_joined_topics",
+    "erase_push_endpoints",
+    "erase_webhook_events",
+    "erase_messages",
+    "erase_decisions",
+    "erase_runs",
+    "erase_step_counters",
+    "erase_event_waits",
+    "erase_recipient",
+)
 
 
-class Recipients:
-    """ports.Recipients on any engine."""
+class Recipients(StoreTable):
+    """The records of recipients, which are created on first use."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    @read
+    def get(self, tenant: str, key: str) -> Script[Recipient | None]:
+        return find(tenant, key)
 
-    async def get(self, tenant: str, key: str) -> Recipient | None:
-        return await self._engine.read(recipient_scripts.get, tenant, key)
-
-    async def put(
+    @write_to_recipient
+    def put(
         self, tenant: str, key: str, fields: RecipientFields, now: int, *, replace: bool
-    ) -> tuple[Recipient, bool, tuple[Event, ...]]:
-        return await self._write(tenant, key, lambda: recipient_scripts.put(tenant, key, fields, now, replace=replace))
+    ) -> Script[tuple[Recipient, bool, tuple[Event, ...]]]:
+        """Write the given fields; `replace` clears the others. Return the recipient, whether it is new, and the events: a
+        lost role ends a subscription."""
+        inbox, is_new = yield from ensure.ensure_recipient(tenant, key, now)
+        ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+        before = rows.recipient(tuple(row))
+        yield Statement("recipient_write", {**rows.merged_fields(before, fields, replace=replace), "inbox": inbox})
+        events: list[Event] = []
+        roles = () if replace and fields.roles is UNSET else fields.roles
+        if roles is not UNSET:
+            events = yield from set_roles(tenant, inbox, key, before.roles, roles, now)
+        ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+        return rows.recipient(tuple(row)), is_new, tuple(events)
 
-    async def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> list[Recipient]:
-        return await self._engine.read(recipient_scripts.page, tenant, after, limit, search)
+    @read
+    def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> Script[list[Recipient]]:
+        """Return recipients in the order of keys, after the key `after`; `search` is a prefix of the key."""
+        return page(tenant, after, limit, search)
 
-    async def created_page(
+    @read_in_background
+    def created_page(
         self, tenant: str, after: str, limit: int, prefix: str, created: CreatedRange
-    ) -> ListScan[Recipient]:
-        return await self._engine.read_in_background(
-            recipient_scripts.created_page, tenant, after, limit, prefix, created
-        )
+    ) -> Script[ListScan[Recipient]]:
+        """Like `page`, for recipients created in a time range. Examines at most 20,000 of them."""
+        params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        found, until = yield from scans.by_key("recipient_scan_end", "recipient_page", params, created)
+        return ListScan([rows.recipient(row) for row in found], until)
 
-    async def page_of_all(
+    @read_in_background
+    def page_of_all(
         self, after: tuple[str, str], limit: int, prefix: str, created: CreatedRange
-    ) -> KeyScan[Recipient]:
-        return await self._engine.read_in_background(recipient_scripts.page_of_all, after, limit, prefix, created)
+    ) -> Script[KeyScan[Recipient]]:
+        """Return recipients of all tenants by tenant and key, after a tenant and key. Examines at most 20,000 of
+        them."""
+        start = {"after_tenant": after[0], "after": after[1]}
+        end: Sequence[Row] = ()
+        if prefix or created != ANY_TIME:
+            end = yield Statement(
+                "recipients_of_all_end", {**start, "skipped": list_scan.MAX_SCANNED_ROWS - 1}, heavy=True
+            )
+        until = end[0] if end else (AFTER_ALL_KEYS, "")
+        bounds = {"until_tenant": until[0], "until": until[1], "since": created.since, "until_ms": created.until}
+        keys = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        found = yield Statement("recipients_of_all", start | bounds | keys, heavy=True)
+        is_cut = bool(end) and len(found) < limit
+        return KeyScan([rows.recipient(row) for row in found], (until[0], until[1]) if is_cut else None)
 
-    async def count_of_all(self, limit: int) -> int:
-        return await self._engine.read_in_background(recipient_scripts.count_of_all, limit)
+    @read_in_background
+    def count_of_all(self, limit: int) -> Script[int]:
+        """Count the recipients of all tenants, up to the limit."""
+        ((number,),) = yield Statement("recipients_of_all_total", {"limit": limit}, heavy=True)
+        return int(number)
 
-    async def count(self, tenant: str, search: str, limit: int) -> int:
-        return await self._engine.read_in_background(recipient_scripts.count, tenant, search, limit)
+    @read_in_background
+    def count(self, tenant: str, search: str, limit: int) -> Script[int]:
+        """Return the number of recipients whose keys begin with `search`, at most `limit`."""
+        params = {"tenant": tenant, "first": search, "last": search + AFTER_ALL_KEYS, "limit": limit}
+        ((number,),) = yield Statement("recipient_count", params)
+        return int(number)
 
-    async def profiles(self, tenant: str, keys: Sequence[str]) -> dict[str, Profile]:
-        return await self._engine.read(profiles.find, tenant, keys)
+    @read
+    def profiles(self, tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
+        """Return the profiles of existing recipients, by key."""
+        found = yield Statement("profiles_find", {"tenant": tenant, "keys": rows.to_json(keys)})
+        return {row[0]: _profile(row) for row in found}
 
-    async def timezones(self, tenant: str) -> list[str | None]:
-        statement = Statement("recipient_timezones", {"tenant": tenant}, heavy=True)
-        return [name for (name,) in await self._engine.read_in_background(fetch, statement)]
+    @read_in_background
+    def timezones(self, tenant: str) -> Script[list[str | None]]:
+        """Return the distinct time zones of a tenant's recipients. Takes time in proportion to their number."""
+        found = yield Statement("recipient_timezones", {"tenant": tenant}, heavy=True)
+        return [name for (name,) in found]
 
-    async def preferences(self, tenant: str, key: str) -> OwnPreferences | None:
-        return await self._engine.read(profiles.preferences, tenant, key)
-
-    async def set_preferences(
-        self,
-        tenant: str,
-        key: str,
-        document: bytes,
-        now: int,
-        *,
-        switches_inbox: bool,
-        events: Sequence[WebhookEvent] = (),
-        before: bytes | None = None,
-    ) -> bool:
-        new = profiles.NewPreferences(document, switches_inbox, now, events, before)
-        return await self._write(tenant, key, lambda: profiles.set_preferences(tenant, key, new))
-
-    async def accepts_link(self, link: RecipientOfLink) -> bool:
-        return await self._engine.read(profiles.inbox_of_link, link) is not None
-
-    async def set_preferences_by_link(
-        self,
-        link: RecipientOfLink,
-        document: bytes,
-        now: int,
-        *,
-        switches_inbox: bool,
-        events: Sequence[WebhookEvent] = (),
-        before: bytes | None = None,
-    ) -> bool | None:
-        new = profiles.NewPreferences(document, switches_inbox, now, events, before)
-        return await self._write(link.tenant, link.recipient, lambda: profiles.set_preferences_by_link(link, new))
-
-    async def any_inbox_switch(self, tenant: str) -> bool:
-        return await self._engine.read(profiles.any_inbox_switch, tenant)
+    @write_to_recipient
+    def revoke(self, tenant: str, key: str, now: int) -> Script[tuple[Event, ...]]:
+        """Refuse sessions issued before now, even for a recipient that does not exist yet. Return the events that close
+        connections."""
+        inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+        yield Statement("recipient_revoke", {"inbox": inbox, "now": now})
+        return (SessionsRevoked(tenant, key, now),)
 
     async def delete(self, tenant: str, key: str, now: int) -> tuple[Event, ...] | None:
-        events = await self._write(tenant, key, lambda: recipient_scripts.delete(tenant, key, now))
+        """Erase the recipient and all its data, even if it has no record: runs do not need one. The events close its
+        connections. None if nothing is stored about it."""
+        events = await self._delete(tenant, key, now)
         self._engine.clear_log()
         return events
 
-    async def export(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        return await export.export(self._engine, tenant, key)
+    @write_to_recipient
+    def _delete(self, tenant: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
+        found = yield Statement("recipient_number", {"tenant": tenant, "key": key})
+        if not found and not (yield from stored_kinds(tenant, key)):
+            return None
+        inbox, revoked_before = found[0] if found else (None, 0)
+        params = {"tenant": tenant, "key": key, "inbox": inbox}
+        for name in ERASED:
+            yield Statement(name, params, heavy=True)
+        yield Statement("erased_keep", {"digest": ensure.digest(tenant, key), "before": max(now, revoked_before)})
+        return (SessionsRevoked(tenant, key, now),)
 
-    async def revoke(self, tenant: str, key: str, now: int) -> tuple[Event, ...]:
-        return await self._write(tenant, key, lambda: recipient_scripts.revoke(tenant, key, now))
 
-    async def subscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Subscription, bool]:
-        return await self._write(tenant, key, lambda: subscriptions.subscribe(tenant, topic, key, now))
+def find(tenant: str, key: str) -> Script[Recipient | None]:
+    found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
+    return rows.recipient(found[0]) if found else None
 
-    async def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> tuple[Event, ...] | None:
-        return await self._write(tenant, key, lambda: subscriptions.unsubscribe(tenant, topic, key, now))
 
-    async def subscriptions(
-        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
-    ) -> list[Subscription]:
-        return await self._engine.read(subscriptions.page, tenant, topic, after, limit, seq)
+def page(tenant: str, after: str | None, limit: int, search: str | None) -> Script[list[Recipient]]:
+    prefix = search or ""
+    params = {"tenant": tenant, "after": after or "", "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+    found = yield Statement("recipient_page", params | ANY_TIME._asdict())
+    return [rows.recipient(row) for row in found]
 
-    async def subscriptions_of(self, tenant: str, key: str, after: str, limit: int) -> list[Subscription]:
-        return await self._engine.read(subscriptions.of_recipient, tenant, key, after, limit)
 
-    async def subscription(self, tenant: str, topic: str, key: str) -> Subscription | None:
-        return await self._engine.read(subscriptions.get, tenant, topic, key)
+def set_roles(
+    tenant: str, inbox: int, key: str, before: Sequence[str], roles: Sequence[str], now: int
+) -> Script[list[Event]]:
+    """Replace the roles of a recipient; a role is a subscription to its topic."""
+    if set(before) == set(roles):
+        return []
+    lost = [patterns.role_topic(role) for role in before if role not in roles]
+    events = (yield from subscriptions.unfollow(tenant, lost, inbox, key, now)) if lost else []
+    for role in roles:
+        yield from subscriptions.follow(tenant, patterns.role_topic(role), inbox, key, now)
+    yield Statement("recipient_roles", {"inbox": inbox, "roles": rows.to_json(tuple(dict.fromkeys(roles)))})
+    return events
 
-    async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
-        return await self._engine.read(subscriptions.among, tenant, key, topics)
 
-    async def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> frozenset[SubscriptionGrant]:
-        return await self._engine.read(subscriptions.grants_in_force, rights)
+def stored_kinds(tenant: str, key: str) -> Script[frozenset[str]]:
+    """Return the kinds of `export` of which something is stored about a recipient, besides its record."""
+    found = yield Statement("export_kinds", {"tenant": tenant, "key": key})
+    return frozenset(kind for (kind,) in found)
 
-    async def tenant(self, key: str) -> Tenant | None:
-        return await self._engine.read(tenants.get, key)
 
-    async def tenant_page(self, prefix: str, after: str, limit: int) -> list[TenantSummary]:
-        return await self._engine.read_in_background(tenants.page, prefix, after, limit)
-
-    async def tenants_created_page(
-        self, prefix: str, after: str, limit: int, created: CreatedRange
-    ) -> ListScan[TenantSummary]:
-        return await self._engine.read_in_background(tenants.created_page, prefix, after, limit, created)
-
-    async def count_tenants(self, prefix: str, limit: int) -> int:
-        return await self._engine.read_in_background(tenants.count, prefix, limit)
-
-    async def topic_page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, int]]:
-        return await self._engine.read_in_background(subscriptions.topics, tenant, prefix, after, limit)
-
-    async def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> KeyScan[tuple[str, str, int]]:
-        return await self._engine.read_in_background(subscriptions.topics_of_all, prefix, after, limit)
-
-    async def tenant_rules(self) -> dict[str, TenantRules]:
-        return await self._engine.read(tenants.rules)
-
-    async def add_usage(self, day: int, sends: Mapping[str, int]) -> dict[str, int]:
-        return await self._engine.write(ScriptCommand(lambda: tenants.add_usage(day, sends), []))
-
-    async def spent(self, day: int) -> dict[str, int]:
-        return await self._engine.read_in_background(tenants.spent, day)
-
-    async def export_tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
-        return await export.export_tenant(self._engine, key)
-
-    async def begin_erasure(self, key: str, now: int, job: Job) -> Tenant | None:
-        return await self._engine.write(ScriptCommand(lambda: tenants.begin_erasure(key, now, job), []))
-
-    async def erase_tenant(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
-        found = await self._engine.read(recipient_scripts.page, key, None, limit, None)
-        erased = await asyncio.gather(*(self.delete(key, one.key, now) for one in found))
-        if not found:
-            await self._engine.write(ScriptCommand(lambda: tenants.erase(key, ensure.tenant_digest(key), now), []))
-            self._engine.clear_log()
-        return len(found), [event for events in erased for event in events or ()]
-
-    async def _write(self, tenant: str, key: str, script: Callable[[], Script[T]]) -> T:
-        """Run a script that writes to one recipient."""
-        return await self._engine.write(ScriptCommand(script, [(tenant, key)]))
-
-    async def put_tenant(
-        self,
-        key: str,
-        name: str | None,
-        settings: dict[str, Any],
-        now: int,
-        *,
-        check: Callable[[dict[str, Any]], None] | None = None,
-    ) -> tuple[Tenant, bool]:
-        return await self._engine.write(ScriptCommand(lambda: tenants.put(key, name, settings, now, check), []))
+def _profile(row: Row) -> Profile:
+    key, name, email, phone, chat, locale, timezone, roles, data, document = row
+    return Profile(
+        key=key,
+        name=name,
+        email=email,
+        phone=phone,
+        chat=rows.chat_addresses(chat),
+        locale=locale,
+        timezone=timezone,
+        roles=rows.texts(roles),
+        data=msgspec.json.decode(data),
+        preferences=None if document is None else document.encode(),
+    )

@@ -4,7 +4,10 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import ids
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.model.messages import RETRYABLE_STATES
 from bellcast.ports.replays import (
     REPLAYS,
@@ -19,9 +22,6 @@ from bellcast.ports.replays import (
     StoredReplay,
 )
 from bellcast.storage import documents, jobs, messages, rows, runs
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Script, Statement
 
 # Maximum rows decoded on the event loop, which takes 1 ms.
 MAX_INLINE_ROWS = 200
@@ -35,35 +35,75 @@ class _Names(NamedTuple):
     causes: str
 
 
-class Replays:
-    """ports.Replays on any engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+class Replays(StoreTable):
+    """Failures, and the progress of replays as documents of the kind REPLAYS."""
 
     async def failures(self, query: FailureQuery) -> list[StoredFailure]:
+        """Return failures by descending id: at most `limit`, plus any others with the last one's id."""
         if len(query.tenants) > 1 or query.limit > MAX_INLINE_ROWS:
             return await self._engine.read_in_background(_failures, query)
         return await self._engine.read(_failures, query)
 
-    async def group_failures(self, query: FailureQuery) -> GroupedFailures:
-        return await self._engine.read_in_background(_groups, query)
+    @read_in_background
+    def group_failures(self, query: FailureQuery) -> Script[GroupedFailures]:
+        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state."""
+        groups: list[FailureGroup] = []
+        is_exact = True
+        for kind, names, params in _statements(query):
+            found = yield Statement(names.causes, params, heavy=True)
+            groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
+            is_exact &= sum(row[-2] for row in found) < query.limit
+        return GroupedFailures(groups, is_exact)
 
-    async def count_failures(self, query: FailureQuery) -> int:
-        return await self._engine.read_in_background(_count, query)
+    @read_in_background
+    def count_failures(self, query: FailureQuery) -> Script[int]:
+        """Count the failures of a query, up to its limit."""
+        number = 0
+        for _, names, params in _statements(query):
+            ((counted,),) = yield Statement(names.total, params, heavy=True)
+            number = min(number + counted, query.limit)
+        return number
 
-    async def find(self, tenant: str, ids: Sequence[str]) -> list[StoredFailure]:
-        return await self._engine.read(_find, tenant, ids)
+    @read
+    def find(self, tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
+        """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
+        params = {"tenant": tenant, "ids": rows.to_json(ids)}
+        found: list[StoredFailure] = []
+        for kind, name in FINDERS.items():
+            found += map(READERS[kind], (yield Statement(name, params)))
+        return sorted(found, key=lambda failure: failure.id, reverse=True)
 
-    async def newest(self, query: ReplayQuery) -> list[StoredReplay]:
-        return await self._engine.read(_newest, query)
+    @read
+    def newest(self, query: ReplayQuery) -> Script[list[StoredReplay]]:
+        """Return replays, the newest first."""
+        name = "replays_of_all" if query.tenant == EVERY_TENANT else "replays_of_tenant"
+        of_ids = ids.id_range(query.before, query.created_since, query.created_before)
+        found = yield Statement(name, {**of_ids, "tenant": query.tenant, "limit": query.limit})
+        return [StoredReplay(tenant, id, body.encode()) for tenant, id, body in found]
 
-    async def add(self, replay: NewReplay, now: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: _add(replay, now), []))
+    @write()
+    def add(self, replay: NewReplay, now: int) -> Script[None]:
+        """Add a replay with its job, and remove old ones, in one transaction."""
+        name = {"kind": REPLAYS, "tenant": replay.tenant}
+        yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
+        yield Statement("job_add", many=[rows.new_job_params(replay.job)])
+        for key in replay.removed:
+            yield Statement("document_delete", {**name, "key": key})
 
-    async def retry(self, step: ReplayStep, now: int) -> bool:
-        inboxes = [(run.tenant, run.recipient) for run in step.runs]
-        return await self._engine.write(ScriptCommand(lambda: _retry(step, now), inboxes))
+    @write(locks=lambda step, _: [(run.tenant, run.recipient) for run in step.runs])
+    def retry(self, step: ReplayStep, now: int) -> Script[bool]:
+        """Retry failures and write the progress of their replay, in one transaction. Failures that were resolved or
+        already retried do not change. Return False, and write nothing, if the replay changed since it was read."""
+        if not (yield from documents.hold(REPLAYS, step.tenant, step.key, step.before)):
+            return False
+        retried = len((yield from messages.requeue(step.tenant, step.messages, now)))
+        for run in step.runs:
+            retried += yield from runs.restart(run, now)
+        for id in step.jobs:
+            retried += len((yield Statement("job_revive", {"tenant": step.tenant, "id": id, "now": now})))
+        name = {"kind": REPLAYS, "tenant": step.tenant, "key": step.key}
+        yield Statement("document_write", {**name, "body": step.after(retried).decode(), "now": now})
+        return True
 
 
 def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
@@ -76,70 +116,16 @@ def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
     return [failure for failure in found if failure.id >= ends_at]
 
 
-def _groups(query: FailureQuery) -> Script[GroupedFailures]:
-    groups: list[FailureGroup] = []
-    is_exact = True
-    for kind, names, params in _statements(query):
-        found = yield Statement(names.causes, params, heavy=True)
-        groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
-        is_exact &= sum(row[-2] for row in found) < query.limit
-    return GroupedFailures(groups, is_exact)
-
-
-def _count(query: FailureQuery) -> Script[int]:
-    number = 0
-    for _, names, params in _statements(query):
-        ((counted,),) = yield Statement(names.total, params, heavy=True)
-        number = min(number + counted, query.limit)
-    return number
-
-
 def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, _Names, Params]]:
     """Return the statements that find the failures, each up to the limit."""
     until = jobs.NEVER if query.created_before is None else query.created_before
     times = {"since_ms": query.created_since, "before_ms": until, "before": query.before}
-    ids = rows.id_range(query.before, query.created_since, query.created_before)
+    of_ids = ids.id_range(query.before, query.created_since, query.created_before)
     for kind, tenant in itertools.product(query.kinds, query.tenants):
         names = (OF_ALL if tenant == EVERY_TENANT else OF_TENANT)[kind]
-        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else ids)}
+        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else of_ids)}
         for state in RETRYABLE_STATES if kind == "message" else ("",):
             yield kind, names, {**params, "state": state}
-
-
-def _find(tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
-    params = {"tenant": tenant, "ids": rows.to_json(ids)}
-    found: list[StoredFailure] = []
-    for kind, name in FINDERS.items():
-        found += map(READERS[kind], (yield Statement(name, params)))
-    return sorted(found, key=lambda failure: failure.id, reverse=True)
-
-
-def _newest(query: ReplayQuery) -> Script[list[StoredReplay]]:
-    name = "replays_of_all" if query.tenant == EVERY_TENANT else "replays_of_tenant"
-    ids = rows.id_range(query.before, query.created_since, query.created_before)
-    found = yield Statement(name, {**ids, "tenant": query.tenant, "limit": query.limit})
-    return [StoredReplay(tenant, id, body.encode()) for tenant, id, body in found]
-
-
-def _add(replay: NewReplay, now: int) -> Script[None]:
-    name = {"kind": REPLAYS, "tenant": replay.tenant}
-    yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
-    yield Statement("job_add", many=[rows.new_job_params(replay.job)])
-    for key in replay.removed:
-        yield Statement("document_delete", {**name, "key": key})
-
-
-def _retry(step: ReplayStep, now: int) -> Script[bool]:
-    if not (yield from documents.hold(REPLAYS, step.tenant, step.key, step.before)):
-        return False
-    retried = len((yield from messages.requeue(step.tenant, step.messages, now)))
-    for run in step.runs:
-        retried += yield from runs.restart(run, now)
-    for id in step.jobs:
-        retried += len((yield Statement("job_revive", {"tenant": step.tenant, "id": id, "now": now})))
-    name = {"kind": REPLAYS, "tenant": step.tenant, "key": step.key}
-    yield Statement("document_write", {**name, "body": step.after(retried).decode(), "now": now})
-    return True
 
 
 def _message(row: Row) -> StoredFailure:

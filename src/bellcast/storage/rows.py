@@ -7,21 +7,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from bellcast.model import identities, ids, times
-from bellcast.model.identities import (
-    ApiKey,
-    ChatAddresses,
-    Recipient,
-    RecipientFields,
-    Subscription,
-    Tenant,
-    TenantRules,
-)
+from bellcast.kernel import ids, times
+from bellcast.kernel.db.script import Params, Row
 from bellcast.model.inboxes import Inbox, InboxState
 from bellcast.model.notifications import Acted, ActionButton, Actor, Content, Edit, Notification
+from bellcast.model.recipients import RECORD_FIELDS, ChatAddresses, Recipient, RecipientFields, Subscription, merge
+from bellcast.model.tenants import ApiKey, Tenant, TenantRules
 from bellcast.ports.jobs import Job
 from bellcast.ports.runs import StoredRun
-from bellcast.storage.script import Params, Row
 
 _actor = msgspec.json.Decoder(Actor)
 _texts = msgspec.json.Decoder(tuple[str, ...])
@@ -172,19 +165,6 @@ def _either(edited: Any, before: Any) -> Any:
     return before if edited is msgspec.UNSET else edited
 
 
-def uuid7_floor(milliseconds: int) -> str:
-    """Return the text that sorts before every id created at that time or later."""
-    digits = f"{milliseconds:012x}"
-    return f"{digits[:8]}-{digits[8:]}"
-
-
-def id_range(before: str, created_since: int, created_before: int | None) -> dict[str, str]:
-    """Return the parameters of a page of ids created in a time range, below the id `before`."""
-    if created_before is not None:
-        before = min(before, uuid7_floor(created_before))
-    return {"before": before, "since": uuid7_floor(created_since)}
-
-
 def state(row: Row) -> InboxState:
     """Create the inbox state from tenant, key, epoch, revision, unread, unseen."""
     return InboxState(*row)
@@ -235,8 +215,8 @@ def recipient(row: Row) -> Recipient:
 
 def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
     """Return the columns of a record after an update; roles are separate."""
-    after = identities.merge(before, fields, replace=replace)
-    columns = {name: getattr(after, name) for name in identities.RECORD_FIELDS}
+    after = merge(before, fields, replace=replace)
+    columns = {name: getattr(after, name) for name in RECORD_FIELDS}
     since = columns["member_since"]
     columns["member_since"] = None if since is None else times.milliseconds(since)
     return {**columns, "chat": to_json_or_null(columns["chat"]), "data": to_json(columns["data"])}

@@ -7,11 +7,14 @@ from typing import TypeAlias
 
 import msgspec
 
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, WriteCommand
+from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.events import Event
 from bellcast.model import runs as run_state
 from bellcast.model import step_counters
-from bellcast.model.events import Event
 from bellcast.model.runs import RunState
-from bellcast.ports import SendRequest
 from bellcast.ports.jobs import FANOUT, NORMAL, Job
 from bellcast.ports.runs import (
     BegunPage,
@@ -26,11 +29,8 @@ from bellcast.ports.runs import (
     StoredRun,
     TriggerRequest,
 )
+from bellcast.ports.sends import SendRequest
 from bellcast.storage import claims, documents, fanouts, insert, messages, outside, rows, sends, webhook_events
-from bellcast.storage.commit.batch import chunks
-from bellcast.storage.commit.batch_sizes import STATEMENT_ROWS
-from bellcast.storage.commit.command import ListCommand, LockKey, WriteCommand
-from bellcast.storage.script import Params, Script, Statement
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
@@ -141,7 +141,7 @@ def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
             kind=JOB_KIND,
             payload=run.id.encode(),
             run_at=run_at,
-            created_at=run_at,
+            created_at=min(run.created_at, run_at),
             tenant=run.tenant,
             priority=priority,
         )

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.lists import KeysetList, ListQuery
+from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict, fetch
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.ports.jobs import Job
-from bellcast.ports.list_scan import ListScan
 from bellcast.ports.runs import (
     BegunPage,
     CounterKey,
     ItemTimes,
     NewFanout,
     RunCommit,
-    RunQuery,
     StoredCounter,
     StoredRun,
     StoredWait,
@@ -23,54 +24,63 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import claims, event_waits, fanouts, messages, rows, run_commits, scans, webhook_events
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Script, Statement, WriteConflict, fetch
+from bellcast.storage import claims, event_waits, fanouts, messages, rows, run_commits, webhook_events
 
 # Maximum runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
 
 
-class Runs:
-    """ports.Runs on any engine."""
+LIST = KeysetList(
+    "runs",
+    ("id",),
+    rows.run,
+    is_newest_first=True,
+    leads=("trigger", "recipient", "workflow", "state"),
+    filters=("channel", "provider"),
+)
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+
+class Runs(StoreTable):
+    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job with its id."""
 
     async def start(self, request: TriggerRequest) -> bytes:
+        """Commit a trigger, and return its response, or the stored one for a repeated key. Raises IdempotencyMismatch,
+        ClaimTaken and ScheduleChanged."""
         (response,) = await self._engine.write(run_commits.StartTriggers([request]))
         return response
 
-    async def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> list[str]:
-        return await self._engine.read(claims.unclaimed, tenant, claim, recipients)
+    @read
+    def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
+        """Return the recipients that no request has claimed, in order."""
+        return claims.unclaimed(tenant, claim, recipients)
 
-    async def get(self, id: str) -> StoredRun | None:
-        found = await self._engine.read(fetch, Statement("run_find", {"id": id}))
+    @read
+    def get(self, id: str) -> Script[StoredRun | None]:
+        found = yield Statement("run_find", {"id": id})
         return rows.run(found[0]) if found else None
 
-    async def page(self, query: RunQuery) -> list[StoredRun]:
-        return await self._engine.read(_page, query)
+    page = pages(LIST)
 
-    async def scan(self, query: RunQuery) -> ListScan[StoredRun]:
-        return await self._engine.read_in_background(_scan, query)
-
-    async def count(self, query: RunQuery) -> int:
-        return await self._engine.read_in_background(scans.count, "runs", query)
-
-    async def find(self, ids: Sequence[str]) -> list[StoredRun]:
-        found = await self._engine.read(fetch, Statement("runs_find", {"ids": rows.to_json(ids)}))
+    @read
+    def find(self, ids: Sequence[str]) -> Script[list[StoredRun]]:
+        """Return runs by id, in any order; those that do not exist are absent."""
+        found = yield Statement("runs_find", {"ids": rows.to_json(ids)})
         return list(map(rows.run, found))
 
     async def commit(self, commits: Sequence[RunCommit]) -> list[run_commits.CommitResult | Exception]:
+        """Write runs, each with its effects in one transaction; runs share transactions. Return for each run the events
+        of its inbox rows, the error if it failed, or None if nothing was written because the run or a counter changed
+        since it was read."""
         written = self._engine.write_items(run_commits.CommitRuns(commits))
         return [result async for results in written for result in results]
 
     async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
+        """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
+        cancelled runs; None if no run or trigger has this id."""
         fanout = await self.fanout(id)
         run = await self.get(id)
         owners = [one.tenant for one in (fanout, run) if one is not None]
-        if not owners and not await self.page(RunQuery(tenant=tenant, trigger=id, limit=1)):
+        if not owners and not (await self.page(ListQuery(tenants=[tenant], filters={"trigger": id}, limit=1))).items:
             return None
         if any(owner != tenant for owner in owners):
             return None
@@ -90,15 +100,21 @@ class Runs:
         now: int,
         report: EventReport = no_report,
     ) -> int:
+        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Running fan-outs
+        with the key skip these recipients in their next pages; skipped recipients are not counted."""
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
         await self._engine.write(ScriptCommand(lambda: _cancel_fanouts(params, recipients), []))
         chosen = None if recipients is None else rows.to_json(recipients)
         return await self._cancel_all(Statement("runs_of_cancel_key", params | {"recipients": chosen}), now, report)
 
-    async def count_by_key(self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None) -> int:
+    @read_in_background
+    def count_by_key(
+        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None
+    ) -> Script[int]:
+        """Count the runs that `cancel_by_key` would cancel."""
         chosen = None if recipients is None else rows.to_json(recipients)
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key, "recipients": chosen}
-        ((count,),) = await self._engine.read_in_background(fetch, Statement("runs_of_cancel_key_count", params))
+        ((count,),) = yield Statement("runs_of_cancel_key_count", params)
         return int(count)
 
     async def _cancel_all(self, statement: Statement, now: int, report: EventReport) -> int:
@@ -120,63 +136,96 @@ class Runs:
         script = ScriptCommand(lambda: _cancel(runs, now, report, cancel_key), keys)
         return await self._engine.write(script) if runs else 0
 
-    async def retry(self, run: StoredRun, now: int) -> bool:
-        return await self._engine.write(ScriptCommand(lambda: restart(run, now), [(run.tenant, run.recipient)]))
+    @write(locks=lambda run, _: [(run.tenant, run.recipient)])
+    def retry(self, run: StoredRun, now: int) -> Script[bool]:
+        return restart(run, now)
 
-    async def resume(self, workflow: str, owner: str, now: int, limit: int) -> int:
-        return await self._engine.write(ScriptCommand(lambda: _resume(workflow, owner, now, limit), []))
+    @write()
+    def resume(self, workflow: str, owner: str, now: int, limit: int) -> Script[int]:
+        """Make paused runs of a workflow due, at most `limit`; return how many."""
+        paused = yield Statement("runs_paused", {"workflow": workflow, "owner": owner, "limit": limit})
+        for id, tenant in paused:
+            yield Statement("run_resume", {"id": id})
+            job = Job(id=id, kind=run_commits.JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
+            yield Statement("job_add", many=[rows.new_job_params(job)])
+        return len(paused)
 
-    async def counter(self, key: CounterKey) -> StoredCounter | None:
-        return await self._engine.read(run_commits.find_counter, key)
+    @read
+    def counter(self, key: CounterKey) -> Script[StoredCounter | None]:
+        return run_commits.find_counter(key)
 
-    async def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> dict[str, ItemTimes]:
+    @read
+    def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, ItemTimes]]:
+        """Return the times of inbox items; items that do not exist are absent."""
         params = {"tenant": tenant, "recipient": recipient, "ids": rows.to_json(ids)}
-        found = await self._engine.read(fetch, Statement("items_find", params))
+        found = yield Statement("items_find", params)
         return {id: ItemTimes(*item) for id, *item in found}
 
-    async def fanout(self, id: str) -> NewFanout | None:
-        found = await self._engine.read(fetch, Statement("fanout_find", {"id": id}))
+    @read
+    def fanout(self, id: str) -> Script[NewFanout | None]:
+        found = yield Statement("fanout_find", {"id": id})
         return _fanout(found[0]) if found else None
 
-    async def fanout_states(self, ids: Sequence[str]) -> dict[str, str]:
-        return dict(await self._engine.read(fetch, Statement("fanout_states", {"ids": rows.to_json(ids)})))
+    @read
+    def fanout_states(self, ids: Sequence[str]) -> Script[dict[str, str]]:
+        """Return the states of fan-outs by id; those that do not exist are absent."""
+        return dict((yield Statement("fanout_states", {"ids": rows.to_json(ids)})))
 
-    async def waits(self, run: str) -> dict[str, StoredWait]:
-        found = await self._engine.read(fetch, Statement("event_waits_of_run", {"run": run}))
+    @read
+    def waits(self, run: str) -> Script[dict[str, StoredWait]]:
+        """Return the waits of a run for live events, by step."""
+        found = yield Statement("event_waits_of_run", {"run": run})
         return {step: StoredWait(target, None if event is None else event.encode()) for step, target, event in found}
 
-    async def waiting(
+    @read
+    def waiting(
         self, tenant: str, name: str, target: str, after: tuple[str, str], limit: int
-    ) -> list[WaitingRun]:
+    ) -> Script[list[WaitingRun]]:
+        """Return runs that wait for an event, by id and step, after a run and step."""
         params = {"tenant": tenant, "name": name, "target": target, "run": after[0], "step": after[1], "limit": limit}
-        found = await self._engine.read(fetch, Statement("event_waits_open", params))
+        found = yield Statement("event_waits_open", params)
         return [
             WaitingRun(run, step, owner, workflow, version, recipient, body.encode())
             for run, step, owner, workflow, version, recipient, body in found
         ]
 
-    async def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> None:
-        await self._engine.write(ScriptCommand(lambda: _end_waits(waits, event.decode()), []))
+    @write()
+    def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> Script[None]:
+        """Store the event in the waits that have none yet, and wake their runs."""
+        # Locked first, as in a cancellation and in the commit of a run: in another order they could deadlock.
+        yield Statement("runs_lock", {"ids": rows.to_json(sorted({wait.run for wait in waits}))})
+        for wait in waits:
+            ended = yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event.decode()})
+            if ended:
+                yield from event_waits.wake([wait.run])
 
     async def add_page(self, page: BegunPage) -> run_commits.CommitResult:
+        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
+        Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
+        `fanout`, or has since excluded a recipient of the page."""
         return await self._engine.write(run_commits.AddPage(page))
 
-    async def counts(self, tenant: str, trigger: str) -> dict[str, int]:
-        statement = Statement("runs_count", {"tenant": tenant, "trigger": trigger})
-        found = await self._engine.read_in_background(fetch, statement)
-        return dict(found)
+    @read_in_background
+    def counts(self, tenant: str, trigger: str) -> Script[dict[str, int]]:
+        """Count the runs of a trigger by state."""
+        return dict((yield Statement("runs_count", {"tenant": tenant, "trigger": trigger})))
 
-    async def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> WorkflowVersion:
-        return await self._engine.write(ScriptCommand(lambda: put_version(owner, workflow, body, now), []))
+    @write()
+    def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+        """Add a version, unless the last one has the same body; return it."""
+        return put_version(owner, workflow, body, now)
 
-    async def version(self, owner: str, workflow: str, version: int) -> WorkflowVersion | None:
+    @read
+    def version(self, owner: str, workflow: str, version: int) -> Script[WorkflowVersion | None]:
         params = {"owner": owner, "workflow": workflow, "version": version}
-        found = await self._engine.read(fetch, Statement("workflow_version_find", params))
+        found = yield Statement("workflow_version_find", params)
         return _version(found[0]) if found else None
 
-    async def versions(self, owner: str, workflow: str, limit: int) -> list[WorkflowVersion]:
+    @read
+    def versions(self, owner: str, workflow: str, limit: int) -> Script[list[WorkflowVersion]]:
+        """Return versions, newest first."""
         params = {"owner": owner, "workflow": workflow, "limit": limit}
-        return [_version(row) for row in await self._engine.read(fetch, Statement("workflow_version_last", params))]
+        return [_version(row) for row in (yield Statement("workflow_version_last", params))]
 
 
 # --- cancel, retry, resume
@@ -206,15 +255,6 @@ def restart(run: StoredRun, now: int) -> Script[bool]:
     return True
 
 
-def _resume(workflow: str, owner: str, now: int, limit: int) -> Script[int]:
-    paused = yield Statement("runs_paused", {"workflow": workflow, "owner": owner, "limit": limit})
-    for id, tenant in paused:
-        yield Statement("run_resume", {"id": id})
-        job = Job(id=id, kind=run_commits.JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
-        yield Statement("job_add", many=[rows.new_job_params(job)])
-    return len(paused)
-
-
 # --- ends of fan-outs and waits
 
 
@@ -226,57 +266,6 @@ def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[
         else:
             keys = fanouts.decode_keys(excluded).union(recipients)
             yield from fanouts.exclude(id, {key for key in keys if key > position})
-
-
-def _end_waits(waits: Sequence[WaitingRun], event: str) -> Script[None]:
-    # Locked first, as in a cancellation and in the commit of a run: in another order they could deadlock.
-    yield Statement("runs_lock", {"ids": rows.to_json(sorted({wait.run for wait in waits}))})
-    for wait in waits:
-        if not (yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event})):
-            continue
-        yield from event_waits.wake([wait.run])
-
-
-# --- reads
-
-PAGES = {
-    "trigger": "runs_of_trigger",
-    "recipient": "runs_of_recipient",
-    "workflow": "runs_of_workflow",
-    "state": "runs_in_state",
-}
-# The statements that find the last row of a page that compares a bounded number of runs.
-LAST_COMPARED = {
-    "runs_of_all": "runs_of_all_last",
-    "runs_of_trigger": "runs_of_trigger_last",
-    "runs_of_recipient": "runs_of_recipient_last",
-    "runs_of_workflow": "runs_of_workflow_last",
-    "runs_in_state": "runs_in_state_last",
-    "runs_page": "runs_page_last",
-}
-
-
-def _scan(query: RunQuery) -> Script[ListScan[StoredRun]]:
-    if query.tenant != EVERY_TENANT and query.channel is None and query.provider is None:
-        return ListScan((yield from _page(query)), None)
-    name = _list_of(query)
-    found, until = yield from scans.by_id(LAST_COMPARED[name], name, _params(query))
-    return ListScan([rows.run(row) for row in found], until)
-
-
-def _page(query: RunQuery) -> Script[list[StoredRun]]:
-    return [rows.run(row) for row in (yield Statement(_list_of(query), _params(query)))]
-
-
-def _list_of(query: RunQuery) -> str:
-    """Return the statement that reads the fewest runs for a query."""
-    if query.tenant == EVERY_TENANT:
-        return "runs_of_all"
-    return next((page for field, page in PAGES.items() if getattr(query, field) is not None), "runs_page")
-
-
-def _params(query: RunQuery) -> Params:
-    return msgspec.structs.asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
 
 
 def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:

@@ -2,13 +2,9 @@
 
 from collections.abc import Sequence
 
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.ports import list_scan
-from bellcast.ports.list_scan import CreatedRange, ListTotal
-from bellcast.ports.messages import MessageQuery
-from bellcast.ports.runs import RunQuery
-from bellcast.storage import rows
-from bellcast.storage.script import Params, Row, Script, Statement
+from bellcast.kernel.db import list_scan
+from bellcast.kernel.db.list_scan import CreatedRange, ListTotal
+from bellcast.kernel.db.script import Params, Row, Script, Statement
 
 # Rows examined at first, which take 2 ms; for most filters, they contain a full page.
 FIRST_SCANNED_ROWS = 1_000
@@ -48,16 +44,3 @@ def by_key(end: str, page: str, params: Params, created: CreatedRange) -> Script
     bound = {"last": edge[1][0]} if is_cut else {}
     found = yield Statement(page, {**params, **created._asdict(), **bound}, heavy=True)
     return found, edge[0][0] if is_cut and len(found) < params["limit"] else None
-
-
-# The statements that count rows: of all tenants, of one.
-TOTALS = {"messages": ("messages_of_all_total", "messages_total"), "runs": ("runs_of_all_total", "runs_total")}
-
-
-def count(rows_of: str, query: MessageQuery | RunQuery) -> Script[int]:
-    """Count the rows of a query by tenant and time, ignoring its other filters, up to its limit."""
-    of_all, of_one = TOTALS[rows_of]
-    name = of_all if query.tenant == EVERY_TENANT else of_one
-    params = rows.id_range(query.before, query.created_since, query.created_before)
-    ((number,),) = yield Statement(name, {**params, "tenant": query.tenant, "limit": query.limit}, heavy=True)
-    return int(number)

@@ -5,18 +5,21 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from bellcast.errors import IdempotencyMismatch
-from bellcast.model.events import AnnouncementChanged, Event
-from bellcast.model.identities import EVERY_TENANT
-from bellcast.model.notifications import Audience, Edit
-from bellcast.ports import AnnounceRequest, ImportRequest, Materialized, SendRequest, SendResult, SentItem, SentQuery
-from bellcast.ports.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.commit import batch
+from bellcast.kernel.db.commit.batch_sizes import MATERIALIZE_INBOXES
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
+from bellcast.kernel.db.script import Script, Statement, WriteConflict
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.errors import IdempotencyMismatch
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.model.events import AnnouncementChanged
+from bellcast.model.notifications import Audience
 from bellcast.ports.runs import NewFanout, TriggerRequest
-from bellcast.ports.sends import IDEMPOTENCY_MS
-from bellcast.ports.webhooks import EventReport, no_report
+from bellcast.ports.sends import IDEMPOTENCY_MS, AnnounceRequest, ImportRequest, Materialized, SendRequest, SendResult
 from bellcast.storage import (
     announcements,
     claims,
+    ensure,
     fanouts,
     insert,
     insert_imported,
@@ -26,14 +29,8 @@ from bellcast.storage import (
     outside,
     rows,
     sent,
-    tenants,
     webhook_events,
 )
-from bellcast.storage.commit import batch
-from bellcast.storage.commit.batch_sizes import MATERIALIZE_INBOXES
-from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Script, Statement, WriteConflict
 
 KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | TriggerRequest
 
@@ -41,54 +38,58 @@ KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | Trigge
 FANOUT_JOB_KIND = "send_fanout"
 
 
-class Sends:
-    """ports.Sends on any engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+class Sends(StoreTable):
+    """Sends, edits and recalls of the server API."""
 
     def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[SendResult | Exception]]:
+        """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
+        request (IdempotencyMismatch) does not affect the others."""
         return self._engine.write_items(InsertNotifications(requests))
 
     def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[SendResult | Exception]]:
+        """Like `add`, for notifications of another system. Clients receive their rows as inbox changes, never as new
+        notifications, so no client shows an alert for them, even when it resumes."""
         return self._engine.write_items(ImportNotifications(requests))
 
-    async def announce(self, request: AnnounceRequest) -> SendResult:
-        return await self._engine.write(ScriptCommand(lambda: _announce(request), []))
+    @write()
+    def announce(self, request: AnnounceRequest) -> Script[SendResult]:
+        """Commit one row for an audience of any size."""
+        stored = yield from find_response(request.key_tenant, request)
+        if stored is not None:
+            return SendResult(stored)
+        if request.tenant != EVERY_TENANT:
+            yield from ensure.ensure_tenant(request.tenant, request.created_at)
+        seq = (yield from sent.next_number()) if request.has_row else None
+        yield from _add_fanout(request, seq)
+        if seq is None:
+            yield from store_response(request.key_tenant, request)
+            return SendResult(request.response)
+        columns = rows.content_params(request.content, request.created_at)
+        row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
+        yield Statement("announcement_insert", {**columns, **row})
+        yield from webhook_events.add(request.events, request.created_at)
+        yield from store_response(request.key_tenant, request)
+        return SendResult(request.response, (AnnouncementChanged(request.tenant, request.topic),))
 
     async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
+        """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
+        write nothing, if it is at another position or no longer runs."""
         return await self._engine.write(AddMessagePage(request, fanout, after, position))
 
-    async def end_fanout(self, tenant: str, id: str) -> None:
-        await self._engine.write(ScriptCommand(lambda: fanouts.end(id, tenant), []))
+    @write()
+    def end_fanout(self, tenant: str, id: str) -> Script[None]:
+        """End a fan-out that has no recipients left."""
+        yield from fanouts.end(id, tenant)
 
-    async def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> bytes | None:
-        return await self._engine.read(_find_response, tenant, key, fingerprint, now)
-
-    async def find(self, tenant: str, id: str) -> SentItem | None:
-        return await self._engine.read(sent.find, tenant, id)
-
-    async def notifications(self, query: SentQuery) -> ListScan[SentItem]:
-        return await self._engine.read_in_background(sent.notifications, query)
-
-    async def announcements(self, query: SentQuery) -> ListScan[SentItem]:
-        return await self._engine.read_in_background(sent.announcements, query)
-
-    async def count_notifications(self, query: SentQuery) -> ListTotal:
-        return await self._engine.read_in_background(sent.count_notifications, query)
-
-    async def count_announcements(self, query: SentQuery) -> ListTotal:
-        return await self._engine.read_in_background(sent.count_announcements, query)
-
-    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
-        inbox = await self._engine.read(sent.inbox_of, tenant, id)
-        return await self._engine.write(ScriptCommand(lambda: sent.edit(tenant, id, edit, now), [inbox]))
-
-    async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
-        inbox = await self._engine.read(sent.inbox_of, tenant, id)
-        return await self._engine.write(ScriptCommand(lambda: sent.recall(tenant, id, now, report), [inbox]))
+    @read
+    def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
+        """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
+        request had another body."""
+        return _find_response(tenant, key, fingerprint, now)
 
     async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
+        """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
+        that had nothing pending."""
         for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):
             (materialized,) = await self._engine.write(MaterializeAnnouncements([ConnectedInboxes(tenant, keys, now)]))
             yield materialized
@@ -296,22 +297,3 @@ def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> S
     yield from messages.add(request.messages, request.decisions)
     yield from webhook_events.add(request.events, request.created_at)
     return True
-
-
-def _announce(request: AnnounceRequest) -> Script[SendResult]:
-    stored = yield from find_response(request.key_tenant, request)
-    if stored is not None:
-        return SendResult(stored)
-    if request.tenant != EVERY_TENANT:
-        yield from tenants.ensure_tenant(request.tenant, request.created_at)
-    seq = (yield from sent.next_number()) if request.has_row else None
-    yield from _add_fanout(request, seq)
-    if seq is None:
-        yield from store_response(request.key_tenant, request)
-        return SendResult(request.response)
-    columns = rows.content_params(request.content, request.created_at)
-    row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
-    yield Statement("announcement_insert", {**columns, **row})
-    yield from webhook_events.add(request.events, request.created_at)
-    yield from store_response(request.key_tenant, request)
-    return SendResult(request.response, (AnnouncementChanged(request.tenant, request.topic),))

@@ -5,19 +5,108 @@ from typing import Any, TypeVar
 
 from msgspec.structs import asdict, replace
 
-from bellcast.errors import NotFound
-from bellcast.model.events import AnnouncementChanged, Event, NotificationUpdated
-from bellcast.model.identities import EVERY_TENANT
+from bellcast.kernel import ids
+from bellcast.kernel.db import list_scan
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_inbox
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.events import Event
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.model.events import AnnouncementChanged, NotificationUpdated
 from bellcast.model.notifications import Edit
-from bellcast.ports import SentItem, SentQuery, list_scan
-from bellcast.ports.list_scan import ListScan, ListTotal
-from bellcast.ports.webhooks import EventReport
+from bellcast.ports.sends import SentItem, SentQuery
+from bellcast.ports.webhooks import EventReport, no_report
 from bellcast.storage import fanouts, marking, messages, outside, rows, scans
-from bellcast.storage.script import Row, Script, Statement
 
 T = TypeVar("T")
 # Lock key that is not an inbox. Edits of announcements lock it, so that two in one transaction run in order.
 ANNOUNCEMENT_INBOX = 0
+
+
+class SentItems(StoreTable):
+    """Sent items as the server API sees them. Announcements to all tenants belong to the default tenant."""
+
+    @read
+    def find(self, tenant: str, id: str) -> Script[SentItem | None]:
+        """Return a notification or announcement of the tenant."""
+        return find(tenant, id)
+
+    @read_in_background
+    def notifications(self, query: SentQuery) -> Script[ListScan[SentItem]]:
+        """Return notifications to named recipients, newest first. Examines a bounded number of rows."""
+        inside = yield from _in_inboxes(query)
+        outside_inboxes = yield from outside.page(query)
+        return list_scan.newest([inside, outside_inboxes], query.limit, lambda item: item.notification.id)
+
+    @read_in_background
+    def announcements(self, query: SentQuery) -> Script[ListScan[SentItem]]:
+        """Return announcements that were not recalled, newest first. Examines a bounded number of rows."""
+        return (yield from _search("announced_last", "announced_page", query, _announced_item))
+
+    @read_in_background
+    def count_notifications(self, query: SentQuery) -> Script[ListTotal]:
+        """Count the matching notifications among a bounded number of rows."""
+        inside = yield from _count_in_inboxes(query)
+        outside_inboxes = yield from outside.count(query)
+        return ListTotal(inside.value + outside_inboxes.value, exact=inside.exact and outside_inboxes.exact)
+
+    @read_in_background
+    def count_announcements(self, query: SentQuery) -> Script[ListTotal]:
+        """Count the matching announcements among a bounded number of rows."""
+        return (yield from scans.count_by_id("announced_last", "announced_total", _params(query)))
+
+    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
+        """Edit an item in all inboxes; an announcement has one row for all. None if it does not exist, is not in an
+        inbox, or is an announcement that has expired."""
+        return await self._edit(await self._inbox_of(tenant, id), tenant, id, edit, now)
+
+    @write_to_inbox
+    def _edit(
+        self, _: int, tenant: str, id: str, edit: Edit, now: int
+    ) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
+        before = yield from find(tenant, id)
+        if before is None or not before.has_row:
+            return None
+        if edit == Edit():
+            return before, ()
+        if before.announcement:
+            return (yield from _edit_announcement(tenant, id, edit, now))
+        columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
+        row = _existing((yield from _find_direct(tenant, id)))
+        inbox = row[rows.RECIPIENT]
+        state = yield from marking.advance_revision(inbox, 0, 0)
+        yield Statement("direct_edit", {**columns, "inbox": inbox, "revision": state.revision})
+        item = _existing((yield from find(tenant, id)))
+        return item, (NotificationUpdated(state, item.notification),)
+
+    async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
+        """Remove an item from all inboxes, and cancel its messages that were not attempted; an inbox drops a recalled
+        announcement when it is next opened. None if it does not exist or was already recalled."""
+        return await self._recall(await self._inbox_of(tenant, id), tenant, id, now, report)
+
+    @write_to_inbox
+    def _recall(self, _: int, tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
+        yield from messages.cancel(tenant, id, report, now)
+        recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
+        yield Statement("outside_delete", {"tenant": tenant, "id": id})
+        direct = yield from _find_direct(tenant, id)
+        if direct is not None:
+            return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
+        if recorded:  # an id of a workflow's trigger does not count
+            yield from fanouts.end(id, tenant)
+        announced = yield from _find_announcement(tenant, id)
+        if announced is None:
+            return () if recorded else None
+        item = _announced_item(announced)
+        return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
+
+    @read
+    def _inbox_of(self, tenant: str, id: str) -> Script[int]:
+        """Return the inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown
+        id."""
+        direct = yield from _find_direct(tenant, id)
+        return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
 
 
 def find(tenant: str, id: str) -> Script[SentItem | None]:
@@ -30,13 +119,6 @@ def find(tenant: str, id: str) -> Script[SentItem | None]:
     return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
 
 
-def notifications(query: SentQuery) -> Script[ListScan[SentItem]]:
-    """Return notifications to named recipients, newest first."""
-    inside = yield from _in_inboxes(query)
-    outside_inboxes = yield from outside.page(query)
-    return list_scan.newest([inside, outside_inboxes], query.limit, lambda item: item.notification.id)
-
-
 def _in_inboxes(query: SentQuery) -> Script[ListScan[SentItem]]:
     if query.recipient is not None:
         return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
@@ -44,18 +126,6 @@ def _in_inboxes(query: SentQuery) -> Script[ListScan[SentItem]]:
         return (yield from _search("sent_last", "sent_page", query, _listed_direct))
     found, until = yield from _of_tenant(_params(query))
     return ListScan([_listed_direct(row) for row in found], until)
-
-
-def announcements(query: SentQuery) -> Script[ListScan[SentItem]]:
-    """Return announcements, newest first."""
-    return (yield from _search("announced_last", "announced_page", query, _announced_item))
-
-
-def count_notifications(query: SentQuery) -> Script[ListTotal]:
-    """Return the number of notifications to named recipients."""
-    inside = yield from _count_in_inboxes(query)
-    outside_inboxes = yield from outside.count(query)
-    return ListTotal(inside.value + outside_inboxes.value, exact=inside.exact and outside_inboxes.exact)
 
 
 def _count_in_inboxes(query: SentQuery) -> Script[ListTotal]:
@@ -71,13 +141,8 @@ def _count_in_inboxes(query: SentQuery) -> Script[ListTotal]:
     return ListTotal(int(number), exact=True)
 
 
-def count_announcements(query: SentQuery) -> Script[ListTotal]:
-    """Return the number of announcements."""
-    return (yield from scans.count_by_id("announced_last", "announced_total", _params(query)))
-
-
 def _params(query: SentQuery) -> dict[str, Any]:
-    return asdict(query) | rows.id_range(query.before, query.created_since, query.created_before)
+    return asdict(query) | ids.id_range(query.before, query.created_since, query.created_before)
 
 
 def _of_tenant(params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
@@ -111,45 +176,6 @@ def _listed_direct(row: Row) -> SentItem:
     return _direct_item(tenant, tuple(columns))
 
 
-def inbox_of(tenant: str, id: str) -> Script[int]:
-    """Return the inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown
-    id."""
-    direct = yield from _find_direct(tenant, id)
-    return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
-
-
-def edit(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
-    """Edit an item; an announcement has one row for all inboxes. Return None if it does not exist, is not
-    in an inbox, or is an announcement that has expired."""
-    before = yield from find(tenant, id)
-    if before is None or not before.has_row:
-        return None
-    if edit == Edit():
-        return before, ()
-    if before.announcement:
-        return (yield from _edit_announcement(tenant, id, edit, now))
-    columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
-    return (yield from _edit_direct(tenant, id, columns))
-
-
-def recall(tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
-    """Remove an item; inboxes drop a recalled announcement when they are next opened. Return None if it does not exist
-    or was already recalled."""
-    yield from messages.cancel(tenant, id, report, now)
-    recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
-    yield Statement("outside_delete", {"tenant": tenant, "id": id})
-    direct = yield from _find_direct(tenant, id)
-    if direct is not None:
-        return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
-    if recorded:  # an id of a workflow's trigger does not count
-        yield from fanouts.end(id, tenant)
-    announced = yield from _find_announcement(tenant, id)
-    if announced is None:
-        return () if recorded else None
-    item = _announced_item(announced)
-    return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
-
-
 def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Script[Event]:
     changed = yield from next_number()
     yield Statement("announcement_recall", {"id": id, "now": now, "changed": changed})
@@ -161,15 +187,6 @@ def next_number() -> Script[int]:
     one."""
     ((number,),) = yield Statement("announcement_number")
     return int(number)
-
-
-def _edit_direct(tenant: str, id: str, columns: dict[str, Any]) -> Script[tuple[SentItem, tuple[Event, ...]]]:
-    row = _existing((yield from _find_direct(tenant, id)))
-    inbox = row[rows.RECIPIENT]
-    state = yield from marking.advance_revision(inbox, 0, 0)
-    yield Statement("direct_edit", {**columns, "inbox": inbox, "revision": state.revision})
-    item = _existing((yield from find(tenant, id)))
-    return item, (NotificationUpdated(state, item.notification),)
 
 
 def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:

@@ -7,12 +7,12 @@ from itertools import islice
 
 import msgspec
 
+from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Row, Script, Statement, fetch
 from bellcast.model import stats
 from bellcast.model.stats import HOUR_MS, MAX_TENANTS, MAX_TENANTS_BYTES, TENANT_METRICS, TENANTS_KEPT_MS, StatsPoint
 from bellcast.storage import rows
-from bellcast.storage.commit.command import LockKey, ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Row, Script, Statement, fetch
 
 # Old rows deleted per step and minute. A node adds at most one row per step and minute, so this catches up after a
 # pause.
@@ -27,7 +27,7 @@ _decode_tenant = msgspec.json.Decoder(_TenantRow).decode
 
 
 class StatsPoints:
-    """ports.stats.StatsPoints on any engine."""
+    """Points by the length of their interval (`step`), its beginning and the node. Times are UTC milliseconds."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -35,12 +35,18 @@ class StatsPoints:
     async def add(
         self, node: str, at: int, point: StatsPoint, keep: Mapping[int, int], tenants: Mapping[str, StatsPoint]
     ) -> None:
+        """Add a minute of a node to its interval of each step of `keep`, in one transaction. `tenants` are the
+        statistics of its tenants in the current hour, the busiest first; they replace the previous ones. MAX_TENANTS
+        are stored, fewer with long keys. Points of all nodes that are older than `keep[step]` milliseconds are deleted,
+        a bounded number in each call."""
         lock: list[LockKey] = [("", f"\x01stats {node}")]
         await self._engine.write(ScriptCommand(lambda: _add(node, at, point, keep, tenants), lock))
 
     async def page(
         self, step: int, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]]:
+        """Return at most `limit` points that begin from `since` to before `until`, by time; of all nodes if `node` is
+        None."""
         params = {"step": step, "since": since, "until": until, "node": node, "limit": limit}
         found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
         # 20,000 rows take 40 ms.
@@ -49,6 +55,8 @@ class StatsPoints:
     async def tenant_page(
         self, tenant: str, since: int, until: int, node: str | None, limit: int
     ) -> list[tuple[int, StatsPoint]] | None:
+        """Return the hours of a tenant that begin from `since` to before `until`, by time. None if one day needs more
+        than `limit` rows of nodes."""
         points: list[tuple[int, StatsPoint]] = []
         for begin in range(since, until, WINDOW_MS):
             end = min(begin + WINDOW_MS, until)
@@ -62,6 +70,8 @@ class StatsPoints:
     async def tenant_sends(
         self, tenants: Collection[str], since: int, until: int, node: str | None, limit: int
     ) -> dict[str, int] | None:
+        """Count the sends of tenants in the hours that begin from `since` to before `until`; those without a stored number are
+        absent. None if there are more than `limit` rows of nodes."""
         params = {"step": HOUR_MS, "since": since, "until": until, "node": node, "limit": limit + 1}
         found = await self._engine.read_in_background(fetch, Statement("stats_page", params, heavy=True))
         return None if len(found) > limit else await asyncio.to_thread(_sends_of, frozenset(tenants), found)

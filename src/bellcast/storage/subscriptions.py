@@ -2,77 +2,98 @@
 
 from collections.abc import Sequence
 
-from bellcast.model.events import Event, SubscriptionEnded
-from bellcast.model.identities import Subscription
-from bellcast.ports import SubscriptionGrant, list_scan
-from bellcast.ports.list_scan import KeyScan
+from bellcast.kernel.db import list_scan
+from bellcast.kernel.db.list_scan import KeyScan
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.events import Event
+from bellcast.model.events import SubscriptionEnded
+from bellcast.model.recipients import Subscription
+from bellcast.ports.recipients import SubscriptionGrant
 from bellcast.storage import announcements, ensure, rows
-from bellcast.storage.script import AFTER_ALL_KEYS, Script, Statement
 
 # Topics per statement that compares their names with a prefix.
 TOPIC_BATCH_ROWS = 1_000
 
 
-def subscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
-    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
-    is_new = yield from follow(tenant, topic, inbox, key, now)
-    found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
-    return rows.subscription(found[0]), is_new
+class StoredSubscriptions(StoreTable):
+    """Subscriptions by tenant, topic and recipient."""
+
+    @write(locks=lambda tenant, _, key, __: [(tenant, key)])
+    def subscribe(self, tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
+        """Subscribe a recipient to later sends to a topic; return whether the subscription is new."""
+        inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+        is_new = yield from follow(tenant, topic, inbox, key, now)
+        found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
+        return rows.subscription(found[0]), is_new
+
+    @write(locks=lambda tenant, _, key, __: [(tenant, key)])
+    def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
+        """Unsubscribe; earlier announcements stay in the inbox. None if it was not subscribed."""
+        if not (yield from _among(tenant, key, [topic])):
+            return None
+        inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+        return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
+
+    @read
+    def get(self, tenant: str, topic: str, key: str) -> Script[Subscription | None]:
+        recipient = yield Statement("recipient_number", {"tenant": tenant, "key": key})
+        found = (yield Statement("subscription_find", {"inbox": recipient[0][0], "topic": topic})) if recipient else []
+        return rows.subscription(found[0]) if found else None
+
+    @read
+    def page(
+        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
+    ) -> Script[list[Subscription]]:
+        """Return the subscriptions to a topic by key; with `seq`, those from before this announcement or fan-out."""
+        params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit, "seq": seq}
+        found = yield Statement("subscription_page", params)
+        return [rows.subscription(row) for row in found]
+
+    @read
+    def of_recipient(self, tenant: str, key: str, after: str, limit: int) -> Script[list[Subscription]]:
+        """Return the recipient's subscriptions by topic, after the topic `after`."""
+        params = {"tenant": tenant, "key": key, "after": after, "limit": limit}
+        return [rows.subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
+
+    @read
+    def among(self, tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
+        """Return those of the topics that the recipient subscribes to."""
+        return _among(tenant, key, topics)
+
+    @read
+    def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
+        """Return the subscriptions that still exist."""
+        found = yield Statement("subscriptions_existing", {"rights": rows.to_json(rights)})
+        return frozenset(SubscriptionGrant(*row) for row in found)
+
+    @read_in_background
+    def topics(self, tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
+        """Return topics with subscribers by name, and their numbers of subscribers up to 10,000."""
+        params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
+
+    @read_in_background
+    def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> Script[KeyScan[tuple[str, str, int]]]:
+        """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers
+        of subscribers up to 10,000. Examines at most 20,000 topics with the prefix."""
+        found: list[tuple[str, str, int]] = []
+        size, compared = max(limit, TOPIC_BATCH_ROWS) if prefix else limit, 0
+        while True:
+            keys = {"after_tenant": after[0], "after": after[1], "first": prefix, "last": prefix + AFTER_ALL_KEYS}
+            batch = yield Statement("topics_of_all", {**keys, "limit": size}, heavy=True)
+            found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
+            compared += len(batch)
+            if len(batch) < size or len(found) >= limit:
+                return KeyScan(found[:limit], None)
+            after = (batch[-1][0], batch[-1][1])
+            if compared >= list_scan.MAX_SCANNED_ROWS:
+                return KeyScan(found, after)
 
 
-def get(tenant: str, topic: str, key: str) -> Script[Subscription | None]:
-    recipient = yield Statement("recipient_number", {"tenant": tenant, "key": key})
-    found = (yield Statement("subscription_find", {"inbox": recipient[0][0], "topic": topic})) if recipient else []
-    return rows.subscription(found[0]) if found else None
-
-
-def unsubscribe(tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
-    if not (yield from among(tenant, key, [topic])):
-        return None
-    inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
-    return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
-
-
-def page(tenant: str, topic: str, after: str | None, limit: int, seq: int | None) -> Script[list[Subscription]]:
-    params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit, "seq": seq}
-    found = yield Statement("subscription_page", params)
-    return [rows.subscription(row) for row in found]
-
-
-def of_recipient(tenant: str, key: str, after: str, limit: int) -> Script[list[Subscription]]:
-    params = {"tenant": tenant, "key": key, "after": after, "limit": limit}
-    return [rows.subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
-
-
-def topics(tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
-    params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
-    return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
-
-
-def topics_of_all(prefix: str, after: tuple[str, str], limit: int) -> Script[KeyScan[tuple[str, str, int]]]:
-    found: list[tuple[str, str, int]] = []
-    size, compared = max(limit, TOPIC_BATCH_ROWS) if prefix else limit, 0
-    while True:
-        keys = {"after_tenant": after[0], "after": after[1], "first": prefix, "last": prefix + AFTER_ALL_KEYS}
-        batch = yield Statement("topics_of_all", {**keys, "limit": size}, heavy=True)
-        found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
-        compared += len(batch)
-        if len(batch) < size or len(found) >= limit:
-            return KeyScan(found[:limit], None)
-        after = (batch[-1][0], batch[-1][1])
-        if compared >= list_scan.MAX_SCANNED_ROWS:
-            return KeyScan(found, after)
-
-
-def among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
-    """Return those of the topics that the recipient subscribes to."""
+def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
     found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": rows.to_json(topics)})
     return frozenset(topic for (topic,) in found)
-
-
-def grants_in_force(rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
-    found = yield Statement("subscriptions_existing", {"rights": rows.to_json(rights)})
-    return frozenset(SubscriptionGrant(*row) for row in found)
 
 
 def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bool]:

@@ -4,34 +4,34 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write
 from bellcast.ports.jobs import NORMAL, Job
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage import rows
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.engine import Engine
-from bellcast.storage.script import Params, Row, Script, Statement, fetch
 
 # The job that finds the webhooks of an event; its payload is the event's id.
 JOB_KIND = "webhook-event"
 
 
-class WebhookEvents:
-    """ports.WebhookEvents on any engine."""
+class WebhookEvents(StoreTable):
+    """The events within the retention time. An event is added together with a job that delivers it."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    @write()
+    def add(self, events: Sequence[WebhookEvent], now: int) -> Script[None]:
+        return add(events, now)
 
-    async def add(self, events: Sequence[WebhookEvent], now: int) -> None:
-        await self._engine.write(ScriptCommand(lambda: add(events, now), []))
-
-    async def find(self, id: str) -> WebhookEvent | None:
-        found = await self._engine.read(fetch, Statement("webhook_event_find", {"id": id}))
+    @read
+    def find(self, id: str) -> Script[WebhookEvent | None]:
+        found = yield Statement("webhook_event_find", {"id": id})
         return _event(found[0]) if found else None
 
-    async def page(self, tenant: str | None, after: str, limit: int) -> list[WebhookEvent]:
+    @read
+    def page(self, tenant: str | None, after: str, limit: int) -> Script[list[WebhookEvent]]:
+        """Return events by id, after the id `after`; of all tenants without `tenant`."""
         name = "webhook_events_page" if tenant is None else "webhook_events_of"
         params = {"tenant": tenant, "after": after, "limit": limit}
-        return list(map(_event, await self._engine.read(fetch, Statement(name, params))))
+        return list(map(_event, (yield Statement(name, params))))
 
 
 def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:

@@ -52,18 +52,15 @@ class Rendering:
         if self._work > MAX_WORK:
             raise BoundExceeded(TOO_MUCH_WORK)
         if monotonic() > self._deadline:  # takes a tenth of the time of `thread_time`
-            self._check_time()
+            left = self.seconds_left()
+            if left <= 0:
+                raise TimeExceeded(TOO_SLOW)
+            self._deadline = monotonic() + left
         return value
 
     def seconds_left(self) -> float:
         """Return the CPU time that is left; 0 or less if it is spent."""
         return self._ends - thread_time()
-
-    def _check_time(self) -> None:
-        left = self.seconds_left()
-        if left <= 0:
-            raise TimeExceeded(TOO_SLOW)
-        self._deadline = monotonic() + left
 
     def add_missing(self, path: str) -> None:
         """Record a variable without a value."""

@@ -6,7 +6,8 @@ from functools import wraps
 from html import unescape
 from typing import Any
 
-from jinja2 import Environment, filters, pass_environment, pass_eval_context
+from jinja2 import Environment, Undefined, filters, pass_environment, pass_eval_context
+from jinja2.nodes import EvalContext
 from markupsafe import Markup, escape
 
 from bellcast.templates.budget import MAX_BYTES, RENDERING, TOO_LARGE, VALUE_SIZE, BoundExceeded, charge, charge_each
@@ -54,6 +55,13 @@ PLAIN_FILTERS = [
     "urlencode",
     "wordcount",
 ]
+# Those whose result has the text of their value.
+TEXT_FILTERS = frozenset(
+    {"capitalize", "e", "escape", "forceescape", "lower", "replace", "safe", "string", "striptags", "title", "trim"}
+    | {"truncate", "upper", "urlencode", "wordcount", "date", "time", "datetime", "number", "money", "link"}
+)
+SCALARS = (str, int, float, type(None), Undefined)
+NOT_JSON = "outputs a value that is not text, a number, a list or an object: use a filter such as list"
 TESTS = [
     "boolean",
     "defined",
@@ -90,6 +98,35 @@ TESTS = [
 ]
 
 
+def check_json(value: Any) -> Any:
+    """Return a value of which a text is made. Raises BoundExceeded for one that is not JSON, such as a generator or a function,
+    whose text contains an address of the process."""
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list | tuple):
+            parts += part
+        elif isinstance(part, dict):
+            parts += [*part, *part.values()]
+        elif not isinstance(part, SCALARS):
+            raise BoundExceeded(NOT_JSON)
+    return value
+
+
+def of_json(filter: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a filter so that it refuses a value that is not JSON."""
+
+    @wraps(filter)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        values = args[1:] if isinstance(args[0], Environment | EvalContext) else args
+        for value in values[:1]:
+            if not isinstance(value, str):
+                check_json(value)
+        return filter(*args, **kwargs)
+
+    return checked
+
+
 def bounded(filter: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a filter or test so that its arguments and its result are charged."""
 
@@ -118,7 +155,7 @@ def _join(parts: Iterable[Any], separator: str = "", attribute: str | None = Non
     texts: list[str] = []
     size = 0
     for part in parts:
-        text = part if isinstance(part, str) else str(charge(part))
+        text = part if isinstance(part, str) else str(charge(check_json(part)))
         size += len(text) + len(separator)
         if size > MAX_BYTES:
             raise BoundExceeded(TOO_LARGE)

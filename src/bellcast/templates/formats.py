@@ -9,12 +9,22 @@ from datetime import time as clock_time
 from functools import lru_cache
 from typing import Any, Literal
 
-import babel
-from babel import dates, numbers
+import structlog
 
-from bellcast.model import local_times, validation
-from bellcast.model.limits import Limits
+from bellcast.kernel import local_times, validation
+from bellcast.kernel.limits import Limits
 from bellcast.templates.sandbox import Missing
+
+try:
+    import babel
+    from babel import dates, numbers
+except ImportError:  # the data of all languages takes 33 MB
+    from bellcast.templates import english as dates  # type: ignore[no-redef]  # the same functions, in English only
+    from bellcast.templates import english as numbers  # type: ignore[no-redef]  # the same functions, in English only
+
+    babel = None  # type: ignore[assignment]  # an optional module is None without its extra
+
+log = structlog.get_logger(__name__)
 
 DEFAULT_LOCALE = "en"
 Length = Literal["full", "long", "medium", "short"]
@@ -40,9 +50,15 @@ class WrongValue(Exception):
 
 
 @lru_cache(1000)
-def find_locale(name: str) -> babel.Locale:
+def find_locale(name: str) -> Any:
     """Return the closest locale in CLDR: `de-AT`, `de`, else English."""
     tag = name.replace("_", "-")
+    if babel is None:
+        if tag.partition("-")[0] != DEFAULT_LOCALE:
+            log.warning(
+                "locale_data_missing", locale=name, used=DEFAULT_LOCALE, advice="pip install 'bellcast[locales]'"
+            )
+        return dates.English()
     while tag:
         try:
             return _loaded(babel.Locale.parse(tag, sep="-"))
@@ -51,7 +67,7 @@ def find_locale(name: str) -> babel.Locale:
     return _loaded(babel.Locale(DEFAULT_LOCALE))
 
 
-def _loaded(locale: babel.Locale) -> babel.Locale:
+def _loaded(locale: Any) -> Any:
     """Load the data of a locale. Otherwise babel would load it on first use, within the time limit of a rendering."""
     _ = locale.number_symbols
     return locale

@@ -200,7 +200,15 @@ class Renderer:
         rendering = budget.Rendering(values, self._seconds_left, is_strict=self._is_strict)
         tokens = budget.RENDERING.set(rendering), formats.FORMAT.set(self._format)
         try:
-            return _joined(compiled(), values)
+            template = compiled()
+            pieces: list[str] = []
+            size = 0
+            for piece in template.generate(values):
+                size += len(piece.encode(errors="replace"))
+                if size > budget.MAX_BYTES:
+                    raise budget.BoundExceeded(budget.TOO_LARGE)
+                pieces.append(piece)
+            return "".join(pieces)
         finally:
             budget.RENDERING.reset(tokens[0])
             formats.FORMAT.reset(tokens[1])
@@ -224,14 +232,3 @@ def _storable(text: str) -> str:
     if "\x00" in text:
         raise TemplateError("cannot be rendered: the result contains the NUL character")
     return text
-
-
-def _joined(template: jinja2.Template, values: object) -> str:
-    pieces: list[str] = []
-    size = 0
-    for piece in template.generate(values):
-        size += len(piece.encode(errors="replace"))
-        if size > budget.MAX_BYTES:
-            raise budget.BoundExceeded(budget.TOO_LARGE)
-        pieces.append(piece)
-    return "".join(pieces)

@@ -28,7 +28,17 @@ from bellcast.templates.budget import (
     charge_each,
     size_of,
 )
-from bellcast.templates.filters import OWN_FILTERS, PLAIN_FILTERS, TESTS, bounded, bounded_range, concatenate
+from bellcast.templates.filters import (
+    OWN_FILTERS,
+    PLAIN_FILTERS,
+    TESTS,
+    TEXT_FILTERS,
+    bounded,
+    bounded_range,
+    check_json,
+    concatenate,
+    of_json,
+)
 
 # Maximum names, values and operators of one text. A page has some hundreds; compiling takes 25 µs for each.
 MAX_TOKENS = 5_000
@@ -86,9 +96,6 @@ class Missing(jinja2.Undefined):
     __int__ = __float__ = __call__ = __getitem__ = _fail_with_undefined_error
 
 
-SCALARS = (str, int, float, type(None), Missing)
-
-
 class Environment(SandboxedEnvironment):
     """Jinja2 on JSON values."""
 
@@ -106,7 +113,9 @@ class Environment(SandboxedEnvironment):
             cache_size=0,
         )
         known = {name: self.filters[name] for name in PLAIN_FILTERS}
-        self.filters = {name: bounded(filter) for name, filter in (known | OWN_FILTERS | dict(filters)).items()}
+        known |= OWN_FILTERS | dict(filters)
+        known |= {name: of_json(filter) for name, filter in known.items() if name in TEXT_FILTERS}
+        self.filters = {name: bounded(filter) for name, filter in known.items()}
         self.filters |= {LOOP: charge_each, CHARGE: charge}
         tests: dict[str, Any] = self.tests
         self.tests = {name: bounded(tests[name]) for name in TESTS}
@@ -168,7 +177,12 @@ class Environment(SandboxedEnvironment):
 
     def _generate(self, source: nodes.Template, name: Any, filename: Any, defer_init: bool = False) -> str:  # noqa: FBT001, FBT002  as the base class has it
         self._check_names(source)
-        _check_tree(source)
+        for kind, tag in REFUSED_TAGS.items():
+            for node in source.find_all(kind):
+                raise jinja2.TemplateSyntaxError(f"{{% {tag} %}} is not available here", node.lineno)
+        for number in source.find_all(nodes.Const):
+            if isinstance(number.value, int) and abs(number.value) > MAX_INTEGER:
+                raise jinja2.TemplateSyntaxError("has a number that is too large", number.lineno)
         Guard().visit(source)
         return super()._generate(source, name, filename, defer_init)
 
@@ -188,32 +202,8 @@ def _finalize(value: Any) -> Any:
     if rendering is not None:
         rendering.charge(value)
     if not isinstance(value, str):  # nearly all values are text
-        _check_output(value)
+        check_json(value)
     return "" if value is None else value
-
-
-def _check_output(value: Any) -> None:
-    """Refuse a value that is not JSON, such as a generator, whose text contains an address of the process."""
-    parts = [value]
-    while parts:
-        part = parts.pop()
-        if isinstance(part, list | tuple):
-            parts += part
-        elif isinstance(part, dict):
-            parts += [*part, *part.values()]
-        elif not isinstance(part, SCALARS):
-            raise BoundExceeded(
-                "outputs a value that is not text, a number, a list or an object: use a filter such as list"
-            )
-
-
-def _check_tree(tree: nodes.Template) -> None:
-    for kind, tag in REFUSED_TAGS.items():
-        for node in tree.find_all(kind):
-            raise jinja2.TemplateSyntaxError(f"{{% {tag} %}} is not available here", node.lineno)
-    for number in tree.find_all(nodes.Const):
-        if isinstance(number.value, int) and abs(number.value) > MAX_INTEGER:
-            raise jinja2.TemplateSyntaxError("has a number that is too large", number.lineno)
 
 
 def _limited(tokens: Iterable[Token]) -> Iterator[Token]:

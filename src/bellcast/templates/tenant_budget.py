@@ -4,7 +4,7 @@ import asyncio
 from functools import lru_cache
 from time import monotonic
 
-from bellcast.model.token_bucket import TokenBucket
+from bellcast.kernel.token_bucket import TokenBucket
 
 # CPU time per second of all renderings of a tenant. Usual ones take less, because the rest of a fan-out takes longer.
 CPU_SHARE = 0.5

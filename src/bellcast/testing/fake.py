@@ -61,18 +61,7 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self.failure is not None:
             raise self.failure
-        request = self._with_own_keys(request)
-        response = self._inner.handle_request(request)
-        if request.method == "POST" and response.is_success:
-            self._record(request, response)
-        return response
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        await request.aread()
-        return await asyncio.to_thread(self.handle_request, request)
-
-    def _with_own_keys(self, request: httpx.Request) -> httpx.Request:
-        """Return the request with idempotency keys of this test."""
+        # Idempotency keys of different tests differ.
         content = request.read()
         headers = dict(request.headers)
         if KEY_HEADER in headers:
@@ -84,9 +73,17 @@ class RecordingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
                     line["idempotency_key"] = f"{self._test}-{line['idempotency_key']}"
             content = b"\n".join(json.dumps(line).encode() for line in lines)
         headers.pop("content-length", None)
-        return httpx.Request(
+        request = httpx.Request(
             request.method, request.url, headers=headers, content=content, extensions=request.extensions
         )
+        response = self._inner.handle_request(request)
+        if request.method == "POST" and response.is_success:
+            self._record(request, response)
+        return response
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await request.aread()
+        return await asyncio.to_thread(self.handle_request, request)
 
     def _record(self, request: httpx.Request, response: httpx.Response) -> None:
         match request.url.path:

@@ -8,7 +8,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from bellcast.client import AsyncBellcast, Bellcast, Credentials
-from bellcast.server import App, create_app, inprocess
+from bellcast.server import App, create_app
+from bellcast.server.app import IN_PROCESS_URL
+from bellcast.server.inprocess import ThreadTransport
 from bellcast.settings import load
 
 # Seconds; an idle machine needs half a second.
@@ -47,9 +49,7 @@ class LocalServer:
     @property
     def client(self) -> AsyncBellcast:
         """An async client of this server, for any event loop."""
-        return AsyncBellcast(
-            inprocess.URL, self.credentials, transport=inprocess.ThreadTransport(self.app.loop_transport)
-        )
+        return AsyncBellcast(IN_PROCESS_URL, self.credentials, transport=ThreadTransport(self.app.loop_transport))
 
     @property
     def credentials(self) -> Credentials:

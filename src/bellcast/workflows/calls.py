@@ -12,16 +12,18 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import retries
-from bellcast.errors import MAX_REASON, BellcastError
 from bellcast.jobs import Destination, Destinations
-from bellcast.model.identities import Project
+from bellcast.kernel import daemon_threads
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import MAX_REASON, BellcastError
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.model.runs import RunState
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
-from bellcast.ports import Clock, Http, Response
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.runs import StoredRun
 from bellcast.templates import Renderer
-from bellcast.workflows import engine, function_threads, workflow_catalog
+from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 
@@ -33,7 +35,7 @@ FUNCTION_TIMEOUT_MS = 60_000
 # Concurrent `http` steps of one tenant, and concurrent functions: half of the threads, so that those of one tenant that hang
 # leave the others.
 HTTP_SLOTS = 64
-FUNCTION_SLOTS = function_threads.FUNCTION_THREADS // 2
+FUNCTION_SLOTS = daemon_threads.FUNCTION_THREADS // 2
 FUNCTION_LINE = "python "
 # RFC 9110 §5.5: no control character but the tab.
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -109,18 +111,15 @@ class StepCalls:
             call = self._request if step.type == "http" else self._function
             result = await call(step, run, context, stored, attempts)
         except CallFailed as error:
-            return self._failed(step, error, attempts)
+            delay = retries.next_delay(attempts, self._retries(), error.retry_after) if error.is_temporary else None
+            reason = error.reason[:MAX_REASON]
+            if delay is not None:
+                due_at = self._clock.now() + int(delay * 1000)
+                return StepOutcome(state="waiting", reason=reason, due_at=due_at, attempts=attempts)
+            if step.fields.get("on_error") == "continue":
+                return StepOutcome(state="done", reason=reason, attempts=attempts)
+            return StepOutcome(state="failed", reason=reason, attempts=attempts)
         return StepOutcome(result=result, attempts=attempts)
-
-    def _failed(self, step: Step, error: CallFailed, attempts: int) -> StepOutcome:
-        delay = retries.next_delay(attempts, self._retries(), error.retry_after) if error.is_temporary else None
-        reason = error.reason[:MAX_REASON]
-        if delay is not None:
-            due_at = self._clock.now() + int(delay * 1000)
-            return StepOutcome(state="waiting", reason=reason, due_at=due_at, attempts=attempts)
-        if step.fields.get("on_error") == "continue":
-            return StepOutcome(state="done", reason=reason, attempts=attempts)
-        return StepOutcome(state="failed", reason=reason, attempts=attempts)
 
     # --- HTTP
 
@@ -200,7 +199,7 @@ async def _called(function: StepFunction, argument: FunctionRun) -> Any:
     """Call an `async def` function in the event loop, any other in a thread."""
     if inspect.iscoroutinefunction(function):
         return await function(argument)
-    return await function_threads.call(function, argument)
+    return await daemon_threads.call_function(function, argument)
 
 
 def _header(name: str, value: str) -> str:

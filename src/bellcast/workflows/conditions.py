@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bellcast.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError, Invalid
 
 ROOTS = frozenset({"data", "recipient", "actor", "tenant", "run", "digest", "event", "steps"})
 OPERATORS = ("eq", "ne", "lt", "lte", "gt", "gte", "in", "contains", "exists", "empty")
@@ -35,7 +35,28 @@ def evaluate(condition: Condition, values: Mapping[str, Any]) -> bool:
         return not evaluate(condition["not"], values)
     left = lookup(condition["var"], values)
     right = resolve(condition.get("value"), values)
-    return _compare(condition.get("op", "eq"), left, right)
+    operator = condition.get("op", "eq")
+    match operator:
+        case "eq":
+            return _equals(left, right)
+        case "ne":
+            return not _equals(left, right)
+        case "in":
+            return _contains(right, left)
+        case "contains":
+            return _contains(left, right)
+        case "exists":
+            return left is not None
+        case "empty":
+            return left is None or (isinstance(left, str | Sequence | Mapping) and not left)
+        case _:
+            if not (_is_number(left) and _is_number(right)) and not (isinstance(left, str) and isinstance(right, str)):
+                return False
+            if operator == "lt":
+                return bool(left < right)
+            if operator == "lte":
+                return bool(left <= right)
+            return bool(left > right) if operator == "gt" else bool(left >= right)
 
 
 def lookup(path: str, values: Any) -> Any:
@@ -59,24 +80,6 @@ def _is_reference(value: Any) -> bool:
     return isinstance(value, Mapping) and value.keys() == {"var"} and isinstance(value["var"], str)
 
 
-def _compare(operator: str, left: Any, right: Any) -> bool:
-    match operator:
-        case "eq":
-            return _equals(left, right)
-        case "ne":
-            return not _equals(left, right)
-        case "in":
-            return _contains(right, left)
-        case "contains":
-            return _contains(left, right)
-        case "exists":
-            return left is not None
-        case "empty":
-            return left is None or (isinstance(left, str | Sequence | Mapping) and not left)
-        case _:
-            return _is_ordered(operator, left, right)
-
-
 def _equals(left: Any, right: Any) -> bool:
     """Compare JSON values for equality."""
     if isinstance(left, bool) or isinstance(right, bool):
@@ -94,16 +97,6 @@ def _contains(whole: Any, part: Any) -> bool:
     if isinstance(whole, Mapping):
         return isinstance(part, str) and part in whole
     return _is_list(whole) and any(_equals(item, part) for item in whole)
-
-
-def _is_ordered(operator: str, left: Any, right: Any) -> bool:
-    if not (_is_number(left) and _is_number(right)) and not (isinstance(left, str) and isinstance(right, str)):
-        return False
-    if operator == "lt":
-        return bool(left < right)
-    if operator == "lte":
-        return bool(left <= right)
-    return bool(left > right) if operator == "gt" else bool(left >= right)
 
 
 def _is_number(value: Any) -> bool:
@@ -145,24 +138,18 @@ def errors_of(
             yield from _only(path, part, {"not"})
             parts.append((f"{path}.not", part["not"], depth + 1))
         else:
-            yield from _comparison_errors(path, part, step_keys, roots)
-
-
-def _comparison_errors(
-    path: str, part: Condition, step_keys: frozenset[str], roots: frozenset[str]
-) -> Iterator[FieldError]:
-    yield from _only(path, part, {"var", "op", "value"})
-    yield from variable_errors(f"{path}.var", part.get("var"), step_keys, roots)
-    operator = part.get("op", "eq")
-    if operator not in OPERATORS:
-        yield FieldError(f"{path}.op", f"must be one of: {', '.join(OPERATORS)}")
-    elif operator in WITHOUT_VALUE:
-        if "value" in part:
-            yield FieldError(f"{path}.value", f"must be absent: {operator} takes no value")
-    elif "value" not in part:
-        yield FieldError(f"{path}.value", "is missing")
-    if _is_reference(part.get("value")):
-        yield from variable_errors(f"{path}.value.var", part["value"]["var"], step_keys, roots)
+            yield from _only(path, part, {"var", "op", "value"})
+            yield from variable_errors(f"{path}.var", part.get("var"), step_keys, roots)
+            operator = part.get("op", "eq")
+            if operator not in OPERATORS:
+                yield FieldError(f"{path}.op", f"must be one of: {', '.join(OPERATORS)}")
+            elif operator in WITHOUT_VALUE:
+                if "value" in part:
+                    yield FieldError(f"{path}.value", f"must be absent: {operator} takes no value")
+            elif "value" not in part:
+                yield FieldError(f"{path}.value", "is missing")
+            if _is_reference(part.get("value")):
+                yield from variable_errors(f"{path}.value.var", part["value"]["var"], step_keys, roots)
 
 
 def variable_errors(

@@ -35,7 +35,10 @@ def collect(
     """Return a run that reaches a digest: it opens one, or adds itself and is merged. Also returns the counter (None:
     delete)."""
     if counter.run == id:
-        return _close(counter, rules, run, now)
+        if counter.closes_at > now:
+            return counter, StepOutcome(state="waiting", due_at=counter.closes_at)
+        after = StepCounter(opened_at=now, closes_at=now + rules.window) if rules.mode == "repeats" else None
+        return after, StepOutcome(digest=None if counter.digest is None else _fitting(counter.digest, run))
     if counter.run is not None and counter.digest is not None:
         closes_at = counter.closes_at
         if rules.mode == "sliding":
@@ -52,13 +55,6 @@ def collect(
     closes_at = counter.closes_at if rules.mode == "repeats" else rules.closes_at
     opened = StepCounter(run=id, opened_at=now, closes_at=closes_at, digest=own, runs=(id,))
     return opened, StepOutcome(state="waiting", due_at=closes_at)
-
-
-def _close(counter: StepCounter, rules: DigestRules, run: RunState, now: int) -> tuple[StepCounter | None, StepOutcome]:
-    if counter.closes_at > now:
-        return counter, StepOutcome(state="waiting", due_at=counter.closes_at)
-    after = StepCounter(opened_at=now, closes_at=now + rules.window) if rules.mode == "repeats" else None
-    return after, StepOutcome(digest=None if counter.digest is None else _fitting(counter.digest, run))
 
 
 def _fitting(digest: Digest, run: RunState) -> Digest:

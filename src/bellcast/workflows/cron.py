@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from bellcast.model import times
+from bellcast.kernel import times
 
 FIELDS = 5
 # Maximum length: a list of every minute of an hour has 169 characters.

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.model.templates import Template
 from bellcast.workflows import conditions, schemas
@@ -237,7 +237,12 @@ def _combination_errors(path: str, kind: str, step: Mapping[str, Any], seen: See
             yield FieldError(f"{path}.offset", "needs until")
     elif kind == "digest":
         yield from _exactly_one(path, step, "window", "cron")
-        yield from _digest_errors(path, step)
+        if "max_window" in step and step.get("mode") != "sliding":
+            yield FieldError(f"{path}.max_window", 'needs the mode "sliding"')
+        if "cron" in step and step.get("mode", "fixed") != "fixed":
+            yield FieldError(f"{path}.mode", "must be fixed with cron")
+        if "timezone" in step and "cron" not in step:
+            yield FieldError(f"{path}.timezone", "needs cron")
     elif kind == "wait_for":
         yield from _wait_errors(path, step, seen)
 
@@ -248,15 +253,6 @@ def _exactly_one(path: str, step: Mapping[str, Any], *names: str) -> Errors:
         yield FieldError(
             f"{path}.{names[0]}" if not found else f"{path}.{found[-1]}", f"must have either {' or '.join(names)}"
         )
-
-
-def _digest_errors(path: str, step: Mapping[str, Any]) -> Errors:
-    if "max_window" in step and step.get("mode") != "sliding":
-        yield FieldError(f"{path}.max_window", 'needs the mode "sliding"')
-    if "cron" in step and step.get("mode", "fixed") != "fixed":
-        yield FieldError(f"{path}.mode", "must be fixed with cron")
-    if "timezone" in step and "cron" not in step:
-        yield FieldError(f"{path}.timezone", "needs cron")
 
 
 def _wait_errors(path: str, step: Mapping[str, Any], seen: SeenSteps) -> Errors:

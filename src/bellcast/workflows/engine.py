@@ -10,11 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import contents
-from bellcast.errors import MAX_REASON
-from bellcast.model import local_times, times
+from bellcast.kernel import local_times, times
+from bellcast.kernel.errors import MAX_REASON
+from bellcast.kernel.validation import storable
 from bellcast.model.messages import State
 from bellcast.model.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
-from bellcast.model.validation import storable
 from bellcast.templates import Variables
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
@@ -205,6 +205,8 @@ def fail(run: RunState, step: Step, reason: str) -> RunState:
 def _delay(step: Step, run: RunState, context: RunContext) -> RunState:
     state = run.step(step.key)
     due_at = state.due_at if state.state == "waiting" else _delay_end(step, run, context)
+    if due_at is not None and due_at > context.now and "for" in step.fields:
+        due_at = min(due_at, _delay_end(step, run, context))  # longer if the clock was ahead when the wait began
     if due_at is None or due_at <= context.now:
         return run.with_step(step.key, state="done", due_at=None)
     return _waiting(run.with_step(step.key, state="waiting", due_at=due_at))
@@ -214,15 +216,7 @@ def _delay_end(step: Step, run: RunState, context: RunContext) -> int:
     if "for" in step.fields:
         return context.now + duration(step, "for", run, context)
     value = resolved(step.fields["until"], run, context)
-    until = _moment(value, context)
-    end = until + (duration(step, "offset", run, context) if "offset" in step.fields else 0)
-    if end > context.now + times.MAX_AHEAD_SECONDS * 1000:
-        raise InvalidValue("until is more than 366 days ahead")
-    return end
-
-
-def _moment(value: Any, context: RunContext) -> int:
-    """Parse a time with an offset, or a local time of the recipient."""
+    # A time with an offset, or a local time of the recipient.
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
@@ -232,7 +226,11 @@ def _moment(value: Any, context: RunContext) -> int:
     if found.tzinfo is None:
         zone = local_times.find_zone(context.zone)
         found = found.replace(tzinfo=zone or times.EPOCH.tzinfo)
-    return times.milliseconds(found)
+    until = times.milliseconds(found)
+    end = until + (duration(step, "offset", run, context) if "offset" in step.fields else 0)
+    if end > context.now + times.MAX_AHEAD_SECONDS * 1000:
+        raise InvalidValue("until is more than 366 days ahead")
+    return end
 
 
 def duration(step: Step, field: str, run: RunState, context: RunContext) -> int:
@@ -279,17 +277,22 @@ def _branch(step: Step, run: RunState, context: RunContext) -> RunState:
 
 def _wait(step: Step, run: RunState, context: RunContext) -> RunState:
     state = run.step(step.key)
-    due_at = state.due_at
-    if state.state != "waiting" or due_at is None:
-        timeout = duration(step, "timeout", run, context) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
-        due_at = context.now + timeout
+    due_at = state.due_at if state.state == "waiting" else None
+    if due_at is None:
+        due_at = _wait_end(step, run, context)
     if _has_happened(step, context):
         event = context.events.get(step.key)
         run = run if event is None else msgspec.structs.replace(run, event=event)
         return _waited(step, run, "matched", step.fields.get("on_match", "stop"))
     if due_at <= context.now:
         return _waited(step, run, "timeout", step.fields.get("on_timeout", "continue"))
+    due_at = min(due_at, _wait_end(step, run, context))  # as for a delay
     return _waiting(run.with_step(step.key, state="waiting", due_at=due_at))
+
+
+def _wait_end(step: Step, run: RunState, context: RunContext) -> int:
+    timeout = duration(step, "timeout", run, context) if "timeout" in step.fields else MAX_WAIT_SECONDS * 1000
+    return context.now + timeout
 
 
 def _has_happened(step: Step, context: RunContext) -> bool:

@@ -13,14 +13,14 @@ from msgspec import Struct
 
 from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.errors import BellcastError, TooMany
+from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.kernel.errors import BellcastError, TooMany
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.limits import Limits
 from bellcast.model import runs
-from bellcast.model.events import LiveEvent
-from bellcast.model.identities import DEFAULT_TENANT
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
-from bellcast.ports import Context
 from bellcast.ports.documents import PROJECT
 from bellcast.templates import BackgroundCompiler, Renderer, TemplateError, Variables, budget_of
 from bellcast.workflows import conditions, live_waits, triggers
@@ -168,13 +168,10 @@ class Sources:
         else:
             return
         log.warning("event_source_failed", source=key, event_name=event.name, reason=reason)
-        await self._save_error(event.tenant, key, reason)
-
-    async def _save_error(self, tenant: str, key: str, reason: str) -> None:
-        """Store the error for the event's tenant, because it may contain data of the event."""
+        # Store the error for the event's tenant, because it may contain data of the event.
         engines = self._engines()
         body = msgspec.json.encode({"last_error": reason[:MAX_ERROR]})
-        await engines.store.documents.put(ERRORS, tenant, key, body, engines.clock.now())
+        await engines.store.documents.put(ERRORS, event.tenant, key, body, engines.clock.now())
 
     async def last_errors(self, tenant: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the last errors of sources with events of this tenant."""

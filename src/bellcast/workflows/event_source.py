@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import validation
-from bellcast.model.events import LiveEvent
-from bellcast.model.limits import Limits
+from bellcast.kernel import validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Draft
 from bellcast.templates import TemplateError, check_template
 from bellcast.workflows import conditions, live_waits

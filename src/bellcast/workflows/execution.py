@@ -14,18 +14,21 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.contention import Pauses, Scheduler
-from bellcast.errors import MAX_REASON
 from bellcast.jobs import Again, DestinationCall, PageOutcome
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Pauses, Scheduler
+from bellcast.kernel.errors import MAX_REASON
 from bellcast.model import runs
-from bellcast.model.identities import Profile
 from bellcast.model.live_feed import FeedEvent
 from bellcast.model.preferences import Channel
+from bellcast.model.recipients import Profile
 from bellcast.model.runs import ENDED, MAX_RUN, RunState
-from bellcast.ports import Broker, Clock, Job, Store
+from bellcast.ports.jobs import Job
 from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import BegunPage, BegunRun, NewFanout, NewWait, RunCommit, StoredRun, TriggerRequest, as_change
 from bellcast.ports.webhooks import WebhookEvent
+from bellcast.storage.store import Store
 from bellcast.templates import SharedResults, TemplateError, budget_of
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
@@ -168,7 +171,13 @@ class RunExecutor:
             await pauses.pause_if_due()
             await budget.wait()
             if not await self._is_active(stored):
-                self._pause(execution)
+                # Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses
+                # afterwards.
+                state = execution.state
+                if state.status == "waiting" and _waits_on(execution):
+                    execution.due_at, execution.is_unchanged = state.wakes_at, True
+                else:
+                    execution.state = msgspec.structs.replace(state, status="paused")
                 return
             try:
                 execution.state, step = engine.advance(execution.definition, execution.state, execution.context)
@@ -190,14 +199,6 @@ class RunExecutor:
         """False while the workflow is inactive. Runs of a deleted workflow finish."""
         current = await self._workflow_catalog.current(stored.owner, stored.workflow)
         return current is None or current.active
-
-    def _pause(self, execution: Execution) -> None:
-        """Pause before the next step. A run that waits for a time or an event keeps waiting, and pauses afterwards."""
-        state = execution.state
-        if state.status == "waiting" and _waits_on(execution):
-            execution.due_at, execution.is_unchanged = state.wakes_at, True
-        else:
-            execution.state = msgspec.structs.replace(state, status="paused")
 
     async def _resume_activated(self, committed: Iterable[StoredRun]) -> None:
         """Make runs due that were paused because of an outdated state of their workflows. Activating a workflow only

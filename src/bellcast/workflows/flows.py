@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from bellcast import import_string
-from bellcast.errors import FieldError, Invalid, SettingsError
+from bellcast.kernel import import_string
+from bellcast.kernel.errors import FieldError, Invalid, SettingsError
 from bellcast.workflows import definitions, schedule_times
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.schedule_times import Schedule

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from bellcast.model.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.model.runs import RunState
 from bellcast.ports.runs import NewWait, StoredRun, StoredWait
 from bellcast.templates import Renderer, TemplateError, Variables

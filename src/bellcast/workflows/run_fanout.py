@@ -10,12 +10,13 @@ import structlog
 
 from bellcast.channels import audiences, fanout_pages
 from bellcast.channels.audiences import FANOUT_PAGES
-from bellcast.contention import Scheduler
-from bellcast.errors import BellcastError
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.errors import BellcastError
 from bellcast.model.notifications import Audience
-from bellcast.ports import Clock, Job, Store
-from bellcast.ports.jobs import FANOUT
+from bellcast.ports.jobs import FANOUT, Job
 from bellcast.ports.runs import BegunRun, NewFanout, TriggerRequest
+from bellcast.storage.store import Store
 from bellcast.workflows.execution import FanoutPage, RunExecutor
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

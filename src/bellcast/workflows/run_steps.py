@@ -9,16 +9,19 @@ from msgspec import Struct
 
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, SendRoute, StepSend
-from bellcast.errors import MAX_REASON, BellcastError
-from bellcast.model import local_times, step_counters
-from bellcast.model.limits import Limits
+from bellcast.kernel import local_times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import MAX_REASON, BellcastError
+from bellcast.kernel.limits import Limits
+from bellcast.model import step_counters
 from bellcast.model.notifications import GENERAL, Actor, Audience, Draft
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.runs import RunState
 from bellcast.model.step_counters import StepCounter
 from bellcast.model.templates import Template
-from bellcast.ports import Clock, SendRequest, Store
 from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait, TriggerRequest
+from bellcast.ports.sends import SendRequest
+from bellcast.storage.store import Store
 from bellcast.templates import Renderer, SharedResults, TemplateError
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step

@@ -11,12 +11,14 @@ from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.errors import BellcastError, Invalid, TooMany, Unavailable
+from bellcast.context import Context
 from bellcast.inbox import sending
-from bellcast.model.identities import Profile
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
+from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Audience, Draft
-from bellcast.ports import Context, Job, NewDecision
+from bellcast.model.recipients import Profile
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import NewDecision
 from bellcast.ports.runs import FiredSchedule, ScheduleChanged
 from bellcast.ports.sends import Claim, ClaimTaken
 from bellcast.workflows import schedule_times
@@ -74,16 +76,13 @@ class ScheduleFiring:
         except ScheduleChanged:
             return self._engines().clock.now()  # read it again
         if following is None and found.schedule.is_generated:
-            return await self._delete_generated(name, found.progress)
+            # A generated schedule is deleted when it fired long ago.
+            now, last_at = self._engines().clock.now(), found.progress.last_at
+            if last_at is None or last_at + GENERATED_MS > now:
+                return now + GENERATED_MS
+            await self._schedules.delete(name.tenant, name.key)
+            return None
         return following
-
-    async def _delete_generated(self, name: ScheduleName, progress: ScheduleProgress) -> int | None:
-        """Delete a generated schedule that fired long ago; if it is not old enough, return when it will be."""
-        now = self._engines().clock.now()
-        if progress.last_at is None or progress.last_at + GENERATED_MS > now:
-            return now + GENERATED_MS
-        await self._schedules.delete(name.tenant, name.key)
-        return None
 
     async def _run(self, firing: _Firing, progress: ScheduleProgress) -> int | None:
         name, schedule = firing.name, firing.schedule

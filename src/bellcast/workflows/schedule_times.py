@@ -9,11 +9,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import FieldError, Invalid
-from bellcast.model import local_times, notification_drafts, times, validation
-from bellcast.model.decode_errors import field_error
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.model.limits import Limits
+from bellcast.kernel import local_times, times, validation
+from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.http.decode_errors import field_error
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.workflows import cron, triggers
 from bellcast.workflows.triggers import TriggerDraft

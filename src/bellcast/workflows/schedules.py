@@ -13,15 +13,18 @@ from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.errors import Invalid
+from bellcast.context import Context
 from bellcast.inbox import sending
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.limits import Limits
 from bellcast.model.fingerprints import fingerprint
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT, Profile
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import Audience, Draft
 from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports import Context, Job, NewDecision
+from bellcast.model.recipients import Profile
+from bellcast.ports.jobs import Job
+from bellcast.ports.messages import NewDecision
 from bellcast.ports.runs import NewSchedule, TriggerRequest
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule

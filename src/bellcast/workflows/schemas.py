@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from bellcast.errors import FieldError
+from bellcast.kernel.errors import FieldError
 
 MAX_DEPTH = 20
 # Maximum schemas in a schema: more than a trigger has fields.
@@ -158,18 +158,6 @@ def _errors(path: str, value: Any, schema: Any, work: Work) -> Iterator[FieldErr
     if allowed and not any(TYPES[name](value) for name in allowed):
         yield FieldError(path, f"must be of type {' or '.join(allowed)}")
         return
-    yield from _choice_errors(path, value, schema, work)
-    yield from _number_errors(path, value, schema)
-    yield from _size_errors(path, value, schema)
-    yield from _object_errors(path, value, schema, work)
-    if TYPES["array"](value) and "items" in schema:
-        for number, item in enumerate(value):
-            yield from _errors(f"{path}.{number}", item, schema["items"], work)
-    yield from _combined_errors(path, value, schema, work)
-
-
-def _choice_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:
-    """Return the errors of `enum` and `const`."""
     choices = schema.get("enum", ())
     if "enum" in schema:
         work.take(len(choices) * _size(value))
@@ -179,6 +167,23 @@ def _choice_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work)
         work.take(_size(value))
         if not _same(value, schema["const"]):
             yield FieldError(path, f"must be {_shown(schema['const'])}")
+    yield from _number_errors(path, value, schema)
+    for kind, suffix, what in (
+        ("string", "Length", "characters"),
+        ("array", "Items", "items"),
+        ("object", "Properties", "fields"),
+    ):
+        if TYPES[kind](value):
+            least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
+            if least is not None and len(value) < least:
+                yield FieldError(path, f"must have at least {least} {what}")
+            if most is not None and len(value) > most:
+                yield FieldError(path, f"must have at most {most} {what}")
+    yield from _object_errors(path, value, schema, work)
+    if TYPES["array"](value) and "items" in schema:
+        for number, item in enumerate(value):
+            yield from _errors(f"{path}.{number}", item, schema["items"], work)
+    yield from _combined_errors(path, value, schema, work)
 
 
 def _size(value: Any) -> int:
@@ -216,20 +221,6 @@ def _number_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator
         yield FieldError(path, f"must be greater than {schema['exclusiveMinimum']}")
     if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
         yield FieldError(path, f"must be less than {schema['exclusiveMaximum']}")
-
-
-def _size_errors(path: str, value: Any, schema: Mapping[str, Any]) -> Iterator[FieldError]:
-    for kind, suffix, what in (
-        ("string", "Length", "characters"),
-        ("array", "Items", "items"),
-        ("object", "Properties", "fields"),
-    ):
-        if TYPES[kind](value):
-            least, most = schema.get(f"min{suffix}"), schema.get(f"max{suffix}")
-            if least is not None and len(value) < least:
-                yield FieldError(path, f"must have at least {least} {what}")
-            if most is not None and len(value) > most:
-                yield FieldError(path, f"must have at most {most} {what}")
 
 
 def _object_errors(path: str, value: Any, schema: Mapping[str, Any], work: Work) -> Iterator[FieldError]:

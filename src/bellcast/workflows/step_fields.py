@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import FieldError
-from bellcast.model import local_times, notification_drafts, times, validation
-from bellcast.model.limits import Limits
+from bellcast.kernel import local_times, times, validation
+from bellcast.kernel.errors import FieldError
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts
 from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
 from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS

@@ -15,15 +15,15 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast.context import Context
 from bellcast.inbox import sending
 from bellcast.jobs import JobRunner
-from bellcast.model import times
-from bellcast.model.limits import Limits
+from bellcast.kernel import daemon_threads, times
+from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Draft
-from bellcast.ports import Context, Job
 from bellcast.ports.documents import PROJECT
-from bellcast.ports.jobs import END_OF_TIME
-from bellcast.workflows import function_threads, schedule_times, triggers
+from bellcast.ports.jobs import END_OF_TIME, Job
+from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 
@@ -155,7 +155,7 @@ class ScheduledTasks:
             if inspect.iscoroutinefunction(task.function):
                 await task.function(run)
             else:
-                await function_threads.call(task.function, TaskRun(run, asyncio.get_running_loop()))
+                await daemon_threads.call_function(task.function, TaskRun(run, asyncio.get_running_loop()))
         except Exception:
             log.exception("task_failed", task=name, fired_at=run.fired_at.isoformat())
 

@@ -6,17 +6,19 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bellcast.errors import Conflict, FieldError, Invalid
-from bellcast.model import notification_drafts, runs, validation
+from bellcast.kernel import validation
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.limits import Limits
+from bellcast.model import notification_drafts, runs
 from bellcast.model.fingerprints import fingerprint
-from bellcast.model.identities import DEFAULT_TENANT, EVERY_TENANT
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import Actor, Audience
 from bellcast.model.runs import MAX_DATA, RunState
-from bellcast.ports import Clock, Store
 from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
+from bellcast.storage.store import Store
 from bellcast.templates import budget_of
 from bellcast.workflows import live_waits, schemas
 from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog

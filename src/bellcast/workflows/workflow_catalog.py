@@ -14,11 +14,12 @@ from msgspec import UNSET, Struct, UnsetType
 
 from bellcast.channels import layouts
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
-from bellcast.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
 from bellcast.model.messages import BASE_LAYOUT
 from bellcast.model.templates import Template
-from bellcast.ports import Clock, Document, Store
-from bellcast.ports.documents import PROJECT
+from bellcast.ports.documents import PROJECT, Document
+from bellcast.storage.store import Store
 from bellcast.templates import BackgroundCompiler
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # its stubs are another package
 
-from bellcast.errors import BadRequest, FieldError
+from bellcast.kernel.errors import BadRequest, FieldError
 
 MAX_DEPTH = 100
 

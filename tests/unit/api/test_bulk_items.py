@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bellcast.api import bulk_items
-from bellcast.contention import Scheduler
-from bellcast.errors import BadRequest, BellcastError, Invalid, TooLarge
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.errors import BadRequest, BellcastError, Invalid, TooLarge
 
 SIZE = 400_000
 JSON = st.recursive(

@@ -7,7 +7,7 @@ import jsonschema_rs
 import pytest
 
 from bellcast.api import app, schema_limits
-from bellcast.model.limits import Limits
+from bellcast.kernel.limits import Limits
 
 
 @pytest.fixture(scope="module")

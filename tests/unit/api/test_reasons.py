@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from bellcast import errors
 from bellcast.api import reasons
+from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 

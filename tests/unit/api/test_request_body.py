@@ -12,9 +12,9 @@ from msgspec import Struct
 
 import bellcast.api
 from bellcast.api import request_body
-from bellcast.errors import BadRequest, Invalid, TooLarge
-from bellcast.model.limits import Limits
-from bellcast.model.times import Moment
+from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.times import Moment
 
 
 class SampleQuery(Struct, frozen=True):

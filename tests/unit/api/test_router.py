@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.api import responses
+from bellcast.api import error_pages, responses
 from bellcast.api.operations import ApiEndpoint, Operation
 from bellcast.api.router import HAS_STARTED, ApiRouter
-from bellcast.errors import Conflict
+from bellcast.kernel.errors import Conflict
 
 DECLARED = Operation(tag="Server", required_scope=None, response_types={})
 
@@ -50,7 +50,7 @@ async def call(path, method="GET", endpoints=ENDPOINTS, state=None):
     sent = Sent()
     state = {"logged_path": path, "request_id": "1"} if state is None else state
     scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "state": state}
-    await ApiRouter(endpoints)(scope, None, sent)
+    await ApiRouter(endpoints, error_pages.unknown_path)(scope, None, sent)
     return sent
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec import Meta, Struct, field
 
 from bellcast.api import validation_errors
-from bellcast.errors import FieldError, Invalid
+from bellcast.kernel.errors import FieldError, Invalid
 
 
 class Inner(Struct, forbid_unknown_fields=True):

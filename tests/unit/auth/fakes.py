@@ -10,10 +10,11 @@ import jwt
 import msgspec
 from tests.clock import FakeClock
 
-from bellcast.errors import Unavailable
-from bellcast.model import times
-from bellcast.model.identities import ApiKey, Project
-from bellcast.ports import Response
+from bellcast.kernel import times
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.identities import Project
+from bellcast.kernel.outbound.port import Response
+from bellcast.model.tenants import ApiKey
 
 NOW = 1_800_000_000_000
 PROJECT = Project("7", "public-key", "a secret of enough length for an HMAC")

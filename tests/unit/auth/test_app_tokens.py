@@ -7,9 +7,9 @@ import jwt
 import pytest
 
 from bellcast.auth import app_tokens
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 
 SECRET = "the secret an app used before Bellcast"
 CLAIM_NAMES = app_tokens.mapping(("recipient=userId", "roles=role", "tenant=org"))

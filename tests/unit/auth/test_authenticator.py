@@ -11,9 +11,9 @@ from bellcast.auth import authenticator, keys
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import HeaderPairs, WrongOrigin
-from bellcast.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
-from bellcast.model.identities import Caller, Principal
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
+from bellcast.kernel.identities import Caller, Principal
+from bellcast.kernel.limits import Limits
 
 EC = ec.generate_private_key(ec.SECP256R1())
 ALICE = token({})

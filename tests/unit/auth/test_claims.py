@@ -2,9 +2,9 @@ import pytest
 from tests.unit.auth.fakes import NOW, PROJECT, token
 
 from bellcast.auth import tokens
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 
 SECONDS = NOW // 1000
 LIMITS = Limits()

@@ -6,10 +6,10 @@ from tests.unit.auth.fakes import NOW, FakeHttp, clock, responding_with
 
 from bellcast.auth import cookie_sessions
 from bellcast.auth.cookie_sessions import CookieSessions
-from bellcast.errors import Unauthenticated, Unavailable
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
-from bellcast.ports import Response
+from bellcast.kernel.errors import Unauthenticated, Unavailable
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Response
 
 URL = "https://app.example/session"
 COOKIES = b"sessionid=abc; theme=d\xe4rk"

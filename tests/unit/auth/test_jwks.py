@@ -12,10 +12,10 @@ from tests.unit.auth.fakes import NOW, FakeHttp, clock, encoded, responding_with
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.jwks import Jwks
-from bellcast.errors import Unauthenticated, Unavailable
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
-from bellcast.ports import Response
+from bellcast.kernel.errors import Unauthenticated, Unavailable
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
+from bellcast.kernel.outbound.port import Response
 
 URL = "https://id.example/keys"
 RSA = rsa.generate_private_key(65537, 2048)

@@ -2,8 +2,8 @@ import pytest
 from tests.unit.auth.fakes import NOW
 
 from bellcast.auth import keys
-from bellcast.errors import Invalid
-from bellcast.model import times
+from bellcast.kernel import times
+from bellcast.kernel.errors import Invalid
 
 
 def test_new_key_is_returned_once_and_stored_as_a_digest() -> None:

@@ -8,7 +8,7 @@ from tests.unit.auth.fakes import FakeHttp, clock
 from bellcast.auth import oidc
 from bellcast.auth.oidc import AuthorizationRequest, OidcProvider
 from bellcast.auth.oidc_config import OidcConfig
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
 
 
 async def test_sign_ins_that_waited_for_a_timeout_share_its_failure() -> None:

@@ -2,7 +2,7 @@ import pytest
 
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant, Refusal
-from bellcast.model.identities import Principal
+from bellcast.kernel.identities import Principal
 
 ALICE = Principal(recipient="alice")
 ANONYMOUS = Principal()

@@ -3,8 +3,8 @@
 import pytest
 
 from bellcast.auth import pusher_signatures
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Project
 
 # The application of the documented examples.
 DOCUMENTED = Project("3", "278d425bdf160c739803", "7ad3773142a6692b25b8")

@@ -3,9 +3,9 @@ import pytest
 from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, Keyring
 
 from bellcast.auth import keys, server_credentials
-from bellcast.errors import Forbidden, Unauthenticated
-from bellcast.model import times
-from bellcast.model.identities import Caller
+from bellcast.kernel import times
+from bellcast.kernel.errors import Forbidden, Unauthenticated
+from bellcast.kernel.identities import Caller
 
 
 async def test_project_secret_has_every_scope() -> None:

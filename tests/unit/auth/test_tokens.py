@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tests.unit.auth.fakes import NOW, PROJECT, RIVAL, encoded, token
 
 from bellcast.auth import tokens
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Principal, Project
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Principal, Project
+from bellcast.kernel.limits import Limits
 
 LIMITS = Limits()
 HOUR = 3_600_000

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
 
-from bellcast.bench.epoll_loop import Deadline, EpollLoop
+from benchmarks.epoll_loop import Deadline, EpollLoop
 
 SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from bellcast.bench.announcement import stored
+from benchmarks.announcement import stored
 
 
 def test_size_counts_database_pages_and_ignores_other_files(tmp_path):

@@ -3,10 +3,9 @@
 import select
 
 import pytest
-
-from bellcast.bench.client_pool import ClientPool
-from bellcast.bench.frames import CLOSE, CLOSE_FRAME, PING
-from bellcast.bench.handshakes import HandshakeRefused, until
+from benchmarks.client_pool import ClientPool
+from benchmarks.frames import CLOSE, CLOSE_FRAME, PING
+from benchmarks.handshakes import HandshakeRefused, until
 
 from .fixed_server import CHUNKED, STREAM, SWITCHING, chunk, epoll_loop, frame, serving
 

@@ -4,11 +4,10 @@ import itertools
 import time
 
 import pytest
-
-from bellcast.bench.client_pool import ClientPool
-from bellcast.bench.client_processes import ClientProcesses, ClientShare, WorkerCommand
-from bellcast.bench.epoll_loop import Deadline
-from bellcast.bench.handshakes import HandshakeRefused, until
+from benchmarks.client_pool import ClientPool
+from benchmarks.client_processes import ClientProcesses, ClientShare, WorkerCommand
+from benchmarks.epoll_loop import Deadline
+from benchmarks.handshakes import HandshakeRefused, until
 
 from .fixed_server import SWITCHING, frame, serving
 

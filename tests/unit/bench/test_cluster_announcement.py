@@ -1,10 +1,9 @@
 """An announcement larger than this machine allows is absent with a reason, and nothing starts."""
 
+from benchmarks import cluster_announcement
+from benchmarks.figures import MissingFigure
+from benchmarks.scales import QUICK, BenchmarkRun
 from msgspec.structs import replace
-
-from bellcast.bench import cluster_announcement
-from bellcast.bench.figures import MissingFigure
-from bellcast.bench.scales import QUICK, BenchmarkRun
 
 
 def measure(size, folder):

@@ -8,11 +8,10 @@ from threading import Thread
 from types import SimpleNamespace
 
 import pytest
+from benchmarks import console
+from benchmarks.epoll_loop import Deadline
+from benchmarks.handshakes import HandshakeRefused
 from tests.faults.raw_sockets import eventually
-
-from bellcast.bench import console
-from bellcast.bench.epoll_loop import Deadline
-from bellcast.bench.handshakes import HandshakeRefused
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,11 +1,10 @@
 """Every request of the cross-node benchmark enters at a node that its recipient is not connected to."""
 
 import msgspec
-
-from bellcast.bench import cross_node_latency
-from bellcast.bench.nodes import Nodes
-from bellcast.bench.scales import QUICK, BenchmarkRun
-from bellcast.bench.server_under_test import BenchServer
+from benchmarks import cross_node_latency
+from benchmarks.nodes import Nodes
+from benchmarks.scales import QUICK, BenchmarkRun
+from benchmarks.server_under_test import BenchServer
 
 
 def test_send_enters_at_another_node_than_its_recipients(tmp_path):

@@ -1,7 +1,7 @@
 """Encodings are counted per dialect by the server."""
 
-from bellcast.bench.dialects import KINDS, counts
-from bellcast.bench.server_under_test import STOCK_GREETINGS
+from benchmarks.dialects import KINDS, counts
+from benchmarks.server_under_test import STOCK_GREETINGS
 
 METRICS = b"""# TYPE bellcast_encoded_total counter
 bellcast_encoded_total{protocol="native",transport="sse"} 43.0

@@ -1,10 +1,9 @@
 """The benchmark starts its own PostgreSQL and Redis, or reports why they are absent."""
 
 import pytest
-
-from bellcast.bench import engines
-from bellcast.bench.epoll_loop import Deadline
-from bellcast.bench.peers import AbsentError
+from benchmarks import engines
+from benchmarks.epoll_loop import Deadline
+from benchmarks.peers import AbsentError
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """Watchers of the live feed are counted by what they received."""
 
 import pytest
-
-from bellcast.bench.feed_watchers import WatcherCounts
-from bellcast.bench.frames import events
+from benchmarks.feed_watchers import WatcherCounts
+from benchmarks.frames import events
 
 
 def test_skipped_events_are_counted_by_their_number():

@@ -1,8 +1,7 @@
 """Figures, their goals and percentiles."""
 
 import pytest
-
-from bellcast.bench.figures import Figure, at_least, at_most, at_most_times, percentile
+from benchmarks.figures import Figure, at_least, at_most, at_most_times, percentile
 
 
 def figure(value, **more):

@@ -1,9 +1,8 @@
 """Parsers consume complete frames and leave the rest, wherever the data is cut."""
 
 import pytest
-
-from bellcast.bench import frames
-from bellcast.bench.frames import CLOSE, PING, TEXT, HttpReply, ReceivedFrame
+from benchmarks import frames
+from benchmarks.frames import CLOSE, PING, TEXT, HttpReply, ReceivedFrame
 
 from .fixed_server import chunk, frame
 

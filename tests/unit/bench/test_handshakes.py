@@ -2,12 +2,12 @@
 
 import msgspec
 import pytest
+from benchmarks import handshakes
+from benchmarks.handshakes import HandshakeRefused
+from benchmarks.server_under_test import APP, KEY, SECRET
 
 from bellcast.auth import pusher_signatures
-from bellcast.bench import handshakes
-from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.server_under_test import APP, KEY, SECRET
-from bellcast.model.identities import Project
+from bellcast.kernel.identities import Project
 
 PROJECT = Project(APP, KEY, SECRET)
 ESTABLISHED = (

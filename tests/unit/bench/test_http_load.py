@@ -4,11 +4,10 @@ import socket
 import threading
 
 import pytest
+from benchmarks.epoll_loop import Deadline, OutOfTimeError
+from benchmarks.handshakes import HandshakeRefused
+from benchmarks.http_load import HttpCaller, drive, send_request
 from tests.unit.bench.fixed_server import epoll_loop, serving
-
-from bellcast.bench.epoll_loop import Deadline, OutOfTimeError
-from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.http_load import HttpCaller, drive, send_request
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 REFUSED = b"HTTP/1.1 422 No\r\nContent-Length: 7\r\n\r\ntoo big"

@@ -1,7 +1,7 @@
 """Latency is measured per notification, from its send to its first arrival."""
 
-from bellcast.bench.latency import DelayClock
-from bellcast.bench.server_under_test import booking
+from benchmarks.latency import DelayClock
+from benchmarks.server_under_test import booking
 
 
 def payload(number):

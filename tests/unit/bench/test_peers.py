@@ -1,9 +1,8 @@
 """A peer runs in its own folder or is absent with a reason."""
 
 import pytest
-
-from bellcast.bench import peers
-from bellcast.bench.epoll_loop import Deadline
+from benchmarks import peers
+from benchmarks.epoll_loop import Deadline
 
 
 def test_every_peer_is_absent_outside_the_checkout(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """The presence benchmark counts joins and leaves only."""
 
 import pytest
+from benchmarks.presence import is_move
 
-from bellcast.bench.presence import is_move
 from bellcast.live.pusher.protocol import frames
 from bellcast.model.events import Member
 

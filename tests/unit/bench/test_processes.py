@@ -3,9 +3,8 @@
 import sys
 
 import pytest
-
-from bellcast.bench.epoll_loop import Deadline, pause
-from bellcast.bench.processes import TICKS_PER_SECOND, Cpu, DiedError, Process, cpu_of, free_port, process_tree, pss_of
+from benchmarks.epoll_loop import Deadline, pause
+from benchmarks.processes import TICKS_PER_SECOND, Cpu, DiedError, Process, cpu_of, free_port, process_tree, pss_of
 
 BURN = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 WAIT = "import sys, time\nprint('up', flush=True)\ntime.sleep(60)\n"

@@ -2,11 +2,10 @@
 
 import msgspec
 import pytest
-
-from bellcast.bench import record
-from bellcast.bench.figures import Figure, at_most
-from bellcast.bench.scales import FULL
-from bellcast.bench.suite import BenchmarkResult
+from benchmarks import record
+from benchmarks.figures import Figure, at_most
+from benchmarks.scales import FULL
+from benchmarks.suite import BenchmarkResult
 
 
 @pytest.fixture

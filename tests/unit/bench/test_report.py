@@ -2,12 +2,11 @@
 
 import io
 
+from benchmarks import report
+from benchmarks.figures import Figure, MissingFigure, at_most
+from benchmarks.scales import FULL
+from benchmarks.suite import BenchmarkResult
 from rich.console import Console
-
-from bellcast.bench import report
-from bellcast.bench.figures import Figure, MissingFigure, at_most
-from bellcast.bench.scales import FULL
-from bellcast.bench.suite import BenchmarkResult
 
 
 def render(**more):

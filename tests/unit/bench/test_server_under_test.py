@@ -7,12 +7,12 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import jwt
 import msgspec
 import pytest
+from benchmarks.processes import Process
+from benchmarks.server_under_test import APP, KEY, SECRET, BenchServer, booking
 
 from bellcast.auth import pusher_signatures
-from bellcast.bench.processes import Process
-from bellcast.bench.server_under_test import APP, KEY, SECRET, BenchServer, booking
-from bellcast.errors import Unauthenticated
-from bellcast.model.identities import Project
+from bellcast.kernel.errors import Unauthenticated
+from bellcast.kernel.identities import Project
 
 
 @pytest.fixture

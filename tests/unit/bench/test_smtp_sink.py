@@ -3,7 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
-from bellcast.bench.smtp_sink import SinkConnection
+from benchmarks.smtp_sink import SinkConnection
+
 from bellcast.channels.email import Email
 from bellcast.ports.providers import OutgoingMessage
 from bellcast.providers import smtp

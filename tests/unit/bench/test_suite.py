@@ -1,12 +1,11 @@
 """A failed benchmark is reported and the next one runs."""
 
 import pytest
-
-from bellcast.bench import suite
-from bellcast.bench.figures import Figure, MissingFigure
-from bellcast.bench.handshakes import HandshakeRefused
-from bellcast.bench.scales import QUICK
-from bellcast.bench.suite import Benchmark
+from benchmarks import suite
+from benchmarks.figures import Figure, MissingFigure
+from benchmarks.handshakes import HandshakeRefused
+from benchmarks.scales import QUICK
+from benchmarks.suite import Benchmark
 
 FIGURE = Figure(benchmark="good", name="speed", value=1.0, unit="/s")
 ABSENT = MissingFigure("good", "nchan", "needs nginx")

@@ -2,8 +2,7 @@
 
 import msgspec
 import pytest
-
-from bellcast.bench.target import EVENT_SIZE, event, event_data, is_marked, post
+from benchmarks.target import EVENT_SIZE, event, event_data, is_marked, post
 
 
 @pytest.mark.parametrize("number", [0, 7, 999_999])

@@ -4,7 +4,7 @@ import pytest
 
 from bellcast.channels import delivery_status
 from bellcast.channels.delivery_status import MAX_CONTENT_TYPE, MAX_PARTS, MailReport
-from bellcast.model.ids import Ids
+from bellcast.kernel.ids import Ids
 
 ID = Ids().new(1_781_085_600_000)
 RFC822 = "Content-Type: message/rfc822\r\n\r\n"

@@ -169,6 +169,8 @@ def test_content_is_made_from_title_body_and_link() -> None:
     ("text", "urls"),
     [
         ("See (https://x.example/a), or https://y.example/b.", ["https://x.example/a", "https://y.example/b"]),
+        ("“https://x.example/a” «https://y.example/b»…", ["https://x.example/a", "https://y.example/b"]),
+        ("「https://x.example/a」、 https://y.example/b。 https://…", ["https://x.example/a", "https://y.example/b"]),
         (
             "https://x.example/?a=1&b=2; https://x.example/a.b!",
             ["https://x.example/?a=1&amp;b=2", "https://x.example/a.b"],

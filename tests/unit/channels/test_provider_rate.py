@@ -3,7 +3,7 @@
 import pytest
 
 from bellcast.channels.provider_rate import ProviderRate
-from bellcast.model import times
+from bellcast.kernel import times
 
 NOW = 1_781_085_600_000
 

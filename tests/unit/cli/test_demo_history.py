@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 from tests.clock import FakeClock
+from tests.contract.app import wanted
 
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import PERIOD_MS
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.ids import NEWEST
 from bellcast.model import runs
-from bellcast.model.identities import EVERY_TENANT
 from bellcast.model.stats import MINUTE_MS, STORED_MS, total
-from bellcast.ports import SentQuery
-from bellcast.ports.messages import NEWEST, MessageQuery
-from bellcast.ports.runs import RunQuery
+from bellcast.ports.sends import SentQuery
 from bellcast.replays import FailureFilter
 from bellcast.replays.failures import Failures
 from bellcast.server.clock import SystemClock
-from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.storage.store import Store
 
 NOTIFICATIONS, RECIPIENTS = 10_000, 100
 
@@ -37,10 +37,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def store(database: Path) -> AsyncIterator[SQLStore]:
+async def store(database: Path) -> AsyncIterator[Store]:
     engine = SqliteEngine(database, FakeClock())
     await engine.open()
-    yield SQLStore(engine)
+    yield Store(engine)
     await engine.close()
 
 
@@ -60,22 +60,22 @@ def test_database_has_the_schema_of_a_server_and_consistent_counters(database: P
     assert dict(shares) == {tenant: NOTIFICATIONS * share // 100 for tenant, share in activity.SHARES.items()}
 
 
-async def test_lists_show_notifications_messages_runs_and_failures(store: SQLStore) -> None:
-    sent = (await store.sends.notifications(SentQuery(tenant=EVERY_TENANT, before=NEWEST, limit=200))).rows
+async def test_lists_show_notifications_messages_runs_and_failures(store: Store) -> None:
+    sent = (await store.sent.notifications(SentQuery(tenant=EVERY_TENANT, before=NEWEST, limit=200))).rows
     assert [one.notification.id for one in sent] == sorted((one.notification.id for one in sent), reverse=True)
     assert {one.notification.read_at is None for one in sent} == {True, False}
-    messages = await store.messages.page(MessageQuery(tenant="aurora", limit=200))
+    messages = (await store.messages.page(wanted("aurora", limit=200))).items
     assert {"sent", "failed", "bounced"} >= {message.state for message in messages} >= {"sent"}
     assert all(message.attempts and message.notification for message in messages)
     decided = await store.messages.decisions("aurora", str(messages[0].notification), None, 10)
     assert [decision.message for decision in decided] == [messages[0].id]
-    for one in (await store.runs.scan(RunQuery(tenant="aurora", limit=200))).rows:
+    for one in (await store.runs.page(wanted("aurora", limit=200))).items:
         assert runs.decode(one.body).status == one.state
     causes = await Failures(store).causes(["aurora"], FailureFilter())
     assert {group.key.kind for group in causes.groups} == {"message", "run"}
 
 
-async def test_charts_have_numbers_of_thirty_days(store: SQLStore) -> None:
+async def test_charts_have_numbers_of_thirty_days(store: Store) -> None:
     now = SystemClock().now()
     for step, kept in STORED_MS.items():
         points = await store.stats.page(step, now - min(kept, PERIOD_MS), now, None, 10_000)

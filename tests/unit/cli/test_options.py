@@ -22,7 +22,7 @@ def test_serve_accepts_every_server_setting():
     settings = [setting for group in serve.GROUPS for setting in table.GROUPS[group]]
     expected = {setting.flag for setting in settings if not setting.is_secret}
     # A supervised server starts its workers with `--as-worker`; the option is internal and hidden.
-    assert params("serve").keys() == expected | {"--help", "--as-worker", "--test-clock"}
+    assert params("serve").keys() == expected | {"--help", "--help-all", "--as-worker", "--test-clock"}
     assert params("serve")["--as-worker"].hidden
     assert set(serve.GROUPS) == table.GROUPS.keys() - {"project", "client"}
 

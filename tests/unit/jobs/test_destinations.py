@@ -7,7 +7,6 @@ import pytest
 from structlog.testing import capture_logs
 from tests.clock import FakeClock
 
-from bellcast.errors import Unavailable
 from bellcast.jobs import Destinations, destinations
 from bellcast.jobs.destinations import (
     CALLS,
@@ -18,6 +17,7 @@ from bellcast.jobs.destinations import (
     Destination,
     SkippedServer,
 )
+from bellcast.kernel.errors import Unavailable
 from bellcast.ports.providers import DeliveryError
 
 TIMEOUTS = [Unavailable("slow", is_timeout=True), DeliveryError("slow", is_temporary=True, is_timeout=True)]

@@ -3,8 +3,7 @@
 from collections import Counter
 
 from bellcast.jobs.job_slots import TENANT_SLOTS, Room, TenantShares
-from bellcast.ports import Job, JobGroup
-from bellcast.ports.jobs import NORMAL
+from bellcast.ports.jobs import NORMAL, Job, JobGroup
 
 
 def group(tenant: str, kind: str = "k") -> JobGroup:

@@ -11,17 +11,16 @@ import pytest
 from msgspec.structs import replace
 from tests.clock import FakeClock
 
-from bellcast.errors import Unavailable
 from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, PageOutcome, runner
 from bellcast.jobs.destinations import JOBS_PER_SLOT
 from bellcast.jobs.job_slots import TENANT_SLOTS
 from bellcast.jobs.runner import LEASE_MS, PAGE, RENEW_MS, SLOTS, URGENT_SLOTS
-from bellcast.ports import Job, JobGroup, JobShare
-from bellcast.ports.jobs import NORMAL, URGENT, in_line
+from bellcast.kernel.errors import Unavailable
+from bellcast.ports.jobs import NORMAL, URGENT, Job, JobGroup, JobShare, in_line
 
 
 class FakeStore:
-    """ports.Jobs in memory, as far as the runner uses it."""
+    """Jobs in memory, as far as the runner uses it."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -64,8 +63,11 @@ class FakeStore:
     async def set_dead(self, jobs: Sequence[Job]) -> None:
         raise AssertionError(jobs)
 
-    async def retry(self, jobs: Sequence[Job]) -> None:
+    async def retry(self, jobs: Sequence[Job], now: int) -> None:
         self.put(*jobs)
+
+    async def planned_after(self, moment: int, limit: int) -> list[str]:
+        return []
 
 
 class World:

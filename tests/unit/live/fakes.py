@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.clock import FakeClock
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
@@ -16,10 +17,9 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.model.events import NotificationAdded
-from bellcast.model.identities import Principal
 from bellcast.model.inboxes import InboxState
 from bellcast.model.notifications import Notification
-from bellcast.ports import Change, Changes
+from bellcast.ports.inboxes import Change, Changes
 
 ALICE = Principal(recipient="alice")
 

@@ -6,19 +6,19 @@ import pytest
 from tests.clock import FakeClock
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import TooMany, Unavailable
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import TooMany, Unavailable
+from bellcast.kernel.limits import Limits
 from bellcast.live import admission
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.model.limits import Limits
 
 
 class Engines:
-    """The part of ports.Context that a refused connection uses."""
+    """The part of Context that a refused connection uses."""
 
     clock = FakeClock()
 

@@ -7,8 +7,12 @@ import pytest
 from tests.clock import FakeClock
 
 from bellcast.auth.permissions import Grant
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import BellcastError
+from bellcast.context import Context
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
@@ -16,11 +20,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.native.commands import Commands
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
-from bellcast.ports import Context
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.storage.store import Store
 
 
 class Renewed:
@@ -38,7 +38,7 @@ class Renewed:
 
 async def test_auth_changes_nothing_if_the_store_fails(tmp_path: Path) -> None:
     clock = FakeClock()
-    store = SQLStore(SqliteEngine(tmp_path / "bellcast.db", clock))
+    store = Store(SqliteEngine(tmp_path / "bellcast.db", clock))
     await store.open()
     await store.close()
     broker = MemoryBroker()

@@ -8,6 +8,8 @@ from structlog.testing import capture_logs
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect, new_hub
 
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import EXPIRED, NO_PONG
 from bellcast.live.connection.connection import Phase
@@ -16,8 +18,6 @@ from bellcast.live.hub.heartbeats import PUSHER_PONG_TIMEOUT, TICKS_PER_INTERVAL
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 
 INTERVAL = 25.0  # seconds, so a tick is one second

@@ -7,7 +7,10 @@ import pytest
 from tests.unit.live.fakes import ALICE, FakeConnection, added, connect, new_hub, state
 
 from bellcast.auth.permissions import Grant
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.cluster.peer import ChangeOrigin, StateDelta
 from bellcast.live.config import LiveConfig
 from bellcast.live.connection.close_reasons import REVOKED, TOO_SLOW
@@ -18,18 +21,13 @@ from bellcast.live.pusher import protocol as pusher
 from bellcast.model.events import (
     AnnouncementChanged,
     InboxBulkChanged,
-    LiveEvent,
     Member,
     PeerPresence,
     PresenceChanged,
     SessionsRevoked,
     SubscriptionEnded,
     Typing,
-    inbox_stream,
-    topic_stream,
 )
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
 
 BOB = Principal(recipient="bob")
 ROOM = topic_stream("", "room")
@@ -65,10 +63,10 @@ class Granting:
     """A store with recipients subscribed to these topics, or one that fails."""
 
     def __init__(self, *topics: str, failure: Exception | None = None) -> None:
-        self.recipients = self
+        self.subscriptions = self
         self._topics, self._failure = topics, failure
 
-    async def subscribed(self, tenant: str, recipient: str, topics: list[str]) -> frozenset[str]:
+    async def among(self, tenant: str, recipient: str, topics: list[str]) -> frozenset[str]:
         if self._failure is not None:
             raise self._failure
         return frozenset(self._topics)
@@ -285,7 +283,7 @@ async def test_topic_unfollowed_during_reauthorization_stays_unfollowed() -> Non
     hub.subscriptions.follow(connection, {"news": Grant.SUBSCRIPTION})
 
     class Slow(Granting):
-        async def subscribed(self, *query: Any) -> frozenset[str]:
+        async def among(self, *query: Any) -> frozenset[str]:
             hub.subscriptions.unfollow(connection, ["news"])
             hub.subscriptions.follow(connection, {"app": Grant.APP})
             return frozenset({"news"})

@@ -9,22 +9,16 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.events import Event, inbox_stream, topic_stream
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.model.events import (
-    AnnouncementChanged,
-    Event,
-    InboxEvent,
-    NodeLeft,
-    PeerUpdate,
-    inbox_stream,
-    topic_stream,
-)
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
-from bellcast.ports import Changes, InboxStatus, Materialized
+from bellcast.model.events import AnnouncementChanged, InboxEvent, NodeLeft, PeerUpdate
+from bellcast.ports.inboxes import Changes, InboxStatus
+from bellcast.ports.sends import Materialized
 
 
 class RecordingBroker(MemoryBroker):

@@ -9,7 +9,8 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import ALICE, FakeTransport, added, new_hub
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.identities import Project
 from bellcast.live.connection.connection import Phase
 from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.joined_topics import SAVE_RETRY_SECONDS, ConnectionTopics
@@ -17,9 +18,7 @@ from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.socketio.recovery_ids import Pid
-from bellcast.model.identities import Project
-from bellcast.ports import JoinedBy
-from bellcast.ports.joined_topics import JOINED_TOPICS_REFRESH_MS, SavedTopics
+from bellcast.storage.joined_topics import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 
 PROJECT = Project("1", "key", "the secret of the project, forty characters")
 

@@ -10,13 +10,13 @@ from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect
 
 from bellcast.auth.permissions import Grant
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import Unavailable
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import NODES, Event
+from bellcast.kernel.identities import Principal
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
-from bellcast.model.events import NODES, Event
-from bellcast.model.identities import Principal
 
 RECIPIENTS = ("alice", "bob", "carol", "dave")
 STEPS = 200

@@ -9,15 +9,15 @@ from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 from bellcast.auth.access_config import AccessConfig
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import DELIVERY_SECONDS, MAX_CACHE_QUERIES, PusherChannels
 from bellcast.live.pusher.protocol import dialect
-from bellcast.model.events import LiveEvent
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
-from bellcast.ports import LastEvent
+from bellcast.storage.last_events import LastEvent
 
 CHANNEL = "cache-prices"
 

@@ -13,9 +13,12 @@ from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
 from bellcast.calls import ConnectAccepted, Refused
-from bellcast.errors import TooMany
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.events import topic_stream
+from bellcast.kernel.identities import Principal, Project
+from bellcast.kernel.limits import Limits
 from bellcast.live.admission import close_refused, guarded_start
-from bellcast.live.connection.connection import Connection
+from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher.channels import AppReply, PusherChannels
@@ -24,9 +27,7 @@ from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import PusherSubscribe, dialect
-from bellcast.model.events import topic_stream
-from bellcast.model.identities import Principal, Project
-from bellcast.model.limits import Limits
+from bellcast.model.events import SessionsRevoked
 from bellcast.model.pusher import PusherApp, PusherConfig
 
 PROJECT = Project("1", "project-key", "project-secret")
@@ -209,6 +210,17 @@ async def test_inbox_changes_are_sent_to_an_alias_while_it_has_followers_here() 
     assert observer._followed_aliases == {stream}
     channel.hub.subscriptions.unfollow(second, [alias])
     assert observer._followed_aliases == set()
+
+
+async def test_revoked_recipient_loses_channels_that_the_app_authorized() -> None:
+    channel, alias = Channel(), "private-App.Models.User.alice"
+    names = [alias, "private-App.Models.User.alice2", "news"]
+    anonymous = Principal()
+    connections = [fakes.connect(channel.hub, name, anonymous, dialect=fakes.protocol.MESSAGE) for name in names]
+    for connection, name in zip(connections, names, strict=True):
+        channel.hub.subscriptions.follow(connection, {name: Grant.APP})
+    channel.hub.dispatcher.dispatch(SessionsRevoked("", "alice", 1))
+    assert [connection.phase is Phase.CLOSED for connection in connections] == [True, False, False]
 
 
 async def test_member_limit_counts_people_and_not_their_connections() -> None:

@@ -7,13 +7,13 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser
-from bellcast.ports import DevicePosition
+from bellcast.storage.devices import DevicePosition
 
 
 class Devices:

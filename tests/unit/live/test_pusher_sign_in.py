@@ -9,7 +9,10 @@ from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.events import inbox_stream
+from bellcast.kernel.identities import Principal, Project
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
@@ -17,10 +20,8 @@ from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.model.events import PeerUpdate, inbox_stream
-from bellcast.model.identities import Principal, Project
+from bellcast.model.events import PeerUpdate
 from bellcast.model.inboxes import Inbox
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherConfig
 
 PROJECT = Project("1", "key", "secret")

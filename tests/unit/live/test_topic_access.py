@@ -8,10 +8,10 @@ import pytest
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
 
 ALICE = Principal(recipient="alice", topics=("room-1", "team-*"), roles=("admin",))
 
@@ -22,7 +22,7 @@ class Subscriptions:
     def __init__(self) -> None:
         self.read: list[Sequence[str]] = []
 
-    async def subscribed(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
+    async def among(self, tenant: str, key: str, topics: Sequence[str]) -> frozenset[str]:
         self.read.append(topics)
         return frozenset({"garden"} & set(topics))
 
@@ -40,7 +40,7 @@ def config() -> LiveConfig:
 async def authorize(
     subscriptions: Subscriptions, config: LiveConfig, principal: Principal, *topics: str
 ) -> topic_access.Authorized:
-    store: Any = SimpleNamespace(recipients=subscriptions)
+    store: Any = SimpleNamespace(subscriptions=subscriptions)
     return await topic_access.authorize_topics(cast(Any, store), principal, topics, 0, config)
 
 
@@ -67,7 +67,7 @@ async def test_anonymous_connections_follow_public_topics_only(
 
 async def test_new_session_keeps_what_it_grants(subscriptions: Subscriptions, config: LiveConfig) -> None:
     before = {"room-1": Grant.CLAIM, "garden": Grant.CLAIM, "cellar": Grant.CLAIM, "joined": Grant.APP}
-    store: Any = SimpleNamespace(recipients=subscriptions)
+    store: Any = SimpleNamespace(subscriptions=subscriptions)
     granted = await topic_access.regrant_topics(store, ALICE, before, config)
     assert granted == {"joined": Grant.APP, "room-1": Grant.CLAIM, "garden": Grant.SUBSCRIPTION}
     assert subscriptions.read == [["garden", "cellar"]]

@@ -8,8 +8,10 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, connect
 
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import Unavailable
+from bellcast.kernel.brokers.history import NoHistory
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import Stream, topic_stream
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
@@ -19,8 +21,6 @@ from bellcast.live.native.app_callbacks import NativeCallContext
 from bellcast.live.pusher.call_context import PusherCallContext
 from bellcast.live.pusher.protocol import dialect as pusher
 from bellcast.live.socketio.events import SocketIOCallContext
-from bellcast.model.events import Stream, topic_stream
-from bellcast.ports.history import NoHistory
 
 ROOM = topic_stream("", "room")
 

@@ -12,9 +12,14 @@ from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
 
 from bellcast.auth.permissions import Grant
-from bellcast.brokers.history import MemoryHistory
-from bellcast.brokers.memory import MemoryBroker
-from bellcast.errors import Invalid
+from bellcast.kernel.brokers.history import PastEvents
+from bellcast.kernel.brokers.history_rules import parse_rules
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.brokers.memory_history import MemoryHistory
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.events import LiveEvent, Stream, topic_stream
+from bellcast.kernel.identities import Principal, Project
+from bellcast.kernel.limits import Limits
 from bellcast.live.config import LiveConfig, SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
@@ -33,13 +38,9 @@ from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandsh
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.sync import resume
-from bellcast.model.events import LiveEvent, Stream, topic_stream
-from bellcast.model.history import parse_rules
-from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Inbox
-from bellcast.model.limits import Limits
 from bellcast.model.positions import Position
-from bellcast.ports import Changes, PastEvents
+from bellcast.ports.inboxes import Changes
 
 RULES = parse_rules(["*=2m/1000"])
 LIMITS = Limits()

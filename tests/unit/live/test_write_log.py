@@ -6,25 +6,19 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 
-from bellcast.brokers.memory import MemoryBroker
 from bellcast.channels.timeline import timeline
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.events import Event
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub import write_log
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.sync import resume
-from bellcast.model.events import (
-    ConnectionFilter,
-    Event,
-    NotificationUpdated,
-    NotificationWrite,
-    SurveyReply,
-    SurveyRequest,
-)
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.model.events import ConnectionFilter, NotificationUpdated, NotificationWrite, SurveyReply, SurveyRequest
 from bellcast.model.positions import Position
-from bellcast.ports import SentItem
+from bellcast.ports.sends import SentItem
 
 NOW = FakeClock().now()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.model import history
+from bellcast.kernel.brokers import history_rules as history
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import uuid
 
-from bellcast.model.ids import Ids, is_id
+from bellcast.kernel.ids import Ids, is_id
 
 
 def test_ids_of_one_millisecond_sort_by_creation() -> None:

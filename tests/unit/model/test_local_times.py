@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellcast.model import local_times
-from bellcast.model.times import milliseconds
+from bellcast.kernel import local_times
+from bellcast.kernel.times import milliseconds
 
 VIENNA = ZoneInfo("Europe/Vienna")
 

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.limits import Limits
 from bellcast.model import notification_drafts
-from bellcast.model.limits import Limits
 from bellcast.model.notifications import Draft, Edit
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.model import patterns
+from bellcast.kernel import patterns
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.model import times
+from bellcast.kernel import times
 
 YEAR_2100 = 4_102_444_800_000
 

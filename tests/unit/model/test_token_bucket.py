@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.model.token_bucket import CHECKS_PER_NAME, NAMES, TokenBucket, TokenBuckets
+from bellcast.kernel.token_bucket import CHECKS_PER_NAME, NAMES, TokenBucket, TokenBuckets
 
 SECOND = 1_000
 

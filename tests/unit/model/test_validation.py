@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.model import validation
+from bellcast.kernel import validation
 
 
 def nested(levels: int) -> Any:

@@ -6,10 +6,10 @@ import httpcore
 import httpx
 import pytest
 
-from bellcast.errors import Unavailable
-from bellcast.outbound.guard import AddressGuard, _effective
-from bellcast.outbound.http import HttpxClient
-from bellcast.outbound.resolver import Resolver
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.guard import AddressGuard, _effective
+from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.resolver import Resolver
 
 PRIVATE = [
     "https://127.0.0.1/",

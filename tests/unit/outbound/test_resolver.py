@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bellcast.errors import Unavailable
-from bellcast.outbound import resolver
-from bellcast.outbound.clients import HttpClients
-from bellcast.outbound.guard import AddressGuard
-from bellcast.outbound.http import HttpxClient
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound import resolver
+from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError
 from bellcast.providers import smtp
 
@@ -105,7 +105,7 @@ async def test_slow_names_of_users_refuse_no_sign_in_by_the_identity_provider(
 
 PROCESS = """
 import asyncio, socket, threading
-from bellcast.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.guard import AddressGuard
 ask = socket.getaddrinfo
 def look_up(host, *args, flags=0, **options):
     if flags & socket.AI_NUMERICHOST:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellcast.kernel.times import milliseconds
 from bellcast.model.preferences import CHANNELS, Preferences, QuietHours, TypeRules
-from bellcast.model.times import milliseconds
 from bellcast.preferences import Decision, Layers, Occasion, decide
 
 VIENNA = ZoneInfo("Europe/Vienna")

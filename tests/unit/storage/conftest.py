@@ -7,8 +7,8 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.storage.store import Store
 
 
 @pytest.fixture
@@ -31,4 +31,4 @@ async def engine(database: Path, clock: FakeClock) -> AsyncIterator[SqliteEngine
 
 @pytest.fixture
 def app(engine: SqliteEngine, clock: FakeClock) -> App:
-    return App(SQLStore(engine), clock)
+    return App(Store(engine), clock)

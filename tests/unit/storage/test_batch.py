@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from bellcast.errors import NotFound, Unavailable
-from bellcast.storage.commit import batch
-from bellcast.storage.commit.batch import QueuedCommand
-from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
-from bellcast.storage.commit.command import NO_TENANT, ListCommand, LockKey, ScriptCommand, WriteCommand
-from bellcast.storage.script import Script
+from bellcast.kernel.db.commit import batch
+from bellcast.kernel.db.commit.batch import QueuedCommand
+from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.commit.command import NO_TENANT, ListCommand, LockKey, ScriptCommand, WriteCommand
+from bellcast.kernel.db.script import Script
+from bellcast.kernel.errors import NotFound, Unavailable
 
 
 class Shout(ListCommand[str, str]):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bellcast.storage import statements
+from bellcast.kernel.db import statements
 
 # Alternatives of columns that together are the distribution key.
 INBOX = [{"recipient"}]

@@ -8,13 +8,13 @@ from pathlib import Path
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.brokers.memory import MemoryBroker
+from bellcast.context import Context
 from bellcast.inbox import maintenance
 from bellcast.inbox.maintenance import Retention
-from bellcast.model.identities import RecipientFields
-from bellcast.model.ids import Ids
-from bellcast.ports import Context
-from bellcast.storage.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
+from bellcast.kernel.brokers.memory import MemoryBroker
+from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
+from bellcast.kernel.ids import Ids
+from bellcast.model.recipients import RecipientFields
 
 NAME, TITLE = "Alice Quetzalcoatl", "Booking of a xylophone"
 
@@ -56,9 +56,9 @@ async def test_erased_content_leaves_every_file(
 async def test_content_of_an_erased_tenant_leaves_every_file(
     app: App, engine: SqliteEngine, database: Path, clock: FakeClock
 ) -> None:
-    await app.store.recipients.put_tenant("acme", NAME, {"note": TITLE}, app.now)
+    await app.store.tenants.put("acme", NAME, {"note": TITLE}, app.now)
     assert files_with(database, NAME, TITLE)
-    await app.store.recipients.erase_tenant("acme", app.now, 100)
+    await app.store.tenants.erase("acme", app.now, 100)
     await wait_and_clear(engine, clock)
     assert files_with(database, NAME, TITLE) == []
 

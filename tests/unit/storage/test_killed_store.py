@@ -9,14 +9,14 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.storage.store import Store
 
 SENDER = """
 import asyncio, sys
 from pathlib import Path
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App
 
@@ -28,7 +28,7 @@ async def send_until_killed(app, who):
 
 async def main():
     clock = FakeClock()
-    store = SQLStore(SqliteEngine(Path(sys.argv[1]), clock))
+    store = Store(SqliteEngine(Path(sys.argv[1]), clock))
     await store.open()
     async with asyncio.TaskGroup() as tasks:
         for at in range(16):
@@ -54,7 +54,7 @@ async def test_killed_server_keeps_each_acknowledged_notification_once(
 ) -> None:
     ids = sent_until_killed(database, acknowledged)
     assert len(ids) >= acknowledged
-    store = SQLStore(SqliteEngine(database, clock))
+    store = Store(SqliteEngine(database, clock))
     await store.open()
     try:
         app = App(store, clock)

@@ -13,25 +13,27 @@ from structlog.testing import capture_logs
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.errors import Conflict
-from bellcast.ports.migration import StoreMigration, StoreSchema
-from bellcast.storage.migrations import postgres as postgres_migrations
-from bellcast.storage.migrations import sqlite as migrations
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.sqlite_connection import connect
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.migration import StoreMigration, StoreSchema
+from bellcast.kernel.db.migrations import postgres as postgres_migrations
+from bellcast.kernel.db.migrations import sqlite as migrations
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.db.sqlite_connection import connect
+from bellcast.kernel.errors import Conflict
+from bellcast.storage.store import Store
 
 
 @pytest.mark.parametrize("package", [migrations, postgres_migrations])
 def test_migrations_are_numbered_without_gaps(package: ModuleType) -> None:
     """Two migrations with one number would run in a different order in a store that already has one of them."""
     names = sorted(file.name for file in resources.files(package).iterdir() if file.name.endswith(".sql"))
-    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
+    first = int(names[0][:4])
+    assert [int(name[:4]) for name in names] == list(range(first, first + len(names)))
+    assert list(package.steps()) == [int(name[:4]) for name in names]
 
 
 async def test_new_store_has_all_migrations(engine: SqliteEngine, database: Path) -> None:
     with closing(connect(database)) as raw:
-        assert migrations.version(raw) == len(migrations.steps())
+        assert migrations.version(raw) == max(migrations.steps())
         assert not migrations.pending(raw)
 
 
@@ -57,9 +59,19 @@ async def test_tables_without_rowid_begin_with_their_key(engine: SqliteEngine, d
 async def test_newer_store_is_refused(engine: SqliteEngine, database: Path) -> None:
     await engine.close()
     with closing(connect(database)) as raw:
-        raw.execute(f"PRAGMA user_version = {len(migrations.steps()) + 1}")
+        raw.execute(f"PRAGMA user_version = {max(migrations.steps()) + 1}")
     with pytest.raises(Conflict, match="newer Bellcast"):
         await engine.open()
+
+
+async def test_store_older_than_the_first_step_is_refused(engine: SqliteEngine, database: Path) -> None:
+    await engine.close()
+    before = schema(database)
+    with closing(connect(database)) as raw:
+        raw.execute(f"PRAGMA user_version = {min(migrations.steps()) - 1}")
+    with pytest.raises(Conflict, match=r"development version .* start commit 7ee7e954 with it first"):
+        await engine.open()
+    assert schema(database) == before
 
 
 async def test_database_of_another_program_is_refused(database: Path, clock: FakeClock) -> None:
@@ -72,7 +84,9 @@ async def test_database_of_another_program_is_refused(database: Path, clock: Fak
 
 def test_failed_migration_is_rolled_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations.steps()
-    monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);\nCREATE NONSENSE;\n"])
+    monkeypatch.setattr(
+        migrations, "steps", lambda: known | {max(known) + 1: "CREATE TABLE more (a);\nCREATE NONSENSE;\n"}
+    )
     with closing(connect(tmp_path / "x.db")) as raw:
         with pytest.raises(sqlite3.OperationalError):
             migrations.migrate(raw)
@@ -85,10 +99,10 @@ def test_older_store_gets_only_missing_migrations(tmp_path: Path, monkeypatch: p
     with closing(connect(tmp_path / "x.db")) as raw:
         migrations.migrate(raw)
         raw.execute("INSERT INTO tenants (key, created_at) VALUES ('acme', 1)")
-        monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);\n"])
+        monkeypatch.setattr(migrations, "steps", lambda: known | {max(known) + 1: "CREATE TABLE more (a);\n"})
         assert migrations.pending(raw)
         migrations.migrate(raw)
-        assert migrations.version(raw) == len(known) + 1
+        assert migrations.version(raw) == max(known) + 1
         assert raw.execute("SELECT key FROM tenants").fetchall() == [("acme",)]
 
 
@@ -98,8 +112,8 @@ async def test_preferences_of_the_previous_release_have_no_time_of_change(
     database.parent.mkdir()
     with closing(connect(database)) as raw:
         with monkeypatch.context() as patch:
-            before = migrations.steps()[:25]
-            patch.setattr(migrations, "steps", lambda: before)
+            oldest = dict([*migrations.steps().items()][:1])
+            patch.setattr(migrations, "steps", lambda: oldest)
             migrations.migrate(raw)
         raw.execute(
             "INSERT INTO recipients (tenant, key, epoch, watermark, created_at, preferences)"
@@ -107,10 +121,10 @@ async def test_preferences_of_the_previous_release_have_no_time_of_change(
         )
     engine = SqliteEngine(database, clock)
     await engine.open()
-    app = App(SQLStore(engine), clock)
-    assert await app.store.recipients.preferences("acme", "alice") == (b"{}", None)
-    await app.store.recipients.set_preferences("acme", "alice", b"{}", app.now, switches_inbox=False, before=b"{}")
-    assert await app.store.recipients.preferences("acme", "alice") == (b"{}", app.now)
+    app = App(Store(engine), clock)
+    assert await app.store.preferences.get("acme", "alice") == (b"{}", None)
+    await app.store.preferences.put("acme", "alice", b"{}", app.now, switches_inbox=False, before=b"{}")
+    assert await app.store.preferences.get("acme", "alice") == (b"{}", app.now)
     await engine.close()
 
 
@@ -132,7 +146,8 @@ async def test_progress_is_reported_while_an_older_store_is_migrated(
 ) -> None:
     await engine.close()
     known, begin = migrations.steps(), migrations.begin_step
-    monkeypatch.setattr(migrations, "steps", lambda: [*known, "CREATE TABLE more (a);"])
+    newest = max(known)
+    monkeypatch.setattr(migrations, "steps", lambda: known | {newest + 1: "CREATE TABLE more (a);"})
     begun, resumed = threading.Event(), threading.Event()
 
     def begin_and_wait(schema: StoreSchema, before: int, step: int) -> None:
@@ -145,10 +160,10 @@ async def test_progress_is_reported_while_an_older_store_is_migrated(
     with capture_logs() as logs:
         opening = asyncio.create_task(newer.open())
         await asyncio.to_thread(begun.wait)
-        assert newer.schema.migration == StoreMigration(len(known), len(known) + 1, len(known) + 1)
+        assert newer.schema.migration == StoreMigration(newest, newest + 1, newest + 1)
         resumed.set()
         await opening
     assert newer.schema.migration is None
     steps = [(entry["from"], entry["to"], entry["step"]) for entry in logs if entry["event"] == "migrating"]
-    assert steps == [(len(known), len(known) + 1, len(known) + 1)]
+    assert steps == [(newest, newest + 1, newest + 1)]
     await newer.close()

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from tests.contract.app import App
 
+from bellcast.kernel.db import statements
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.ids import NEWEST
 from bellcast.live.sync.resume import NO_REVISION
 from bellcast.model.notifications import Edit
 from bellcast.model.positions import Position
-from bellcast.ports import Job, JobShare, Marking, Query, ResumeFrom, SentQuery
-from bellcast.ports.messages import NEWEST
-from bellcast.storage import statements
-from bellcast.storage.sqlite import SqliteEngine
+from bellcast.ports.inboxes import Marking, Query, ResumeFrom
+from bellcast.ports.jobs import Job, JobShare
+from bellcast.ports.sends import SentQuery
 
 # Statements that read a whole table: a small table, or outside of requests.
 WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count", "tenants_of_address"}
@@ -68,15 +70,18 @@ async def test_views_and_their_counts_are_read_in_order_from_an_index(
         ("failed_runs_of_all", "INDEX runs_failed (id>? AND id<?)"),
         ("failed_runs_of_all_total", "INDEX runs_failed (id>? AND id<?)"),
         ("dead_jobs_of_all", "INDEX jobs_dead_of_all (id<?)"),
-        ("jobs_dead_of_all", "INDEX jobs_dead_of_all (id>?)"),
-        ("suppressions_of_all", "PRIMARY KEY ((tenant,channel,address)>(?,?,?))"),
+        ("jobs_dead", "INDEX jobs_dead_of_all (id>? AND id<?)"),
+        ("suppressions", "PRIMARY KEY ((tenant,channel,address)>(?,?,?) AND (tenant,channel,address)<(?,?,?))"),
+        ("suppressions_of_tenant", "PRIMARY KEY (tenant=? AND (channel,address)>(?,?) AND (channel,address)<(?,?))"),
+        ("documents", "PRIMARY KEY (kind=? AND (tenant,key)>(?,?) AND (tenant,key)<(?,?))"),
+        ("documents_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
         ("replays_of_tenant", "PRIMARY KEY (kind=? AND tenant=? AND key>? AND key<?)"),
         ("replays_of_all", "INDEX documents_replays (kind=? AND key>? AND key<?)"),
         ("sent_total", "SEARCH n USING COVERING INDEX notifications_direct (id>? AND id<?)"),
         ("sent_of_tenant_size", "SEARCH n USING COVERING INDEX notifications_revision (recipient=?)"),
         ("sent_of_tenant_total", "SEARCH n USING PRIMARY KEY (recipient=? AND id>? AND id<?)"),
         ("sent_of_all_total", "SEARCH n USING COVERING INDEX notifications_direct (id>? AND id<?)"),
-        ("audit_total_of_tenant", "COVERING INDEX audit_entries_tenant (tenant=? AND id>? AND id<?)"),
+        ("audit_of_tenant_total", "COVERING INDEX audit_entries_tenant (tenant=? AND id>? AND id<?)"),
     ],
 )
 async def test_lists_of_all_tenants_and_totals_are_read_in_order_from_an_index(
@@ -109,13 +114,13 @@ async def test_causes_are_grouped_from_an_index_and_joined_by_id(engine: SqliteE
 @pytest.mark.parametrize(
     ("name", "index", "compared"),
     [
-        ("messages_page", "INDEX messages_tenant (tenant=? AND id>? AND id<?)", "r USING PRIMARY KEY (id=?)"),
-        ("messages_of_all", "PRIMARY KEY (id>? AND id<?)", "r USING PRIMARY KEY (id=?)"),
-        ("messages_in_state", "INDEX messages_state (tenant=? AND state=? AND id>?", "r USING PRIMARY KEY (id=?)"),
+        ("messages_of_tenant", "INDEX messages_tenant (tenant=? AND id>? AND id<?)", "r USING PRIMARY KEY (id=?)"),
+        ("messages", "PRIMARY KEY (id>? AND id<?)", "r USING PRIMARY KEY (id=?)"),
+        ("messages_of_state", "INDEX messages_state (tenant=? AND state=? AND id>?", "r USING PRIMARY KEY (id=?)"),
         ("messages_of_recipient", "INDEX messages_recipient (tenant=? AND recipient=?", "r USING PRIMARY KEY (id=?)"),
-        ("runs_page", "INDEX runs_tenant (tenant=? AND id>? AND id<?)", MESSAGES_OF_RUN),
-        ("runs_of_all", "PRIMARY KEY (id>? AND id<?)", MESSAGES_OF_RUN),
-        ("runs_in_state", "INDEX runs_state (tenant=? AND state=? AND id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs_of_tenant", "INDEX runs_tenant (tenant=? AND id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs", "PRIMARY KEY (id>? AND id<?)", MESSAGES_OF_RUN),
+        ("runs_of_state", "INDEX runs_state (tenant=? AND state=? AND id>? AND id<?)", MESSAGES_OF_RUN),
         ("runs_of_workflow", "INDEX runs_workflow (tenant=? AND workflow=? AND id>? AND id<?)", MESSAGES_OF_RUN),
         ("runs_of_recipient", "INDEX runs_recipient (tenant=? AND recipient=? AND id>?", MESSAGES_OF_RUN),
         ("runs_of_trigger", "INDEX runs_trigger (tenant=? AND trigger=? AND id>? AND id<?)", MESSAGES_OF_RUN),
@@ -157,12 +162,12 @@ DEEDS: dict[str, Callable[[App, int, str], Awaitable[Any]]] = {
     "changes": lambda app, number, id: app.store.inboxes.changes(number, 3, 100),
     "read": lambda app, number, id: app.store.inboxes.mark(number, Marking(actions=("read",), ids=(id,)), 1),
     "send": lambda app, number, id: app.send("alice", key="k"),
-    "find": lambda app, number, id: app.store.sends.find("", id),
-    "edit": lambda app, number, id: app.store.sends.edit("", id, Edit(title="Edited"), 1),
-    "recall": lambda app, number, id: app.store.sends.recall("", id, 1),
+    "find": lambda app, number, id: app.store.sent.find("", id),
+    "edit": lambda app, number, id: app.store.sent.edit("", id, Edit(title="Edited"), 1),
+    "recall": lambda app, number, id: app.store.sent.recall("", id, 1),
     "announce": lambda app, number, id: app.announce(),
     "take in": lambda app, number, id: app.materialize("", ["alice"], 1),
-    "subscribed": lambda app, number, id: app.store.recipients.subscribed("", "alice", ["room"]),
+    "subscribed": lambda app, number, id: app.store.subscriptions.among("", "alice", ["room"]),
     "next expiry": lambda app, number, id: app.store.maintenance.next_expiry(),
     "expire": lambda app, number, id: app.store.maintenance.expire(1, 10),
     "wake": lambda app, number, id: app.store.maintenance.wake(1, 10),
@@ -238,6 +243,6 @@ async def test_long_reads_leave_the_connection_of_short_reads_to_the_event_loop(
     assert engine._reader is not None
     engine._reader.raw.set_trace_callback(statements_run.append)
     query = SentQuery(tenant="*", before=NEWEST, limit=1)
-    await app.store.sends.notifications(query)
-    await app.store.sends.announcements(query)
+    await app.store.sent.notifications(query)
+    await app.store.sent.announcements(query)
     assert statements_run == []

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from tests.clock import FakeClock
 
-from bellcast.storage.commit.batch import QueuedCommand
-from bellcast.storage.commit.command import ScriptCommand
-from bellcast.storage.commit.postgres_writer import MAX_TASKS, PostgresWriter
-from bellcast.storage.script import Script
+from bellcast.kernel.db.commit.batch import QueuedCommand
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.commit.postgres_writer import MAX_TASKS, PostgresWriter
+from bellcast.kernel.db.script import Script
 
 TIMEOUT = 10  # seconds
 

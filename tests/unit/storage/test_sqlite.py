@@ -13,17 +13,18 @@ from msgspec.structs import replace
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast import contention
-from bellcast.contention import CONTENTION_SENDS
-from bellcast.errors import NotFound, Unavailable
-from bellcast.ports import JobShare, SendResult
+from bellcast.kernel import contention
+from bellcast.kernel.contention import CONTENTION_SENDS
+from bellcast.kernel.db.commit import sqlite_writer
+from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.db.sqlite_connection import text
+from bellcast.kernel.errors import NotFound, Unavailable
+from bellcast.ports.jobs import JobShare
 from bellcast.ports.runs import StoredRun, TriggerRequest
-from bellcast.storage.commit import sqlite_writer
-from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
-from bellcast.storage.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
-from bellcast.storage.script import Script, Statement
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.sqlite_connection import text
+from bellcast.ports.sends import SendResult
 
 
 @pytest.fixture(autouse=True)

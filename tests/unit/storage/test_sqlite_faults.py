@@ -13,12 +13,12 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
-from bellcast.ports import SendResult
-from bellcast.storage.commit import sqlite_writer
-from bellcast.storage.commit.batch_sizes import ENTRY_ROWS
-from bellcast.storage.sqlite import SqliteEngine
-from bellcast.storage.store import SQLStore
+from bellcast.kernel.db.commit import sqlite_writer
+from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
+from bellcast.ports.sends import SendResult
+from bellcast.storage.store import Store
 
 LARGE = {"text": "x" * 16_000}
 
@@ -78,7 +78,7 @@ def writing(engine: SqliteEngine) -> sqlite3.Connection:
 async def test_full_disk_refuses_sends_and_recovers(disk: str, tmp_path: Path, clock: FakeClock) -> None:
     with DISKS[disk](tmp_path) as (folder, fill, make_room):
         engine = SqliteEngine(folder / "bellcast.db", clock)
-        store = SQLStore(engine)
+        store = Store(engine)
         app = App(store, clock)
         await store.open()
         try:
@@ -155,7 +155,7 @@ async def test_second_server_on_a_folder_gets_conflict(engine: SqliteEngine, dat
 
 async def test_tool_opens_the_store_of_a_running_server(app: App, database: Path, clock: FakeClock) -> None:
     await app.send("alice")
-    tool = SQLStore(SqliteEngine(database, clock, exclusive=False))
+    tool = Store(SqliteEngine(database, clock, exclusive=False))
     await tool.open()
     assert await tool.recipients.get("", "alice") is not None
     await tool.close()

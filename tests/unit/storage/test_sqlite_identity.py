@@ -7,9 +7,9 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
-from bellcast.errors import Conflict, NotFound
-from bellcast.storage import backup
-from bellcast.storage.sqlite import SqliteEngine
+from bellcast.kernel.db import backup
+from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.errors import Conflict, NotFound
 
 
 async def epoch(app: App) -> int:
@@ -39,7 +39,7 @@ async def test_positions_stay_valid_after_a_kill(app: App, engine: SqliteEngine,
     shutil.copytree(database.parent, killed)
     after = SqliteEngine(killed / database.name, FakeClock())
     await after.open()
-    app_after = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # SQLStore
+    app_after = App(type(app.store)(after), FakeClock())  # type: ignore[call-arg]  # Store
     assert await epoch(app_after) == before
     await after.close()
 
@@ -109,7 +109,7 @@ async def test_positions_are_unknown_in_another_folder(app: App, engine: SqliteE
     shutil.copy(database, elsewhere)
     other = SqliteEngine(elsewhere, FakeClock())
     await other.open()
-    app_elsewhere = App(type(app.store)(other), FakeClock())  # type: ignore[call-arg]  # SQLStore
+    app_elsewhere = App(type(app.store)(other), FakeClock())  # type: ignore[call-arg]  # Store
     assert await epoch(app_elsewhere) != before
     await other.close()
 

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
-import bellcast.storage
-from bellcast.storage import statements
+import bellcast
+from bellcast.kernel.db import statements
 
-FOLDER = Path(bellcast.storage.__file__).parent
+PACKAGE = Path(bellcast.__file__).parent
+# Scripts of the subjects, and of the engines.
+ROOMS = (*(folder.removesuffix("/sql") for folder in statements.FOLDERS), "kernel/db")
+SOURCES = [file for room in ROOMS for file in (PACKAGE / room).rglob("*.py")]
+SQL = [file for folder in statements.FOLDERS for file in (PACKAGE / folder).glob("*.sql")]
 # Statements that only an engine with many writers uses.
 MANY_WRITERS: dict[str, set[str]] = {
     "sqlite": {"notifications_add", "announcements_newest", "materialize_add"},
@@ -20,13 +24,20 @@ NAMED = re.compile(r'"([a-z]+(?:_[a-z]+)*)"')
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_all_statements_are_used(dialect: str) -> None:
-    used = {name for file in FOLDER.rglob("*.py") for name in NAMED.findall(file.read_text())}
-    assert set(statements.load(dialect)) - used == set()
+    used = {name for file in SOURCES for name in NAMED.findall(file.read_text())}
+    assert {list_of(name) for name in statements.load(dialect)} - used == set()
+
+
+def list_of(name: str) -> str:
+    """Return the list that a statement belongs to, else the statement itself."""
+    lists = [head[2] for file in SQL for head in statements.HEAD.finditer(file.read_text()) if head[1] == "list"]
+    family = re.compile(rf"({'|'.join(lists)})(_of_(tenant|[a-z]+))?(_last|_total)?")
+    return found[1] if (found := family.fullmatch(name)) else name
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
 def test_all_used_statements_exist(dialect: str) -> None:
-    names = {name for file in FOLDER.rglob("*.py") for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
+    names = {name for file in SOURCES for name in re.findall(r'Statement\(\s*"(\w+)"', file.read_text())}
     assert len(names) > 50
     assert names - set(statements.load(dialect)) == MANY_WRITERS[dialect]
 
@@ -39,7 +50,7 @@ def test_statement_has_a_sentence_and_no_second_statement(dialect: str) -> None:
 
 
 def test_fragment_has_a_sentence_and_balanced_parentheses() -> None:
-    for file in (FOLDER / "sql").iterdir():
+    for file in SQL:
         for head, text in zip(*[iter(re.split(r"(?m)^(-- \w+: .*)$", file.read_text())[1:])] * 2, strict=True):
             if head.startswith("-- fragment:"):
                 assert re.match(r"\s*-- [A-Z].*[.;:]", text), head
@@ -50,6 +61,35 @@ def test_text_of_a_dialect_replaces_the_common_one(tmp_path: Path, monkeypatch: 
     write(tmp_path, monkeypatch, one="-- name: a\n-- Common.\nSELECT 1\n\n-- name: a @sqlite\n-- Own.\nSELECT 2\n")
     assert statements.load("sqlite")["a"].endswith("SELECT 2")
     assert statements.load("postgres")["a"].endswith("SELECT 1")
+
+
+def test_list_stands_for_the_statements_of_its_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "-- list: a\n-- A.\nSELECT id, tenant\nFROM a\nWHERE x\nLEADS b\nFILTER {{f}}\nORDER BY id DESC\n\n"
+    write(tmp_path, monkeypatch, one=f"{text}-- fragment: f\n-- F.\n(y OR z)")
+    bounds = "id < :after_id AND id >= :until_id"
+    loaded = statements.load("sqlite")
+    assert (
+        loaded["a"]
+        == f"-- A.\nSELECT id, tenant FROM a WHERE x AND {bounds} AND (y OR z) ORDER BY id DESC LIMIT :limit"
+    )
+    of_lead = f"FROM a WHERE x AND tenant = :tenant AND b = :b AND {bounds}"
+    assert loaded["a_of_b"] == f"-- A.\nSELECT id, tenant {of_lead} AND (y OR z) ORDER BY id DESC LIMIT :limit"
+    assert loaded["a_of_b_last"] == f"-- A.\nSELECT id {of_lead} ORDER BY id DESC LIMIT 1 OFFSET :skipped"
+    assert loaded["a_of_b_total"] == f"-- A.\nSELECT count(*) FROM (SELECT 1 {of_lead} LIMIT :limit) AS few"
+    assert len(loaded) == 3 * len(("of all", "of a tenant", "of a lead"))
+
+
+def test_list_by_tenant_compares_a_range_of_keys_only_within_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "-- list: a\n-- A.\nSELECT tenant, key\nFROM a\nWITHIN key < :last\nORDER BY tenant, key\n"
+    write(tmp_path, monkeypatch, one=text)
+    loaded = statements.load("sqlite")
+    of_all = "(tenant, key) > (:after_tenant, :after_key) AND (tenant, key) <= (:until_tenant, :until_key)"
+    assert f"WHERE {of_all} AND key < :last ORDER BY tenant, key" in loaded["a"]
+    assert f"WHERE {of_all} ORDER BY tenant, key" in loaded["a_last"]
+    of_one = "tenant = :tenant AND key > :after_key AND key <= :until_key AND key < :last"
+    assert f"WHERE {of_one} ORDER BY key LIMIT 1" in loaded["a_of_tenant_last"]
 
 
 def test_duplicate_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +142,8 @@ def test_fragment_that_cannot_be_included_is_refused(
 
 
 def write(folder: Path, monkeypatch: pytest.MonkeyPatch, **texts: str) -> None:
-    (folder / "sql").mkdir()
+    (folder / "storage" / "sql").mkdir(parents=True)
     for name, text in texts.items():
-        (folder / "sql" / f"{name}.sql").write_text(text)
-    monkeypatch.setattr("bellcast.storage.statements.resources.files", lambda _: folder)
+        (folder / "storage" / "sql" / f"{name}.sql").write_text(text)
+    monkeypatch.setattr(statements, "FOLDERS", ("storage/sql",))
+    monkeypatch.setattr("bellcast.kernel.db.statements.resources.files", lambda _: folder)

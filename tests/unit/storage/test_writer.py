@@ -2,14 +2,14 @@
 
 import pytest
 
-from bellcast.contention import CONTENTION_SENDS
+from bellcast.kernel.contention import CONTENTION_SENDS
+from bellcast.kernel.db.commit.command import ScriptCommand, WriteCommand
+from bellcast.kernel.db.commit.writer import Writer
+from bellcast.kernel.db.script import Script
 from bellcast.model.notifications import Draft, content
-from bellcast.ports import SendRequest
 from bellcast.ports.runs import BegunPage, NewFanout
-from bellcast.storage.commit.command import ScriptCommand, WriteCommand
-from bellcast.storage.commit.writer import Writer
+from bellcast.ports.sends import SendRequest
 from bellcast.storage.run_commits import AddPage
-from bellcast.storage.script import Script
 from bellcast.storage.sends import AddMessagePage
 
 FANOUT = NewFanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)

@@ -430,6 +430,9 @@ def test_shared_text_that_fails_fails_for_each_recipient() -> None:
     [
         *("{{ data | map('upper') }}", "{{ [data | map('upper')] }}", "{{ {'a': data | select} }}", "{{ range }}"),
         *("{% for i in [1] %}{{ loop }}{% endfor %}", "{{ data | map('loop values') | list }}", "{{ range(3) }}"),
+        *("{{ range | string }}", "{{ 'x' ~ [range] }}", "{{ [range] | join }}", "{{ {'a': range} | urlencode }}"),
+        *("{{ data | map('upper') | string }}", "{{ [range] | map('string') | list }}", "{{ [range] | upper }}"),
+        *("{{ range | date }}", "{{ [range] | number }}", "{% filter upper %}{{ 'x' ~ range }}{% endfilter %}"),
     ],
 )
 def test_value_that_is_not_json_is_not_output(source: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.workflows import conditions
 
 VALUES = {

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bellcast.model.times import milliseconds
+from bellcast.kernel.times import milliseconds
 from bellcast.workflows import cron
 
 VIENNA = ZoneInfo("Europe/Vienna")

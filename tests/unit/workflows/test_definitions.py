@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.workflows import definitions, schemas
 
 BELL = {"key": "bell", "type": "inbox", "title": "Hello"}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bellcast.errors import Invalid
-from bellcast.model.events import LiveEvent
-from bellcast.model.limits import Limits
+from bellcast.kernel.errors import Invalid
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.limits import Limits
 from bellcast.workflows import event_source
 from bellcast.workflows.event_source import EventSource
 

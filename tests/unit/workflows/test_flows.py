@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.workflows import definitions
 from bellcast.workflows.flows import Flow, Workflows
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from bellcast.errors import FieldError
+from bellcast.kernel.errors import FieldError
 from bellcast.workflows.yaml_text import YamlText
 
 TEXT = b"""steps:

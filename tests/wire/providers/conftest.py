@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bellcast.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpxClient
 from tests.vendor_server import VendorServer, vendor_server
 
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from bellcast.errors import Unavailable
-from bellcast.model.ids import Ids
-from bellcast.outbound.http import HttpxClient
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.ids import Ids
+from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage
 from bellcast.providers import apns
 from tests.certificates import self_signed

@@ -1,5 +1,6 @@
 """Chat messages through Apprise, with a stand-in for the library, which is optional."""
 
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -40,6 +41,31 @@ async def test_message_that_is_not_delivered_is_tried_again(sent: list[tuple[str
     with pytest.raises(DeliveryError) as failure:
         await apprise.from_url("apprise+json://down/", is_trusted=True).send(MESSAGE)
     assert (failure.value.is_temporary, len(sent)) == (True, 1)
+
+
+PROCESS = """
+import asyncio, sys, threading
+from types import SimpleNamespace
+from bellcast.ports.providers import DeliveryError, OutgoingMessage
+from bellcast.providers import apprise
+
+hanging = SimpleNamespace(notify=lambda **_: threading.Event().wait())
+sys.modules["apprise"] = SimpleNamespace(Apprise=SimpleNamespace(instantiate=lambda url: hanging))
+
+async def main():
+    provider = apprise.from_url("apprise+json://host/", timeout=0.1, is_trusted=True)
+    message = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})
+    found = await asyncio.gather(*(provider.send(message) for _ in range(apprise.MAX_CALLS + 1)), return_exceptions=True)
+    print(*sorted({(str(one), one.is_timeout) for one in found}))
+    print(await asyncio.to_thread(lambda: "the executor is free"))
+asyncio.run(main())
+"""
+
+
+def test_hanging_service_delays_neither_other_threads_nor_the_end_of_the_process() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, timeout=60, check=True)
+    results = "('Apprise took too long', True) ('too many calls of Apprise have not returned', False)"
+    assert (ended.stdout, ended.stderr) == (f"{results}\nthe executor is free\n", "")
 
 
 def test_unusable_url_is_refused(sent: list[tuple[str, str]]) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bellcast.errors import Unavailable
-from bellcast.ports import Response
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.port import Response
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
 
@@ -16,7 +16,7 @@ TEAMS = "https://shop.webhook.office.com/webhookb2/x"
 
 
 class OneResponse:
-    """ports.Http that records the request: the vendors' hosts are fixed, so a test server cannot take their place."""
+    """Http that records the request: the vendors' hosts are fixed, so a test server cannot take their place."""
 
     def __init__(self, response: Response | None) -> None:
         self.response = response

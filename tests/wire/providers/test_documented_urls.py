@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from msgspec import Struct
 
 from bellcast.channels.email import Email
+from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.transport import trusted
 from bellcast.model.messages import ExternalChannel
-from bellcast.outbound.http import HttpxClient, _trusted
 from bellcast.ports.providers import DeliveryError, OutgoingMessage, Provider
 from bellcast.providers import apns, credentials, fcm, smtp, twilio, vonage
 from bellcast.providers.url import VENDOR_HOST
@@ -161,9 +162,9 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLCont
     """The TLS context of a server whose certificate authority is installed on this machine."""
     pem, context = self_signed(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(pem))
-    _trusted.cache_clear()
+    trusted.cache_clear()
     yield context
-    _trusted.cache_clear()
+    trusted.cache_clear()
 
 
 @asynccontextmanager

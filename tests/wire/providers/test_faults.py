@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from msgspec import Struct
 
-from bellcast.outbound.http import HttpxClient
-from bellcast.ports import Response
+from bellcast.kernel.outbound.http import HttpxClient
+from bellcast.kernel.outbound.port import Response
 from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.providers import fcm, telegram, twilio, vonage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
@@ -68,7 +68,7 @@ def vonage_at(host: str, is_tls: bool, http: HttpxClient, folder: Path, timeout:
 
 
 class Rerouted:
-    """ports.Http that redirects requests to a vendor's fixed host to another host."""
+    """Http that redirects requests to a vendor's fixed host to another host."""
 
     def __init__(self, http: HttpxClient, origin: str) -> None:
         self._http = http

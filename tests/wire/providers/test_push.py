@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bellcast.channels.push import PushTarget, keys_problem
-from bellcast.model.base64url import decode
-from bellcast.outbound.http import HttpxClient
+from bellcast.kernel.base64url import decode
+from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import fcm
 from bellcast.providers.webpush import VapidKey, WebPushProvider

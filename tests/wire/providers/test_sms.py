@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage, Provider, Receipt, ReceiptRequest
 from bellcast.providers import twilio, vonage
 from tests.vendor_server import CUT, HALF, HANG, VendorServer, raw_response

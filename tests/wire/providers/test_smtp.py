@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bellcast.channels.email import Email
-from bellcast.model import validation
+from bellcast.kernel import validation
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers.smtp import SMTPProvider, from_url
 from tests.smtp_server import Mailbox, smtp_server

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.outbound.http import HttpxClient
+from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import telegram
 from tests.vendor_server import CUT, VendorServer, raw_response

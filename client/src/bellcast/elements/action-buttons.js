@@ -1,6 +1,7 @@
 /** The action buttons of a row: pending until the server responds; then the action that was taken has a check mark. */
 
 import { h, icon, link, plain } from './dom.js';
+import * as icons from './icons.js';
 
 /** @import { ActionButton, Notification } from '../events.js' */
 /** @import { Texts } from './messages.js' */
@@ -10,7 +11,7 @@ const MAX_SHOWN = 3; // more do not fit into a row; the first are the app's most
 /** @param {Notification} notification @param {Texts} texts @param {(action: ActionButton, event: MouseEvent) => Promise<void>} take @returns {HTMLElement[]} */
 export function renderActions({ actions = [], acted }, texts, take) {
   const taken = acted && actions.find(({ key }) => key === acted.key);
-  if (taken) return [group(texts, h('span', 'taken', {}, icon('check'), words(taken)))];
+  if (taken) return [group(texts, h('span', 'taken', {}, icon(icons.check), words(taken)))];
   const buttons = actions.slice(0, MAX_SHOWN).map((action) => button(action, take));
   return buttons.length ? [group(texts, ...buttons)] : [];
 }
@@ -45,7 +46,7 @@ function button(action, take) {
     const { parentElement: all } = element;
     if (all) all.ariaBusy = state === 'failed' ? null : 'true';
     element.querySelector('svg')?.remove();
-    if (state !== 'pending') element.prepend(icon(state === 'done' ? 'check' : 'alert'));
+    if (state !== 'pending') element.prepend(icon(state === 'done' ? icons.check : icons.alert));
   }
   return element;
 }

@@ -9,6 +9,7 @@ import { watchReturn } from './until-back.js';
 /**
  * @typedef {object} AlertUser  an element
  * @property {(count: number) => string} many  the text for several notifications
+ * @property {(notification: InboxNotification) => string} titleOf
  * @property {(notification: InboxNotification) => void} open
  */
 

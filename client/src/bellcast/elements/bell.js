@@ -3,11 +3,13 @@
 import { addBell, announcingBell } from './announcer.js';
 import { countText } from './count-text.js';
 import { h, icon, setParts } from './dom.js';
+import * as icons from './icons.js';
 import { Element, reflect } from './element.js';
 import { isStill } from './motion.js';
 import { isPageRefused } from './page-refused.js';
 import { setTitleCount } from './page-title.js';
 import * as popover from './popover.js';
+import { fullTitle } from './title.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Session, State } from '../session.js' */
@@ -19,6 +21,7 @@ import * as popover from './popover.js';
  * @attr open  the panel is open
  * @attr {string} tabs  views, types and tags, each with an optional label: `all, unread, type:booking=Bookings, tag:vip`; as a property also `Tab[]`
  * @attr {string} sign-in-url  a link in the panel of an ended session
+ * @attr {string} inbox-url  your page with `<bellcast-inbox>`: a link "See all" in the panel's footer
  * @attr title-badge  also shows the count in the page's title
  * @fires {null} bellcast:open  the panel opens
  * @fires {null} bellcast:close  the panel closes
@@ -46,7 +49,7 @@ export class Bell extends Element {
   constructor() {
     super();
     this.#button.setAttribute('aria-haspopup', 'dialog');
-    this.#button.append(h('span', 'icon', {}, h('slot', '', { name: 'icon' }, icon('bell'))), this.#badge);
+    this.#button.append(h('span', 'icon', {}, h('slot', '', { name: 'icon' }, icon(icons.bell))), this.#badge);
     // The pointer or the focus reaches the button about 100 ms before the click.
     for (const intent of ['pointerenter', 'pointerdown', 'focus']) this.#button.addEventListener(intent, () => void this.loadPanel().catch(() => {}));
   }
@@ -150,7 +153,7 @@ export class Bell extends Element {
 
   /** @param {State} state */
   #renderCount(state) {
-    const count = state.error ? 0 : state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'];
+    const count = state[this.getAttribute('badge') === 'unseen' ? 'unseen' : 'unread'];
     const text = countText(count);
     this.#badge.hidden = !count;
     this.#badge.textContent = text;
@@ -170,7 +173,7 @@ export class Bell extends Element {
   /** Announce new notifications once, however many there are. @param {Notification[]} notifications */
   #announce([first, ...others]) {
     if (!first) return;
-    if (announcingBell(/** @type {Session} */ (this.session)) === this) this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(first.title);
+    if (announcingBell(/** @type {Session} */ (this.session)) === this) this.#live.textContent = others.length ? this.texts.arrivedMany(others.length + 1) : this.texts.arrived(fullTitle(first));
     const rotate = ['0deg', '14deg', '-11deg', '7deg', '0deg'];
     if (!isStill()) this.#button.querySelector('.icon')?.animate({ rotate }, { duration: 700, easing: 'ease-out' });
   }

@@ -1,7 +1,9 @@
 /** The content of a notification in rows and toasts: picture, texts, action. */
 
 import { h, icon, link, plain } from './dom.js';
+import * as icons from './icons.js';
 import { markdown } from './markdown.js';
+import { splitTitle } from './title.js';
 
 /** @import { Notification } from '../events.js' */
 /** @import { Texts } from './messages.js' */
@@ -12,8 +14,11 @@ const MAX_EMOJI_UNITS = 8; // the longest emoji in UTF-16 units; a longer text i
 export function renderText({ title, body, body_format, priority, action_url, action_text, actor }, texts, follow) {
   const heading = anchor('title', action_url, follow);
   const words = h('span', 'words', { dir: 'auto' });
-  if (priority === 'urgent' || priority === 'high') words.append(h('span', 'chip', { dir: texts.dir }, texts[priority]), ' '); // its direction may differ from the title's
-  words.append(...withActor(plain(title), plain(actor?.name ?? '')));
+  const text = h('span', 'text');
+  if (priority !== 'normal') text.append(h('span', 'chip', { dir: texts.dir }, texts[priority]), ' '); // its direction may differ from the title's
+  const [before, name, after] = splitTitle({ title, actor });
+  text.append(before, ...(name ? [h('strong', 'actor', {}, name)] : []), after);
+  words.append(text);
   heading.append(words);
   const main = h('div', 'main', {}, heading);
   if (body) main.append(h('p', 'body', { dir: 'auto' }, ...(body_format === 'markdown' ? markdown(plain(body)) : [plain(body)])));
@@ -23,13 +28,6 @@ export function renderText({ title, body, body_format, priority, action_url, act
     main.append(action);
   }
   return main;
-}
-
-/** The actor's name in bold, where the title contains it as a word. @param {string} title @param {string} name @returns {(Node | string)[]} */
-function withActor(title, name) {
-  const at = name ? title.indexOf(name) : -1;
-  const isWord = at >= 0 && !/[\p{L}\p{N}]$/u.test(title.slice(0, at)) && !/^[\p{L}\p{N}]/u.test(title.slice(at + name.length));
-  return isWord ? [title.slice(0, at), h('strong', 'actor', {}, name), title.slice(at + name.length)] : [title];
 }
 
 /**
@@ -42,14 +40,21 @@ function anchor(name, address, onclick) {
   return h('a', name, { href, onclick, onauxclick: (event) => event.button === 1 && onclick(event) });
 }
 
-/** The first available of picture, symbol, initials and bell. @param {Notification} notification */
-export function avatar({ actor, icon: sign, priority }) {
+/** The first available of picture, symbol, named icon, initials, icon of the type, and bell. @param {Notification} notification */
+export function avatar({ actor, icon: sign, priority, type }) {
   const frame = h('span', 'avatar', { ariaHidden: 'true' });
   const picture = link(actor?.avatar) ?? (sign && /^(https?:)?\//.test(sign) ? link(sign) : null);
   const emoji = sign && sign.length <= MAX_EMOJI_UNITS && !/^[\w-]+$/.test(sign) ? sign : '';
   const instead = () => {
+    const letters = initials(actor?.name ?? '');
     frame.classList.toggle('emoji', Boolean(emoji));
-    frame.replaceChildren(emoji || initials(actor?.name ?? '') || icon(priority === 'urgent' ? 'alert' : 'bell'));
+    frame.replaceChildren(emoji || letters || icon(priority === 'urgent' ? icons.alert : icons.bell));
+    /** @param {typeof import('./type-icons.js')} module */
+    const showIcon = ({ typeIcon }) => {
+      const shape = typeIcon(sign, letters ? '' : type);
+      if (shape) frame.replaceChildren(icon(shape));
+    };
+    if (!emoji && (sign || !letters)) import('./type-icons.js').then(showIcon, () => {}); // the panel has loaded it already
   };
   instead();
   if (picture) frame.replaceChildren(h('img', '', { src: picture, alt: '', referrerPolicy: 'no-referrer', onerror: instead }));

@@ -22,27 +22,29 @@ export function show(session, signal, notifications, users) {
   }
   const [first] = notifications;
   const [user] = users;
-  const each = notifications.length > MAX_SHOWN && first && user ? [{ ...first, title: user.many(notifications.length), body: null }] : notifications;
-  for (const notification of each) void showOne(notification, users);
+  if (!first || !user) return;
+  if (notifications.length > MAX_SHOWN) void showOne({ ...first, body: null }, user.many(notifications.length), users);
+  else for (const notification of notifications) void showOne(notification, user.titleOf(notification), users);
 }
 
-/** @param {InboxNotification} notification @param {ReadonlySet<AlertUser>} users */
-async function showOne({ id: tag, title, body, actor, ...others }, users) {
+/** @param {InboxNotification} notification @param {string} title @param {ReadonlySet<AlertUser>} users */
+async function showOne(notification, title, users) {
+  const { id: tag, body, actor } = notification;
   const picture = link(actor?.avatar);
   const options = { tag, ...(body && { body: plain(body) }), ...(picture && { icon: picture }) };
   try {
-    const desktop = new Notification(plain(title), options);
+    const desktop = new Notification(title, options);
     shown.set(tag, desktop);
     desktop.onclick = () => {
       desktop.close();
       focus();
       const [user] = users; // elements may have been removed or restarted since
-      user?.open({ id: tag, title, body, actor, ...others });
+      user?.open(notification);
     };
   } catch {
     // The constructor throws where only a service worker may show notifications.
     const worker = await navigator.serviceWorker?.getRegistration();
-    await worker?.showNotification(plain(title), options);
+    await worker?.showNotification(title, options);
   }
 }
 

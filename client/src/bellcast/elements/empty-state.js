@@ -1,6 +1,7 @@
 /** Shown instead of a list: loading, empty, failed, ended, unavailable. */
 
 import { h, icon, link } from './dom.js';
+import * as icons from './icons.js';
 
 /** @import { Texts } from './messages.js' */
 
@@ -8,7 +9,8 @@ import { h, icon, link } from './dom.js';
 
 /** Slot in which a page can put its own content; the first tab is the inbox itself. */
 const SLOTS = { empty: 'empty', caughtUp: 'none', none: 'none', noneArchived: 'none', noneSnoozed: 'none', failed: 'failed', ended: 'ended', unavailable: 'failed' };
-const ICONS = { empty: 'checks', caughtUp: 'checks', none: 'inbox', noneArchived: 'archive', noneSnoozed: 'clock', failed: 'alert', ended: 'alert', unavailable: 'alert' };
+const { checks, inbox, archive, clock, alert } = icons;
+const ICONS = { empty: checks, caughtUp: checks, none: inbox, noneArchived: archive, noneSnoozed: clock, failed: alert, ended: alert, unavailable: alert };
 
 export class EmptyState {
   element = h('div', 'blank');
@@ -38,10 +40,10 @@ export class EmptyState {
   /** @param {Exclude<EmptyStateKind, '' | 'loading'>} which */
   #page(which) {
     const texts = this.#texts;
-    const sign = h('span', 'sign', {}, icon(/** @type {'checks'} */ (ICONS[which])));
+    const sign = h('span', 'sign', {}, icon(ICONS[which]));
     const headline = h('b', 'headline', {}, texts[which === 'caughtUp' ? 'empty' : which === 'unavailable' ? 'failed' : which]);
     const hint = which === 'empty' || which === 'failed' || which === 'ended' ? [h('p', 'hint', {}, texts[`${which}More`])] : [];
-    const why = ICONS[which] === 'alert' ? [this.#why()] : [];
+    const why = ICONS[which] === alert ? [this.#why()] : [];
     return [h('slot', '', { name: SLOTS[which] }, sign, headline, ...hint, ...this.#way(which), ...why)];
   }
 

@@ -36,10 +36,11 @@ function lines(members, open) {
   return [head, ...others.map((notification) => ({ notification, members: [notification], others: 0, open: false, inner: true }))];
 }
 
-/** Names of a folded group's actors, newest first, and how many more there are; none if there is only one. @param {Item} item */
+/** Names of a folded group's actors, newest first, how many more there are, and a notification of each of the first two; none if there is only one. @param {Item} item */
 export function actorsOf({ members }) {
   const names = [...new Set(members.flatMap(({ actor }) => actor?.name || []))];
-  if (names.length < 2) return { names: [], more: 0 };
+  if (names.length < 2) return { names: [], more: 0, members: [] };
   const named = names.length > MAX_NAMES ? MAX_NAMES - 1 : names.length;
-  return { names: names.slice(0, named), more: names.length - named };
+  const first = names.slice(0, 2).flatMap((name) => members.find(({ actor }) => actor?.name === name) ?? []);
+  return { names: names.slice(0, named), more: names.length - named, members: first };
 }

@@ -30,7 +30,7 @@ export class Inbox extends Element {
       if (!panel) return; // this element has restarted, and may already have another panel
       this.#panel = panel;
       panel.open();
-      this.draw();
+      this.renderNow(); // a frame without the counts would move the header
     });
     const sizes = new ResizeObserver(() => this.draw());
     sizes.observe(element);

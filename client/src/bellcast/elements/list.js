@@ -1,6 +1,7 @@
 /** A virtualized list in sections: ten thousand rows cost as much as fifteen. */
 
 import { h, icon } from './dom.js';
+import * as icons from './icons.js';
 import { leave } from './motion.js';
 import { row } from './row.js';
 
@@ -158,25 +159,37 @@ export class List {
     this.#offsets = [...offsets, at];
   }
 
-  /** The rows that are not rendered become padding; a row that is far away but has the focus is taken out of the flow. @param {number} first @param {number} last @param {number} held */
+  /**
+   * The rows that are not rendered become padding of their section, so that each section begins where it always does: browsers count one that moves
+   * as a layout shift of the page. A row that is far away but has the focus is taken out of the flow.
+   * @param {number} first @param {number} last @param {number} held
+   */
   #pad(first, last, held) {
-    const { style } = this.element;
-    const section = this.#sectionOf[first];
-    const total = this.offset(this.items.length);
-    const before = section ? this.offset(first) - this.#headHeight(section) : 0;
-    style.paddingBlock = `${Math.max(0, before)}px ${last > first ? Math.max(0, total - this.#bottom(last - 1)) : 0}px`;
     const away = this.items[held]?.notification.id;
     for (const [id, { element }] of this.#rows) {
       element.classList.toggle('away', id === away);
       element.style.top = id === away ? `${this.offset(held)}px` : '';
     }
     const shown = new Set(this.#sectionOf.slice(first, last));
+    let start = 0; // index of the section's first row
+    let [begin, finish] = [Infinity, 0]; // of all shown sections
     for (const section of this.#sections) {
+      const end = start + section.items.length;
+      const isShown = shown.has(section);
+      const [top, bottom] = [this.offset(start), this.#bottom(end - 1)];
+      if (isShown) {
+        begin = Math.min(begin, top - this.#headHeight(section));
+        finish = bottom;
+      }
       const element = this.#elements.get(section.key);
-      if (!element) continue;
-      element.divider.hidden = !section.isDivided || !shown.has(section);
-      element.heading.hidden = !section.isTitled || !shown.has(section);
+      if (element) {
+        element.divider.hidden = !section.isDivided || !isShown;
+        element.heading.hidden = !section.isTitled || !isShown;
+        element.list.style.paddingBlock = isShown ? `${this.offset(Math.max(first, start)) - top}px ${bottom - this.#bottom(Math.min(last, end) - 1)}px` : '';
+      }
+      start = end;
     }
+    this.element.style.paddingBlock = shown.size ? `${begin}px ${this.offset(this.items.length) - finish}px` : '';
   }
 
   /** @param {number[]} indexes @param {number} now @param {ReadonlySet<string>} selected */
@@ -235,7 +248,7 @@ export class List {
   /** @param {string} key */
   #createSection(key) {
     const heading = h('h3', 'subheading');
-    const divider = h('div', 'divider', { role: 'separator' }, h('span', 'divider-text', {}, icon('up'), this.#actions.texts.fresh));
+    const divider = h('div', 'divider', { role: 'separator' }, h('span', 'divider-text', {}, icon(icons.up), this.#actions.texts.fresh));
     divider.ariaLabel = this.#actions.texts.fresh;
     const list = h('ul', 'list', { role: 'list' });
     const made = { element: h('section', 'section', {}, divider, heading, list), divider, heading, list };

@@ -43,9 +43,15 @@ export const en = {
   untilBack: 'Until you’re back',
   noneSnoozed: 'Nothing snoozed',
   preferences: 'Preferences',
+  /** Link to the page with the whole inbox. */
+  seeAll: 'See all',
   archiveRead: 'Archive all read',
   mute: 'Mute this type',
   unmute: 'Unmute this type',
+  /** @type {(name: string) => string} */
+  muteType: (name) => `Mute “${name}”`,
+  /** @type {(name: string) => string} */
+  unmuteType: (name) => `Unmute “${name}”`,
   wasMuted: 'Muted: only shown here from now on',
   wasUnmuted: 'Unmuted',
   actions: 'Actions',
@@ -67,6 +73,7 @@ export const en = {
   now: 'now',
   urgent: 'Urgent',
   high: 'High',
+  low: 'Low',
   empty: 'You’re all caught up',
   emptyMore: 'New notifications will show up here.',
   none: 'Nothing here',

@@ -43,22 +43,34 @@ export const PANEL_CSS = `
 .row.away { position: absolute; inset-inline: 0; }
 .row[data-inner] { margin-inline-start: 30px; }
 .row:is(:hover, :focus-within) { background: var(--hover); }
-.row[data-selected] { background: color-mix(in srgb, var(--accent) 12%, transparent); }
+.row[data-selected] { --over: color-mix(in srgb, var(--accent) 12%, var(--background)); background: var(--over); }
+.row[data-selected] .pair .avatar { inset: 0; width: 36px; height: 36px; padding: 0; }
+.row[data-selected] .pair .avatar + .avatar { display: none; }
 .row[data-selected] .avatar { position: relative; background: var(--accent); color: transparent; font-size: 0; }
 .row[data-selected] .avatar > * { display: none; }
 .row[data-selected] .avatar::after { content: ""; position: absolute; inset: 10px 15px; width: 7px; height: 13px; border: solid var(--background); border-width: 0 2.5px 2.5px 0; rotate: 45deg; }
+.pair { flex: none; position: relative; width: 36px; height: 36px; }
+.pair .avatar { position: absolute; inset-block-start: 0; inset-inline-start: 0; width: 25px; height: 25px; padding-block-end: 5px; padding-inline-end: 5px; background: color-mix(in srgb, var(--accent) 12%, var(--background)); font-size: 10px; }
+.pair .avatar:has(img) { padding: 0; }
+.pair .avatar + .avatar { inset: auto -1px -1px auto; width: 28px; height: 28px; padding: 0; border: 2px solid var(--background); }
+[dir=rtl] .pair .avatar + .avatar { inset: auto auto -1px -1px; }
+.row:is(:hover, :focus-within) .pair .avatar { border-color: var(--hover); }
+.row:not([data-unread]) .pair .avatar:not(:has(img)) { background: color-mix(in srgb, var(--text) 6%, var(--background)); }
 .row:not(:has(.body, .action, .actions, .fold, .names, .thumbnail, .progress:not([hidden]))) { align-items: center; }
 .row:not([data-unread]) .avatar:not(:has(img)) { background: var(--disc); color: var(--muted); }
 .row:not([data-unread]) .title { color: var(--muted); }
 .row:not([data-unread]) .chip { background: var(--disc); color: inherit; }
 .row:not([data-unread]) .dot { visibility: hidden; }
-.top { display: flex; gap: 8px; }
+.top { display: flex; }
 .line { flex: 1; min-width: 0; }
-.names { display: block; }
-.names + .title, .names + .title .actor { font-weight: 400; }
-.side { flex: none; position: relative; min-width: 92px; height: 20px; display: flex; justify-content: end; }
+.names, .row .text { display: block; }
+.row [data-when]::before { content: attr(data-when); float: right; height: 20px; padding: 0 0 0 22px; font-size: 12px; font-weight: 500; visibility: hidden; } /* as wide as the time, which lies over it */
+[dir=rtl] .row [data-when]::before { float: left; padding: 0 22px 0 0; } /* of the panel, not of the text */
+.names + .title { font-weight: 400; }
+.side { position: absolute; inset-inline-end: 12px; align-self: start; height: 20px; display: flex; }
 .when { height: 20px; }
 .dot { width: 8px; height: 8px; border-radius: 50%; background: var(--accent); }
+[data-priority=low] .dot { border: 2px solid var(--muted); background: none; }
 .tools { z-index: 1; display: flex; gap: 1px; }
 .tool { padding: 5px; border-radius: 6px; }
 .tools > .tool { padding: 5px 4px; }
@@ -89,15 +101,18 @@ export const PANEL_CSS = `
 .fold { position: relative; z-index: 1; display: block; margin-top: 4px; color: var(--accent); }
 .fold:hover { text-decoration: underline; text-underline-offset: 2px; }
 @media (hover: hover) {
-  .tools { position: absolute; top: -3px; inset-inline-end: -4px; opacity: 0; }
+  .tools { position: absolute; top: -3px; inset-inline-end: -4px; padding-inline-start: 28px; background: linear-gradient(to left, var(--over, var(--hover)) calc(100% - 28px), #0000); opacity: 0; }
+  [dir=rtl] .tools { background: linear-gradient(to right, var(--over, var(--hover)) calc(100% - 28px), #0000); }
   .row:is(:hover, :focus-within) .tools { opacity: 1; }
   .row:is(:hover, :focus-within) .when { visibility: hidden; }
-  .row .avatar { position: relative; z-index: 1; cursor: pointer; }
+  .row > :is(.avatar, .pair) { position: relative; z-index: 1; cursor: pointer; }
   .row:not([data-selected]) .avatar::before { content: ""; position: absolute; inset: 0; border: 2px solid var(--accent); border-radius: 50%; background: color-mix(in srgb, var(--accent) 12%, var(--background)); opacity: 0; transition: opacity .12s; }
   .row:not([data-selected]) .avatar:hover::before { opacity: 1; }
 }
 @media (hover: none) {
-  .side { align-items: center; min-width: 0; margin-inline-end: -10px; }
+  .veil { background: light-dark(#14152e24, #0009); }
+  .side { align-items: center; margin-inline-end: -10px; }
+  .row [data-when]::before { padding-inline: 24px; }
   .tools > .tool:not(.menu) { display: none; }
   .tools > .menu { padding: 10px; margin-block: -10px; }
   .keys { display: none !important; }
@@ -121,25 +136,25 @@ export const PANEL_CSS = `
 .skeleton i { grid-row: 1 / 3; height: 36px; }
 .skeleton b + b { width: 60%; }
 
-.notice { position: absolute; z-index: 3; inset-inline: 0; bottom: 54px; display: flex; align-items: center; gap: 14px; width: fit-content; max-width: calc(100% - 32px); margin-inline: auto; animation: lift .2s; }
+.notices { flex: none; display: flow-root; background: var(--background); }
+.page > .notices { position: sticky; bottom: 0; } /* in an element that is as high as its content */
+.notice { display: flex; align-items: center; justify-content: space-between; gap: 14px; margin: 6px 10px; animation: lift .2s; }
+.panel:not(.page):has(.notice) { max-height: min(max(var(--tallest, 0px), 350px), var(--highest)); } /* the list shrinks, the panel does not grow */
 .undo { font-weight: 600; text-decoration: underline; text-underline-offset: 2px; }
 .undo:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
 .footer, .selection { flex: none; display: flex; align-items: center; gap: 4px; min-height: 44px; padding: 5px 10px max(5px, env(safe-area-inset-bottom)); border-top: 1px solid var(--border); }
 .selection:not([hidden]) + .footer { display: none; }
 .selection-count { flex: 1; padding-inline: 8px; font-size: 13px; font-weight: 500; }
 .selection .tool { padding: 8px; }
-.switch { position: relative; width: 24px; height: 14px; border-radius: 14px; background: color-mix(in srgb, var(--text) 32%, transparent); transition: background .15s; }
-.switch::after { content: ""; position: absolute; top: 2px; inset-inline-start: 2px; width: 10px; height: 10px; border-radius: 50%; background: var(--background); transition: inset-inline-start .15s; }
-[aria-pressed=true] .switch { background: var(--accent); }
-[aria-pressed=true] .switch::after { inset-inline-start: 12px; }
-.choice[aria-pressed=true] { color: var(--text); }
-.settings, .keys { justify-content: center; width: 30px; }
-.settings { margin-inline-start: auto; }
+.settings { margin-inline-end: auto; }
+.all { color: var(--accent); }
+.keys { justify-content: center; width: 30px; }
 .panel:has(> .help .preferences) { min-height: var(--highest); }
-.panel:has(> .help) .notice { z-index: 6; }
+.panel:has(> .help) .notices { position: absolute; z-index: 6; inset: auto 0 0; }
+.panel:has(.notice) > .help { inset-block-end: 47px; }
 
 .veil, .help { position: absolute; inset: 0; z-index: 5; animation: fade .12s; }
-.veil { background: light-dark(#14152e24, #0009); border-radius: inherit; }
+.veil { border-radius: inherit; }
 .menu-list { position: absolute; inset-inline-end: 16px; top: var(--top); display: flex; flex-direction: column; min-width: 200px; padding: 6px; border: 1px solid var(--border); border-radius: 12px; background: var(--background); box-shadow: 0 8px 32px -6px light-dark(#14152e55, #000); }
 .menu-item { display: flex; align-items: center; gap: 10px; padding: 10px; text-align: start; }
 .menu-item svg { color: var(--muted); }
@@ -159,17 +174,16 @@ export const PANEL_CSS = `
   .panel:not(.page)::before { content: ""; flex: none; width: 36px; height: 4px; margin: 8px auto -6px; border-radius: 4px; background: var(--border); }
   .panel:not(.page) .close { display: flex; }
   .row .title .words { -webkit-line-clamp: 4; }
-  .read-all-text, .keys, .footer .choice:has(.switch) > svg { display: none; }
+  .read-all-text, .keys { display: none; }
   .read-all { padding: 9px; }
 }
 @keyframes pulse { to { opacity: .45; } }
 @keyframes fade { from { opacity: 0; } }
 @media (forced-colors: active) {
-  .dot, .tab[aria-selected=true]::after, .skeleton *, .switch, .divider::before, .divider::after { forced-color-adjust: none; background: CanvasText; }
-  .switch::after { background: Canvas; }
-  [aria-pressed=true] .switch { background: Highlight; }
+  .dot, .tab[aria-selected=true]::after, .skeleton *, .divider::before, .divider::after { forced-color-adjust: none; background: CanvasText; }
   .row[data-selected] { outline: 2px solid Highlight; outline-offset: -2px; }
-  .progress { border: 1px solid; }
+  .progress { --accent: CanvasText; border: 1px solid CanvasText; background: Canvas; forced-color-adjust: none; }
+  .row { border-radius: 0; }
   .pill { border: 1px solid; }
 }
 `;

@@ -1,9 +1,9 @@
 /** An inbox panel: heading, tabs, list and empty states. Used by the bell and the inbox element, and loaded with their first panel. */
 
-import { alertChoices } from './alert-choices.js';
 import { divide } from './day-sections.js';
 import { EmptyState } from './empty-state.js';
-import { h, icon } from './dom.js';
+import { h, icon, link } from './dom.js';
+import * as icons from './icons.js';
 import { fold } from './group-rows.js';
 import { keyHandler } from './keyboard.js';
 import { placeOf } from '../inbox-reducer.js';
@@ -27,6 +27,7 @@ import { Triage } from './triage.js';
 /** @import { TriageVerb } from './triage.js' */
 
 export { PANEL_CSS } from './panel-styles.js';
+export { typeIcon } from './type-icons.js'; // loads it before the first row needs it
 
 /**
  * @typedef {object} PanelContext
@@ -42,6 +43,7 @@ export { PANEL_CSS } from './panel-styles.js';
  * @property {() => void} now  render immediately
  * @property {() => void} retry
  * @property {() => string | null} signInUrl
+ * @property {() => string | null} inboxUrl
  */
 
 const LOAD_MORE_DISTANCE = 600; // px above the end at which the next page is loaded
@@ -91,13 +93,13 @@ export class Panel {
     this.#selection = new Selection(texts, (verb) => this.#actOnSelection(verb), (hadFocus) => (hadFocus && (this.#list.row(this.#focus.current)?.title ?? element).focus(), draw()));
     this.#readAll = button('read-all', '', () => this.#markAllAsRead());
     this.#readAll.title = texts.readAll;
-    this.#readAll.append(icon('checks'), h('span', 'read-all-text', {}, texts.readAll));
+    this.#readAll.append(icon(icons.checks), h('span', 'read-all-text', {}, texts.readAll));
     this.#archiveRead = button('archive-read tool', '', () => this.#archiveAllRead());
     this.#archiveRead.ariaLabel = this.#archiveRead.title = texts.archiveRead;
-    this.#archiveRead.append(icon('archive'));
+    this.#archiveRead.append(icon(icons.archive));
     const leave = button('close', '', close);
     leave.ariaLabel = texts.close;
-    leave.append(icon('close'));
+    leave.append(icon(icons.close));
     this.tabBar = new TabBar(tabs, texts, context.shown, () => this.#onTabChange());
     this.#emptyState = new EmptyState(texts, context.retry, context.signInUrl, () => session.check());
     this.#more = button('more', texts.more, () => void this.loadMore());
@@ -109,14 +111,14 @@ export class Panel {
     this.#pill = button('pill', '', () => this.#toTop());
     this.#pill.hidden = true;
     const settings = button('choice settings', '', () => void this.#overlays.openPreferences());
-    settings.ariaLabel = settings.title = texts.preferences;
-    settings.append(icon('settings'));
+    settings.append(icon(icons.settings), texts.preferences);
+    const inboxUrl = link(context.inboxUrl());
     const keys = button('choice keys', '?', () => void this.#overlays.openHelp());
     keys.ariaLabel = keys.title = texts.shortcuts;
     element.append(
       h('div', 'header', {}, h('h2', 'heading', { id: 'heading' }, texts.title), this.#status, this.#readAll, this.#archiveRead, h('slot', '', { name: 'header' }), leave),
       this.tabBar.element, h('div', 'stage', {}, this.#pill, this.#scroll), this.#notice.element, this.#selection.element,
-      h('div', 'footer', {}, ...alertChoices(texts, (text) => this.#notice.show(text)), settings, keys));
+      h('div', 'footer', {}, settings, keys, ...(inboxUrl ? [h('a', 'choice all', { href: inboxUrl }, texts.seeAll)] : [])));
     element.tabIndex = -1;
     element.dir = texts.dir;
     element.lang = texts.lang;
@@ -175,6 +177,8 @@ export class Panel {
     this.tabBar.render(session);
     this.#readAll.hidden = !state.unread || state.error !== null;
     this.#archiveRead.hidden = state.error !== null || this.#isAside || !state.notifications.some(({ read_at }) => read_at);
+    // Browsers count an element that new rows push down as a layout shift of the page, but not one that is inserted.
+    if (!this.#more.matches(':focus')) this.#more.parentElement?.append(this.#more);
     this.#more.hidden = !view.next || !view.loaded || state.error !== null;
     this.#more.tabIndex = this.#loadFailed ? 0 : -1; // otherwise scrolling and keys load more
     this.#emptyState.show(rows.length || (view.loaded && view.next && !state.error) ? '' : this.#emptyStateKind(state, view.loaded));
@@ -278,7 +282,7 @@ export class Panel {
     const count = newest > this.#topId ? (older < 0 ? items.length : older) : 0;
     this.#pill.hidden = !count;
     const text = count ? this.#context.texts.newAbove(count) : '';
-    if (this.#pill.textContent !== text) this.#pill.replaceChildren(text, icon('up'));
+    if (this.#pill.textContent !== text) this.#pill.replaceChildren(text, icon(icons.up));
   }
 
   #toTop() {

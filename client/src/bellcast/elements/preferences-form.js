@@ -3,9 +3,12 @@
  * can be undone. Loaded on use.
  */
 
-import { h, icon } from './dom.js';
+import { isBlocked, isEnabled, isSupported, toggle } from './alert-settings.js';
+import { h, icon, setParts } from './dom.js';
+import * as icons from './icons.js';
 import { preferencesTexts } from './preferences-texts.js';
 
+/** @import { AlertKind } from './alert-settings.js' */
 /** @import { Session } from '../session.js' */
 /** @import { Texts } from './messages.js' */
 /** @import { Notice } from './notice.js' */
@@ -24,7 +27,7 @@ import { preferencesTexts } from './preferences-texts.js';
  * @typedef {object} Additions
  * @property {Record<string, string | true>} [muted]
  * @property {string | null} [updated_at]  their last change
- * @property {{type: string, channels: Channels}[]} effective
+ * @property {{type: string, name: string, channels: Partial<Channels>}[]} effective  channels that are not offered are absent
  * @property {Settings} [inherited]  defaults, which apply where nothing is set
  *
  * @typedef {Settings & Additions} Preferences
@@ -34,13 +37,14 @@ import { preferencesTexts } from './preferences-texts.js';
  * @property {Texts} texts
  * @property {ReturnType<typeof clock>} clock
  * @property {Notice} notice
- * @property {boolean} [isPersonal]  false for defaults: they cannot be paused
+ * @property {boolean} [isPersonal]  false without the settings of this browser, and without a pause unless the preferences have `muted`
  */
 
 const CHANNELS = /** @type {const} */ (['inbox', 'email', 'sms', 'push', 'chat']);
 const FREQUENCIES = /** @type {const} */ (['instant', 'hourly', 'daily', 'weekly']);
 const EVERYTHING = '*';
 const HOUR = 3_600_000; // ms
+const UNNAMED_GENERAL = 'Other notifications'; // the server's name of the type of sends without one
 const MORNING = 8; // hour at which a pause until tomorrow ends
 const DEFAULT_QUIET_HOURS = { start: '22:00', end: '07:00' };
 const DEFAULT_DIGEST_AT = '08:00';
@@ -94,7 +98,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
       // A browser in private mode may reject the query: the form is useful without this switch.
       const [saved, state] = await Promise.all([session.preferences(), isPersonal && session.pushState().catch(() => 'unsupported')]);
       updates = [];
-      element.replaceChildren(...(isPersonal ? [pause()] : []), ...(state && state !== 'unsupported' ? [push(state)] : []), types(saved), quietHours());
+      element.replaceChildren(...(isPersonal || saved.muted ? [pause()] : []), ...(isPersonal ? thisBrowser(state) : []), types(saved), quietHours());
       render(saved);
     } catch {
       element.replaceChildren(h('p', 'hint', {}, texts.refused), h('button', 'retry', { onclick: () => void load() }, texts.retry));
@@ -122,9 +126,16 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     return h('div', 'preference', {}, h('label', 'preference-name', { htmlFor: 'pause' }, texts.prefPause), select, h('p', 'hint', {}, texts.prefPauseHint));
   }
 
+  /** Settings of this browser: push messages, sound and desktop alerts. @param {string | false} pushState */
+  function thisBrowser(pushState) {
+    const alerts = /** @type {AlertKind[]} */ (['sound', 'desktop']).filter(isSupported).map(alert);
+    const lines = [...(pushState && pushState !== 'unsupported' ? [push(pushState)] : []), ...alerts];
+    return lines.length ? [h('div', 'lines', {}, ...lines)] : [];
+  }
+
   /** Push messages to this browser: the permission is requested by the click. @param {string} state */
   function push(state) {
-    const box = h('input', 'check', { type: 'checkbox', id: 'push-here', checked: state === 'on', disabled: state === 'blocked' });
+    const box = toggleSwitch({ id: 'push-here', checked: state === 'on', disabled: state === 'blocked' });
     box.onchange = async () => {
       const on = box.checked;
       box.disabled = true;
@@ -137,23 +148,41 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
       }
       box.disabled = false;
     };
-    return h('div', 'preference', {}, h('label', 'preference-name', { htmlFor: 'push-here' }, texts.prefPush), box, h('p', 'hint', {}, state === 'blocked' ? texts.blocked : texts.prefPushHint));
+    return h('div', 'choice', {}, h('label', 'preference-name', { htmlFor: 'push-here' }, texts.prefPush), box, h('p', 'hint', {}, state === 'blocked' ? texts.blocked : texts.prefPushHint));
+  }
+
+  /** @param {AlertKind} kind */
+  function alert(kind) {
+    const box = toggleSwitch({ id: kind });
+    const line = h('div', 'choice', {}, h('label', 'preference-name', { htmlFor: kind }, texts[kind]), box);
+    /** @param {boolean} on */
+    const show = (on) => {
+      box.checked = on;
+      setParts(line, 'choice', { on });
+    };
+    box.onchange = async () => {
+      show(await toggle(kind));
+      notice.show(isBlocked(kind) ? texts.blocked : texts.prefSaved);
+    };
+    show(isEnabled(kind));
+    return line;
   }
 
   /** @param {Preferences} saved */
   function types({ effective }) {
-    const head = h('tr', '', {}, h('td', ''), ...CHANNELS.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
-    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, channelRow(), ...effective.flatMap((each, at) => typeRows(each, at))));
+    const offered = CHANNELS.filter((channel) => effective.some(({ channels }) => channels[channel]));
+    const head = h('tr', '', {}, h('td', ''), ...offered.map((channel) => h('th', 'channel', { scope: 'col' }, texts[channel])));
+    const table = h('table', 'preference-table', {}, h('caption', 'preference-name', {}, texts.prefTypes), h('thead', '', {}, head), h('tbody', '', {}, channelRow(offered), ...effective.flatMap((each, at) => typeRows(each, at, offered))));
     return h('div', 'preference', {}, table, digestTime());
   }
 
-  /** Switches of the channels for all types. */
-  function channelRow() {
-    const cells = CHANNELS.map((channel) => {
-      const box = h('input', 'check', { type: 'checkbox', ariaLabel: `${texts.prefAll}, ${texts[channel]}` });
+  /** Switches of the channels for all types. @param {readonly Channel[]} offered */
+  function channelRow(offered) {
+    const cells = offered.map((channel) => {
+      const box = toggleSwitch({ ariaLabel: `${texts.prefAll}, ${texts[channel]}` });
       box.onchange = () => void save({ channels: { [channel]: box.checked } }, { channels: { [channel]: shown.channels?.[channel] ?? null } });
       updates.push((saved) => (box.checked = isOn(saved, channel)));
-      return h('td', 'cell', {}, box);
+      return h('td', `cell ${channel}`, {}, box);
     });
     return h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, texts.prefAll), ...cells);
   }
@@ -161,18 +190,20 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   /** @param {Preferences} saved @param {Channel} channel */
   const isOn = (saved, channel) => (applied(saved).channels?.[channel] ?? true) === true;
 
-  /** @param {Preferences['effective'][number]} effective @param {number} at */
-  function typeRows({ type, channels }, at) {
-    const name = type.charAt(0).toUpperCase() + type.slice(1).replaceAll(/[._-]/g, ' ');
-    const required = CHANNELS.filter((channel) => channels[channel].required);
-    const hint = required.length ? [h('p', 'hint', { id: `required-${at}` }, icon('lock'), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')))] : [];
-    const cells = CHANNELS.map((channel) => h('td', 'cell', {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at)));
-    return [h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, name), ...cells), h('tr', 'type-more', {}, h('td', '', { colSpan: CHANNELS.length + 1 }, digest(type, name), ...hint))];
+  /** @param {Preferences['effective'][number]} effective @param {number} at @param {readonly Channel[]} offered */
+  function typeRows({ type, name: shownName, channels }, at, offered) {
+    const name = type === 'general' && shownName === UNNAMED_GENERAL ? texts.prefOther : shownName;
+    const required = offered.filter((channel) => channels[channel]?.required);
+    const cells = offered.map((channel) => h('td', `cell ${channel}`, {}, switchOf(type, channel, `${name}, ${texts[channel]}`, at), ...(channel === 'email' && !channels.email?.required ? [frequency(type, name)] : [])));
+    const row = h('tr', 'type', {}, h('th', 'type-name', { scope: 'row' }, name), ...cells);
+    if (!required.length) return [row];
+    const hint = h('p', 'hint', { id: `required-${at}` }, icon(icons.lock), texts.prefRequired(required.map((channel) => texts[channel]).join(', ')));
+    return [row, h('tr', 'required', {}, h('td', '', { colSpan: offered.length + 1 }, hint))];
   }
 
   /** @param {string} type @param {Channel} channel @param {string} label @param {number} at */
   function switchOf(type, channel, label, at) {
-    const box = h('input', 'check', { type: 'checkbox', ariaLabel: label });
+    const box = toggleSwitch({ ariaLabel: label });
     box.onchange = () => void save({ types: { [type]: { [channel]: box.checked } } }, { types: { [type]: { [channel]: !box.checked } } });
     updates.push((saved) => {
       const { on, required } = saved.effective.find((each) => each.type === type)?.channels[channel] ?? { on: false, required: false };
@@ -183,12 +214,15 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
     return box;
   }
 
-  /** @param {string} type @param {string} name */
-  function digest(type, name) {
-    const select = h('select', 'preference-select small', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, texts[value])));
+  /** How often e-mails of a type are sent. @param {string} type @param {string} name */
+  function frequency(type, name) {
+    const select = h('select', 'frequency', { ariaLabel: `${name}, ${texts.prefDigest}` }, ...FREQUENCIES.map((value) => h('option', '', { value }, texts[value])));
     select.onchange = () => void save({ digest: { [type]: select.value } }, { digest: { [type]: shown.digest?.[type] ?? null } });
-    updates.push((saved) => (select.value = applied(saved).digest?.[type] ?? 'instant'));
-    return h('span', 'digest', {}, `${texts.prefDigest} `, select);
+    updates.push((saved) => {
+      select.value = applied(saved).digest?.[type] ?? 'instant';
+      select.hidden = !saved.effective.find((each) => each.type === type)?.channels.email?.on;
+    });
+    return select;
   }
 
   function digestTime() {
@@ -204,7 +238,7 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   }
 
   function quietHours() {
-    const box = h('input', 'check', { type: 'checkbox', id: 'quiet' });
+    const box = toggleSwitch({ id: 'quiet' });
     const [start, end] = [h('input', 'time-input', { type: 'time', ariaLabel: `${texts.prefQuiet}, ${texts.prefFrom}` }), h('input', 'time-input', { type: 'time', ariaLabel: `${texts.prefQuiet}, ${texts.prefTo}` })];
     const line = h('div', 'preference-line', {}, h('span', '', {}, texts.prefFrom), start, h('span', '', {}, texts.prefTo), end);
     const change = () => {
@@ -226,10 +260,17 @@ export function createForm({ session, texts: base, clock, notice, isPersonal = t
   return { element, title: texts.preferences, stop: () => end.abort() };
 }
 
+/** @param {Partial<HTMLInputElement>} props */
+const toggleSwitch = (props) => {
+  const box = h('input', 'switch', { type: 'checkbox', ...props });
+  box.setAttribute('role', 'switch');
+  return box;
+};
+
 /** The form over a panel, with a heading and a back button. @param {FormContext} context @param {() => void} close */
 export function createPreferencesDialog(context, close) {
   const form = createForm(context);
-  const leave = h('button', 'tool', { ariaLabel: context.texts.close, onclick: close }, icon('close'));
+  const leave = h('button', 'tool', { ariaLabel: context.texts.close, onclick: close }, icon(icons.close));
   const element = h('div', 'help', { role: 'dialog', ariaLabel: form.title }, h('div', 'help-head', {}, h('h3', 'help-heading', {}, form.title), leave), form.element);
   queueMicrotask(() => leave.focus());
   return { element, close: () => (form.stop(), element.remove()) };

@@ -1,7 +1,7 @@
 /** The style sheet of the preferences, loaded with them. */
 
 export const PREFERENCES_CSS = `
-.preferences { padding: 0 18px 18px; font-size: 13px; }
+.preferences { max-width: 760px; margin-inline: auto; padding: 0 18px 18px; font-size: 13px; }
 .help-head + .preferences > :first-child { padding-top: 4px; }
 .preferences .hint { margin-top: 4px; color: var(--muted); font-size: 12px; }
 .preferences .hint svg { display: inline-block; width: 12px; height: 12px; margin-inline-end: 4px; vertical-align: -1px; }
@@ -11,18 +11,44 @@ export const PREFERENCES_CSS = `
 .preference-name { font-weight: 600; text-align: start; }
 .preference-line { display: flex; flex-wrap: wrap; align-items: center; gap: 8px; padding-top: 8px; color: var(--muted); }
 .preference-select, .time-input { min-height: 32px; max-width: 100%; padding: 3px 8px; border: 1px solid var(--border); border-radius: 8px; background: var(--background); color: var(--text); font: inherit; color-scheme: inherit; }
-.preference-select.small { min-height: 26px; padding: 1px 4px; font-size: 12px; }
+.frequency { display: block; width: calc(100% + 20px); height: 20px; margin: 2px -10px 0; padding: 0; border: 0; border-radius: 4px; background: none; color: var(--muted); font: inherit; font-size: 11px; text-align: center; text-align-last: center; text-overflow: ellipsis; appearance: none; cursor: pointer; color-scheme: inherit; }
+.frequency:hover { color: var(--text); text-decoration: underline; text-underline-offset: 2px; }
+.frequency option { background: var(--background); color: var(--text); }
 .preference > .preference-select { max-width: 168px; }
 .preference-table { width: 100%; border-collapse: collapse; }
 .preference-table caption { padding-bottom: 8px; }
-.channel { padding: 2px; color: var(--muted); font-size: 11px; font-weight: 500; overflow-wrap: anywhere; }
-.type-name { padding: 6px 0; font-weight: 500; text-align: start; overflow-wrap: anywhere; }
-.cell { width: 13%; text-align: center; }
-.type-more td { padding: 0 0 8px; }
-.type-more .hint { margin-top: 4px; }
-.digest { color: var(--muted); font-size: 12px; }
-.check { width: 18px; height: 18px; margin: 4px; accent-color: var(--accent); cursor: pointer; }
-.check:disabled { cursor: not-allowed; }
+.channel { padding: 2px 0; color: var(--muted); font-size: 11px; font-weight: 500; }
+.type-name { padding-block: 6px; padding-inline-end: 4px; font-weight: 500; text-align: start; overflow-wrap: anywhere; }
+.preference-table tbody tr { border-top: 1px solid var(--border); }
+.preference-table .required { border-top: 0; }
+.required td { padding: 0 0 8px; }
+.required .hint { margin-top: 0; }
+.cell { width: 12.5%; padding: 5px 2px; text-align: center; vertical-align: top; }
+.cell.email { width: 18%; }
+.type-name { vertical-align: top; }
+.lines { display: grid; gap: 14px; padding: 14px 0; border-bottom: 1px solid var(--border); }
+.lines .choice { display: grid; grid-template-columns: 1fr auto; align-items: center; gap: 2px 12px; padding: 0; color: inherit; font: inherit; white-space: normal; }
+.lines .choice:hover { background: none; }
+.lines .hint { grid-column: 1 / -1; }
+.switch { position: relative; display: inline-block; flex: none; width: 30px; height: 18px; margin: 2px; border: 1.5px solid var(--muted); border-radius: 18px; background: none; vertical-align: middle; appearance: none; cursor: pointer; transition: background .15s, border-color .15s; }
+.switch::after { content: ""; position: absolute; top: 2.5px; inset-inline-start: 2.5px; width: 10px; height: 10px; border-radius: 50%; background: var(--muted); transition: inset-inline-start .15s, background .15s; }
+.switch:checked { --track: color-mix(in srgb, var(--accent) 26%, var(--background)); border-color: var(--track); background: var(--track); }
+.switch:checked::after { inset-inline-start: 14.5px; background: color-mix(in srgb, var(--accent) 80%, var(--text)); }
+:is(.type, .choice, .preference:not(:has(table))):is(:hover, :focus-within) .switch:checked:not(:disabled) { --track: var(--accent); }
+:is(.type, .choice, .preference:not(:has(table))):is(:hover, :focus-within) .switch:checked:not(:disabled)::after { background: var(--background); }
+.switch:disabled { cursor: not-allowed; opacity: .5; }
 .preferences :focus-visible { outline-offset: 1px; }
-@media (pointer: coarse) { .check { width: 22px; height: 22px; } .preference-select, .preference-select.small, .time-input { min-height: 40px; font-size: 16px; } }
+@media (pointer: coarse) {
+  .switch { width: 38px; height: 24px; }
+  .switch::after { top: 4.5px; inset-inline-start: 4.5px; width: 12px; height: 12px; }
+  .switch:checked::after { inset-inline-start: 18.5px; }
+  .frequency { height: 28px; }
+  .preference-select, .time-input { min-height: 40px; font-size: 16px; }
+}
+@media (forced-colors: active) {
+  .switch { border-color: ButtonText; }
+  .switch::after { forced-color-adjust: none; background: ButtonText; }
+  .switch:checked { forced-color-adjust: none; border-color: Highlight !important; background: Highlight !important; }
+  .switch:checked::after { background: Canvas; }
+}
 `;

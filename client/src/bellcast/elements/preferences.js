@@ -15,7 +15,7 @@ import { clock } from './time.js';
 
 /**
  * The preferences of the user: types by channel, digests, quiet hours, and a pause.
- * @prop {(changes?: object) => unknown} source  instead of the user's, for example a tenant's defaults: returns preferences or a `Response` with them, after applying the changes (a merge patch) if it is called with any
+ * @prop {(changes?: object) => unknown} source  instead of the user's, for example a tenant's defaults: returns preferences or a `Response` with them, after applying the changes (a merge patch) if it is called with any. Preferences with `muted` can be paused
  */
 export class Preferences extends Element {
   /** @type {PreferencesSource | null} */

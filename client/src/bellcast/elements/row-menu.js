@@ -1,6 +1,7 @@
 /** Menus of a row: its actions, and snooze times. Loaded when first opened. */
 
-import { h, icon } from './dom.js';
+import { h, icon, plain } from './dom.js';
+import * as icons from './icons.js';
 import { isShelved, isUnread } from './row.js';
 import { snoozeTimes } from './snooze-times.js';
 
@@ -13,9 +14,10 @@ import { snoozeTimes } from './snooze-times.js';
 
 /**
  * @typedef {TriageVerb | 'select' | 'snooze' | 'mute' | 'unmute'} MenuChoice
- * @typedef {{choice: string, sign: Parameters<typeof icon>[0], text: string, detail?: string, onclick: () => void}} Entry
+ * @typedef {{choice: string, sign: string, text: string, detail?: string, onclick: () => void}} Entry
  */
 
+const GENERAL = 'general'; // the type of sends without one
 const EDGE = 8; // px between the menu and the panel's edges
 const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 
@@ -26,28 +28,31 @@ const STEPS = { ArrowDown: 1, ArrowUp: -1 };
 export function createMenu(item, panel, row, { texts, session }, choose, close) {
   /** @type {[MenuChoice, Entry['sign'], string][]} */
   const entries = [
-    isUnread(item) ? ['read', 'check', texts.read] : ['unread', 'unread', texts.unreadAgain],
-    isShelved(item.notification) ? ['unarchive', 'inbox', texts.unarchive] : ['archive', 'archive', texts.archive],
-    ['snooze', 'clock', texts.snooze],
-    ['select', 'checks', texts.select],
-    ['mute', 'mute', texts.mute],
-    ['delete', 'trash', texts.delete],
+    isUnread(item) ? ['read', icons.check, texts.read] : ['unread', icons.unread, texts.unreadAgain],
+    isShelved(item.notification) ? ['unarchive', icons.inbox, texts.unarchive] : ['archive', icons.archive, texts.archive],
+    ['snooze', icons.clock, texts.snooze],
+    ['select', icons.checks, texts.select],
+    ['mute', icons.mute, texts.mute],
+    ['delete', icons.trash, texts.delete],
   ];
   const menu = menuOf(entries.map(([choice, sign, text]) => ({ choice, sign, text, onclick: () => choose(choice) })), texts.options, panel, row, close);
-  void offerToUnmute(menu.element, item, { texts, session }, () => choose('unmute')).catch(() => {}); // then muting again changes nothing
+  void nameType(menu.element, item, { texts, session }, () => choose('unmute')).catch(() => {}); // then the type has no name, and muting again changes nothing
   return menu;
 }
 
 /**
- * If the type is already muted, it can be unmuted instead.
+ * Name the type; if it is already muted, it can be unmuted instead.
  * @param {HTMLElement} menu @param {Item} item @param {{texts: Messages, session: Session}} context @param {() => void} unmute
  */
-async function offerToUnmute(menu, { notification: { type } }, { texts, session }, unmute) {
-  const { muted = {} } = await session.preferences();
+async function nameType(menu, { notification: { type } }, { texts, session }, unmute) {
+  const { muted = {}, effective } = await session.preferences();
   const entry = /** @type {HTMLButtonElement | null} */ (menu.querySelector('.mute'));
-  if (!entry || (muted[type] !== true && !(Date.parse(muted[type]) > Date.now()))) return;
-  entry.onclick = unmute;
-  entry.replaceChildren(icon('bell'), h('span', 'menu-text', {}, texts.unmute));
+  if (!entry) return;
+  const name = type !== GENERAL && /** @type {{type: string, name: string}[]} */ (effective).find((each) => each.type === type)?.name;
+  const isMuted = muted[type] === true || Date.parse(muted[type]) > Date.now();
+  if (isMuted) entry.onclick = unmute;
+  const text = isMuted ? (name ? texts.unmuteType(plain(name)) : texts.unmute) : name ? texts.muteType(plain(name)) : texts.mute;
+  entry.replaceChildren(icon(isMuted ? icons.bell : icons.mute), h('span', 'menu-text', { dir: 'auto' }, text));
 }
 
 /**
@@ -60,10 +65,10 @@ export function createSnoozeMenu(panel, row, { texts, clock, triage }, notificat
   const entries = snoozeTimes(now).map(({ choice, at }) => {
     const detail = clock.until(at, now);
     const onclick = () => (close(), void triage.snooze(notifications, { until: new Date(at).toISOString() }, texts.wasSnoozed(detail)));
-    return /** @type {Entry} */ ({ choice, sign: 'clock', text: names[choice], detail, onclick });
+    return /** @type {Entry} */ ({ choice, sign: icons.clock, text: names[choice], detail, onclick });
   });
   const untilBack = () => (close(), void triage.snooze(notifications, { until: 'back' }, texts.wasSnoozedUntilBack));
-  return menuOf([...entries, { choice: 'back', sign: 'inbox', text: texts.snoozeBack, onclick: untilBack }], texts.snooze, panel, row, close);
+  return menuOf([...entries, { choice: 'back', sign: icons.inbox, text: texts.snoozeBack, onclick: untilBack }], texts.snooze, panel, row, close);
 }
 
 /** @param {readonly Entry[]} entries @param {string} name @param {HTMLElement} panel @param {HTMLElement} row @param {() => void} close */

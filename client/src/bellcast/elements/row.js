@@ -3,6 +3,7 @@
 import { renderActions } from './action-buttons.js';
 import { avatar, renderText } from './content.js';
 import { h, icon, link, plain, setParts } from './dom.js';
+import * as icons from './icons.js';
 import { actorsOf } from './group-rows.js';
 
 /** @import { ActionButton, Notification, Verb } from '../events.js' */
@@ -51,22 +52,25 @@ export function row(made, actions) {
   const toggle = tool('toggle', () => actions.act(isUnread(shown) ? 'read' : 'unread', shown));
   const shelve = tool('archive', () => actions.act(isShelved(shown.notification) ? 'unarchive' : 'archive', shown));
   const remove = tool('delete', () => actions.act('delete', shown));
-  label(remove, 'trash', texts.delete);
+  label(remove, icons.trash, texts.delete);
   const menu = tool('menu', () => actions.openMenu(shown, menu));
   menu.setAttribute('aria-haspopup', 'menu');
-  label(menu, 'more', texts.options);
+  label(menu, icons.more, texts.options);
 
-  const main = renderText(notification, texts, follow);
+  const actors = actorsOf(made);
+  const names = renderNames(actors, texts);
+  const main = renderText(names.length ? { ...notification, actor: null } : notification, texts, follow);
   const title = /** @type {HTMLElement} */ (main.firstElementChild);
-  const names = renderNames(made, texts);
   const side = h('div', 'side', {}, h('span', 'when', {}, time, h('span', 'dot')), h('div', 'tools', {}, toggle, shelve, remove, menu));
+  /** The text of its first line leaves room for the time. */
+  const firstLine = /** @type {HTMLElement} */ (names[0] ?? title.querySelector('.text'));
   main.prepend(h('div', 'top', {}, h('div', 'line', {}, ...names, title), side), ...renderImage(notification));
   main.append(...renderActions(notification, texts, (action, event) => actions.take(shown, action, event)));
   const bar = h('progress', 'progress', { max: 1 });
   bar.ariaLabel = texts.progress;
   main.querySelector('.action, .actions, .fold')?.before(bar) ?? main.append(bar);
   if (others) main.append(foldButton(made, actions));
-  const picture = avatar(notification);
+  const picture = actors.members.length ? h('span', 'pair', { ariaHidden: 'true' }, ...actors.members.map(avatar)) : avatar(notification);
   picture.onclick = (event) => actions.select(shown, event);
   const element = h('li', 'row', {}, picture, main);
   element.dataset.priority = notification.priority;
@@ -82,8 +86,8 @@ export function row(made, actions) {
     element.toggleAttribute('data-selected', isSelected);
     setParts(element, 'row', { unread, [priority]: true, selected: isSelected });
     title.ariaDescription = [...(isSelected ? [texts.selected(1)] : []), ...(unread ? [texts.unread] : [])].join(', ') || null;
-    label(toggle, unread ? 'check' : 'unread', unread ? texts.read : texts.unreadAgain);
-    label(shelve, shelved ? 'inbox' : 'archive', shelved ? texts.unarchive : texts.archive);
+    label(toggle, unread ? icons.check : icons.unread, unread ? texts.read : texts.unreadAgain);
+    label(shelve, shelved ? icons.inbox : icons.archive, shelved ? texts.unarchive : texts.archive);
     bar.hidden = typeof data.progress !== 'number';
     if (typeof data.progress === 'number') bar.value = Math.min(1, Math.max(0, data.progress));
   }
@@ -104,14 +108,13 @@ export function row(made, actions) {
     /** @param {number} now */
     tick(now) {
       const next = isUntilBack ? texts.untilBack : notification.snoozed_until ? clock.until(notification.snoozed_until, now) : clock.ago(at, now);
-      if (next !== age) time.textContent = age = next;
+      if (next !== age) time.textContent = firstLine.dataset.when = age = next;
     },
   };
 }
 
-/** The actors of a folded group: "Ben, Nora and 3 others". @param {Item} item @param {Texts} texts */
-function renderNames(item, texts) {
-  const { names, more } = actorsOf(item);
+/** The actors of a folded group: "Ben, Nora and 3 others". @param {ReturnType<typeof actorsOf>} actors @param {Texts} texts */
+function renderNames({ names, more }, texts) {
   if (!names.length) return [];
   // British English: no comma before "and".
   const list = new Intl.ListFormat(texts.lang === 'en' ? 'en-GB' : texts.lang);
@@ -137,7 +140,7 @@ function foldButton({ notification: { group }, others, open }, { texts, unfold }
 /** @param {string} name @param {() => void} onclick */
 const tool = (name, onclick) => h('button', `tool ${name}`, { onclick });
 
-/** @param {HTMLElement} button @param {Parameters<typeof icon>[0]} sign @param {string} text */
+/** @param {HTMLElement} button @param {string} sign @param {string} text */
 export function label(button, sign, text) {
   button.replaceChildren(icon(sign));
   button.ariaLabel = button.title = text;

@@ -1,6 +1,7 @@
 /** Selected rows, and the bar with their common actions. */
 
 import { h, icon } from './dom.js';
+import * as icons from './icons.js';
 
 /** @import { TriageVerb } from './triage.js' */
 /** @import { Messages } from './messages.js' */
@@ -19,11 +20,11 @@ export class Selection {
   constructor(texts, act, onChange) {
     this.#texts = texts;
     this.#onChange = onChange;
-    /** @param {Parameters<typeof icon>[0]} sign @param {string} label @param {() => void} onclick */
+    /** @param {string} sign @param {string} label @param {() => void} onclick */
     const button = (sign, label, onclick) => h('button', 'tool', { onclick, ariaLabel: label, title: label }, icon(sign));
     this.element = h('div', 'selection', { role: 'toolbar', hidden: true, ariaLabel: texts.select }, this.#count,
-      button('check', texts.read, () => act('read')), button('archive', texts.archive, () => act('archive')), button('trash', texts.delete, () => act('delete')),
-      button('close', texts.deselect, () => this.clear()));
+      button(icons.check, texts.read, () => act('read')), button(icons.archive, texts.archive, () => act('archive')), button(icons.trash, texts.delete, () => act('delete')),
+      button(icons.close, texts.deselect, () => this.clear()));
   }
 
   /** @param {string} id */

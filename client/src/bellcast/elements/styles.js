@@ -43,7 +43,7 @@ svg { display: block; flex: none; width: 18px; height: 18px; fill: none; stroke:
 .panel:is([open], :popover-open) { display: flex; }
 .panel:not([open], :popover-open, .page) { display: none; }
 dialog[aria-busy=true]::after { content: ""; width: 22px; height: 22px; margin: auto; border: 2px solid var(--border); border-top-color: var(--accent); border-radius: 50%; animation: spin 1s linear infinite, lift .2s .3s backwards; }
-.panel.page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; min-height: 0; box-shadow: none; animation: none; }
+.panel.page { position: relative; display: flex; width: 100%; height: 100%; max-height: none; min-height: 0; overflow: clip; box-shadow: none; animation: none; }
 @media (max-width: 480px) {
   .panel:not(.page) { --highest: 88dvh; inset: auto 0 0; width: 100vw; border-width: 1px 0 0; border-radius: 18px 18px 0 0; }
   .panel::backdrop { background: #0007; }
@@ -51,6 +51,7 @@ dialog[aria-busy=true]::after { content: ""; width: 22px; height: 22px; margin: 
 .row, .toast { --tone: var(--accent); position: relative; display: flex; gap: 12px; padding: 12px; }
 [data-priority=urgent] { --tone: var(--urgent) !important; }
 [data-priority=high] { --tone: var(--high) !important; }
+[data-priority=low] { --tone: var(--muted) !important; }
 [data-priority=urgent]:is(.toast, [data-unread])::before { content: ""; position: absolute; inset-block: 10px; inset-inline-start: 0; width: 3px; border-radius: 3px; background: var(--urgent); }
 .avatar { flex: none; display: grid; place-items: center; width: 36px; height: 36px; overflow: hidden; border-radius: 50%; background: color-mix(in srgb, var(--accent) 12%, transparent); color: color-mix(in srgb, var(--accent) 75%, var(--text)); font-size: 13px; font-weight: 600; }
 .avatar.emoji { background: var(--disc); font-size: 18px; }

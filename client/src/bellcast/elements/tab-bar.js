@@ -93,6 +93,7 @@ function unread(tab, session) {
   const { view = 'all', type, tag } = tab;
   if (!type && !tag) return view === 'unread' && session.state.unread ? countText(session.state.unread) : '';
   if (view !== 'all' && view !== 'unread') return '';
+  if (session.state.error) return '';
   const { notifications, next } = session.view({ ...query(tab), view: 'unread' }).state;
   return notifications.length ? (next ? `${notifications.length}+` : countText(notifications.length)) : '';
 }

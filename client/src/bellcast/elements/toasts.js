@@ -3,6 +3,7 @@
 import { announcingBell } from './announcer.js';
 import { avatar, renderText } from './content.js';
 import { h, icon, link, setParts } from './dom.js';
+import * as icons from './icons.js';
 import { Element, reflect } from './element.js';
 import { leave } from './motion.js';
 
@@ -87,7 +88,7 @@ export class Toasts extends Element {
       this.follow(notification, event);
       if (event.defaultPrevented || !link(notification.action_url)) this.#close(id);
     });
-    const close = h('button', 'toast-close', { ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon('close'));
+    const close = h('button', 'toast-close', { ariaLabel: this.texts.close, onclick: () => this.#close(id) }, icon(icons.close));
     const element = h('div', 'toast', {}, avatar(notification), lines, close);
     Object.assign(element.dataset, { priority, type });
     setParts(element, 'toast', { [priority]: true });

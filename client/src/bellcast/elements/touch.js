@@ -1,6 +1,7 @@
 /** Swipes and long presses on a row, and the drag that closes a sheet. Loaded with the first touch. */
 
 import { h, icon } from './dom.js';
+import * as icons from './icons.js';
 import { isStill } from './motion.js';
 import { isShelved, isUnread } from './row.js';
 
@@ -103,7 +104,7 @@ export function watchSheet(sheet, start, close) {
 /** @param {HTMLElement | null} hint @param {HTMLElement} row @param {TriageVerb} verb @param {boolean} isFar @param {boolean} isRight */
 function renderHint(hint, row, verb, isFar, isRight) {
   if (!hint) return;
-  const signs = /** @type {const} */ ({ read: 'check', unread: 'unread', archive: 'archive', unarchive: 'inbox', delete: 'trash' });
+  const signs = { read: icons.check, unread: icons.unread, archive: icons.archive, unarchive: icons.inbox, delete: icons.trash };
   if (hint.dataset.verb !== verb) hint.replaceChildren(icon(signs[verb]));
   Object.assign(hint.dataset, { verb, far: String(isFar), side: isRight ? 'left' : 'right' });
   hint.style.height = `${row.offsetHeight}px`;

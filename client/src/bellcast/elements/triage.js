@@ -22,6 +22,7 @@ import { NOTICE_DURATION } from './notice.js';
  */
 
 const MAX_STEPS = 100; // more than a user remembers
+const MAX_IDS = 1_000; // ids in a response and in one request
 
 /** @type {Record<Exclude<TriageVerb, 'delete'>, TriageVerb>} */
 const REVERSE = { read: 'unread', unread: 'read', archive: 'unarchive', unarchive: 'archive' };
@@ -49,7 +50,7 @@ export class Triage {
   act(verb, notifications, { isQuiet = notifications.length === 1 && (verb === 'read' || verb === 'unread') } = {}) {
     const ids = notifications.filter(CHANGES[verb]).map(({ id }) => id);
     if (!ids.length || !this.#context.allows(verb, targetOf(ids))) return false;
-    const step = verb === 'delete' ? this.#defer(verb, ids) : this.#send(verb, ids);
+    const step = verb === 'delete' ? this.#defer(verb, ids) : this.#send(verb, ids, ids);
     this.#record(step, isQuiet ? '' : this.#describe(verb, ids.length));
     return true;
   }
@@ -57,11 +58,12 @@ export class Triage {
   /** Mark the whole inbox as read. */
   readAll() {
     const { session, texts, allows } = this.#context;
-    const { unread, notifications } = session.state;
+    const { unread, notifications, status } = session.state;
     if (!unread || !allows('read', 'all')) return; // the second click of a double click
     const loaded = notifications.filter(CHANGES.read).map(({ id }) => id);
-    // Rows that are not loaded could not be marked as unread again without their ids, so the action is sent only when it can no longer be undone.
-    const step = loaded.length === unread ? this.#send('read', 'all', loaded) : this.#defer('read', 'all');
+    const isLoaded = loaded.length === unread;
+    // The response has the ids of rows that are not loaded, which the undo needs. Too many have none: then the action is sent when it can no longer be undone.
+    const step = isLoaded || (status === 'live' && unread <= MAX_IDS) ? this.#send('read', 'all', isLoaded ? loaded : null) : this.#defer('read', 'all');
     this.#record(step, texts.wasRead(unread));
   }
 
@@ -69,8 +71,11 @@ export class Triage {
   archiveRead() {
     /** @type {Which} */
     const read = { all: true, of: { view: 'read' } };
-    const { session, allows } = this.#context;
-    if (session.state.notifications.some(CHANGES.unread) && allows('archive', read)) this.#record(this.#defer('archive', read), this.#context.texts.wasArchived);
+    const { session, allows, texts } = this.#context;
+    const { notifications, next } = session.state;
+    const ids = notifications.filter(CHANGES.unread).map(({ id }) => id);
+    if (!ids.length || !allows('archive', read)) return;
+    this.#record(next ? this.#defer('archive', read) : this.#send('archive', read, ids), texts.wasArchived);
   }
 
   /** Hide notifications for a while. @param {readonly Notification[]} notifications @param {{until: string} | {for: string}} end @param {string} text */
@@ -120,11 +125,13 @@ export class Triage {
     notice.show(texts[status === 401 ? 'ended' : 'refused']);
   }
 
-  /** @param {TriageVerb} verb @param {string[] | 'all'} which @param {string[]} [ids]  those that it changes @returns {Step} */
-  #send(verb, which, ids = which === 'all' ? [] : which) {
+  /** @param {TriageVerb} verb @param {Which & (string[] | 'all' | {all: true})} which @param {string[] | null} ids  those that it changes; null to learn them from the response @returns {Step} */
+  #send(verb, which, ids) {
     const { session } = this.#context;
-    const step = { undo: () => void session[REVERSE[/** @type {'read'} */ (verb)]](targetOf(ids)).catch((error) => this.fail(error)) };
-    session[verb](targetOf(which)).catch((error) => {
+    const sent = session[verb](targetOf(which));
+    const undo = async () => session[REVERSE[/** @type {'read'} */ (verb)]](targetOf(ids ?? (await sent) ?? []));
+    const step = { undo: () => void undo().catch((error) => this.fail(error)) };
+    sent.catch((error) => {
       this.#forget(step);
       this.fail(error);
     });

@@ -18,10 +18,11 @@ from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.served_file import ServedFile
 from bellcast.auth import origins
-from bellcast.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
-from bellcast.model import diagnoses, times
-from bellcast.model.asgi import ASGIApp
-from bellcast.model.events import SEPARATOR, LiveEvent
+from bellcast.kernel import times
+from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
+from bellcast.kernel.events import SEPARATOR, LiveEvent
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.model import diagnoses
 
 # Tokens are far smaller.
 MAX_TOKEN_BYTES = 16_384
@@ -35,7 +36,7 @@ TEST_EVENT = "bellcast.test"
 _FOLDER = Path(__file__).parent
 SCRIPT = "check.js"
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
 }

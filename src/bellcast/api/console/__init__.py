@@ -11,8 +11,8 @@ from bellcast.api import console_session, guards, request_body, responses, serve
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.api.served_file import ServedFile
-from bellcast.errors import Forbidden, NotFound
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import Forbidden, NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 
 IMPORT = re.compile(r"^(?:import|export) .*from '\./(.+?)';", re.MULTILINE)
 _FOLDER = Path(__file__).parent / "files"

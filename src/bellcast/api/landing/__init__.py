@@ -16,10 +16,10 @@ from bellcast.api.context import ApiContext
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
 from bellcast.auth import origins, tokens
-from bellcast.errors import BellcastError, Forbidden, NotFound, TooMany
 from bellcast.inbox import sending
-from bellcast.model import ip_addresses, times, validation
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel import ip_addresses, times, validation
+from bellcast.kernel.errors import BellcastError, Forbidden, NotFound, TooMany
+from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.notifications import Draft
 
 # A separate tenant: the page's token can neither read nor send other notifications.

@@ -5,8 +5,8 @@ from pathlib import Path
 from bellcast.api import context, responses
 from bellcast.api.operations import operation
 from bellcast.api.request_body import ApiRequest
-from bellcast.errors import NotFound
-from bellcast.model.asgi import ASGIApp
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http.asgi import ASGIApp
 
 _FOLDER = Path(__file__).parent
 _PAGE, _STYLE, _SCRIPT = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
@@ -15,7 +15,7 @@ _PAGE, _STYLE, _SCRIPT = ((_FOLDER / f"page.{kind}").read_text(encoding="utf-8")
 PAGE = _PAGE.replace("$style", _STYLE).replace("$script", _SCRIPT).encode()
 HEADERS = {
     "content-security-policy": f"default-src 'none'; script-src 'self' {responses.inline_source(_SCRIPT)}; style-src {responses.inline_source(_STYLE)}; "
-    "connect-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'none'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cache-control": "no-cache",
 }
 

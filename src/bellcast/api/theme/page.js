@@ -94,16 +94,17 @@ document.getElementById('copy').onclick = async () => {
   copied.textContent = 'Copied';
 };
 choose('Default');
+document.querySelector('main').className = 'complete';
 
 // Sample notifications, in a session whose server is this script.
 const DAY = 24 * 60; // minutes
 const SAMPLES = [
   [1, { title: 'Ann Lind requested Saturday, 14 March', body: 'A family portrait, two hours.', actor: { name: 'Ann Lind' }, actions: [{ key: 'yes', label: 'Accept', style: 'primary' }, { key: 'no', label: 'Decline', style: 'danger' }] }],
-  [12, { title: 'The payment failed twice', body: 'The card ending in 4242 was declined.', priority: 'urgent', action_url: '#card', action_text: 'Update the card' }],
-  [50, { title: 'The contract needs your signature', priority: 'high' }],
-  [90, { title: 'Export of “Nordic Weddings”', body: '37 of 88 photographs', data: { progress: 0.42 } }],
+  [12, { title: 'The payment failed twice', type: 'payment_failed', body: 'The card ending in 4242 was declined.', priority: 'urgent', action_url: '#card', action_text: 'Update the card' }],
+  [50, { title: 'The contract needs your signature', type: 'contract', priority: 'high' }],
+  [90, { title: 'Export of “Nordic Weddings”', type: 'export', body: '37 of 88 photographs', data: { progress: 0.42 } }],
   [DAY + 60, { title: 'Bo Chen commented on a gallery', body: '**Number 12** is *lovely*.', body_format: 'markdown', actor: { name: 'Bo Chen' }, read: true }],
-  [3 * DAY, { title: 'Your weekly summary is ready', priority: 'low', read: true }],
+  [3 * DAY, { title: 'Your weekly summary is ready', type: 'report', priority: 'low', read: true }],
 ];
 const rows = SAMPLES.map(([minutes, { read = false, ...fields }], index) => {
   const at = new Date(Date.now() - minutes * 60_000).toISOString();

@@ -110,17 +110,22 @@ class BellcastModelAdmin(admin.ModelAdmin):
         if not key:
             return None
         try:
-            return get_user_model()._default_manager.get(pk=key)
+            return self._users(request).get(pk=key)
         except (ValueError, ValidationError, get_user_model().DoesNotExist):
             raise Http404(_("There is no such user.")) from None
 
     def choices(self, request: HttpRequest) -> Any:
         """Return users to choose from, filtered by `q`."""
-        users = get_user_model()
-        found = users._default_manager.order_by("pk")
+        found = self._users(request).order_by("pk")
         if search := request.GET.get("q"):
-            found = found.filter(**{f"{users.USERNAME_FIELD}__icontains": search})
+            found = found.filter(**{f"{get_user_model().USERNAME_FIELD}__icontains": search})
         return found[:ROWS]
+
+    def _users(self, request: HttpRequest) -> Any:
+        """Return the users that this member of staff may see. If the site's admin of users limits them, as with several
+        tenants, the same limit applies here."""
+        own = self.admin_site._registry.get(get_user_model())
+        return get_user_model()._default_manager.all() if own is None else own.get_queryset(request)
 
 
 def _reports_outages(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:

@@ -119,18 +119,14 @@ def _patch(user: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
             if (value := changes.get(f"{prefix}_{name}")) is not None:
                 types.setdefault(type, {})[channel] = value
     if changes.keys() & {"sms_enabled", "sms_urgent_only"}:
-        channels["sms"] = _sms(user, changes)
+        current = _fields(_document(user))
+        is_on = changes.get("sms_enabled", current["sms_enabled"])
+        is_urgent = changes.get("sms_urgent_only", current["sms_urgent_only"])
+        channels["sms"] = (URGENT if is_urgent else True) if is_on else False
     patch: dict[str, Any] = {name: part for name, part in (("channels", channels), ("types", types)) if part}
     if changes.keys() & TIMES.keys():
         patch["quiet_hours"] = _quiet_hours(user, changes)
     return patch
-
-
-def _sms(user: Any, changes: Mapping[str, Any]) -> bool | str:
-    current = _fields(_document(user))
-    is_on = changes.get("sms_enabled", current["sms_enabled"])
-    is_urgent = changes.get("sms_urgent_only", current["sms_urgent_only"])
-    return (URGENT if is_urgent else True) if is_on else False
 
 
 def _quiet_hours(user: Any, changes: Mapping[str, Any]) -> dict[str, str] | bool | None:

@@ -17,6 +17,8 @@ from bellcast.contrib.django import conf, identity, relaying, signals, verbs
 from bellcast.contrib.django.sending import NotificationService
 
 log = logging.getLogger("bellcast.django")
+# Security events that the user also gets by e-mail. A failed login is not among them: others could fill the mailbox.
+BY_EMAIL = ("password_changed", "new_login")
 
 
 def connect() -> None:
@@ -56,8 +58,9 @@ def _report(user: Any, title: str, message: str, event: str, priority: str = "hi
         # A savepoint: after an error of the database, the queries of a login in a transaction still work.
         with transaction.atomic(using=relaying.default_alias()):
             NotificationService.send_notification(
-                user, title, message, notification_type="security", priority=priority, metadata={"event": event}
-            )
+                user, title, message, notification_type="security", priority=priority, metadata={"event": event},
+                send_email=event in BY_EMAIL and bool(getattr(user, "email", "")),
+            )  # fmt: skip
     except (BellcastError, DatabaseError):  # a notice must not stop a login
         log.exception("security_event_failed event=%s", event)
 

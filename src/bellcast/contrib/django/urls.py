@@ -1,16 +1,22 @@
 """`path("api/notifications/", include("bellcast.contrib.django.urls"))`."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+from django.http import FileResponse, HttpRequest
 from django.urls import path
 from django.views.decorators.cache import cache_control
 
+import bellcast
 from bellcast.contrib.django import conf
 from bellcast.contrib.django.rest import calls, plain
 from bellcast.contrib.django.rest.routes import ROUTES
 
 app_name = "bellcast"
+# As built by npm, or its source in a checkout.
+BROWSER = Path(bellcast.__file__).parent / "browser"
+LOADERS = [BROWSER / folder / "bellcast-load.js" for folder in ("dist", "src")]
 
 
 def _views() -> Any:
@@ -23,6 +29,11 @@ def _views() -> Any:
     return drf
 
 
+def _loader(request: HttpRequest) -> FileResponse:
+    file = next(file for file in LOADERS if file.is_file())
+    return FileResponse(file.open("rb"), content_type="text/javascript")
+
+
 # The responses are private to one user, and `token/` returns a secret.
 _private = cache_control(no_store=True)
 
@@ -30,4 +41,5 @@ urlpatterns = [
     *(path(route, _private(_views().view(handlers)), name=name) for name, (route, handlers) in ROUTES.items()),
     path("session/", _private(plain.session_view), name="session"),
     path("calls/", calls.answer_calls, name="calls"),
+    path("bellcast-load.js", _loader, name="loader"),
 ]

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from bellcast.model.events import Member, PresenceChanged, Stream
+from bellcast.kernel.events import Stream
+from bellcast.model.events import Member, PresenceChanged
 
 # Up to this many followers receive every change in the next event loop iteration.
 DIRECT_FOLLOWERS = 100

@@ -12,11 +12,13 @@ from typing import Protocol
 
 import structlog
 
-from bellcast.errors import BellcastError
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import NODES, Stream
 from bellcast.live.cluster.peer import EMPTY_DELTA, ChangeOrigin, PeerState, PresenceKey, StateDelta
-from bellcast.model.events import NODES, NodeLeft, PeerPresence, PeerUpdate, SnapshotRequest, Stream
+from bellcast.model.events import NodeLeft, PeerPresence, PeerUpdate, SnapshotRequest
 from bellcast.model.nodes import LiveNode, NodeReport
-from bellcast.ports import Broker, Clock
 
 log = structlog.get_logger(__name__)
 

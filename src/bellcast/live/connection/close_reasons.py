@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.errors import Forbidden
+from bellcast.kernel.errors import Forbidden
 
 
 class CloseReason(Struct, frozen=True):

@@ -10,14 +10,15 @@ from socket import SocketType
 from typing import Any, Protocol
 
 from bellcast.auth.permissions import Grant
+from bellcast.kernel.events import Stream
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.connection.pending_messages import PendingMessages
-from bellcast.model.events import NotificationAdded, Stream
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
+from bellcast.model.events import NotificationAdded
 
 # Write buffer limit during a replay: the reader sets the pace.
 REPLAY_BUFFER_BYTES = 65_536

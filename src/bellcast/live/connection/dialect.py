@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from bellcast.kernel.events import Event
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.model.events import Event, InboxEvent
+from bellcast.model.events import InboxEvent
 from bellcast.model.inboxes import InboxState
 
 

@@ -1,6 +1,6 @@
 """Rate limit of inbound messages."""
 
-from bellcast.model.token_bucket import TokenBucket
+from bellcast.kernel.token_bucket import TokenBucket
 
 
 class MessageRateLimiter:

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from bellcast.kernel.http.asgi import AsgiMessage, Receive, Send
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Listener, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
 from bellcast.live.framing import websocket
-from bellcast.model.asgi import AsgiMessage, Receive, Send
 
 ToMessage = Callable[[bytes], AsgiMessage]
 

@@ -16,7 +16,9 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
-from bellcast.errors import BellcastError
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import problems
+from bellcast.kernel.http.asgi import Scope
 from bellcast.live.framing.response_head import CLOSE, head
 from bellcast.live.http.closing import linger
 from bellcast.live.http.takeover import (
@@ -29,8 +31,6 @@ from bellcast.live.http.takeover import (
     LogRefusal,
     TakeoverProtocol,
 )
-from bellcast.model import problems
-from bellcast.model.asgi import Scope
 
 log = structlog.get_logger(__name__)
 

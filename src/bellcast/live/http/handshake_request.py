@@ -7,7 +7,7 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.calls import ConnectRequest
-from bellcast.errors import Invalid
+from bellcast.kernel.errors import Invalid
 from bellcast.model.requests import STATE
 
 Headers = list[tuple[bytes, bytes]]

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bellcast.errors import BellcastError
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import problems
+from bellcast.kernel.http.asgi import Send
 from bellcast.live.connection.connection import Connection
 from bellcast.live.http.coalescing import CoalescingTransport
 from bellcast.live.http.handshake_request import Headers
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.model import problems
-from bellcast.model.asgi import Send
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes = b"") -> None:

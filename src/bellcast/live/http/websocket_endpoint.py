@@ -6,7 +6,9 @@ handshake itself fails only for a wrong Origin, version or path, or an address a
 from typing import Protocol
 
 from bellcast.auth import origins
-from bellcast.errors import BadRequest, BellcastError, UpgradeRequired
+from bellcast.kernel.errors import BadRequest, BellcastError, UpgradeRequired
+from bellcast.kernel.http.asgi import Receive, Scope, Send
+from bellcast.kernel.identities import Principal
 from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
@@ -17,8 +19,6 @@ from bellcast.live.http import asgi, handshake_request, responses
 from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.http.websocket_connection import WebSocketConnection
-from bellcast.model.asgi import Receive, Scope, Send
-from bellcast.model.identities import Principal
 
 
 class DialectHandshake(Protocol):

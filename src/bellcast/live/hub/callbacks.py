@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import NamedTuple, Protocol
 
+from bellcast.kernel.events import Stream
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged, Stream
+from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged
 from bellcast.model.nodes import NodeReport
 
 

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from bellcast.auth.permissions import Grant
+from bellcast.kernel.brokers.collected_events import CollectedEvents
+from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
 from bellcast.live.cluster.presence_batching import merge_changes
 from bellcast.live.cluster.state import ClusterState
 from bellcast.live.connection import close_reasons
@@ -19,13 +21,10 @@ from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
-from bellcast.model.collected_events import CollectedEvents
 from bellcast.model.events import (
     AnnouncementChanged,
-    Event,
     InboxBulkChanged,
     InboxEvent,
-    LiveEvent,
     NodeLeft,
     NotificationAdded,
     NotificationDeleted,
@@ -35,10 +34,8 @@ from bellcast.model.events import (
     PresenceChanged,
     SessionsRevoked,
     SnapshotRequest,
-    Stream,
     SubscriptionEnded,
     Typing,
-    topic_stream,
 )
 
 
@@ -256,3 +253,9 @@ class Dispatcher:
         for connection in tuple(self._streams.get(event.stream, ())):
             if connection.principal.issued_at < event.before:
                 self._owner.end(connection, close_reasons.REVOKED)
+        # Connections that follow the recipient's channels with the app's authorization only, as those of Laravel do. The app
+        # authorizes them again if the person is still signed in there.
+        for topic in {topic for observer in self._observers for topic in observer.topics_of(event.recipient)}:
+            for connection in tuple(self._streams.get(topic_stream(event.tenant, topic), ())):
+                if connection.principal.recipient is None:
+                    self._owner.end(connection, close_reasons.REVOKED)

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Sequence
 
+from bellcast.kernel.clock import Clock
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
-from bellcast.ports import Clock
 
 # The window is divided into this many steps; each closes a slice of the connections.
 STEPS = 50

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from bellcast.kernel.clock import Clock
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
 from bellcast.model.pusher import PusherConfig
-from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 

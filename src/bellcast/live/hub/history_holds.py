@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
+from bellcast.kernel.events import Stream
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.stream_index import StreamIndex
-from bellcast.model.events import Stream
 
 
 class HistoryHolds:

@@ -3,6 +3,10 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 
+from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.events import Stream
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.presence_batching import PresenceBatcher
 from bellcast.live.cluster.state import ClusterState
@@ -15,8 +19,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
-from bellcast.model.events import NotificationAdded, PeerPresence, PresenceChanged, Stream
-from bellcast.ports import NO_HISTORY, Broker, Clock, TopicHistory
+from bellcast.model.events import NotificationAdded, PeerPresence, PresenceChanged
 
 
 class Hub:

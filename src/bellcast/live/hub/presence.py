@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from bellcast.kernel import patterns
+from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.peer import PresenceKey
-from bellcast.model import patterns
 from bellcast.model.events import Member, PeerPresence, PresenceChanged
-from bellcast.model.identities import Principal
 
 
 class Departure(NamedTuple):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+from bellcast.kernel.events import SEPARATOR, Stream
+from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.live.connection.connection import Connection
-from bellcast.model.events import SEPARATOR, Stream
-from bellcast.model.identities import EVERY_TENANT
 
 ADDRESS = "address" + SEPARATOR
 

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 
 from bellcast.auth.permissions import Grant
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.events import SEPARATOR, Stream, inbox_stream, topic_stream
+from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.cluster.peer import ChangeOrigin
 from bellcast.live.cluster.presence_batching import PresenceBatcher
@@ -15,9 +18,8 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import StreamIndex
-from bellcast.model.events import SEPARATOR, Member, PresenceChanged, Stream, inbox_stream, topic_stream
-from bellcast.model.identities import Principal
-from bellcast.ports import Broker, Store
+from bellcast.model.events import Member, PresenceChanged
+from bellcast.storage.store import Store
 
 
 class Subscriptions:

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 import structlog
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import inbox_stream, node_stream, topic_stream
 from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
@@ -28,11 +30,7 @@ from bellcast.model.events import (
     NotificationWrite,
     SurveyReply,
     SurveyRequest,
-    inbox_stream,
-    node_stream,
-    topic_stream,
 )
-from bellcast.ports import Broker
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

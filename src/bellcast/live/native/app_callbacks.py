@@ -9,16 +9,16 @@ from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call, CallBackend
-from bellcast.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
+from bellcast.context import Context
 from bellcast.inbox import events, views
+from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
+from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
-from bellcast.model.identities import Principal
-from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,12 @@ from msgspec import Struct
 
 from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
-from bellcast.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
+from bellcast.context import Context
 from bellcast.inbox import actions
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection, Phase
@@ -17,11 +21,10 @@ from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.sync import resume, topic_replay
-from bellcast.model import event_names, times, validation
-from bellcast.model.events import LiveEvent, Member, Typing
-from bellcast.model.identities import Principal
+from bellcast.model import event_names
+from bellcast.model.events import Member, Typing
 from bellcast.model.positions import Position
-from bellcast.ports import Action, Context, Marking
+from bellcast.ports.inboxes import Action, Marking
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,9 @@ from msgspec.structs import replace
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
 from bellcast.auth.permissions import Grant
-from bellcast.errors import BellcastError
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.identities import Principal
 from bellcast.live import topic_access
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig
@@ -19,11 +21,10 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
-from bellcast.model import history
-from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.positions import Position, parse_position
-from bellcast.ports import Changes, Store
+from bellcast.ports.inboxes import Changes
+from bellcast.storage.store import Store
 
 NOTHING: topic_access.Authorized = ({}, ())
 

@@ -10,19 +10,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.errors import BadRequest, BellcastError, Invalid
+from bellcast.kernel import times
+from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
+from bellcast.kernel.events import Event, LiveEvent
+from bellcast.kernel.http.decode_errors import field_error
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model import times
-from bellcast.model.decode_errors import field_error
 from bellcast.model.events import (
-    Event,
     InboxBulkChanged,
     InboxEvent,
-    LiveEvent,
     Member,
     NotificationAdded,
     NotificationDeleted,

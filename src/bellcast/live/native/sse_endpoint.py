@@ -8,7 +8,8 @@ from functools import partial
 
 from bellcast.auth import origins
 from bellcast.auth.authenticator import Authenticator
-from bellcast.errors import BellcastError, MethodNotAllowed
+from bellcast.kernel.errors import BellcastError, MethodNotAllowed
+from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.live.admission import Admission, close_reason_for, close_refused, guarded_start
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.close_reasons import CloseReason
@@ -19,8 +20,7 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.native import protocol
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
-from bellcast.model.asgi import Receive, Scope, Send
-from bellcast.ports import SessionRevoked
+from bellcast.ports.inboxes import SessionRevoked
 
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
 RETRY_MS = (1_500, 4_500)

@@ -3,13 +3,13 @@
 from typing import Any
 
 from bellcast.auth.permissions import Grant
-from bellcast.errors import HandlerFailed
+from bellcast.context import Context
+from bellcast.kernel.errors import HandlerFailed
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native.app_callbacks import ConnectionCallContext
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.sync import topic_replay
-from bellcast.ports import Context
 
 
 class PusherCallContext(ConnectionCallContext):

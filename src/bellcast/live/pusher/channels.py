@@ -11,7 +11,10 @@ from bellcast import calls
 from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
-from bellcast.errors import BadRequest, Forbidden, NoHandler
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, Forbidden, NoHandler
+from bellcast.kernel.events import LiveEvent, topic_stream
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
@@ -23,10 +26,9 @@ from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
-from bellcast.model import topics, validation
-from bellcast.model.events import LiveEvent, Member, topic_stream
-from bellcast.model.identities import DEFAULT_TENANT
-from bellcast.ports import LastEvent
+from bellcast.model import topics
+from bellcast.model.events import Member
+from bellcast.storage.last_events import LastEvent
 
 log = structlog.get_logger(__name__)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Project
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher.protocol import close_codes
-from bellcast.model.identities import Project
 from bellcast.model.pusher import PusherApp
-from bellcast.ports import Clock
 from bellcast.ports.pusher_apps import PusherApps
 
 

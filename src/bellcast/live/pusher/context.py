@@ -3,13 +3,13 @@
 from msgspec import Struct
 
 from bellcast.calls import CallBackend
+from bellcast.context import Context
 from bellcast.live.config import LiveConfig
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.webhooks import PusherWebhooks
 from bellcast.model.pusher import PusherConfig
-from bellcast.ports import Context
 
 
 class PusherContext(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,9 @@ import structlog
 from bellcast import calls
 from bellcast.auth import origins
 from bellcast.auth.access_config import AccessConfig
-from bellcast.errors import BadRequest, BellcastError
+from bellcast.kernel.errors import BadRequest, BellcastError
+from bellcast.kernel.identities import Principal
+from bellcast.kernel.limits import Limits
 from bellcast.live.admission import Admission
 from bellcast.live.config import Spawn
 from bellcast.live.connection.close_reasons import CloseReason, RejectedByApp
@@ -23,8 +25,6 @@ from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model import topics
-from bellcast.model.identities import Principal
-from bellcast.model.limits import Limits
 from bellcast.model.pusher import PusherApp, PusherConfig
 
 log = structlog.get_logger(__name__)

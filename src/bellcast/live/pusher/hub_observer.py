@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from bellcast.kernel.events import SEPARATOR, Stream, topic_stream
+from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.live import inbox_payloads
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.connection import Connection
@@ -16,8 +18,7 @@ from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.model import pusher as rules
 from bellcast.model import topics
-from bellcast.model.events import SEPARATOR, InboxEvent, NotificationAdded, PresenceChanged, Stream, topic_stream
-from bellcast.model.identities import DEFAULT_TENANT
+from bellcast.model.events import InboxEvent, NotificationAdded, PresenceChanged
 
 # Channels with more subscribers than this get their count at most once per interval.
 DIRECT_SUBSCRIBERS, COUNT_INTERVAL_SECONDS = 100, 5.0

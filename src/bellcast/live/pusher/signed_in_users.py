@@ -12,7 +12,10 @@ import structlog
 from msgspec import Struct
 
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BadRequest, BellcastError
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, BellcastError
+from bellcast.kernel.events import inbox_stream
+from bellcast.kernel.identities import Principal
 from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
@@ -21,12 +24,9 @@ from bellcast.live.pusher import protocol
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.sync import resume
-from bellcast.model import validation
-from bellcast.model.events import inbox_stream
-from bellcast.model.identities import Principal
 from bellcast.model.inboxes import Inbox
 from bellcast.model.positions import Position
-from bellcast.ports import UNKNOWN, DevicePosition
+from bellcast.storage.devices import UNKNOWN, DevicePosition
 
 log = structlog.get_logger(__name__)
 

@@ -14,17 +14,18 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from bellcast import ports
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.errors import BellcastError, Unavailable
 from bellcast.jobs import RETRY_DEADLINE_MS, Destination, DestinationCall, JobRunner
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import BellcastError, Unavailable
+from bellcast.kernel.events import LiveEvent, topic_stream
+from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.outbound.port import Http
 from bellcast.live.config import Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.pusher.protocol import frames
-from bellcast.model.events import LiveEvent, topic_stream
-from bellcast.model.identities import DEFAULT_TENANT, Project
 from bellcast.model.pusher import PusherConfig
-from bellcast.ports import Job
+from bellcast.ports.jobs import Job
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +74,8 @@ class PusherWebhooks:
         project: Project,
         jobs: JobRunner,
         hub: Hub,
-        http: ports.Http,
-        clock: ports.Clock,
+        http: Http,
+        clock: Clock,
         spawn: Spawn,
     ) -> None:
         self._config = config

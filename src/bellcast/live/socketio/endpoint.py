@@ -11,7 +11,8 @@ import structlog
 
 from bellcast.auth import origins
 from bellcast.calls import CONNECT, CallBackend
-from bellcast.errors import BellcastError
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig
 from bellcast.live.framing import websocket
@@ -27,7 +28,6 @@ from bellcast.live.socketio.long_polling import PollingTransport
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import EngineError
 from bellcast.live.wiring import SiblingProcesses
-from bellcast.model.asgi import AsgiMessage, Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 

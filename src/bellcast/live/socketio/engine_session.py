@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 import structlog
 
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.identities import Principal
 from bellcast.live.config import SocketIOConfig
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -20,8 +22,6 @@ from bellcast.live.socketio import session_ids
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import Encoding, EnginePacket, OpenPayload
 from bellcast.live.wiring import SessionLog
-from bellcast.model.identities import Principal
-from bellcast.ports import Clock
 
 log = structlog.get_logger(__name__)
 

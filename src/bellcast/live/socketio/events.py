@@ -11,8 +11,11 @@ import structlog
 from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call, CallBackend
-from bellcast.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
+from bellcast.context import Context
 from bellcast.inbox import events as live_events
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
+from bellcast.kernel.http.decode_errors import field_error
 from bellcast.live.config import Spawn
 from bellcast.live.connection.connection import Phase
 from bellcast.live.connection.inbound_queue import InboundQueue
@@ -24,9 +27,6 @@ from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol.packets import Packet
 from bellcast.live.sync import topic_replay
-from bellcast.model import validation
-from bellcast.model.decode_errors import field_error
-from bellcast.ports import Context
 
 log = structlog.get_logger(__name__)
 

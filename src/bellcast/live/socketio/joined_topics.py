@@ -5,13 +5,13 @@ import msgspec
 import structlog
 
 from bellcast.auth.permissions import Grant
-from bellcast.errors import BellcastError, Unavailable
+from bellcast.context import Context
+from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.ports import Context, JoinedBy
-from bellcast.ports.joined_topics import JOINED_TOPICS_LIFETIME_MS, JOINED_TOPICS_REFRESH_MS, TopicLists
+from bellcast.storage.joined_topics import JOINED_TOPICS_LIFETIME_MS, JOINED_TOPICS_REFRESH_MS, JoinedBy, TopicLists
 
 log = structlog.get_logger(__name__)
 

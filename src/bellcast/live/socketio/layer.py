@@ -4,7 +4,8 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from bellcast.errors import BellcastError, HandlerFailed
+from bellcast.kernel.errors import BellcastError, HandlerFailed
+from bellcast.kernel.identities import Principal
 from bellcast.live.admission import guarded_start
 from bellcast.live.config import SocketIOConfig, Spawn
 from bellcast.live.connection import close_reasons
@@ -17,7 +18,6 @@ from bellcast.live.socketio.namespace_handshake import NamespaceHandshake
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import Packet, PacketReader
-from bellcast.model.identities import Principal
 
 # Maximum namespaces per session; apps have a handful. A session that has not joined any may be refused as many times.
 MAX_NAMESPACES = 100

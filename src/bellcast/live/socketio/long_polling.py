@@ -9,14 +9,14 @@ import gzip
 from contextlib import suppress
 from typing import Any
 
+from bellcast.kernel.http.asgi import Receive, Send
+from bellcast.kernel.http.content_coding import accepts
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.http import asgi, responses
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.socketio.engine_session import UNREADABLE, EngineSession
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
-from bellcast.model.asgi import Receive, Send
-from bellcast.model.content_coding import accepts
 
 # A cache must not return the response of one poll to another.
 TEXT = [(b"content-type", b"text/plain; charset=UTF-8"), (b"cache-control", b"no-store")]

@@ -9,7 +9,9 @@ from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
-from bellcast.errors import BellcastError, Unauthenticated, Unavailable
+from bellcast.kernel import patterns
+from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
+from bellcast.kernel.identities import Principal, Project
 from bellcast.live import topic_access
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig
@@ -25,11 +27,14 @@ from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
 from bellcast.live.sync import resume, topic_replay
-from bellcast.model import patterns
-from bellcast.model.identities import Principal, Project
 from bellcast.model.inboxes import Inbox
-from bellcast.ports import Changes, Store
+from bellcast.ports.inboxes import Changes
+from bellcast.storage.store import Store
 
+# The author of a page cannot set the header that the general error names.
+WITHOUT_CREDENTIALS = (
+    "No token: pass `auth: { token }` to io(), or accept the connection in a `connect` handler with call.accept(name)."
+)
 # The topic of all users, which every authenticated connection follows in its own namespace.
 EVERYONE = "everyone"
 CLOSED_DURING_START = "The connection was closed while it was starting."
@@ -171,7 +176,8 @@ class NamespaceHandshake:
                 return await self._authenticator.recipient(session.request, kind), None
             return await self._authenticator.session(_token_of(token)), None
         except Unauthenticated as error:
-            return Principal(), error
+            is_missing = token is None and "Authorization" in error.detail
+            return Principal(), Unauthenticated(WITHOUT_CREDENTIALS) if is_missing else error
         except WrongOrigin as error:
             if session.request.header(b"cookie") is not None:
                 raise

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.identities import Principal, Project
 from bellcast.live.socketio.protocol import dialect
-from bellcast.model import history
-from bellcast.model.identities import Principal, Project
 from bellcast.model.positions import Position, parse_position
 
 PURPOSE = b"socketio recovery\0"

@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
+from bellcast.kernel.http.asgi import Scope
 from bellcast.live.http.takeover import EXTENSION
 from bellcast.live.socketio import session_ids
-from bellcast.model.asgi import Scope
 
 log = structlog.get_logger(__name__)
 

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import structlog
 
-from bellcast.errors import BellcastError
+from bellcast.context import Context
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import inbox_stream
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import FollowedInboxes, SendChange
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import CHECK_BATCH_ROWS, has_missed_changes
-from bellcast.model.events import AnnouncementChanged, InboxEvent, inbox_stream
-from bellcast.ports import Context
+from bellcast.model.events import AnnouncementChanged, InboxEvent
 
 log = structlog.get_logger(__name__)
 

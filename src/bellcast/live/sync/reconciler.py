@@ -11,14 +11,17 @@ from typing import Any
 
 import structlog
 
-from bellcast.errors import BellcastError
+from bellcast.context import Context
 from bellcast.inbox import announcements
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_stream
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.model.events import ANNOUNCEMENTS, Stream, SubscriptionEnded, inbox_stream, topic_stream
-from bellcast.ports import Context, InboxStatus, SubscriptionGrant
+from bellcast.model.events import SubscriptionEnded
+from bellcast.ports.inboxes import InboxStatus
+from bellcast.ports.recipients import SubscriptionGrant
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +111,9 @@ class Reconciler:
         used = [grant for grant in grants if self._is_followed(grant)]
         try:
             valid = (
-                await self._engines.store.recipients.grants_in_force(used) if used else frozenset[SubscriptionGrant]()
+                await self._engines.store.subscriptions.grants_in_force(used)
+                if used
+                else frozenset[SubscriptionGrant]()
             )
         except BellcastError as failure:
             log.warning("reconcile_postponed", reason=failure.detail)

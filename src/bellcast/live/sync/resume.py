@@ -11,14 +11,15 @@ from typing import TypeAlias
 
 import structlog
 
-from bellcast.errors import BellcastError
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.model.inboxes import Inbox, InboxState
-from bellcast.model.limits import Limits
 from bellcast.model.positions import Position
-from bellcast.ports import Change, Changes, ResumeFrom, Store
+from bellcast.ports.inboxes import Change, Changes, ResumeFrom
+from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)
 

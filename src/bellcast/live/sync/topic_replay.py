@@ -10,14 +10,14 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from bellcast.errors import Unavailable
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers.history import PastEvents
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import LiveEvent, Stream, inbox_stream, topic_stream
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.hub.hub import Hub
-from bellcast.model import history
-from bellcast.model.events import LiveEvent, Stream, inbox_stream, topic_stream
-from bellcast.ports import PastEvents
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Clock, Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import credentials, vendor_api
 from bellcast.providers.url import parse

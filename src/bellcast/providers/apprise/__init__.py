@@ -5,12 +5,15 @@ import importlib
 from typing import Any
 from urllib.parse import quote
 
+from bellcast.kernel import daemon_threads
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 
 SCHEME = "apprise+"
 # Placeholder in the URL for the recipient's chat id, percent-encoded.
 RECIPIENT = "{to}"
+# Maximum calls of a provider, one thread each: several times the slots of a provider, so that only calls that hang reach it.
+MAX_CALLS = 100
 
 
 def from_url(text: str, *, timeout: float = 30.0, is_trusted: bool = False) -> "AppriseProvider":
@@ -39,14 +42,20 @@ class AppriseProvider:
         self._library = library
         self._url = url
         self._timeout = timeout
+        self._calls = 0  # with those that have timed out, whose threads nothing can end
 
     async def send(self, message: OutgoingMessage) -> AcceptedMessage:
         """Send in a thread, because Apprise blocks. It reports no reasons, so every failure is treated as temporary."""
+        if self._calls >= MAX_CALLS:
+            raise DeliveryError("too many calls of Apprise have not returned", is_temporary=True)
+        self._calls += 1
+        call = daemon_threads.start("apprise", self._notify, message.to, message.content["text"])
+        call.add_done_callback(self._finish)
         try:
             async with asyncio.timeout(self._timeout):
-                is_sent = await asyncio.to_thread(self._notify, message.to, message.content["text"])
+                is_sent = await asyncio.shield(call)
         except TimeoutError:
-            raise DeliveryError("Apprise took too long", is_temporary=True) from None
+            raise DeliveryError("Apprise took too long", is_temporary=True, is_timeout=True) from None
         if not is_sent:
             raise DeliveryError("Apprise could not deliver the message", is_temporary=True)
         return AcceptedMessage("ok")
@@ -60,6 +69,10 @@ class AppriseProvider:
     def connection(self, to: str) -> Any:
         """Return Apprise's object for a chat id; None for an unusable URL."""
         return self._library.Apprise.instantiate(self._url.replace(RECIPIENT, quote(to, safe="")))
+
+    def _finish(self, call: asyncio.Future[bool]) -> None:
+        self._calls -= 1
+        call.exception()  # avoids a warning after a timeout, when nothing reads the result
 
     def _notify(self, to: str, text: str) -> bool:
         connection = self.connection(to)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bellcast.channels.addresses import chat_vendor
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import vendor_api
 

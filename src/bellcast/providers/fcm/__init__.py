@@ -7,8 +7,9 @@ import jwt
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Clock, Http, Response
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import credentials, vendor_api
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse

@@ -15,7 +15,7 @@ from aiosmtplib import SMTP
 from msgspec import Struct
 
 from bellcast.channels import addresses, email
-from bellcast.errors import Unavailable
+from bellcast.kernel.errors import Unavailable
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import (
     MAX_RESPONSE,
@@ -128,7 +128,10 @@ class SMTPProvider:
         with _translated():
             async with self._connection(encoding) as connection:
                 connection.messages += 1
-                await _recipient(connection.client, recipient, encoding)
+                try:
+                    await connection.client.rcpt(recipient, encoding=encoding)
+                except aiosmtplib.SMTPRecipientRefused as error:
+                    raise _error(error.code, error.message, is_bounce=error.code in BOUNCES) from None
                 code, response = await connection.client.data(body)
         return AcceptedMessage(str(code), response[:MAX_RESPONSE], f"<{mail.message_id}>")
 
@@ -255,13 +258,6 @@ def _name_lookup() -> Future[str]:
     found = Future[str]()
     Thread(target=lambda: found.set_result(socket.getfqdn()), name="own-name", daemon=True).start()
     return found
-
-
-async def _recipient(client: SMTP, address: str, encoding: str) -> None:
-    try:
-        await client.rcpt(address, encoding=encoding)
-    except aiosmtplib.SMTPRecipientRefused as error:
-        raise _error(error.code, error.message, is_bounce=error.code in BOUNCES) from None
 
 
 @contextmanager

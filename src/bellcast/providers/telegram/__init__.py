@@ -1,8 +1,8 @@
 """Chat messages through Telegram's Bot API."""
 
 from bellcast.channels.retries import is_temporary
+from bellcast.kernel.outbound.port import Http, Response
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Http, Response
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import vendor_api
 from bellcast.providers.url import parse

@@ -4,8 +4,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.messages import ExternalChannel, State
-from bellcast.ports import Http
 from bellcast.ports.providers import (
     MAX_RESPONSE,
     AcceptedMessage,

@@ -2,14 +2,8 @@
 
 import os
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from bellcast.channels.push import PushTarget
-from bellcast.model.base64url import decode
+from bellcast.kernel.base64url import decode
 
 # A push service must take 4096 bytes (RFC 8030 §7.2): header 86, tag 16 and delimiter 1 leave this for the message.
 MAX_PAYLOAD = 3993
@@ -22,6 +16,10 @@ def encrypt(payload: bytes, subscription: PushTarget) -> bytes:
     """Encrypt one message with a fresh key pair and salt. Raises ValueError for wrong keys or too long a payload."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"the payload must be at most {MAX_PAYLOAD} bytes, got {len(payload)}")
+    from cryptography.hazmat.primitives.asymmetric import ec  # 9 MB, only for servers that send to browsers
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     browser = decode(subscription.p256dh)
     browser_key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), browser)
     private = ec.generate_private_key(ec.SECP256R1())
@@ -36,4 +34,7 @@ def encrypt(payload: bytes, subscription: PushTarget) -> bytes:
 
 
 def _hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return HKDF(algorithm=hashes.SHA256(), length=length, salt=salt, info=info).derive(secret)

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from bellcast.channels.push import PushTarget
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.outbound.port import Http
 from bellcast.model.messages import ExternalChannel
-from bellcast.ports import Clock, Http
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 from bellcast.providers import vendor_api
 from bellcast.providers.webpush.encryption import MAX_PAYLOAD, encrypt

@@ -11,25 +11,11 @@ id, at, actor, action, target, tenant, changes, outcome, address, request_id, nu
 INSERT INTO audit_entries ({{audit_columns}})
 VALUES (:id, :at, :actor, :action, :target, :tenant, :changes, :outcome, :address, :request_id, :number, :previous, :mac)
 
--- name: audit_page
--- Entries between two ids, newest first.
-SELECT {{audit_columns}} FROM audit_entries
-WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
-
--- name: audit_page_of_tenant
--- Entries about a tenant between two ids, newest first.
-SELECT {{audit_columns}} FROM audit_entries
-WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT :limit
-
--- name: audit_total
--- Number of entries between two ids, up to :limit.
-SELECT count(*) FROM (SELECT 1 FROM audit_entries WHERE id < :before AND id >= :since LIMIT :limit) AS few
-
--- name: audit_total_of_tenant
--- Number of entries about a tenant between two ids, up to :limit.
-SELECT count(*) FROM (
-  SELECT 1 FROM audit_entries WHERE tenant = :tenant AND id < :before AND id >= :since LIMIT :limit
-) AS few
+-- list: audit
+-- Entries, newest first.
+SELECT {{audit_columns}}
+FROM audit_entries
+ORDER BY id DESC
 
 -- name: audit_chain
 -- Entries after a number, in the order of the chain.

@@ -1,23 +1,23 @@
 -- name: job_add @sqlite
 -- Add a job. An existing job is rescheduled to the new time, and runs again if it is running.
-INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
-VALUES (:id, :kind, :payload, :run_at, :created_at, :tenant, :priority)
+INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority, planned_at)
+VALUES (:id, :kind, :payload, :run_at, :created_at, :tenant, :priority, :created_at)
 ON CONFLICT (id) DO UPDATE SET
   run_at = excluded.run_at, created_at = excluded.created_at, priority = excluded.priority, attempts = 0, lease = NULL,
-  crashes = 0, state = 'ready', error = NULL
+  crashes = 0, state = 'ready', error = NULL, planned_at = excluded.planned_at
 
 -- name: job_add @postgres
 -- Add jobs. An existing job is rescheduled to the new time, and runs again if it is running. Of two with the same id, the last
 -- one counts.
-INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority)
-SELECT DISTINCT ON (id) id, kind, payload, run_at, created_at, tenant, priority FROM unnest(
+INSERT INTO jobs (id, kind, payload, run_at, created_at, tenant, priority, planned_at)
+SELECT DISTINCT ON (id) id, kind, payload, run_at, created_at, tenant, priority, created_at FROM unnest(
   :id::text[], :kind::text[], :payload::bytea[], :run_at::bigint[], :created_at::bigint[], :tenant::text[],
   :priority::bigint[]
 ) WITH ORDINALITY j (id, kind, payload, run_at, created_at, tenant, priority, place)
 ORDER BY id, place DESC
 ON CONFLICT (id) DO UPDATE SET
   run_at = excluded.run_at, created_at = excluded.created_at, priority = excluded.priority, attempts = 0, lease = NULL,
-  crashes = 0, state = 'ready', error = NULL
+  crashes = 0, state = 'ready', error = NULL, planned_at = excluded.planned_at
 
 -- name: jobs_due
 -- Priorities, tenants and kinds with due jobs, and since when. Each step of the walk is at most three searches of the
@@ -83,6 +83,18 @@ UPDATE jobs SET run_at = :until WHERE id = :id AND lease = :lease AND attempts >
 UPDATE jobs SET run_at = :now
 WHERE state = 'ready' AND priority >= 0 AND lease IS NOT NULL AND attempts > 0 AND run_at > :now
 
+-- name: jobs_planned_after
+-- Waiting jobs that were planned after a moment, those due last first.
+SELECT id FROM jobs
+WHERE state = 'ready' AND run_at > :moment AND planned_at > :moment AND lease IS NULL ORDER BY run_at DESC LIMIT :limit
+
+-- name: jobs_replan
+-- Waiting jobs that were planned in a time that has not come: those of runs are due, the others wait for the same time from
+-- now on.
+UPDATE jobs SET run_at = :now + CASE WHEN kind = :runs THEN 0 ELSE run_at - planned_at END, planned_at = :now
+WHERE id {{in_ids}} AND state = 'ready' AND run_at > :now AND planned_at > :now AND lease IS NULL
+RETURNING id
+
 -- name: job_find_leased
 -- A job that still has this lease.
 SELECT id FROM jobs WHERE id = :id AND lease = :lease AND attempts > 0
@@ -99,7 +111,8 @@ WHERE j.id = d.id AND j.lease = d.lease AND j.attempts > 0
 -- name: job_again
 -- End a lease; the job is due again at :run_at.
 UPDATE jobs SET
-  kind = :kind, payload = :payload, run_at = :run_at, attempts = :attempts, crashes = :crashes, error = :error, lease = NULL
+  kind = :kind, payload = :payload, run_at = :run_at, attempts = :attempts, crashes = :crashes, error = :error, lease = NULL,
+  planned_at = :now
 WHERE id = :id AND lease = :lease AND attempts > 0
 
 -- name: job_set_dead
@@ -111,15 +124,12 @@ WHERE id = :id AND lease = :lease AND attempts > 0
 -- Delete the jobs that were never leased.
 DELETE FROM jobs WHERE id {{in_ids}} AND attempts = 0 RETURNING id
 
--- name: jobs_dead
--- The dead jobs of a tenant, by id.
-SELECT {{job_columns}} FROM jobs
-WHERE state = 'dead' AND tenant = :tenant AND id > :after ORDER BY id LIMIT :limit
-
--- name: jobs_dead_of_all
--- The dead jobs of all tenants, by id.
-SELECT {{job_columns}} FROM jobs
-WHERE state = 'dead' AND id > :after ORDER BY id LIMIT :limit
+-- list: jobs_dead
+-- Dead jobs, by id.
+SELECT {{job_columns}}
+FROM jobs
+WHERE state = 'dead'
+ORDER BY id
 
 -- name: job_find_dead
 -- A dead job of a tenant.
@@ -127,7 +137,7 @@ SELECT id FROM jobs WHERE id = :id AND tenant = :tenant AND state = 'dead'
 
 -- name: job_revive
 -- Make a dead job due.
-UPDATE jobs SET state = 'ready', run_at = :now, attempts = 0, crashes = 0, error = NULL
+UPDATE jobs SET state = 'ready', run_at = :now, planned_at = :now, attempts = 0, crashes = 0, error = NULL
 WHERE id = :id AND tenant = :tenant AND state = 'dead'
 RETURNING id
 

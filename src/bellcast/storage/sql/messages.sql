@@ -143,77 +143,20 @@ UPDATE messages SET state = 'held', reason = 'digest', digest = NULL, due_at = :
 WHERE digest = :digest AND id <> :digest AND state = 'queued'
 RETURNING {{message_columns}}
 
--- fragment: message_origin_filters
--- The filters of a list of messages by provider and workflow. Null filters match everything.
-(CAST(:provider AS TEXT) IS NULL OR provider = :provider)
-  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+-- list: messages
+-- Messages, newest first.
+SELECT {{message_columns}}
+FROM messages
+LEADS notification, run, recipient, state
+FILTER {{message_filters}}
+ORDER BY id DESC
 
 -- fragment: message_filters
 -- The filters of a list of messages. Null filters match everything.
-(CAST(:channel AS TEXT) IS NULL OR channel = :channel)
-  AND (CAST(:state AS TEXT) IS NULL OR state = :state) AND {{message_origin_filters}}
-
--- name: messages_page
--- Messages of a tenant, newest first. Null filters match everything.
-SELECT {{message_columns}} FROM messages
-WHERE tenant = :tenant AND id < :before AND id >= :since AND {{message_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: messages_last
--- The last message of a tenant that one page compares with its filters.
-SELECT id FROM messages WHERE tenant = :tenant AND id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: messages_in_state_last
--- The last message of a tenant in one state that one page compares with its filters.
-SELECT id FROM messages WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
-ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: messages_total
--- Number of messages of a tenant, up to :limit.
-SELECT count(*) FROM (
-  SELECT 1 FROM messages WHERE tenant = :tenant AND id < :before AND id >= :since LIMIT :limit
-) AS few
-
--- name: messages_of_all_total
--- Number of messages of all tenants, up to :limit.
-SELECT count(*) FROM (SELECT 1 FROM messages WHERE id < :before AND id >= :since LIMIT :limit) AS few
-
--- name: messages_of_all
--- Messages of all tenants, newest first. Null filters match everything.
-SELECT {{message_columns}} FROM messages
-WHERE id < :before AND id >= :since AND {{message_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: messages_of_all_last
--- The last message of all tenants that one page compares with its filters.
-SELECT id FROM messages WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: messages_of_recipient
--- Messages of a recipient, newest first. Null filters match everything.
-SELECT {{message_columns}} FROM messages
-WHERE tenant = :tenant AND id < :before AND id >= :since AND recipient = :recipient AND {{message_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: messages_of_notification
--- Messages of a notification, newest first. Null filters match everything.
-SELECT {{message_columns}} FROM messages
-WHERE tenant = :tenant AND id < :before AND id >= :since AND notification = :notification
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND {{message_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: messages_of_run
--- Messages of a run, newest first. Null filters match everything.
-SELECT {{message_columns}} FROM messages
-WHERE tenant = :tenant AND id < :before AND id >= :since AND run = :run
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND {{message_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: messages_in_state
--- Messages of a tenant in one state, newest first. Null filters match everything.
-SELECT {{message_columns}} FROM messages
-WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
-  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel) AND {{message_origin_filters}}
-ORDER BY id DESC LIMIT :limit
+(CAST(:run AS TEXT) IS NULL OR run = :run) AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
+  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel) AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
 
 -- name: snooze_record
 -- Record that a recipient snoozed a notification, because its row is reset when the snooze ends. At most :limit per notification.
@@ -327,21 +270,18 @@ RETURNING notification
 -- One object.
 SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
 
--- name: documents_page
--- Objects of one kind by key, after the key :after.
-SELECT key, body, created_at, updated_at FROM documents
-WHERE kind = :kind AND tenant = :tenant AND key > :after ORDER BY key LIMIT :limit
+-- list: documents
+-- Objects of one kind, by tenant and key.
+SELECT tenant, key, body, created_at, updated_at
+FROM documents
+WHERE kind = :kind
+ORDER BY tenant, key
 
 -- name: documents_newest
 -- Objects of one kind by key, the last first, before the key :before, created in a time range.
 SELECT key, body, created_at, updated_at FROM documents
 WHERE kind = :kind AND tenant = :tenant AND key < :before AND created_at >= :since AND created_at < :until
 ORDER BY key DESC LIMIT :limit
-
--- name: documents_of_all_tenants
--- Objects of one kind by tenant and key, after (:after_tenant, :after).
-SELECT tenant, key, body, created_at, updated_at FROM documents
-WHERE kind = :kind AND (tenant, key) > (:after_tenant, :after) ORDER BY tenant, key LIMIT :limit
 
 -- name: document_write
 -- Create or replace an object.

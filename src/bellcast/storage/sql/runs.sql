@@ -33,99 +33,26 @@ SELECT {{run_columns}} FROM runs WHERE id = :id
 -- Runs by id, in any order.
 SELECT {{run_columns}} FROM runs WHERE id {{in_ids}}
 
--- fragment: run_has_message
--- The filters of a list of runs by the channel and provider of a message. Null filters match everything. The LIMIT makes
--- PostgreSQL search the index for each run, and not hash all messages.
-(COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
+-- list: runs
+-- Runs, newest first.
+SELECT {{run_columns}}
+FROM runs
+LEADS trigger, recipient, workflow, state
+FILTER {{run_filters}}
+ORDER BY id DESC
+
+-- fragment: run_filters
+-- The filters of a list of runs. Null filters match everything. The LIMIT makes PostgreSQL search the index of messages for
+-- each run, and not hash all messages.
+(CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
+  AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (COALESCE(CAST(:channel AS TEXT), CAST(:provider AS TEXT)) IS NULL OR (
     SELECT 1 FROM messages m
     WHERE m.tenant = runs.tenant AND m.run = runs.id
       AND (CAST(:channel AS TEXT) IS NULL OR m.channel = :channel)
       AND (CAST(:provider AS TEXT) IS NULL OR m.provider = :provider)
     LIMIT 1
   ) = 1)
-
--- fragment: run_filters
--- The filters of a list of runs by state and messages. Null filters match everything.
-(CAST(:state AS TEXT) IS NULL OR state = :state) AND {{run_has_message}}
-
--- name: runs_page
--- Runs of a tenant, newest first. Null filters match everything.
-SELECT {{run_columns}} FROM runs
-WHERE tenant = :tenant AND id < :before AND id >= :since AND {{run_has_message}}
-ORDER BY id DESC LIMIT :limit
-
--- name: runs_page_last
--- The last run of a tenant that one page compares with its filters.
-SELECT id FROM runs WHERE tenant = :tenant AND id < :before AND id >= :since
-ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: runs_total
--- Number of runs of a tenant, up to :limit.
-SELECT count(*) FROM (
-  SELECT 1 FROM runs WHERE tenant = :tenant AND id < :before AND id >= :since LIMIT :limit
-) AS few
-
--- name: runs_of_all_total
--- Number of runs of all tenants, up to :limit.
-SELECT count(*) FROM (SELECT 1 FROM runs WHERE id < :before AND id >= :since LIMIT :limit) AS few
-
--- name: runs_of_all
--- Runs of all tenants, newest first. Null filters match everything.
-SELECT {{run_columns}} FROM runs
-WHERE id < :before AND id >= :since
-  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow) AND {{run_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: runs_of_all_last
--- The last run of all tenants that one page compares with its filters.
-SELECT id FROM runs WHERE id < :before AND id >= :since ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: runs_in_state
--- Runs of a tenant in one state, newest first. Null filters match everything.
-SELECT {{run_columns}} FROM runs
-WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since AND {{run_has_message}}
-ORDER BY id DESC LIMIT :limit
-
--- name: runs_in_state_last
--- The last run of a state that one page compares with its filters.
-SELECT id FROM runs WHERE tenant = :tenant AND state = :state AND id < :before AND id >= :since
-ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: runs_of_workflow
--- Runs of a workflow, newest first. Null filters match everything.
-SELECT {{run_columns}} FROM runs
-WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since AND {{run_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: runs_of_workflow_last
--- The last run of a workflow that one page compares with its filters.
-SELECT id FROM runs WHERE tenant = :tenant AND workflow = :workflow AND id < :before AND id >= :since
-ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: runs_of_recipient
--- Runs for a recipient, newest first. Null filters match everything.
-SELECT {{run_columns}} FROM runs
-WHERE tenant = :tenant AND recipient = :recipient AND id < :before AND id >= :since
-  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow) AND {{run_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: runs_of_recipient_last
--- The last run of a recipient that one page compares with its filters.
-SELECT id FROM runs WHERE tenant = :tenant AND recipient = :recipient AND id < :before AND id >= :since
-ORDER BY id DESC LIMIT 1 OFFSET :skipped
-
--- name: runs_of_trigger
--- Runs of a trigger, newest first. Null filters match everything.
-SELECT {{run_columns}} FROM runs
-WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before AND id >= :since
-  AND (CAST(:workflow AS TEXT) IS NULL OR workflow = :workflow)
-  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient) AND {{run_filters}}
-ORDER BY id DESC LIMIT :limit
-
--- name: runs_of_trigger_last
--- The last run of a trigger that one page compares with its filters.
-SELECT id FROM runs WHERE tenant = :tenant AND "trigger" = :trigger AND id < :before AND id >= :since
-ORDER BY id DESC LIMIT 1 OFFSET :skipped
 
 -- name: run_write
 -- The new state of a run, if no other commit came between.

@@ -4,7 +4,9 @@ from functools import partial
 
 import msgspec
 
-from bellcast.errors import BellcastError
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.events import Event
+from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.live import inbox_payloads
 from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
@@ -15,8 +17,7 @@ from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
 from bellcast.live.wiring import LiveContext, WiredDialect
-from bellcast.model.asgi import Receive, Scope, Send
-from bellcast.model.events import Event, InboxEvent
+from bellcast.model.events import InboxEvent
 from bellcast.model.inboxes import InboxState
 from bellcast.model.positions import parse_position
 

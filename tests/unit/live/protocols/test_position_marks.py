@@ -2,11 +2,11 @@
 
 import pytest
 
+from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.native import protocol
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import SocketIODialect
-from bellcast.model.events import LiveEvent
 
 SOCKETIO = [
     SocketIODialect(namespace, encoding, resumable=True)

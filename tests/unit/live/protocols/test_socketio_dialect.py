@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from bellcast.kernel.events import LiveEvent
 from bellcast.live.socketio.protocol import dialect
 from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
-from bellcast.model.events import LiveEvent, SessionsRevoked
+from bellcast.model.events import SessionsRevoked
 from bellcast.model.inboxes import InboxState
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)

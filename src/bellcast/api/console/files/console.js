@@ -77,7 +77,7 @@ function showShell() {
       event.preventDefault();
       document.getElementById('main').focus();
     } }, 'Skip to the page'),
-    h('header', { class: 'bar' }, toggle, h('a', { class: 'brand', href: `${BASE}/` }, 'Bellcast'),
+    h('header', { class: 'bar' }, toggle, h('a', { class: 'brand', href: `${BASE}/` }, h('img', { src: `${ROOT}/favicon.svg`, width: '24', height: '24', alt: '' }), 'Bellcast'),
       h('button', { type: 'button', class: 'search', 'aria-keyshortcuts': 'Control+K', onclick: openPalette }, 'Go to… ', h('kbd', {}, 'Ctrl K')),
       h('button', { type: 'button', class: 'refresh', 'aria-label': 'Refresh', title: 'Refresh (r)', 'aria-keyshortcuts': 'r', onclick: reload }, h('span', { 'aria-hidden': 'true' }, '↻')),
       h('span', { class: 'who' }, me.name), h('button', { type: 'button', onclick: signOut }, 'Sign out')),

@@ -10,7 +10,7 @@ const NAME = { name: 'name', required: true, maxlength: 100, autocomplete: 'user
 const CODE = { name: 'code', required: true, maxlength: 100, autocomplete: 'one-time-code', inputmode: 'text', autocapitalize: 'none', spellcheck: 'false' };
 
 function card(title, ...children) {
-  return h('main', { class: 'card' }, h('p', { class: 'brand' }, 'Bellcast'), h('h1', { tabindex: '-1' }, title), children);
+  return h('main', { class: 'card' }, h('p', { class: 'brand' }, h('img', { src: `${ROOT}/favicon.svg`, width: '24', height: '24', alt: '' }), 'Bellcast'), h('h1', { tabindex: '-1' }, title), children);
 }
 
 /** The first owner, with the code of the URL's fragment. */

@@ -100,9 +100,10 @@ function preview(page, one, read) {
   ], 'Preview', async ({ locale, recipient, data }) => {
     const { url, values } = await read();
     const wanted = { values, data: parsed(data) ?? {}, ...(locale.trim() && { locale: locale.trim() }), ...(recipient.trim() && { recipient: recipient.trim() }) };
-    const { missing, ...parts } = await request('POST', url('/preview'), wanted, page.signal);
+    const { missing, warnings = [], ...parts } = await request('POST', url('/preview'), wanted, page.signal);
     fill(output,
       missing.length > 0 && h('p', { class: 'error' }, `Without a value: ${missing.join(', ')}. A send would be refused.`),
+      warnings.map((text) => h('p', { class: 'error' }, text)),
       PARTS.filter((name) => parts[name]).map((name) => [h('h3', {}, name), parts[name].html && frame(url('/html'), wanted), h('dl', { class: 'facts' },
         Object.entries(parts[name]).filter(([field, value]) => field !== 'html' && value !== null && value !== undefined).map(([field, value]) => h('div', {}, h('dt', {}, field), h('dd', {}, typeof value === 'string' ? h('span', { class: 'text' }, value) : JSON.stringify(value)))))]));
     for (const sent of output.querySelectorAll('form')) sent.submit();

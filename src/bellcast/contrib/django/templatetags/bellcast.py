@@ -65,15 +65,18 @@ def bellcast_preferences(context: Any, **attributes: Any) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def bellcast_script(context: Any, **attributes: Any) -> SafeString:
-    """Return the script of the elements, with the nonce of the page's Content-Security-Policy."""
+def bellcast_script(context: Any, *, retry: bool = False, **attributes: Any) -> SafeString:
+    """Return the script of the elements, with the nonce of the page's Content-Security-Policy. With `retry`, the site's own loader
+    tries again while Bellcast cannot be reached."""
     if _user(context) is None:
         return EMPTY
     request = context.get("request")
     # The name used by Django 6 and django-csp.
     nonce = getattr(request, "csp_nonce", None) or context.get("csp_nonce")
     given = {key.replace("_", "-"): value for key, value in attributes.items()}
-    merged = {"type": "module", "src": f"{conf.current().public_url}/bellcast.js", "nonce": nonce, **given}
+    server = conf.current().public_url
+    loader = {"src": reverse("bellcast:loader"), "data-server": server, "defer": "defer"} if retry else {}
+    merged = (loader or {"type": "module", "src": f"{server}/bellcast.js"}) | {"nonce": nonce, **given}
     parts = [(key, value) for key, value in merged.items() if value]
     return format_html("<script {}></script>", format_html_join(" ", '{}="{}"', parts))
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.model.decode_errors import sentence
-from bellcast.model.pusher import CLIENT_PREFIX
+from bellcast.kernel.events import CLIENT_PREFIX
+from bellcast.kernel.http.decode_errors import sentence
 
 
 class PusherSubscribe(Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.framing import websocket
@@ -12,10 +13,8 @@ from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.model import topics
 from bellcast.model.event_names import PUSHER_PREFIXES
 from bellcast.model.events import (
-    Event,
     InboxBulkChanged,
     InboxEvent,
-    LiveEvent,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from bellcast.model import validation
-from bellcast.model.decode_errors import sentence
+from bellcast.kernel import validation
+from bellcast.kernel.http.decode_errors import sentence
 from bellcast.model.pusher import MAX_DEVICE
 
 MAX_USER_ID = 128

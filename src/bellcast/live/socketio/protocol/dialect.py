@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import PositionMark
@@ -19,10 +20,8 @@ from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import Encoding
 from bellcast.live.socketio.protocol.packets import Packet
 from bellcast.model.events import (
-    Event,
     InboxBulkChanged,
     InboxEvent,
-    LiveEvent,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,

@@ -34,23 +34,20 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"] or relaying.default_alias()
         try:
-            self._run(alias, options)
+            refused = OutboxEntry.objects.using(alias).filter(refused_at__isnull=False)
+            if options["retry"]:
+                count = refused.update(refused_at=None, error=None, attempts=0, next_attempt_at=timezone.now())
+                self.stdout.write(f"{count} refused rows will be sent again.")
+            elif options["discard"]:
+                self.stdout.write(f"{refused.delete()[0]} refused rows were deleted.")
+            elif options["once"]:
+                self._report(done := relaying.send_due(alias))
+                if done.failure is not None:
+                    raise CommandError(f"Rows are still due: {done.failure}")
+            else:
+                self._serve(alias)
         except (BellcastError, DatabaseError) as error:
             raise CommandError(str(error)) from error
-
-    def _run(self, alias: str, options: dict[str, Any]) -> None:
-        refused = OutboxEntry.objects.using(alias).filter(refused_at__isnull=False)
-        if options["retry"]:
-            count = refused.update(refused_at=None, error=None, attempts=0, next_attempt_at=timezone.now())
-            self.stdout.write(f"{count} refused rows will be sent again.")
-        elif options["discard"]:
-            self.stdout.write(f"{refused.delete()[0]} refused rows were deleted.")
-        elif options["once"]:
-            self._report(done := relaying.send_due(alias))
-            if done.failure is not None:
-                raise CommandError(f"Rows are still due: {done.failure}")
-        else:
-            self._serve(alias)
 
     def _serve(self, alias: str) -> None:
         stopped = stop_event()

@@ -43,8 +43,9 @@ class Command(BaseCommand):
             raise CommandError(f"{error.__cause__ or error}; run it again to continue") from error
         if skipped:
             self.stderr.write(f"{skipped} rows have no user and were skipped.")
-        verb = "would be imported" if options["dry_run"] else "imported"
-        self.stdout.write(f"{count - refused} notifications {verb}.")
+        # The server does not say which of them it knew: their idempotency keys make a repetition harmless.
+        state = "would be imported" if options["dry_run"] else "are in Bellcast now; none was added twice"
+        self.stdout.write(f"{count - refused} notifications {state}.")
         if refused:
             raise CommandError(f"{refused} notifications were refused.")
 

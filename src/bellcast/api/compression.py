@@ -1,0 +1,61 @@
+"""Compression of responses to reads, at the outermost layer: inside, operations read each other's bodies."""
+
+import asyncio
+import gzip
+from typing import Any
+
+from bellcast.kernel.http.asgi import AsgiMessage, Send
+from bellcast.kernel.http.content_coding import accepts
+
+# A body that fits into one packet is not compressed.
+MIN_BYTES = 1_400
+# A larger body is compressed in a thread: it would take the event loop more than 0.6 ms.
+INLINE_BYTES = 65_536
+TYPES = (b"application/json", b"text/")
+# Takes 10 µs per KB of JSON and leaves a fifth of it. Level 6 takes half as long again for 7 % less.
+LEVEL = 3
+
+
+def compressing(scope: Any, send: Send) -> Send:
+    """Wrap `send` of a GET request. Writes are not compressed: servers send them in large numbers, with small responses.
+
+    A response with an ETag is not either: a strong one names one encoding (RFC 9110, 8.8.3), and conditional writes send it
+    back. Streams are passed through."""
+    if scope["method"] != "GET":
+        return send
+    start: AsgiMessage | None = None
+
+    async def send_compressed(message: AsgiMessage) -> None:
+        nonlocal start
+        if message["type"] == "http.response.start" and _is_compressible(message["headers"]):
+            start = message  # its headers depend on the body
+            return
+        if start is not None:
+            held, start = start, None
+            if not message.get("more_body") and len(message["body"]) >= MIN_BYTES:
+                message = await _compressed(scope, held, message)
+            await send(held)
+        await send(message)
+
+    return send_compressed
+
+
+def _is_compressible(headers: list[tuple[bytes, bytes]]) -> bool:
+    named = dict(headers)
+    return named.get(b"content-type", b"").startswith(TYPES) and not named.keys() & {b"etag", b"content-encoding"}
+
+
+async def _compressed(scope: Any, start: AsgiMessage, message: AsgiMessage) -> AsgiMessage:
+    """Return the compressed body if the client accepts it, and add the headers to `start`."""
+    start["headers"] = [*start["headers"], (b"vary", b"Accept-Encoding")]
+    accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), None)
+    if accepted is None or not accepts(accepted.decode("latin-1"), "gzip"):
+        return message
+    body: bytes = message["body"]
+    if len(body) > INLINE_BYTES:
+        body = await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+    else:
+        body = gzip.compress(body, LEVEL, mtime=0)
+    kept = [header for header in start["headers"] if header[0] != b"content-length"]
+    start["headers"] = [*kept, (b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip")]
+    return {**message, "body": body}

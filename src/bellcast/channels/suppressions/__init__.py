@@ -1,0 +1,1 @@
+"""Suppressed addresses, to which nothing is sent: after hard bounces, complaints and STOP, or by request."""

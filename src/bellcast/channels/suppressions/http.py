@@ -1,0 +1,57 @@
+"""Suppressed addresses over HTTP."""
+
+from bellcast.api import request_body
+from bellcast.api.request_body import ApiRequest
+from bellcast.api.resource import Change, Listing, ObjectsQuery, Resource
+from bellcast.channels import addresses
+from bellcast.channels.suppressions import store
+from bellcast.channels.suppressions.types import SuppressedAddress, SuppressionPage, SuppressionReason
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.errors import Invalid
+from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
+
+
+def _key(request: ApiRequest) -> tuple[ExternalChannel, str]:
+    """Return the channel and the address in the path. Raises Invalid."""
+    channel = next((one for one in EXTERNAL_CHANNELS if one == request_body.path(request, "channel")), None)
+    if channel is None:
+        raise Invalid.of("channel", f"must be one of: {', '.join(EXTERNAL_CHANNELS)}")
+    address = request_body.path(request, "address")
+    wrong = addresses.format_problem(channel, address)
+    if wrong is not None:
+        raise Invalid.of("address", wrong)
+    validation.check(validation.text("address", address, addresses.MAX_ADDRESS))
+    return channel, address
+
+
+SUPPRESSIONS = Resource("suppressions", "/{channel:str}/{address:str}", _key, tag="Messages")
+
+
+@SUPPRESSIONS.page(store.LIST, SuppressionPage)
+async def page(listing: Listing[ObjectsQuery]) -> ListPage[SuppressedAddress]:
+    """List suppressed addresses.
+
+    By channel and address. With `?tenant=*`, those of all tenants, by tenant, channel and address."""
+    return await listing.ctx.engines.store.suppressions.page(listing.wanted)
+
+
+@SUPPRESSIONS.put(SuppressionReason, SuppressedAddress, is_body_optional=True, example={"reason": "requested by phone"})
+async def suppress(change: Change[SuppressionReason]) -> tuple[SuppressedAddress, bool]:
+    """Suppress an address.
+
+    Nothing more is sent to it, and waiting messages become `suppressed`. 201 when it is new. The case of e-mail
+    addresses does not matter."""
+    (channel, address), reason, now = change.key, change.body.reason, change.ctx.engines.clock.now()
+    if change.is_dry_run:
+        return SuppressedAddress(change.tenant or None, channel, address, reason, times.to_rfc3339(now)), False
+    return await change.ctx.engines.store.suppressions.put(change.tenant, channel, address, reason, now)
+
+
+@SUPPRESSIONS.delete("This address is not suppressed.")
+async def allow(change: Change[None]) -> bool:
+    """Allow an address again."""
+    return await change.ctx.engines.store.suppressions.delete(change.tenant, *change.key)
+
+
+HANDLERS = [page, suppress, allow]

@@ -1,0 +1,34 @@
+"""Suppressed addresses, and why they must not be used."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Struct
+
+from bellcast.model.field_limits import Limit
+from bellcast.model.messages import ExternalChannel
+
+MAX_REASON = 200
+
+
+class SuppressionReason(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why the address must not be used."""
+
+    reason: Annotated[str, Limit(MAX_REASON)] = "manual"
+
+
+class SuppressedAddress(Struct, frozen=True):
+    """An address that must not be used. Bellcast adds those that bounced, with the reason `bounce`."""
+
+    tenant: str | None
+    channel: ExternalChannel
+    address: str
+    reason: str
+    created_at: datetime
+
+
+class SuppressionPage(Struct, frozen=True):
+    """A page of suppressions; `next` is the value of `after` for the next page."""
+
+    suppressions: list[SuppressedAddress]
+    next: str | None

@@ -1,0 +1,36 @@
+"""Dependencies shared by the application services."""
+
+from collections.abc import Callable
+
+from msgspec import Struct, field
+
+from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.token_bucket import TokenBuckets
+from bellcast.ports.live_feed import NO_FEED, Feed
+from bellcast.ports.quotas import Quotas, Rates, Unlimited
+from bellcast.ports.reactions import EventReactions, NoReactions
+from bellcast.ports.routing import InboxOnly, Router
+from bellcast.ports.scheduling import NoScheduler, SendScheduler
+from bellcast.ports.webhooks import NoWebhooks, WebhookSink
+from bellcast.storage.store import Store
+
+
+class Context(Struct, frozen=True):
+    """Dependencies shared by the application services."""
+
+    store: Store
+    broker: Broker
+    clock: Clock
+    new_id: Callable[[int], str]
+    history: TopicHistory = NO_HISTORY
+    quotas: Quotas = Unlimited()
+    rates: Rates = field(default_factory=TokenBuckets)
+    router: Router = InboxOnly()
+    webhooks: WebhookSink = NoWebhooks()
+    scheduler: SendScheduler = NoScheduler()
+    reactions: EventReactions = NoReactions()
+    feed: Feed = NO_FEED
+    pace: Scheduler = field(default_factory=Scheduler)

@@ -1,0 +1,46 @@
+"""Transport of events between processes."""
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from bellcast.kernel.events import Event, Stream
+
+
+class Broker(Protocol):
+    """Publishes events to all processes that follow their streams: at most once, in order per publishing process and
+    stream. A lost event is safe: readers resume from the store."""
+
+    async def open(self) -> None:
+        """Start connecting. Never raises for an unreachable broker, which is retried until `close`."""
+        ...
+
+    async def publish(self, *events: Event) -> None:
+        """Deliver to this process before returning, and to others soon after. Never raises: readers find lost events in
+        the store."""
+        ...
+
+    def deliver(self, event: Event) -> None:
+        """Deliver an event only to this process, because no other follows its stream."""
+        ...
+
+    async def ping(self, *, writes: bool = False) -> None:
+        """Raise Unavailable unless events can be published and, with `writes`, live events can be stored."""
+        ...
+
+    def listen(
+        self, listener: Callable[[Event], None], on_gap: Callable[[Collection[Stream]], None] | None = None
+    ) -> None:
+        """Call `listener` with every event, on the event loop's thread. A process has one listener, its hub. `on_gap`
+        is called with streams that may have missed events of other processes, because they were newly followed or
+        reconnected."""
+        ...
+
+    def follow(self, stream: Stream) -> None:
+        """Subscribe this process to a stream. Reference-counted."""
+        ...
+
+    def unfollow(self, stream: Stream) -> None:
+        """Release one `follow` of the stream."""
+        ...
+
+    async def close(self) -> None: ...

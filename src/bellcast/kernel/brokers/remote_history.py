@@ -1,0 +1,433 @@
+"""The history of live events in a log shared by several processes.
+
+Stored events reach every process, including the publishing one, in log order through the broker's subscriptions. A read
+merges the log's content with events that the subscriptions deliver in the meantime."""
+
+import asyncio
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.brokers.collected_events import CollectedEvents
+from bellcast.kernel.brokers.history import NO_HISTORY, HistoryPage, KeptEvent, PastEvents
+from bellcast.kernel.brokers.history_retention import KeepRules
+from bellcast.kernel.brokers.history_rules import EventId, HistoryRule
+from bellcast.kernel.brokers.memory_history import SWEEP_INTERVAL_SECONDS
+from bellcast.kernel.brokers.remote import RemoteBroker
+from bellcast.kernel.brokers.topic_log import LogRead, LogUnsupported, NewEntry, ReadKind, StoredEntry, TopicLog
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.events import SEPARATOR, UNENCODABLE, LiveEvent, Stream
+
+log = structlog.get_logger(__name__)
+
+# Maximum events per append: about 5 ms of Redis time, and one transaction of PostgreSQL.
+MAX_APPEND_EVENTS = 500
+# Maximum concurrent appends of different tenants; each takes a connection.
+MAX_APPENDS = 8
+# Streams per read after an interruption: a few milliseconds of Redis time.
+STREAMS_PER_READ = 500
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(LiveEvent).decode
+
+
+class PendingAppend(Struct, frozen=True):
+    entry: NewEntry
+    appended: asyncio.Future[EventId]
+
+
+class RemoteHistory:
+    """A TopicHistory in a log that several processes share."""
+
+    def __init__(
+        self, topic_log: TopicLog, broker: RemoteBroker, clock: Clock, rules: Callable[[], Sequence[HistoryRule]]
+    ) -> None:
+        self._log = topic_log
+        self._broker = broker
+        self._clock = clock
+        self._rules = KeepRules(rules)
+        self._on_lost: Callable[[Collection[Stream]], None] = lambda _: None
+        # By tenant: the position up to which this process has delivered all stored events of the streams that it follows.
+        self._delivered: dict[str, EventId] = {}
+        self._collected = CollectedEvents()  # received during reads
+        self._held: list[LiveEvent] | None = None  # received after an interruption, before the gap is filled
+        self._filled: asyncio.Future[bool] | None = None  # while events are held; False: interrupted again
+        self._filling: asyncio.Task[None] | None = None
+        self._interruptions = 0
+        self._pending: dict[str, list[PendingAppend]] = {}
+        self._appending: asyncio.Task[None] | None = None
+        self._used: set[str] = set()  # tenants with appends since the last sweep, or with events after it
+        self._has_swept = False
+        self._is_supported = True
+        broker.read_log_with(self)
+
+    # --- TopicHistory
+
+    async def append(self, *events: LiveEvent) -> tuple[LiveEvent, ...]:
+        pending = [self._enqueue(event) for event in events]
+        # `gather` collects all exceptions; for one event, it would take a third of this method's time
+        if len(events) > 1:
+            await asyncio.gather(*(one.appended for one in pending if one is not None))
+        return tuple(
+            [
+                event if one is None else replace(event, id=(await one.appended).text)
+                for event, one in zip(events, pending, strict=True)
+            ]
+        )
+
+    def end(self, tenant: str) -> str | None:
+        delivered = self._delivered.get(tenant)
+        return None if delivered is None else delivered.text
+
+    async def missed(self, tenant: str, streams: Collection[Stream], after: str) -> PastEvents:
+        start = history.parse_event_id(after)
+        if start is None:
+            return await self.newest(tenant, streams, 0)
+        return await self._read("missed", tenant, streams, start, 0)
+
+    async def newest(self, tenant: str, streams: Collection[Stream], count: int) -> PastEvents:
+        return await self._read("newest", tenant, streams, None, count)
+
+    async def confirm(self, streams: Collection[Stream]) -> None:
+        if self._is_supported:
+            with self._following(streams) as kept:
+                await self._wait_received(kept)
+
+    async def page(self, tenant: str, stream: Stream, after: str | None, limit: int) -> HistoryPage:
+        start = None if after is None else history.parse_event_id(after)
+        streams = self._rules.kept_streams([stream])
+        try:
+            read = await self._log.read("page", tenant, streams, start, limit + 1, self._clock.now())
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return await NO_HISTORY.page(tenant, stream, after, limit)
+        events = tuple(
+            [
+                KeptEvent(event, entry.at)
+                for entry in read.entries[:limit]
+                if (event := _event(entry, read.end.epoch)) is not None
+            ]
+        )
+        is_known = start is not None and start.epoch == read.end.epoch and not read.incomplete
+        has_more = bool(events) and len(read.entries) > limit
+        return HistoryPage(events, has_more, f"{read.end.epoch:x}", after is None or is_known)
+
+    async def clear(self, tenant: str, stream: Stream | None) -> None:
+        try:
+            await self._log.clear(tenant, stream, self._clock.now())
+        except LogUnsupported as failure:  # there are no events
+            self._disable(failure)
+
+    def listen(self, on_lost: Callable[[Collection[Stream]], None]) -> None:
+        self._on_lost = on_lost
+
+    async def run(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_INTERVAL_SECONDS)
+            if self._is_supported:
+                await self._sweep()
+            self._forget_tenants()
+            if self._held is None:
+                self._on_lost(())
+
+    async def _sweep(self) -> None:
+        used, self._used = self._used, set()
+        try:
+            if not self._has_swept:  # processes that have ended may have left events
+                used |= set(await self._log.tenants())
+            for tenant in used:
+                if await self._log.sweep(tenant, self._clock.now()):
+                    self._used.add(tenant)
+            self._has_swept = True
+        except Unavailable:
+            self._used |= used
+        except LogUnsupported as failure:
+            self._disable(failure)
+
+    def _forget_tenants(self) -> None:
+        """Drop the delivered positions of tenants whose streams this process no longer follows."""
+        followed = {_tenant(stream) for stream in self._broker.followed}
+        for tenant in self._delivered.keys() - followed:
+            del self._delivered[tenant]
+
+    # --- append
+
+    def _enqueue(self, event: LiveEvent) -> PendingAppend | None:
+        rule = self._rules.for_event(event) if self._is_supported else None
+        if rule is None:
+            return None
+        try:
+            entry = NewEntry(event.stream, _encode(event), rule.duration_ms, rule.events or 0)
+        except UNENCODABLE:  # the broker logs it
+            return None
+        loop = asyncio.get_running_loop()
+        pending = PendingAppend(entry, loop.create_future())
+        self._pending.setdefault(event.tenant, []).append(pending)
+        if self._appending is None:
+            self._appending = loop.create_task(self._append_pending())
+        return pending
+
+    async def _append_pending(self) -> None:
+        """Append the waiting events. Events that arrive in the meantime share the next call."""
+        try:
+            while self._pending:
+                pending, self._pending = self._pending, {}
+                slots = asyncio.Semaphore(MAX_APPENDS)
+                await asyncio.gather(*(self._append_to(tenant, batch, slots) for tenant, batch in pending.items()))
+        finally:
+            self._appending = None
+
+    async def _append_to(self, tenant: str, batch: Sequence[PendingAppend], slots: asyncio.Semaphore) -> None:
+        self._used.add(tenant)
+        async with slots:
+            for start in range(0, len(batch), MAX_APPEND_EVENTS):
+                await self._append_batch(tenant, batch[start : start + MAX_APPEND_EVENTS])
+
+    async def _append_batch(self, tenant: str, batch: Sequence[PendingAppend]) -> None:
+        try:
+            last = await self._log.append(tenant, [one.entry for one in batch], self._clock.now())
+        except Exception as failure:  # noqa: BLE001 - every publisher raises it
+            error = self._translated(failure)
+            for one in batch:
+                if not one.appended.done():
+                    one.appended.set_exception(error)
+            return
+        for number, one in enumerate(batch):
+            if not one.appended.done():  # the publisher may have been cancelled
+                one.appended.set_result(EventId(last.epoch, last.offset - len(batch) + 1 + number))
+
+    def _translated(self, failure: Exception) -> Exception:
+        if isinstance(failure, LogUnsupported):
+            self._disable(failure)
+            return Unavailable("The history of live events is off.")
+        if not isinstance(failure, Unavailable):
+            log.error("event_append_failed", exc_info=failure)
+        return failure
+
+    def _disable(self, failure: LogUnsupported) -> None:
+        log.warning("topic_history_unsupported", reason=str(failure))
+        self._is_supported = False
+
+    # --- read
+
+    async def _read(
+        self, kind: ReadKind, tenant: str, streams: Collection[Stream], after: EventId | None, limit: int
+    ) -> PastEvents:
+        if not self._is_supported:
+            return PastEvents()
+        try:
+            with self._following(streams) as kept:
+                while True:
+                    await self._wait_received(kept)
+                    interruptions = self._interruptions
+                    past = await self._read_once(kind, tenant, kept, after, limit)
+                    if interruptions == self._interruptions:
+                        return past
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return PastEvents()
+
+    @contextlib.contextmanager
+    def _following(self, streams: Collection[Stream]) -> Iterator[Sequence[Stream]]:
+        """Follow the stored ones of these streams until the caller has had the chance to follow them."""
+        kept = self._rules.kept_streams(streams)
+        for stream in kept:
+            self._broker.follow(stream)
+        try:
+            yield kept
+        finally:
+            # After the caller's own `follow` in this iteration.
+            asyncio.get_running_loop().call_soon(self._unfollow, kept)
+
+    async def _wait_received(self, streams: Sequence[Stream]) -> None:
+        """Wait until followed streams are subscribed and no gap is open. Raises Unavailable."""
+        await self._broker.wait_followed(streams)
+        if self._filled is not None and not await asyncio.shield(self._filled):
+            raise Unavailable("The log of live events cannot be read.")
+
+    def _unfollow(self, streams: Iterable[Stream]) -> None:
+        for stream in streams:
+            self._broker.unfollow(stream)
+
+    async def _read_once(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int
+    ) -> PastEvents:
+        interruptions = self._interruptions
+        with self._collected.collecting(streams) as collected:
+            read = await self._log.read(kind, tenant, streams, after, limit, self._clock.now())
+            if self._may_be_in_flight(tenant, read):
+                await self._broker.fence()
+                if interruptions == self._interruptions:
+                    self._delivered[tenant] = _later(self._delivered.get(tenant), read.end)
+        return _missed(read, after, collected) if kind == "missed" else _newest(read, collected, limit)
+
+    def _may_be_in_flight(self, tenant: str, read: LogRead) -> bool:
+        """True if a subscription may still deliver an event up to the end of the log."""
+        delivered = self._delivered.get(tenant)
+        if delivered is None or delivered.epoch != read.end.epoch:
+            return True
+        return read.end.offset > delivered.offset
+
+    # --- the broker's LogReader
+
+    def receive(self, event: LiveEvent) -> None:
+        if self._held is None:
+            self._deliver(event)
+        else:
+            _id(event)  # an invalid id is refused here, not when the gap is filled
+            self._held.append(event)
+
+    def _deliver(self, event: LiveEvent) -> None:
+        self._delivered[event.tenant] = _id(event)
+        self._collected.add(event)
+        self._broker.deliver(event)
+
+    def interrupted(self) -> None:
+        """Start to hold back stored events, because there may be a gap before them."""
+        self._interruptions += 1
+        self._held = []
+        filled, self._filled = self._filled, asyncio.get_running_loop().create_future()
+        if filled is not None:
+            filled.set_result(False)
+        if self._filling is not None:
+            self._filling.cancel()
+
+    def reconnected(self, streams: Sequence[Stream]) -> None:
+        """Fill the gap, then continue. If the log cannot be read, the broker reconnects."""
+        if self._held is None:  # the first connection
+            return
+        self._filling = asyncio.get_running_loop().create_task(self._fill(streams))
+
+    async def closed(self) -> None:
+        if self._filling is not None:
+            self._filling.cancel()
+        await self._log.close()
+
+    async def _fill(self, streams: Sequence[Stream]) -> None:
+        found: dict[str, dict[EventId, LiveEvent]] = defaultdict(dict)
+        lost: list[Stream] = []
+        try:
+            for tenant, followed in self._followed_by_tenant(streams).items():
+                for start in range(0, len(followed), STREAMS_PER_READ):
+                    some = followed[start : start + STREAMS_PER_READ]
+                    events, incomplete = await self._read_hole(tenant, some)
+                    found[tenant] |= {_id(event): event for event in events}
+                    lost += incomplete
+            await self._broker.fence()
+        except (Unavailable, OSError) as failure:
+            log.warning("topic_history_unreadable", reason=str(failure))
+            self._broker.reconnect()
+            return
+        except Exception:  # without another attempt, events would be held back forever
+            log.exception("topic_history_failed")
+            self._broker.reconnect()
+            return
+        self._resume_delivery(found, lost)
+
+    def _followed_by_tenant(self, streams: Iterable[Stream]) -> dict[str, list[Stream]]:
+        by_tenant: dict[str, list[Stream]] = defaultdict(list)
+        for stream in streams:
+            if stream.startswith(("topic" + SEPARATOR, "inbox" + SEPARATOR)) and self._rules.for_stream(stream):
+                by_tenant[_tenant(stream)].append(stream)
+        return by_tenant
+
+    async def _read_hole(self, tenant: str, streams: Sequence[Stream]) -> tuple[list[LiveEvent], Sequence[Stream]]:
+        after = self._delivered.get(tenant)
+        if after is None:
+            return [], streams
+        try:
+            read = await self._log.read("missed", tenant, streams, after, 0, self._clock.now())
+        except LogUnsupported as failure:
+            self._disable(failure)
+            return [], streams
+        events = _events(read)
+        return events, read.incomplete if len(events) == len(read.entries) else streams
+
+    def _resume_delivery(self, missed: dict[str, dict[EventId, LiveEvent]], lost: Sequence[Stream]) -> None:
+        held, self._held = self._held or [], None
+        filled, self._filled, self._filling = self._filled, None, None
+        if lost:
+            log.warning("kept_events_lost", streams=len(lost))
+        self._on_lost(lost)
+        later: list[LiveEvent] = []  # from another log, or without a gap before them
+        for event in held:
+            start = self._delivered.get(event.tenant)
+            if start is None or _id(event).epoch != start.epoch:
+                later.append(event)
+            elif _id(event).offset > start.offset:
+                missed[event.tenant][_id(event)] = event
+        for events in missed.values():
+            for id in sorted(events, key=lambda id: id.offset):
+                self._deliver(events[id])
+        for event in later:
+            self._deliver(event)
+        if filled is not None:
+            filled.set_result(True)
+
+
+def _tenant(stream: Stream) -> str:
+    return stream.split(SEPARATOR, 2)[1] if SEPARATOR in stream else ""
+
+
+def _id(event: LiveEvent) -> EventId:
+    id = history.parse_event_id(event.id or "")
+    if id is None:
+        raise ValueError(event.id)
+    return id
+
+
+def _event(entry: StoredEntry, epoch: int) -> LiveEvent | None:
+    """Decode an entry. None if it was written by a newer version, during a rolling update, or by another program."""
+    try:
+        event = _decode(entry.payload)
+    except (msgspec.DecodeError, ValueError, RecursionError) as failure:
+        log.warning("event_not_decodable", reason=str(failure))
+        return None
+    return replace(event, id=EventId(epoch, entry.offset).text)
+
+
+def _later(one: EventId | None, other: EventId) -> EventId:
+    if one is None or one.epoch != other.epoch:
+        return other
+    return max(one, other, key=lambda id: id.offset)
+
+
+def _missed(read: LogRead, after: EventId | None, collected: Sequence[LiveEvent]) -> PastEvents:
+    """Merge the entries after an id with the events received in the meantime."""
+    later, end = _later_events(read, collected)
+    events = _events(read)
+    # With streams, `incomplete` covers an unknown id.
+    is_known = after is not None and after.epoch == read.end.epoch and after.offset <= read.end.offset
+    if read.incomplete or len(events) < len(read.entries) or not is_known or end.epoch != read.end.epoch:
+        return PastEvents(end=end.text)
+    return PastEvents((*events, *later), recovered=True, end=end.text)
+
+
+def _newest(read: LogRead, collected: Sequence[LiveEvent], count: int) -> PastEvents:
+    """Merge the newest entries with the events received in the meantime: the newest `count` of each stream."""
+    later, end = _later_events(read, collected)
+    counts: Counter[Stream] = Counter()
+    newest: list[LiveEvent] = []
+    for event in reversed((*_events(read), *later)):
+        counts[event.stream] += 1
+        if counts[event.stream] <= count:
+            newest.append(event)
+    return PastEvents(tuple(reversed(newest)), end=end.text)
+
+
+def _later_events(read: LogRead, collected: Sequence[LiveEvent]) -> tuple[list[LiveEvent], EventId]:
+    """Return the events that were received but not read, and the id of the last event of both."""
+    later = [one for one in collected if _id(one).epoch != read.end.epoch or _id(one).offset > read.end.offset]
+    return later, _id(later[-1]) if later else read.end
+
+
+def _events(read: LogRead) -> list[LiveEvent]:
+    """Return the events of a read, without those that cannot be decoded."""
+    return [event for entry in read.entries if (event := _event(entry, read.end.epoch)) is not None]

@@ -1,0 +1,77 @@
+"""Port: the log of live events on an engine shared by several processes."""
+
+from collections.abc import Collection, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from bellcast.kernel.brokers.history_rules import EventId
+from bellcast.kernel.events import Stream
+
+# Prefix of a stored event's message to other processes, followed by its id and a zero byte.
+KEPT_PREFIX = b"\0" * 8
+
+ReadKind = Literal["missed", "newest", "page"]
+
+
+class NewEntry(Struct, frozen=True):
+    """An encoded event to append, with its lifetime (milliseconds) and the maximum number of events kept of its stream
+    (0: any number)."""
+
+    stream: Stream
+    payload: bytes
+    duration_ms: int
+    max_events: int
+
+
+class StoredEntry(Struct, frozen=True):
+    """An event of the log; `at` is UTC milliseconds."""
+
+    offset: int
+    at: int
+    payload: bytes
+
+
+class LogRead(Struct, frozen=True):
+    """The state of a log, and entries ordered by offset. `incomplete` are streams that have lost events after the given
+    id, or whose log does not know the id."""
+
+    end: EventId
+    entries: list[StoredEntry]
+    incomplete: list[Stream]
+
+
+class TopicLog(Protocol):
+    """Ordered logs of live events, one per tenant. Each call is atomic; all raise Unavailable if the engine cannot be
+    reached, and LogUnsupported if the engine cannot store a log.
+
+    An engine that may have lost acknowledged events begins a new log, with another epoch."""
+
+    async def append(self, tenant: str, entries: Sequence[NewEntry], now: int) -> EventId:
+        """Append entries and publish them to all processes, in log order. Return the id of the last one."""
+        ...
+
+    async def read(
+        self, kind: ReadKind, tenant: str, streams: Sequence[Stream], after: EventId | None, limit: int, now: int
+    ) -> LogRead:
+        """Read streams. `missed`: the entries after an id, of those streams that are complete; `newest`: the last `limit` of
+        each stream; `page`: the first `limit` of each stream after the id or, if it is incomplete, of all."""
+        ...
+
+    async def clear(self, tenant: str, stream: Stream | None, now: int) -> None:
+        """Remove the entries of a stream. If it is None, end the log: the next one has another epoch."""
+        ...
+
+    async def sweep(self, tenant: str, now: int) -> bool:
+        """Remove expired entries. Return whether others are left."""
+        ...
+
+    async def tenants(self) -> Collection[str]:
+        """Return the tenants whose entries would stay without a sweep."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class LogUnsupported(Exception):
+    """The engine does not permit operations that a log needs."""

@@ -1,0 +1,1 @@
+"""The store: two engines that run the same scripts, the commit queue, migrations and backups."""

@@ -1,0 +1,147 @@
+"""Cut, merge and split commands. Only this module divides rows, by the table in `batch_sizes`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import accumulate, groupby
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
+from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
+from bellcast.kernel.errors import DiskFull, Unavailable
+
+T = TypeVar("T")
+
+ScriptOutcome: TypeAlias = Any  # the return value of the script, or the exception it raised
+
+
+class BatchFailed(Exception):
+    """A script raised after it had written. The transaction is rolled back, and each command runs separately."""
+
+
+class QueuedCommand(NamedTuple):
+    """A command in the queue. `tenant` and `is_small` describe the caller's whole write, so that the pieces of a large
+    command stay in order. `previous` is the caller's preceding command."""
+
+    command: WriteCommand[Any]
+    result: asyncio.Future[ScriptOutcome]
+    tenant: str
+    rows: int
+    is_small: bool
+    previous: "QueuedCommand | None" = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the command must run. If the database was unavailable for the caller's previous command, it fails in
+        the same way, because its rows must not be written before those of that command."""
+        if self.previous is not None and (failure := self.previous.unavailable()) is not None:
+            self.settle(failure)
+        return not self.result.done()
+
+    def unavailable(self) -> Exception | None:
+        """Return the result if the database was unavailable, else None."""
+        if not self.result.done() or self.result.cancelled():
+            return None
+        result = self.result.result()
+        return result if is_unavailable(result) else None
+
+    def settle(self, result: ScriptOutcome) -> None:
+        """Pass the result to the caller, unless it was cancelled."""
+        if not self.result.done():
+            self.result.set_result(result)
+
+
+def is_unavailable(result: ScriptOutcome) -> bool:
+    return isinstance(result, DiskFull | Unavailable)
+
+
+async def run_in_order(
+    commands: Sequence[WriteCommand[Any]], run: Callable[[WriteCommand[Any]], Awaitable[ScriptOutcome]]
+) -> list[ScriptOutcome]:
+    """Run commands one by one. After one for which the database was unavailable, the others fail in the same way, because
+    their rows must not be written before those of that command."""
+    results: list[ScriptOutcome] = []
+    for command in commands:
+        failed = bool(results) and is_unavailable(results[-1])
+        results.append(results[-1] if failed else await run(command))
+    return results
+
+
+def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Split a list into slices of at most `size` items."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def cut(command: ListCommand[Any, Any]) -> Iterator[ListCommand[Any, Any]]:
+    """Split a command into queue entries of about ENTRY_ROWS rows. Items are never divided."""
+    piece: list[Any] = []
+    rows = 0
+    for item in command.items:
+        is_separate = command.is_separate(item)
+        if piece and (rows >= ENTRY_ROWS or is_separate):
+            yield command.with_items(piece)
+            piece, rows = [], 0
+        piece.append(item)
+        rows += ENTRY_ROWS if is_separate else command.rows_of(item)
+    if piece:
+        yield command.with_items(piece)
+
+
+def can_merge(commands: Sequence[WriteCommand[Any]]) -> bool:
+    """Return whether the commands can run as one."""
+    return len({type(command) for command in commands}) == 1 and all(command.is_mergeable for command in commands)
+
+
+def runs(commands: Sequence[WriteCommand[Any]]) -> Iterator[list[WriteCommand[Any]]]:
+    """Group adjacent commands that can run as one, in order."""
+    numbered = enumerate(commands)
+    for _, run in groupby(numbered, key=lambda one: type(one[1]) if one[1].is_mergeable else one[0]):
+        yield [command for _, command in run]
+
+
+def merge(run: Sequence[WriteCommand[Any]]) -> WriteCommand[Any]:
+    """Join commands that can run as one."""
+    first = run[0]
+    if len(run) == 1 or not isinstance(first, ListCommand):
+        return first
+    return first.with_items([item for command in run for item in _items(command)])
+
+
+def split_results(run: Sequence[WriteCommand[Any]], result: ScriptOutcome) -> list[ScriptOutcome]:
+    """Divide the result of a merged command among the commands of the run."""
+    if len(run) == 1 or isinstance(result, Exception):
+        return [result] * len(run)
+    following = iter(result)
+    return [[next(following) for _ in _items(command)] for command in run]
+
+
+def next_statement(entries: Sequence[QueuedCommand], rows: int) -> Sequence[QueuedCommand]:
+    """Dequeue the entries that run next. If one statement can write all entries, take the rows of one statement, at
+    least one entry; else take all entries, for one transaction."""
+    if single_statement([entry.command for entry in entries]) is None:
+        return entries
+    totals = accumulate(entry.rows for entry in entries)
+    return entries[: max(1, sum(total <= rows for total in totals))]
+
+
+def single_statement(commands: Sequence[WriteCommand[Any]]) -> WriteCommand[Any] | None:
+    """Return a single statement that is equivalent to all commands, if there is one."""
+    joined = _joined(commands)
+    return None if joined is None else joined.single_statement()
+
+
+def prerequisite(commands: Sequence[WriteCommand[Any]]) -> WriteCommand[None] | None:
+    """Return the command that must run before `single_statement` can."""
+    joined = _joined(commands)
+    return None if joined is None else joined.prerequisite()
+
+
+def _joined(commands: Sequence[WriteCommand[Any]]) -> ListCommand[Any, Any] | None:
+    merged = merge(commands) if can_merge(commands) else None
+    return merged if isinstance(merged, ListCommand) else None
+
+
+def _items(command: WriteCommand[Any]) -> Sequence[Any]:
+    if not isinstance(command, ListCommand):
+        raise TypeError(f"{type(command).__name__} has no items")
+    return command.items

@@ -1,0 +1,172 @@
+"""Lists that are read in pages, by the key of their rows: of one tenant, of several, or of all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+from bellcast.kernel import ids
+from bellcast.kernel.db import list_scan
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
+from bellcast.kernel.ids import NEWEST
+
+T = TypeVar("T")
+U = TypeVar("U")
+RowKey: TypeAlias = tuple[str, ...]
+
+# Rows examined at first, which take 2 ms; for most filters, they contain a full page.
+FIRST_SCANNED_ROWS = 1_000
+# Maximum count: counting reads one index entry per item, which takes some milliseconds.
+MAX_COUNTED_ITEMS = 20_000
+
+
+class ListQuery(Struct, frozen=True, kw_only=True):
+    """A page of a list: at most `limit` items after the key `after`, created in a time range.
+
+    `tenants` are the owners of its items; None means all tenants. `filters` has values by the names of the list's filters, and
+    of the parameters of its WHERE.
+    With `is_counted`, the first page has a total."""
+
+    tenants: Sequence[str] | None = None
+    after: RowKey | None = None
+    limit: int = 100
+    created: CreatedRange = ANY_TIME
+    filters: Mapping[str, Any] = {}
+    is_counted: bool = False
+
+
+class ListPage(NamedTuple, Generic[T]):
+    """Items of a list. `next` is the key of the last one if more follow. If the page was not full when its last row was
+    examined, `scanned_until` is the key of that row. The first page has a total."""
+
+    items: list[T]
+    next: RowKey | None = None
+    scanned_until: RowKey | None = None
+    total: ListTotal | None = None
+
+    def of(self, items: list[U]) -> "ListPage[U]":
+        """Return the page with other items, such as those that clients see."""
+        return ListPage(items, self.next, self.scanned_until, self.total)
+
+
+class KeysetList(Struct, Generic[T], frozen=True):
+    """A list of `storage/sql`: the columns of its key, and the function that converts its rows. A key that begins with the
+    tenant has the tenants of a list one after the other; other keys mix them.
+
+    With a filter, a page examines at most MAX_SCANNED_ROWS rows, unless an index of one tenant's rows begins with it. Of these
+    `leads`, the first that is given is used."""
+
+    name: str
+    key: tuple[str, ...]
+    convert: Callable[[Row], T]
+    is_newest_first: bool = False
+    leads: tuple[str, ...] = ()
+    filters: tuple[str, ...] = ()
+
+    def page(self, query: ListQuery) -> Script[ListPage[T]]:
+        """Read a page, with the total if it is the first."""
+        found, end = yield from self._rows(query)
+        shown, has_next, total = found[: query.limit], len(found) > query.limit, None
+        if query.is_counted and query.after is None:
+            total = ListTotal(len(shown) + has_next, exact=not has_next and end is None)
+            if has_next and not self._set_filters(query):
+                total = yield from self._total(query)
+        following = self._key_of(shown[-1]) if has_next else None
+        return ListPage([self.convert(row) for row in shown], following, end, total)
+
+    def _rows(self, query: ListQuery) -> Script[tuple[list[Row], RowKey | None]]:
+        """Return the rows of a page and one more if more follow, and the last examined key if the page is not full."""
+        if query.tenants is None or len(query.tenants) == 1:
+            tenant = None if query.tenants is None else query.tenants[0]
+            return (yield from self._scan(query, tenant, query.after, query.limit + 1))
+        found: list[Row] = []
+        if self.key[0] == "tenant":
+            after = query.after or ("",)
+            for tenant in sorted(one for one in query.tenants if one >= after[0]):
+                start = query.after if tenant == after[0] else None
+                some, end = yield from self._scan(query, tenant, start, query.limit + 1 - len(found))
+                found += some
+                if end is not None or len(found) > query.limit:
+                    return found, end
+            return found, None
+        ends: list[RowKey] = []
+        for tenant in query.tenants:
+            some, end = yield from self._scan(query, tenant, query.after, query.limit + 1)
+            found += some
+            ends += [] if end is None else [end]
+        # Beyond the end of one search, its rows may be missing.
+        if ends and self.is_newest_first:
+            found = [row for row in found if self._key_of(row) >= max(ends)]
+        elif ends:
+            found = [row for row in found if self._key_of(row) <= min(ends)]
+        found.sort(key=self._key_of, reverse=self.is_newest_first)
+        if not ends or len(found) > query.limit:
+            return found, None
+        return found, max(ends) if self.is_newest_first else min(ends)
+
+    def _scan(
+        self, query: ListQuery, tenant: str | None, after: RowKey | None, limit: int
+    ) -> Script[tuple[list[Row], RowKey | None]]:
+        """Read rows of a tenant, or of all. If the filters left out so many that the limit was not reached, return the last
+        examined key too."""
+        name, params = self._statement(query, tenant, after)
+        params["limit"] = limit
+        if not self._set_filters(query) - {self._lead(query, tenant)}:
+            return (yield Statement(name, params)), None
+        found, last = [], []
+        for examined in (FIRST_SCANNED_ROWS, list_scan.MAX_SCANNED_ROWS):
+            skipped = min(examined, list_scan.MAX_SCANNED_ROWS) - 1
+            last = yield Statement(f"{name}_last", {**params, "skipped": skipped}, heavy=True)
+            bound = {
+                f"until_{column}": one for row in last for column, one in zip(self._columns(tenant), row, strict=True)
+            }
+            found = yield Statement(name, params | bound, heavy=True)
+            if not last or len(found) >= limit:
+                return found, None
+        owner = () if tenant is None or self.key[0] != "tenant" else (tenant,)
+        return found, (*owner, *last[0])
+
+    def _total(self, query: ListQuery) -> Script[ListTotal]:
+        """Count the rows, which the query's filters do not leave out."""
+        value = 0
+        for tenant in query.tenants if query.tenants is not None else (None,):
+            name, params = self._statement(query, tenant, None)
+            ((number,),) = yield Statement(
+                f"{name}_total", {**params, "limit": MAX_COUNTED_ITEMS + 1 - value}, heavy=True
+            )
+            value += number
+            if value > MAX_COUNTED_ITEMS:
+                return ListTotal(MAX_COUNTED_ITEMS, exact=False)
+        return ListTotal(value, exact=True)
+
+    def _statement(self, query: ListQuery, tenant: str | None, after: RowKey | None) -> tuple[str, dict[str, Any]]:
+        """Return the name of a tenant's statement, or of the one of all, and its parameters but the limit."""
+        columns, created = self._columns(tenant), query.created
+        bounds: dict[str, Any] = {"after": after or ("",) * len(self.key), "until": (AFTER_ALL_KEYS,) * len(self.key)}
+        if self.is_newest_first:
+            until = None if created.until == ANY_TIME.until else created.until
+            range = ids.id_range(after[0] if after else NEWEST, created.since, until)
+            bounds = {"after": (range["before"],), "until": (range["since"],)}
+        keys = {
+            f"{name}_{column}": one
+            for name, key in bounds.items()
+            for column, one in zip(columns, key[-len(columns) :], strict=True)
+        }
+        scope = "" if tenant is None else f"_of_{self._lead(query, tenant) or 'tenant'}"
+        unfiltered = dict.fromkeys((*self.leads, *self.filters))
+        return f"{self.name}{scope}", {**unfiltered, **query.filters, **created._asdict(), **keys, "tenant": tenant}
+
+    def _set_filters(self, query: ListQuery) -> set[str | None]:
+        """Return the names of the filters that have a value; the creation time is one, unless it is part of the key."""
+        named = {name for name in (*self.leads, *self.filters) if query.filters.get(name) is not None}
+        return {*named} if self.is_newest_first or query.created == ANY_TIME else {*named, "created"}
+
+    def _lead(self, query: ListQuery, tenant: str | None) -> str | None:
+        return None if tenant is None else next((one for one in self.leads if query.filters.get(one) is not None), None)
+
+    def _columns(self, tenant: str | None) -> tuple[str, ...]:
+        return self.key if tenant is None else tuple(column for column in self.key if column != "tenant")
+
+    def _key_of(self, row: Row) -> RowKey:
+        return row[: len(self.key)]

@@ -1,0 +1,155 @@
+"""Migrations for PostgreSQL. The table `schema_version` of the schema `bellcast` holds the version of a store, and in
+`started` the step whose transaction was committed, before its indexes are built.
+
+During a rolling update servers of two versions share one store. So migrations add tables, indexes, and columns that are
+nullable or have a default. A migration that removes something names the first version that works without it, in a separate
+line: `-- not before: 7`. The highest of these is stored with the version; a server of at least that version runs on a
+newer store.
+"""
+
+import asyncio
+import re
+
+import asyncpg
+import structlog
+
+from bellcast.kernel.db.migration import StoreMigration, StoreSchema
+from bellcast.kernel.db.migrations import begin_step, check_version, load
+
+log = structlog.get_logger(__name__)
+
+SCHEMA = "bellcast"
+# Advisory lock of the migrating process ("Bell").
+LOCK = 0x42656C6C
+LOCK_POLL_SECONDS = 0.2
+# Longest that servers wait behind a migration that waits for a dump, and the pauses in between.
+LOCK_TIMEOUT = "500ms"
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 10.0
+# An index of a large table takes minutes, and waits for all earlier transactions, whatever limits the role or the database has. The
+# lock of a machine that has disappeared ends with its connection.
+SESSION = """
+SET statement_timeout = 0; SET lock_timeout = 0; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+"""
+COLUMNS = """
+ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS oldest BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE schema_version ADD COLUMN IF NOT EXISTS started BIGINT NOT NULL DEFAULT 0;
+"""
+NEW_TABLE = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
+# A unique index is built in the transaction of its step: the step may have removed rows that it refuses.
+INDEX = re.compile(r"^CREATE INDEX (?P<name>\w+) ON (?P<table>\w+)[^;]*;", re.MULTILINE)
+NOT_BEFORE = re.compile(r"^-- not before: (\d+)$", re.MULTILINE)
+
+
+def steps() -> dict[int, str]:
+    """Return the scripts by the version to which they lead."""
+    return load(__name__)
+
+
+async def version(connection: asyncpg.Connection) -> int:
+    """Return the version of a store; 0 for an empty database."""
+    if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.schema_version") is None:
+        return 0
+    return int(await connection.fetchval(f"SELECT version FROM {SCHEMA}.schema_version"))  # noqa: S608  a constant
+
+
+async def oldest(connection: asyncpg.Connection) -> int:
+    """Return the oldest schema version of a server that can use the store."""
+    query = "SELECT to_jsonb(schema_version) ->> 'oldest' FROM bellcast.schema_version"  # a column that may be missing
+    return int(await connection.fetchval(query) or 0)
+
+
+async def pending(connection: asyncpg.Connection) -> bool:
+    """Return whether migrations are pending. Raises Conflict if the store is newer than this version of Bellcast can use,
+    or too old for it."""
+    found, known = await version(connection), steps()
+    if not (found > max(known) and 0 < await oldest(connection) <= max(known)):
+        check_version(found, known)
+    return found < max(known)
+
+
+async def migrate(connection: asyncpg.Connection, schema: StoreSchema | None = None) -> None:
+    """Run pending migrations, one process at a time; others wait. An interrupted migration continues at its step."""
+    schema = schema or StoreSchema(max(steps()))
+    await connection.execute(SESSION)
+    # Polls, because building an index waits for every transaction that began before it, and so for a waiting process.
+    while True:
+        if found := await version(connection):
+            schema.migration = StoreMigration(found, schema.version, found + 1)
+        if await connection.fetchval(f"SELECT pg_try_advisory_lock({LOCK})"):
+            break
+        await asyncio.sleep(LOCK_POLL_SECONDS)
+    try:
+        done = await version(connection)
+        if done == 0:
+            async with connection.transaction():
+                await _create(connection)
+        elif done < schema.version:
+            await connection.execute(f"SET search_path = {SCHEMA}")
+            await _execute_between_reads(connection, COLUMNS)
+            for number, step in steps().items():
+                if number > done:
+                    begin_step(schema, done, number)
+                    await _run(connection, number, step)
+    finally:
+        schema.migration = None
+        await connection.execute(f"SELECT pg_advisory_unlock({LOCK})")
+
+
+async def _create(connection: asyncpg.Connection) -> None:
+    """Create an empty store."""
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    await connection.execute(f"SET LOCAL search_path = {SCHEMA}")
+    await connection.execute(
+        "CREATE TABLE schema_version (version BIGINT NOT NULL, oldest BIGINT NOT NULL, started BIGINT NOT NULL)"
+    )
+    await connection.execute("INSERT INTO schema_version VALUES ($1, $2, $1)", max(steps()), _oldest(max(steps())))
+    for step in steps().values():
+        await connection.execute(step)
+
+
+def _oldest(number: int) -> int:
+    """Return the oldest version that can use a store of that version."""
+    texts = [step for version, step in steps().items() if version <= number]
+    return max((int(needed) for text in texts for needed in NOT_BEFORE.findall(text)), default=1)
+
+
+async def _run(connection: asyncpg.Connection, number: int, step: str) -> None:
+    """Run one step: its transaction, then the indexes of existing tables, which servers of older versions write to."""
+    created = NEW_TABLE.findall(step)
+    indexes = [found for found in INDEX.finditer(step) if found["table"] not in created]
+    rest = step
+    for index in indexes:
+        rest = rest.replace(index[0], "")
+    if await connection.fetchval("SELECT started FROM schema_version") < number:
+        mark = f"UPDATE schema_version SET started = {number}, oldest = {_oldest(number)};\n"  # noqa: S608  both values are integers of this module
+        await _execute_between_reads(connection, mark + rest)
+    for index in indexes:
+        await _build(connection, index["name"], index[0])
+    await connection.execute("UPDATE schema_version SET version = $1", number)
+
+
+async def _build(connection: asyncpg.Connection, name: str, statement: str) -> None:
+    """Build an index while others write, unless it exists. An interrupted build leaves an invalid one."""
+    valid = await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)", name)
+    if valid is False:
+        await connection.execute(f"DROP INDEX CONCURRENTLY {name}")
+    if not valid:
+        await connection.execute(statement.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY", 1))
+
+
+async def _execute_between_reads(connection: asyncpg.Connection, statements: str) -> None:
+    """Execute statements in one transaction that waits at most LOCK_TIMEOUT for each lock: every other statement on the
+    table waits behind it. A dump that reads all tables delays the migration, not the servers."""
+    pause = MIN_PAUSE_SECONDS
+    while True:
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+                await connection.execute(statements)
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+            log.info("migration_waits", reason="a dump or another transaction reads the tables", seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+        else:
+            return

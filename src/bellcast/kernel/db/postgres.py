@@ -1,0 +1,144 @@
+"""PostgreSQL engine: reads use any of a few connections, and are batched if many run at the same time
+(`read_batching`). Writes run in batches (`commit.postgres_writer`)."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+from urllib.parse import urlsplit
+
+import asyncpg
+import structlog
+
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db import database_pooler, postgres_identity
+from bellcast.kernel.db.commit.postgres_writer import PostgresWriter
+from bellcast.kernel.db.engine import P, T, WritingEngine
+from bellcast.kernel.db.migrations import postgres as migrations
+from bellcast.kernel.db.postgres_connection import (
+    COMMAND_TIMEOUT,
+    CONNECT_TIMEOUT,
+    SET_SESSION,
+    PooledConnection,
+    PostgresConnection,
+    PostgresText,
+    Raw,
+    texts,
+    translated,
+)
+from bellcast.kernel.db.read_batching import ReadBatcher
+from bellcast.kernel.db.script import Script, Statement
+from bellcast.kernel.errors import SettingsError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+MIN_VERSION = 15
+# What is queued at the end takes milliseconds: requests have ended before.
+CLOSE_SECONDS = 2.0
+# Three of them write. A process with a busy event loop cannot use more.
+CONNECTIONS = 10
+# Lifetime of cached plans. A plan is made for the current table sizes; one made for an empty database must be replaced
+# soon after the tables grow. 60 statements in 60 s on each connection cost nothing.
+PLAN_CACHE_SECONDS = 60
+
+
+class PostgresEngine(WritingEngine):
+    """An Engine on one database; any number of processes share it."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        super().__init__(max(migrations.steps()))
+        self._url = url
+        self._clock = clock
+        self._texts: dict[str, PostgresText] = {}
+        self._pool: asyncpg.Pool | None = None
+        self._read_batcher: ReadBatcher | None = None
+
+    async def open(self) -> None:
+        """Migrate unless another process does, and connect."""
+        try:
+            await database_pooler.check(self._url, "BELLCAST_STORE")
+            first = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT)
+            try:
+                if first.get_server_version().major < MIN_VERSION:
+                    raise SettingsError(f"BELLCAST_STORE: PostgreSQL {MIN_VERSION} or newer is needed.")
+                if await migrations.pending(first):
+                    await migrations.migrate(first, self.schema)
+            finally:
+                await first.close()
+            self._pool = await asyncpg.create_pool(
+                self._url,
+                min_size=1,
+                max_size=CONNECTIONS,
+                connection_class=PooledConnection,
+                statement_cache_size=512,
+                max_cached_statement_lifetime=PLAN_CACHE_SECONDS,
+                command_timeout=COMMAND_TIMEOUT,
+                timeout=CONNECT_TIMEOUT,
+                init=_begin_session,
+            )
+        except Exception as error:
+            failure = translated(error)
+            if failure is error:
+                raise
+            if isinstance(failure, Unavailable):
+                where = urlsplit(self._url).netloc.rpartition("@")[2] or "the default address"
+                failure = Unavailable(
+                    f"BELLCAST_STORE at {where}: {failure.detail} Is it running, and is the URL right?"
+                )
+            raise failure from error
+        self._texts = texts()
+        self._writer = PostgresWriter(self._pool, self._texts, self._clock)
+        self._read_batcher = ReadBatcher(self._pool, self._texts)
+
+    async def read(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a script on any connections. From the first statement that cannot be batched, all statements use one
+        connection."""
+        if self._pool is None or self._read_batcher is None:
+            raise Unavailable("The store is closed.")
+        running = script(*args, **kwargs)
+        try:
+            pending = next(running)
+            while self._is_batchable(pending):
+                pending = running.send(await self._read_batcher.read(pending.name, pending.params))
+            async with self._pool.acquire() as raw:
+                return await _read(raw, PostgresConnection(raw, self._texts), running, pending)
+        except StopIteration as done:
+            return cast(T, done.value)
+        except Exception as error:
+            failure = translated(error)
+            if failure is error:
+                raise
+            raise failure from error
+
+    def _is_batchable(self, statement: Statement) -> bool:
+        """Return whether a statement may be batched with others: it begins no transaction and is fast."""
+        return self._texts[statement.name].returns_rows and not statement.heavy
+
+    async def read_in_background(self, script: Callable[P, Script[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `read`, because reads do not wait for each other's connections."""
+        return await self.read(script, *args, **kwargs)
+
+    async def close(self) -> None:
+        """Commit all queued commands, then close the connections. A PostgreSQL that does not respond is not waited for."""
+        pool, self._pool = self._pool, None
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._close_writer()
+                if pool is not None:
+                    await pool.close()
+        except TimeoutError:
+            log.warning("store_not_closed", reason=f"PostgreSQL did not respond within {CLOSE_SECONDS:.0f} s")
+            if pool is not None:
+                pool.terminate()
+
+
+async def _begin_session(connection: Raw) -> None:
+    await connection.execute(SET_SESSION)
+    await postgres_identity.check(connection)
+
+
+async def _read(raw: Raw, connection: PostgresConnection, script: Script[T], pending: Statement) -> T:
+    try:
+        return await connection.run(script, pending)
+    finally:
+        if raw.is_in_transaction():
+            await raw.execute("COMMIT")

@@ -1,0 +1,58 @@
+"""Detects that a PostgreSQL database may have lost rows: a loaded dump, a recovery to a point in time, a promoted standby.
+
+Each connection compares the database's identity with the stored one before its first use, so a failover under a running
+server is detected too. A restored disk snapshot keeps the identity."""
+
+import functools
+
+import asyncpg
+import structlog
+
+from bellcast.kernel.db import statements
+from bellcast.kernel.db.database_identity import identity_of
+from bellcast.kernel.db.postgres_connection import Raw
+
+# "Bell", and 1: the migrations have the lock "Bell".
+LOCK = 0x42656C6C01
+# Seconds: new epochs for ten million inboxes take some minutes.
+RENEWAL_TIMEOUT = 3600.0
+# A copy by CREATE DATABASE … TEMPLATE has the same tables as the original.
+READ = f"""
+SELECT {identity_of("bellcast.recipients")} || '.' || oid AS current, (SELECT identity FROM bellcast.schema_version) AS stored
+FROM pg_database WHERE datname = current_database()
+"""  # noqa: S608  made of constants of this package only
+WRITE = "UPDATE bellcast.schema_version SET identity = $1"
+
+log = structlog.get_logger(__name__)
+
+
+async def check(connection: Raw) -> None:
+    """Renew the epochs, so that all positions become unknown, if this is another database than the one that wrote the
+    identity. One connection does it, and others wait."""
+    try:
+        ((current, stored),) = await connection.fetch(READ)
+    except asyncpg.InsufficientPrivilegeError as error:
+        _warn_once(str(error))
+        return
+    if current == stored:
+        return
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})", timeout=RENEWAL_TIMEOUT)
+        ((current, stored),) = await connection.fetch(READ)
+        if current == stored:
+            return
+        if stored is not None:
+            log.warning("store_replaced", effect="live clients fetch their inboxes again")
+            await renew(connection)
+        await connection.execute(WRITE, current)
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    log.warning("store_identity_unknown", reason=reason, fix="run `bellcast restore --positions` after each restore")
+
+
+async def renew(connection: Raw) -> None:
+    """Give every inbox a new epoch."""
+    await connection.execute(statements.load("postgres")["epochs_renew"], timeout=RENEWAL_TIMEOUT)

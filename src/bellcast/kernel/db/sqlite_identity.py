@@ -1,0 +1,41 @@
+"""Detects that a SQLite file was replaced by an older copy, in which positions of clients may name changes that it does not
+have.
+
+The file and the lock file of its folder contain the same random number. Each server replaces it when it starts and when it
+stops, so a copy from before has another one. A copy of the whole folder is not detected."""
+
+import secrets
+import sqlite3
+
+import structlog
+
+from bellcast.kernel.db import statements
+from bellcast.kernel.db.lock import FolderLock
+
+IDENTITY_BITS = 62
+
+log = structlog.get_logger(__name__)
+
+
+def renew(connection: sqlite3.Connection, lock: FolderLock, *, replaced: bool = False) -> None:
+    """Replace the identity of the locked folder's store. If it is another store (`replaced`: in any case), also renew the
+    epochs, so that all positions become unknown."""
+    stored = connection.execute("SELECT value FROM counters WHERE name = 'identity'").fetchone()
+    known, new = lock.identities, secrets.randbits(IDENTITY_BITS)
+    current = new if stored is None else int(stored[0])
+    if not replaced and (stored is not None or known) and current not in known:
+        log.warning("store_replaced", effect="live clients fetch their inboxes again")
+        replaced = True
+    lock.write_identities(new if replaced else current, new)
+    connection.execute("BEGIN IMMEDIATE")
+    if replaced:
+        connection.execute(statements.load("sqlite")["epochs_renew"])
+    write(connection, new)
+    connection.execute("COMMIT")
+    lock.write_identities(new, new)
+
+
+def write(connection: sqlite3.Connection, identity: int | None = None) -> None:
+    """Write an identity, by default one that no folder knows."""
+    value = secrets.randbits(IDENTITY_BITS) if identity is None else identity
+    connection.execute("INSERT OR REPLACE INTO counters (name, value) VALUES ('identity', ?)", (value,))

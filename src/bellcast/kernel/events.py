@@ -1,0 +1,67 @@
+"""Streams and live events: what brokers carry between processes, whatever the event is about."""
+
+from typing import Any, NewType, Protocol
+
+from msgspec import Struct
+
+Stream = NewType("Stream", str)
+
+# A unit separator cannot occur in tenant or recipient keys, which have no control characters, nor in topics.
+SEPARATOR = "\x1f"
+ANNOUNCEMENTS = Stream("announcements")
+NODES = Stream("nodes")  # state exchanged between nodes
+# Errors for values that MessagePack cannot encode. Data of senders is validated on receipt, but handlers may return any
+# value.
+UNENCODABLE = (OverflowError, ValueError, TypeError, RecursionError)
+# Names of client-to-client events begin with it.
+CLIENT_PREFIX = "client-"
+
+
+class Event(Protocol):
+    """An event of any subject, as a broker carries it: a struct that MessagePack can encode."""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that its readers follow."""
+        ...
+
+
+def inbox_stream(tenant: str, recipient: str) -> Stream:
+    """Return the stream of a recipient's inbox changes and direct events."""
+    return Stream(f"inbox{SEPARATOR}{tenant}{SEPARATOR}{recipient}")
+
+
+def topic_stream(tenant: str, topic: str) -> Stream:
+    """Return the stream of one topic's live events."""
+    return Stream(f"topic{SEPARATOR}{tenant}{SEPARATOR}{topic}")
+
+
+def node_stream(node: str) -> Stream:
+    """Return the stream of messages to one node."""
+    return Stream(f"node{SEPARATOR}{SEPARATOR}{node}")
+
+
+class LiveEvent(Struct, frozen=True, tag_field="kind", tag="event"):
+    """A live event on a topic or to a recipient. `sender` is the connection excluded from delivery. `keep`: the history
+    may keep the event; a stored event has an `id`.
+
+    `text` is the data as serialized by the publisher, for dialects that transmit strings. `member` is the sending
+    member of a presence topic."""
+
+    tenant: str
+    name: str
+    data: Any
+    topic: str | None = None
+    recipient: str | None = None
+    sender: str | None = None
+    text: str | None = None
+    member: str | None = None
+    keep: bool = True
+    id: str | None = None
+    trace: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        if self.topic is not None:
+            return topic_stream(self.tenant, self.topic)
+        return inbox_stream(self.tenant, self.recipient or "")

@@ -1,0 +1,1 @@
+"""HTTP without operations: the parts of requests and responses that every room uses."""

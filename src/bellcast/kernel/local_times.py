@@ -1,0 +1,102 @@
+"""Wall-clock times of a time zone as UTC milliseconds."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from bellcast.kernel import times
+
+MONDAY = 0
+ONE_DAY = timedelta(days=1)
+ONE_SECOND = timedelta(seconds=1)
+# Maximum cached zones. A process uses few; a recipient's zone is validated before.
+CACHED_ZONES = 1000
+UTC_ZONE = ZoneInfo("UTC")
+TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+
+
+@lru_cache(CACHED_ZONES)
+def find_zone(name: str) -> ZoneInfo | None:
+    """Return the zone with this IANA name, or None."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, KeyError):  # ZoneInfoNotFoundError is a KeyError; a folder of zones is an OSError
+        return None
+
+
+def parse_time(text: str) -> time:
+    """Parse `HH:MM`. Raises ValueError."""
+    if TIME_OF_DAY.fullmatch(text) is None:
+        raise ValueError("must be a time of day such as 08:00")
+    return time.fromisoformat(text)
+
+
+def to_utc(day: date, at: time, zone: ZoneInfo) -> int:
+    """Convert a local time to UTC milliseconds. A skipped time becomes the moment after the gap; for a repeated time,
+    the first occurrence is used."""
+    local = datetime.combine(day, at, zone)
+    instant = local.astimezone(UTC)
+    if instant.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
+        instant = _end_of_gap(instant, zone)
+    return times.milliseconds(instant)
+
+
+def _end_of_gap(after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the moment of the clock change in the day before `after`. It is found by bisection, because zoneinfo does
+    not list changes."""
+    before, offset = after - ONE_DAY, after.astimezone(zone).utcoffset()
+    while after - before > ONE_SECOND:
+        middle = before + (after - before) / 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            after = middle
+        else:
+            before = middle
+    return after.replace(microsecond=0)
+
+
+def describe(at: int, zone: ZoneInfo) -> str:
+    """Return UTC milliseconds as the zone's local time for readers, such as `2026-06-10 14:00 (Europe/Vienna)`."""
+    moment = times.to_rfc3339(at)
+    try:
+        moment = moment.astimezone(zone)
+    except OverflowError:  # after the year 9999 in this zone
+        zone = UTC_ZONE
+    return f"{moment:%Y-%m-%d %H:%M} ({zone.key})"
+
+
+def next_time(now: int, at: time, zone: ZoneInfo, *, weekday: int | None = None) -> int:
+    """Return the next UTC millisecond after `now` at which clocks in the zone show `at`, on `weekday` (0: Monday) if
+    given."""
+    day = times.to_rfc3339(now).astimezone(zone).date()
+    while True:
+        if weekday is None or day.weekday() == weekday:
+            instant = to_utc(day, at, zone)
+            if instant > now:
+                return instant
+        day += ONE_DAY
+
+
+def next_shown(now: int, at: time, zone: ZoneInfo) -> int:
+    """Like `next_time`, but a time that occurs twice counts both times."""
+    day = times.to_rfc3339(now).astimezone(zone).date()
+    second = datetime.combine(day, at.replace(fold=1), zone)
+    instant = times.milliseconds(second.astimezone(UTC))
+    first = to_utc(day, at, zone)
+    return instant if first <= now < instant else next_time(now, at, zone)
+
+
+def next_hour(now: int, zone: ZoneInfo) -> int:
+    """Return the next full hour in the zone; some zones differ from UTC by half hours."""
+    local = times.to_rfc3339(now).astimezone(zone)
+    offset = local.utcoffset() or timedelta()
+    shift = (offset // times.MILLISECOND) % 3_600_000
+    return ((now + shift) // 3_600_000 + 1) * 3_600_000 - shift
+
+
+def is_within(now: int, start: time, end: time, zone: ZoneInfo) -> bool:
+    """True if the local time is between `start` (inclusive) and `end` (exclusive), which may be past midnight."""
+    shown = times.to_rfc3339(now).astimezone(zone).time()
+    if start <= end:
+        return start <= shown < end
+    return shown >= start or shown < end

@@ -1,0 +1,178 @@
+"""Restrict requests to user-supplied URLs: to public addresses over TLS, and to addresses that the operator allows.
+
+The guard opens connections itself. It resolves the name, checks all its addresses, and connects to one of them, because
+a second resolution could return another address (DNS rebinding).
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.ip_addresses import IPAddress
+from bellcast.kernel.outbound.resolver import Resolver
+
+if TYPE_CHECKING:  # imported with the first URL
+    import httpx
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# An IPv4 address inside an IPv6 one leads to the IPv4 address (RFC 6052; RFC 4291 §2.5.5; RFC 3056).
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+# The rest of IPv6 is not allocated for public addresses. It includes fec0::/10, ::/96, 64:ff9b:1::/48 and 5f00::/16,
+# which only some versions of Python list.
+PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+# Special-purpose ranges (IANA's registries of RFC 6890), for all versions of Python. The few public services in
+# 192.0.0.0/24 and 2001::/23 are relays, not endpoints.
+SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+    )
+)
+
+
+class AddressGuard:
+    """Checks URLs from the REST API and from recipients. `allowed` are host names, addresses and networks that may be
+    used although they are not public, even over plain HTTP."""
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self._hosts: set[str] = set()
+        self._networks: list[IPNetwork] = []
+        self._resolver = Resolver()
+        for entry in allowed:
+            try:
+                self._networks.append(ipaddress.ip_network(entry, strict=False))
+            except ValueError:
+                self._hosts.add(entry.lower().rstrip("."))
+
+    def problem(self, url: str) -> str | None:
+        """Return why a URL must be refused before any request, or None. Names are checked when they are resolved."""
+        import httpx
+
+        try:
+            parts = httpx.URL(url)
+        except (httpx.InvalidURL, UnicodeError):
+            return "must be an https URL"
+        if not parts.host or parts.scheme not in ("https", "http") or parts.userinfo:
+            return "must be an https URL without credentials"
+        if self._is_allowed_host(parts.host):
+            return None
+        literal = _address(parts.host)
+        if literal is not None and not self._is_allowed(literal):
+            return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
+        if parts.scheme == "http" and not self._may_be_plain(literal):
+            return "must be an https URL (BELLCAST_HTTP_ALLOW makes exceptions)"
+        return None
+
+    def host_problem(self, host: str) -> str | None:
+        """Return why a host must be refused before any connection, or None. Names are checked when they are
+        resolved."""
+        literal = None if self._is_allowed_host(host) else _address(host)
+        if literal is not None and not self._is_allowed(literal):
+            return "must not lead to a private address (BELLCAST_HTTP_ALLOW makes exceptions)"
+        return None
+
+    async def check(self, url: "httpx.URL") -> None:
+        """Check a URL before its request. Raises Unavailable. Only names in plain HTTP URLs are resolved here, because
+        plain HTTP is limited to addresses that the operator allows."""
+        problem = self.problem(str(url))
+        if problem is not None:
+            raise Unavailable(f"The URL {problem}.")
+        if url.scheme == "http" and not self._is_allowed_host(url.host):
+            addresses = await self._resolver.resolve(url.host)
+            if not all(self._in_networks(address) for text in addresses if (address := _address(text)) is not None):
+                raise Unavailable(f"{url.host} leads to an address that allows TLS only.")
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        """Resolve a host to addresses that may be connected to. Raises Unavailable if one is refused or too many names are
+        being resolved, OSError if there are none."""
+        addresses = await self._resolver.resolve(host)
+        if self._is_allowed_host(host):
+            return addresses
+        if not all(self._is_allowed(address) for text in addresses if (address := _address(text)) is not None):
+            raise Unavailable(f"{host} leads to an address that is not public.")
+        return addresses
+
+    async def connect(self, host: str, port: int) -> socket.socket:
+        """Open a TCP connection to a host. Raises Unavailable or OSError."""
+        return await open_socket(host, await self.addresses(host), port)
+
+    def _may_be_plain(self, literal: IPAddress | None) -> bool:
+        """Return whether plain HTTP to this host can be allowed. A name may resolve to an allowed address."""
+        return bool(self._networks) if literal is None else self._in_networks(literal)
+
+    def _in_networks(self, address: IPAddress) -> bool:
+        return any(address in network for network in self._networks)
+
+    def _is_allowed_host(self, host: str) -> bool:
+        return host.lower().rstrip(".") in self._hosts
+
+    def _is_allowed(self, address: IPAddress) -> bool:
+        return _is_public(address) or self._in_networks(address)
+
+
+async def open_socket(host: str, addresses: Sequence[str], port: int) -> socket.socket:
+    """Open a TCP connection to the first address of a host that accepts one. Raises OSError."""
+    failure = OSError(f"{host} has no address")
+    for address in addresses:
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        connection.settimeout(0)  # non-blocking: the event loop waits instead
+        try:
+            await asyncio.get_running_loop().sock_connect(connection, (address, port))
+        except OSError as error:
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise failure
+
+
+def _address(host: str) -> IPAddress | None:
+    """Parse an address in a URL, including legacy forms (`0x7f000001`, `127.1`)."""
+    text = host.strip("[]").partition("%")[0]
+    try:
+        return _effective(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(text))  # the forms that getaddrinfo also accepts
+    except (OSError, ValueError):
+        return None
+
+
+def _effective(address: IPAddress) -> IPAddress:
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _is_public(address: IPAddress) -> bool:
+    if address.version == 6 and address not in PUBLIC_V6:
+        return False
+    return address.is_global and not any(address in network for network in SPECIAL)

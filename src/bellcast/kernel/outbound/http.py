@@ -1,0 +1,165 @@
+"""Outbound HTTP: single requests with bounded responses, without redirects or cookies.
+
+URLs from the operator's settings may lead to private addresses; for all others, a client has a guard."""
+
+import asyncio
+from collections import Counter
+from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
+
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.port import Response
+
+if TYPE_CHECKING:  # imported with the first request
+    import httpx
+
+# Sessions, key sets and replies are far smaller. More is a mistake or an attack on this server's memory.
+MAX_RESPONSE_BYTES = 1_048_576
+MAX_PORT = 65_535
+# For the name, TCP and TLS each. A server in reach takes less than one second.
+CONNECT_SECONDS = 5.0
+
+
+class HttpxClient:
+    """HTTP client on httpx (the Http port). With a guard, it connects to the addresses that the guard allows.
+
+    HTTP/2 requests share a connection. If one times out, the connection may be dead, so later requests use a new
+    connection, while requests in progress keep theirs."""
+
+    def __init__(self, guard: AddressGuard | None = None, *, http2: bool = False) -> None:
+        self._guard = guard
+        self._http2 = http2
+        self._in_progress = Counter["httpx.AsyncClient"]()
+
+    @cached_property
+    def _client(self) -> "httpx.AsyncClient":
+        # Created by the first request: loading the certificate authorities takes 40 ms, and most servers send no
+        # requests.
+        import httpx
+
+        from bellcast.kernel.outbound.transport import Transport
+
+        return httpx.AsyncClient(
+            transport=Transport(self._guard, http2=self._http2),
+            follow_redirects=False,
+            trust_env=False,  # the operator sets URLs here, not a proxy in the environment
+            # One response's Set-Cookie must not be sent with another recipient's request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        body: bytes = b"",
+        timeout: float = 5.0,  # noqa: ASYNC109 - required by the port
+    ) -> Response:
+        """Send a request and read the whole response within `timeout` seconds."""
+        import httpcore
+        import httpx
+
+        client = self._client
+        self._in_progress[client] += 1
+        try:
+            async with asyncio.timeout(timeout):
+                request = client.build_request(
+                    method, _checked(url), headers=_raw(headers), content=body, timeout=self._timeout(timeout)
+                )
+                if self._guard is not None:
+                    await self._guard.check(request.url)
+                return await self._exchange(client, request)
+        except httpcore.ConnectTimeout:
+            raise Unavailable(
+                f"{_origin(url)} accepted no connection within {CONNECT_SECONDS:g} s.", is_timeout=True
+            ) from None
+        except (TimeoutError, httpcore.TimeoutException):
+            if self._http2 and client is self._current():
+                del self._client
+            raise Unavailable(f"{_origin(url)} did not respond within {timeout:g} s.", is_timeout=True) from None
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            OSError,
+            UnicodeError,
+        ) as error:
+            raise Unavailable(f"{_origin(url)} cannot be reached: {_reason(error)}.") from None
+        finally:
+            await self._release(client)
+
+    async def close(self) -> None:
+        if (client := self._current()) is not None:
+            await client.aclose()
+
+    def _timeout(self, seconds: float) -> "httpx.Timeout":
+        import httpx
+
+        # A timeout of an HTTP/2 read ends all requests of its connection; `request` has a deadline for each.
+        return httpx.Timeout(None if self._http2 else seconds, connect=min(seconds, CONNECT_SECONDS))
+
+    def _current(self) -> "httpx.AsyncClient | None":
+        return self.__dict__.get("_client")  # where a cached property is stored
+
+    async def _release(self, client: "httpx.AsyncClient") -> None:
+        """End a request; the last one of a replaced client closes its connections."""
+        self._in_progress[client] -= 1
+        if not self._in_progress[client]:
+            del self._in_progress[client]
+            if client is not self._current():
+                await client.aclose()
+
+    async def _exchange(self, client: "httpx.AsyncClient", request: "httpx.Request") -> Response:
+        response = await client.send(request, stream=True)
+        try:
+            body = bytearray()
+            # Raw: a response that is compressed despite `identity` is not decompressed in memory.
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_RESPONSE_BYTES:
+                    raise Unavailable(f"{_origin(str(request.url))} sent more than {MAX_RESPONSE_BYTES} bytes.")
+            return Response(response.status_code, dict(response.headers), bytes(body))
+        finally:
+            await response.aclose()
+            # Break the reference cycle of stream, response and request. Otherwise up to 60 KB per request stay in
+            # memory until the garbage collector runs, which is rare in the server.
+            del response.stream
+
+
+def _checked(url: str) -> "httpx.URL":
+    import httpx
+
+    checked = httpx.URL(url)
+    if (checked.port or 0) > MAX_PORT:
+        raise httpx.InvalidURL("the port exceeds 65535")
+    return checked
+
+
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    all_headers = {"user-agent": "bellcast", "accept-encoding": "identity", **headers}
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in all_headers.items()]
+
+
+def _reason(error: Exception) -> str:
+    """Return the text of an error, without a header's value, which may be secret."""
+    import httpcore
+
+    if isinstance(error, httpcore.LocalProtocolError | UnicodeEncodeError):
+        return "its request has a header that HTTP forbids: check credentials for line breaks and outer spaces"
+    return str(error) or type(error).__name__
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port of a URL, without parts that may be secret."""
+    import httpx
+
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return "The URL"
+    return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")

@@ -1,0 +1,110 @@
+"""Requests on httpcore, connected to addresses that are chosen here. Imported with the first request: httpx, httpcore and h2 take
+0.1 s of a server's start and 5 MiB, and most servers send no requests."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import cache
+from typing import Any
+
+import httpcore
+import httpx
+
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.resolver import Resolver
+
+# The jobs of a process make about 200 calls at a time (jobs.destinations.CALLS); calls for clients must not wait for them.
+MAX_CONNECTIONS = 500
+MAX_IDLE_CONNECTIONS = 20
+IDLE_SECONDS = 5.0
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Sends requests with httpcore. The transport of httpx has no parameter for the guard."""
+
+    def __init__(self, guard: AddressGuard | None, *, http2: bool) -> None:
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trusted(http2=http2),
+            # Plain HTTP does not negotiate the version; an HTTP/2 server then expects HTTP/2 from the first byte.
+            http1=not http2,
+            http2=http2,
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=ResolvedNetwork(Resolver().resolve if guard is None else guard.addresses),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        sent = httpcore.Request(
+            request.method,
+            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        response = await self._pool.handle_async_request(sent)
+        return httpx.Response(response.status, headers=response.headers, stream=ResponseBody(response))
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+
+
+class ResponseBody(httpx.AsyncByteStream):
+    """The body of a response that is read from its connection."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._response.aiter_stream():
+            yield part
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class ResolvedNetwork(httpcore.AsyncNetworkBackend):
+    """Opens the connections of an HTTP client to the addresses that a function returns for a host: a guard has checked them,
+    and the event loop's resolver is not used. TLS still verifies the name."""
+
+    def __init__(self, addresses: Callable[[str], Awaitable[Sequence[str]]]) -> None:
+        self._addresses = addresses
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - required by httpcore
+        *args: Any,
+        **options: Any,
+    ) -> httpcore.AsyncNetworkStream:
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        try:
+            async with asyncio.timeout(timeout):
+                for address in await self._addresses(host):
+                    try:
+                        return await self._network.connect_tcp(address, port, timeout, *args, **options)
+                    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                        failure = error
+        except TimeoutError:
+            failure = httpcore.ConnectTimeout()
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        await self._network.sleep(seconds)
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a context that trusts certifi's certificate authorities and those installed on this machine. Reading them takes
+    25 ms."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
+@cache
+def trusted(*, http2: bool) -> ssl.SSLContext:
+    """Return the context of a version of HTTP, whose protocols httpcore sets in it."""
+    return tls_context()

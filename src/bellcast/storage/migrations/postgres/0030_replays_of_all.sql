@@ -1,2 +1,0 @@
--- Replays of all tenants, newest first.
-CREATE INDEX documents_replays ON documents (kind, key) WHERE kind = 'replays';

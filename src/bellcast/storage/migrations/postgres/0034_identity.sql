@@ -1,2 +1,0 @@
--- The identity of the database (`storage/postgres_identity.py`); null: not read yet.
-ALTER TABLE schema_version ADD COLUMN identity TEXT;

@@ -1,0 +1,84 @@
+"""The pages of the server outside of the console: axe finds nothing, they fit a phone, and they have the same icon."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests.browser.console import DESKTOP, THEMES
+from tests.browser.shop import PHONE, wait_until
+from tests.browser.test_accessibility import violations
+from tests.servers import ServerProcess
+
+from bellcast.client import Bellcast
+
+PATHS = ["/", "/errors", "/errors/invalid", "/nowhere", "/check", "/theme", "/u/AAAA"]
+
+
+@pytest.fixture(params=THEMES)
+def scheme(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def context(
+    request: pytest.FixtureRequest, chromium: Browser, bellcast_server: ServerProcess, scheme: Any
+) -> Iterator[BrowserContext]:
+    context = chromium.new_context(base_url=bellcast_server.url, viewport=request.param, color_scheme=scheme)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def email(app: Bellcast, person: str, bellcast_server: ServerProcess) -> dict[str, Any]:
+    """A simulated e-mail to the person."""
+    address = {"email": f"{person}@example.com", "locale": "ar"}
+    httpx.put(f"{bellcast_server.url}/v1/recipients/{person}", headers=bellcast_server.as_app(), json=address)
+    app.notify(person, title="Your booking", type="booking", channels=["email"])
+
+    def found() -> list[dict[str, Any]]:
+        listed = httpx.get(
+            f"{bellcast_server.url}/v1/messages", params={"recipient": person}, headers=bellcast_server.as_app()
+        )
+        return [one for one in listed.json()["messages"] if one["state"] == "simulated"]
+
+    wait_until(found, lambda: "no e-mail")
+    url = f"{bellcast_server.url}/v1/messages/{found()[0]['id']}"
+    message: dict[str, Any] = httpx.get(url, headers=bellcast_server.as_app()).json()
+    return message
+
+
+def check(page: Page) -> None:
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    icons = "[...document.querySelectorAll('link[rel=icon]')].map(({ href }) => new URL(href).pathname)"
+    assert page.evaluate(icons) == ["/favicon.svg"]
+
+
+def test_pages_have_the_icon_and_axe_finds_nothing(context: BrowserContext) -> None:
+    page = context.new_page()
+    for path in PATHS:
+        page.goto(path)
+        if path == "/theme":
+            expect(page.locator("bellcast-inbox .row")).to_have_count(6)
+        check(page)
+
+
+def test_axe_finds_nothing_in_the_mailbox_and_the_unsubscribe_page(
+    context: BrowserContext, bellcast_server: ServerProcess, email: dict[str, Any]
+) -> None:
+    page = context.new_page()
+    created = httpx.post(f"{bellcast_server.url}/v1/mailbox-link", headers=bellcast_server.as_app()).json()["url"]
+    page.goto(f"/mailbox/{created.rpartition('/')[2]}?message={email['id']}")
+    expect(page.get_by_role("heading", name="Your booking")).to_be_visible()
+    check(page)
+    link = re.search(r"/u/[\w-]+", email["content"]["text"])
+    assert link is not None
+    page.goto(link[0])
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    check(page)
+    page.get_by_role("button").click()
+    expect(page.get_by_role("button")).to_have_count(0)
+    check(page)

@@ -1,0 +1,39 @@
+"""A kind of object, as an example: labels with a title and a color.
+
+In the package, this is a room with `types.py` and `http.py`. One more line adds HANDLERS to `api/app.py`, and one adds
+`add_to` to the command line."""
+
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
+from bellcast.api import objects
+from bellcast.cli import objects as commands
+from bellcast.cli import options
+from bellcast.model.field_limits import Limit
+
+
+class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A label."""
+
+    title: Annotated[str, Limit("title")]
+    color: Annotated[str, Limit(20)] = "grey"
+
+
+LABELS = objects.Kind(
+    plural="labels",
+    name="label",
+    tag="Objects",
+    type=Label,
+    example={"title": "Urgent", "color": "red"},
+    stand_ins={"title": "Urgent"},
+)
+HANDLERS = objects.operations(LABELS)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `bellcast label list`, `show`, `put` and `delete`."""
+    label, group = options.group("label", "List, show, write and delete labels.")
+    commands.add_commands(label, "labels", "label")
+    app.add_typer(group)

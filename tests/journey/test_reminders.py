@@ -1,0 +1,117 @@
+"""The reminders of the example apps: schedules in Bellcast that follow the appointments."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bellcast.client import Bellcast, Retries, Unavailable
+from bellcast.examples import photo_studio, service_marketplace
+from bellcast.examples.app_kit import Database, Reminder, Reminders, reminders
+from bellcast.examples.photo_studio.notifications import reminders as studio_reminders
+from bellcast.examples.service_marketplace.reminders import upcoming as marketplace_reminders
+from tests.app_servers import app_server
+from tests.servers import ServerProcess, free_port
+
+VIENNA = ZoneInfo("Europe/Vienna")
+ALICE = {"to": "alice", "title": "Tomorrow", "body": "Hotel Regent", "channels": ["inbox"]}
+
+
+@pytest.mark.parametrize(("app", "file"), [(photo_studio, "oriel.db"), (service_marketplace, "gable.db")])
+def test_reading_the_appointments_does_not_wake_the_outbox(tmp_path: Path, app: Any, file: str):
+    app.create_app("http://127.0.0.1:1", "a secret of at least forty characters in all", tmp_path)
+    database, commits = Database(tmp_path / file, ""), list[int]()
+    database.on_commit(lambda: commits.append(1))
+    now = datetime.now(UTC)
+    upcoming = studio_reminders if app is photo_studio else marketplace_reminders
+    assert len(list(upcoming(database, now))) == (2 if app is photo_studio else 4)  # the sample bookings
+    assert commits == []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, two_workers: bool) -> Iterator[ServerProcess]:
+    with app_server(tmp_path_factory.mktemp("reminders"), two_workers=two_workers) as server:
+        yield server
+
+
+@pytest.fixture
+def bell(server: ServerProcess) -> Iterator[Bellcast]:
+    with Bellcast(server.url, server.secret) as bell:
+        yield bell
+
+
+class Calendar:
+    """The appointments of an app, and their reminders."""
+
+    def __init__(self, folder: Path, tenant: str, now: datetime) -> None:
+        self.now = now
+        self.upcoming: list[Reminder] = []
+        self.tenant = tenant
+        database = Database(folder / "app.db", reminders.SCHEMA)
+        self._reminders = Reminders(database, tenant, lambda _: self.upcoming, lambda: self.now)
+
+    def reconcile(self, bell: Bellcast) -> None:
+        self._reminders.reconcile(bell)
+
+    def schedules(self, bell: Bellcast) -> dict[str, str]:
+        """The times of the reminders in Bellcast."""
+        return {one["key"]: one["next_at"] for one in bell.schedules.list(tenant=self.tenant)["schedules"]}
+
+    def titles(self, bell: Bellcast) -> list[str]:
+        return [one.title for one in bell.inbox(bell.token("alice", tenant=self.tenant)).list().notifications]
+
+
+def test_reminder_is_scheduled_in_utc_and_follows_its_appointment(tmp_path: Path, bell: Bellcast):
+    calendar = Calendar(tmp_path, "follows", datetime.now(UTC))
+    at = datetime.combine((calendar.now + timedelta(days=20)).date(), datetime.min.time(), VIENNA).replace(hour=10)
+    calendar.upcoming = [Reminder("one", at, ALICE)]
+    calendar.reconcile(bell)
+    (next_at,) = calendar.schedules(bell).values()
+    assert datetime.fromisoformat(next_at) == at
+    calendar.upcoming = [Reminder("one", at + timedelta(days=1), ALICE)]
+    calendar.reconcile(bell)
+    (next_at,) = calendar.schedules(bell).values()
+    assert datetime.fromisoformat(next_at) == at + timedelta(days=1)
+    calendar.upcoming = []
+    calendar.reconcile(bell)
+    assert calendar.schedules(bell) == {}
+
+
+def test_reminder_whose_time_has_passed_is_sent_at_once_and_once(tmp_path: Path, bell: Bellcast):
+    calendar = Calendar(tmp_path, "late", datetime.now(UTC))
+    calendar.upcoming = [Reminder("one", calendar.now - timedelta(minutes=30), ALICE)]
+    for body in ("Hotel Regent", "Old Mill"):
+        calendar.upcoming = [calendar.upcoming[0]._replace(notification=ALICE | {"body": body})]
+        calendar.reconcile(bell)
+    assert calendar.titles(bell) == ["Tomorrow"]
+    assert calendar.schedules(bell) == {}
+
+
+def test_refused_reminder_does_not_hold_up_the_others(tmp_path: Path, bell: Bellcast):
+    calendar = Calendar(tmp_path, "refused", datetime.now(UTC))
+    soon = calendar.now + timedelta(days=2)
+    calendar.upcoming = [
+        Reminder("bad", soon, ALICE | {"priority": "deafening"}), Reminder("distant", soon + timedelta(days=362), ALICE),
+        Reminder("good", soon, ALICE), Reminder("wrong", calendar.now, ALICE | {"priority": "deafening"}),
+    ]  # fmt: skip
+    calendar.reconcile(bell)
+    assert set(calendar.schedules(bell)) == {"good"}
+    assert calendar.titles(bell) == []
+    calendar.now += timedelta(days=10)  # the distant one is near enough now
+    calendar.reconcile(bell)
+    assert set(calendar.schedules(bell)) == {"good", "distant"}
+
+
+def test_reminder_waits_for_the_end_of_an_outage(tmp_path: Path, server: ServerProcess, bell: Bellcast):
+    calendar = Calendar(tmp_path, "outage", datetime.now(UTC))
+    calendar.upcoming = [Reminder("one", calendar.now + timedelta(days=2), ALICE)]
+    with (
+        Bellcast(f"http://127.0.0.1:{free_port()}", server.secret, retries=Retries(tries=1)) as unreachable,
+        pytest.raises(Unavailable),
+    ):
+        calendar.reconcile(unreachable)
+    calendar.reconcile(bell)
+    assert set(calendar.schedules(bell)) == {"one"}

@@ -1,0 +1,67 @@
+"""A command and a server at rest import only what they need: what is imported at its first use costs no start and no memory."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = """
+import sys
+from bellcast.cli import main
+sys.argv = ["bellcast", "--version"]
+try:
+    main()
+except SystemExit:
+    print()
+"""
+SERVER = """
+import asyncio, sys
+from bellcast import server
+from bellcast.server import run
+from bellcast.settings import load
+app = server.create_app(load({"data": sys.argv[1]}))
+async def start():
+    await app.start(is_mounted=False)
+    await app.stop()
+asyncio.run(start())
+"""
+REPORT = "\nimport json\nprint(json.dumps(sorted(sys.modules)))"
+
+
+def imported(script: str, *arguments: str) -> set[str]:
+    """Return the modules that a process has imported after a script."""
+    command = [sys.executable, "-c", script + REPORT, *arguments]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    names = json.loads(printed.splitlines()[-1])
+    return set(names)
+
+
+@pytest.fixture(scope="module")
+def of_a_server(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    return imported(SERVER, str(tmp_path_factory.mktemp("server")))
+
+
+@pytest.mark.parametrize(
+    "name", ["asyncio", "bellcast.client", "bellcast.server", "httpx", "msgspec", "pydantic", "rich"]
+)
+def test_version_is_printed_without(name: str) -> None:
+    assert name not in imported(COMMAND)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "asyncpg",
+        "bellcast.client",
+        "fido2",
+        "h2",
+        "httpcore",
+        "httpx",
+        "opentelemetry",
+        "pydantic",
+        "yaml",
+    ],
+)
+def test_server_at_rest_has_not_imported(name: str, of_a_server: set[str]) -> None:
+    assert name not in of_a_server
