@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bellcast.kernel import ids, times
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect, texts
@@ -128,7 +129,7 @@ def _inboxes(tenant: str, keys: Sequence[str], now: int) -> Script[list[PastInbo
     yield from ensure.ensure_recipients(tenant, keys, now)
     # Lists of runs show their workflows.
     yield from stored_runs.put_version(tenant, activity.WORKFLOW_KEY, definitions.encode(activity.WORKFLOW), now)
-    found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(keys)})
+    found = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(keys)})
     return [PastInbox(tenant, key, number) for key, number, *_ in found]
 
 
@@ -167,7 +168,7 @@ class _Past:
         for step, kept in stats.STORED_MS.items():
             first = max(self.begin, self._now - kept) // step * step
             points = [(at, self._point(at, step, per_ms)) for at in range(first, self._now - step, step)]
-            yield Statement("stats_write", many=[_numbers_of(step, at, rows.to_json(point)) for at, point in points])
+            yield Statement("stats_write", many=[_numbers_of(step, at, columns.to_json(point)) for at, point in points])
         hours = range(self.begin // stats.HOUR_MS * stats.HOUR_MS, self._now - stats.HOUR_MS, stats.HOUR_MS)
         yield Statement("stats_write", many=[_numbers_of(stats.HOUR_MS, at, self._tenants(at, per_ms)) for at in hours])
 

@@ -2,6 +2,9 @@
 
 from msgspec import Struct
 
+NEW_JOB_COLUMNS = ("id", "kind", "payload", "run_at", "created_at", "tenant", "priority")
+
+
 URGENT, NORMAL, FANOUT = 0, 1, 2
 # Later than any due time.
 END_OF_TIME = 2**52
@@ -57,3 +60,8 @@ class JobShare(Struct, frozen=True):
 
     group: JobGroup
     limit: int
+
+
+def new_job_params(job: Job) -> dict[str, object]:
+    """Return the parameters of `job_add`."""
+    return {name: getattr(job, name) for name in NEW_JOB_COLUMNS}

@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from bellcast.kernel import times
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Script, Statement
 from bellcast.kernel.events import Event
 from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
@@ -56,12 +57,12 @@ def materialize(tenant: str, keys: Sequence[str], now: int) -> Script[list[Event
 
 def materialize_all(tenant: str, keys: Sequence[str], now: int) -> Script[Materialized]:
     """Like `materialize`; also return the recipients that had nothing pending."""
-    behind = yield Statement("materialize_behind", {"tenant": tenant, "keys": rows.to_json(keys)})
+    behind = yield Statement("materialize_behind", {"tenant": tenant, "keys": columns.to_json(keys)})
     if not behind:
         return Materialized(caught_up=tuple(keys))
     # All statements use the same upper number: later announcements of other processes are materialized by the next
     # call.
-    caught_up = {"inboxes": rows.to_json([inbox for inbox, *_ in behind]), "until": behind[0][1]}
+    caught_up = {"inboxes": columns.to_json([inbox for inbox, *_ in behind]), "until": behind[0][1]}
     found = yield Statement("materialize_pending", {**caught_up, "now": now})
     pending = [PendingRow._make(row) for row in found]
     contents = yield from _contents(pending)
@@ -104,7 +105,7 @@ def _contents(pending: list[PendingRow]) -> Script[dict[int, Notification]]:
     """Read the announcements as unseen notifications, once for all inboxes."""
     if not pending:
         return {}
-    seqs = rows.to_json(list({row.seq for row in pending}))
+    seqs = columns.to_json(list({row.seq for row in pending}))
     found = yield Statement("announcements_of_seqs", {"seqs": seqs})
     return {row[rows.ENTRY_COLUMNS]: rows.notification(row) for row in found}
 
@@ -114,7 +115,7 @@ def _awaited(pending: list[PendingRow]) -> Script[set[tuple[int, int]]]:
     snoozed = {row.inbox for row in pending if row.snoozed_until is not None and not row.is_withdrawn}
     if not snoozed:
         return set()
-    found = yield Statement("announced_until_back", {"inboxes": rows.to_json(sorted(snoozed))})
+    found = yield Statement("announced_until_back", {"inboxes": columns.to_json(sorted(snoozed))})
     return {(inbox, seq) for inbox, seq in found}
 
 

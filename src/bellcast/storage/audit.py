@@ -6,11 +6,11 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import asdict, replace
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.model.audit import AuditEntry, FieldChange
-from bellcast.storage import rows
 
 # Serializes writers of the audit log, each of which reads the preceding entry.
 LOCK: LockKey = ("", "\x01audit")
@@ -21,7 +21,7 @@ def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[Non
     """Append to the audit chain. The command must hold LOCK."""
     number, previous = head_of((yield Statement("audit_head")))
     entry = replace(entry, number=number + 1, previous=previous)
-    yield Statement("audit_insert", asdict(entry) | {"changes": rows.to_json(entry.changes), "mac": sign(entry)})
+    yield Statement("audit_insert", asdict(entry) | {"changes": columns.to_json(entry.changes), "mac": sign(entry)})
 
 
 def sweep(before: int, limit: int) -> Script[list[Row]]:

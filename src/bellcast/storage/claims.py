@@ -3,9 +3,9 @@ notification."""
 
 from collections.abc import Sequence
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.ports.sends import Claim, ClaimTaken
-from bellcast.storage import rows
 
 
 def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[None]:
@@ -13,7 +13,7 @@ def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[N
     if claim is None:
         return
     wanted = set(recipients)
-    params = {"tenant": tenant, "claim": claim.name, "recipients": rows.to_json(sorted(wanted))}
+    params = {"tenant": tenant, "claim": claim.name, "recipients": columns.to_json(sorted(wanted))}
     claimed = yield Statement("claims_add", {**params, "expires_at": claim.expires_at})
     if len(claimed) != len(wanted):
         raise ClaimTaken
@@ -21,6 +21,6 @@ def add(tenant: str, claim: Claim | None, recipients: Sequence[str]) -> Script[N
 
 def unclaimed(tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
     """Return the recipients that are not claimed, in order."""
-    params = {"tenant": tenant, "claim": claim, "recipients": rows.to_json(list(recipients))}
+    params = {"tenant": tenant, "claim": claim, "recipients": columns.to_json(list(recipients))}
     claimed = {key for (key,) in (yield Statement("claims_find", params))}
     return [key for key in recipients if key not in claimed]

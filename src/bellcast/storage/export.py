@@ -23,7 +23,7 @@ from bellcast.model.exports import (
 )
 from bellcast.model.recipients import Recipient
 from bellcast.model.tenants import Tenant
-from bellcast.storage import messages, outside, preferences, recipients, rows
+from bellcast.storage import messages, outside, preferences, recipients, rows, run_commits, subscriptions, tenants
 from bellcast.storage.joined_topics import TopicLists
 from bellcast.storage.recipients import Recipients
 
@@ -109,12 +109,12 @@ def _joined_topics(row: Row) -> ExportedTopics:
 
 
 RECIPIENT_TABLES = (
-    RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, rows.subscription),
+    RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, subscriptions.subscription),
     RecipientTable("notification", "export_notifications", OLDEST_FIRST, rows.notification),
     RecipientTable("notification", "export_outside", OLDEST_FIRST, outside.notification),
     RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
-    RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, rows.run, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, run_commits.stored_run, EXPORT_BATCH_LARGE_ROWS),
     RecipientTable(
         "counter", "export_step_counters", {"workflow": "", "step": "", "by": ""}, _counter, EXPORT_BATCH_LARGE_ROWS
     ),
@@ -153,7 +153,7 @@ class Exports(StoreTable):
         """Export all data of a tenant: the record, announcements, last events of topics, then every recipient with its
         data. None if the tenant does not exist."""
         found = await self._engine.read(fetch, Statement("tenant_find", {"tenant": key}))
-        return self._tenant_pairs(key, rows.tenant(found[0])) if found else None
+        return self._tenant_pairs(key, tenants.tenant(found[0])) if found else None
 
     async def _items(self, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
         own = await self._engine.read(preferences.find, tenant, key)

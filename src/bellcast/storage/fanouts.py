@@ -5,10 +5,10 @@ from collections.abc import Iterable
 
 import msgspec
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
-from bellcast.ports.jobs import FANOUT, Job
+from bellcast.ports.jobs import FANOUT, Job, new_job_params
 from bellcast.ports.runs import NewFanout
-from bellcast.storage import rows
 
 # Decodes the recipient keys in a column.
 decode_keys = msgspec.json.Decoder(frozenset[str]).decode
@@ -30,7 +30,7 @@ def add(fanout: NewFanout, kind: str) -> Script[None]:
         tenant=fanout.tenant,
         priority=FANOUT,
     )
-    yield Statement("job_add", many=[rows.new_job_params(job)])
+    yield Statement("job_add", many=[new_job_params(job)])
 
 
 def move(id: str, after: str, position: str) -> Script[bool]:
@@ -41,7 +41,7 @@ def move(id: str, after: str, position: str) -> Script[bool]:
 
 def exclude(id: str, excluded: Iterable[str]) -> Script[None]:
     """Exclude recipients from the pages that are not added yet."""
-    yield Statement("fanout_exclude", {"id": id, "excluded": rows.to_json(sorted(excluded))})
+    yield Statement("fanout_exclude", {"id": id, "excluded": columns.to_json(sorted(excluded))})
 
 
 def excluded_from(id: str) -> Script[frozenset[str]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Params, Row, Script, Statement
@@ -137,7 +138,7 @@ class Inboxes(StoreTable):
     @read
     def statuses(self, inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
         """Return the status of each of these inboxes that exists."""
-        found = yield Statement("inbox_states", {"inboxes": rows.to_json(inboxes)})
+        found = yield Statement("inbox_states", {"inboxes": columns.to_json(inboxes)})
         return [
             InboxStatus(number, epoch, revision, revoked, bool(behind))
             for number, epoch, revision, revoked, behind in found
@@ -295,7 +296,7 @@ def _page_statement(inbox: int, query: Query) -> Statement:
 
 def _filter_params(query: Query) -> Params:
     named = {"types": query.types, "tags": query.tags, "priorities": query.priorities}
-    return {name: rows.to_json_or_null(values) for name, values in named.items()}
+    return {name: columns.to_json_or_null(values) for name, values in named.items()}
 
 
 def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import RecipientKey
@@ -52,12 +53,12 @@ def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[R
 def _heads_of_tenant(
     tenant: str, keys: Sequence[str], created_at: dict[str, int]
 ) -> Script[dict[RecipientKey, InboxHead]]:
-    params = {"tenant": tenant, "keys": rows.to_json(keys)}
+    params = {"tenant": tenant, "keys": columns.to_json(keys)}
     heads = _heads_by_name(tenant, (yield Statement("inboxes_receiving", params)))
     missing = [key for key in keys if (tenant, key) not in heads]
     if missing:
         yield from ensure.ensure_recipients(tenant, missing, created_at[missing[0]])
-        created = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": rows.to_json(missing)})
+        created = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(missing)})
         heads |= _heads_by_name(tenant, created)
     return heads
 

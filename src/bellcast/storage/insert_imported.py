@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bellcast.kernel import times
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import RecipientKey
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.events import Event
@@ -35,7 +36,7 @@ def _existing(request: ImportRequest, heads: dict[RecipientKey, InboxHead]) -> S
     existing = set()
     for id, key in zip(request.ids, request.recipients, strict=True):
         name = (request.tenant, key)
-        if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": rows.to_json([id])})):
+        if (yield Statement("marks_of_ids", {"inbox": heads[name].inbox, "ids": columns.to_json([id])})):
             existing.add((name, id))
     return existing
 

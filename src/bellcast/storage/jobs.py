@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import RecipientKey, ScriptCommand
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
-from bellcast.ports.jobs import Job, JobGroup, JobShare, kind_of
-from bellcast.storage import rows, run_commits
+from bellcast.ports.jobs import Job, JobGroup, JobShare, kind_of, new_job_params
+from bellcast.storage import run_commits
 
 # The `run_at` of dead jobs: the largest integer that JSON represents exactly.
 NEVER = 2**53 - 1
@@ -48,7 +49,7 @@ class Jobs(StoreTable):
     @write()
     def add(self, jobs: Sequence[Job]) -> Script[None]:
         """Store jobs. A job with an existing id is rescheduled to the new time; if it is running, it runs again."""
-        yield Statement("job_add", many=[rows.new_job_params(job) for job in jobs])
+        yield Statement("job_add", many=[new_job_params(job) for job in jobs])
 
     @read
     def due(self, now: int) -> Script[list[JobGroup]]:
@@ -98,7 +99,7 @@ class Jobs(StoreTable):
     def replan(self, ids: Sequence[str], now: int) -> Script[int]:
         """Let waiting jobs that were planned after `now` wait for the same time from now on. Those of runs are due, because a
         step knows until when it waits. Return how many there are."""
-        params = {"ids": rows.to_json(ids), "now": now, "runs": run_commits.JOB_KIND}
+        params = {"ids": columns.to_json(ids), "now": now, "runs": run_commits.JOB_KIND}
         return len((yield Statement("jobs_replan", params)))
 
     async def set_dead(self, jobs: Sequence[Job]) -> None:
@@ -112,7 +113,7 @@ class Jobs(StoreTable):
     @write()
     def cancel(self, ids: Sequence[str]) -> Script[frozenset[str]]:
         """Delete jobs that were never leased; return their ids. The others are running or done."""
-        cancelled = yield Statement("jobs_cancel", {"ids": rows.to_json(ids)})
+        cancelled = yield Statement("jobs_cancel", {"ids": columns.to_json(ids)})
         return frozenset(id for (id,) in cancelled)
 
     dead = pages(DEAD)
@@ -144,8 +145,8 @@ class Jobs(StoreTable):
 
 def _inboxes_of(runs: Sequence[Job]) -> Script[frozenset[RecipientKey]]:
     """Return the recipients of the runs of jobs."""
-    found = yield Statement("runs_find", {"ids": rows.to_json([job.id for job in runs])})
-    return frozenset((run.tenant, run.recipient) for run in map(rows.run, found))
+    found = yield Statement("runs_find", {"ids": columns.to_json([job.id for job in runs])})
+    return frozenset((run.tenant, run.recipient) for run in map(run_commits.stored_run, found))
 
 
 def _set_dead(params: Sequence[Params], runs: Sequence[Job]) -> Script[None]:

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from bellcast.kernel import ids
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit import batch
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.engine import Engine
@@ -16,7 +17,7 @@ from bellcast.kernel.db.script import Params, Row, Script, Statement, fetch
 from bellcast.kernel.db.table import StoreTable, read, write
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.events import Event
-from bellcast.storage import announcements, marking, rows, sent, webhook_events
+from bellcast.storage import announcements, marking, sent, webhook_events
 
 
 class RowCounts(NamedTuple):
@@ -191,7 +192,7 @@ class OldRows(NamedTuple):
         if self.tenant is not None:
             return Statement(of_one, {**params, "tenant": self.tenant}, heavy=True)
         if self.but:
-            return Statement(but_some, {**params, "but": rows.to_json(self.but)}, heavy=True)
+            return Statement(but_some, {**params, "but": columns.to_json(self.but)}, heavy=True)
         return Statement(all_, params)
 
 

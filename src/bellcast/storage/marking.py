@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from bellcast.kernel import ids
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Row, Script, Statement
 from bellcast.kernel.errors import NotFound
 from bellcast.model import notifications
@@ -109,7 +110,7 @@ def mark(inbox: int, marking: Marking, now: int, report: EventReport = no_report
     events that `report` returns are added with them."""
     wanted = effect(marking.actions)
     if marking.ids is not None:
-        found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(marking.ids)})
+        found = yield Statement("marks_of_ids", {"inbox": inbox, "ids": columns.to_json(marking.ids)})
         if _event_name(marking.actions) is None:
             # Each event has its own position, so that a client that resumes between two of them receives the second.
             changed, events = 0, list[InboxEvent]()
@@ -190,7 +191,9 @@ def _delete_rows(inbox: int, deleted: list[RowState], revision: int, now: int) -
         {"inbox": inbox, "id": row.id, "first_revision": row.first_revision, "revision": revision, "now": now}
         for row in deleted
     ]
-    tags = [{"inbox": inbox, "id": row.id, "tag": tag} for row in deleted if row.tags for tag in rows.texts(row.tags)]
+    tags = [
+        {"inbox": inbox, "id": row.id, "tag": tag} for row in deleted if row.tags for tag in columns.texts(row.tags)
+    ]
     yield Statement("tombstone_insert", many=tombstones)
     if tags:
         yield Statement("untag_row", many=tags)
@@ -319,7 +322,7 @@ def with_awaited_returns(inbox: int, notifications: list[Notification]) -> Scrip
     snoozed = [one.id for one in notifications if one.snoozed_until is not None]
     if not snoozed:
         return notifications
-    states = yield Statement("marks_of_ids", {"inbox": inbox, "ids": rows.to_json(snoozed)})
+    states = yield Statement("marks_of_ids", {"inbox": inbox, "ids": columns.to_json(snoozed)})
     awaited = {row.id for row in map(RowState._make, states) if row.awaits_return}
     return [replace(one, awaits_return=True) if one.id in awaited else one for one in notifications]
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.suppressions import store as suppressions
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import ListCommand, LockKey
@@ -15,7 +16,7 @@ from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
 from bellcast.model.messages import OPEN_STATES, Attempt, State
-from bellcast.ports.jobs import NORMAL, URGENT, Job, in_line
+from bellcast.ports.jobs import NORMAL, URGENT, Job, in_line, new_job_params
 from bellcast.ports.messages import (
     MAX_OF_REFERENCE,
     MessageUpdate,
@@ -26,7 +27,7 @@ from bellcast.ports.messages import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, WebhookEvent
-from bellcast.storage import event_waits, rows, webhook_events
+from bellcast.storage import event_waits, webhook_events
 
 # The kind of the job that delivers a message; its id and payload are the message's id.
 JOB_KIND = "message"
@@ -114,7 +115,7 @@ class Messages(StoreTable):
     def begin(self, ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
         """Mark due and expired messages as sending, and return them. Excludes messages that have ended, were postponed,
         or wait for a digest."""
-        rows_begun = yield Statement("messages_begin", {"ids": rows.to_json(ids), "now": now})
+        rows_begun = yield Statement("messages_begin", {"ids": columns.to_json(ids), "now": now})
         begun = [of_row(row) for row in rows_begun]
         conditional = [message.id for message in begun if message.unless is not None]
         if not conditional:
@@ -148,12 +149,12 @@ class Messages(StoreTable):
         """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. Return
         False, and change nothing, if one of the messages no longer waits for a digest."""
         expected = {*ids, *(update.message.id for update in others)}
-        waiting = yield Statement("digest_lock", {"ids": rows.to_json(sorted(expected))})
+        waiting = yield Statement("digest_lock", {"ids": columns.to_json(sorted(expected))})
         if {id for (id,) in waiting} != expected:
             return False
         if digest is not None:
             yield from add([digest], ())
-            yield Statement("digest_join", {"ids": rows.to_json(ids), "digest": digest.id})
+            yield Statement("digest_join", {"ids": columns.to_json(ids), "digest": digest.id})
         if others:
             yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
             yield from _record(others)
@@ -326,12 +327,12 @@ def _digest_job(message: NewMessage) -> Params:
         created_at=message.created_at,
         tenant=message.tenant,
     )
-    return rows.new_job_params(job)
+    return new_job_params(job)
 
 
 def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int, kind: str = JOB_KIND) -> Params:
     """Return the parameters of the job that delivers a message."""
-    return rows.new_job_params(
+    return new_job_params(
         Job(
             id=id,
             kind=kind,
@@ -345,7 +346,7 @@ def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int, kind: 
 
 
 def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
-    found = yield Statement("messages_find", {"ids": rows.to_json(ids)})
+    found = yield Statement("messages_find", {"ids": columns.to_json(ids)})
     return [of_row(row) for row in found]
 
 
@@ -373,7 +374,7 @@ def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
 
 def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[list[bool]]:
     ids = sorted({update.message.id for update in outcomes})
-    states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": rows.to_json(ids)})))
+    states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": columns.to_json(ids)})))
     counts = [_may_become(states.get(one.message.id), one.message.state) for one in outcomes]
     updates = list(compress(outcomes, counts))
     if not updates:
@@ -416,7 +417,7 @@ def _update_params(message: StoredMessage) -> dict[str, object]:
         "due_at": message.due_at,
         "provider": message.provider,
         "reference": message.reference,
-        "attempts": rows.to_json(message.attempts),
+        "attempts": columns.to_json(message.attempts),
         "rounds": message.rounds,
     }
 
@@ -425,13 +426,13 @@ def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
     """Queue failed and bounced messages again; return their ids."""
     if not ids:
         return []
-    requeued = yield Statement("messages_requeue", {"ids": rows.to_json(ids), "tenant": tenant, "now": now})
+    requeued = yield Statement("messages_requeue", {"ids": columns.to_json(ids), "tenant": tenant, "now": now})
     return (yield from _deliver_again(tenant, requeued, now))
 
 
 def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[list[str]]:
     retried = [id for id, _ in requeued]
     if retried:
-        yield Statement("digests_requeue", {"ids": rows.to_json(retried)})
+        yield Statement("digests_requeue", {"ids": columns.to_json(retried)})
         yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
     return retried

@@ -7,6 +7,7 @@ states; `announcements.materialize` handles the others.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.patterns import ROLE_PREFIX
 from bellcast.model.events import NotificationAdded
@@ -44,7 +45,7 @@ class NewestAnnouncement(NamedTuple):
             "until": self.until,
             "member_until": ANY_TIME if is_subscribed else self.created_at,
             "type": notification.type,
-            "tags": rows.to_json_or_null(notification.tags),
+            "tags": columns.to_json_or_null(notification.tags),
             "tag_names": notification.tags,
             "group": notification.group,
             "created_at": self.created_at,

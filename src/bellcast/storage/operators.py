@@ -6,13 +6,14 @@ from collections.abc import Callable
 from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
 from bellcast.kernel.db.table import StoreTable, pages, read, write
 from bellcast.kernel.errors import Conflict
 from bellcast.model.audit import AuditEntry
 from bellcast.model.operators import MfaSecrets, Operator, OperatorSession, Passkey, Role
-from bellcast.storage import audit, rows
+from bellcast.storage import audit
 
 FAILURE_ID_BYTES = 8
 # Serializes writers that depend on the number of owners. No recipient can have this key.
@@ -311,7 +312,7 @@ def _insert(operator: Operator, password: str) -> Statement:
 
 
 def _tenants(tenants: tuple[str, ...] | None) -> str | None:
-    return None if tenants is None else rows.to_json(tenants)
+    return None if tenants is None else columns.to_json(tenants)
 
 
 def _may_have_role(current: str, role: Role | None) -> Script[bool]:
@@ -332,7 +333,7 @@ def _operator(row: Row) -> Operator:
         id=id,
         name=name,
         role=role,
-        tenants=rows.tenants(tenants),
+        tenants=columns.texts_or_null(tenants),
         created_at=created_at,
         seen_at=seen_at,
         has_app=bool(has_app),

@@ -7,9 +7,10 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, write, write_to_recipient
-from bellcast.storage import ensure, rows
+from bellcast.storage import ensure
 
 PushKind = Literal["web", "fcm", "apns"]
 
@@ -51,7 +52,9 @@ class PushEndpoints(StoreTable):
     def addresses(self, tenant: str, recipients: Sequence[str]) -> Script[dict[str, tuple[str, ...]]]:
         """Return the addresses by recipient, newest first; recipients without any are absent."""
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for key, address in (yield Statement("push_addresses", {"tenant": tenant, "keys": rows.to_json(recipients)})):
+        for key, address in (
+            yield Statement("push_addresses", {"tenant": tenant, "keys": columns.to_json(recipients)})
+        ):
             found[key].append(address)
         return {key: tuple(addresses) for key, addresses in found.items()}
 

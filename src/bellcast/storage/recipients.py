@@ -1,19 +1,24 @@
 """Recipients: their fields, roles and sessions, and their erasure."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from bellcast.kernel import patterns
-from bellcast.kernel.db import list_scan
+from bellcast.kernel import patterns, times
+from bellcast.kernel.db import columns, list_scan
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, KeyScan, ListScan
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_recipient
 from bellcast.kernel.events import Event
 from bellcast.model.events import SessionsRevoked
-from bellcast.model.recipients import Profile, Recipient, RecipientFields
-from bellcast.storage import ensure, rows, scans, subscriptions
+from bellcast.model.recipients import RECORD_FIELDS, ChatAddresses, Profile, Recipient, RecipientFields, merge
+from bellcast.storage import ensure, scans, subscriptions
+
+_chat = msgspec.json.Decoder(ChatAddresses)
+NO_CHAT = ChatAddresses()
+
 
 ERASED = (
     "erase_notifications",
@@ -49,14 +54,14 @@ class Recipients(StoreTable):
         lost role ends a subscription."""
         inbox, is_new = yield from ensure.ensure_recipient(tenant, key, now)
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-        before = rows.recipient(tuple(row))
-        yield Statement("recipient_write", {**rows.merged_fields(before, fields, replace=replace), "inbox": inbox})
+        before = recipient(tuple(row))
+        yield Statement("recipient_write", {**merged_fields(before, fields, replace=replace), "inbox": inbox})
         events: list[Event] = []
         roles = () if replace and fields.roles is UNSET else fields.roles
         if roles is not UNSET:
             events = yield from set_roles(tenant, inbox, key, before.roles, roles, now)
         ((*row,),) = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-        return rows.recipient(tuple(row)), is_new, tuple(events)
+        return recipient(tuple(row)), is_new, tuple(events)
 
     @read
     def page(self, tenant: str, after: str | None, limit: int, search: str | None = None) -> Script[list[Recipient]]:
@@ -70,7 +75,7 @@ class Recipients(StoreTable):
         """Like `page`, for recipients created in a time range. Examines at most 20,000 of them."""
         params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
         found, until = yield from scans.by_key("recipient_scan_end", "recipient_page", params, created)
-        return ListScan([rows.recipient(row) for row in found], until)
+        return ListScan([recipient(row) for row in found], until)
 
     @read_in_background
     def page_of_all(
@@ -89,7 +94,7 @@ class Recipients(StoreTable):
         keys = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
         found = yield Statement("recipients_of_all", start | bounds | keys, heavy=True)
         is_cut = bool(end) and len(found) < limit
-        return KeyScan([rows.recipient(row) for row in found], (until[0], until[1]) if is_cut else None)
+        return KeyScan([recipient(row) for row in found], (until[0], until[1]) if is_cut else None)
 
     @read_in_background
     def count_of_all(self, limit: int) -> Script[int]:
@@ -107,7 +112,7 @@ class Recipients(StoreTable):
     @read
     def profiles(self, tenant: str, keys: Sequence[str]) -> Script[dict[str, Profile]]:
         """Return the profiles of existing recipients, by key."""
-        found = yield Statement("profiles_find", {"tenant": tenant, "keys": rows.to_json(keys)})
+        found = yield Statement("profiles_find", {"tenant": tenant, "keys": columns.to_json(keys)})
         return {row[0]: _profile(row) for row in found}
 
     @read_in_background
@@ -146,14 +151,14 @@ class Recipients(StoreTable):
 
 def find(tenant: str, key: str) -> Script[Recipient | None]:
     found = yield Statement("recipient_find", {"tenant": tenant, "key": key})
-    return rows.recipient(found[0]) if found else None
+    return recipient(found[0]) if found else None
 
 
 def page(tenant: str, after: str | None, limit: int, search: str | None) -> Script[list[Recipient]]:
     prefix = search or ""
     params = {"tenant": tenant, "after": after or "", "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
     found = yield Statement("recipient_page", params | ANY_TIME._asdict())
-    return [rows.recipient(row) for row in found]
+    return [recipient(row) for row in found]
 
 
 def set_roles(
@@ -166,7 +171,7 @@ def set_roles(
     events = (yield from subscriptions.unfollow(tenant, lost, inbox, key, now)) if lost else []
     for role in roles:
         yield from subscriptions.follow(tenant, patterns.role_topic(role), inbox, key, now)
-    yield Statement("recipient_roles", {"inbox": inbox, "roles": rows.to_json(tuple(dict.fromkeys(roles)))})
+    yield Statement("recipient_roles", {"inbox": inbox, "roles": columns.to_json(tuple(dict.fromkeys(roles)))})
     return events
 
 
@@ -183,10 +188,46 @@ def _profile(row: Row) -> Profile:
         name=name,
         email=email,
         phone=phone,
-        chat=rows.chat_addresses(chat),
+        chat=chat_addresses(chat),
         locale=locale,
         timezone=timezone,
-        roles=rows.texts(roles),
+        roles=columns.texts(roles),
         data=msgspec.json.decode(data),
         preferences=None if document is None else document.encode(),
     )
+
+
+def recipient(row: Row) -> Recipient:
+    """Create a recipient from tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread,
+    unseen, member_since."""
+    tenant, key, name, email, phone, chat, locale, timezone, roles, data, created_at, unread, unseen, member_since = row
+    return Recipient(
+        key=key,
+        tenant=tenant or None,
+        name=name,
+        email=email,
+        phone=phone,
+        chat=chat_addresses(chat),
+        locale=locale,
+        timezone=timezone,
+        roles=columns.texts(roles),
+        data=columns.json_object(data),
+        member_since=times.to_rfc3339_or_null(member_since),
+        created_at=times.to_rfc3339(created_at),
+        unread=unread,
+        unseen=unseen,
+    )
+
+
+def merged_fields(before: Recipient, fields: RecipientFields, *, replace: bool) -> dict[str, Any]:
+    """Return the columns of a record after an update; roles are separate."""
+    after = merge(before, fields, replace=replace)
+    record = {name: getattr(after, name) for name in RECORD_FIELDS}
+    since = record["member_since"]
+    record["member_since"] = None if since is None else times.milliseconds(since)
+    return {**record, "chat": columns.to_json_or_null(record["chat"]), "data": columns.to_json(record["data"])}
+
+
+def chat_addresses(column: str | None) -> ChatAddresses:
+    """Decode the column `chat`."""
+    return NO_CHAT if column is None else _chat.decode(column)

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from bellcast.kernel import ids
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.model.messages import RETRYABLE_STATES
+from bellcast.ports.jobs import new_job_params
 from bellcast.ports.replays import (
     REPLAYS,
     FailureGroup,
@@ -21,7 +23,7 @@ from bellcast.ports.replays import (
     StoredFailure,
     StoredReplay,
 )
-from bellcast.storage import documents, jobs, messages, rows, runs
+from bellcast.storage import documents, jobs, messages, runs
 
 # Maximum rows decoded on the event loop, which takes 1 ms.
 MAX_INLINE_ROWS = 200
@@ -67,7 +69,7 @@ class Replays(StoreTable):
     @read
     def find(self, tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
         """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
-        params = {"tenant": tenant, "ids": rows.to_json(ids)}
+        params = {"tenant": tenant, "ids": columns.to_json(ids)}
         found: list[StoredFailure] = []
         for kind, name in FINDERS.items():
             found += map(READERS[kind], (yield Statement(name, params)))
@@ -86,7 +88,7 @@ class Replays(StoreTable):
         """Add a replay with its job, and remove old ones, in one transaction."""
         name = {"kind": REPLAYS, "tenant": replay.tenant}
         yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
-        yield Statement("job_add", many=[rows.new_job_params(replay.job)])
+        yield Statement("job_add", many=[new_job_params(replay.job)])
         for key in replay.removed:
             yield Statement("document_delete", {**name, "key": key})
 

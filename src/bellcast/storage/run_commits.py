@@ -7,15 +7,16 @@ from typing import TypeAlias
 
 import msgspec
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.batch import chunks
 from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
 from bellcast.kernel.db.commit.command import ListCommand, LockKey, WriteCommand
-from bellcast.kernel.db.script import Params, Script, Statement
+from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.events import Event
 from bellcast.model import runs as run_state
 from bellcast.model import step_counters
 from bellcast.model.runs import RunState
-from bellcast.ports.jobs import FANOUT, NORMAL, Job
+from bellcast.ports.jobs import FANOUT, NORMAL, Job, new_job_params
 from bellcast.ports.runs import (
     BegunPage,
     BegunRun,
@@ -30,7 +31,14 @@ from bellcast.ports.runs import (
     TriggerRequest,
 )
 from bellcast.ports.sends import SendRequest
-from bellcast.storage import claims, documents, fanouts, insert, messages, outside, rows, sends, webhook_events
+from bellcast.storage import claims, documents, fanouts, insert, messages, outside, sends, webhook_events
+
+# The columns of a run before its body.
+RUN_COLUMNS = (
+    *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
+    *("wakes_at", "created_at", "ended_at", "revision", "woken"),
+)
+
 
 # The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
 JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
@@ -108,7 +116,7 @@ def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
         name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
         yield Statement("document_write", {**name, "body": schedule.key, "now": now})
     if schedule.job is not None:
-        yield Statement("job_add", many=[rows.new_job_params(schedule.job)])
+        yield Statement("job_add", many=[new_job_params(schedule.job)])
 
 
 def _rows_of(sends: Sequence[SendRequest]) -> int:
@@ -135,7 +143,7 @@ def _new_params(run: StoredRun) -> Params:
 
 
 def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
-    return rows.new_job_params(
+    return new_job_params(
         Job(
             id=run.id,
             kind=JOB_KIND,
@@ -245,7 +253,7 @@ def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
 
 def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
     """Return for each commit whether its run and counters are unchanged since they were read."""
-    locked = yield Statement("runs_lock", {"ids": rows.to_json([commit.run.id for commit in commits])})
+    locked = yield Statement("runs_lock", {"ids": columns.to_json([commit.run.id for commit in commits])})
     versions = {id: (revision, woken) for id, revision, woken in locked}
     found: list[bool] = []
     for commit in commits:
@@ -321,11 +329,11 @@ def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
 def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
     """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
     runs that have this cancel key. The first of the other runs continues each digest; one without others is deleted."""
-    for row in (yield Statement("counters_of_runs", {"ids": rows.to_json(ids)})):
+    for row in (yield Statement("counters_of_runs", {"ids": columns.to_json(ids)})):
         id, *names, body, revision, expires_at = row
         key, counter = CounterKey(*names), step_counters.decode(body)
-        found = yield Statement("runs_find", {"ids": rows.to_json(counter.runs)})
-        stored = {run.id: run for run in map(rows.run, found)}
+        found = yield Statement("runs_find", {"ids": columns.to_json(counter.runs)})
+        stored = {run.id: run for run in map(stored_run, found)}
         states = {run.id: run_state.decode(run.body) for run in stored.values()}
         keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
         if is_dead:
@@ -349,3 +357,9 @@ def _reopen(run: StoredRun, state: RunState, due_at: int) -> Script[None]:
     waiting = msgspec.structs.replace(run, state=state.status, reason=None, wakes_at=due_at, ended_at=None, body=body)
     yield Statement("run_save", many=[state_params(waiting)])
     yield Statement("job_add", many=[job_params(waiting, due_at)])
+
+
+def stored_run(row: Row) -> StoredRun:
+    """Create a run from the columns of the statements that read runs."""
+    *columns, body = row
+    return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())

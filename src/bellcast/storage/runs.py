@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.lists import KeysetList, ListQuery
 from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict, fetch
 from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
-from bellcast.ports.jobs import Job
+from bellcast.ports.jobs import Job, new_job_params
 from bellcast.ports.runs import (
     BegunPage,
     CounterKey,
@@ -24,7 +25,7 @@ from bellcast.ports.runs import (
     as_change,
 )
 from bellcast.ports.webhooks import EventReport, no_report
-from bellcast.storage import claims, event_waits, fanouts, messages, rows, run_commits, webhook_events
+from bellcast.storage import claims, event_waits, fanouts, messages, run_commits, webhook_events
 
 # Maximum runs that one transaction cancels: about 10 ms.
 CANCEL_BATCH_ROWS = 250
@@ -33,7 +34,7 @@ CANCEL_BATCH_ROWS = 250
 LIST = KeysetList(
     "runs",
     ("id",),
-    rows.run,
+    run_commits.stored_run,
     is_newest_first=True,
     leads=("trigger", "recipient", "workflow", "state"),
     filters=("channel", "provider"),
@@ -57,15 +58,15 @@ class Runs(StoreTable):
     @read
     def get(self, id: str) -> Script[StoredRun | None]:
         found = yield Statement("run_find", {"id": id})
-        return rows.run(found[0]) if found else None
+        return run_commits.stored_run(found[0]) if found else None
 
     page = pages(LIST)
 
     @read
     def find(self, ids: Sequence[str]) -> Script[list[StoredRun]]:
         """Return runs by id, in any order; those that do not exist are absent."""
-        found = yield Statement("runs_find", {"ids": rows.to_json(ids)})
-        return list(map(rows.run, found))
+        found = yield Statement("runs_find", {"ids": columns.to_json(ids)})
+        return list(map(run_commits.stored_run, found))
 
     async def commit(self, commits: Sequence[RunCommit]) -> list[run_commits.CommitResult | Exception]:
         """Write runs, each with its effects in one transaction; runs share transactions. Return for each run the events
@@ -104,7 +105,7 @@ class Runs(StoreTable):
         with the key skip these recipients in their next pages; skipped recipients are not counted."""
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
         await self._engine.write(ScriptCommand(lambda: _cancel_fanouts(params, recipients), []))
-        chosen = None if recipients is None else rows.to_json(recipients)
+        chosen = None if recipients is None else columns.to_json(recipients)
         return await self._cancel_all(Statement("runs_of_cancel_key", params | {"recipients": chosen}), now, report)
 
     @read_in_background
@@ -112,7 +113,7 @@ class Runs(StoreTable):
         self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None
     ) -> Script[int]:
         """Count the runs that `cancel_by_key` would cancel."""
-        chosen = None if recipients is None else rows.to_json(recipients)
+        chosen = None if recipients is None else columns.to_json(recipients)
         params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key, "recipients": chosen}
         ((count,),) = yield Statement("runs_of_cancel_key_count", params)
         return int(count)
@@ -123,7 +124,7 @@ class Runs(StoreTable):
         while True:
             params = {**statement.params, "after": after, "limit": CANCEL_BATCH_ROWS}
             found = await self._engine.read(fetch, Statement(statement.name, params))
-            runs = [rows.run(row) for row in found]
+            runs = [run_commits.stored_run(row) for row in found]
             cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
             if len(runs) < CANCEL_BATCH_ROWS:
                 return cancelled
@@ -147,7 +148,7 @@ class Runs(StoreTable):
         for id, tenant in paused:
             yield Statement("run_resume", {"id": id})
             job = Job(id=id, kind=run_commits.JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
-            yield Statement("job_add", many=[rows.new_job_params(job)])
+            yield Statement("job_add", many=[new_job_params(job)])
         return len(paused)
 
     @read
@@ -157,7 +158,7 @@ class Runs(StoreTable):
     @read
     def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, ItemTimes]]:
         """Return the times of inbox items; items that do not exist are absent."""
-        params = {"tenant": tenant, "recipient": recipient, "ids": rows.to_json(ids)}
+        params = {"tenant": tenant, "recipient": recipient, "ids": columns.to_json(ids)}
         found = yield Statement("items_find", params)
         return {id: ItemTimes(*item) for id, *item in found}
 
@@ -169,7 +170,7 @@ class Runs(StoreTable):
     @read
     def fanout_states(self, ids: Sequence[str]) -> Script[dict[str, str]]:
         """Return the states of fan-outs by id; those that do not exist are absent."""
-        return dict((yield Statement("fanout_states", {"ids": rows.to_json(ids)})))
+        return dict((yield Statement("fanout_states", {"ids": columns.to_json(ids)})))
 
     @read
     def waits(self, run: str) -> Script[dict[str, StoredWait]]:
@@ -193,7 +194,7 @@ class Runs(StoreTable):
     def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> Script[None]:
         """Store the event in the waits that have none yet, and wake their runs."""
         # Locked first, as in a cancellation and in the commit of a run: in another order they could deadlock.
-        yield Statement("runs_lock", {"ids": rows.to_json(sorted({wait.run for wait in waits}))})
+        yield Statement("runs_lock", {"ids": columns.to_json(sorted({wait.run for wait in waits}))})
         for wait in waits:
             ended = yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event.decode()})
             if ended:

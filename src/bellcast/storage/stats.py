@@ -7,12 +7,12 @@ from itertools import islice
 
 import msgspec
 
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
 from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Row, Script, Statement, fetch
 from bellcast.model import stats
 from bellcast.model.stats import HOUR_MS, MAX_TENANTS, MAX_TENANTS_BYTES, TENANT_METRICS, TENANTS_KEPT_MS, StatsPoint
-from bellcast.storage import rows
 
 # Old rows deleted per step and minute. A node adds at most one row per step and minute, so this catches up after a
 # pause.
@@ -103,7 +103,7 @@ def tenants_body(tenants: Mapping[str, StatsPoint]) -> str:
     """Return as many of a row's busiest tenants as fit, as JSON."""
     body = ""
     for tenant, point in islice(tenants.items(), MAX_TENANTS):
-        entry = f"{rows.to_json(tenant)}:{rows.to_json([getattr(point, name) for name in TENANT_METRICS])}"
+        entry = f"{columns.to_json(tenant)}:{columns.to_json([getattr(point, name) for name in TENANT_METRICS])}"
         if len(body.encode()) + len(entry.encode()) > MAX_TENANTS_BYTES:
             break
         body += f",{entry}" if body else entry
@@ -121,5 +121,5 @@ def _add(
         name = {"step": step, "at": at - at % step, "node": node}
         before = yield Statement("stats_find", name)
         combined = stats.total([point, *(_decode(body) for (body,) in before)])
-        yield Statement("stats_write", name | {"body": rows.to_json(combined)})
+        yield Statement("stats_write", name | {"body": columns.to_json(combined)})
         yield Statement("stats_sweep", {"step": step, "before": at - kept, "limit": SWEPT_ROWS})

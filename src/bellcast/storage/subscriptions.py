@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from bellcast.kernel.db import list_scan
+from bellcast.kernel import times
+from bellcast.kernel.db import columns, list_scan
 from bellcast.kernel.db.list_scan import KeyScan
-from bellcast.kernel.db.script import AFTER_ALL_KEYS, Script, Statement
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.model.events import SubscriptionEnded
 from bellcast.model.recipients import Subscription
 from bellcast.ports.recipients import SubscriptionGrant
-from bellcast.storage import announcements, ensure, rows
+from bellcast.storage import announcements, ensure
 
 # Topics per statement that compares their names with a prefix.
 TOPIC_BATCH_ROWS = 1_000
@@ -25,7 +26,7 @@ class StoredSubscriptions(StoreTable):
         inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
         is_new = yield from follow(tenant, topic, inbox, key, now)
         found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
-        return rows.subscription(found[0]), is_new
+        return subscription(found[0]), is_new
 
     @write(locks=lambda tenant, _, key, __: [(tenant, key)])
     def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
@@ -39,7 +40,7 @@ class StoredSubscriptions(StoreTable):
     def get(self, tenant: str, topic: str, key: str) -> Script[Subscription | None]:
         recipient = yield Statement("recipient_number", {"tenant": tenant, "key": key})
         found = (yield Statement("subscription_find", {"inbox": recipient[0][0], "topic": topic})) if recipient else []
-        return rows.subscription(found[0]) if found else None
+        return subscription(found[0]) if found else None
 
     @read
     def page(
@@ -48,13 +49,13 @@ class StoredSubscriptions(StoreTable):
         """Return the subscriptions to a topic by key; with `seq`, those from before this announcement or fan-out."""
         params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit, "seq": seq}
         found = yield Statement("subscription_page", params)
-        return [rows.subscription(row) for row in found]
+        return [subscription(row) for row in found]
 
     @read
     def of_recipient(self, tenant: str, key: str, after: str, limit: int) -> Script[list[Subscription]]:
         """Return the recipient's subscriptions by topic, after the topic `after`."""
         params = {"tenant": tenant, "key": key, "after": after, "limit": limit}
-        return [rows.subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
+        return [subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
 
     @read
     def among(self, tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
@@ -64,7 +65,7 @@ class StoredSubscriptions(StoreTable):
     @read
     def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
         """Return the subscriptions that still exist."""
-        found = yield Statement("subscriptions_existing", {"rights": rows.to_json(rights)})
+        found = yield Statement("subscriptions_existing", {"rights": columns.to_json(rights)})
         return frozenset(SubscriptionGrant(*row) for row in found)
 
     @read_in_background
@@ -92,7 +93,7 @@ class StoredSubscriptions(StoreTable):
 
 
 def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
-    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": rows.to_json(topics)})
+    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": columns.to_json(topics)})
     return frozenset(topic for (topic,) in found)
 
 
@@ -108,3 +109,9 @@ def unfollow(tenant: str, topics: Sequence[str], inbox: int, key: str, now: int)
     events = yield from announcements.materialize(tenant, [key], now)
     yield Statement("subscription_delete", many=[{"inbox": inbox, "topic": topic} for topic in topics])
     return [*events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]
+
+
+def subscription(row: Row) -> Subscription:
+    """Create a subscription from topic, key, created_at."""
+    topic, key, created_at = row
+    return Subscription(topic, key, times.to_rfc3339(created_at))

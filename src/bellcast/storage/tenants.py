@@ -4,17 +4,23 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
+from bellcast.kernel import times
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan
 from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
 from bellcast.kernel.events import Event
 from bellcast.model.tenants import Tenant, TenantRules
-from bellcast.ports.jobs import Job
+from bellcast.ports.jobs import Job, new_job_params
 from bellcast.ports.recipients import TenantSummary
-from bellcast.storage import ensure, rows, scans
+from bellcast.storage import ensure, scans
 from bellcast.storage.recipients import Recipients
+
+_tenant_rules = msgspec.json.Decoder(TenantRules)
+
 
 ERASED = (
     "erase_budgets",
@@ -42,7 +48,7 @@ class Tenants(StoreTable):
     @read
     def get(self, key: str) -> Script[Tenant | None]:
         found = yield Statement("tenant_find", {"tenant": key})
-        return rows.tenant(found[0]) if found else None
+        return tenant(found[0]) if found else None
 
     @read_in_background
     def page(self, prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
@@ -82,18 +88,18 @@ class Tenants(StoreTable):
         yield from ensure.ensure_tenant(key, now)
         if check is not None:
             (held,) = yield Statement("tenant_hold", {"tenant": key})
-            check(rows.tenant(held).settings)
-        text = rows.to_json(settings)
-        params = {"tenant": key, "name": name, "settings": text, "ruled": int(rows.tenant_rules(text) != TenantRules())}
+            check(tenant(held).settings)
+        text = columns.to_json(settings)
+        params = {"tenant": key, "name": name, "settings": text, "ruled": int(tenant_rules(text) != TenantRules())}
         written = yield Statement("tenant_write", params)
-        return rows.tenant(written[0]), not known
+        return tenant(written[0]), not known
 
     @read
     def rules(self) -> Script[dict[str, TenantRules]]:
         """Return the rules of all tenants that have any."""
         found = yield Statement("tenant_settings")
         return {
-            key: replace(rows.tenant_rules(settings), is_being_erased=erasing_since is not None)
+            key: replace(tenant_rules(settings), is_being_erased=erasing_since is not None)
             for key, settings, erasing_since in found
         }
 
@@ -118,8 +124,8 @@ class Tenants(StoreTable):
         found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
         if not found:
             return None
-        yield Statement("job_add", many=[rows.new_job_params(job)])
-        return rows.tenant(found[0])
+        yield Statement("job_add", many=[new_job_params(job)])
+        return tenant(found[0])
 
     async def erase(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
         """Erase at most `limit` recipients of a tenant; return their number and the events that close their connections.
@@ -142,4 +148,24 @@ class Tenants(StoreTable):
 
 
 def _summaries(stored: Sequence[Row]) -> list[TenantSummary]:
-    return [TenantSummary(tenant=rows.tenant(tuple(row)), recipients=recipients) for *row, recipients in stored]
+    return [TenantSummary(tenant=tenant(tuple(row)), recipients=recipients) for *row, recipients in stored]
+
+
+def tenant(row: Row) -> Tenant:
+    """Create a tenant from key, name, settings, created_at, erasing_since."""
+    key, name, settings, created_at, erasing_since = row
+    return Tenant(
+        key=key or None,
+        name=name,
+        settings=columns.json_object(settings),
+        created_at=times.to_rfc3339(created_at),
+        erasing_since=times.to_rfc3339_or_null(erasing_since),
+    )
+
+
+def tenant_rules(settings: str) -> TenantRules:
+    """Decode the rules in a tenant's settings. Invalid values, stored before these names had a meaning, are ignored."""
+    try:
+        return _tenant_rules.decode(settings)
+    except msgspec.ValidationError:
+        return TenantRules()

@@ -6,9 +6,8 @@ import msgspec
 
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, read, write
-from bellcast.ports.jobs import NORMAL, Job
+from bellcast.ports.jobs import NORMAL, Job, new_job_params
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.storage import rows
 
 # The job that finds the webhooks of an event; its payload is the event's id.
 JOB_KIND = "webhook-event"
@@ -40,7 +39,7 @@ def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
         return
     added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
     yield Statement("webhook_event_insert", many=added)
-    yield Statement("job_add", many=[rows.new_job_params(_job(event, now)) for event in events])
+    yield Statement("job_add", many=[new_job_params(_job(event, now)) for event in events])
 
 
 def delivery_ids(event: str) -> Params:

@@ -6,12 +6,12 @@ from msgspec import structs
 
 from bellcast.channels.suppressions.types import SuppressedAddress
 from bellcast.kernel import times
+from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, write
 from bellcast.model.recipients import Recipient
 from bellcast.ports.messages import MessageUpdate
-from bellcast.storage import rows
 
 
 def _item(row: Row) -> SuppressedAddress:
@@ -76,7 +76,7 @@ def of_recipient(tenant: str, recipient: Recipient) -> Script[list[SuppressedAdd
 
 def _of_addresses(tenant: str, addresses: Collection[str]) -> Script[list[SuppressedAddress]]:
     """Return the suppressions of stored addresses, in any channel."""
-    params = {"tenant": tenant, "addresses": rows.to_json(sorted(addresses))}
+    params = {"tenant": tenant, "addresses": columns.to_json(sorted(addresses))}
     return [_item(row) for row in (yield Statement("suppressions_find", params))]
 
 
