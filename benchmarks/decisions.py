@@ -5,7 +5,7 @@ import time
 from zoneinfo import ZoneInfo
 
 from bellcast.model.preferences import Preferences, QuietHours, TypeRules
-from bellcast.preferences import Layers, Occasion, decide
+from bellcast.preferences.decision import Layers, Occasion, decide
 from benchmarks import figures
 from benchmarks.figures import Figure
 from benchmarks.scales import BenchmarkRun

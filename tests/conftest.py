@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from websockets.asyncio.client import connect as connect_async
 from websockets.sync.client import connect
 
-from bellcast.templates import budget_of
+from bellcast.templates.tenant_budget import budget_of
 from tests.servers import ServerProcess
 
 MEMORY_DISK = "/dev/shm"

@@ -13,7 +13,7 @@ from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
 from bellcast.context import Context
-from bellcast.jobs import Again, DestinationCall, JobRunner, PageOutcome
+from bellcast.jobs.runner import Again, DestinationCall, JobRunner, PageOutcome
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.events import Event

@@ -10,7 +10,8 @@ from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release
 from bellcast.channels.retries import RETRIES
-from bellcast.jobs import Destination, DestinationCall, Destinations
+from bellcast.jobs.destinations import Destination, Destinations
+from bellcast.jobs.runner import DestinationCall
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.jobs import Job

@@ -9,7 +9,8 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery_status import MailReport
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.receipts import Receipts
-from bellcast.jobs import Destinations, JobRunner
+from bellcast.jobs.destinations import Destinations
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.outbound.clients import HttpClients

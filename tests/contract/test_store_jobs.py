@@ -10,8 +10,7 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from bellcast.jobs import RETRY_DEADLINE_MS, JobRunner, SetAside
-from bellcast.jobs.runner import LEASE_MS, MAX_CRASHES
+from bellcast.jobs.runner import LEASE_MS, MAX_CRASHES, RETRY_DEADLINE_MS, JobRunner, SetAside
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.ports.jobs import FANOUT, NORMAL, URGENT, Job, JobGroup, JobShare

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.channels.webhooks import JOB_KIND, WebhookDelivery
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.errors import Conflict
 from bellcast.model import runs
 from bellcast.ports.jobs import Job
@@ -16,9 +16,9 @@ from bellcast.ports.messages import MessageUpdate, NewMessage
 from bellcast.ports.replays import FailureQuery, ReplayStep
 from bellcast.ports.runs import StoredRun, TriggerRequest
 from bellcast.ports.webhooks import WebhookEvent
-from bellcast.replays import FailureFilter, ReplayRunner
 from bellcast.replays import replays as replay_batches
-from bellcast.replays.replays import MAX_RUNNING_REPLAYS
+from bellcast.replays.failures import FailureFilter
+from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
 from tests.clock import FakeClock
 from tests.contract.app import App
 

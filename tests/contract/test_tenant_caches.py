@@ -12,7 +12,8 @@ from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import Webhooks
-from bellcast.jobs import Destinations, JobRunner
+from bellcast.jobs.destinations import Destinations
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets

@@ -5,7 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bellcast.templates import Renderer, TemplateError, Variables, budget, filters
+from bellcast.templates import budget, filters
+from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.variables import Variables
 from tests.fuzz.runner import fuzz
 
 VALUES: dict[str, Any] = {

@@ -29,7 +29,8 @@ from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
 from bellcast.channels.webhooks import Webhooks
 from bellcast.context import Context
-from bellcast.jobs import Destinations, JobRunner
+from bellcast.jobs.destinations import Destinations
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.events import Event
@@ -47,7 +48,8 @@ from bellcast.model.preferences import Channel
 from bellcast.model.stats import StatsPoint
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.server_settings import PusherTestRequest
-from bellcast.replays import Failures, ReplayRunner
+from bellcast.replays.failures import Failures
+from bellcast.replays.replays import ReplayRunner
 from bellcast.server.cluster_feed import ClusterFeed
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor

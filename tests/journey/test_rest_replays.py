@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.ids import Ids
-from bellcast.replays import ReplayRunner
-from bellcast.replays.replays import MAX_RUNNING_REPLAYS
+from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
 from tests.contract.app import App
 from tests.contract.test_store_replays import add_failed, add_run, id_of, set_dead
 from tests.journey.operators import keyed, set_up, signed_in

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bellcast.templates import check_template
+from bellcast.templates.rendering import check_template
 from tests.journey.channels_app import ended
 from tests.journey.test_email import app
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from bellcast.channels import webhooks
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
-from bellcast.jobs import Again, JobRunner, SetAside
+from bellcast.jobs.runner import Again, JobRunner, SetAside
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.outbound.clients import HttpClients

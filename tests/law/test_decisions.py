@@ -11,7 +11,7 @@ import pytest
 
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import CHANNELS, NO_PREFERENCES, Preferences, TypeRules
-from bellcast.preferences import Decision, Layers, Occasion, decide
+from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from tests.journey.channels import World, opened
 
 TYPES, TENANTS, SENDS = ("news", "invoice", "chat"), ("", "acme", "globex"), 60

@@ -41,7 +41,8 @@ from bellcast.ports.provider_directory import ProviderDirectory
 from bellcast.ports.pusher_apps import PusherAppDirectory
 from bellcast.ports.server_settings import PusherTestRequest, ServerSettingsStore
 from bellcast.ports.stats import StatsReader
-from bellcast.replays import Failures, ReplayRunner
+from bellcast.replays.failures import Failures
+from bellcast.replays.replays import ReplayRunner
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules

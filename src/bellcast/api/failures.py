@@ -17,9 +17,8 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ROLES
 from bellcast.ports.replays import FailureKind, StoredFailure
-from bellcast.replays import FailureFilter
 from bellcast.replays.causes import cause_of
-from bellcast.replays.failures import CauseGroup, webhook_of
+from bellcast.replays.failures import CauseGroup, FailureFilter, webhook_of
 
 FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
 

@@ -31,7 +31,7 @@ from bellcast.kernel.times import Moment
 from bellcast.model.messages import RETRYABLE_STATES, Attempt, ExternalChannel, Message, State
 from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.ports.messages import NO_CONTENT, StoredMessage
-from bellcast.replays import FailureFilter
+from bellcast.replays.failures import FailureFilter
 from bellcast.storage import messages
 
 # An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.

@@ -28,7 +28,8 @@ from bellcast.model.preferences import (
     merge_patch,
 )
 from bellcast.ports.documents import PROJECT
-from bellcast.preferences import EffectiveType, Layers, effective
+from bellcast.preferences.decision import Layers
+from bellcast.preferences.effective import EffectiveType, effective
 from bellcast.workflows.definitions import MAX_KEY
 
 EXAMPLE = {

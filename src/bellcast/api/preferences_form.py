@@ -10,8 +10,8 @@ import msgspec
 
 from bellcast.kernel import local_times, times
 from bellcast.model.preferences import CHANNELS, Channel, Preferences, QuietHours, TypeRules, merge_patch
-from bellcast.preferences import Layers, Occasion, decision
-from bellcast.preferences.decision import EVERY_TYPE
+from bellcast.preferences import decision
+from bellcast.preferences.decision import EVERY_TYPE, Layers, Occasion
 
 FREQUENCIES = ("instant", "hourly", "daily", "weekly")
 # The name of the row whose switches affect whole channels. A notification type cannot have this name in the form.

@@ -31,7 +31,7 @@ from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.model.notifications import GENERAL
 from bellcast.model.preferences import CHANNELS, Preferences, TypeRules
 from bellcast.model.recipients import Profile, RecipientFields
-from bellcast.preferences import Layers
+from bellcast.preferences.decision import Layers
 
 # Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
 # general fields.

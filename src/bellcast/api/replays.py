@@ -23,7 +23,7 @@ from bellcast.kernel.times import Moment
 from bellcast.model.messages import ExternalChannel
 from bellcast.model.operators import ONE_BY_ONE, ROLES
 from bellcast.ports.replays import FailureKind, ReplayQuery
-from bellcast.replays import FailureFilter
+from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayState, RetryCount
 
 UNKNOWN = "There is no replay with this id."

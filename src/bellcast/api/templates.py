@@ -27,7 +27,8 @@ from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import Parts, Template
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template
+from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.variables import CONTENT_ROOTS
 
 MAX_LOCALE = 35  # RFC 5646 §4.4.1
 # Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.

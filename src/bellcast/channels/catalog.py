@@ -21,7 +21,7 @@ from bellcast.model.preferences import NO_PREFERENCES, Preferences, Switches, Ty
 from bellcast.model.templates import Template
 from bellcast.ports.documents import PROJECT
 from bellcast.storage.store import Store
-from bellcast.templates import BackgroundCompiler
+from bellcast.templates.background import BackgroundCompiler
 
 # Short, so that someone who saves a template and sends a test gets the new version.
 CACHE_SECONDS = 1.0

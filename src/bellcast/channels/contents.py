@@ -20,7 +20,8 @@ from bellcast.model.notifications import ActionButton, Actor, Content, Draft
 from bellcast.model.preferences import Channel
 from bellcast.model.recipients import Profile
 from bellcast.model.templates import InboxContent, Template, locales_of
-from bellcast.templates import Renderer, SharedResults, TemplateError, Variables
+from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
+from bellcast.templates.variables import Variables
 
 T = TypeVar("T")
 

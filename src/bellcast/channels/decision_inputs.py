@@ -13,7 +13,7 @@ from bellcast.kernel import local_times
 from bellcast.model.notifications import Priority
 from bellcast.model.preferences import NO_PREFERENCES, Channel, Preferences
 from bellcast.model.recipients import Profile
-from bellcast.preferences import Decision, Layers, Occasion, decide
+from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 from bellcast.storage.store import Store
 
 

@@ -17,7 +17,8 @@ from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release, is_held, suppression_update
-from bellcast.jobs import Destination, DestinationCall, PageOutcome
+from bellcast.jobs.destinations import Destination
+from bellcast.jobs.runner import DestinationCall, PageOutcome
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable

@@ -15,7 +15,7 @@ from bellcast.model.messages import OPEN_STATES, Attempt, State
 from bellcast.model.preferences import CHANNELS, Channel
 from bellcast.ports.messages import NewDecision, StoredMessage
 from bellcast.ports.sends import SentItem
-from bellcast.preferences import Decision
+from bellcast.preferences.decision import Decision
 
 NAMES: dict[Channel, str] = {
     "inbox": "inbox item",

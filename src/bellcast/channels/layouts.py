@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bellcast.model.templates import Template, locales_of
-from bellcast.templates import TemplateError, is_layout
+from bellcast.templates.rendering import TemplateError, is_layout
 
 
 def html_of(template: Template, locales: Sequence[str]) -> str | None:

@@ -20,7 +20,7 @@ from bellcast.model.recipients import Profile
 from bellcast.model.templates import InboxContent, Template
 from bellcast.ports.messages import NewMessage
 from bellcast.storage.store import Store
-from bellcast.templates import budget_of
+from bellcast.templates.tenant_budget import budget_of
 
 # Fields of a stored content that do not come from the template.
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
-from bellcast.jobs import Again, JobRunner
+from bellcast.jobs.runner import Again, JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.model.messages import ExternalChannel

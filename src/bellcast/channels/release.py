@@ -9,7 +9,7 @@ from bellcast.channels import decision_inputs
 from bellcast.channels.catalog import Catalog
 from bellcast.kernel.clock import Clock
 from bellcast.ports.messages import MessageUpdate, NewDecision, StoredMessage, with_outcome
-from bellcast.preferences import Decision
+from bellcast.preferences.decision import Decision
 from bellcast.storage.store import Store
 
 # The reason stored with a queued message that was simulated before.

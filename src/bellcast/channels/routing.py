@@ -25,9 +25,10 @@ from bellcast.model.templates import Template
 from bellcast.ports.messages import NO_CONTENT, NewDecision, NewMessage, as_change
 from bellcast.ports.sends import AnnounceRequest, SendRequest
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
-from bellcast.preferences import Decision
+from bellcast.preferences.decision import Decision
 from bellcast.storage.store import Store
-from bellcast.templates import SharedResults, budget_of
+from bellcast.templates.rendering import SharedResults
+from bellcast.templates.tenant_budget import budget_of
 
 CREATED = "notification.created"
 # Webhook events of new messages, by state.

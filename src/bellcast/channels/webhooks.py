@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.encryption import Encryption
-from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, SetAside
+from bellcast.jobs.destinations import Destination
+from bellcast.jobs.runner import Again, DestinationCall, JobRunner, SetAside
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, Unavailable

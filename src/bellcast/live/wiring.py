@@ -9,7 +9,7 @@ from msgspec import Struct
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.context import Context
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import Principal, Project
 from bellcast.kernel.outbound.port import Http

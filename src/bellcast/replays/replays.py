@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
 from bellcast.kernel.errors import Conflict

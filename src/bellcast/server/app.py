@@ -37,7 +37,7 @@ from bellcast.model.events import (
 from bellcast.model.stats import StatsPoint
 from bellcast.ports.connection_tests import TestReport
 from bellcast.ports.server_settings import PusherTestRequest
-from bellcast.replays import Failures
+from bellcast.replays.failures import Failures
 from bellcast.server import (
     adapters,
     connection_limit,

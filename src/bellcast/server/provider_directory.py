@@ -15,7 +15,7 @@ from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
 from bellcast.channels.encryption import Encryption
 from bellcast.channels.provider_rate import ProviderRate
-from bellcast.jobs import Destination, Destinations
+from bellcast.jobs.destinations import Destination, Destinations
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable

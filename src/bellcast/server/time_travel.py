@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.server.clock import TestClock
 
 

@@ -9,14 +9,14 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.context import Context
 from bellcast.inbox.quotas import Quotas
 from bellcast.inbox.recipients import ERASURE_JOB_KIND, continue_erasure
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.replays import ReplayRunner
+from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock, TestClock
 from bellcast.server.live_feed import LiveFeed

@@ -6,7 +6,7 @@ from typing import Any
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.routing import Router
 from bellcast.context import Context
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler

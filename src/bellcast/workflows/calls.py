@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from bellcast.channels import retries
-from bellcast.jobs import Destination, Destinations
+from bellcast.jobs.destinations import Destination, Destinations
 from bellcast.kernel import daemon_threads
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError
@@ -22,7 +22,7 @@ from bellcast.model.runs import RunState
 from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
 from bellcast.ports.documents import PROJECT
 from bellcast.ports.runs import StoredRun
-from bellcast.templates import Renderer
+from bellcast.templates.rendering import Renderer
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome

@@ -15,7 +15,7 @@ from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.validation import storable
 from bellcast.model.messages import State
 from bellcast.model.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
-from bellcast.templates import Variables
+from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.step_fields import (

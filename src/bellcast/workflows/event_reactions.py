@@ -22,7 +22,10 @@ from bellcast.kernel.limits import Limits
 from bellcast.model import runs
 from bellcast.model.notifications import Audience, Draft
 from bellcast.ports.documents import PROJECT
-from bellcast.templates import BackgroundCompiler, Renderer, TemplateError, Variables, budget_of
+from bellcast.templates.background import BackgroundCompiler
+from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.triggers import TriggerDraft, Triggers

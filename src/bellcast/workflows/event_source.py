@@ -13,7 +13,7 @@ from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Draft
-from bellcast.templates import TemplateError, check_template
+from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.workflows import conditions, live_waits
 
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*)\}")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.jobs import Again, DestinationCall, PageOutcome
+from bellcast.jobs.runner import Again, DestinationCall, PageOutcome
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
@@ -29,7 +29,8 @@ from bellcast.ports.live_feed import NO_FEED, Feed
 from bellcast.ports.runs import BegunPage, BegunRun, NewFanout, NewWait, RunCommit, StoredRun, TriggerRequest, as_change
 from bellcast.ports.webhooks import WebhookEvent
 from bellcast.storage.store import Store
-from bellcast.templates import SharedResults, TemplateError, budget_of
+from bellcast.templates.rendering import SharedResults, TemplateError
+from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.calls import StepCalls

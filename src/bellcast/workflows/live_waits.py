@@ -8,7 +8,8 @@ import msgspec
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
 from bellcast.model.runs import RunState
 from bellcast.ports.runs import NewWait, StoredRun, StoredWait
-from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions
 from bellcast.workflows.definitions import Definition, Step
 

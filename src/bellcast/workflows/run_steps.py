@@ -22,7 +22,7 @@ from bellcast.model.templates import Template
 from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait, TriggerRequest
 from bellcast.ports.sends import SendRequest
 from bellcast.storage.store import Store
-from bellcast.templates import Renderer, SharedResults, TemplateError
+from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome

@@ -15,7 +15,8 @@ from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsC
 from bellcast.model.notifications import ActionButton
 from bellcast.model.preferences import CHANNELS
 from bellcast.model.templates import InboxContent
-from bellcast.templates import CONTENT_ROOTS, TemplateError, check_template
+from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.variables import CONTENT_ROOTS
 from bellcast.workflows import conditions, cron
 
 MAX_WAIT_SECONDS = 90 * 86_400

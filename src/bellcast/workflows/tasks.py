@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from bellcast.context import Context
 from bellcast.inbox import sending
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel import daemon_threads, times
 from bellcast.kernel.limits import Limits
 from bellcast.model.notifications import Draft

@@ -19,7 +19,7 @@ from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, Tr
 from bellcast.ports.sends import Claim
 from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.storage.store import Store
-from bellcast.templates import budget_of
+from bellcast.templates.tenant_budget import budget_of
 from bellcast.workflows import live_waits, schemas
 from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
 

@@ -20,7 +20,7 @@ from bellcast.model.messages import BASE_LAYOUT
 from bellcast.model.templates import Template
 from bellcast.ports.documents import PROJECT, Document
 from bellcast.storage.store import Store
-from bellcast.templates import BackgroundCompiler
+from bellcast.templates.background import BackgroundCompiler
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 from tests.clock import FakeClock
 
 from bellcast.channels.delivery import NamedProvider
-from bellcast.jobs import Destination, Destinations
+from bellcast.jobs.destinations import Destination, Destinations
 from bellcast.model.messages import ExternalChannel
 from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 

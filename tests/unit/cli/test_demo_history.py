@@ -18,8 +18,7 @@ from bellcast.kernel.ids import NEWEST
 from bellcast.model import runs
 from bellcast.model.stats import MINUTE_MS, STORED_MS, total
 from bellcast.ports.sends import SentQuery
-from bellcast.replays import FailureFilter
-from bellcast.replays.failures import Failures
+from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.server.clock import SystemClock
 from bellcast.storage.store import Store
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.clock import FakeClock
 
-from bellcast.jobs import Destinations, destinations
+from bellcast.jobs import destinations
 from bellcast.jobs.destinations import (
     CALLS,
     JOBS_PER_SLOT,
@@ -15,6 +15,7 @@ from bellcast.jobs.destinations import (
     MIN_SLOTS,
     SKIPPED_MS,
     Destination,
+    Destinations,
     SkippedServer,
 )
 from bellcast.kernel.errors import Unavailable

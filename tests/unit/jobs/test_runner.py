@@ -11,10 +11,20 @@ import pytest
 from msgspec.structs import replace
 from tests.clock import FakeClock
 
-from bellcast.jobs import Again, Destination, DestinationCall, JobRunner, PageOutcome, runner
-from bellcast.jobs.destinations import JOBS_PER_SLOT
+from bellcast.jobs import runner
+from bellcast.jobs.destinations import JOBS_PER_SLOT, Destination
 from bellcast.jobs.job_slots import TENANT_SLOTS
-from bellcast.jobs.runner import LEASE_MS, PAGE, RENEW_MS, SLOTS, URGENT_SLOTS
+from bellcast.jobs.runner import (
+    LEASE_MS,
+    PAGE,
+    RENEW_MS,
+    SLOTS,
+    URGENT_SLOTS,
+    Again,
+    DestinationCall,
+    JobRunner,
+    PageOutcome,
+)
 from bellcast.kernel.errors import Unavailable
 from bellcast.ports.jobs import NORMAL, URGENT, Job, JobGroup, JobShare, in_line
 

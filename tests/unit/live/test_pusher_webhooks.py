@@ -10,7 +10,7 @@ from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 from bellcast.auth.permissions import Grant
-from bellcast.jobs import JobRunner
+from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import topic_stream

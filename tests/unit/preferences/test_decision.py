@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bellcast.kernel.times import milliseconds
 from bellcast.model.preferences import CHANNELS, Preferences, QuietHours, TypeRules
-from bellcast.preferences import Decision, Layers, Occasion, decide
+from bellcast.preferences.decision import Decision, Layers, Occasion, decide
 
 VIENNA = ZoneInfo("Europe/Vienna")
 

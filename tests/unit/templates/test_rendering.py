@@ -8,16 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.templates import (
-    BackgroundCompiler,
-    Renderer,
-    SharedResults,
-    TemplateError,
-    Variables,
-    budget,
-    check_template,
-    rendering,
-)
+from bellcast.templates import budget, rendering
+from bellcast.templates.background import BackgroundCompiler
+from bellcast.templates.rendering import Renderer, SharedResults, TemplateError, check_template
+from bellcast.templates.variables import Variables
 
 DATA = {
     "client": "Ann <b>",

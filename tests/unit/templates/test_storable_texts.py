@@ -2,7 +2,8 @@
 
 import pytest
 
-from bellcast.templates import Renderer, TemplateError, Variables
+from bellcast.templates.rendering import Renderer, TemplateError
+from bellcast.templates.variables import Variables
 
 
 @pytest.mark.parametrize(

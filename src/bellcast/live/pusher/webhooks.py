@@ -15,7 +15,8 @@ import msgspec
 import structlog
 
 from bellcast.auth import pusher_signatures as signatures
-from bellcast.jobs import RETRY_DEADLINE_MS, Destination, DestinationCall, JobRunner
+from bellcast.jobs.destinations import Destination
+from bellcast.jobs.runner import RETRY_DEADLINE_MS, DestinationCall, JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
