@@ -4,8 +4,8 @@ import itertools
 import time
 from zoneinfo import ZoneInfo
 
-from bellcast.model.preferences import Preferences, QuietHours, TypeRules
 from bellcast.preferences.decision import Layers, Occasion, decide
+from bellcast.preferences.types import Preferences, QuietHours, TypeRules
 from benchmarks import figures
 from benchmarks.figures import Figure
 from benchmarks.scales import BenchmarkRun

@@ -27,8 +27,8 @@ def describe() -> dict[str, Any]:
     import reference_python
 
     import bellcast
-    from bellcast.api import app
     from bellcast.kernel.limits import Limits
+    from bellcast.server import api_app as app
     from bellcast.settings.table import TABLE
 
     source = Path(bellcast.__file__).parents[2]

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from bellcast.model import diagnoses
-from bellcast.model.diagnoses import Diagnosis
+from bellcast.console.types import diagnoses
+from bellcast.console.types.diagnoses import Diagnosis
 
 HOWTO = Path(__file__).parent.parent / "docs" / "howto"
 BETWEEN = re.compile(r"(<!-- (symptoms|problems) -->\n).*?(<!-- /\2 -->)", re.DOTALL)

@@ -29,7 +29,7 @@ TABS = re.compile(r"^<!-- tabs -->\n(.*?)^<!-- /tabs -->$", re.MULTILINE | re.DO
 TAB = re.compile(r"^\*\*(\w+)\*\*$", re.MULTILINE)
 # Style sheet and script of the site, beside the server's mark.
 EXTRAS = [DOCS / "site/site.css", DOCS / "site/site.js"]
-MARK = ROOT / "src/bellcast/api/icons/favicon.svg"
+MARK = ROOT / "src/bellcast/console/pages/icons/favicon.svg"
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 
 

@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from bellcast.api import app
 from bellcast.cli import main
 from bellcast.kernel.limits import Limits
+from bellcast.server import api_app as app
 
 MAX_REQUEST = 262_144  # bytes; a request carries the environment
 STATUS_SIZE = 8  # bytes of an exit status or process id

@@ -18,11 +18,11 @@ from scripts import reference
 
 import bellcast
 from bellcast import cli
-from bellcast.api.app import HANDLERS
 from bellcast.kernel import errors
 from bellcast.live import inbox_payloads
 from bellcast.live.connection import close_reasons
 from bellcast.live.native import protocol
+from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
 
 ROOT = Path(__file__).parent.parent

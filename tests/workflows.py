@@ -12,31 +12,30 @@ from bellcast.channels.fanout import SendFanout
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
+from bellcast.channels.store.messages import JOB_KIND
+from bellcast.channels.types import StoredMessage
+from bellcast.console.types.live_feed import NO_FEED
 from bellcast.context import Context
-from bellcast.jobs.runner import Again, DestinationCall, JobRunner, PageOutcome
+from bellcast.inbox.store.sends import FANOUT_JOB_KIND
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, PageOutcome
+from bellcast.kernel.jobs.types import Job, kind_of
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.model import runs
-from bellcast.model.preferences import Channel
-from bellcast.model.recipients import RecipientFields
-from bellcast.model.runs import RunState
-from bellcast.ports.jobs import Job, kind_of
-from bellcast.ports.live_feed import NO_FEED
-from bellcast.ports.messages import StoredMessage
-from bellcast.ports.runs import StoredRun
-from bellcast.ports.webhooks import NoWebhooks
+from bellcast.preferences.types import Channel
+from bellcast.recipients.types import RecipientFields
 from bellcast.server.wire_workflows import WorkflowParts
-from bellcast.storage.messages import JOB_KIND
-from bellcast.storage.sends import FANOUT_JOB_KIND
 from bellcast.storage.store import Store
+from bellcast.webhooks.types import NoWebhooks
 from bellcast.workflows.calls import StepFunction
 from bellcast.workflows.tasks import Task
 from bellcast.workflows.triggers import TriggerDraft
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import RunState, StoredRun
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 

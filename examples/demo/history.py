@@ -11,24 +11,25 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bellcast.channels.store import messages
+from bellcast.channels.types import Attempt, AttemptOutcome, NewDecision, State, StoredMessage
+from bellcast.console import store as stored_stats
+from bellcast.console.types import stats
+from bellcast.console.types.stats import StatsPoint
+from bellcast.inbox.store import rows
+from bellcast.inbox.types.notifications import Draft, Priority, content
 from bellcast.kernel import ids, times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite_connection import SqliteConnection, connect, texts
-from bellcast.model import runs as run_states
-from bellcast.model import stats
-from bellcast.model.messages import Attempt, AttemptOutcome, State
-from bellcast.model.notifications import Draft, Priority, content
-from bellcast.model.runs import RunState, StepState
-from bellcast.model.stats import StatsPoint
-from bellcast.ports.messages import NewDecision, StoredMessage
-from bellcast.ports.runs import StoredRun
+from bellcast.recipients.store import ensure
 from bellcast.server.clock import SystemClock
-from bellcast.storage import ensure, messages, rows, run_commits
-from bellcast.storage import runs as stored_runs
-from bellcast.storage import stats as stored_stats
 from bellcast.workflows import definitions
+from bellcast.workflows.store import run_commits
+from bellcast.workflows.store import runs as stored_runs
+from bellcast.workflows.types import runs as run_states
+from bellcast.workflows.types.runs import RunState, StepState, StoredRun
 
 from . import activity
 

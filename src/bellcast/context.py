@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 from msgspec import Struct, field
 
+from bellcast.console.types.live_feed import NO_FEED, Feed
+from bellcast.inbox.types.quotas import Quotas, Rates, Unlimited
+from bellcast.inbox.types.routing import InboxOnly, Router
+from bellcast.inbox.types.scheduling import NoScheduler, SendScheduler
 from bellcast.kernel.brokers.history import NO_HISTORY, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.ports.live_feed import NO_FEED, Feed
-from bellcast.ports.quotas import Quotas, Rates, Unlimited
-from bellcast.ports.reactions import EventReactions, NoReactions
-from bellcast.ports.routing import InboxOnly, Router
-from bellcast.ports.scheduling import NoScheduler, SendScheduler
-from bellcast.ports.webhooks import NoWebhooks, WebhookSink
 from bellcast.storage.store import Store
+from bellcast.topics.types import EventReactions, NoReactions
+from bellcast.webhooks.types import NoWebhooks, WebhookSink
 
 
 class Context(Struct, frozen=True):

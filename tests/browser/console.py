@@ -10,7 +10,7 @@ from tests.browser.shop import PHONE, wait_until
 from tests.browser.test_accessibility import violations
 from tests.servers import ServerProcess
 
-from bellcast.auth import totp
+from bellcast.operators import totp
 
 PASSWORD = "correct horse battery"
 DESKTOP = {"width": 1440, "height": 900}

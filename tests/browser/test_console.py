@@ -10,7 +10,7 @@ from tests.browser.console import HOSTILE, PAGES, PASSWORD, Console, check_looks
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
-from bellcast.api import console
+from bellcast.console.pages import console
 
 # The pages are divided into this many tests.
 PARTS = 3

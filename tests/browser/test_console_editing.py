@@ -11,7 +11,7 @@ from tests.browser.console import HOSTILE, Console, state_of_operator
 from tests.browser.shop import PHONE
 from tests.browser.test_accessibility import violations
 
-from bellcast.workflows.yaml_text import YamlText
+from bellcast.kernel.yaml_text import YamlText
 
 TEXTS = [
     *(

@@ -5,17 +5,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from bellcast.channels.types import NewDecision
+from bellcast.inbox.types.inboxes import Action, Inbox, Marked, Marking, OpenInbox, Query
+from bellcast.inbox.types.notifications import Content, Notification
+from bellcast.inbox.types.sends import AnnounceRequest, SendRequest, SendResult
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import Ids
-from bellcast.model.inboxes import Inbox
-from bellcast.model.notifications import Content, Notification
-from bellcast.ports.inboxes import Action, Marked, Marking, OpenInbox, Query
-from bellcast.ports.jobs import Job, JobShare
-from bellcast.ports.messages import NewDecision
-from bellcast.ports.sends import AnnounceRequest, SendRequest, SendResult
+from bellcast.kernel.jobs.types import Job, JobShare
 from bellcast.storage.store import Store
 from tests.clock import FakeClock
 

@@ -18,7 +18,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.model.events import AnnouncementChanged, PeerUpdate
+from bellcast.live.types.events import AnnouncementChanged, PeerUpdate
 from tests.contract.app import App
 from tests.unit.live.fakes import FakeConnection, connect
 

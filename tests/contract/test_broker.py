@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from redis.asyncio import ConnectionPool
 
+from bellcast.inbox.store import rows
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.brokers.postgres import PostgresTransport
@@ -18,10 +20,8 @@ from bellcast.kernel.brokers.shards import MAX_COMMANDS, PLAIN, Shard
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import ANNOUNCEMENTS, Event, LiveEvent, Stream, topic_stream
-from bellcast.model.events import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
-from bellcast.model.inboxes import InboxState
+from bellcast.live.types.events import AnnouncementChanged, AnyEvent, Member, NotificationAdded, PresenceChanged
 from bellcast.server.clock import SystemClock
-from bellcast.storage import rows
 from tests import engines
 from tests.contract.app import content
 

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
+from bellcast.console import cluster_feed
+from bellcast.console.cluster_feed import ClusterFeed, ClusterWatch
+from bellcast.console.live_feed import EVENTS_PER_SECOND, LiveFeed
+from bellcast.console.types.live_feed import FeedEvent, FeedKind, SkippedEvents, filter_of
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event, node_stream
-from bellcast.model.events import FeedBatch, FeedWatches
-from bellcast.model.live_feed import FeedEvent, FeedKind, filter_of
-from bellcast.ports.live_feed import SkippedEvents
-from bellcast.server import cluster_feed
+from bellcast.live.types.events import FeedBatch, FeedWatches
 from bellcast.server.clock import SystemClock
-from bellcast.server.cluster_feed import ClusterFeed, ClusterWatch
-from bellcast.server.live_feed import EVENTS_PER_SECOND, LiveFeed
 from bellcast.server.tasks import Tasks
 from tests.clock import FakeClock
 from tests.contract.test_broker import BROKERS, REMOTE_BROKERS, wait_until

@@ -13,8 +13,8 @@ from bellcast.kernel.events import NODES, Event
 from bellcast.live.cluster import state
 from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey, StateDelta
 from bellcast.live.cluster.state import ClusterState
-from bellcast.model.events import Member, NodeLeft, PeerPresence, PeerUpdate
-from bellcast.model.nodes import NodeReport
+from bellcast.live.types.events import Member, NodeLeft, PeerPresence, PeerUpdate
+from bellcast.live.types.nodes import NodeReport
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.test_broker import BROKERS, REMOTE_BROKERS, wait_until

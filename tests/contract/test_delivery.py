@@ -9,16 +9,15 @@ from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release
-from bellcast.channels.retries import RETRIES
-from bellcast.jobs.destinations import Destination, Destinations
-from bellcast.jobs.runner import DestinationCall
+from bellcast.channels.types import MAX_ATTEMPTS, ExternalChannel, MessageUpdate, NewMessage, StoredMessage
+from bellcast.kernel.jobs.destinations import Destination, Destinations
+from bellcast.kernel.jobs.runner import DestinationCall
+from bellcast.kernel.jobs.types import Job
+from bellcast.kernel.retries import RETRIES
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import MAX_ATTEMPTS, MessageUpdate, NewMessage, StoredMessage
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
-from bellcast.ports.webhooks import NoWebhooks
+from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.storage.store import Store
+from bellcast.webhooks.types import NoWebhooks
 from tests.clock import FakeClock
 
 ID = "00000000-0000-7000-8000-000000000001"

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import NewMessage
-from bellcast.storage.messages import DIGEST_JOB_KIND
+from bellcast.channels.store.messages import DIGEST_JOB_KIND
+from bellcast.channels.types import NewMessage
+from bellcast.kernel.jobs.types import Job
 from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -8,13 +8,13 @@ from msgspec import UNSET
 
 from bellcast.channels import fanout_pages
 from bellcast.channels.fanout_pages import SMALL_PAGE
+from bellcast.channels.types import RecordedAction
 from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Audience, ChannelRequest, Draft
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.contention import CONTENTION_SENDS
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
-from bellcast.model.notifications import Audience, ChannelRequest, Draft
-from bellcast.ports.messages import RecordedAction
-from bellcast.ports.sends import SendRequest
 from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App

@@ -2,11 +2,11 @@
 
 import asyncio
 
+from bellcast.audit.types import AuditEntry
+from bellcast.console.types.live_feed import NO_FEED
+from bellcast.documents.types import AuditRecord
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.ids import Ids
-from bellcast.model.audit import AuditEntry
-from bellcast.ports.documents import AuditRecord
-from bellcast.ports.live_feed import NO_FEED
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.settings import Settings
 from bellcast.storage.store import Store

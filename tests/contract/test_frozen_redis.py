@@ -15,7 +15,7 @@ from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.shards import PLAIN, Shard
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, topic_stream
-from bellcast.model.events import AnyEvent
+from bellcast.live.types.events import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.contract.test_broker import wait_until

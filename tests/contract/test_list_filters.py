@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels.types import MessageUpdate
 from bellcast.kernel.db.list_scan import ListTotal
 from bellcast.kernel.db.lists import ListPage
-from bellcast.ports.messages import MessageUpdate
 from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import wanted

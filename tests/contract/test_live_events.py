@@ -5,13 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.inbox import events
 from bellcast.kernel.brokers.history import NoHistory
 from bellcast.kernel.errors import Invalid, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Response
 from bellcast.storage.store import Store
+from bellcast.topics import publishing as events
 from bellcast.workflows import event_reactions, event_source
 from bellcast.workflows.event_source import EventSource
 from tests.clock import FakeClock

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
+from bellcast.inbox.types.inboxes import Action, Query
+from bellcast.inbox.types.notifications import Edit
+from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import times
 from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.postgres import PostgresEngine
@@ -16,9 +19,6 @@ from bellcast.kernel.db.postgres_connection import PostgresConnection, PostgresT
 from bellcast.kernel.db.read_batching import ReadBatcher
 from bellcast.kernel.db.script import Params, Row
 from bellcast.kernel.errors import IdempotencyMismatch, NotFound
-from bellcast.model.notifications import Edit
-from bellcast.ports.inboxes import Action, Query
-from bellcast.ports.sends import SendResult
 from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock

@@ -7,9 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bellcast.inbox.store.maintenance import LARGE_COUNT
 from bellcast.kernel.db import postgres_connection, statements
 from bellcast.kernel.db.migrations.postgres import SCHEMA
-from bellcast.storage.maintenance import LARGE_COUNT
 from tests import engines
 from tests.clock import FakeClock
 

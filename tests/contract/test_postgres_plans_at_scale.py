@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bellcast.inbox.types.inboxes import OpenInbox, ResumeFrom
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel.db.postgres import PostgresEngine
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import OpenInbox, ResumeFrom
-from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.recipients.types import SubscriptionGrant
 from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from bellcast.inbox.types.inboxes import OpenInbox, ResumeFrom
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel.db.postgres import PostgresEngine
 from bellcast.kernel.errors import Invalid, Unavailable
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import OpenInbox, ResumeFrom
 from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock

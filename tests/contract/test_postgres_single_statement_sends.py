@@ -9,11 +9,11 @@ from typing import NamedTuple
 import asyncpg
 import pytest
 
+from bellcast.inbox.types.sends import SendRequest, SendResult
 from bellcast.kernel.db import postgres_connection
 from bellcast.kernel.db.commit.batch_sizes import POSTGRES
 from bellcast.kernel.db.postgres import PostgresEngine
-from bellcast.model.events import NotificationAdded
-from bellcast.ports.sends import SendRequest, SendResult
+from bellcast.live.types.events import NotificationAdded
 from bellcast.storage.store import Store
 from tests import engines
 from tests.clock import FakeClock

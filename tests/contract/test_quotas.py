@@ -11,9 +11,9 @@ from bellcast.kernel.errors import TooMany
 from bellcast.kernel.events import Event
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.model.events import RateUsage
+from bellcast.live.shared_rates import SharedRates
+from bellcast.live.types.events import RateUsage
 from bellcast.server.clock import SystemClock
-from bellcast.shared_rates import SharedRates
 from tests.contract.app import App, engine_of
 from tests.contract.test_broker import BROKERS, REMOTE_BROKERS, TIMEOUT, wait_until
 

@@ -7,21 +7,19 @@ import pytest
 
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery_status import MailReport
-from bellcast.channels.encryption import Encryption
 from bellcast.channels.receipts import Receipts
-from bellcast.jobs.destinations import Destinations
-from bellcast.jobs.runner import JobRunner
+from bellcast.channels.types import ExternalChannel, MessageUpdate, NewMessage, State
 from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.destinations import Destinations
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.model.messages import ExternalChannel, State
-from bellcast.model.providers import ProviderFields
-from bellcast.ports.messages import MessageUpdate, NewMessage
-from bellcast.ports.providers import OptOut, Receipt
-from bellcast.ports.webhooks import NoWebhooks, no_report
+from bellcast.providers.types import OptOut, ProviderFields, Receipt
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.storage.store import Store
+from bellcast.webhooks.types import NoWebhooks, no_report
 from tests.clock import FakeClock
 
 NUMBER, KEY = "+431", "texts"

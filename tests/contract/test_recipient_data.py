@@ -13,19 +13,20 @@ import asyncpg
 import msgspec
 import pytest
 
+from bellcast.channels.types import NewDecision, NewMessage
+from bellcast.exports import store as export
 from bellcast.kernel.db.commit.command import ScriptCommand
 from bellcast.kernel.db.migrations.postgres import SCHEMA
 from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.events import topic_stream
-from bellcast.model.recipients import RecipientFields
-from bellcast.ports.messages import NewDecision, NewMessage
-from bellcast.ports.runs import NewWait, StoredRun
-from bellcast.ports.webhooks import WebhookEvent
-from bellcast.storage import export, webhook_events
-from bellcast.storage.devices import DevicePosition
-from bellcast.storage.joined_topics import JoinedBy
-from bellcast.storage.push_endpoints import PushEndpoint
+from bellcast.recipients.store.devices import DevicePosition
+from bellcast.recipients.store.push_endpoints import PushEndpoint
+from bellcast.recipients.types import RecipientFields
 from bellcast.storage.store import Store
+from bellcast.topics.store.joined_topics import JoinedBy
+from bellcast.webhooks import store as webhook_events
+from bellcast.webhooks.types import WebhookEvent
+from bellcast.workflows.types.runs import NewWait, StoredRun
 from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows, rows_containing
 from tests.engines import FreshPostgresEngine

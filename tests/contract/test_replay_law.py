@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.inbox.types.inboxes import Query, ResumeFrom
+from bellcast.inbox.types.notifications import Edit
+from bellcast.inbox.types.positions import parse_position
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.sync import resume
-from bellcast.model.notifications import Edit
-from bellcast.model.positions import parse_position
-from bellcast.ports.inboxes import Query, ResumeFrom
 from tests.contract.app import App
 from tests.unit.live.fakes import connect, new_hub
 

@@ -6,14 +6,14 @@ import pytest
 from bellcast.context import Context
 from bellcast.inbox import sending
 from bellcast.inbox.quotas import Quotas
+from bellcast.inbox.types.notifications import Draft
+from bellcast.inbox.types.routing import InboxOnly
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import BellcastError, IdempotencyMismatch, Invalid, TooMany, Unavailable
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.model.notifications import Draft
-from bellcast.ports.routing import InboxOnly
-from bellcast.ports.sends import SendRequest
 from bellcast.storage.store import Store
 from tests.contract.app import App
 

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.model import runs, step_counters
-from bellcast.model.step_counters import MAX_DEAD_RUNS, StepCounter
-from bellcast.ports.jobs import Job
-from bellcast.ports.runs import CounterKey, CounterUpdate, RunCommit
+from bellcast.kernel.jobs.types import Job
 from bellcast.storage.store import Store
+from bellcast.workflows.types import runs, step_counters
+from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunCommit
+from bellcast.workflows.types.step_counters import MAX_DEAD_RUNS, StepCounter
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld

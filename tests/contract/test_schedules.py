@@ -6,11 +6,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.inbox import recipients, sending
+from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch, Invalid, Unavailable
 from bellcast.kernel.limits import Limits
-from bellcast.model.notifications import Audience, Draft
+from bellcast.recipients import recipients
 from bellcast.storage.store import Store
 from bellcast.workflows import schedule_times, schedules
 from bellcast.workflows.schedule_times import Schedule

@@ -2,15 +2,14 @@
 
 import pytest
 
+from bellcast.console.live_feed import LiveFeed
+from bellcast.console.types.live_feed import KEPT_EVENTS, filter_of
 from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.ids import Ids
 from bellcast.kernel.limits import Limits
-from bellcast.model.live_feed import filter_of
-from bellcast.model.notifications import Draft
-from bellcast.ports.live_feed import KEPT_EVENTS
-from bellcast.server.live_feed import LiveFeed
 from bellcast.storage.store import Store
 from tests.contract.app import App
 

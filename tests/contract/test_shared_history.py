@@ -20,7 +20,7 @@ from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.brokers.topic_log import KEPT_PREFIX, NewEntry
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import Event, LiveEvent, Stream, topic_stream
-from bellcast.model.events import AnyEvent
+from bellcast.live.types.events import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock

@@ -2,10 +2,10 @@
 
 import pytest
 
+from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.kernel.identities import EVERY_TENANT
-from bellcast.model.notifications import Edit
-from bellcast.model.recipients import RecipientFields
+from bellcast.recipients.types import RecipientFields
 from bellcast.storage.store import Store
 from tests.clock import FakeClock
 from tests.contract.app import App

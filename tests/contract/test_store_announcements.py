@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
+from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     AnnouncementChanged,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
     SubscriptionEnded,
 )
-from bellcast.model.notifications import Edit
-from bellcast.model.recipients import RecipientFields
+from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App
 
 

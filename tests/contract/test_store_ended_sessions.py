@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bellcast.model.positions import Position
-from bellcast.model.recipients import RecipientFields
-from bellcast.ports.inboxes import ResumeFrom, SessionRevoked
+from bellcast.inbox.types.inboxes import ResumeFrom, SessionRevoked
+from bellcast.inbox.types.positions import Position
+from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App, engine_of
 from tests.contract.test_store_tenants import all_rows
 

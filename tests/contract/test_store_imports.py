@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bellcast.inbox.types.inboxes import ResumeFrom
+from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.sends import ImportRequest, SendResult
 from bellcast.kernel import times
 from bellcast.kernel.errors import IdempotencyMismatch
-from bellcast.model.events import NotificationUpdated
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import ResumeFrom
-from bellcast.ports.sends import ImportRequest, SendResult
+from bellcast.live.types.events import NotificationUpdated
 from tests.contract.app import App, content
 
 HOUR, DAY = 3_600_000, 24 * 3600

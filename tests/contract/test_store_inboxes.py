@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from bellcast.inbox.types.inboxes import Action, Change, Marking, Query, ResumeFrom
+from bellcast.inbox.types.notifications import Notification
+from bellcast.inbox.types.positions import Position, SentRows
 from bellcast.kernel.errors import NotFound
-from bellcast.model.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.model.notifications import Notification
-from bellcast.model.positions import Position, SentRows
-from bellcast.ports.inboxes import Action, Change, Marking, Query, ResumeFrom
+from bellcast.live.types.events import InboxBulkChanged, NotificationAdded, NotificationDeleted, NotificationUpdated
 from tests.contract.app import App
 
 
@@ -191,7 +191,7 @@ async def test_action_without_ids_applies_to_the_view(
     filters: dict[str, Any],
     remaining: dict[str, list[str]],
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
     await app.send("alice", "booking", type="booking")
     await app.send("alice", "plain")
     read = await app.send("alice", "read")

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bellcast.inbox.types.inboxes import Action, Marking, Query
+from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
-from bellcast.model.notifications import Edit
-from bellcast.model.recipients import RecipientFields
-from bellcast.ports.inboxes import Action, Marking, Query
+from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App
 
 MINE, SAME_KEY, SAME_TENANT = ("acme", "alice"), ("globex", "alice"), ("acme", "bob")
@@ -78,7 +78,7 @@ OPERATIONS: dict[str, Callable[[Cast], Awaitable[Any]]] = {
 async def test_operation_does_not_affect_others(
     cast: Cast, operation: str, max_row_events: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
     others = [SAME_KEY, SAME_TENANT]
     before = [await recipient_state(cast.app, *other) for other in others]
     own = await recipient_state(cast.app, *MINE)

@@ -10,10 +10,10 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from bellcast.jobs.runner import LEASE_MS, MAX_CRASHES, RETRY_DEADLINE_MS, JobRunner, SetAside
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
-from bellcast.ports.jobs import FANOUT, NORMAL, URGENT, Job, JobGroup, JobShare
+from bellcast.kernel.jobs.runner import LEASE_MS, MAX_CRASHES, RETRY_DEADLINE_MS, JobRunner, SetAside
+from bellcast.kernel.jobs.types import FANOUT, NORMAL, URGENT, Job, JobGroup, JobShare
 from tests.contract.app import App, wanted
 
 

@@ -1,8 +1,8 @@
 """State of the foreign dialects: last events, device positions."""
 
-from bellcast.model.positions import Position
-from bellcast.storage.devices import UNKNOWN, DevicePosition
-from bellcast.storage.last_events import LastEvent
+from bellcast.inbox.types.positions import Position
+from bellcast.recipients.store.devices import UNKNOWN, DevicePosition
+from bellcast.topics.store.last_events import LastEvent
 from tests.contract.app import App
 
 NONE_CONNECTED: frozenset[str] = frozenset()

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from bellcast.inbox.store import marking
+from bellcast.inbox.types.inboxes import Action, Query
+from bellcast.inbox.types.notifications import Edit, View
 from bellcast.kernel import times
 from bellcast.kernel.events import Event
-from bellcast.model.events import AnnouncementChanged, SessionsRevoked, SubscriptionEnded
-from bellcast.model.notifications import Edit, View
-from bellcast.ports.inboxes import Action, Query
-from bellcast.storage import marking
+from bellcast.live.types.events import AnnouncementChanged, SessionsRevoked, SubscriptionEnded
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.contract.conftest import ENGINES

@@ -6,13 +6,13 @@ import pytest
 
 from bellcast.context import Context
 from bellcast.inbox import maintenance as inbox_maintenance
+from bellcast.inbox.store import maintenance
+from bellcast.inbox.store.maintenance import RowCounts
 from bellcast.kernel import times
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.ids import Ids
-from bellcast.model.events import AnnouncementChanged, NotificationDeleted
-from bellcast.storage import maintenance
-from bellcast.storage.maintenance import RowCounts
+from bellcast.live.types.events import AnnouncementChanged, NotificationDeleted
 from tests.contract.app import App
 
 DAY = 24 * 3600

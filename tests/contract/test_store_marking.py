@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from bellcast.model.notifications import View
-from bellcast.ports.inboxes import Action, Marked
+from bellcast.inbox.types.inboxes import Action, Marked
+from bellcast.inbox.types.notifications import View
 from tests.contract.app import App
 from tests.contract.replica import Replica
 
@@ -63,7 +63,7 @@ async def test_action_on_a_view_matches_its_events(
         await app.store.recipients.delete("", "alice", app.now)
         device = await rows_in_every_state(app)
         with monkeypatch.context() as patched:
-            patched.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+            patched.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
             before = device.revision
             marked = await app.mark("alice", action, type=type, view=view)
             apply_all(device, marked)

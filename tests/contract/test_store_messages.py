@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from bellcast.channels.types import Attempt, MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
 from bellcast.kernel.db import lists
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.jobs.types import Job, in_line
 from bellcast.kernel.times import to_rfc3339
-from bellcast.model.messages import Attempt
-from bellcast.ports.jobs import Job, in_line
-from bellcast.ports.messages import MessageUpdate, NewDecision, NewMessage, RecordedAction, StoredMessage
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.webhooks.types import WebhookEvent
 from tests.clock import FakeClock
 from tests.contract.app import App, wanted
 

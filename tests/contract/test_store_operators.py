@@ -5,11 +5,11 @@ import asyncio
 import msgspec
 import pytest
 
+from bellcast.audit.types import AuditEntry, FieldChange
 from bellcast.auth import keys
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListTotal
 from bellcast.kernel.errors import Conflict
-from bellcast.model.audit import AuditEntry, FieldChange
-from bellcast.model.operators import Operator, Passkey, Role
+from bellcast.operators.types import Operator, Passkey, Role
 from bellcast.storage.store import Store
 from tests.contract.app import wanted
 

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta, timezone
 
+from bellcast.inbox.types.notifications import Edit
 from bellcast.kernel import times
-from bellcast.model.notifications import Edit
 from tests.contract.app import App
 
 BEYOND = datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone(-timedelta(hours=23, minutes=59)))

@@ -5,13 +5,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bellcast.model.notifications import ActionButton
-from bellcast.model.recipients import ChatAddresses, RecipientFields
-from bellcast.ports.inboxes import Marking
-from bellcast.ports.messages import MessageUpdate, with_outcome
-from bellcast.ports.recipients import RecipientOfLink
-from bellcast.ports.webhooks import WebhookEvent
-from bellcast.storage.push_endpoints import PushEndpoint
+from bellcast.channels.types import MessageUpdate, with_outcome
+from bellcast.inbox.types.inboxes import Marking
+from bellcast.inbox.types.notifications import ActionButton
+from bellcast.recipients.store.push_endpoints import PushEndpoint
+from bellcast.recipients.types import ChatAddresses, RecipientFields, RecipientOfLink
+from bellcast.webhooks.types import WebhookEvent
 from tests.contract.app import App
 from tests.contract.test_store_messages import NOW, add, begin, message
 
@@ -152,7 +151,7 @@ async def test_reading_all_reports_the_rows_that_are_seen_with_it(
     app: App, is_bulk: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if is_bulk:
-        monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", 1)
+        monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", 1)
     report, inboxes = Report(), app.store.inboxes
     seen = await app.send("alice", title="1")
     await app.mark("alice", "seen", ids=(seen,))

@@ -8,10 +8,9 @@ import pytest
 from bellcast.kernel import times
 from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
 from bellcast.kernel.errors import Forbidden
-from bellcast.model.events import SessionsRevoked, SubscriptionEnded
-from bellcast.model.recipients import Recipient, RecipientFields, Subscription
-from bellcast.model.tenants import ApiKey
-from bellcast.ports.recipients import RecipientOfLink
+from bellcast.live.types.events import SessionsRevoked, SubscriptionEnded
+from bellcast.recipients.types import Recipient, RecipientFields, RecipientOfLink, Subscription
+from bellcast.tenants.types import ApiKey
 from tests.contract.app import App
 
 
@@ -331,7 +330,7 @@ async def test_recipients_and_topics_of_all_tenants_are_listed_in_order(
     assert await app.store.subscriptions.topics_of_all("", ("acme", "news"), 1) == (topics[2:3], None)
     assert await app.store.subscriptions.topics_of_all("room.", ("", ""), 9) == (topics[2:], None)
     monkeypatch.setattr("bellcast.kernel.db.list_scan.MAX_SCANNED_ROWS", 2)
-    monkeypatch.setattr("bellcast.storage.subscriptions.TOPIC_BATCH_ROWS", 2)
+    monkeypatch.setattr("bellcast.recipients.store.subscriptions.TOPIC_BATCH_ROWS", 2)
     assert await people(prefix="b") == ([], ("acme", "ann"))
     assert await people(("acme", "ann"), prefix="b") == ([("acme", "ben")], ("zoo", "ann"))
     assert await people(("zoo", "ann"), prefix="b") == ([], None)

@@ -7,18 +7,18 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels.webhooks import JOB_KIND, WebhookDelivery
-from bellcast.jobs.runner import JobRunner
+from bellcast.channels.types import MessageUpdate, NewMessage
 from bellcast.kernel.errors import Conflict
-from bellcast.model import runs
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import MessageUpdate, NewMessage
-from bellcast.ports.replays import FailureQuery, ReplayStep
-from bellcast.ports.runs import StoredRun, TriggerRequest
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.types import Job
 from bellcast.replays import replays as replay_batches
 from bellcast.replays.failures import FailureFilter
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
+from bellcast.replays.types import FailureQuery, ReplayStep
+from bellcast.webhooks.types import WebhookEvent
+from bellcast.webhooks.webhooks import JOB_KIND, WebhookDelivery
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 from tests.clock import FakeClock
 from tests.contract.app import App
 

@@ -6,13 +6,13 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from bellcast.channels.types import NewDecision
+from bellcast.inbox.store.marking import MAX_SNOOZES
+from bellcast.inbox.types.inboxes import Query
+from bellcast.inbox.types.notifications import ActionButton, Edit
 from bellcast.kernel.db.script import Statement
 from bellcast.kernel.errors import Conflict, NotFound
-from bellcast.model.events import NotificationAdded, NotificationUpdated
-from bellcast.model.notifications import ActionButton, Edit
-from bellcast.ports.inboxes import Query
-from bellcast.ports.messages import NewDecision
-from bellcast.storage.marking import MAX_SNOOZES
+from bellcast.live.types.events import NotificationAdded, NotificationUpdated
 from tests.contract.app import App
 from tests.contract.replica import Replica
 
@@ -56,7 +56,7 @@ async def test_rows_snoozed_together_have_an_event_and_a_revision_each(app: App)
 async def test_snooze_ends_by_another_action(
     app: App, monkeypatch: pytest.MonkeyPatch, action: str, view: str | None, max_row_events: int
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
     id, other = await app.send("alice"), await app.send("alice")
     await app.mark("alice", "read", ids=(id,))
     await app.mark("alice", "archive", ids=(other,))
@@ -168,7 +168,7 @@ async def test_corrections_of_many_inboxes_read_once_which_rows_await_the_return
         made.append(name)
         return Statement(name, *args, **fields)
 
-    monkeypatch.setattr("bellcast.storage.announcements.Statement", statement)
+    monkeypatch.setattr("bellcast.inbox.store.announcements.Statement", statement)
     events = await app.materialize("", names, app.now)
     assert made.count("announced_until_back") == 1
     awaiting = {
@@ -193,7 +193,7 @@ async def test_row_snoozed_until_back_returns_at_the_latest_at_its_time(app: App
 async def test_row_acted_on_no_longer_awaits_the_return(
     app: App, monkeypatch: pytest.MonkeyPatch, action: str, max_row_events: int
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
     number = await until_back(app, await app.send("alice"))
     await app.mark("alice", action, view="snoozed")  # type: ignore[arg-type]  # a text of the parameters
     assert not await awaits_return(app)
@@ -306,7 +306,7 @@ async def test_filters_select_one_of_several_values(app: App) -> None:
 
 @pytest.mark.parametrize("max_row_events", [200, 0])
 async def test_all_with_a_tag_in_a_view(app: App, monkeypatch: pytest.MonkeyPatch, max_row_events: int) -> None:
-    monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+    monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
     for tags in (("red",), ("red",), ("blue",), ()):
         await app.send("alice", tags=tags)
     assert (await app.mark("alice", "read", tag="red")).changed == 2

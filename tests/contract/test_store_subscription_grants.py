@@ -1,6 +1,6 @@
 """Which subscription grants are still in force, checked in one query."""
 
-from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.recipients.types import SubscriptionGrant
 from bellcast.storage.store import Store
 from tests.contract.app import App
 

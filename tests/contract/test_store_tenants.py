@@ -9,13 +9,13 @@ import asyncpg
 import msgspec
 import pytest
 
+from bellcast.inbox.store import maintenance
 from bellcast.kernel.db.migrations.postgres import SCHEMA
-from bellcast.model.recipients import RecipientFields
-from bellcast.model.tenants import TenantRules
-from bellcast.storage import maintenance
-from bellcast.storage.devices import DevicePosition
-from bellcast.storage.last_events import LastEvent
+from bellcast.recipients.store.devices import DevicePosition
+from bellcast.recipients.types import RecipientFields
 from bellcast.storage.store import Store
+from bellcast.tenants.types import TenantRules
+from bellcast.topics.store.last_events import LastEvent
 from tests.contract.app import App, engine_of
 from tests.engines import FreshPostgresEngine
 

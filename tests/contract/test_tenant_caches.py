@@ -7,21 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.channels import webhooks
 from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.encryption import Encryption
-from bellcast.channels.webhooks import Webhooks
-from bellcast.jobs.destinations import Destinations
-from bellcast.jobs.runner import JobRunner
+from bellcast.documents.types import Document
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.destinations import Destinations
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.model.providers import ProviderFields
-from bellcast.ports.documents import Document
+from bellcast.providers.types import ProviderFields
 from bellcast.server import provider_directory
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.storage.store import Store
+from bellcast.webhooks import webhooks
+from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 from tests.clock import FakeClock
 

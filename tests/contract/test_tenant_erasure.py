@@ -3,13 +3,13 @@
 import pytest
 
 from bellcast.context import Context
-from bellcast.inbox import recipients
 from bellcast.inbox.quotas import Quotas
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Conflict, NotFound
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.token_bucket import TokenBuckets
-from bellcast.model.recipients import RecipientFields
+from bellcast.recipients import recipients
+from bellcast.recipients.types import RecipientFields
 from tests.contract.app import App
 
 RECIPIENTS = recipients.ERASE_BATCH_RECIPIENTS + 1

@@ -18,7 +18,7 @@ from bellcast.kernel.brokers.remote import RemoteBroker
 from bellcast.kernel.brokers.remote_history import RemoteHistory
 from bellcast.kernel.brokers.topic_log import TopicLog
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
-from bellcast.model.events import AnyEvent
+from bellcast.live.types.events import AnyEvent
 from bellcast.server.clock import SystemClock
 from tests import engines
 from tests.clock import FakeClock

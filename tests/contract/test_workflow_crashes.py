@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from bellcast.kernel.db.commit.batch import chunks
-from bellcast.ports.jobs import Job
-from bellcast.ports.runs import RunCommit
+from bellcast.kernel.jobs.types import Job
 from bellcast.storage.store import Store
+from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App
 from tests.workflows import WorkflowWorld

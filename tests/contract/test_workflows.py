@@ -8,16 +8,16 @@ import msgspec
 import pytest
 
 from bellcast.channels.routing import StepSend
+from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Invalid, NotFound, Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.outbound.port import Response
-from bellcast.model import runs
-from bellcast.model.notifications import Audience
-from bellcast.ports.runs import RunCommit
-from bellcast.ports.sends import SendRequest
 from bellcast.storage.store import Store
 from bellcast.workflows import event_reactions
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import RunCommit
 from tests.clock import FakeClock
 from tests.contract.app import App, engine_of
 from tests.workflows import WorkflowWorld, ended
@@ -214,7 +214,7 @@ async def test_cancel_stops_runs_and_their_queued_messages(world: WorkflowWorld)
 async def test_cancel_reads_each_run_once_and_only_those_of_its_recipients(
     world: WorkflowWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bellcast.storage.runs.CANCEL_BATCH_ROWS", 10)
+    monkeypatch.setattr("bellcast.workflows.store.runs.CANCEL_BATCH_ROWS", 10)
     await world.put("booking", LATER, BELL)
     everyone = [f"r{number:02}" for number in range(60)]
     await world.trigger("booking", everyone, data={"client": "x"}, cancel_key="b7")

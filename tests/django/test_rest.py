@@ -283,7 +283,7 @@ def test_calls_are_answered_by_the_handlers(api, configured):
     import time
 
     from bellcast import Handlers, Refused
-    from bellcast.model.webhook_signature import signed
+    from bellcast.kernel.outbound.webhook_signature import signed
 
     handlers = Handlers()
 

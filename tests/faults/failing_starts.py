@@ -6,7 +6,7 @@ import bellcast
 from bellcast.inbox import views
 from bellcast.live import topic_access
 from bellcast.live.pusher import signed_in_users
-from bellcast.storage.devices import Devices
+from bellcast.recipients.store.devices import Devices
 
 AT_INBOX, AT_TOPICS, AT_DEVICE = "fails-at-inbox", "fails-at-topics", "fails-at-device"
 

@@ -23,8 +23,8 @@ from uuid import uuid4
 import httpx
 from msgspec import Struct
 
-from bellcast.jobs.destinations import CALLS
-from bellcast.model.runs import ENDED
+from bellcast.kernel.jobs.destinations import CALLS
+from bellcast.workflows.types.runs import ENDED
 from tests import engines
 from tests.faults.fast_time import ORIGIN_VARIABLE, SPEED_VARIABLE
 from tests.servers import START_TIMEOUT, ServerProcess

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.jobs.runner import MAX_CRASHES
+from bellcast.kernel.jobs.runner import MAX_CRASHES
 from tests.faults import run_load
 from tests.servers import START_TIMEOUT, child_processes, wait_until_ended
 

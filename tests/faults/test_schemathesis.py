@@ -16,10 +16,10 @@ from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from bellcast.api import app
-from bellcast.api.bulk import NDJSON
+from bellcast.inbox.http.bulk import NDJSON
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.validation import MAX_INTEGER, MIN_INTEGER
+from bellcast.server import api_app as app
 from tests.servers import ServerProcess
 
 # A longer run: SCHEMATHESIS_EXAMPLES=500 pytest tests/faults/test_schemathesis.py

@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from bellcast.model.positions import parse_position
-from bellcast.ports.inboxes import ResumeFrom
+from bellcast.inbox.types.inboxes import ResumeFrom
+from bellcast.inbox.types.positions import parse_position
 from tests.fuzz.conftest import Api
 from tests.fuzz.runner import fuzz
 

@@ -6,13 +6,12 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from bellcast.api.pusher import _pairs
-from bellcast.api.pusher_request import infos
-from bellcast.auth import pusher_signatures as signatures
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, Invalid, Unauthenticated
 from bellcast.kernel.identities import Project
-from bellcast.live.pusher import protocol
+from bellcast.live.pusher import protocol, signatures
+from bellcast.live.pusher.http.endpoint import _pairs
+from bellcast.live.pusher.http.request import infos
 from bellcast.live.pusher.protocol import frames
 from tests.fuzz.runner import fuzz
 

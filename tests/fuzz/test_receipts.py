@@ -9,11 +9,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bellcast.api import providers, request_body
 from bellcast.channels import delivery_status
 from bellcast.kernel.errors import BadRequest
-from bellcast.ports.providers import ReceiptRequest
+from bellcast.kernel.http import request_body
+from bellcast.providers import http as providers
 from bellcast.providers import twilio, vonage
+from bellcast.providers.types import ReceiptRequest
 from tests.fuzz.runner import fuzz
 from tests.unit.auth.fakes import FakeHttp
 

@@ -2,7 +2,8 @@
 
 from hypothesis import strategies as st
 
-from bellcast.channels import link_tokens, unsubscribe
+from bellcast.auth import link_tokens
+from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.kernel import base64url
 from bellcast.kernel.identities import Project

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from bellcast.kernel.errors import BadRequest, Invalid
+from bellcast.kernel.yaml_text import YamlText
 from bellcast.workflows import definitions
-from bellcast.workflows.yaml_text import YamlText
 from tests.fuzz.runner import fuzz
 
 NAMES = st.sampled_from(

@@ -1,6 +1,6 @@
 """A kind of object, as an example: labels with a title and a color.
 
-In the package, this is a room with `types.py` and `http.py`. One more line adds HANDLERS to `api/app.py`, and one adds
+In the package, this is a room with `types.py` and `http.py`. One more line adds HANDLERS to `server/api_app.py`, and one adds
 `add_to` to the command line."""
 
 from typing import Annotated
@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from bellcast.api import objects
 from bellcast.cli import objects as commands
 from bellcast.cli import options
-from bellcast.model.field_limits import Limit
+from bellcast.kernel.field_limits import Limit
+from bellcast.rest import objects
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

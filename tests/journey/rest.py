@@ -8,61 +8,61 @@ from typing import Any
 
 import httpx
 
-from bellcast.api import app as api
-from bellcast.api.context import ApiContext
 from bellcast.auth import tokens
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.authenticator import Authenticator
-from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
-from bellcast.auth.oidc import OidcProvider
-from bellcast.auth.oidc_config import OidcConfig
-from bellcast.auth.oidc_sign_in import OidcSignIn
-from bellcast.auth.passkeys import Passkeys
 from bellcast.calls import CallBackend, NoBackend
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
-from bellcast.channels.encryption import Encryption
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
 from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.routing import Router
-from bellcast.channels.webhooks import Webhooks
+from bellcast.console.cluster_feed import ClusterFeed
+from bellcast.console.live_feed import LiveFeed
+from bellcast.console.stats import StatsRecorder
+from bellcast.console.types.server_settings import PusherTestRequest
+from bellcast.console.types.stats import StatsPoint
 from bellcast.context import Context
-from bellcast.jobs.destinations import Destinations
-from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.destinations import Destinations
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.outbound.http import HttpxClient
 from bellcast.kernel.token_bucket import TokenBuckets
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.model.preferences import Channel
-from bellcast.model.stats import StatsPoint
-from bellcast.ports.connection_tests import TestReport
-from bellcast.ports.server_settings import PusherTestRequest
+from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.operators.oidc import OidcProvider
+from bellcast.operators.oidc_config import OidcConfig
+from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.passkeys import Passkeys
+from bellcast.preferences.types import Channel
 from bellcast.replays.failures import Failures
 from bellcast.replays.replays import ReplayRunner
-from bellcast.server.cluster_feed import ClusterFeed
+from bellcast.rest.context import ApiContext
+from bellcast.server import api_app as api
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
-from bellcast.server.live_feed import LiveFeed
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.provider_directory import ProviderDirectory
-from bellcast.server.pusher_apps import PusherAppDirectory
-from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Tasks
 from bellcast.server.wire_channels import ENCRYPTED_FIELDS
 from bellcast.settings import Settings
 from bellcast.settings.groups import StoreSettings
 from bellcast.storage.store import Store
+from bellcast.webhooks.webhooks import Webhooks
 from bellcast.workflows.event_reactions import Sources
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.api import browser_files
+from bellcast.console.pages import browser_files
 
 
 class TestServed:

@@ -6,12 +6,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from bellcast.api.app import HANDLERS
-from bellcast.auth import passwords
 from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.console_sessions import NAME_FAILURES
 from bellcast.auth.keys import SCOPES
-from bellcast.model.operators import ROLES
+from bellcast.operators import passwords
+from bellcast.operators.console_sessions import NAME_FAILURES
+from bellcast.operators.types import ROLES
+from bellcast.server.api_app import HANDLERS
 from tests.journey import rest as rests
 from tests.journey.operators import OWN, PASSWORD, browser, keyed, set_up, signed_in
 from tests.journey.rest import Rest, refused

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bellcast.auth.keys import SCOPES
-from bellcast.model.tenants import Tenant
-from bellcast.workflows.yaml_text import YamlText
+from bellcast.kernel.yaml_text import YamlText
+from bellcast.tenants.types import Tenant
 from tests.journey.operators import set_up, signed_in
 from tests.journey.rest import Caller, Rest, refused
 
@@ -175,7 +175,7 @@ async def test_dry_run_of_a_retry_retries_nothing(rest: Rest, monkeypatch: pytes
     async def retry(*_: Any) -> list[str]:
         return ["m"]
 
-    monkeypatch.setattr("bellcast.api.messages._find", find)
+    monkeypatch.setattr("bellcast.channels.http.messages._find", find)
     monkeypatch.setattr(type(rest.store.messages), "retry", retry)
     assert refused(await rest.app.post("/v1/messages/m/retry?dry_run=true"), 409, "conflict")
 
@@ -225,7 +225,7 @@ async def test_yaml_of_a_bound_caller_is_parsed_beside_the_event_loop(
         threads.append(threading.get_ident())
         return YamlText(text)
 
-    monkeypatch.setattr("bellcast.workflows.yaml_text.YamlText", parse)
+    monkeypatch.setattr("bellcast.kernel.yaml_text.YamlText", parse)
     key = (await rest.app.post("/v1/keys", json={"name": "k", "scopes": ["manage"], "tenants": ["acme"]})).json()["key"]
     headers = {"authorization": f"Bearer {key}", "content-type": "application/yaml"}
     written = await rest.client.put("/v1/templates/t?tenant=acme", content=b"sms: {text: Hello}", headers=headers)

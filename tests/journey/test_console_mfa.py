@@ -8,10 +8,11 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from bellcast.auth import keys, totp
-from bellcast.auth.console_sessions import ConsoleConfig
-from bellcast.channels.encryption import Encryption
+from bellcast.auth import keys
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
+from bellcast.operators import totp
+from bellcast.operators.console_sessions import ConsoleConfig
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in
 from tests.journey.rest import Rest, refused

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.ports.documents import Document
-from bellcast.ports.live_feed import NO_FEED
+from bellcast.console.types.live_feed import NO_FEED
+from bellcast.documents.types import Document
 from bellcast.server.app import _unchanged
 from bellcast.server.database_settings import GROUPS, DatabaseSettings, StoredValues
 from bellcast.settings import Settings, load

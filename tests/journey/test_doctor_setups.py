@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from bellcast.console.types.findings import Finding
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite_connection import connect
 from bellcast.kernel.errors import SettingsError
-from bellcast.model.doctor_findings import Finding
 from bellcast.server import local_checks
 from bellcast.settings import load
 from tests import engines

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from bellcast.channels.encryption import Encryption
+from bellcast.kernel.encryption import Encryption
 from bellcast.providers.webpush import VapidKey
 from bellcast.server import push_identity
 from bellcast.server.app import App, create_app

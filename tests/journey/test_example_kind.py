@@ -7,8 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from bellcast.api import app
 from bellcast.kernel.limits import Limits
+from bellcast.server import api_app as app
 from tests.journey import example_kind, rest
 from tests.journey.rest import Rest, fields, refused
 

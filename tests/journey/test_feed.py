@@ -14,13 +14,13 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from bellcast.api import live_feed
-from bellcast.api.live_feed import REAUTHORIZE_MS
+from bellcast.console.cluster_feed import MAX_WATCHERS
+from bellcast.console.http import live_feed
+from bellcast.console.http.live_feed import REAUTHORIZE_MS
+from bellcast.console.types.live_feed import cut
+from bellcast.console.types.requests import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.http.asgi import AsgiMessage
-from bellcast.model.live_feed import cut
-from bellcast.model.requests import IS_WEBSOCKET, STATE
-from bellcast.server.cluster_feed import MAX_WATCHERS
 from bellcast.server.request_feed import MAX_LISTED_KEY, MAX_REFUSED_TOPICS
 from tests.contract.test_broker import wait_until
 from tests.journey import rest as rests

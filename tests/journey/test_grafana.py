@@ -10,8 +10,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bellcast.api.metrics import COUNTERS, RequestMetrics
 from bellcast.outbox import consumer
+from bellcast.server.metrics import COUNTERS, RequestMetrics
 from tests.journey.rest import Rest
 from tests.unit.api import test_metrics
 

@@ -16,9 +16,9 @@ import pusher
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from bellcast.api.app import HANDLERS
 from bellcast.auth.keys import SCOPES
 from bellcast.live.native import protocol
+from bellcast.server.api_app import HANDLERS
 from tests.servers import ServerProcess
 from tests.wire.clients import Socket, websocket
 from tests.wire.pusher_clients import bare

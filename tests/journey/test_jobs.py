@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx
 
-from bellcast.ports.jobs import Job, JobShare
+from bellcast.kernel.jobs.types import Job, JobShare
 from tests import engines
 from tests.journey.rest import Rest, refused
 from tests.journey.shell import bellcast, end, lines, running

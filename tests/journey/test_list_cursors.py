@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bellcast.api.app import HANDLERS
+from bellcast.server.api_app import HANDLERS
 from tests.contract.app import App
 from tests.contract.test_store_replays import id_of, set_dead
 from tests.journey.rest import Rest, fields, refused

@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from bellcast.api import list_export
-from bellcast.api.app import HANDLERS
+from bellcast.rest import list_export
+from bellcast.server.api_app import HANDLERS
 from tests.contract.app import App
 from tests.contract.test_store_replays import set_dead
 from tests.journey.operators import set_up, signed_in

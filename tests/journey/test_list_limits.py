@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from bellcast.api.app import HANDLERS
 from bellcast.kernel.http.pages import MAX_APP_PAGE_ROWS, MAX_PAGE_ROWS
+from bellcast.server.api_app import HANDLERS
 from tests.journey.rest import Rest, fields, refused
 
 # The inbox belongs to one person; the events of a topic are read to catch up; the verification reads a chain.

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bellcast.api.app import HANDLERS
+from bellcast.console.types.stats import HOUR_MS, STORED_MS, StatsPoint
+from bellcast.documents.types import Document
 from bellcast.kernel import times
 from bellcast.kernel.times import DAY_MS
-from bellcast.model.stats import HOUR_MS, STORED_MS, StatsPoint
-from bellcast.ports.documents import Document
+from bellcast.server.api_app import HANDLERS
 from tests.journey.operators import set_up
 from tests.journey.rest import Caller, Rest, refused
 

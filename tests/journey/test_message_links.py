@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from bellcast.api import app as api
+from bellcast.server import api_app as api
 from bellcast.server.app import App
 from tests.journey.channels_app import app, ended
 from tests.journey.operators import OWN, PASSWORD

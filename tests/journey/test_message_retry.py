@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from bellcast.channels.types import NewMessage
 from bellcast.kernel import ids
-from bellcast.ports.messages import NewMessage
 from tests.journey.channels import opened
 
 

@@ -11,10 +11,10 @@ import pytest
 from websockets.sync.client import connect
 
 from bellcast import build
-from bellcast.api import list_total
+from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from bellcast.kernel import ids, times
+from bellcast.kernel.http import list_total
 from bellcast.live.admission import MAX_ORIGIN
-from bellcast.model.stats import HOUR_MS, MINUTE_MS, STORED_MS, StatsPoint
 from tests.contract.test_store_messages import message
 from tests.faults.raw_sockets import eventually
 from tests.journey.rest import Caller, Rest, fields, refused

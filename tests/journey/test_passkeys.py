@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fido2.utils import websafe_encode
 
-from bellcast.auth import passkeys
-from bellcast.auth.console_sessions import ADDRESS_FAILURES, ConsoleConfig
+from bellcast.operators import passkeys
+from bellcast.operators.console_sessions import ADDRESS_FAILURES, ConsoleConfig
 from tests.authenticator import USER_PRESENT, Authenticator
 from tests.journey import rest as rests
 from tests.journey.operators import PASSWORD, browser, set_up, signed_in

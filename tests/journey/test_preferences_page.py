@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from bellcast.api.preferences_page import MAX_FORM_FIELDS
 from bellcast.kernel.events import Event
-from bellcast.model.events import PreferencesChanged
+from bellcast.live.types.events import PreferencesChanged
+from bellcast.preferences.http.preferences_page import MAX_FORM_FIELDS
 from tests.journey.channels import World, opened
 from tests.journey.channels_app import app, ended
 

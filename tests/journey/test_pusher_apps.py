@@ -15,10 +15,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.channels.encryption import Encryption
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
-from bellcast.model.pusher import PusherApp
-from bellcast.server.pusher_apps import PusherAppDirectory
+from bellcast.live.pusher.apps import PusherAppDirectory
+from bellcast.live.pusher.types import PusherApp
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import PROJECT, Rest, fields, opened, refused
 from tests.journey.shell import bellcast

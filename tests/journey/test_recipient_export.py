@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bellcast.kernel.events import inbox_stream, topic_stream
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.webhooks.types import WebhookEvent
 from tests.journey.channels_app import app, ended
 
 TOKEN = "cVx3:APA91bH"

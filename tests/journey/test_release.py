@@ -8,8 +8,8 @@ import pytest
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.release import Release
+from bellcast.channels.types import MessageUpdate, StoredMessage
 from bellcast.kernel.times import milliseconds, to_rfc3339
-from bellcast.ports.messages import MessageUpdate, StoredMessage
 from tests.clock import FakeClock
 from tests.journey.channels import World, opened
 from tests.journey.test_email import app

@@ -297,7 +297,7 @@ class TestSlowBody:
         assert refused(await rest.app.get("/v1/recipients/alice"), 404, "not_found")
 
     async def test_key_that_is_revoked_before_the_end_of_the_body_creates_nothing(self, rest, monkeypatch):
-        monkeypatch.setattr("bellcast.api.request_body.SLOW_SECONDS", 0)
+        monkeypatch.setattr("bellcast.kernel.http.request_body.SLOW_SECONDS", 0)
         made = (await rest.app.post("/v1/keys", json={"name": "stolen", "scopes": ["manage"]})).json()
         stolen = Caller(rest.client, {"authorization": f"Bearer {made['key']}"})
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bellcast.kernel.db import list_scan
-from bellcast.ports.runs import NewFanout, TriggerRequest
+from bellcast.workflows.types.runs import NewFanout, TriggerRequest
 from tests.journey.rest import Rest, fields, refused
 
 

@@ -6,12 +6,12 @@ import tracemalloc
 
 import pytest
 
-from bellcast.api import bulk
 from bellcast.inbox import imports, sending
+from bellcast.inbox.http import bulk
+from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.errors import Unavailable
-from bellcast.ports.sends import SendResult
-from bellcast.ports.webhooks import NoWebhooks
+from bellcast.webhooks.types import NoWebhooks
 
 NAMES = [f"name-{n}" for n in range(1_000)]
 

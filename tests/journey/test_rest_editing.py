@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.api import entity_tags
+from bellcast.kernel.http import entity_tags
 from tests.journey import operators
 from tests.journey.rest import Caller, Rest, refused
 

@@ -229,7 +229,7 @@ class TestManyNotifications:
 
     @pytest.mark.parametrize("max_row_events", [200, 1], ids=["row by row", "by one statement"])
     async def test_action_on_all_reports_the_changed_ids(self, alice, monkeypatch, max_row_events):
-        monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", max_row_events)
+        monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", max_row_events)
         ids_by_title = await ids(alice)
         await alice.post("/v1/inbox/read", json={"ids": [ids_by_title["two"]]})
         changed = (await alice.post("/v1/inbox/read", json={"all": True})).json()["ids"]
@@ -237,8 +237,8 @@ class TestManyNotifications:
         assert (await alice.post("/v1/inbox/read", json={"all": True})).json()["ids"] == []
 
     async def test_action_on_too_many_reports_no_ids(self, alice, monkeypatch):
-        monkeypatch.setattr("bellcast.storage.marking.MAX_ROW_EVENTS", 1)
-        monkeypatch.setattr("bellcast.storage.marking.MAX_REPORTED_IDS", 2)
+        monkeypatch.setattr("bellcast.inbox.store.marking.MAX_ROW_EVENTS", 1)
+        monkeypatch.setattr("bellcast.inbox.store.marking.MAX_REPORTED_IDS", 2)
         response = (await alice.post("/v1/inbox/read", json={"all": True})).json()
         assert (response["changed"], response["ids"]) == (3, None)
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bellcast.api.preferences import MAX_ENTRIES
 from bellcast.channels import unsubscribe
 from bellcast.channels.unsubscribe import Unsubscription
 from bellcast.kernel import times
+from bellcast.preferences.http.preferences import MAX_ENTRIES
 from tests.journey.rest import PROJECT, Rest, fields
 
 OWN = "/v1/recipients/alice/preferences"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bellcast.model.events import SessionsRevoked, SubscriptionEnded
-from bellcast.model.recipients import RecipientFields
+from bellcast.live.types.events import SessionsRevoked, SubscriptionEnded
+from bellcast.recipients.types import RecipientFields
 from tests.journey.rest import fields, refused
 
 ALICE = {

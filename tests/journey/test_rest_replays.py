@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.replays.replays import MAX_RUNNING_REPLAYS, ReplayRunner
 from tests.contract.app import App
 from tests.contract.test_store_replays import add_failed, add_run, id_of, set_dead

@@ -8,10 +8,10 @@ import pytest
 import schemathesis
 
 from bellcast import build
-from bellcast.api import browser_files, reasons
-from bellcast.api.app import HANDLERS
-from bellcast.inbox import recipients
+from bellcast.console.pages import browser_files, reasons
 from bellcast.kernel import errors
+from bellcast.recipients import recipients
+from bellcast.server.api_app import HANDLERS
 from bellcast.settings import table
 from tests.journey import operators
 from tests.journey.rest import fields, refused

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from bellcast.model.operators import VERIFIED_MS
+from bellcast.operators.types import VERIFIED_MS
 from tests.journey.channels import opened
 from tests.journey.operators import keyed, set_up, signed_in
 from tests.journey.rest import Rest, fields, refused

@@ -3,8 +3,7 @@
 import msgspec
 import pytest
 
-from bellcast.model.runs import RunState, StepState, encode
-from bellcast.ports.runs import RunCommit
+from bellcast.workflows.types.runs import RunCommit, RunState, StepState, encode
 from tests.journey.rest import Rest, fields, refused
 
 STEPS = [

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import bellcast
-from bellcast.auth import pusher_signatures, tokens
+from bellcast.auth import tokens
 from bellcast.calls import Call
 from bellcast.calls.callbacks import CallbackContext
 from bellcast.calls.http_callback import HttpCallback
@@ -19,6 +19,7 @@ from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.live.pusher import signatures as pusher_signatures
 from bellcast.live.socketio import recovery_ids
 from bellcast.live.socketio.recovery_ids import Pid
 from bellcast.server.app import App

@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.api import objects, template_references
 from bellcast.kernel import times
+from bellcast.rest import objects
+from bellcast.templates.http import template_references
 from tests.journey import channels
 from tests.journey.rest import HOUR, Rest, fields
 from tests.journey.test_email import app

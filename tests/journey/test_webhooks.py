@@ -15,18 +15,18 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bellcast.channels import webhooks
-from bellcast.channels.encryption import Encryption
-from bellcast.channels.webhooks import FAILING_MS, RETRIES_MS, Webhooks
-from bellcast.jobs.runner import Again, JobRunner, SetAside
 from bellcast.kernel.db.sqlite import SqliteEngine
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.runner import Again, JobRunner, SetAside
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.clients import HttpClients
 from bellcast.kernel.outbound.port import Response
-from bellcast.model.runs import RunStatus
-from bellcast.ports.jobs import Job
 from bellcast.server.app import App
 from bellcast.storage.store import Store
+from bellcast.webhooks import webhooks
+from bellcast.webhooks.webhooks import FAILING_MS, RETRIES_MS, Webhooks
+from bellcast.workflows.types.runs import RunStatus
 from tests.clock import FakeClock
 from tests.journey.channels_app import app, eventually, session_of
 from tests.vendor_server import HANG, Request, VendorServer, raw_response, vendor_server

@@ -15,6 +15,8 @@ import msgspec
 import pytest
 from msgspec import Struct
 
+from bellcast.inbox.types.inboxes import Change, Changes, InboxState
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import Principal
@@ -24,10 +26,7 @@ from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Connection,
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume
-from bellcast.model.events import NotificationAdded
-from bellcast.model.inboxes import InboxState
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import Change, Changes
+from bellcast.live.types.events import NotificationAdded
 from tests.clock import FakeClock
 from tests.contract.test_broker import wait_until
 from tests.law.test_topic_law import ENGINES, TOPICS, LawNode, Offset, law_nodes, tenants, until_reachable

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.brokers import history_rules as model
 from bellcast.kernel.brokers.history import TopicHistory
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -31,8 +32,7 @@ from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
-from bellcast.model.events import NotificationAdded
-from bellcast.model.inboxes import InboxState
+from bellcast.live.types.events import NotificationAdded
 from bellcast.server.clock import SystemClock
 from tests.clock import FakeClock
 from tests.contract.test_broker import wait_until

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bellcast import settings
+from bellcast.kernel.jobs.types import Job, JobShare
 from bellcast.kernel.times import DAY_MS
 from bellcast.live.socketio.socket_handoff import SocketHandoff
-from bellcast.ports.jobs import Job, JobShare
 from bellcast.server.app import App, create_app
 
 

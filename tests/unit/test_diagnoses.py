@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import bellcast
-from bellcast.api import check
-from bellcast.model import diagnoses
+from bellcast.console.pages import check
+from bellcast.console.types import diagnoses
 
 PACKAGE = Path(bellcast.__file__).parent
 DOCTOR = [PACKAGE / "cli" / f"{name}.py" for name in ("doctor", "idle_checks", "proxy_checks", "server_checks")] + [

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bellcast.channels.encryption import Encryption
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.settings import Settings, load

@@ -10,13 +10,21 @@ from msgspec import structs
 from tests.clock import FakeClock
 
 from bellcast.calls import Call, Handlers
+from bellcast.console.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
+from bellcast.console.types.live_feed import (
+    KEPT_EVENTS,
+    REDACTED,
+    FeedEvent,
+    SkippedEvents,
+    filter_of,
+    network_of,
+    redact,
+    redact_url,
+)
+from bellcast.console.types.requests import RequestFilter, ServedRequest
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.events import LiveEvent
-from bellcast.model.live_feed import REDACTED, FeedEvent, filter_of, network_of, redact, redact_url
-from bellcast.model.requests import RequestFilter, ServedRequest
-from bellcast.ports.live_feed import KEPT_EVENTS, SkippedEvents
-from bellcast.server.live_feed import EVENTS_PER_SECOND, MAX_PENDING_EVENTS, REFUSALS, REQUESTS, LiveFeed
 from bellcast.server.logged_request import MAX_REFUSED_BODY
 from bellcast.server.observed_ports import ObservedBroker, ObservedCalls
 from bellcast.server.request_feed import MAX_BODY, MAX_LISTED, MAX_LISTED_ERRORS, MAX_LISTED_KEY

@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from bellcast.api import browser_files, bulk_items, request_body, validation_errors
 from bellcast.auth import authenticator
-from bellcast.auth import pusher_signatures as signatures
 from bellcast.channels import html
+from bellcast.console.pages import browser_files
+from bellcast.inbox.types import positions
 from bellcast.kernel import ids, patterns, times, validation
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.errors import BellcastError
-from bellcast.kernel.http import decode_errors
+from bellcast.kernel.http import bulk_items, decode_errors, request_body, validation_errors
 from bellcast.kernel.limits import Limits
+from bellcast.live.pusher import signatures
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
 from bellcast.live.socketio.protocol.packets import PacketReader
-from bellcast.model import positions
 
 LIMITS = Limits()
 SIZE = 500_000

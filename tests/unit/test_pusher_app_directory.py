@@ -10,15 +10,15 @@ import pytest
 from tests.clock import FakeClock
 
 from bellcast import settings
-from bellcast.channels.encryption import Encryption
+from bellcast.console.types.server_settings import PusherTestRequest
+from bellcast.documents.types import Document
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
+from bellcast.live.pusher.apps import KIND, PusherAppDirectory, StoredApp
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes
-from bellcast.model.pusher import PusherApp
-from bellcast.ports.documents import Document
-from bellcast.ports.server_settings import PusherTestRequest
+from bellcast.live.pusher.types import PusherApp
 from bellcast.server.app import create_app
-from bellcast.server.pusher_apps import KIND, PusherAppDirectory, StoredApp
 
 PROJECT = Project("1", "project-key", "project-secret")
 ENCRYPTION = Encryption(b"key")

@@ -10,8 +10,8 @@ from tests.workflows import FakeHttp
 
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Response
-from bellcast.model.pusher import PusherApp, PusherConfig
-from bellcast.server.pusher_test import PusherTest
+from bellcast.live.pusher.connection_test import PusherTest
+from bellcast.live.pusher.types import PusherApp, PusherConfig
 
 APP = PusherApp(credentials=Project("42", "public-key", "the secret of the project, forty characters"))
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"

@@ -10,7 +10,7 @@ from bellcast.kernel.brokers import remote
 from bellcast.kernel.brokers.remote import PubSubMessage, RemoteBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import LiveEvent, Stream
-from bellcast.model.events import AnyEvent, FeedBatch
+from bellcast.live.types.events import AnyEvent, FeedBatch
 from bellcast.server.clock import SystemClock
 
 LIMIT_SECONDS = 60

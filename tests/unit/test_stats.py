@@ -5,12 +5,12 @@ from collections.abc import Collection, Mapping
 import pytest
 from tests.clock import FakeClock
 
+from bellcast.console.stats import MAX_SAMPLES, StatsRecorder
+from bellcast.console.tenant_counts import MAX_COUNTED_TENANTS, TenantCounts
+from bellcast.console.types import stats
+from bellcast.console.types.live_feed import FeedEvent, FeedKind
+from bellcast.console.types.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
 from bellcast.kernel.errors import Unavailable
-from bellcast.model import stats
-from bellcast.model.live_feed import FeedEvent, FeedKind
-from bellcast.model.stats import HOUR_MS, MINUTE_MS, SAMPLE_MS, StatsPoint
-from bellcast.server.stats import MAX_SAMPLES, StatsRecorder
-from bellcast.server.tenant_counts import MAX_COUNTED_TENANTS, TenantCounts
 
 DAY = 24 * 60 * MINUTE_MS
 # Midnight.

@@ -13,13 +13,13 @@ from bellcast.auth.cookie_sessions import CookieSessions
 from bellcast.auth.jwks import Jwks
 from bellcast.auth.origins import HeaderPairs, ResponseKind, WrongOrigin
 from bellcast.auth.published_keys import ALGORITHMS
+from bellcast.auth.store import Keys
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.configured import Configured
 from bellcast.kernel.errors import Forbidden, Unauthenticated
 from bellcast.kernel.identities import Caller, Principal, Project
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Http
-from bellcast.storage.keys import Keys
 
 RECIPIENTS_ONLY = "A session token opens recipient paths only: send the project secret or an API key."
 SERVERS_ONLY = "The project secret and API keys open server paths only: send a session token."

@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import KeyScope
-from bellcast.model.tenants import ApiKey
+from bellcast.tenants.types import ApiKey
 
 PREFIX = "bc"
 SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)

@@ -4,11 +4,11 @@ import contextlib
 import hmac
 
 from bellcast.auth import keys
+from bellcast.auth.store import Keys
 from bellcast.kernel import times
 from bellcast.kernel.errors import DiskFull, Forbidden, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Caller, KeyScope, Project
-from bellcast.model.tenants import ApiKey
-from bellcast.storage.keys import Keys
+from bellcast.tenants.types import ApiKey
 
 # Minimum interval between writes of a key's last use. The list of keys shows whether a key is still in use, not each
 # use.

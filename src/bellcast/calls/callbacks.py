@@ -12,7 +12,7 @@ import msgspec
 from bellcast.calls.call import ROOT, Call, ConnectRequest, Refused
 from bellcast.calls.python_functions import Function, Handlers
 from bellcast.kernel.errors import HandlerFailed, NoHandler
-from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key
+from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, signed, signing_key
 
 # A time in seconds since 1970. Python cannot convert numbers of any length.
 SECONDS = re.compile("[0-9]{1,15}")

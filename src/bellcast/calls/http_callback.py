@@ -14,7 +14,7 @@ from bellcast.kernel.errors import BellcastError, HandlerFailed, NoHandler
 from bellcast.kernel.http.decode_errors import sentence
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.model.webhook_signature import signed, signing_key
+from bellcast.kernel.outbound.webhook_signature import signed, signing_key
 
 log = structlog.get_logger(__name__)
 

@@ -5,8 +5,8 @@ from msgspec import Struct
 
 from bellcast.channels.addresses import chat_vendor
 from bellcast.channels.push import PushTarget
-from bellcast.ports.messages import StoredMessage
-from bellcast.ports.providers import AddressKind
+from bellcast.channels.types import StoredMessage
+from bellcast.providers.types import AddressKind
 from bellcast.storage.store import Store
 
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 import idna
 
-from bellcast.model.messages import ExternalChannel
-from bellcast.model.preferences import Channel
-from bellcast.model.recipients import ChatAddresses, Profile
+from bellcast.channels.types import ExternalChannel
 from bellcast.preferences.decision import AddressProblem
+from bellcast.preferences.types import Channel
+from bellcast.recipients.types import ChatAddresses, Profile
 
 # Number of cached checks of e-mail addresses: the address of a message is checked three times within milliseconds.
 CACHED_ADDRESSES = 1_000

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel import patterns, times
-from bellcast.model.notifications import Audience
 from bellcast.storage.store import Store
 
 # Recipients per page of a fan-out, one transaction of about 10 ms.

@@ -13,15 +13,15 @@ from msgspec import Struct
 from bellcast.channels import tenant_settings
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.types import BASE_LAYOUT, EmailContent
+from bellcast.documents.types import PROJECT
+from bellcast.inbox.types.notifications import ChannelRequest
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.model.messages import BASE_LAYOUT, EmailContent
-from bellcast.model.notifications import ChannelRequest
-from bellcast.model.preferences import NO_PREFERENCES, Preferences, Switches, TypeRules
-from bellcast.model.templates import Template
-from bellcast.ports.documents import PROJECT
+from bellcast.preferences.types import NO_PREFERENCES, Preferences, Switches, TypeRules
 from bellcast.storage.store import Store
 from bellcast.templates.background import BackgroundCompiler
+from bellcast.templates.types import Template
 
 # Short, so that someone who saves a template and sends a test gets the new version.
 CACHE_SECONDS = 1.0

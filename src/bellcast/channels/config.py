@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.channels.retries import RETRIES
+from bellcast.kernel.retries import RETRIES
 
 
 class ChannelConfig(Struct, kw_only=True):

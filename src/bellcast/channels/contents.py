@@ -8,19 +8,20 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels import email, layouts, links, markdown
+from bellcast.channels import email, links, markdown
 from bellcast.channels.email import Headline
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.types import BASE_LAYOUT, EmailContent, ExternalChannel
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import ActionButton, Actor, Content, Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import Invalid, TemplateFailed
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.messages import BASE_LAYOUT, EmailContent, ExternalChannel
-from bellcast.model.notifications import ActionButton, Actor, Content, Draft
-from bellcast.model.preferences import Channel
-from bellcast.model.recipients import Profile
-from bellcast.model.templates import InboxContent, Template, locales_of
+from bellcast.preferences.types import Channel
+from bellcast.recipients.types import Profile
+from bellcast.templates import layouts
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
+from bellcast.templates.types import InboxContent, Template, locales_of
 from bellcast.templates.variables import Variables
 
 T = TypeVar("T")

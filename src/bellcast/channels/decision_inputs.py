@@ -9,11 +9,11 @@ from msgspec import Struct
 from bellcast.channels import addresses
 from bellcast.channels.catalog import Catalog, NotificationType
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.inbox.types.notifications import Priority
 from bellcast.kernel import local_times
-from bellcast.model.notifications import Priority
-from bellcast.model.preferences import NO_PREFERENCES, Channel, Preferences
-from bellcast.model.recipients import Profile
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
+from bellcast.preferences.types import NO_PREFERENCES, Channel, Preferences
+from bellcast.recipients.types import Profile
 from bellcast.storage.store import Store
 
 

@@ -10,24 +10,31 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import address_kinds, retries
+from bellcast.channels import address_kinds
 from bellcast.channels.address_kinds import Target
 from bellcast.channels.contents import StoredEmail
 from bellcast.channels.email import Email
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.provider_rate import ProviderRate
 from bellcast.channels.release import Release, is_held, suppression_update
-from bellcast.jobs.destinations import Destination
-from bellcast.jobs.runner import DestinationCall, PageOutcome
-from bellcast.kernel import times
+from bellcast.channels.types import (
+    NO_CONTENT,
+    OPEN_STATES,
+    Attempt,
+    ExternalChannel,
+    MessageUpdate,
+    StoredMessage,
+    with_outcome,
+)
+from bellcast.kernel import retries, times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Unavailable
-from bellcast.model.messages import OPEN_STATES, Attempt, ExternalChannel
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import NO_CONTENT, MessageUpdate, StoredMessage, with_outcome
-from bellcast.ports.providers import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
-from bellcast.ports.webhooks import WebhookSink
+from bellcast.kernel.jobs.destinations import Destination
+from bellcast.kernel.jobs.runner import DestinationCall, PageOutcome
+from bellcast.kernel.jobs.types import Job
+from bellcast.providers.types import AcceptedMessage, DeliveryError, OutgoingMessage, Provider
 from bellcast.storage.store import Store
+from bellcast.webhooks.types import WebhookSink
 
 log = structlog.get_logger(__name__)
 

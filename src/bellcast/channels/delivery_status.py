@@ -8,8 +8,8 @@ from email.policy import compat32
 
 from msgspec import Struct
 
+from bellcast.channels.types import State
 from bellcast.kernel import ids
-from bellcast.model.messages import State
 
 # SMTP codes that mean a bad address, as in replies to RCPT.
 HARD_CODES = frozenset({"550", "551", "553"})

@@ -14,15 +14,14 @@ from bellcast.channels.decision_inputs import DecisionInputs
 from bellcast.channels.delivery import outdated
 from bellcast.channels.message_reports import MessageReports, with_events
 from bellcast.channels.release import Release
+from bellcast.channels.types import Brand, EmailContent, MessageUpdate, NewMessage, StoredMessage
+from bellcast.inbox.types.notifications import GENERAL
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
-from bellcast.model.messages import Brand, EmailContent
-from bellcast.model.notifications import GENERAL
-from bellcast.model.templates import locales_of
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import MessageUpdate, NewMessage, StoredMessage
-from bellcast.ports.webhooks import WebhookSink
+from bellcast.kernel.jobs.types import Job
 from bellcast.storage.store import Store
+from bellcast.templates.types import locales_of
+from bellcast.webhooks.types import WebhookSink
 
 # Maximum notifications per digest; the others are in another digest that follows immediately.
 MAX_MEMBERS = 200

@@ -11,7 +11,7 @@ import idna
 from msgspec import Struct
 
 from bellcast.channels import html
-from bellcast.model.messages import Brand, EmailContent
+from bellcast.channels.types import Brand, EmailContent
 
 # RFC 5322 §2.1.1 limits a line to 998 characters. All mail programs truncate longer subjects than this.
 MAX_SUBJECT = 250

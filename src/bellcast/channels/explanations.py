@@ -10,12 +10,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from bellcast.channels.timeline import TimelineEntry
+from bellcast.channels.types import OPEN_STATES, Attempt, NewDecision, State, StoredMessage
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import local_times, times
-from bellcast.model.messages import OPEN_STATES, Attempt, State
-from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports.messages import NewDecision, StoredMessage
-from bellcast.ports.sends import SentItem
 from bellcast.preferences.decision import Decision
+from bellcast.preferences.types import CHANNELS, Channel
 
 NAMES: dict[Channel, str] = {
     "inbox": "inbox item",

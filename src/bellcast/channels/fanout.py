@@ -8,14 +8,14 @@ from msgspec import Struct
 from bellcast.channels import audiences, fanout_pages
 from bellcast.channels.audiences import FANOUT_PAGES
 from bellcast.channels.routing import Router
+from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
-from bellcast.model.notifications import Audience, Draft
-from bellcast.ports.jobs import Job
-from bellcast.ports.runs import NewFanout
-from bellcast.ports.sends import SendRequest
+from bellcast.kernel.jobs.types import Job
 from bellcast.storage.store import Store
+from bellcast.workflows.types.runs import NewFanout
 
 
 class AnnouncedPage(Struct, frozen=True):

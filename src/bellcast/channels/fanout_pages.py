@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import ContentionDetector
-from bellcast.ports.jobs import Job
-from bellcast.ports.runs import NewFanout
+from bellcast.kernel.jobs.types import Job
 from bellcast.storage.store import Store
+from bellcast.workflows.types.runs import NewFanout
 
 P = TypeVar("P")
 

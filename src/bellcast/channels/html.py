@@ -7,7 +7,7 @@ from html import escape
 
 from bellcast.channels import html_tokens
 from bellcast.channels.html_tokens import HtmlToken, StartTag
-from bellcast.model.messages import Brand
+from bellcast.channels.types import Brand
 
 DEFAULT_COLOR = "#4f56d9"
 COLOR = re.compile(r"#[0-9a-fA-F]{3}([0-9a-fA-F]{3})?")

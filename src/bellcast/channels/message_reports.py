@@ -5,13 +5,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from bellcast.channels.types import OPEN_STATES, MessageUpdate, NewMessage, StoredMessage, as_change
+from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
+from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel.clock import Clock
-from bellcast.model.live_feed import FeedEvent
-from bellcast.model.messages import OPEN_STATES
-from bellcast.ports.live_feed import NO_FEED, Feed
-from bellcast.ports.messages import MessageUpdate, NewMessage, StoredMessage, as_change
-from bellcast.ports.sends import AnnounceRequest, SendRequest
-from bellcast.ports.webhooks import WebhookSink, no_report
+from bellcast.webhooks.types import WebhookSink, no_report
 
 # Providers by channel and outcome in the metrics. Tenants create providers; the rest is counted as "other".
 MAX_ATTEMPT_LABELS = 500

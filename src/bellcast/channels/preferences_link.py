@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from bellcast.channels import link_tokens
+from bellcast.auth import link_tokens
 from bellcast.kernel.identities import Project
 
 PURPOSE = b"bellcast preferences\x00"

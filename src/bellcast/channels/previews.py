@@ -11,16 +11,15 @@ from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.contents import Contents, NoContent
 from bellcast.channels.decision_inputs import DecisionInputs
+from bellcast.channels.types import ExternalChannel, NewMessage
+from bellcast.inbox.types.notifications import GENERAL, Draft, content
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import Project
-from bellcast.model.messages import ExternalChannel
-from bellcast.model.notifications import GENERAL, Draft, content
-from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.model.recipients import Profile
-from bellcast.model.templates import InboxContent, Template
-from bellcast.ports.messages import NewMessage
+from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.recipients.types import Profile
 from bellcast.storage.store import Store
 from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.types import InboxContent, Template
 
 # Fields of a stored content that do not come from the template.
 ADDED = ("to_name", "unsubscribe_url", "priority", "url")

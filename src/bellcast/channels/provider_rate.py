@@ -1,7 +1,7 @@
 """The rate of one provider: messages per second on all nodes."""
 
+from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
-from bellcast.ports.quotas import Rates
 
 # One message per day. A lower rate is a mistake, and its waits would overflow times.
 MIN_RATE = 1 / 86_400

@@ -6,16 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.delivery_status import MailReport
-from bellcast.jobs.runner import Again, JobRunner
+from bellcast.channels.types import ExternalChannel, StoredMessage
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import DEFAULT_TENANT
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import StoredMessage
-from bellcast.ports.provider_directory import ProviderDirectory
-from bellcast.ports.providers import OptOut, Receipt
-from bellcast.ports.webhooks import WebhookSink
+from bellcast.kernel.jobs.runner import Again, JobRunner
+from bellcast.kernel.jobs.types import Job
+from bellcast.providers.types import OptOut, ProviderDirectory, Receipt
 from bellcast.storage.store import Store
+from bellcast.webhooks.types import WebhookSink
 
 BOUNCE, COMPLAINT, STOP = "bounce", "complaint", "stop"
 

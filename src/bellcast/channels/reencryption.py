@@ -8,10 +8,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels.encryption import Encryption
+from bellcast.documents.store import Documents
+from bellcast.documents.types import Document
 from bellcast.kernel.clock import Clock
-from bellcast.ports.documents import Document
-from bellcast.storage.documents import Documents
+from bellcast.kernel.encryption import Encryption
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from bellcast.channels import decision_inputs
 from bellcast.channels.catalog import Catalog
+from bellcast.channels.types import MessageUpdate, NewDecision, StoredMessage, with_outcome
 from bellcast.kernel.clock import Clock
-from bellcast.ports.messages import MessageUpdate, NewDecision, StoredMessage, with_outcome
 from bellcast.preferences.decision import Decision
 from bellcast.storage.store import Store
 

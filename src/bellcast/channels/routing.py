@@ -12,23 +12,22 @@ from bellcast.channels.config import ChannelConfig
 from bellcast.channels.decision_inputs import DecisionInputs, RecipientInputs
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.types import EXTERNAL_CHANNELS, NO_CONTENT, ExternalChannel, NewDecision, NewMessage, as_change
+from bellcast.inbox.types.notifications import GENERAL, Audience, ChannelRequest, Content, Draft, content
+from bellcast.inbox.types.sends import AnnounceRequest, SendRequest
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Project
-from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
-from bellcast.model.notifications import GENERAL, Audience, ChannelRequest, Content, Draft, content
-from bellcast.model.preferences import NO_PREFERENCES, Channel
-from bellcast.model.recipients import Profile
-from bellcast.model.templates import Template
-from bellcast.ports.messages import NO_CONTENT, NewDecision, NewMessage, as_change
-from bellcast.ports.sends import AnnounceRequest, SendRequest
-from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.preferences.decision import Decision
+from bellcast.preferences.types import NO_PREFERENCES, Channel
+from bellcast.recipients.types import Profile
 from bellcast.storage.store import Store
 from bellcast.templates.rendering import SharedResults
 from bellcast.templates.tenant_budget import budget_of
+from bellcast.templates.types import Template
+from bellcast.webhooks.types import WebhookEvent, WebhookSink
 
 CREATED = "notification.created"
 # Webhook events of new messages, by state.

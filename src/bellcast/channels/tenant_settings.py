@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels.config import ChannelConfig
+from bellcast.channels.types import Brand
 from bellcast.kernel.local_times import find_zone
-from bellcast.model.messages import Brand
-from bellcast.model.tenants import Tenant
+from bellcast.tenants.types import Tenant
 
 
 class TenantSettings(Struct, frozen=True, kw_only=True):

@@ -5,12 +5,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from bellcast.channels.types import OPEN_STATES, Attempt, NewDecision, RecordedAction, StoredMessage
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import times
-from bellcast.model.events import NotificationWrite
-from bellcast.model.messages import OPEN_STATES, Attempt
-from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.ports.messages import NewDecision, RecordedAction, StoredMessage
-from bellcast.ports.sends import SentItem
+from bellcast.live.types.events import NotificationWrite
+from bellcast.preferences.types import CHANNELS, Channel
 
 # A message that is due immediately is attempted within this time, unless many are queued.
 SOON_MS = 10_000

@@ -9,8 +9,8 @@ import httpcore
 import httpx
 
 from bellcast.cli import sse_follower
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 
 # Tolerated delay of a heartbeat in seconds.
 LATE_S = 10.0

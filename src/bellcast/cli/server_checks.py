@@ -11,8 +11,8 @@ from bellcast import settings as effective
 from bellcast.cli import idle_checks, proxy_checks, remote, sse_follower
 from bellcast.cli.console import CommandError
 from bellcast.client import Bellcast
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = httpx.Timeout(3)

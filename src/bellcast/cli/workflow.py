@@ -107,7 +107,7 @@ def cancel(
 def _definition(file: Path) -> dict[str, Any]:
     """Read a definition. JSON is YAML too."""
     from bellcast.kernel.errors import BadRequest
-    from bellcast.workflows.yaml_text import YamlText
+    from bellcast.kernel.yaml_text import YamlText
 
     try:
         value = YamlText(file.read_bytes()).value

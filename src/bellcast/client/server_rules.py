@@ -9,12 +9,12 @@ import msgspec
 
 from bellcast.client import arguments
 from bellcast.client.errors import InvalidArgument
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.limits import Limits
-from bellcast.model import live_event_drafts, notification_drafts
-from bellcast.model.live_event_drafts import EventDraft
-from bellcast.model.notifications import Draft
+from bellcast.topics.types import EventDraft, check
 
 LIMITS = Limits()
 # The longest session token that the server reads.
@@ -48,7 +48,7 @@ def check_notification(body: bytes) -> None:
 def check_event(body: bytes) -> None:
     """Raise InvalidArgument if the outbox would refuse the body of a live event."""
     draft = _read(_event, body)
-    _check(lambda: live_event_drafts.check(draft, LIMITS))
+    _check(lambda: check(draft, LIMITS))
     _check_nul(body)
 
 

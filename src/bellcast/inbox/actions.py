@@ -5,13 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from bellcast.context import Context
+from bellcast.inbox.types.inboxes import REPORTED, Action, Inbox, Marked, Marking
+from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times
 from bellcast.kernel.errors import Invalid, NotFound
 from bellcast.kernel.limits import Limits
-from bellcast.model.inboxes import Inbox
-from bellcast.model.notifications import Notification
-from bellcast.ports.inboxes import REPORTED, Action, Marked, Marking
-from bellcast.ports.webhooks import no_report
+from bellcast.webhooks.types import no_report
 
 # The same as in a maintenance step: other writers wait for about 10 ms.
 WAKE_BATCH_ROWS = 250

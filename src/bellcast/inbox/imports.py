@@ -8,15 +8,15 @@ import msgspec
 
 from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import CreatedNotification, ImportedDraft, Sent, content
+from bellcast.inbox.types.sends import ImportRequest
 from bellcast.kernel import ids, times
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.fingerprints import fingerprint
-from bellcast.model.notifications import CreatedNotification, ImportedDraft, Sent, content
-from bellcast.ports.sends import ImportRequest
 
 
 class BulkImport:

@@ -6,12 +6,13 @@ from functools import partial
 import structlog
 from msgspec import Struct
 
+from bellcast.audit.types import AUDIT_MS
 from bellcast.context import Context
+from bellcast.inbox.types.sends import IDEMPOTENCY_MS
 from bellcast.kernel import times
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
-from bellcast.model import audit, operators
-from bellcast.ports.sends import IDEMPOTENCY_MS
+from bellcast.operators.types import FAILURES_MS, SESSION_MS
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +85,9 @@ async def _sweep_operators(engines: Context, now: int) -> None:
     swept = MAINTENANCE_BATCH_ROWS
     while swept >= MAINTENANCE_BATCH_ROWS:
         swept = await engines.store.operators.sweep(
-            sessions_before=now - operators.SESSION_MS,
-            failures_before=now - operators.FAILURES_MS,
-            audit_before=now - audit.AUDIT_MS,
+            sessions_before=now - SESSION_MS,
+            failures_before=now - FAILURES_MS,
+            audit_before=now - AUDIT_MS,
             limit=MAINTENANCE_BATCH_ROWS,
         )
 

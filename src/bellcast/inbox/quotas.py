@@ -8,14 +8,14 @@ from collections import Counter
 
 import structlog
 
+from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, TooMany, tenant_is_erased
 from bellcast.kernel.events import SEPARATOR
 from bellcast.kernel.limits import Limits
-from bellcast.model.tenants import TenantRules
-from bellcast.ports.quotas import Rates
 from bellcast.storage.store import Store
+from bellcast.tenants.types import TenantRules
 
 log = structlog.get_logger(__name__)
 

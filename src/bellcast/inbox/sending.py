@@ -9,18 +9,17 @@ from typing import TypeAlias, TypeGuard, TypeVar
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.types import NewDecision
+from bellcast.console.types.live_feed import KEPT_EVENTS, FeedEvent, redact, sampling_key
 from bellcast.context import Context
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
+from bellcast.inbox.types.sends import AnnounceRequest, Claim, SendRequest, SendResult
 from bellcast.kernel import patterns, times
 from bellcast.kernel.errors import BellcastError, Conflict, DiskFull, Invalid, TooMany, Unavailable
+from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.fingerprints import fingerprint
-from bellcast.model.live_feed import FeedEvent, redact, sampling_key
-from bellcast.model.notifications import AnnouncementMade, Audience, CreatedNotification, Draft, Sent, content
-from bellcast.ports.live_feed import KEPT_EVENTS
-from bellcast.ports.messages import NewDecision
-from bellcast.ports.sends import AnnounceRequest, Claim, SendRequest, SendResult
 
 _encode = msgspec.json.Encoder().encode
 

@@ -2,15 +2,15 @@
 
 import msgspec
 
+from bellcast.channels.types import title_of
 from bellcast.context import Context
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import GENERAL, Audience, Draft, Edit, Notification, content
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel import ids, times
 from bellcast.kernel.db.lists import ListQuery
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.messages import title_of
-from bellcast.model.notifications import GENERAL, Audience, Draft, Edit, Notification, content
-from bellcast.ports.sends import SentItem
 
 
 async def find(engines: Context, tenant: str, id: str) -> SentItem:

@@ -6,12 +6,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.context import Context
+from bellcast.inbox.types.inboxes import Inbox, OpenInbox, Query, ResumeFrom, SessionRevoked
+from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel import ids, times
 from bellcast.kernel.errors import NotFound
 from bellcast.kernel.identities import Principal
-from bellcast.model.inboxes import Inbox
-from bellcast.model.notifications import Notification
-from bellcast.ports.inboxes import OpenInbox, Query, ResumeFrom, SessionRevoked
 
 
 class InboxListing(Struct, frozen=True, kw_only=True):

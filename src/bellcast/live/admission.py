@@ -15,6 +15,8 @@ import structlog
 from bellcast.auth.authenticator import Authenticator
 from bellcast.context import Context
 from bellcast.inbox import views
+from bellcast.inbox.types.inboxes import Inbox, OpenInbox, SessionRevoked
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import BellcastError, Forbidden, Invalid, TooMany, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
@@ -23,9 +25,6 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.sync import resume
-from bellcast.model.inboxes import Inbox
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import OpenInbox, SessionRevoked
 
 # Maximum characters stored of a connection's origin: a scheme, a host name of at most 253 characters and a port.
 MAX_ORIGIN = 300

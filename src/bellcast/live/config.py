@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from bellcast.auth.access_config import AccessConfig
 from bellcast.kernel.limits import Limits
-from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.recipients.types import SubscriptionGrant
 
 # Starts a background task. The server owns it, logs its failure and cancels it at shutdown.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]

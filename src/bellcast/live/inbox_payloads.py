@@ -4,15 +4,15 @@ from typing import Any
 
 from msgspec import Struct
 
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel import times
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,
     NotificationDeleted,
     NotificationUpdated,
 )
-from bellcast.model.inboxes import InboxState
 
 
 class Payload(Struct, frozen=True):

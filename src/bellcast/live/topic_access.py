@@ -11,7 +11,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.identities import Principal
 from bellcast.live.config import LiveConfig
-from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.recipients.types import SubscriptionGrant
 from bellcast.storage.store import Store
 
 # Grants that do not come from a session, so a new session does not remove them.

@@ -9,17 +9,16 @@ from msgspec import Struct
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
 from bellcast.context import Context
-from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.http.asgi import ASGIApp
 from bellcast.kernel.identities import Principal, Project
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.port import Http
 from bellcast.live.admission import Admission
 from bellcast.live.config import LiveConfig, SocketIOConfig, Spawn
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.model.pusher import PusherConfig
-from bellcast.ports.pusher_apps import PusherApps
+from bellcast.live.pusher.types import PusherApps, PusherConfig
 
 
 class SessionLog(Protocol):

@@ -13,15 +13,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from bellcast.context import Context
-from bellcast.inbox import events, sending
+from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError, DiskFull, Invalid, TooMany, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model import live_event_drafts
-from bellcast.model.live_event_drafts import EventDraft
-from bellcast.model.notifications import Audience, Draft
 from bellcast.outbox import table_watch
 from bellcast.outbox.table_watch import RowChange
+from bellcast.topics import publishing as events
+from bellcast.topics import types as live_event_drafts
+from bellcast.topics.types import EventDraft
 from bellcast.workflows import triggers
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow
 

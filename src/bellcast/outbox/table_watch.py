@@ -11,7 +11,7 @@ from bellcast.kernel import validation
 from bellcast.kernel.errors import Conflict, Invalid, NotFound
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model.live_event_drafts import EventDraft
+from bellcast.topics.types import EventDraft
 
 ChangeKind = Literal["insert", "update", "delete", "truncate"]
 KINDS: tuple[ChangeKind, ...] = ("insert", "update", "delete", "truncate")

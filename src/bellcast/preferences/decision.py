@@ -15,10 +15,19 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from bellcast.inbox.types.notifications import Priority
 from bellcast.kernel import local_times, times
-from bellcast.model import preferences
-from bellcast.model.notifications import Priority
-from bellcast.model.preferences import NO_PREFERENCES, NO_RULES, Channel, Frequency, Preferences, QuietHours, TypeRules
+from bellcast.preferences.types import (
+    NO_PREFERENCES,
+    NO_RULES,
+    URGENT_ONLY,
+    Channel,
+    Frequency,
+    Preferences,
+    QuietHours,
+    SwitchValue,
+    TypeRules,
+)
 
 DecisionOutcome = Literal["send", "hold", "skip"]
 AddressProblem = Literal["no_address", "invalid_address", "suppressed"]
@@ -126,11 +135,11 @@ def switch(rule: Switch, occasion: Occasion, layers: Layers) -> tuple[bool, Sour
     return True, None
 
 
-def _is_on(value: preferences.SwitchValue, occasion: Occasion) -> bool:
-    return occasion.priority == "urgent" if value == preferences.URGENT_ONLY else bool(value)
+def _is_on(value: SwitchValue, occasion: Occasion) -> bool:
+    return occasion.priority == "urgent" if value == URGENT_ONLY else bool(value)
 
 
-def _value(rule: Switch, occasion: Occasion, document: Preferences) -> preferences.SwitchValue | None:
+def _value(rule: Switch, occasion: Occasion, document: Preferences) -> SwitchValue | None:
     if rule == "channel":
         return document.channels.get(occasion.channel)
     if rule == "type":

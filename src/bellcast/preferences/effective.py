@@ -6,8 +6,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel import local_times
-from bellcast.model.preferences import CHANNELS, Channel, TypeRules
 from bellcast.preferences.decision import SWITCHES, Layers, Occasion, Source, switch
+from bellcast.preferences.types import CHANNELS, Channel, TypeRules
 
 
 class ChannelStatus(Struct, frozen=True):

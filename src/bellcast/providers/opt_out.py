@@ -1,6 +1,6 @@
 """Replies to text messages that carriers require every sender to respect."""
 
-from bellcast.ports.providers import OptOut
+from bellcast.providers.types import OptOut
 
 # The keywords of the CTIA (Messaging Principles §5.1.3) that Twilio and Vonage recognize too.
 STOP = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"})

@@ -2,8 +2,8 @@
 
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from bellcast.model.providers import SecretHint
 from bellcast.providers import credentials
+from bellcast.providers.types import SecretHint
 
 HIDDEN = SecretHint(set=True, hint="…")
 # The last characters of a password or token. Fewer than 20 could be guessed with them.

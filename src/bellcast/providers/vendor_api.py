@@ -7,10 +7,10 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels.retries import is_temporary, parse_retry_after
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.ports.providers import MAX_RESPONSE, DeliveryError, ServerAddress
+from bellcast.kernel.retries import is_temporary, parse_retry_after
+from bellcast.providers.types import MAX_RESPONSE, DeliveryError, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL
 
 

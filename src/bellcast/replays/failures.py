@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from bellcast.channels import webhooks
-from bellcast.channels.webhooks import WebhookDelivery
 from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
 from bellcast.kernel.ids import NEWEST
-from bellcast.ports.replays import (
+from bellcast.replays.causes import cause_of
+from bellcast.replays.types import (
     FAILURE_KINDS,
     FailureGroup,
     FailureKind,
@@ -18,8 +17,9 @@ from bellcast.ports.replays import (
     GroupedFailures,
     StoredFailure,
 )
-from bellcast.replays.causes import cause_of
 from bellcast.storage.store import Store
+from bellcast.webhooks import webhooks
+from bellcast.webhooks.webhooks import WebhookDelivery
 
 SCAN_BATCH_ROWS = 1_000
 # Maximum failures per tenant that are grouped by cause if the caller has many tenants.

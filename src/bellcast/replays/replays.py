@@ -9,13 +9,13 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.db.list_scan import MAX_SCANNED_ROWS
 from bellcast.kernel.errors import Conflict
-from bellcast.ports.jobs import FANOUT, Job
-from bellcast.ports.replays import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
+from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.replays.failures import FailureFilter, Failures
+from bellcast.replays.types import REPLAYS, FailureKind, NewReplay, ReplayQuery, ReplayStep, StoredFailure
 from bellcast.storage.store import Store
 from bellcast.workflows.restarts import restarted
 

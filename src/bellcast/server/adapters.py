@@ -19,17 +19,17 @@ from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
-from bellcast.model.events import AnyEvent, FeedBatch
+from bellcast.live.types.events import AnyEvent, FeedBatch
 from bellcast.settings.groups import POSTGRES, REDIS, ServerSettings
 from bellcast.settings.groups import StoreSettings as StoreSettings
 from bellcast.storage.store import Store
 
 if TYPE_CHECKING:  # PostgreSQL's driver is an extra
+    from bellcast.inbox.store.external_writes import ExternalWrites
     from bellcast.kernel.brokers.remote import PubSubTransport
     from bellcast.kernel.brokers.topic_log import TopicLog
     from bellcast.outbox.consumer import OutboxConsumer
     from bellcast.server.tracing import Tracing
-    from bellcast.storage.external_writes import ExternalWrites
     from bellcast.workflows.triggers import TriggerWorkflow
 
 
@@ -146,7 +146,7 @@ def external_writes(
     """Return the watch of a store that other programs can write to."""
     if config.url is None or not config.url.startswith(POSTGRES):
         return None
-    from bellcast.storage.external_writes import ExternalWrites
+    from bellcast.inbox.store.external_writes import ExternalWrites
 
     return ExternalWrites(config.url, clock, on_gap)
 

@@ -12,20 +12,24 @@ import structlog
 from msgspec.structs import replace
 
 from bellcast import calls
-from bellcast.api import app as api
-from bellcast.api import health
-from bellcast.api.context import ApiContext
 from bellcast.auth.authenticator import Authenticator
+from bellcast.console.stats import StatsRecorder
+from bellcast.console.tenant_counts import ACCEPTED, FAILED
+from bellcast.console.types.server_settings import PusherTestRequest
+from bellcast.console.types.stats import StatsPoint
 from bellcast.inbox import maintenance
 from bellcast.kernel.errors import BellcastError, SettingsError
 from bellcast.kernel.events import Event, Stream
 from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.live.config import LiveConfig
 from bellcast.live.http import websocket_response
 from bellcast.live.http.responses import can_take_over
+from bellcast.live.pusher import connection_test as pusher_test
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.socketio.socket_handoff import SocketHandoff
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     CloseRequest,
     FeedBatch,
     FeedWatches,
@@ -34,28 +38,18 @@ from bellcast.model.events import (
     SurveyReply,
     SurveyRequest,
 )
-from bellcast.model.stats import StatsPoint
-from bellcast.ports.connection_tests import TestReport
-from bellcast.ports.server_settings import PusherTestRequest
 from bellcast.replays.failures import Failures
-from bellcast.server import (
-    adapters,
-    connection_limit,
-    database_polling,
-    mounted,
-    pusher_test,
-)
+from bellcast.rest.context import ApiContext
+from bellcast.server import adapters, connection_limit, database_polling, health, mounted
+from bellcast.server import api_app as api
 from bellcast.server.clock import TestClock
 from bellcast.server.database_settings import GROUPS, DatabaseSettings
 from bellcast.server.doctor import Doctor
 from bellcast.server.node_reporter import NodeReporter
 from bellcast.server.node_settings import NodeSettings
 from bellcast.server.observed_ports import ObservedCalls
-from bellcast.server.pusher_apps import PusherAppDirectory
 from bellcast.server.request_log import RequestLog
-from bellcast.server.stats import StatsRecorder
 from bellcast.server.tasks import Loop, Tasks
-from bellcast.server.tenant_counts import ACCEPTED, FAILED
 from bellcast.server.time_travel import TimeTravel
 from bellcast.server.wire_console import OperatorAccess
 from bellcast.server.wire_engines import ServerEngines

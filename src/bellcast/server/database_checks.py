@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 from bellcast.kernel.errors import BellcastError, Conflict, NotFound, Unavailable
 from bellcast.kernel.events import node_stream
 from bellcast.kernel.identities import Project
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.groups import POSTGRES, REDIS

@@ -9,13 +9,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.kernel.clock import Clock
-from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
-from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
-from bellcast.model.live_feed import FeedEvent
-from bellcast.ports.documents import PROJECT
-from bellcast.ports.live_feed import Feed
-from bellcast.ports.server_settings import (
+from bellcast.console.types.live_feed import Feed, FeedEvent
+from bellcast.console.types.server_settings import (
     CheckOwner,
     EditableSetting,
     RecordChanges,
@@ -24,6 +19,10 @@ from bellcast.ports.server_settings import (
     SettingsRevision,
     no_record,
 )
+from bellcast.documents.types import PROJECT
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from bellcast.settings import Settings, as_text, parsers, table
 from bellcast.settings.table import Setting
 from bellcast.storage.store import Store

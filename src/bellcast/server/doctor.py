@@ -11,13 +11,13 @@ import structlog
 
 from bellcast import build
 from bellcast.channels.delivery import NamedProvider
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Http
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
-from bellcast.model.nodes import LiveNode, NodeReport
-from bellcast.model.providers import SETTING_PREFIX
+from bellcast.live.types.nodes import LiveNode, NodeReport
+from bellcast.providers.types import SETTING_PREFIX
 from bellcast.settings import Settings
 
 # Connections to PostgreSQL time out after 5 s: store, broker and outbox take up to 15 s in total.

@@ -11,12 +11,12 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 from bellcast.kernel import patterns
 from bellcast.kernel.db import backup
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.errors import BellcastError
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
 from bellcast.server import database_checks, mail_checks
 from bellcast.settings import Settings
 from bellcast.settings.credentials import credentials_file

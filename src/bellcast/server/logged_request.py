@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from bellcast.api.audit import SECRET_ACTOR
-from bellcast.api.middleware import REQUEST_ID, path_as_sent
+from bellcast.console.types.live_feed import cut
+from bellcast.console.types.requests import is_refusal
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.model.live_feed import cut
-from bellcast.model.requests import is_refusal
+from bellcast.rest.audit import SECRET_ACTOR
+from bellcast.server.middleware import REQUEST_ID, path_as_sent
 
 # Truncates the logged path. The longest valid path has two percent-encoded keys of 200 characters; a request head may
 # be a hundred times as long.

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
-from bellcast.model.providers import SETTING_PREFIX
-from bellcast.ports.providers import DeliveryError, Provider
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 from bellcast.providers import smtp
+from bellcast.providers.types import SETTING_PREFIX, DeliveryError, Provider
 from bellcast.settings import Settings
 
 # A mail server greets within a second, or within 5 s if it makes senders of spam wait.

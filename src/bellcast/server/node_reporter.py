@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bellcast import build
 from bellcast.kernel.clock import Clock
-from bellcast.model.nodes import NodeReport, NodeRole
+from bellcast.live.types.nodes import NodeReport, NodeRole
 
 # Minimum window of a CPU share. In a shorter one, the request for the report would dominate.
 MIN_WINDOW_SECONDS = 1.0

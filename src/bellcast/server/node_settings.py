@@ -13,9 +13,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.identities import Project
-from bellcast.ports.documents import PROJECT
 from bellcast.server import adapters
 from bellcast.settings import Settings
 from bellcast.settings.encryption_keys import EncryptionKeys

@@ -7,12 +7,11 @@ from typing import Any
 from msgspec import UNSET
 
 from bellcast.calls import Call, CallBackend, Refused
+from bellcast.console.types.live_feed import Feed, FeedEvent, redact, sampling_key
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event, LiveEvent, Stream
-from bellcast.model.live_feed import FeedEvent, redact, sampling_key
-from bellcast.ports.live_feed import Feed
 from bellcast.server.forwarding_broker import ForwardingBroker
 
 

@@ -13,23 +13,30 @@ from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import NamedProvider
 from bellcast.channels.email import Email
-from bellcast.channels.encryption import Encryption
 from bellcast.channels.provider_rate import ProviderRate
-from bellcast.jobs.destinations import Destination, Destinations
+from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.documents.types import Document
+from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel import times
 from bellcast.kernel.clock import Clock
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict, Invalid, NotFound, SettingsError, Unavailable
 from bellcast.kernel.identities import DEFAULT_TENANT
+from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
-from bellcast.model.providers import SETTING_PREFIX, ProviderFields
-from bellcast.ports.connection_tests import TestReport
-from bellcast.ports.documents import Document
-from bellcast.ports.provider_directory import ConfiguredProvider
-from bellcast.ports.providers import OptOut, OutgoingMessage, Provider, Receipt, ReceiptRequest
-from bellcast.ports.quotas import Rates
+from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.providers import secret_hints, url
 from bellcast.providers.smtp import SMTPProvider
+from bellcast.providers.types import (
+    SETTING_PREFIX,
+    ConfiguredProvider,
+    OptOut,
+    OutgoingMessage,
+    Provider,
+    ProviderFields,
+    Receipt,
+    ReceiptRequest,
+)
 from bellcast.providers.unusable import KINDS, UnusableProvider
 from bellcast.server import vendors
 from bellcast.server.provider_test import ProviderSteps

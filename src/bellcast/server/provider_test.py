@@ -4,12 +4,12 @@ message."""
 import asyncio
 
 from bellcast.channels.delivery import NamedProvider
+from bellcast.kernel.outbound import connection_steps
+from bellcast.kernel.outbound.connection_steps import StepFailed, StepSkipped
+from bellcast.kernel.outbound.connection_tests import TestReport
 from bellcast.kernel.outbound.guard import AddressGuard
-from bellcast.ports.connection_tests import TestReport
-from bellcast.ports.providers import OutgoingMessage, ServerAddress
 from bellcast.providers.smtp import SMTPProvider
-from bellcast.server import connection_steps
-from bellcast.server.connection_steps import StepFailed, StepSkipped
+from bellcast.providers.types import OutgoingMessage, ServerAddress
 
 FIXES = {
     "syntax": "Write the provider again, with its whole URL.",

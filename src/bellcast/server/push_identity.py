@@ -4,11 +4,11 @@ encryption keys."""
 import structlog
 from msgspec import Struct, json
 
-from bellcast.channels.encryption import Encryption
+from bellcast.documents.store import Documents
+from bellcast.documents.types import PROJECT
 from bellcast.kernel.clock import Clock
-from bellcast.ports.documents import PROJECT
+from bellcast.kernel.encryption import Encryption
 from bellcast.providers.webpush import VapidKey
-from bellcast.storage.documents import Documents
 
 log = structlog.get_logger(__name__)
 

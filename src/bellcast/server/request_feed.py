@@ -8,6 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth import origins
+from bellcast.console.live_feed import LiveFeed
+from bellcast.console.types.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
+from bellcast.console.types.requests import ServedRequest, problem_fields
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.identities import Principal
@@ -15,9 +18,6 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.live_feed import FeedEvent, FeedKind, cut, network_of, sampling_key
-from bellcast.model.requests import ServedRequest, problem_fields
-from bellcast.server.live_feed import LiveFeed
 from bellcast.server.logged_request import EndedRequest, LoggedRequest, milliseconds
 
 # Larger bodies are not kept, unless they explain a refusal.

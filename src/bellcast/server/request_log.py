@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from bellcast.api.middleware import request_id
+from bellcast.console.live_feed import LiveFeed
+from bellcast.console.types.requests import STATE, AccessLog, is_refusal
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.kernel.identities import Principal
@@ -21,12 +22,11 @@ from bellcast.live.connection.connection import Connection
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.requests import STATE, AccessLog, is_refusal
-from bellcast.server.live_feed import LiveFeed
 from bellcast.server.logged_request import (
     SWITCHING_PROTOCOLS,
     LoggedRequest,
 )
+from bellcast.server.middleware import request_id
 from bellcast.server.request_feed import RequestFeed, why
 
 log = structlog.get_logger("bellcast.requests")

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from bellcast.jobs.runner import JobRunner
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.server.clock import TestClock
 
 

@@ -18,6 +18,7 @@ from opentelemetry.trace import ProxyTracerProvider, Span, SpanKind, StatusCode,
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import bellcast
+from bellcast.console.types.requests import STATE
 from bellcast.kernel.brokers.history import HistoryPage, PastEvents, TopicHistory
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.db.commit.command import ListCommand, WriteCommand
@@ -25,8 +26,7 @@ from bellcast.kernel.db.engine import Engine
 from bellcast.kernel.db.script import Script
 from bellcast.kernel.events import Event, LiveEvent, Stream
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
-from bellcast.model.events import NotificationAdded
-from bellcast.model.requests import STATE
+from bellcast.live.types.events import NotificationAdded
 from bellcast.server.forwarding_broker import ForwardingBroker
 
 P = ParamSpec("P")

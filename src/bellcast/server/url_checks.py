@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from bellcast.model import diagnoses
-from bellcast.model.doctor_findings import Finding
+from bellcast.console.types import diagnoses
+from bellcast.console.types.findings import Finding
 from bellcast.settings import Settings
 
 TIMEOUT = 3  # seconds; the server itself waits about as long

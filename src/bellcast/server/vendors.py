@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import Http
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import Connect, Provider
 from bellcast.providers import apprise, smtp, telegram, twilio, vonage
+from bellcast.providers.types import Connect, Provider
 
 
 class Setup(Struct, frozen=True, kw_only=True):

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
-from bellcast.channels import push, webhooks
+from bellcast.channels import push
 from bellcast.channels.catalog import Catalog
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.delivery import MessageDelivery, NamedProvider
 from bellcast.channels.digests import Digests
-from bellcast.channels.encryption import Encryption
 from bellcast.channels.fanout import SendFanout
 from bellcast.channels.message_reports import MessageReports
 from bellcast.channels.previews import Previews
@@ -16,26 +15,29 @@ from bellcast.channels.receipts import Receipts
 from bellcast.channels.reencryption import StoredSecrets
 from bellcast.channels.release import Release
 from bellcast.channels.routing import Router
-from bellcast.channels.webhooks import Webhooks
-from bellcast.jobs.runner import JobRunner
+from bellcast.channels.store.messages import DIGEST_JOB_KIND, JOB_KIND
+from bellcast.channels.types import ExternalChannel
+from bellcast.console.types.live_feed import Feed
+from bellcast.inbox.store.sends import FANOUT_JOB_KIND
+from bellcast.inbox.types.quotas import Rates
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.identities import Project
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
-from bellcast.model.messages import ExternalChannel
-from bellcast.model.preferences import Channel
-from bellcast.ports.live_feed import Feed
-from bellcast.ports.providers import Provider
-from bellcast.ports.quotas import Rates
+from bellcast.live.pusher import apps as pusher_apps
+from bellcast.preferences.types import Channel
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
+from bellcast.providers.types import Provider
 from bellcast.providers.webpush import VapidKey, WebPushProvider
-from bellcast.server import provider_directory, push_identity, pusher_apps
+from bellcast.server import provider_directory, push_identity
 from bellcast.server.provider_directory import ProviderDirectory
 from bellcast.settings.encryption_keys import EncryptionKeys
-from bellcast.storage import webhook_events
-from bellcast.storage.messages import DIGEST_JOB_KIND, JOB_KIND
-from bellcast.storage.sends import FANOUT_JOB_KIND
 from bellcast.storage.store import Store
+from bellcast.webhooks import store as webhook_events
+from bellcast.webhooks import webhooks
+from bellcast.webhooks.webhooks import Webhooks
 
 # Calls of one tenant at a time to the push services of browsers, and to the incoming webhooks of chats.
 BUILT_IN_SLOTS = 64

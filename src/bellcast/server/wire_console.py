@@ -1,12 +1,12 @@
 """Wires the sign-in of operators: sessions, passkeys and the identity provider."""
 
-from bellcast.auth.console_sessions import ConsoleConfig, ConsoleSessions
-from bellcast.auth.oidc import OidcProvider
-from bellcast.auth.oidc_sign_in import OidcSignIn
-from bellcast.auth.passkeys import Passkeys
-from bellcast.channels.encryption import Encryption
+from bellcast.kernel.encryption import Encryption
 from bellcast.kernel.errors import Conflict
 from bellcast.kernel.identities import Project
+from bellcast.operators.console_sessions import ConsoleConfig, ConsoleSessions
+from bellcast.operators.oidc import OidcProvider
+from bellcast.operators.oidc_sign_in import OidcSignIn
+from bellcast.operators.passkeys import Passkeys
 from bellcast.server.wire_engines import ServerEngines
 from bellcast.settings import Settings
 

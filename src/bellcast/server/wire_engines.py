@@ -6,26 +6,26 @@ from functools import partial
 import msgspec
 
 from bellcast.channels.config import ChannelConfig
+from bellcast.console.live_feed import LiveFeed
 from bellcast.context import Context
 from bellcast.inbox.quotas import Quotas
-from bellcast.inbox.recipients import ERASURE_JOB_KIND, continue_erasure
-from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.kernel.ids import Ids
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.outbound.clients import HttpClients
+from bellcast.live.shared_rates import SharedRates
+from bellcast.recipients.recipients import ERASURE_JOB_KIND, continue_erasure
 from bellcast.replays.replays import ReplayRunner
 from bellcast.server import adapters
 from bellcast.server.clock import SystemClock, TestClock
-from bellcast.server.live_feed import LiveFeed
 from bellcast.server.observed_ports import ObservedBroker
 from bellcast.server.wire_channels import Channels
 from bellcast.server.wire_workflows import WorkflowParts
 from bellcast.settings import Settings, address
 from bellcast.settings.encryption_keys import EncryptionKeys
-from bellcast.shared_rates import SharedRates
 from bellcast.workflows.flows import Workflows
 
 

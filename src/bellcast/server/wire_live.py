@@ -5,6 +5,7 @@ from functools import partial
 
 from bellcast.auth.authenticator import Authenticator
 from bellcast.calls import CallBackend
+from bellcast.console.cluster_feed import ClusterFeed
 from bellcast.kernel.events import Stream
 from bellcast.kernel.identities import Project
 from bellcast.live.admission import Admission
@@ -16,15 +17,14 @@ from bellcast.live.hub.heartbeats import HeartbeatWheel
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.survey import ConnectionSurvey
+from bellcast.live.pusher.apps import PusherAppDirectory
 from bellcast.live.socketio.socket_handoff import SocketHandoff
 from bellcast.live.sync.inbox_sync import InboxSync
 from bellcast.live.sync.reconciler import Reconciler
+from bellcast.live.types.nodes import NodeReport
 from bellcast.live.wiring import LiveContext
-from bellcast.model.nodes import NodeReport
 from bellcast.server import dialects
-from bellcast.server.cluster_feed import ClusterFeed
 from bellcast.server.live_paths import LivePaths
-from bellcast.server.pusher_apps import PusherAppDirectory
 from bellcast.server.request_log import RequestLog
 from bellcast.server.tasks import Loop
 from bellcast.server.wire_engines import ServerEngines

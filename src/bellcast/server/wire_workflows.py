@@ -5,18 +5,17 @@ from typing import Any
 
 from bellcast.channels.config import ChannelConfig
 from bellcast.channels.routing import Router
+from bellcast.console.types.live_feed import Feed
 from bellcast.context import Context
-from bellcast.jobs.runner import JobRunner
+from bellcast.documents.types import PROJECT
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.errors import Invalid, SettingsError
 from bellcast.kernel.identities import Project
+from bellcast.kernel.jobs.runner import JobRunner
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.outbound.port import Http
-from bellcast.ports.documents import PROJECT
-from bellcast.ports.live_feed import Feed
-from bellcast.storage.run_commits import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.storage.store import Store
 from bellcast.workflows import schedules
 from bellcast.workflows.calls import StepCalls, StepFunction
@@ -26,6 +25,7 @@ from bellcast.workflows.run_fanout import RunFanout
 from bellcast.workflows.run_steps import RunSteps
 from bellcast.workflows.schedule_firing import ScheduleFiring
 from bellcast.workflows.schedules import Schedules
+from bellcast.workflows.store.run_commits import FANOUT_JOB_KIND, JOB_KIND
 from bellcast.workflows.tasks import ScheduledTasks, Task
 from bellcast.workflows.triggers import Triggers
 from bellcast.workflows.workflow_catalog import WorkflowCatalog

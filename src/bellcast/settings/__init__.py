@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.config import SocketIOConfig
-from bellcast.model.pusher import PusherConfig
+from bellcast.live.pusher.types import PusherConfig
+from bellcast.operators.oidc_config import OidcConfig
 from bellcast.settings import parsers
 from bellcast.settings.address import url
 from bellcast.settings.credentials import existing_project, project, secret

@@ -8,15 +8,15 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.auth.access_config import AccessConfig
-from bellcast.auth.oidc_config import OidcConfig
 from bellcast.channels.config import ChannelConfig
+from bellcast.console.types.requests import AccessLog
 from bellcast.kernel.brokers.history_rules import DEFAULT_HISTORY
 from bellcast.kernel.errors import SettingsError
 from bellcast.kernel.identities import Project
 from bellcast.kernel.limits import Limits
 from bellcast.live.config import SocketIOConfig
-from bellcast.model.pusher import PusherConfig
-from bellcast.model.requests import AccessLog
+from bellcast.live.pusher.types import PusherConfig
+from bellcast.operators.oidc_config import OidcConfig
 
 MASK = "…"
 SQLITE = "sqlite:///"

@@ -6,15 +6,16 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bellcast.auth import app_tokens, oidc_config, origins
+from bellcast.auth import app_tokens, origins
 from bellcast.kernel import times
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.identities import Project
 from bellcast.kernel.local_times import find_zone
-from bellcast.model import topics
-from bellcast.model.preferences import CHANNELS
-from bellcast.model.pusher import RECIPIENT
+from bellcast.live.pusher.types import RECIPIENT
+from bellcast.operators import oidc_config
+from bellcast.preferences.types import CHANNELS
 from bellcast.settings.groups import MEMORY, POSTGRES, REDIS, SQLITE, Secret
+from bellcast.topics.types import is_private
 
 # A hundred years in seconds: longer durations are typing errors, and times after the year 9999 cannot be stored.
 MAX_DURATION = 36_525 * 86_400
@@ -106,7 +107,7 @@ def names(value: str) -> tuple[str, ...]:
 def aliases(value: str) -> tuple[str, ...]:
     """a comma-separated list of private channels with {recipient} in each, such as private-user.{recipient}"""
     for pattern in names(value):
-        if not topics.is_private(pattern) or pattern.count(RECIPIENT) != 1:
+        if not is_private(pattern) or pattern.count(RECIPIENT) != 1:
             raise ValueError(pattern)
     return names(value)
 

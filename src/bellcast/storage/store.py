@@ -2,30 +2,30 @@
 
 from collections.abc import Callable, Mapping
 
+from bellcast.auth.store import Keys
+from bellcast.channels.store.messages import Messages
 from bellcast.channels.suppressions.store import Suppressions
+from bellcast.console.store import StatsPoints
+from bellcast.documents.store import Documents
+from bellcast.exports.store import Exports
+from bellcast.inbox.store.inboxes import Inboxes
+from bellcast.inbox.store.maintenance import Maintenance
+from bellcast.inbox.store.sends import Sends
+from bellcast.inbox.store.sent import SentItems
 from bellcast.kernel.db.engine import Engine
-from bellcast.storage.devices import Devices
-from bellcast.storage.documents import Documents
-from bellcast.storage.export import Exports
-from bellcast.storage.inboxes import Inboxes
-from bellcast.storage.jobs import Jobs
-from bellcast.storage.joined_topics import JoinedTopics
-from bellcast.storage.keys import Keys
-from bellcast.storage.last_events import LastEvents
-from bellcast.storage.maintenance import Maintenance
-from bellcast.storage.messages import Messages
-from bellcast.storage.operators import Operators
-from bellcast.storage.preferences import OwnPreferencesTable
-from bellcast.storage.push_endpoints import PushEndpoints
-from bellcast.storage.recipients import Recipients
-from bellcast.storage.replays import Replays
-from bellcast.storage.runs import Runs
-from bellcast.storage.sends import Sends
-from bellcast.storage.sent import SentItems
-from bellcast.storage.stats import StatsPoints
-from bellcast.storage.subscriptions import StoredSubscriptions
-from bellcast.storage.tenants import Tenants
-from bellcast.storage.webhook_events import WebhookEvents
+from bellcast.kernel.jobs.store import Jobs
+from bellcast.operators.store import Operators
+from bellcast.preferences.store import OwnPreferencesTable
+from bellcast.recipients.store.devices import Devices
+from bellcast.recipients.store.push_endpoints import PushEndpoints
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.store.subscriptions import StoredSubscriptions
+from bellcast.replays.store import Replays
+from bellcast.tenants.store import Tenants
+from bellcast.topics.store.joined_topics import JoinedTopics
+from bellcast.topics.store.last_events import LastEvents
+from bellcast.webhooks.store import WebhookEvents
+from bellcast.workflows.store.runs import Runs
 
 
 class Store:

@@ -11,21 +11,19 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from bellcast.channels import retries
-from bellcast.jobs.destinations import Destination, Destinations
-from bellcast.kernel import daemon_threads
+from bellcast.documents.types import PROJECT
+from bellcast.kernel import daemon_threads, retries
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError
 from bellcast.kernel.identities import Project
+from bellcast.kernel.jobs.destinations import Destination, Destinations
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.model.runs import RunState
-from bellcast.model.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
-from bellcast.ports.documents import PROJECT
-from bellcast.ports.runs import StoredRun
+from bellcast.kernel.outbound.webhook_signature import STEP_SEPARATOR, signed, signing_key, tenant_signing_key
 from bellcast.templates.rendering import Renderer
 from bellcast.workflows import engine, workflow_catalog
 from bellcast.workflows.definitions import Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
+from bellcast.workflows.types.runs import RunState, StoredRun
 
 log = structlog.get_logger(__name__)
 

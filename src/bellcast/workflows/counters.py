@@ -3,10 +3,10 @@
 import msgspec
 from msgspec import Struct
 
-from bellcast.model import step_counters
-from bellcast.model.runs import MAX_RUN, Digest, RunState
-from bellcast.model.step_counters import StepCounter
 from bellcast.workflows.engine import StepOutcome
+from bellcast.workflows.types import step_counters
+from bellcast.workflows.types.runs import MAX_RUN, Digest, RunState
+from bellcast.workflows.types.step_counters import StepCounter
 
 # Bytes of a run reserved for the steps after a digest.
 DIGEST_RESERVE = 16 * 1024

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.kernel.errors import FieldError, Invalid
-from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.model.templates import Template
+from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.templates.types import Template
 from bellcast.workflows import conditions, schemas
 from bellcast.workflows.step_fields import (
     INBOX_EVENTS,

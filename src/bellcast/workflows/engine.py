@@ -10,11 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from bellcast.channels import contents
+from bellcast.channels.types import State
 from bellcast.kernel import local_times, times
 from bellcast.kernel.errors import MAX_REASON
 from bellcast.kernel.validation import storable
-from bellcast.model.messages import State
-from bellcast.model.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
 from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions, definitions
 from bellcast.workflows.definitions import Definition, Step
@@ -25,6 +24,7 @@ from bellcast.workflows.step_fields import (
     MAX_WAIT_SECONDS,
     seconds,
 )
+from bellcast.workflows.types.runs import ENDED, ENDED_STEPS, Digest, RunState, RunStatus, StepResult, StepStatus
 
 # Types of steps that the caller executes.
 IO_TYPES = frozenset({"inbox", "email", "sms", "push", "chat", "throttle", "digest", "trigger", "http", "python"})

@@ -14,14 +14,13 @@ from msgspec import Struct
 from bellcast.channels.catalog import CACHE_SECONDS
 from bellcast.channels.tenant_settings import TenantSettings
 from bellcast.context import Context
+from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel.errors import BellcastError, TooMany
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.identities import DEFAULT_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model import runs
-from bellcast.model.notifications import Audience, Draft
-from bellcast.ports.documents import PROJECT
 from bellcast.templates.background import BackgroundCompiler
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.tenant_budget import budget_of
@@ -29,6 +28,7 @@ from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions, live_waits, triggers
 from bellcast.workflows.event_source import EventSource, values_of
 from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.types import runs
 from bellcast.workflows.workflow_catalog import AWAITED, WorkflowCatalog
 
 log = structlog.get_logger(__name__)

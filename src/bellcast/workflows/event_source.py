@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.events import LiveEvent
 from bellcast.kernel.limits import Limits
-from bellcast.model.notifications import Draft
 from bellcast.templates.rendering import TemplateError, check_template
 from bellcast.workflows import conditions, live_waits
 

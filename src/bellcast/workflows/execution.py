@@ -14,29 +14,39 @@ from msgspec import Struct
 from bellcast.channels import contents, decision_inputs
 from bellcast.channels.routing import Router
 from bellcast.channels.tenant_settings import TenantSettings
-from bellcast.jobs.runner import Again, DestinationCall, PageOutcome
+from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent
 from bellcast.kernel.brokers.port import Broker
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Pauses, Scheduler
 from bellcast.kernel.errors import MAX_REASON
-from bellcast.model import runs
-from bellcast.model.live_feed import FeedEvent
-from bellcast.model.preferences import Channel
-from bellcast.model.recipients import Profile
-from bellcast.model.runs import ENDED, MAX_RUN, RunState
-from bellcast.ports.jobs import Job
-from bellcast.ports.live_feed import NO_FEED, Feed
-from bellcast.ports.runs import BegunPage, BegunRun, NewFanout, NewWait, RunCommit, StoredRun, TriggerRequest, as_change
-from bellcast.ports.webhooks import WebhookEvent
+from bellcast.kernel.jobs.runner import Again, DestinationCall, PageOutcome
+from bellcast.kernel.jobs.types import Job
+from bellcast.preferences.types import Channel
+from bellcast.recipients.types import Profile
 from bellcast.storage.store import Store
 from bellcast.templates.rendering import SharedResults, TemplateError
 from bellcast.templates.tenant_budget import budget_of
+from bellcast.webhooks.types import WebhookEvent
 from bellcast.workflows import calls as step_calls
 from bellcast.workflows import engine, live_waits, run_steps
 from bellcast.workflows.calls import StepCalls
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import RunContext, StepCrashed, StepFacts
 from bellcast.workflows.run_steps import Execution, ExecutionPage, RunSteps
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import (
+    ENDED,
+    MAX_RUN,
+    BegunPage,
+    BegunRun,
+    NewFanout,
+    NewWait,
+    RunCommit,
+    RunState,
+    StoredRun,
+    TriggerRequest,
+    as_change,
+)
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)

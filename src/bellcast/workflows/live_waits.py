@@ -6,12 +6,11 @@ from typing import Any
 import msgspec
 
 from bellcast.kernel.events import LiveEvent, inbox_stream, topic_stream
-from bellcast.model.runs import RunState
-from bellcast.ports.runs import NewWait, StoredRun, StoredWait
 from bellcast.templates.rendering import Renderer, TemplateError
 from bellcast.templates.variables import Variables
 from bellcast.workflows import conditions
 from bellcast.workflows.definitions import Definition, Step
+from bellcast.workflows.types.runs import NewWait, RunState, StoredRun, StoredWait
 
 
 def of_new_run(definition: Definition, run: StoredRun, state: RunState) -> list[NewWait]:

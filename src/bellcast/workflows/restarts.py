@@ -2,8 +2,8 @@
 
 import msgspec
 
-from bellcast.model import runs
-from bellcast.ports.runs import StoredRun
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import StoredRun
 
 
 def restarted(run: StoredRun) -> StoredRun:

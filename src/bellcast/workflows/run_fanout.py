@@ -10,15 +10,15 @@ import structlog
 
 from bellcast.channels import audiences, fanout_pages
 from bellcast.channels.audiences import FANOUT_PAGES
+from bellcast.inbox.types.notifications import Audience
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.errors import BellcastError
-from bellcast.model.notifications import Audience
-from bellcast.ports.jobs import FANOUT, Job
-from bellcast.ports.runs import BegunRun, NewFanout, TriggerRequest
+from bellcast.kernel.jobs.types import FANOUT, Job
 from bellcast.storage.store import Store
 from bellcast.workflows.execution import FanoutPage, RunExecutor
 from bellcast.workflows.triggers import Triggers
+from bellcast.workflows.types.runs import BegunRun, NewFanout, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 log = structlog.get_logger(__name__)

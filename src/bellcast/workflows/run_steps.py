@@ -9,24 +9,23 @@ from msgspec import Struct
 
 from bellcast.channels.decision_inputs import RecipientInputs
 from bellcast.channels.routing import Router, SendRoute, StepSend
+from bellcast.inbox.types.notifications import GENERAL, Actor, Audience, Draft
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel import local_times
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import MAX_REASON, BellcastError
 from bellcast.kernel.limits import Limits
-from bellcast.model import step_counters
-from bellcast.model.notifications import GENERAL, Actor, Audience, Draft
-from bellcast.model.preferences import CHANNELS
-from bellcast.model.runs import RunState
-from bellcast.model.step_counters import StepCounter
-from bellcast.model.templates import Template
-from bellcast.ports.runs import CounterKey, CounterUpdate, StoredRun, StoredWait, TriggerRequest
-from bellcast.ports.sends import SendRequest
+from bellcast.preferences.types import CHANNELS
 from bellcast.storage.store import Store
 from bellcast.templates.rendering import Renderer, SharedResults, TemplateError
+from bellcast.templates.types import Template
 from bellcast.workflows import counters, cron, engine, triggers
 from bellcast.workflows.definitions import Definition, Step
 from bellcast.workflows.engine import InvalidValue, RunContext, StepOutcome
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.types import step_counters
+from bellcast.workflows.types.runs import CounterKey, CounterUpdate, RunState, StoredRun, StoredWait, TriggerRequest
+from bellcast.workflows.types.step_counters import StepCounter
 
 log = structlog.get_logger(__name__)
 

@@ -11,20 +11,20 @@ from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.types import NewDecision
 from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.inbox.types.sends import Claim, ClaimTaken
 from bellcast.kernel.errors import BellcastError, Invalid, TooMany, Unavailable
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
-from bellcast.model.notifications import Audience, Draft
-from bellcast.model.recipients import Profile
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import NewDecision
-from bellcast.ports.runs import FiredSchedule, ScheduleChanged
-from bellcast.ports.sends import Claim, ClaimTaken
+from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.schedules import PROGRESS, SCHEDULES, ZONE_POLL_MS, ScheduleName, Schedules, claim_name
 from bellcast.workflows.triggers import TriggerDraft, Triggers
+from bellcast.workflows.types.runs import FiredSchedule, ScheduleChanged
 
 # Prefix of the idempotency keys of firings. Clients cannot send a control character.
 OWN_KEY = "\x1fschedule "

@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import Actor, Audience, Draft
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError, Invalid
 from bellcast.kernel.http.decode_errors import field_error
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.notifications import Actor, Audience, Draft
 from bellcast.workflows import cron, triggers
 from bellcast.workflows.triggers import TriggerDraft
 

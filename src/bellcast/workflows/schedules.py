@@ -13,22 +13,22 @@ from msgspec import Struct
 
 from bellcast.channels import audiences, decision_inputs
 from bellcast.channels.tenant_settings import TenantSettings
+from bellcast.channels.types import NewDecision
 from bellcast.context import Context
 from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Audience, Draft
 from bellcast.kernel import times
 from bellcast.kernel.errors import Invalid
+from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.limits import Limits
-from bellcast.model.fingerprints import fingerprint
-from bellcast.model.notifications import Audience, Draft
-from bellcast.model.preferences import CHANNELS, Channel
-from bellcast.model.recipients import Profile
-from bellcast.ports.jobs import Job
-from bellcast.ports.messages import NewDecision
-from bellcast.ports.runs import NewSchedule, TriggerRequest
+from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.recipients.types import Profile
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule, ScheduleProgress, StoredSchedule
 from bellcast.workflows.triggers import Origin, TriggerDraft, Triggers
+from bellcast.workflows.types.runs import NewSchedule, TriggerRequest
 from bellcast.workflows.workflow_catalog import WorkflowCatalog
 
 SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"

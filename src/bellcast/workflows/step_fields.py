@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.types import ChatContent, EmailContent, PushContent, SmsContent
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import ActionButton
 from bellcast.kernel import local_times, times, validation
 from bellcast.kernel.errors import FieldError
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.messages import ChatContent, EmailContent, PushContent, SmsContent
-from bellcast.model.notifications import ActionButton
-from bellcast.model.preferences import CHANNELS
-from bellcast.model.templates import InboxContent
+from bellcast.preferences.types import CHANNELS
 from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.types import InboxContent
 from bellcast.templates.variables import CONTENT_ROOTS
 from bellcast.workflows import conditions, cron
 

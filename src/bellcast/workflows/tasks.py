@@ -16,13 +16,13 @@ import structlog
 from msgspec import Struct
 
 from bellcast.context import Context
+from bellcast.documents.types import PROJECT
 from bellcast.inbox import sending
-from bellcast.jobs.runner import JobRunner
+from bellcast.inbox.types.notifications import Draft
 from bellcast.kernel import daemon_threads, times
+from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.types import END_OF_TIME, Job
 from bellcast.kernel.limits import Limits
-from bellcast.model.notifications import Draft
-from bellcast.ports.documents import PROJECT
-from bellcast.ports.jobs import END_OF_TIME, Job
 from bellcast.workflows import schedule_times, triggers
 from bellcast.workflows.schedule_times import Schedule
 from bellcast.workflows.triggers import TriggerDraft, TriggerWorkflow

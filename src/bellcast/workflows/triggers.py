@@ -6,21 +6,30 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import Actor, Audience
+from bellcast.inbox.types.sends import Claim
 from bellcast.kernel import validation
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, FieldError, Invalid
+from bellcast.kernel.fingerprints import fingerprint
 from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts, runs
-from bellcast.model.fingerprints import fingerprint
-from bellcast.model.notifications import Actor, Audience
-from bellcast.model.runs import MAX_DATA, RunState
-from bellcast.ports.runs import FiredSchedule, NewFanout, NewWait, StoredRun, TriggerRequest, as_change
-from bellcast.ports.sends import Claim
-from bellcast.ports.webhooks import WebhookEvent, WebhookSink
 from bellcast.storage.store import Store
 from bellcast.templates.tenant_budget import budget_of
+from bellcast.webhooks.types import WebhookEvent, WebhookSink
 from bellcast.workflows import live_waits, schemas
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import (
+    MAX_DATA,
+    FiredSchedule,
+    NewFanout,
+    NewWait,
+    RunState,
+    StoredRun,
+    TriggerRequest,
+    as_change,
+)
 from bellcast.workflows.workflow_catalog import Workflow, WorkflowCatalog
 
 BEGUN = "run.running"

@@ -12,15 +12,15 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from bellcast.channels import layouts
 from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED, TEMPLATES
+from bellcast.channels.types import BASE_LAYOUT
+from bellcast.documents.types import PROJECT, Document
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
-from bellcast.model.messages import BASE_LAYOUT
-from bellcast.model.templates import Template
-from bellcast.ports.documents import PROJECT, Document
 from bellcast.storage.store import Store
+from bellcast.templates import layouts
 from bellcast.templates.background import BackgroundCompiler
+from bellcast.templates.types import Template
 from bellcast.workflows import definitions
 from bellcast.workflows.definitions import Definition
 

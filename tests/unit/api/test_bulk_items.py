@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bellcast.api import bulk_items
 from bellcast.kernel.contention import Scheduler
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid, TooLarge
+from bellcast.kernel.http import bulk_items
 
 SIZE = 400_000
 JSON = st.recursive(

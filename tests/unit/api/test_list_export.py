@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bellcast.api import list_export
+from bellcast.rest import list_export
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bellcast import __version__
-from bellcast.api import metrics
+from bellcast.server import metrics
 
 
 class FakeLive:

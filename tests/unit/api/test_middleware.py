@@ -2,7 +2,7 @@
 
 import pytest
 
-from bellcast.api.middleware import path_as_sent
+from bellcast.server.middleware import path_as_sent
 
 
 @pytest.mark.parametrize(

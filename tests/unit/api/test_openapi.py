@@ -6,8 +6,9 @@ import re
 import jsonschema_rs
 import pytest
 
-from bellcast.api import app, schema_limits
 from bellcast.kernel.limits import Limits
+from bellcast.server import api_app as app
+from bellcast.server import schema_limits
 
 
 @pytest.fixture(scope="module")

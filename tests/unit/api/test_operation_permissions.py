@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from bellcast.api import app as api
-from bellcast.api.operations import ApiEndpoint
-from bellcast.model.operators import ROLES, SCOPES_OF_ROLE, Role
+from bellcast.operators.types import ROLES, SCOPES_OF_ROLE, Role
+from bellcast.rest.operations import ApiEndpoint
+from bellcast.server import api_app as api
 
 
 class Reserved(NamedTuple):

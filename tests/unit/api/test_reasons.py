@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bellcast.api import reasons
+from bellcast.console.pages import reasons
 from bellcast.kernel import errors
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
@@ -18,7 +18,9 @@ LITERAL = re.compile(r"""\bcode["']?\s?[:=]\s?["']([a-z]+(?:_[a-z]+)*)["']|["'](
 def codes_in_source() -> set[str]:
     files = [*(ROOT / "src" / "bellcast").rglob("*.py"), *(ROOT / "client" / "src").rglob("*.js")]
     # The texts by code, which are not emitted. Codes of the doctor's problems are only names of texts.
-    texts_by_code = {ROOT / "src" / "bellcast" / path for path in ("api/reasons.py", "model/diagnoses.py")}
+    texts_by_code = {
+        ROOT / "src" / "bellcast" / path for path in ("console/pages/reasons.py", "console/types/diagnoses.py")
+    }
     texts = (file.read_text(encoding="utf-8") for file in files if file not in texts_by_code)
     return {found for text in texts for match in LITERAL.findall(text) for found in match if found}
 

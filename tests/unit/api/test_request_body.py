@@ -11,8 +11,8 @@ import pytest
 from msgspec import Struct
 
 import bellcast.api
-from bellcast.api import request_body
 from bellcast.kernel.errors import BadRequest, Invalid, TooLarge
+from bellcast.kernel.http import request_body
 from bellcast.kernel.limits import Limits
 from bellcast.kernel.times import Moment
 

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bellcast.api import error_pages, responses
-from bellcast.api.operations import ApiEndpoint, Operation
-from bellcast.api.router import HAS_STARTED, ApiRouter
+from bellcast.console.pages import error_pages
 from bellcast.kernel.errors import Conflict
+from bellcast.kernel.http import responses
+from bellcast.rest.operations import ApiEndpoint, Operation
+from bellcast.rest.router import HAS_STARTED, ApiRouter
 
 DECLARED = Operation(tag="Server", required_scope=None, response_types={})
 

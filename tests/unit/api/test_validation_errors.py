@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from msgspec import Meta, Struct, field
 
-from bellcast.api import validation_errors
 from bellcast.kernel.errors import FieldError, Invalid
+from bellcast.kernel.http import validation_errors
 
 
 class Inner(Struct, forbid_unknown_fields=True):

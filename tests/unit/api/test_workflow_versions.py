@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bellcast.api import workflows
+from bellcast.workflows.http import workflows
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**31, 2**63, 2**80])

@@ -14,7 +14,7 @@ from bellcast.kernel import times
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.identities import Project
 from bellcast.kernel.outbound.port import Response
-from bellcast.model.tenants import ApiKey
+from bellcast.tenants.types import ApiKey
 
 NOW = 1_800_000_000_000
 PROJECT = Project("7", "public-key", "a secret of enough length for an HMAC")

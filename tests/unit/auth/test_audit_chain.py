@@ -2,8 +2,8 @@ import msgspec
 import pytest
 from tests.unit.auth.fakes import PROJECT, RIVAL
 
-from bellcast.auth import audit_chain
-from bellcast.model.audit import AuditEntry, FieldChange
+from bellcast.audit import chain as audit_chain
+from bellcast.audit.types import AuditEntry, FieldChange
 
 
 def chain(length: int = 4) -> list[AuditEntry]:

@@ -5,10 +5,10 @@ from typing import Any
 
 from tests.unit.auth.fakes import FakeHttp, clock
 
-from bellcast.auth import oidc
-from bellcast.auth.oidc import AuthorizationRequest, OidcProvider
-from bellcast.auth.oidc_config import OidcConfig
 from bellcast.kernel.errors import Unavailable
+from bellcast.operators import oidc
+from bellcast.operators.oidc import AuthorizationRequest, OidcProvider
+from bellcast.operators.oidc_config import OidcConfig
 
 
 async def test_sign_ins_that_waited_for_a_timeout_share_its_failure() -> None:

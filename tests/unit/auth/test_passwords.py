@@ -2,8 +2,8 @@
 
 import pytest
 
-from bellcast.auth import passwords
 from bellcast.auth.browser_request import without_own_cookies
+from bellcast.operators import passwords
 
 
 def test_hash_is_argon2id_with_a_salt() -> None:

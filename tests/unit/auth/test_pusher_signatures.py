@@ -2,9 +2,9 @@
 
 import pytest
 
-from bellcast.auth import pusher_signatures
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
+from bellcast.live.pusher import signatures as pusher_signatures
 
 # The application of the documented examples.
 DOCUMENTED = Project("3", "278d425bdf160c739803", "7ad3773142a6692b25b8")

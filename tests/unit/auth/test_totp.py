@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bellcast.auth import totp
+from bellcast.operators import totp
 
 # RFC 6238, appendix B, truncated to six digits.
 RFC_SECRET = base64.b32encode(b"12345678901234567890").decode()

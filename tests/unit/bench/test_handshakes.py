@@ -6,8 +6,8 @@ from benchmarks import handshakes
 from benchmarks.handshakes import HandshakeRefused
 from benchmarks.server_under_test import APP, KEY, SECRET
 
-from bellcast.auth import pusher_signatures
 from bellcast.kernel.identities import Project
+from bellcast.live.pusher import signatures as pusher_signatures
 
 PROJECT = Project(APP, KEY, SECRET)
 ESTABLISHED = (

@@ -4,7 +4,7 @@ import pytest
 from benchmarks.presence import is_move
 
 from bellcast.live.pusher.protocol import frames
-from bellcast.model.events import Member
+from bellcast.live.types.events import Member
 
 MEMBER = Member("m-1")
 

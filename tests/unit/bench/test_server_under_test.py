@@ -10,9 +10,9 @@ import pytest
 from benchmarks.processes import Process
 from benchmarks.server_under_test import APP, KEY, SECRET, BenchServer, booking
 
-from bellcast.auth import pusher_signatures
 from bellcast.kernel.errors import Unauthenticated
 from bellcast.kernel.identities import Project
+from bellcast.live.pusher import signatures as pusher_signatures
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from benchmarks.smtp_sink import SinkConnection
 
 from bellcast.channels.email import Email
-from bellcast.ports.providers import OutgoingMessage
 from bellcast.providers import smtp
+from bellcast.providers.types import OutgoingMessage
 
 
 async def test_sink_counts_the_mails_of_a_provider() -> None:

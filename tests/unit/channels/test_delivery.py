@@ -5,9 +5,9 @@ from structlog.testing import capture_logs
 from tests.clock import FakeClock
 
 from bellcast.channels.delivery import NamedProvider
-from bellcast.jobs.destinations import Destination, Destinations
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel.jobs.destinations import Destination, Destinations
+from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 
 SECRET = "token-of-the-vendor"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bellcast.channels import addresses, email, html
 from bellcast.channels.email import Email, Headline
-from bellcast.model.messages import Brand, EmailContent
+from bellcast.channels.types import Brand, EmailContent
 
 AT = datetime(2026, 6, 10, 12, tzinfo=UTC)
 

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from bellcast.channels import link_tokens, links, unsubscribe
+from bellcast.auth import link_tokens
+from bellcast.channels import links, unsubscribe
 from bellcast.channels.config import ChannelConfig
 from bellcast.kernel.identities import Project
 

@@ -9,18 +9,18 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import wanted
 
+from bellcast.console.types.stats import MINUTE_MS, STORED_MS, total
 from bellcast.examples.demo import activity, history
 from bellcast.examples.demo.history import PERIOD_MS
+from bellcast.inbox.types.sends import SentQuery
 from bellcast.kernel.db.migrations import sqlite as migrations
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.identities import EVERY_TENANT
 from bellcast.kernel.ids import NEWEST
-from bellcast.model import runs
-from bellcast.model.stats import MINUTE_MS, STORED_MS, total
-from bellcast.ports.sends import SentQuery
 from bellcast.replays.failures import FailureFilter, Failures
 from bellcast.server.clock import SystemClock
 from bellcast.storage.store import Store
+from bellcast.workflows.types import runs
 
 NOTIFICATIONS, RECIPIENTS = 10_000, 100
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bellcast.api.app import HANDLERS
 from bellcast.client import AsyncBellcast, Bellcast, notifications
 from bellcast.client.api import InboxApi, JobsApi, RecipientsApi, RunsApi, SchedulesApi, ServerApi, WorkflowsApi
 from bellcast.client.method import Method
+from bellcast.server.api_app import HANDLERS
 
 SECRET = "s3cret-of-the-project"
 

@@ -7,8 +7,9 @@ import pytest
 from structlog.testing import capture_logs
 from tests.clock import FakeClock
 
-from bellcast.jobs import destinations
-from bellcast.jobs.destinations import (
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.jobs import destinations
+from bellcast.kernel.jobs.destinations import (
     CALLS,
     JOBS_PER_SLOT,
     MAX_TIMEOUTS,
@@ -18,8 +19,7 @@ from bellcast.jobs.destinations import (
     Destinations,
     SkippedServer,
 )
-from bellcast.kernel.errors import Unavailable
-from bellcast.ports.providers import DeliveryError
+from bellcast.providers.types import DeliveryError
 
 TIMEOUTS = [Unavailable("slow", is_timeout=True), DeliveryError("slow", is_temporary=True, is_timeout=True)]
 OTHERS = [Unavailable("refused"), DeliveryError("550 no such user", is_temporary=False), ValueError("a defect")]

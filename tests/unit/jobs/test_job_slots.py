@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from bellcast.jobs.job_slots import TENANT_SLOTS, Room, TenantShares
-from bellcast.ports.jobs import NORMAL, Job, JobGroup
+from bellcast.kernel.jobs.job_slots import TENANT_SLOTS, Room, TenantShares
+from bellcast.kernel.jobs.types import NORMAL, Job, JobGroup
 
 
 def group(tenant: str, kind: str = "k") -> JobGroup:

@@ -11,10 +11,11 @@ import pytest
 from msgspec.structs import replace
 from tests.clock import FakeClock
 
-from bellcast.jobs import runner
-from bellcast.jobs.destinations import JOBS_PER_SLOT, Destination
-from bellcast.jobs.job_slots import TENANT_SLOTS
-from bellcast.jobs.runner import (
+from bellcast.kernel.errors import Unavailable
+from bellcast.kernel.jobs import runner
+from bellcast.kernel.jobs.destinations import JOBS_PER_SLOT, Destination
+from bellcast.kernel.jobs.job_slots import TENANT_SLOTS
+from bellcast.kernel.jobs.runner import (
     LEASE_MS,
     PAGE,
     RENEW_MS,
@@ -25,8 +26,7 @@ from bellcast.jobs.runner import (
     JobRunner,
     PageOutcome,
 )
-from bellcast.kernel.errors import Unavailable
-from bellcast.ports.jobs import NORMAL, URGENT, Job, JobGroup, JobShare, in_line
+from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, JobGroup, JobShare, in_line
 
 
 class FakeStore:

@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.clock import FakeClock
 
+from bellcast.inbox.types.inboxes import Change, Changes, InboxState
+from bellcast.inbox.types.notifications import Notification
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection.close_reasons import CloseReason
@@ -16,10 +18,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.native import protocol
-from bellcast.model.events import NotificationAdded
-from bellcast.model.inboxes import InboxState
-from bellcast.model.notifications import Notification
-from bellcast.ports.inboxes import Change, Changes
+from bellcast.live.types.events import NotificationAdded
 
 ALICE = Principal(recipient="alice")
 

@@ -18,7 +18,7 @@ from bellcast.live.hub.heartbeats import PUSHER_PONG_TIMEOUT, TICKS_PER_INTERVAL
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.model.pusher import PusherConfig
+from bellcast.live.pusher.types import PusherConfig
 
 INTERVAL = 25.0  # seconds, so a tick is one second
 ACTIVITY_TIMEOUT = 120.0

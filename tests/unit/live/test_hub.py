@@ -18,7 +18,7 @@ from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.native import protocol
 from bellcast.live.pusher import protocol as pusher
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     AnnouncementChanged,
     InboxBulkChanged,
     Member,

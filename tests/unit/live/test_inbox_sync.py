@@ -9,6 +9,8 @@ import pytest
 from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub
 
+from bellcast.inbox.types.inboxes import Changes, InboxStatus
+from bellcast.inbox.types.sends import Materialized
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event, inbox_stream, topic_stream
 from bellcast.kernel.identities import Principal
@@ -16,9 +18,7 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.sync.inbox_sync import InboxSync
-from bellcast.model.events import AnnouncementChanged, InboxEvent, NodeLeft, PeerUpdate
-from bellcast.ports.inboxes import Changes, InboxStatus
-from bellcast.ports.sends import Materialized
+from bellcast.live.types.events import AnnouncementChanged, InboxEvent, NodeLeft, PeerUpdate
 
 
 class RecordingBroker(MemoryBroker):

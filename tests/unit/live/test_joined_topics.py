@@ -18,7 +18,7 @@ from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.socketio.recovery_ids import Pid
-from bellcast.storage.joined_topics import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
+from bellcast.topics.store.joined_topics import JOINED_TOPICS_REFRESH_MS, JoinedBy, SavedTopics
 
 PROJECT = Project("1", "key", "the secret of the project, forty characters")
 

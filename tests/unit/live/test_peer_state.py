@@ -1,7 +1,7 @@
 """The state of another node, from messages of which some are lost."""
 
 from bellcast.live.cluster.peer import PeerState
-from bellcast.model.events import PeerUpdate
+from bellcast.live.types.events import PeerUpdate
 
 
 def part(number: int, piece: int, **counts: int) -> PeerUpdate:

@@ -16,8 +16,8 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.channels import DELIVERY_SECONDS, MAX_CACHE_QUERIES, PusherChannels
 from bellcast.live.pusher.protocol import dialect
-from bellcast.model.pusher import PusherConfig
-from bellcast.storage.last_events import LastEvent
+from bellcast.live.pusher.types import PusherConfig
+from bellcast.topics.store.last_events import LastEvent
 
 CHANNEL = "cache-prices"
 

@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 from tests.unit.live import fakes
 
-from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.access_config import AccessConfig
 from bellcast.auth.permissions import Grant
 from bellcast.calls import ConnectAccepted, Refused
@@ -21,14 +20,15 @@ from bellcast.live.admission import close_refused, guarded_start
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher import signatures
 from bellcast.live.pusher.channels import AppReply, PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.handshake import PusherHandshake
 from bellcast.live.pusher.hub_observer import PusherObserver
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import PusherSubscribe, dialect
-from bellcast.model.events import SessionsRevoked
-from bellcast.model.pusher import PusherApp, PusherConfig
+from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.live.types.events import SessionsRevoked
 
 PROJECT = Project("1", "project-key", "project-secret")
 APP = PusherApp(credentials=Project("7", "app-key", "app-secret"), tenant="acme")

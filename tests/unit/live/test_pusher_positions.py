@@ -13,7 +13,7 @@ from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers, SignedInUser
-from bellcast.storage.devices import DevicePosition
+from bellcast.recipients.store.devices import DevicePosition
 
 
 class Devices:

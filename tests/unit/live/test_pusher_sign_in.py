@@ -8,7 +8,7 @@ from typing import Any, cast
 from tests.clock import FakeClock
 from tests.unit.live import fakes
 
-from bellcast.auth import pusher_signatures as signatures
+from bellcast.inbox.types.inboxes import Inbox
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import inbox_stream
 from bellcast.kernel.identities import Principal, Project
@@ -16,13 +16,12 @@ from bellcast.kernel.limits import Limits
 from bellcast.live.connection.connection import Phase
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.survey import ConnectionSurvey
-from bellcast.live.pusher import protocol
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.channels import PusherChannels
 from bellcast.live.pusher.protocol import dialect
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.model.events import PeerUpdate
-from bellcast.model.inboxes import Inbox
-from bellcast.model.pusher import PusherConfig
+from bellcast.live.pusher.types import PusherConfig
+from bellcast.live.types.events import PeerUpdate
 
 PROJECT = Project("1", "key", "secret")
 USER_DATA = '{"id":"alice"}'

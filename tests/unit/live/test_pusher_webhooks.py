@@ -10,19 +10,19 @@ from tests.clock import FakeClock
 from tests.unit.live import fakes
 
 from bellcast.auth.permissions import Grant
-from bellcast.jobs.runner import JobRunner
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.events import topic_stream
 from bellcast.kernel.identities import Project
+from bellcast.kernel.jobs.runner import JobRunner
+from bellcast.kernel.jobs.types import Job
 from bellcast.live.hub.callbacks import HubCallbacks
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.pusher import webhooks
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import SEND, PusherWebhooks
-from bellcast.model.events import PeerUpdate
-from bellcast.model.pusher import PusherConfig
-from bellcast.ports.jobs import Job
+from bellcast.live.types.events import PeerUpdate
 
 
 class AwayStore:

@@ -7,15 +7,14 @@ import pytest
 from structlog.testing import capture_logs
 from tests.unit.live.fakes import FakeConnection, added, change, changes, connect, new_hub, state
 
+from bellcast.inbox.types.inboxes import Changes, Inbox
+from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection.close_reasons import TOO_SLOW, UNAVAILABLE
 from bellcast.live.connection.connection import REPLAY_BUFFER_BYTES, Phase
 from bellcast.live.sync import resume
 from bellcast.live.sync.resume import INLINE_CHANGES
-from bellcast.model.inboxes import Inbox
-from bellcast.model.positions import Position, parse_position
-from bellcast.ports.inboxes import Changes
 from bellcast.storage.store import Store
 
 

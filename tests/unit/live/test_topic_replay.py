@@ -12,6 +12,8 @@ from tests.clock import FakeClock
 from tests.unit.live.fakes import FakeConnection, FakeTransport, change, changes, connect, notification, state
 
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import Changes, Inbox
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel.brokers.history import PastEvents
 from bellcast.kernel.brokers.history_rules import parse_rules
 from bellcast.kernel.brokers.memory import MemoryBroker
@@ -38,9 +40,6 @@ from bellcast.live.socketio.namespace_handshake import EVERYONE, NamespaceHandsh
 from bellcast.live.socketio.protocol import engineio
 from bellcast.live.socketio.protocol.dialect import dialect_for
 from bellcast.live.sync import resume
-from bellcast.model.inboxes import Inbox
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import Changes
 
 RULES = parse_rules(["*=2m/1000"])
 LIMITS = Limits()

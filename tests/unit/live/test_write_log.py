@@ -7,6 +7,8 @@ from tests.clock import FakeClock
 from tests.unit.live.fakes import added, change, changes, connect, new_hub, notification, state
 
 from bellcast.channels.timeline import timeline
+from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.sends import SentItem
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.events import Event
 from bellcast.kernel.identities import Principal
@@ -16,9 +18,13 @@ from bellcast.live.hub import write_log
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.sync import resume
-from bellcast.model.events import ConnectionFilter, NotificationUpdated, NotificationWrite, SurveyReply, SurveyRequest
-from bellcast.model.positions import Position
-from bellcast.ports.sends import SentItem
+from bellcast.live.types.events import (
+    ConnectionFilter,
+    NotificationUpdated,
+    NotificationWrite,
+    SurveyReply,
+    SurveyRequest,
+)
 
 NOW = FakeClock().now()
 

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import Draft, Edit
 from bellcast.kernel.errors import Invalid
 from bellcast.kernel.limits import Limits
-from bellcast.model import notification_drafts
-from bellcast.model.notifications import Draft, Edit
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 LIMITS = Limits()

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bellcast.model import runs
+from bellcast.workflows.types import runs
 
 STEP = {
     "state": "waiting",

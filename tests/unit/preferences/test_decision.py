@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bellcast.kernel.times import milliseconds
-from bellcast.model.preferences import CHANNELS, Preferences, QuietHours, TypeRules
 from bellcast.preferences.decision import Decision, Layers, Occasion, decide
+from bellcast.preferences.types import CHANNELS, Preferences, QuietHours, TypeRules
 
 VIENNA = ZoneInfo("Europe/Vienna")
 

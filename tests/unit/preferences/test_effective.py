@@ -1,8 +1,8 @@
 """The table of types and channels that a recipient sees."""
 
-from bellcast.model.preferences import Preferences, TypeRules
 from bellcast.preferences.decision import Layers
 from bellcast.preferences.effective import ChannelStatus, effective
+from bellcast.preferences.types import Preferences, TypeRules
 
 
 def test_effective_names_the_document_that_decided() -> None:

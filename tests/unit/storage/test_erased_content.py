@@ -14,7 +14,7 @@ from bellcast.inbox.maintenance import Retention
 from bellcast.kernel.brokers.memory import MemoryBroker
 from bellcast.kernel.db.sqlite import CLEAR_DELAY_SECONDS, SqliteEngine
 from bellcast.kernel.ids import Ids
-from bellcast.model.recipients import RecipientFields
+from bellcast.recipients.types import RecipientFields
 
 NAME, TITLE = "Alice Quetzalcoatl", "Booking of a xylophone"
 

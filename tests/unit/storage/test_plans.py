@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from tests.contract.app import App
 
+from bellcast.inbox.types.inboxes import Marking, Query, ResumeFrom
+from bellcast.inbox.types.notifications import Edit
+from bellcast.inbox.types.positions import Position
+from bellcast.inbox.types.sends import SentQuery
 from bellcast.kernel.db import statements
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.ids import NEWEST
+from bellcast.kernel.jobs.types import Job, JobShare
 from bellcast.live.sync.resume import NO_REVISION
-from bellcast.model.notifications import Edit
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import Marking, Query, ResumeFrom
-from bellcast.ports.jobs import Job, JobShare
-from bellcast.ports.sends import SentQuery
 
 # Statements that read a whole table: a small table, or outside of requests.
 WHOLE = {"key_all", "stats", "epochs_renew", "snapshot", "tenant_settings", "jobs_count", "tenants_of_address"}

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tests.clock import FakeClock
 from tests.contract.app import App
 
+from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel import contention
 from bellcast.kernel.contention import CONTENTION_SENDS
 from bellcast.kernel.db.commit import sqlite_writer
@@ -22,9 +23,8 @@ from bellcast.kernel.db.script import Script, Statement
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.db.sqlite_connection import text
 from bellcast.kernel.errors import NotFound, Unavailable
-from bellcast.ports.jobs import JobShare
-from bellcast.ports.runs import StoredRun, TriggerRequest
-from bellcast.ports.sends import SendResult
+from bellcast.kernel.jobs.types import JobShare
+from bellcast.workflows.types.runs import StoredRun, TriggerRequest
 
 
 @pytest.fixture(autouse=True)

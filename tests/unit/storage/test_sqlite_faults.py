@@ -13,11 +13,11 @@ import pytest
 from tests.clock import FakeClock
 from tests.contract.app import App
 
+from bellcast.inbox.types.sends import SendResult
 from bellcast.kernel.db.commit import sqlite_writer
 from bellcast.kernel.db.commit.batch_sizes import ENTRY_ROWS
 from bellcast.kernel.db.sqlite import SqliteEngine
 from bellcast.kernel.errors import Conflict, DiskFull, NotFound, SettingsError, Unavailable
-from bellcast.ports.sends import SendResult
 from bellcast.storage.store import Store
 
 LARGE = {"text": "x" * 16_000}

@@ -2,15 +2,15 @@
 
 import pytest
 
+from bellcast.inbox.store.sends import AddMessagePage
+from bellcast.inbox.types.notifications import Draft, content
+from bellcast.inbox.types.sends import SendRequest
 from bellcast.kernel.contention import CONTENTION_SENDS
 from bellcast.kernel.db.commit.command import ScriptCommand, WriteCommand
 from bellcast.kernel.db.commit.writer import Writer
 from bellcast.kernel.db.script import Script
-from bellcast.model.notifications import Draft, content
-from bellcast.ports.runs import BegunPage, NewFanout
-from bellcast.ports.sends import SendRequest
-from bellcast.storage.run_commits import AddPage
-from bellcast.storage.sends import AddMessagePage
+from bellcast.workflows.store.run_commits import AddPage
+from bellcast.workflows.types.runs import BegunPage, NewFanout
 
 FANOUT = NewFanout(id="f", tenant="", workflow="w", owner="", version=1, audience=b"{}", body=b"{}", created_at=0)
 REQUEST = SendRequest(tenant="", recipients=(), ids=(), content=content(Draft(to="alice", title="T")), created_at=0)

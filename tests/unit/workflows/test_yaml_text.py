@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from bellcast.kernel.errors import FieldError
-from bellcast.workflows.yaml_text import YamlText
+from bellcast.kernel.yaml_text import YamlText
 
 TEXT = b"""steps:
   - key: mail

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers import apprise
+from bellcast.providers.types import DeliveryError, OutgoingMessage
 from bellcast.providers.url import mask
 
 MESSAGE = OutgoingMessage(id="m1", to="@desk", content={"text": "New booking"})

@@ -7,8 +7,8 @@ import pytest
 
 from bellcast.kernel.errors import Unavailable
 from bellcast.kernel.outbound.port import Response
-from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers.chat_webhooks import ChatWebhookProvider
+from bellcast.providers.types import DeliveryError, OutgoingMessage
 
 SLACK = "https://hooks.slack.com/services/T/B/x"
 DISCORD = "https://discord.com/api/webhooks/1/x"

@@ -9,8 +9,8 @@ import pytest
 
 from bellcast.channels.email import Email
 from bellcast.kernel import validation
-from bellcast.ports.providers import DeliveryError, OutgoingMessage
 from bellcast.providers.smtp import SMTPProvider, from_url
+from bellcast.providers.types import DeliveryError, OutgoingMessage
 from tests.smtp_server import Mailbox, smtp_server
 
 

@@ -1,15 +1,15 @@
 """Suppressed addresses over HTTP."""
 
-from bellcast.api import request_body
-from bellcast.api.request_body import ApiRequest
-from bellcast.api.resource import Change, Listing, ObjectsQuery, Resource
 from bellcast.channels import addresses
 from bellcast.channels.suppressions import store
 from bellcast.channels.suppressions.types import SuppressedAddress, SuppressionPage, SuppressionReason
+from bellcast.channels.types import EXTERNAL_CHANNELS, ExternalChannel
 from bellcast.kernel import times, validation
 from bellcast.kernel.db.lists import ListPage
 from bellcast.kernel.errors import Invalid
-from bellcast.model.messages import EXTERNAL_CHANNELS, ExternalChannel
+from bellcast.kernel.http import request_body
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest.resource import Change, Listing, ObjectsQuery, Resource
 
 
 def _key(request: ApiRequest) -> tuple[ExternalChannel, str]:

@@ -5,13 +5,13 @@ from collections.abc import Collection, Sequence
 from msgspec import structs
 
 from bellcast.channels.suppressions.types import SuppressedAddress
+from bellcast.channels.types import MessageUpdate
 from bellcast.kernel import times
 from bellcast.kernel.db import columns
 from bellcast.kernel.db.lists import KeysetList
 from bellcast.kernel.db.script import Params, Row, Script, Statement
 from bellcast.kernel.db.table import StoreTable, pages, read, write
-from bellcast.model.recipients import Recipient
-from bellcast.ports.messages import MessageUpdate
+from bellcast.recipients.types import Recipient
 
 
 def _item(row: Row) -> SuppressedAddress:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from msgspec import Struct
 
-from bellcast.model.field_limits import Limit
-from bellcast.model.messages import ExternalChannel
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel.field_limits import Limit
 
 MAX_REASON = 200
 

@@ -51,7 +51,7 @@ def compose(name: str, text: str) -> Iterator[tuple[str, str]]:
         texts = {
             place: f"SELECT {clauses['SELECT']} {source} {shown} ORDER BY {order} LIMIT :limit",
             f"{place}_last": f"SELECT {', '.join(columns)} {source} {examined} ORDER BY {order} LIMIT 1 OFFSET :skipped",
-            f"{place}_total": f"SELECT count(*) FROM (SELECT 1 {source} {examined} LIMIT :limit) AS few",  # noqa: S608  parts of one text of storage/sql
+            f"{place}_total": f"SELECT count(*) FROM (SELECT 1 {source} {examined} LIMIT :limit) AS few",  # noqa: S608  parts of one text of a `.sql` file
         }
         yield from ((each, f"{comment}{text}") for each, text in texts.items())
 

@@ -51,7 +51,7 @@ class ListPage(NamedTuple, Generic[T]):
 
 
 class KeysetList(Struct, Generic[T], frozen=True):
-    """A list of `storage/sql`: the columns of its key, and the function that converts its rows. A key that begins with the
+    """A list of a `.sql` file: the columns of its key, and the function that converts its rows. A key that begins with the
     tenant has the tenants of a list one after the other; other keys mix them.
 
     With a filter, a page examines at most MAX_SCANNED_ROWS rows, unless an index of one tenant's rows begins with it. Of these

@@ -19,7 +19,7 @@ AFTER_ALL_KEYS = "\U0010ffff"
 
 
 class Statement(Struct, frozen=True):
-    """A named statement of `storage/sql` with its parameters.
+    """A named statement of a `.sql` file with its parameters.
 
     `many` runs it once for each parameter set and yields no rows. `heavy` marks a statement that may access all rows of
     a large inbox, and must not run on the event loop's thread.

@@ -1,4 +1,4 @@
-"""The statements of `storage/sql`: each has a name, a sentence and one text, or one per dialect where they differ.
+"""The statements of the rooms: each has a name, a sentence and one text, or one per dialect where they differ.
 
 -- name: inbox_state
 -- Read the state of one inbox.
@@ -26,7 +26,25 @@ from bellcast.kernel.db import list_statements
 
 HEAD = re.compile(r"^-- (name|fragment|list): (\w+)(?: @(\w+))?$", re.MULTILINE)
 # Folders with statements, below the package.
-FOLDERS = ("storage/sql", "channels/suppressions")
+FOLDERS = (
+    "audit",
+    "auth",
+    "channels/store",
+    "channels/suppressions",
+    "console",
+    "documents",
+    "exports",
+    "inbox/store",
+    "kernel/db",
+    "kernel/jobs",
+    "operators",
+    "recipients/store",
+    "replays",
+    "tenants",
+    "topics/store",
+    "webhooks",
+    "workflows/store",
+)
 # Not a comment: a fragment that is not included must be an error of the database, never a condition that is left out.
 INCLUDE = re.compile(r"\{\{(.*?)\}\}")
 PARAMETER = re.compile(r"(?<!:):([a-z_]+)")  # not a cast, `::`

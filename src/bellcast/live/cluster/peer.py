@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
-from bellcast.model.events import Member, PeerPresence, PeerUpdate
-from bellcast.model.nodes import NodeReport
+from bellcast.live.types.events import Member, PeerPresence, PeerUpdate
+from bellcast.live.types.nodes import NodeReport
 
 PresenceKey = tuple[str, str, str]  # tenant, topic, recipient
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from bellcast.kernel.events import Stream
-from bellcast.model.events import Member, PresenceChanged
+from bellcast.live.types.events import Member, PresenceChanged
 
 # Up to this many followers receive every change in the next event loop iteration.
 DIRECT_FOLLOWERS = 100

@@ -17,8 +17,8 @@ from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import NODES, Stream
 from bellcast.live.cluster.peer import EMPTY_DELTA, ChangeOrigin, PeerState, PresenceKey, StateDelta
-from bellcast.model.events import NodeLeft, PeerPresence, PeerUpdate, SnapshotRequest
-from bellcast.model.nodes import LiveNode, NodeReport
+from bellcast.live.types.events import NodeLeft, PeerPresence, PeerUpdate, SnapshotRequest
+from bellcast.live.types.nodes import LiveNode, NodeReport
 
 log = structlog.get_logger(__name__)
 

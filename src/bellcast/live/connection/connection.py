@@ -18,7 +18,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect
 from bellcast.live.connection.outbound import NULL_TRANSPORT, OutboundTransport, raw_socket
 from bellcast.live.connection.pending_messages import PendingMessages
-from bellcast.model.events import NotificationAdded
+from bellcast.live.types.events import NotificationAdded
 
 # Write buffer limit during a replay: the reader sets the pace.
 REPLAY_BUFFER_BYTES = 65_536

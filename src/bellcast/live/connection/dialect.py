@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import Event
 from bellcast.live.connection.close_reasons import CloseReason
-from bellcast.model.events import InboxEvent
-from bellcast.model.inboxes import InboxState
+from bellcast.live.types.events import InboxEvent
 
 
 class PositionMark(Protocol):

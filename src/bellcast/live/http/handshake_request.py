@@ -7,8 +7,8 @@ from urllib.parse import unquote_plus
 from msgspec import Struct
 
 from bellcast.calls import ConnectRequest
+from bellcast.console.types.requests import STATE
 from bellcast.kernel.errors import Invalid
-from bellcast.model.requests import STATE
 
 Headers = list[tuple[bytes, bytes]]
 # Maximum parameters; further ones are ignored. The topic limit is far lower.

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bellcast.console.types.requests import IS_WEBSOCKET, STATE
 from bellcast.kernel.errors import BadRequest, UpgradeRequired
 from bellcast.kernel.http.asgi import AsgiMessage, Receive, Scope, Send
 from bellcast.live.connection.message_rate import MessageRateLimiter
@@ -12,7 +13,6 @@ from bellcast.live.framing import websocket
 from bellcast.live.http import handshake_request, responses
 from bellcast.live.http.closing import ReadTimeout
 from bellcast.live.http.takeover import EXTENSION
-from bellcast.model.requests import IS_WEBSOCKET, STATE
 
 # Maximum message size; clients only send control frames.
 MAX_MESSAGE_BYTES = 125

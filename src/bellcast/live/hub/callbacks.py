@@ -8,8 +8,8 @@ from bellcast.live.cluster.peer import ChangeOrigin, PresenceKey
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.events import AnnouncementChanged, InboxEvent, PresenceChanged
-from bellcast.model.nodes import NodeReport
+from bellcast.live.types.events import AnnouncementChanged, InboxEvent, PresenceChanged
+from bellcast.live.types.nodes import NodeReport
 
 
 class FollowedInboxes(Protocol):

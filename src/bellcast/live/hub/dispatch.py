@@ -21,7 +21,7 @@ from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.stream_index import StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     AnnouncementChanged,
     InboxBulkChanged,
     InboxEvent,

@@ -8,7 +8,7 @@ import structlog
 from bellcast.kernel.clock import Clock
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, ConnectionOwner, Phase
-from bellcast.model.pusher import PusherConfig
+from bellcast.live.pusher.types import PusherConfig
 
 log = structlog.get_logger(__name__)
 

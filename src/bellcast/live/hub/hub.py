@@ -19,7 +19,7 @@ from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import ADDRESS, StreamIndex
 from bellcast.live.hub.subscriptions import Subscriptions
 from bellcast.live.hub.write_log import WriteLog
-from bellcast.model.events import NotificationAdded, PeerPresence, PresenceChanged
+from bellcast.live.types.events import NotificationAdded, PeerPresence, PresenceChanged
 
 
 class Hub:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from bellcast.kernel import patterns
 from bellcast.kernel.identities import Principal
 from bellcast.live.cluster.peer import PresenceKey
-from bellcast.model.events import Member, PeerPresence, PresenceChanged
+from bellcast.live.types.events import Member, PeerPresence, PresenceChanged
 
 
 class Departure(NamedTuple):

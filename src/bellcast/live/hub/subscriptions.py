@@ -18,7 +18,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import HubCallbacks, HubObserver
 from bellcast.live.hub.presence import PresenceTracker
 from bellcast.live.hub.stream_index import StreamIndex
-from bellcast.model.events import Member, PresenceChanged
+from bellcast.live.types.events import Member, PresenceChanged
 from bellcast.storage.store import Store
 
 

@@ -19,7 +19,7 @@ from bellcast.live.config import Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection
 from bellcast.live.hub.hub import Hub
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     EVERY_CONNECTION,
     CloseRequest,
     ConnectionCount,

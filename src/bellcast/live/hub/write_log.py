@@ -4,7 +4,7 @@ from collections import Counter, deque
 
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.histogram import Histogram
-from bellcast.model.events import NotificationAdded, NotificationWrite
+from bellcast.live.types.events import NotificationAdded, NotificationWrite
 
 # Per process, in memory: 0.3 kB each, with id and recipient, and so 3 MB. The newest displace the oldest: after an
 # announcement to 10,000 connected recipients, earlier writes are unknown.

@@ -10,7 +10,7 @@ from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call, CallBackend
 from bellcast.context import Context
-from bellcast.inbox import events, views
+from bellcast.inbox import views
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, NoHandler, Unavailable
 from bellcast.kernel.identities import Principal
 from bellcast.live.connection import close_reasons
@@ -19,6 +19,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.sync import topic_replay
+from bellcast.topics import publishing as events
 
 log = structlog.get_logger(__name__)
 

@@ -10,6 +10,8 @@ from bellcast.auth import permissions
 from bellcast.auth.permissions import Grant
 from bellcast.context import Context
 from bellcast.inbox import actions
+from bellcast.inbox.types.inboxes import Action, Marking
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel import times, validation
 from bellcast.kernel.errors import BadRequest, BellcastError, Forbidden, Invalid, TooMany
 from bellcast.kernel.events import LiveEvent
@@ -21,10 +23,8 @@ from bellcast.live.connection.inbound_queue import InboundQueue
 from bellcast.live.hub.hub import Hub
 from bellcast.live.native import protocol
 from bellcast.live.sync import resume, topic_replay
-from bellcast.model import event_names
-from bellcast.model.events import Member, Typing
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import Action, Marking
+from bellcast.live.types.events import Member, Typing
+from bellcast.topics.types import publishable
 
 log = structlog.get_logger(__name__)
 
@@ -164,7 +164,7 @@ class Commands:
         validation.check(validation.topic("topic", command.topic, self.limits))
         if (error := permissions.may_publish(principal, command.topic)) is not None:
             raise Forbidden(error.message)
-        validation.check(event_names.publishable("name", command.name))
+        validation.check(publishable("name", command.name))
         validation.check_event(command.name, command.data, self.limits)
         event = LiveEvent(
             tenant=principal.tenant,

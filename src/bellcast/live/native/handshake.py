@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import WrongOrigin
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import Changes, Inbox
+from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.identities import Principal
@@ -21,9 +23,6 @@ from bellcast.live.native import protocol
 from bellcast.live.native.app_callbacks import AppCallbacks, NativeCallContext
 from bellcast.live.native.commands import Commands
 from bellcast.live.sync import resume, topic_replay
-from bellcast.model.inboxes import Inbox
-from bellcast.model.positions import Position, parse_position
-from bellcast.ports.inboxes import Changes
 from bellcast.storage.store import Store
 
 NOTHING: topic_access.Authorized = ({}, ())

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.notifications import Notification, View
 from bellcast.kernel import times
 from bellcast.kernel.errors import BadRequest, BellcastError, Invalid
 from bellcast.kernel.events import Event, LiveEvent
@@ -19,7 +21,7 @@ from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.dialect import Dialect, PositionMark
 from bellcast.live.framing import sse, websocket
 from bellcast.live.topic_access import TopicRefused
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     InboxBulkChanged,
     InboxEvent,
     Member,
@@ -30,8 +32,6 @@ from bellcast.model.events import (
     PresenceChanged,
     Typing,
 )
-from bellcast.model.inboxes import InboxState
-from bellcast.model.notifications import Notification, View
 
 _encode = msgspec.json.Encoder().encode
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from bellcast.auth import origins
 from bellcast.auth.authenticator import Authenticator
+from bellcast.inbox.types.inboxes import SessionRevoked
 from bellcast.kernel.errors import BellcastError, MethodNotAllowed
 from bellcast.kernel.http.asgi import Receive, Scope, Send
 from bellcast.live.admission import Admission, close_reason_for, close_refused, guarded_start
@@ -20,7 +21,6 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest, Headers
 from bellcast.live.native import protocol
 from bellcast.live.native.handshake import NativeHandshake, OpenedInbox
-from bellcast.ports.inboxes import SessionRevoked
 
 # Delay before browsers reconnect an event stream, randomized to avoid a reconnect storm after a server failure.
 RETRY_MS = (1_500, 4_500)

@@ -8,7 +8,6 @@ import structlog
 from msgspec import Struct
 
 from bellcast import calls
-from bellcast.auth import pusher_signatures as signatures
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call
 from bellcast.kernel import validation
@@ -19,16 +18,16 @@ from bellcast.live import topic_access as following
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.connection.message_rate import MessageRateLimiter
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.pusher import protocol
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.call_context import PusherCallContext
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
 from bellcast.live.sync import topic_replay
-from bellcast.model import topics
-from bellcast.model.events import Member
-from bellcast.storage.last_events import LastEvent
+from bellcast.live.types.events import Member
+from bellcast.topics.store.last_events import LastEvent
+from bellcast.topics.types import TO_RECIPIENT, is_cache, is_presence, is_private, recipient
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +83,7 @@ class PusherChannels:
             raise SubscriptionRefused(
                 "AuthError", f"This app is being tested: it may use only the channel {only}.", 403
             )
-        if channel.startswith(topics.TO_RECIPIENT):
+        if channel.startswith(TO_RECIPIENT):
             self._check_own(connection, channel)
             connection.send_frame(frames.subscribed(channel))
             return
@@ -100,7 +99,7 @@ class PusherChannels:
         if connection.phase is not Phase.CLOSED:
             self._hub.subscriptions.follow(connection, {channel: grant}, member)
             connection.send_frame(frames.subscribed(channel, self._presence_snapshot(connection, channel)))
-            if topics.is_cache(channel):
+            if is_cache(channel):
                 await self._send_cached_event(connection, channel)
 
     def unsubscribe(self, connection: Connection, channel: str) -> None:
@@ -110,11 +109,11 @@ class PusherChannels:
         self, connection: Connection, command: protocol.PusherSubscribe, followed: int
     ) -> tuple[Grant, Member | None]:
         """Return the grant and, on a presence channel, the member; raises SubscriptionRefused if not authorized."""
-        if topics.is_presence(command.channel):
+        if is_presence(command.channel):
             member = self._member(connection, command)
             self._check_members(connection, command.channel, member)
             return Grant.APP, member
-        if topics.is_private(command.channel):
+        if is_private(command.channel):
             self._check_signature(connection, command, None)
             return Grant.APP, None
         context = self._context
@@ -126,7 +125,7 @@ class PusherChannels:
         return granted[command.channel], None
 
     def _check_own(self, connection: Connection, channel: str) -> None:
-        if connection.principal.recipient != topics.recipient(channel):
+        if connection.principal.recipient != recipient(channel):
             raise SubscriptionRefused("AuthError", f"{channel} is only for connections signed in as that user.", 401)
 
     def _check_name(self, channel: str) -> None:
@@ -172,7 +171,7 @@ class PusherChannels:
         return Member(recipient=member_data.user_id, info=member_data.user_info)
 
     def _presence_snapshot(self, connection: Connection, channel: str) -> str:
-        if not topics.is_presence(channel):
+        if not is_presence(channel):
             return frames.EMPTY
         return self._presence_cache.snapshot(connection.principal.tenant, channel)
 
@@ -217,7 +216,7 @@ class PusherChannels:
             return
         context, principal = self._context, connection.principal
         member = None
-        if topics.is_presence(command.channel):
+        if is_presence(command.channel):
             member = self._hub.presence.member_key(principal, command.channel, connection.id)
         event = LiveEvent(
             tenant=principal.tenant,
@@ -236,7 +235,7 @@ class PusherChannels:
         if not self._config.client_events:
             raise Forbidden("Client events are turned off (BELLCAST_PUSHER_CLIENT_EVENTS).")
         stream = topic_stream(connection.principal.tenant, command.channel)
-        if not topics.is_private(command.channel) or stream not in connection.streams:
+        if not is_private(command.channel) or stream not in connection.streams:
             raise Forbidden("Client events need a private or presence channel that the sender is subscribed to.")
         validation.check_event(command.event, None, self._limits)
         validation.check(validation.data("data", command.data, 0))  # the size is checked below, as encoded for clients

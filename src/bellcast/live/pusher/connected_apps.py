@@ -7,8 +7,7 @@ from bellcast.kernel.identities import Project
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection
 from bellcast.live.pusher.protocol import close_codes
-from bellcast.model.pusher import PusherApp
-from bellcast.ports.pusher_apps import PusherApps
+from bellcast.live.pusher.types import PusherApp, PusherApps
 
 
 class ConnectedApps:

@@ -8,8 +8,8 @@ from bellcast.live.config import LiveConfig
 from bellcast.live.hub.hub import Hub
 from bellcast.live.hub.survey import ConnectionSurvey
 from bellcast.live.pusher.connected_apps import ConnectedApps
+from bellcast.live.pusher.types import PusherConfig
 from bellcast.live.pusher.webhooks import PusherWebhooks
-from bellcast.model.pusher import PusherConfig
 
 
 class PusherContext(Struct, frozen=True, kw_only=True):

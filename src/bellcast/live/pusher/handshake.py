@@ -24,8 +24,8 @@ from bellcast.live.pusher.channels import AppReply, PusherChannels
 from bellcast.live.pusher.connected_apps import ConnectedApps
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.model import topics
-from bellcast.model.pusher import PusherApp, PusherConfig
+from bellcast.live.pusher.types import PusherApp, PusherConfig
+from bellcast.topics.types import is_private
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +145,7 @@ class PusherHandshake:
     def _check_authorized(self, connection: Connection) -> None:
         self._deadlines.pop(connection, None)
         is_authorized = connection.principal.recipient is not None or any(
-            map(topics.is_private, self._hub.subscriptions.topics(connection))
+            map(is_private, self._hub.subscriptions.topics(connection))
         )
         if connection.phase is not Phase.CLOSED and not is_authorized:
             self._hub.end(connection, close_codes.UNAUTHORIZED)

@@ -16,9 +16,9 @@ from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.presence_cache import PresenceCache
 from bellcast.live.pusher.protocol import frames
 from bellcast.live.pusher.signed_in_users import PusherUsers
-from bellcast.model import pusher as rules
-from bellcast.model import topics
-from bellcast.model.events import InboxEvent, NotificationAdded, PresenceChanged
+from bellcast.live.pusher.types import alias, aliased
+from bellcast.live.types.events import InboxEvent, NotificationAdded, PresenceChanged
+from bellcast.topics.types import is_presence
 
 # Channels with more subscribers than this get their count at most once per interval.
 DIRECT_SUBSCRIBERS, COUNT_INTERVAL_SECONDS = 100, 5.0
@@ -77,7 +77,7 @@ class PusherObserver:
 
     def presence_changed(self, change: PresenceChanged, cause: ChangeOrigin) -> None:
         self._presence_cache.apply(change)
-        if change.tenant != DEFAULT_TENANT or not topics.is_presence(change.topic):
+        if change.tenant != DEFAULT_TENANT or not is_presence(change.topic):
             return
         if cause is ChangeOrigin.HERE:
             for member in change.joined:
@@ -88,13 +88,13 @@ class PusherObserver:
 
     def node_left(self, key: PresenceKey) -> None:
         tenant, channel, recipient = key
-        if tenant == DEFAULT_TENANT and topics.is_presence(channel):
+        if tenant == DEFAULT_TENANT and is_presence(channel):
             self._context.webhooks.left(channel, recipient)
 
     def _count_soon(self, stream: Stream, channel: str, count: int, cause: ChangeOrigin) -> None:
         """Schedule one count for all changes in this event loop iteration. It is sent after the reply to the new
         subscriber."""
-        if not self._context.pusher.subscription_count or topics.is_presence(channel):
+        if not self._context.pusher.subscription_count or is_presence(channel):
             return
         if stream not in self._counting:
             asyncio.get_running_loop().call_later(
@@ -122,7 +122,7 @@ class PusherObserver:
         if not self._followed_aliases:
             return
         for pattern in self._context.pusher.aliases:
-            channel = rules.alias(pattern, event.inbox.recipient)
+            channel = alias(pattern, event.inbox.recipient)
             stream = topic_stream(event.inbox.tenant, channel)
             if stream in self._followed_aliases:
                 payload = inbox_payloads.payload_of(event, event.inbox.position)
@@ -140,13 +140,13 @@ class PusherObserver:
 
     def recipient_of(self, topic: str) -> str | None:
         for pattern in self._context.pusher.aliases:
-            recipient = rules.aliased(pattern, topic)
+            recipient = aliased(pattern, topic)
             if recipient is not None:
                 return recipient
         return None
 
     def topics_of(self, recipient: str) -> list[str]:
-        return [rules.alias(pattern, recipient) for pattern in self._context.pusher.aliases]
+        return [alias(pattern, recipient) for pattern in self._context.pusher.aliases]
 
     def pong_received(self, connection: Connection, data: bytes) -> None:
         self._users.on_pong(connection, data)

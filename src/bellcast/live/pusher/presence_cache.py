@@ -2,8 +2,8 @@
 cost more than sending them."""
 
 from bellcast.live.pusher.protocol import frames
-from bellcast.model import topics
-from bellcast.model.events import PresenceChanged
+from bellcast.live.types.events import PresenceChanged
+from bellcast.topics.types import is_presence
 
 
 class PresenceCache:
@@ -14,7 +14,7 @@ class PresenceCache:
         self._entries: dict[tuple[str, str], dict[str, str]] = {}
 
     def apply(self, event: PresenceChanged) -> None:
-        if not topics.is_presence(event.topic):
+        if not is_presence(event.topic):
             return
         key = (event.tenant, event.topic)
         ids, entries = self._ids.setdefault(key, {}), self._entries.setdefault(key, {})

@@ -11,7 +11,8 @@ from typing import TypeAlias
 import structlog
 from msgspec import Struct
 
-from bellcast.auth import pusher_signatures as signatures
+from bellcast.inbox.types.inboxes import Inbox
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BadRequest, BellcastError
 from bellcast.kernel.events import inbox_stream
@@ -20,13 +21,11 @@ from bellcast.live.admission import Admission, close_refused, guarded_start
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.http.handshake_request import HandshakeRequest
-from bellcast.live.pusher import protocol
+from bellcast.live.pusher import protocol, signatures
 from bellcast.live.pusher.context import PusherContext
 from bellcast.live.pusher.protocol import close_codes, frames
 from bellcast.live.sync import resume
-from bellcast.model.inboxes import Inbox
-from bellcast.model.positions import Position
-from bellcast.storage.devices import UNKNOWN, DevicePosition
+from bellcast.recipients.store.devices import UNKNOWN, DevicePosition
 
 log = structlog.get_logger(__name__)
 

@@ -14,19 +14,19 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from bellcast.auth import pusher_signatures as signatures
-from bellcast.jobs.destinations import Destination
-from bellcast.jobs.runner import RETRY_DEADLINE_MS, DestinationCall, JobRunner
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.errors import BellcastError, Unavailable
 from bellcast.kernel.events import LiveEvent, topic_stream
 from bellcast.kernel.identities import DEFAULT_TENANT, Project
+from bellcast.kernel.jobs.destinations import Destination
+from bellcast.kernel.jobs.runner import RETRY_DEADLINE_MS, DestinationCall, JobRunner
+from bellcast.kernel.jobs.types import Job
 from bellcast.kernel.outbound.port import Http
 from bellcast.live.config import Spawn
 from bellcast.live.hub.hub import Hub
+from bellcast.live.pusher import signatures
 from bellcast.live.pusher.protocol import frames
-from bellcast.model.pusher import PusherConfig
-from bellcast.ports.jobs import Job
+from bellcast.live.pusher.types import PusherConfig
 
 log = structlog.get_logger(__name__)
 

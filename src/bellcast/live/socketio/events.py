@@ -12,7 +12,6 @@ from bellcast import calls
 from bellcast.auth.permissions import Grant
 from bellcast.calls import Call, CallBackend
 from bellcast.context import Context
-from bellcast.inbox import events as live_events
 from bellcast.kernel import validation
 from bellcast.kernel.errors import BellcastError, Forbidden, HandlerFailed, Invalid, NoHandler
 from bellcast.kernel.http.decode_errors import field_error
@@ -27,6 +26,7 @@ from bellcast.live.socketio.joined_topics import ConnectionTopics
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
 from bellcast.live.socketio.protocol.packets import Packet
 from bellcast.live.sync import topic_replay
+from bellcast.topics import publishing as live_events
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,12 @@ from bellcast.live import topic_access
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.hub.hub import Hub
 from bellcast.live.socketio.namespace_connection import NamespaceConnection
-from bellcast.storage.joined_topics import JOINED_TOPICS_LIFETIME_MS, JOINED_TOPICS_REFRESH_MS, JoinedBy, TopicLists
+from bellcast.topics.store.joined_topics import (
+    JOINED_TOPICS_LIFETIME_MS,
+    JOINED_TOPICS_REFRESH_MS,
+    JoinedBy,
+    TopicLists,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -4,13 +4,13 @@ import asyncio
 from socket import SocketType
 from typing import Any
 
+from bellcast.inbox.types.positions import Position
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
 from bellcast.live.connection.outbound import NULL_TRANSPORT
 from bellcast.live.socketio.engine_session import EngineSession
 from bellcast.live.socketio.protocol import dialect, packets
 from bellcast.live.socketio.protocol.packets import ACK, EVENT, Packet
-from bellcast.model.positions import Position
 
 
 class NamespaceConnection(Connection):

@@ -9,6 +9,7 @@ from bellcast import calls
 from bellcast.auth.authenticator import Authenticator
 from bellcast.auth.origins import ResponseKind, WrongOrigin
 from bellcast.auth.permissions import Grant
+from bellcast.inbox.types.inboxes import Changes, Inbox
 from bellcast.kernel import patterns
 from bellcast.kernel.errors import BellcastError, Unauthenticated, Unavailable
 from bellcast.kernel.identities import Principal, Project
@@ -27,8 +28,6 @@ from bellcast.live.socketio.protocol import dialect, engineio
 from bellcast.live.socketio.protocol.packets import CONNECT, Packet
 from bellcast.live.socketio.recovery_ids import Pid, RecoveryPoint
 from bellcast.live.sync import resume, topic_replay
-from bellcast.model.inboxes import Inbox
-from bellcast.ports.inboxes import Changes
 from bellcast.storage.store import Store
 
 # The author of a page cannot set the header that the general error names.

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types.positions import Position, parse_position
 from bellcast.kernel.brokers import history_rules as history
 from bellcast.kernel.identities import Principal, Project
 from bellcast.live.socketio.protocol import dialect
-from bellcast.model.positions import Position, parse_position
 
 PURPOSE = b"socketio recovery\0"
 SIGNATURE_BYTES = 16

@@ -12,7 +12,7 @@ from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.callbacks import FollowedInboxes, SendChange
 from bellcast.live.sync import resume
 from bellcast.live.sync.reconciler import CHECK_BATCH_ROWS, has_missed_changes
-from bellcast.model.events import AnnouncementChanged, InboxEvent
+from bellcast.live.types.events import AnnouncementChanged, InboxEvent
 
 log = structlog.get_logger(__name__)
 

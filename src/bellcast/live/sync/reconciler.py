@@ -13,15 +13,15 @@ import structlog
 
 from bellcast.context import Context
 from bellcast.inbox import announcements
+from bellcast.inbox.types.inboxes import InboxStatus
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import ANNOUNCEMENTS, Stream, inbox_stream, topic_stream
 from bellcast.live.config import LiveConfig, Spawn
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import Connection, Phase
 from bellcast.live.hub.hub import Hub
-from bellcast.model.events import SubscriptionEnded
-from bellcast.ports.inboxes import InboxStatus
-from bellcast.ports.recipients import SubscriptionGrant
+from bellcast.live.types.events import SubscriptionEnded
+from bellcast.recipients.types import SubscriptionGrant
 
 log = structlog.get_logger(__name__)
 

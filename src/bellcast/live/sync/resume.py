@@ -11,14 +11,13 @@ from typing import TypeAlias
 
 import structlog
 
+from bellcast.inbox.types.inboxes import Change, Changes, Inbox, InboxState, ResumeFrom
+from bellcast.inbox.types.positions import Position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.limits import Limits
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.connection import NO_MARK, Connection, Phase
-from bellcast.model.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
-from bellcast.model.inboxes import Inbox, InboxState
-from bellcast.model.positions import Position
-from bellcast.ports.inboxes import Change, Changes, ResumeFrom
+from bellcast.live.types.events import InboxEvent, NotificationAdded, NotificationDeleted, NotificationUpdated
 from bellcast.storage.store import Store
 
 log = structlog.get_logger(__name__)

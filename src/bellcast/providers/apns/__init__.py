@@ -7,11 +7,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import Http
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import credentials, vendor_api
+from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers.url import parse
 
 API = "https://api.push.apple.com"

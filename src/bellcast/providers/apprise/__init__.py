@@ -5,9 +5,9 @@ import importlib
 from typing import Any
 from urllib.parse import quote
 
+from bellcast.channels.types import ExternalChannel
 from bellcast.kernel import daemon_threads
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
+from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage
 
 SCHEME = "apprise+"
 # Placeholder in the URL for the recipient's chat id, percent-encoded.

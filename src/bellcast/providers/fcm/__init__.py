@@ -7,11 +7,11 @@ import jwt
 import msgspec
 from msgspec import Struct
 
+from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.clock import Clock
 from bellcast.kernel.outbound.port import Http, Response
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers import credentials, vendor_api
+from bellcast.providers.types import AcceptedMessage, AddressKind, DeliveryError, OutgoingMessage, ServerAddress
 from bellcast.providers.url import VENDOR_HOST, ProviderURL, parse
 
 API = "https://fcm.googleapis.com"

@@ -15,9 +15,9 @@ from aiosmtplib import SMTP
 from msgspec import Struct
 
 from bellcast.channels import addresses, email
+from bellcast.channels.types import ExternalChannel
 from bellcast.kernel.errors import Unavailable
-from bellcast.model.messages import ExternalChannel
-from bellcast.ports.providers import (
+from bellcast.providers.types import (
     MAX_RESPONSE,
     AcceptedMessage,
     AddressKind,

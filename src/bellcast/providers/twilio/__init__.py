@@ -5,9 +5,11 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from bellcast.channels.types import ExternalChannel, State
 from bellcast.kernel.outbound.port import Http
-from bellcast.model.messages import ExternalChannel, State
-from bellcast.ports.providers import (
+from bellcast.providers import vendor_api
+from bellcast.providers.opt_out import opt_out
+from bellcast.providers.types import (
     AcceptedMessage,
     AddressKind,
     OptOut,
@@ -16,8 +18,6 @@ from bellcast.ports.providers import (
     ReceiptRequest,
     ServerAddress,
 )
-from bellcast.providers import vendor_api
-from bellcast.providers.opt_out import opt_out
 from bellcast.providers.url import parse
 
 API = "https://api.twilio.com"

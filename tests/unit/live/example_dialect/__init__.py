@@ -4,6 +4,8 @@ from functools import partial
 
 import msgspec
 
+from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.positions import parse_position
 from bellcast.kernel.errors import BellcastError
 from bellcast.kernel.events import Event
 from bellcast.kernel.http.asgi import Receive, Scope, Send
@@ -16,10 +18,8 @@ from bellcast.live.http.asgi import AsgiConnection, AsgiTransport
 from bellcast.live.http.handshake_request import HandshakeRequest
 from bellcast.live.inbox_payloads import Payload
 from bellcast.live.sync import resume
+from bellcast.live.types.events import InboxEvent
 from bellcast.live.wiring import LiveContext, WiredDialect
-from bellcast.model.events import InboxEvent
-from bellcast.model.inboxes import InboxState
-from bellcast.model.positions import parse_position
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/x-ndjson")]}
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.connection import close_reasons
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.pusher import protocol
 from bellcast.live.pusher.protocol import close_codes, frames
-from bellcast.model.events import InboxBulkChanged, Member, NotificationDeleted, PresenceChanged, Typing
-from bellcast.model.inboxes import InboxState
+from bellcast.live.types.events import InboxBulkChanged, Member, NotificationDeleted, PresenceChanged, Typing
 
 SUBSCRIBE = {"channel": "private-a", "auth": "key:sig"}
 STATE = InboxState("", "ann", 1, 2, 3, 4)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import LiveEvent
 from bellcast.live.socketio.protocol import dialect
 from bellcast.live.socketio.protocol.engineio import ASGI_MESSAGES, FRAMES, POLLING_BODY
-from bellcast.model.events import SessionsRevoked
-from bellcast.model.inboxes import InboxState
+from bellcast.live.types.events import SessionsRevoked
 
 STATE = InboxState("", "alice", 1, 2, 3, 4)
 

@@ -5,14 +5,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
 from bellcast.live.framing import websocket
 from bellcast.live.pusher.protocol import close_codes, frames
-from bellcast.model import topics
-from bellcast.model.event_names import PUSHER_PREFIXES
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,
@@ -20,7 +19,7 @@ from bellcast.model.events import (
     NotificationUpdated,
     PresenceChanged,
 )
-from bellcast.model.inboxes import InboxState
+from bellcast.topics.types import PUSHER_PREFIXES, TO_RECIPIENT, is_presence
 
 # Closes from this code on are sent without an error event, which would alarm the app about a mere restart.
 QUIET_CODES = 4200
@@ -43,7 +42,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
         match event:
             case LiveEvent():
                 frame = _live(event)
-            case PresenceChanged() if topics.is_presence(event.topic):
+            case PresenceChanged() if is_presence(event.topic):
                 return self._presence_events(event) or None
             case NotificationAdded() | NotificationUpdated() | NotificationDeleted() | InboxBulkChanged():
                 return self.replay(event, event.inbox.position)
@@ -58,12 +57,12 @@ class PusherDialect(Struct, frozen=True, eq=False):
 
     def replay(self, event: InboxEvent, position: str) -> bytes:
         """Encode a replayed inbox change on the recipient's own channel."""
-        channel = topics.TO_RECIPIENT + event.inbox.recipient
+        channel = TO_RECIPIENT + event.inbox.recipient
         return self.encode_frame(frames.inbox_change(channel, inbox_payloads.payload_of(event, position)))
 
     def reset(self, state: InboxState) -> bytes:
         return self.encode_frame(
-            frames.inbox_change(topics.TO_RECIPIENT + state.recipient, inbox_payloads.reset_payload(state))
+            frames.inbox_change(TO_RECIPIENT + state.recipient, inbox_payloads.reset_payload(state))
         )
 
     def heartbeat(self, now: int) -> bytes:
@@ -82,7 +81,7 @@ class PusherDialect(Struct, frozen=True, eq=False):
 def _live(event: LiveEvent) -> bytes | None:
     if event.name.startswith(PUSHER_PREFIXES):
         return None
-    channel = topics.TO_RECIPIENT + (event.recipient or "") if event.topic is None else event.topic
+    channel = TO_RECIPIENT + (event.recipient or "") if event.topic is None else event.topic
     data = frames.text(event.data) if event.text is None else event.text
     return frames.event(event.name, channel, data, event.member)
 

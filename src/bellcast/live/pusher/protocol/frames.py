@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from bellcast.inbox.types.notifications import Notification
 from bellcast.live.inbox_payloads import Payload
-from bellcast.model.events import Member
-from bellcast.model.notifications import Notification
+from bellcast.live.types.events import Member
 
 EMPTY = "{}"
 ERROR_EVENT = "pusher:error"

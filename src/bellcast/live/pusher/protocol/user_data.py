@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from bellcast.kernel import validation
 from bellcast.kernel.http.decode_errors import sentence
-from bellcast.model.pusher import MAX_DEVICE
+from bellcast.live.pusher.types import MAX_DEVICE
 
 MAX_USER_ID = 128
 

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
+from bellcast.inbox.types.inboxes import InboxState
 from bellcast.kernel.events import Event, LiveEvent
 from bellcast.live import inbox_payloads
 from bellcast.live.connection.close_reasons import CloseReason
@@ -19,7 +20,7 @@ from bellcast.live.connection.dialect import PositionMark
 from bellcast.live.socketio.protocol import packets
 from bellcast.live.socketio.protocol.engineio import Encoding
 from bellcast.live.socketio.protocol.packets import Packet
-from bellcast.model.events import (
+from bellcast.live.types.events import (
     InboxBulkChanged,
     InboxEvent,
     NotificationAdded,
@@ -29,7 +30,6 @@ from bellcast.model.events import (
     PresenceChanged,
     Typing,
 )
-from bellcast.model.inboxes import InboxState
 
 _encode = msgspec.json.Encoder().encode
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bellcast.live.socketio.protocol.engineio import InvalidPacket
-from bellcast.model.event_names import SOCKETIO_LIFECYCLE
+from bellcast.topics.types import SOCKETIO_LIFECYCLE
 
 ROOT = "/"
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)

@@ -1,1 +1,0 @@
-"""The REST API: every public HTTP path except the live ones."""

@@ -1,0 +1,58 @@
+"""Scripts and rows of the audit log."""
+
+import itertools
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import asdict, replace
+
+from bellcast.audit.types import AuditEntry, FieldChange
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.command import LockKey
+from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.script import Row, Script, Statement
+
+# Serializes writers of the audit log, each of which reads the preceding entry.
+LOCK: LockKey = ("", "\x01audit")
+_changes = msgspec.json.Decoder(tuple[FieldChange, ...])
+
+
+def append(entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+    """Append to the audit chain. The command must hold LOCK."""
+    number, previous = head_of((yield Statement("audit_head")))
+    entry = replace(entry, number=number + 1, previous=previous)
+    yield Statement("audit_insert", asdict(entry) | {"changes": columns.to_json(entry.changes), "mac": sign(entry)})
+
+
+def sweep(before: int, limit: int) -> Script[list[Row]]:
+    """Delete old entries, only from the beginning of the chain, so that no gap appears. Because the nodes' clocks
+    differ, an older entry may follow a newer one."""
+    oldest = yield Statement("audit_oldest", {"limit": limit})
+    old = list(itertools.takewhile(lambda row: row[1] < before, oldest))
+    return (yield Statement("audit_delete", {"number": old[-1][0]})) if old else []
+
+
+def head_of(newest: list[Row]) -> tuple[int, bytes]:
+    return (newest[0][0], bytes(newest[0][1])) if newest else (0, b"")
+
+
+def entry_of(row: Row) -> AuditEntry:
+    id, at, actor, action, target, tenant, changes, outcome, address, request_id, number, previous, mac = row
+    return AuditEntry(
+        id=id,
+        at=at,
+        actor=actor,
+        action=action,
+        target=target,
+        tenant=tenant,
+        changes=_changes.decode(changes),
+        outcome=outcome,
+        address=address,
+        request_id=request_id,
+        number=number,
+        previous=bytes(previous),
+        mac=bytes(mac),
+    )
+
+
+LIST = KeysetList("audit", ("id",), entry_of, is_newest_first=True)

@@ -1,0 +1,57 @@
+"""API keys and the digests of their secrets."""
+
+import msgspec
+
+from bellcast.kernel import times
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.tenants.types import ApiKey
+
+
+class Keys(StoreTable):
+    """API keys. Only digests of their secrets are stored."""
+
+    @write()
+    def create(self, key: ApiKey, digest: bytes) -> Script[None]:
+        tenants = None if key.tenants is None else columns.to_json(key.tenants)
+        params = {"id": key.id, "name": key.name, "scopes": columns.to_json(key.scopes), "tenants": tenants}
+        created_at = times.milliseconds(key.created_at)
+        yield Statement("key_insert", {**params, "digest": digest, "created_at": created_at})
+
+    @read
+    def find(self, id: str) -> Script[tuple[ApiKey, bytes] | None]:
+        """Return the key, even if it is revoked, and its digest."""
+        found = yield Statement("key_find", {"id": id})
+        return (api_key(found[0][:-1]), bytes(found[0][-1])) if found else None
+
+    @read
+    def all(self) -> Script[list[ApiKey]]:
+        return [api_key(row) for row in (yield Statement("key_all"))]
+
+    @write()
+    def record_use(self, id: str, now: int) -> Script[None]:
+        """Set the time of the last use of a key."""
+        yield Statement("key_use", {"id": id, "now": now})
+
+    @write()
+    def revoke(self, id: str, now: int) -> Script[bool]:
+        """Revoke a key; return whether it existed."""
+        return bool((yield Statement("key_revoke", {"id": id, "now": now})))
+
+
+def api_key(row: Row) -> ApiKey:
+    """Create an API key from id, name, scopes, tenants, created_at, revoked_at, used_at."""
+    id, name, scopes, bound_to, created_at, revoked_at, used_at = row
+    return msgspec.convert(
+        {
+            "id": id,
+            "name": name,
+            "scopes": msgspec.json.decode(scopes),
+            "tenants": columns.texts_or_null(bound_to),
+            "created_at": times.to_rfc3339(created_at),
+            "revoked_at": times.to_rfc3339_or_null(revoked_at),
+            "used_at": times.to_rfc3339_or_null(used_at),
+        },
+        ApiKey,
+    )

@@ -1,0 +1,1 @@
+"""REST operations and pages of messages outside the inbox."""

@@ -1,0 +1,140 @@
+"""Explain why a recipient gets or does not get a notification through a channel."""
+
+import msgspec
+
+from bellcast.channels import decision_inputs, explanations
+from bellcast.channels.explanations import Explanation
+from bellcast.channels.http import recipient_explanations
+from bellcast.channels.types import MAX_DECISIONS
+from bellcast.inbox import sent
+from bellcast.inbox.types.sends import SentItem
+from bellcast.kernel import ids, validation
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.times import Moment
+from bellcast.preferences.types import CHANNELS, Channel
+from bellcast.rest import context, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.types import runs
+
+
+class ExplainQuery(TenantQuery, frozen=True, kw_only=True):
+    """A recipient, alone or with a sent notification, a run, or a type for a hypothetical send; and since when to return
+    facts."""
+
+    recipient: str
+    notification: str | None = None
+    run: str | None = None
+    type: str | None = None
+    channel: Channel | None = None
+    since: Moment | None = None
+
+
+@operation(
+    "GET",
+    "/v1/explain",
+    tag="Sending",
+    required_scope="read",
+    query=ExplainQuery,
+    response_types={200: Explanation},
+    refusals=(NotFound,),
+)
+async def explain(request: ApiRequest) -> ASGIApp:
+    """Explain a delivery.
+
+    With `recipient` alone: the last notification, and the facts since `since`, by default of the last day:
+    notifications, connections, and requests that this node refused. With `notification` or `run`: the decisions for the
+    recipient at the time of the send, and their results; with `since`, only the facts since then. With `type`, and
+    optionally `channel`: the result of a send at this moment; with `since`, also the facts since then, of notifications
+    of this type. `text` explains it in sentences."""
+    query = request_body.query(request, ExplainQuery)
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    validation.check(validation.key("recipient", query.recipient, ctx.limits))
+    if [query.notification, query.run, query.type].count(None) < 2:
+        raise Invalid.of("notification", "expected one of notification, run, and type with channel")
+    if query.type is None and query.channel is not None:
+        raise Invalid.of("channel", "is only for type; notification and run explain every channel")
+    if query.run is not None:
+        return _response(query, await _run(ctx, tenant, query.recipient, query.run))
+    if query.notification is not None:
+        return _response(query, await _sent(ctx, tenant, query.recipient, query.notification))
+    if query.type is None:
+        return responses.json(await recipient_explanations.explain(ctx, tenant, query.recipient, query.since))
+    return responses.json(await _now(ctx, tenant, query))
+
+
+def _response(query: ExplainQuery, explained: Explanation) -> ASGIApp:
+    if query.since is not None:
+        facts = recipient_explanations.ordered(explained.facts, query.since)
+        explained = msgspec.structs.replace(explained, facts=facts)
+    return responses.json(explained)
+
+
+async def _sent(ctx: ApiContext, tenant: str, recipient: str, notification: str) -> Explanation:
+    store = ctx.engines.store
+    if not ids.is_id(notification):
+        raise NotFound("There is no notification with this id.")
+    item = await store.sent.find(tenant, notification)
+    if item is None or item.announcement or item.recipient != recipient:
+        item = await _without_row(ctx, tenant, recipient, notification, item)
+    return await recipient_explanations.of_notification(ctx, tenant, recipient, item)
+
+
+async def _without_row(
+    ctx: ApiContext, tenant: str, recipient: str, notification: str, announced: SentItem | None
+) -> SentItem:
+    """Explain deliveries without an inbox row of the recipient: outside the inbox, or as a member of an audience.
+    Raises NotFound."""
+    if not await ctx.engines.store.messages.decisions(tenant, notification, recipient, 1):
+        raise NotFound("This recipient has no notification with this id.")
+    item = announced if announced is not None and announced.announcement else None
+    item = item or await sent.find_outside(ctx.engines, tenant, notification)
+    return msgspec.structs.replace(item, recipient=recipient, has_row=False)
+
+
+async def _run(ctx: ApiContext, tenant: str, recipient: str, id: str) -> Explanation:
+    """Explain the sending steps of a run, in order."""
+    store = ctx.engines.store
+    run = await store.runs.get(id)
+    if run is None or run.tenant != tenant or run.recipient != recipient:
+        raise NotFound("This recipient has no run with this id.")
+    definition = await ctx.workflow_catalog.definition(run.owner, run.workflow, run.version)
+    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
+    zone, state = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant), runs.decode(run.body)
+    explained = []
+    for step in definition.ordered:
+        done = state.step(step.key)
+        if step.type not in CHANNELS or done.state in ("pending", "running"):
+            continue
+        if done.decided is None:
+            explained.append(explanations.explain_undecided(step.type, done.reason))
+            continue
+        stored = await store.messages.decisions(tenant, done.decided, recipient, MAX_DECISIONS)
+        messages = await store.messages.find(list(done.messages)) if done.messages else ()
+        decisions = [one for one in stored if one.channel == step.type]
+        explained += explanations.explain_sent(decisions, messages, zone).channels
+    return explanations.with_actions(explanations.joined(explained), recipient)
+
+
+async def _now(ctx: ApiContext, tenant: str, query: ExplainQuery) -> Explanation:
+    type = query.type or ""
+    validation.check(validation.text("type", type, ctx.limits.type))
+    channels = CHANNELS if query.channel is None else (query.channel,)
+    engines = ctx.engines
+    inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, type, [query.recipient], channels)
+    if query.recipient not in inputs.profiles:
+        raise NotFound("There is no recipient with this key.")
+    profile, now = inputs.profile(query.recipient), engines.clock.now()
+    decisions = [(channel, inputs.decide(profile, channel, "normal", now)) for channel in channels]
+    explained = explanations.explain_now(decisions, decision_inputs.zone_of(profile, inputs.tenant))
+    if query.since is not None:
+        facts = await recipient_explanations.facts_of_type(ctx, tenant, query.recipient, type, query.since)
+        explained = msgspec.structs.replace(explained, facts=facts)
+    return explanations.with_actions(explained, query.recipient, type)
+
+
+HANDLERS = [explain]

@@ -1,0 +1,108 @@
+"""Pages behind the links in e-mails, for recipients without a login: in the recipient's language, with the tenant's brand.
+They need no scripts, so that they work in the browsers of all mail programs."""
+
+import functools
+from html import escape
+from pathlib import Path
+
+from bellcast.channels import html, links
+from bellcast.channels.preferences_link import PreferencesGrant
+from bellcast.channels.types import Brand
+from bellcast.channels.unsubscribe import Unsubscription
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.recipients.types import RecipientOfLink
+from bellcast.rest.operations import Handler
+from bellcast.templates.types import locales_of
+
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+# A page loads no resources but its icon, the brand's logo and the preferences element; its form posts to the page itself.
+CONTENT_SECURITY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src {images}; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+HEADERS = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+
+
+def with_error_page(handler: Handler) -> Handler:
+    """Show a page instead of a problem in JSON to people whose link is not valid."""
+
+    @functools.wraps(handler)
+    async def handle(request: ApiRequest) -> ASGIApp:
+        try:
+            return await handler(request)
+        except NotFound:
+            if "text/html" not in (request_body.header(request, b"accept") or ""):
+                raise
+            language = links.language(_browser_locales(request))
+            texts = links.TEXTS[language]
+            return message(texts["invalid"], f"<p>{texts['invalid_hint']}</p>", language, Brand(), 404)
+
+    return handle
+
+
+def recipient(link: PreferencesGrant | Unsubscription) -> RecipientOfLink:
+    """Return the recipient for the store's check. An unsubscribe link stays valid: mail programs use it years later
+    (RFC 8058), and it only turns e-mail off."""
+    return RecipientOfLink(link.tenant, link.recipient, link.issued_at, isinstance(link, PreferencesGrant))
+
+
+def language(request: ApiRequest, recipient: str | None, tenant: str) -> str:
+    """Return the language of a page: the recipient's locale, else what the browser accepts, else the tenant's."""
+    return links.language([*locales_of(recipient), *_browser_locales(request), *locales_of(tenant)])
+
+
+def _browser_locales(request: ApiRequest) -> list[str]:
+    accepted = request_body.header(request, b"accept-language") or ""
+    return locales_of(*(part.partition(";")[0].strip() for part in accepted.split(",")))
+
+
+def message(title: str, content: str, language: str, brand: Brand, status: int = 200) -> ASGIApp:
+    """Return a page with a heading and this HTML."""
+    card = f"<div class=card>\n<h1>{title}</h1>\n{content}\n</div>"
+    return page(title, f"<main class=message>\n{logo(brand)}{card}\n</main>", language, brand, status)
+
+
+def logo(brand: Brand) -> str:
+    """Return the brand's logo and name as HTML; empty without a brand."""
+    name, has_logo = escape(brand.name or ""), _has_logo(brand)
+    image = f'<img src="{escape(brand.logo_url or "")}" alt="{name}">' if has_logo else ""
+    return f"<div class=brand>{image or f'<span>{name}</span>'}</div>\n" if image or name else ""
+
+
+def page(
+    title: str, content: str, language: str, brand: Brand, status: int = 200, *, script: str | None = None
+) -> ASGIApp:
+    """Return a page with this HTML, which may contain this script."""
+    # A brand's color can be dark, so dark mode mixes it with white. Texts on it are black if it is light.
+    color = html.color(brand)
+    own = f":root {{ --accent: light-dark({color}, color-mix(in oklab, {color}, #fff 45%)); --on: light-dark({_on(color)}, #111) }}"
+    text = f"""<!doctype html>
+<html lang="{language}" dir="{"rtl" if language == "ar" else "ltr"}">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>{title}</title>
+<link rel="icon" href="../favicon.svg" type="image/svg+xml">
+<style>{STYLE}{own if brand.color else ""}</style>
+{content}
+</html>
+"""
+    security = CONTENT_SECURITY.format(images="http: https:" if _has_logo(brand) else "'self'")
+    if script is not None:
+        security += f"; script-src 'self' {responses.inline_source(script)}; connect-src 'self'"
+    headers = {**HEADERS, "content-security-policy": security}
+    return responses.complete(status, text.encode(), responses.HTML, headers)
+
+
+def _has_logo(brand: Brand) -> bool:
+    return (brand.logo_url or "").startswith(("https://", "http://"))
+
+
+def _on(color: str) -> str:
+    """Return black or white, whichever is easier to read on `#rgb` or `#rrggbb` (the weights of ITU-R BT.601)."""
+    width = len(color) // 3
+    red, green, blue = (int(color[1 + at * width : 1 + (at + 1) * width] * (3 - width), 16) for at in range(3))
+    return "#111" if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "#fff"

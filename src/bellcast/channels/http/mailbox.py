@@ -1,0 +1,245 @@
+"""The mailbox page: simulated messages as their recipients would see them."""
+
+from datetime import datetime
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.auth import link_tokens
+from bellcast.channels import email
+from bellcast.channels.http.messages import rfc822
+from bellcast.channels.types import StoredMessage
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest import context, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+
+# The page runs no scripts. A message's HTML is shown in a sandboxed frame, which runs no scripts either and may only
+# load images.
+HEADERS = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src https: http: data:; "
+    "frame-ancestors 'none'",
+}
+PURPOSE = b"bellcast mailbox\x00"
+PAGE_SIZE = 50
+CHANNELS = {"email": "E-mail", "sms": "SMS", "push": "Push", "chat": "Chat"}
+
+
+class MailboxGrant(Struct, frozen=True, array_like=True):
+    """The tenant whose simulated messages a link shows, until `expires_at` (UTC milliseconds)."""
+
+    tenant: str
+    expires_at: int
+
+
+class MailboxRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the link is valid: seconds, or a duration such as `1d`."""
+
+    ttl: str | float = "1d"
+
+
+class MailboxLink(Struct, frozen=True):
+    """A link to the page of simulated messages; null in a dry run."""
+
+    url: str | None
+
+
+class MailboxQuery(Struct, frozen=True, kw_only=True):
+    """The chosen message, and the page of the list."""
+
+    message: str | None = None
+    after: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/mailbox-link",
+    tag="Messages",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=MailboxRequest,
+    is_body_optional=True,
+    response_types={200: MailboxLink, 201: MailboxLink},
+    example={"ttl": "1d"},
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create a link to the mailbox.
+
+    A page with all simulated messages of a tenant, for development and tests. `bellcast mailbox` prints it."""
+    ctx, tenant = context.of(request), tenants.single_tenant(request)
+    body = await request_body.optional_body(request, LINK) or MailboxRequest()
+    if objects.is_dry_run(request):
+        return responses.json(MailboxLink(None))
+    grant = MailboxGrant(tenant, ctx.engines.clock.now() + int(times.seconds(body.ttl) * 1000))
+    base = (ctx.channels.public_url or "").rstrip("/")
+    return responses.json(MailboxLink(f"{base}/mailbox/{link_tokens.sign(ctx.project, PURPOSE, grant)}"), 201)
+
+
+@operation(
+    "GET",
+    "/mailbox/{token:str}",
+    tag="Messages",
+    required_scope=None,
+    query=MailboxQuery,
+    response_types={200: responses.HTML},
+    refusals=(BadRequest, NotFound),
+)
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show the mailbox.
+
+    The newest messages come first; one of them is open."""
+    ctx, query = context.of(request), request_body.query(request, MailboxQuery)
+    token = request_body.path(request, "token")
+    now = ctx.engines.clock.now()
+    grant = link_tokens.read(ctx.project, PURPOSE, token, MailboxGrant)
+    if grant is None or grant.expires_at <= now:
+        raise NotFound("This link is no longer valid.")
+    messages = ctx.engines.store.messages
+    after = list_positions.item_id(query.after)
+    found = await messages.page(
+        ListQuery(
+            tenants=[grant.tenant],
+            filters={"state": "simulated"},
+            after=None if after is None else (after,),
+            limit=PAGE_SIZE,
+        )
+    )
+    shown, following = found.items, None if found.next is None else found.next[0]
+    chosen = None
+    if query.message is not None:
+        chosen = next(iter(await messages.find([query.message])), None)
+        if chosen is None or chosen.tenant != grant.tenant or chosen.state != "simulated":
+            raise NotFound("There is no simulated message with this id.")
+    opened = chosen or next(iter(shown), None)
+    body = EMPTY if opened is None else await _message(ctx, opened, "h2" if chosen is None else "h1")
+    page = _page(token, shown, opened, body, query, following, is_chosen=chosen is not None)
+    return responses.complete(200, page.encode(), responses.HTML, HEADERS)
+
+
+def _page(
+    token: str,
+    shown: list[StoredMessage],
+    chosen: StoredMessage | None,
+    body: str,
+    query: MailboxQuery,
+    following: str | None,
+    *,
+    is_chosen: bool,
+) -> str:
+    base = f"/mailbox/{quote(token)}"
+    suffix = f"&after={quote(query.after)}" if query.after else ""
+    items = "".join(_item(f"{base}?message={one.id}{suffix}", one, chosen) for one in shown)
+    more = f'<a class=more href="{base}?after={following}">Older messages</a>' if following else ""
+    back = f'<a class=back href="{base}{suffix.replace("&", "?", 1)}">All messages</a>' if is_chosen else ""
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex">
+<title>Mailbox · Bellcast</title>
+<link rel="icon" href="../favicon.svg" type="image/svg+xml">
+<style>{STYLE}</style>
+<body class="{"open" if is_chosen else "closed"}">
+<nav aria-label="Messages"><h1><img src="../favicon.svg" alt="">Mailbox</h1>
+<ul>{items}</ul>{more}</nav>
+<main>{back}{body}</main>
+</html>
+"""
+
+
+EMPTY = """<div class=empty><h2>No messages yet</h2>
+<p>Messages of channels without a provider are stored here instead of being sent.</p></div>"""
+
+
+def _item(url: str, message: StoredMessage, chosen: StoredMessage | None) -> str:
+    current = " aria-current=true" if chosen is not None and chosen.id == message.id else ""
+    return (
+        f'<li><a href="{escape(url)}"{current}><span class=title>{escape(_title(message))}</span>'
+        f"<span class=meta>{CHANNELS[message.channel]} to {escape(message.address)}</span>"
+        f"<time>{_time(message)}</time></a>"
+    )
+
+
+async def _message(ctx: ApiContext, message: StoredMessage, heading: str) -> str:
+    """Return a message as HTML. On a phone, a chosen message is without the list and its heading."""
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    head = f"""<header><{heading}>{escape(_title(message))}</{heading}>
+<dl><dt>To<dd>{escape(message.address)}<dt>Recipient<dd>{escape(message.recipient)}<dt>Type<dd>{escape(message.type)}\
+<dt>Time<dd><time>{_time(message)}</time></dl></header>"""
+    if message.channel != "email":
+        text = "\n\n".join(str(content[name]) for name in ("title", "body", "text", "url") if content.get(name))
+        return f"{head}<pre class=bubble>{escape(text)}</pre>"
+    raw = await rfc822(ctx, message)
+    headers = raw.decode(errors="replace").replace("\r\n", "\n").partition("\n\n")[0]
+    return f"""{head}<iframe title="E-mail" sandbox srcdoc="{escape(content.get("html") or "")}"></iframe>
+<details><summary>Text</summary><pre>{escape(content.get("text") or "")}</pre></details>
+<details><summary>Headers</summary><pre>{escape(headers)}</pre></details>"""
+
+
+def _title(message: StoredMessage) -> str:
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    title = content.get("subject") or content.get("title") or content.get("text") or message.type
+    return email.one_line(str(title).strip().split("\n")[0])[:120]
+
+
+def _time(message: StoredMessage) -> str:
+    moment: datetime = times.to_rfc3339(message.due_at)
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+STYLE = """
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif;
+  --line: light-dark(#e5e7eb, #2c313b); --card: light-dark(#fff, #1b1e25); --muted: light-dark(#5b6472, #9ca3af) }
+* { box-sizing: border-box }
+body { margin: 0; display: grid; grid-template-columns: minmax(16rem, 22rem) 1fr; height: 100vh; height: 100dvh;
+  background: light-dark(#f3f4f6, #111318); color: light-dark(#111827, #e5e7eb) }
+nav { overflow-y: auto; border-inline-end: 1px solid var(--line); background: var(--card) }
+nav h1 { display: flex; gap: .6rem; align-items: center; font-size: 1.15rem; margin: 0; padding: 1rem }
+h1 img { width: 1.5rem; height: 1.5rem }
+ul { list-style: none; margin: 0; padding: 0 }
+nav a { display: block; padding: .7rem 1rem; color: inherit; text-decoration: none; border-top: 1px solid var(--line) }
+nav a:hover { background: light-dark(#f3f4f6, #232731) }
+nav a:focus-visible { outline: 2px solid light-dark(#4f56d9, #8b93ff); outline-offset: -2px }
+nav a[aria-current] { background: light-dark(#e7ecff, #252d4a) }
+.title { display: block; font-weight: 600; overflow: hidden; text-overflow: ellipsis; white-space: nowrap }
+.meta, nav time { display: block; font-size: .85rem; color: var(--muted); overflow: hidden; text-overflow: ellipsis }
+main { display: flex; flex-direction: column; gap: .75rem; min-width: 0; overflow-y: auto; padding: 1rem 1.25rem }
+main :is(h1, h2) { font-size: 1.3rem; line-height: 1.3; margin: 0 0 .5rem; overflow-wrap: anywhere }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; font-size: .9rem }
+dt { color: var(--muted) } dd { margin: 0; overflow-wrap: anywhere }
+iframe { flex: 1 0 24rem; width: 100%; max-height: 44rem; border: 1px solid var(--line); border-radius: .75rem; background: #fff; color-scheme: light }
+details, .bubble { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .6rem 1rem }
+summary { cursor: pointer; font-weight: 600 }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0 .25rem; font: .85rem/1.5 ui-monospace, monospace }
+.bubble { font: inherit; margin: 0; max-width: 34rem }
+.empty { margin: auto; text-align: center; max-width: 26rem; color: var(--muted) }
+.back { display: none; color: light-dark(#4f56d9, #8b93ff) }
+@media (max-width: 46rem) {
+  body { display: block; height: auto }
+  nav { border: 0; min-height: 100vh }
+  .open nav, .closed main { display: none }
+  .closed main:has(.empty) { display: block; padding: 3rem 1.25rem }
+  .closed:has(.empty) nav { min-height: 0 }
+  .back { display: block }
+  iframe { flex-basis: 60vh; min-height: 60vh }
+}
+"""
+
+
+def _check_link(body: MailboxRequest, ctx: ApiContext) -> None:
+    validation.check(validation.link_lifetime(body.ttl))
+
+
+LINK = request_body.Shape(MailboxRequest, _check_link)
+HANDLERS = [create, show]

@@ -1,0 +1,333 @@
+"""Messages sent, or to be sent, through channels other than the inbox."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.auth import link_tokens
+from bellcast.channels import delivery, email
+from bellcast.channels.store import messages
+from bellcast.channels.types import (
+    NO_CONTENT,
+    RETRYABLE_STATES,
+    Attempt,
+    ExternalChannel,
+    Message,
+    State,
+    StoredMessage,
+)
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.db.lists import ListPage
+from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.kernel.times import Moment
+from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.replays.failures import FailureFilter
+from bellcast.rest import audit, context, objects, tenants, viewers
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery, Listing, Resource
+from bellcast.rest.tenants import TenantQuery
+
+# An e-mail runs no scripts and loads nothing. A loaded image would report to the sender that the e-mail was opened.
+HTML_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'self'; sandbox",
+}
+
+
+class MessagesQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of messages, newest first, with filters. `workflow` selects messages of the workflow's runs. The tenant
+    `*` means all tenants."""
+
+    channel: ExternalChannel | None = None
+    state: State | None = None
+    provider: str | None = None
+    recipient: str | None = None
+    notification: str | None = None
+    run: str | None = None
+    workflow: str | None = None
+    limit: AppListLimit = 100
+    after: str | None = None
+
+
+class MessagePage(Struct, frozen=True):
+    """A page of messages; `next` is the value of `after` for the next page. If `scanned_until` is not null, the search
+    stopped before the page was full: pass it as `after` to continue. Only the first page has a `total`."""
+
+    messages: list[Message]
+    next: str | None
+    scanned_until: str | None
+    total: ListTotal | None = None
+
+
+class AttemptList(Struct, frozen=True):
+    """The delivery attempts of a message, and its current state."""
+
+    state: State
+    reason: str | None
+    attempts: tuple[Attempt, ...]
+
+
+class RetryRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failed messages to queue again: of a channel, created since a time."""
+
+    channel: ExternalChannel | None = None
+    since: Moment | None = None
+    tenant: str | None = None
+
+
+class Retried(Struct, frozen=True):
+    """How many messages are retried."""
+
+    retried: int
+
+
+@Resource("messages", tag="Messages").page(
+    messages.LIST, MessagePage, query=MessagesQuery, roles=ROLES, refusals=(BadRequest,)
+)
+async def page(listing: Listing[MessagesQuery]) -> ListPage[Message]:
+    """List messages.
+
+    Newest first; the filters can be combined."""
+    engines = listing.ctx.engines
+    found = await engines.store.messages.page(listing.wanted)
+    return found.of([outside(message) async for message in engines.pace.each(found.items)])
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: Message},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a message.
+
+    With its content and every attempt to deliver it."""
+    return responses.json(outside(await _find(request)))
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/raw",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: "message/rfc822"},
+    refusals=(NotFound, Conflict),
+)
+async def raw(request: ApiRequest) -> ASGIApp:
+    """Read an e-mail as it is sent.
+
+    In the format of RFC 5322, which mail programs can open."""
+    return responses.complete(200, await rfc822(context.of(request), await _find(request)), "message/rfc822")
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/eml",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: "message/rfc822"},
+    refusals=(NotFound, Conflict),
+)
+async def eml(request: ApiRequest) -> ASGIApp:
+    """Download an e-mail.
+
+    As a file `<id>.eml` in the format of RFC 5322, with the same content as `/raw`."""
+    message = await _find(request)
+    name = f'attachment; filename="{message.id}.eml"'
+    body = await rfc822(context.of(request), message)
+    return responses.complete(200, body, "message/rfc822", {"content-disposition": name})
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/attempts",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: AttemptList},
+    refusals=(NotFound,),
+)
+async def attempts(request: ApiRequest) -> ASGIApp:
+    """List the attempts to deliver a message.
+
+    Oldest first, each with the provider's response. For a message of a digest, the attempts of the digest."""
+    message = await _find(request)
+    return responses.json(AttemptList(message.state, message.reason, message.attempts))
+
+
+@operation(
+    "GET",
+    "/v1/messages/{id:str}/html",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: responses.HTML},
+    refusals=(NotFound, Conflict),
+)
+async def html(request: ApiRequest) -> ASGIApp:
+    """Read the HTML of an e-mail.
+
+    Pages of this server can show it in a frame. Its scripts do not run, and it loads no images from other servers."""
+    message = await _find(request)
+    text = msgspec.json.decode(message.content).get("html") if message.channel == "email" else None
+    if not text:
+        raise Conflict("Only e-mails with HTML are available in this form.")
+    return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
+
+
+@operation(
+    "POST",
+    "/v1/messages/{id:str}/retry",
+    tag="Messages",
+    required_scope="manage",
+    roles=ONE_BY_ONE,
+    query=DryRunQuery,
+    response_types={200: Retried, 202: Retried},
+    refusals=(NotFound, Conflict),
+)
+async def retry(request: ApiRequest) -> ASGIApp:
+    """Retry a message that failed or bounced.
+
+    The message gets a new series of attempts. A message whose template could not be rendered has no content and cannot
+    be retried: correct the template or the data, then send the notification again. For a message of a digest, the digest
+    is sent again. A message to a suppressed address becomes `suppressed` without an attempt: an address that bounced is
+    suppressed until you allow it again."""
+    engines = context.of(request).engines
+    message = await _find(request)
+    id = message.digest or message.id
+    conflict = Conflict(f"Only messages that failed or bounced can be retried; this one is {message.state}.")
+    if message.state not in RETRYABLE_STATES:
+        raise conflict
+    if message.content == NO_CONTENT:
+        raise Conflict(
+            "This message has no content, because its template could not be rendered: correct the template or the data, "
+            "then send the notification again."
+        )
+    if objects.is_dry_run(request):
+        return responses.json(Retried(1))
+    if not await engines.store.messages.retry(message.tenant, [id], engines.clock.now()):
+        raise conflict
+    engines.router.messages_added()
+    return responses.json(Retried(1), 202)
+
+
+@operation(
+    "POST",
+    "/v1/messages/{id:str}/release",
+    tag="Messages",
+    required_scope="manage",
+    roles=ONE_BY_ONE,
+    is_audited=True,
+    query=DryRunQuery,
+    response_types={200: Retried, 202: Retried},
+    refusals=(NotFound, Conflict),
+)
+async def release(request: ApiRequest) -> ASGIApp:
+    """Send a simulated message for real.
+
+    The channel's providers send it to the recipient's current address, if preferences and suppressions still permit it.
+    For a message of a digest, the digest is sent. Messages of recalled notifications are refused."""
+    ctx, message = context.of(request), await _find(request)
+    store, now = ctx.engines.store, ctx.engines.clock.now()
+    if not await ctx.providers.can_deliver(message.tenant, message.channel):
+        raise Conflict(
+            f"No provider delivers {message.channel} messages: add one, or remove it from BELLCAST_SIMULATE."
+        )
+    conflict = Conflict(f"Only simulated messages can be released; this one is {message.state}.")
+    if message.state != "simulated":
+        raise conflict
+    if message.reason is not None:
+        raise Conflict("The notification of this message was recalled.")
+    if objects.is_dry_run(request):
+        return responses.json(Retried(1))
+    if not await store.messages.release(message.tenant, message.digest or message.id, now):
+        raise conflict
+    audit.note_change(request, "state", "simulated", "queued")
+    ctx.engines.router.messages_added()
+    return responses.json(Retried(1), 202)
+
+
+@operation(
+    "POST",
+    "/v1/messages/retry",
+    tag="Messages",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=RetryRequest,
+    is_body_optional=True,
+    response_types={200: Retried, 202: Retried},
+    refusals=(Conflict,),
+    example={"channel": "email", "since": "2026-06-10T12:00:00Z"},
+)
+async def retry_many(request: ApiRequest) -> ASGIApp:
+    """Retry failed messages.
+
+    Starts a replay in the background. It retries all messages of the tenant that failed or bounced, optionally of one
+    channel or created since a time, except those whose template could not be rendered. `retried` counts at most 20,000,
+    but more messages may be retried."""
+    replays = context.of(request).replays
+    body = await request_body.optional_body(request, RETRY) or RetryRequest()
+    tenant = tenants.single_tenant(request, body.tenant)
+    since = 0 if body.since is None else times.milliseconds(body.since)
+    plan = await replays.plan(tenant, FailureFilter(kind="message", channel=body.channel, since=since), ())
+    is_dry_run = objects.is_dry_run(request)
+    if plan.matched and not is_dry_run:
+        await replays.start(tenant, plan)
+    return responses.json(Retried(plan.matched), 200 if is_dry_run else 202)
+
+
+async def rfc822(ctx: ApiContext, message: StoredMessage) -> bytes:
+    """Return an e-mail as its provider sends it. Raises Conflict if the message is not an e-mail."""
+    if message.channel != "email":
+        raise Conflict("Only e-mails are available in this form.")
+    sender, name = await ctx.providers.email_sender(message.tenant, message.provider)
+    return email.compose(delivery.content_of(message), sender, name)
+
+
+async def _find(request: ApiRequest) -> StoredMessage:
+    found = await context.of(request).engines.store.messages.find([request_body.path(request, "id")])
+    if not found or found[0].tenant != tenants.single_tenant(request):
+        raise NotFound("There is no message with this id.")
+    # An e-mail's transfer encoding would divide a link, so that `viewers.response_for` does not recognise it.
+    hidden = found[0].content if viewers.may_use_links(request) else link_tokens.hide(found[0].content)
+    return msgspec.structs.replace(found[0], content=hidden)
+
+
+def outside(message: StoredMessage) -> Message:
+    """Return a message as clients see it."""
+    content: dict[str, Any] = msgspec.json.decode(message.content)
+    return Message(
+        id=message.id,
+        tenant=tenants.outside(message.tenant),
+        recipient=message.recipient,
+        notification=message.notification,
+        run=message.run,
+        channel=message.channel,
+        provider=message.provider,
+        to=message.address,
+        state=message.state,
+        reason=message.reason,
+        due_at=times.to_rfc3339(message.due_at),
+        created_at=times.to_rfc3339(message.created_at),
+        content=content,
+        attempts=message.attempts,
+    )
+
+
+RETRY = request_body.Shape(RetryRequest)
+HANDLERS = [page, read, raw, eml, attempts, html, retry_many, retry, release]

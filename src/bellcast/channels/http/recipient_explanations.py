@@ -1,0 +1,155 @@
+"""Explain what a recipient did and did not receive recently: notifications, messages, connections and refusals."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bellcast.channels import decision_inputs, explanations
+from bellcast.channels.explanations import Explanation, Fact
+from bellcast.channels.timeline import timeline
+from bellcast.channels.types import MAX_DECISIONS, MAX_MESSAGES, NewDecision
+from bellcast.console.types.requests import RequestFilter
+from bellcast.inbox.types.sends import SentItem, SentQuery
+from bellcast.kernel import times
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.ids import NEWEST
+from bellcast.live.types.events import ConnectionFilter, ConnectionInfo, NotificationWrite
+from bellcast.rest.context import ApiContext
+
+# Maximum notifications, connections and refused requests in an explanation, to keep it readable.
+MAX_NOTIFICATIONS, MAX_CONNECTIONS, MAX_REFUSALS = 10, 5, 5
+
+
+class RecentDeliveries(NamedTuple):
+    """A recipient's last notifications with their explanations, its connections, and the facts about all of them."""
+
+    items: Sequence[SentItem]
+    explained: Sequence[Explanation]
+    connections: Sequence[ConnectionInfo]
+    facts: list[Fact]
+
+
+async def explain(ctx: ApiContext, tenant: str, recipient: str, since: datetime | None) -> Explanation:
+    """Explain the last notification. The facts are those since a time, by default of the last day."""
+    engines, now = ctx.engines, ctx.engines.clock.now()
+    start = now - times.DAY_MS if since is None else times.milliseconds(since)
+    inputs = await decision_inputs.read(engines.store, ctx.catalog, tenant, "", [recipient], ())
+    if recipient not in inputs.profiles:
+        text = (
+            f"No recipient of this tenant has the key {recipient}: nothing was sent to it, and no page opened its inbox."
+            " Check the key and the tenant."
+        )
+        return Explanation(verdict="unknown_recipient", text=text)
+    found = await _recent(ctx, tenant, recipient, start)
+    presence = _presence(found.connections)
+    if not found.items:
+        text = f"Nothing has been sent to the recipient since {times.to_rfc3339(start):%Y-%m-%d %H:%M} UTC. {presence}"
+        return Explanation(verdict="nothing_sent", text=text, facts=found.facts)
+    last = found.explained[0]
+    sent_at = f"{found.items[0].notification.created_at:%Y-%m-%d %H:%M} UTC"
+    text = f"The last notification was sent at {sent_at}. {last.text} {presence}"
+    return replace(last, text=text, facts=found.facts)
+
+
+async def facts_of_type(ctx: ApiContext, tenant: str, recipient: str, type: str, since: datetime) -> list[Fact]:
+    """Return the facts since a time, of the notifications of one type."""
+    return (await _recent(ctx, tenant, recipient, times.milliseconds(since), type)).facts
+
+
+async def _recent(
+    ctx: ApiContext, tenant: str, recipient: str, start: int, type: str | None = None
+) -> RecentDeliveries:
+    query = SentQuery(
+        tenant=tenant, recipient=recipient, type=type, before=NEWEST, created_since=start, limit=MAX_NOTIFICATIONS
+    )
+    items = (await ctx.engines.store.sent.notifications(query)).rows
+    connections = await _connections(ctx, tenant, recipient)
+    # Concurrently, because each queries the other nodes.
+    writes = await asyncio.gather(*(ctx.connections.writes(tenant, item.notification.id, recipient) for item in items))
+    explained = [await _explain(ctx, tenant, recipient, item, one) for item, one in zip(items, writes, strict=True)]
+    facts = [fact for one in explained for fact in one.facts]
+    facts += [*_of_connections(connections), *_refusals(ctx, tenant, recipient, start)]
+    return RecentDeliveries(items, explained, connections, ordered(facts, times.to_rfc3339(start)))
+
+
+async def of_notification(ctx: ApiContext, tenant: str, recipient: str, item: SentItem) -> Explanation:
+    """Explain one notification of a recipient, with its timeline as the facts."""
+    writes = await ctx.connections.writes(tenant, item.notification.id, recipient)
+    return await _explain(ctx, tenant, recipient, item, writes)
+
+
+async def _explain(
+    ctx: ApiContext, tenant: str, recipient: str, item: SentItem, writes: Sequence[NotificationWrite]
+) -> Explanation:
+    store = ctx.engines.store
+    id, type = item.notification.id, item.notification.type
+    decisions = await store.messages.decisions(tenant, id, recipient, MAX_DECISIONS)
+    # Sends to every inbox and no other channel record no decisions.
+    decided = decisions or [
+        NewDecision(
+            tenant=tenant,
+            notification=id,
+            recipient=recipient,
+            channel="inbox",
+            outcome="send",
+            decided_at=times.milliseconds(item.notification.created_at),
+        )
+    ]
+    query = ListQuery(tenants=[tenant], filters={"notification": id, "recipient": recipient}, limit=MAX_MESSAGES)
+    messages = (await store.messages.page(query)).items
+    inputs = await decision_inputs.read(store, ctx.catalog, tenant, "", [recipient], ())
+    zone = decision_inputs.zone_of(inputs.profile(recipient), inputs.tenant)
+    actions = await store.messages.actions(tenant, id, recipient, MAX_DECISIONS)
+    entries = timeline(item, decisions, messages[::-1], actions, writes, ctx.engines.clock.now())
+    explained = explanations.explain_sent(decided, messages, zone)
+    explained = replace(explained, facts=explanations.facts_of(item, entries))
+    return explanations.with_actions(explained, recipient, type)
+
+
+async def _connections(ctx: ApiContext, tenant: str, recipient: str) -> list[ConnectionInfo]:
+    """Return the open and the recently closed connections."""
+    found: list[ConnectionInfo] = []
+    for is_closed in (False, True):
+        wanted = ConnectionFilter(recipient=recipient, is_closed=is_closed)
+        found += await ctx.connections.page(tenant, None, MAX_CONNECTIONS, wanted)
+    return found
+
+
+def _of_connections(connections: Sequence[ConnectionInfo]) -> Iterator[Fact]:
+    for one in connections:
+        how = f"{one.protocol} over {one.transport}"
+        yield _fact(one.connected_at, "connected", how)
+        if one.closed_at is not None:
+            code = None if one.code is None else str(one.code)
+            yield _fact(one.closed_at, "disconnected", one.reason, code)
+
+
+def _refusals(ctx: ApiContext, tenant: str, recipient: str, start: int) -> Iterator[Fact]:
+    """Return refused requests of the recipient's pages on this node."""
+    wanted = RequestFilter(tenant=tenant, recipient=recipient, is_refused=True, since=start)
+    for one in ctx.observed.requests(wanted, None)[:MAX_REFUSALS]:
+        detail = f"{one.method} {one.path}: {one.detail or one.status}"
+        yield _fact(one.at, "refused", detail, one.code)
+
+
+def _fact(at: int, what: str, detail: str | None, rule: str | None = None) -> Fact:
+    text = what if detail is None else f"{what}: {detail}"
+    return Fact(at=times.to_rfc3339(at), what=what, detail=detail, rule=rule, text=text)
+
+
+def _presence(connections: Sequence[ConnectionInfo]) -> str:
+    is_open = [one for one in connections if one.closed_at is None]
+    if is_open:
+        return "The recipient is connected now."
+    ended = max((one for one in connections if one.closed_at), key=lambda one: one.closed_at or 0, default=None)
+    if ended is None or ended.closed_at is None:
+        return "The recipient is not connected."
+    return f"The recipient has not been connected since {times.to_rfc3339(ended.closed_at):%Y-%m-%d %H:%M} UTC: {ended.reason}."
+
+
+def ordered(facts: Sequence[Fact], since: datetime) -> list[Fact]:
+    """Return the facts since a time, in order of time."""
+    return sorted((fact for fact in facts if fact.at >= since), key=lambda fact: fact.at)

@@ -1,0 +1,118 @@
+"""The page behind the unsubscribe link of an e-mail, and the one-click request of mail programs (RFC 8058)."""
+
+from collections.abc import Mapping
+from html import escape
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels import links, unsubscribe
+from bellcast.channels.http import link_pages
+from bellcast.channels.types import Brand
+from bellcast.channels.unsubscribe import Unsubscription
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences.types import Preferences, merge_patch
+from bellcast.recipients import recipients
+from bellcast.recipients.types import Profile
+from bellcast.rest import context
+from bellcast.rest.operations import operation
+
+
+class LinkPage(Struct):
+    """What the page of a link shows: the language, the brand, and the names of the types by key: those whose e-mail can
+    be turned off, and those that have become required since."""
+
+    language: str
+    brand: Brand
+    optional: dict[str, str] = {}
+    required: dict[str, str] = {}
+
+    def response(self, title: str, text: str, form: str = "") -> ASGIApp:
+        """Return the page with a text about the optional types, and one about the required types if there are any."""
+        texts = links.TEXTS[self.language]
+        lines = [
+            texts[name].format(types=_names(types))
+            for name, types in ((text, self.optional), ("needed_types", self.required))
+            if types
+        ]
+        content = "".join(f"<p>{line}</p>\n" for line in lines) + form
+        return link_pages.message(texts[title], content, self.language, self.brand)
+
+
+@operation(
+    "GET",
+    "/u/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
+)
+@link_pages.with_error_page
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show the unsubscribe page.
+
+    This changes nothing, because mail programs open links to check them."""
+    page = await _page(request, await _read(request))
+    if not page.optional:
+        return page.response("needed", "")
+    label = links.TEXTS[page.language]["unsubscribe"]
+    return page.response("ask", "will_end", f'<form method="post"><button>{label}</button></form>')
+
+
+@operation(
+    "POST",
+    "/u/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
+)
+@link_pages.with_error_page
+async def confirm(request: ApiRequest) -> ASGIApp:
+    """Unsubscribe.
+
+    Turns off e-mails of this type for the recipient, unless the type requires them now. Safe to repeat. The link in a
+    digest turns off every type in it."""
+    link = await _read(request)
+    page = await _page(request, link)
+    if not page.optional:
+        return page.response("needed", "")
+    engines = context.of(request).engines
+    patch = {"types": {type: {"email": False} for type in page.optional}}
+
+    def unsubscribed(before: bytes | None) -> Preferences:
+        merged = merge_patch({} if before is None else msgspec.json.decode(before), patch)
+        return msgspec.convert(merged, Preferences)
+
+    await recipients.change_preferences_by_link(engines, link_pages.recipient(link), unsubscribed)
+    return page.response("ended", "off")
+
+
+async def _page(request: ApiRequest, link: Unsubscription) -> LinkPage:
+    ctx = context.of(request)
+    profiles = await ctx.engines.store.recipients.profiles(link.tenant, [link.recipient])
+    profile = profiles.get(link.recipient) or Profile(key=link.recipient)
+    tenant = await ctx.catalog.tenant(link.tenant)
+    page = LinkPage(link_pages.language(request, profile.locale, tenant.locale), tenant.brand)
+    for key in (link.type, *link.others):
+        found = await ctx.catalog.type(link.tenant, key)
+        (page.required if found.rules.requires("email") else page.optional)[key] = found.rules.name_of(key)
+    return page
+
+
+def _names(types: Mapping[str, str]) -> str:
+    return ", ".join(f"“{escape(name)}”" for name in types.values())
+
+
+async def _read(request: ApiRequest) -> Unsubscription:
+    ctx = context.of(request)
+    found = unsubscribe.read(ctx.project, request_body.path(request, "token"))
+    if found is None or not await ctx.engines.store.preferences.accepts_link(link_pages.recipient(found)):
+        raise NotFound("This unsubscribe link is not valid.")
+    return found
+
+
+HANDLERS = [show, confirm]

@@ -1,0 +1,1 @@
+"""Scripts and SQL of messages outside the inbox."""

@@ -1,0 +1,441 @@
+"""Messages outside the inbox, and the decisions that led to them."""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import compress
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.store import event_waits
+from bellcast.channels.suppressions import store as suppressions
+from bellcast.channels.types import (
+    MAX_OF_REFERENCE,
+    OPEN_STATES,
+    Attempt,
+    MessageUpdate,
+    NewDecision,
+    NewMessage,
+    RecordedAction,
+    State,
+    StoredMessage,
+    as_change,
+)
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import ListCommand, LockKey
+from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.jobs.types import NORMAL, URGENT, Job, in_line, new_job_params
+from bellcast.webhooks import store as webhook_events
+from bellcast.webhooks.types import EventReport, WebhookEvent
+
+# The kind of the job that delivers a message; its id and payload are the message's id.
+JOB_KIND = "message"
+# Channels with one kind of addresses: their messages wait in its line from the beginning.
+ONE_KIND_CHANNELS = ("email", "sms")
+# The kind of the job that sends a digest. It has one job for each recipient and time; its payload is a DigestOwner.
+DIGEST_JOB_KIND = "digest"
+
+# Messages of a digest per read: most digests have fewer, and the largest messages have 1 MB.
+DIGEST_READ_ROWS = 20
+
+# Outcomes that providers report for an attempt, and the states that only their later receipts change.
+PROVIDER_OUTCOMES: tuple[State, ...] = ("sent", "bounced")
+SETTLED_STATES: tuple[State, ...] = (*PROVIDER_OUTCOMES, "delivered")
+
+
+class DigestOwner(Struct, frozen=True, array_like=True):
+    """The recipient of a digest."""
+
+    tenant: str
+    recipient: str
+
+
+_attempts = msgspec.json.Decoder(tuple[Attempt, ...])
+
+
+def of_row(row: Row) -> StoredMessage:
+    """Create a message from the columns of `messages`, with or without the state of its inbox item after them."""
+    id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless = row[:12]
+    due_at, created_at, expires_at, provider, reference, content, attempts, rounds, digest, *item = row[12:]
+    seen_at, read_at = item or (None, None)
+    return StoredMessage(
+        id=id,
+        tenant=tenant,
+        recipient=recipient,
+        notification=notification,
+        run=run,
+        channel=channel,
+        type=type,
+        priority=priority,
+        address=address,
+        state=state,
+        reason=reason,
+        unless=unless,
+        due_at=due_at,
+        created_at=created_at,
+        expires_at=expires_at,
+        provider=provider,
+        reference=reference,
+        content=content.encode(),
+        attempts=() if attempts == "[]" else _attempts.decode(attempts),
+        rounds=rounds,
+        digest=digest,
+        seen_at=seen_at,
+        read_at=read_at,
+    )
+
+
+LIST = KeysetList(
+    "messages",
+    ("id",),
+    of_row,
+    is_newest_first=True,
+    leads=("notification", "run", "recipient", "state"),
+    filters=("channel", "provider", "workflow"),
+)
+
+
+class Messages(StoreTable):
+    """Messages are added with the send that causes them (`Sends.add`), or by `add`, each with a job that delivers it."""
+
+    @read
+    def find(self, ids: Sequence[str]) -> Script[list[StoredMessage]]:
+        """Return the existing ones of these messages, by id."""
+        return _find(ids)
+
+    page = pages(LIST)
+
+    @write()
+    def add(self, messages: Sequence[NewMessage]) -> Script[None]:
+        """Add messages that belong to no send, with their jobs."""
+        return (yield from add(messages, ()))
+
+    @write()
+    def begin(self, ids: Sequence[str], now: int) -> Script[list[StoredMessage]]:
+        """Mark due and expired messages as sending, and return them. Excludes messages that have ended, were postponed,
+        or wait for a digest."""
+        rows_begun = yield Statement("messages_begin", {"ids": columns.to_json(ids), "now": now})
+        begun = [of_row(row) for row in rows_begun]
+        conditional = [message.id for message in begun if message.unless is not None]
+        if not conditional:
+            return begun
+        found = {message.id: message for message in (yield from _find(conditional))}
+        return [found.get(message.id, message) for message in begun]
+
+    @read
+    def digest_members(
+        self, tenant: str, recipient: str, now: int, limit: int, max_bytes: int
+    ) -> Script[list[StoredMessage]]:
+        """Return the messages that wait for a digest of the recipient which is due, the oldest first: at most `limit`, up to
+        the one that brings their contents to `max_bytes`."""
+        params = {"tenant": tenant, "recipient": recipient, "now": now, "limit": limit}
+        waiting = yield Statement("digest_members", params)
+        members: list[StoredMessage] = []
+        size = 0
+        for some in chunks([id for (id,) in waiting], DIGEST_READ_ROWS):
+            found = yield from _find(some)
+            for message in sorted(found, key=lambda message: message.id):
+                members.append(message)
+                size += len(message.content)
+                if size >= max_bytes:
+                    return members
+        return members
+
+    @write()
+    def add_digest(
+        self, digest: NewMessage | None, ids: Sequence[str], others: Sequence[MessageUpdate], now: int
+    ) -> Script[bool]:
+        """Add a digest of these messages, with its job, and end or postpone the others, in one transaction. Return
+        False, and change nothing, if one of the messages no longer waits for a digest."""
+        expected = {*ids, *(update.message.id for update in others)}
+        waiting = yield Statement("digest_lock", {"ids": columns.to_json(sorted(expected))})
+        if {id for (id,) in waiting} != expected:
+            return False
+        if digest is not None:
+            yield from add([digest], ())
+            yield Statement("digest_join", {"ids": columns.to_json(ids), "digest": digest.id})
+        if others:
+            yield Statement("digest_decide", many=[_decided_params(update.message) for update in others])
+            yield from _record(others)
+            yield from _wake_runs([update.message for update in others])
+            yield from _add_events(others, now)
+        return True
+
+    async def finish(self, updates: Sequence[MessageUpdate], now: int) -> list[MessageUpdate]:
+        """Write outcomes, in one transaction. A message that another worker ended, or that was cancelled, during its
+        attempt keeps its state unless the provider accepted or bounced it, and no provider did before. The messages of a
+        digest take its state. Return the updates that were written."""
+        batches = self._engine.write_items(FinishMessages([(update, now) for update in updates]))
+        written: list[MessageUpdate] = []
+        for update, result in zip(updates, [one async for results in batches for one in results], strict=True):
+            if isinstance(result, Exception):
+                raise result
+            if result:
+                written.append(update)
+        return written
+
+    @read
+    def of_reference(self, provider: str, reference: str, tenant: str) -> Script[list[StoredMessage]]:
+        """Return the messages that have this reference at providers with this key: those of a tenant or, for the
+        default tenant, at most MAX_OF_REFERENCE of all tenants."""
+        params = {"provider": provider, "reference": reference, "tenant": tenant, "limit": MAX_OF_REFERENCE}
+        found = yield Statement("messages_of_reference", params)
+        return (yield from _find([id for (id,) in found])) if found else []
+
+    @write()
+    def settle(self, id: str, state: State, reason: str | None, report: EventReport, now: int) -> Script[bool]:
+        """Write a receipt's state with its events; return whether the message was `sent` before."""
+        params = {"id": id, "state": state, "reason": reason}
+        settled = [of_row(row) for row in (yield Statement("message_settle", params))]
+        yield from webhook_events.add(_state_events(settled, report), now)
+        yield from _wake_runs(settled)
+        return bool(settled)
+
+    @read_in_background
+    def tenants_of(self, channel: str, provider: str, address: str) -> Script[list[str]]:
+        """Return the tenants whose provider with this key has sent to an address."""
+        params = {"channel": channel, "provider": provider, "address": address}
+        found = yield Statement("tenants_of_address", params, heavy=True)
+        return [tenant for (tenant,) in found]
+
+    @write()
+    def retry(self, tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+        """Queue failed and bounced messages again; return their ids."""
+        return requeue(tenant, ids, now)
+
+    @write()
+    def release(self, tenant: str, id: str, now: int) -> Script[bool]:
+        """Queue a simulated message; return False if it is not simulated."""
+        released = yield Statement("message_release", {"id": id, "tenant": tenant, "now": now})
+        return bool((yield from _deliver_again(tenant, released, now)))
+
+    @read
+    def decisions(self, tenant: str, notification: str, recipient: str | None, limit: int) -> Script[list[NewDecision]]:
+        """Return the decisions for a notification, ordered by recipient and time."""
+        params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
+        found = yield Statement("decisions_of", params)
+        return [
+            NewDecision(
+                tenant=tenant,
+                notification=notification,
+                recipient=key,
+                channel=channel,
+                outcome=outcome,
+                rule=rule,
+                source=source,
+                message=message,
+                due_at=due_at,
+                decided_at=decided_at,
+            )
+            for key, channel, outcome, rule, source, message, due_at, decided_at in found
+        ]
+
+    @read
+    def actions(
+        self, tenant: str, notification: str, recipient: str | None, limit: int
+    ) -> Script[list[RecordedAction]]:
+        """Return the snoozes and the recall of a notification, ordered by time, for one recipient or all (None). The
+        recall of an announcement has the recipient EVERY_RECIPIENT, and is returned for each recipient."""
+        params = {"tenant": tenant, "notification": notification, "recipient": recipient, "limit": limit}
+        found = yield Statement("actions_of", params)
+        return [RecordedAction(what=what, at=at, until=until) for what, at, until in found]
+
+
+class FinishMessages(ListCommand[tuple[MessageUpdate, int], bool]):
+    """Write the outcomes of attempts, each with the time of its commit. Deliveries that end during a commit share the
+    next one. The results state which outcomes counted."""
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    def rows_of(self, item: tuple[MessageUpdate, int]) -> int:
+        return 1
+
+    def script(self) -> Script[list[bool]]:
+        return _finish([update for update, _ in self.items], self.items[0][1])
+
+
+def add(messages: Sequence[NewMessage], decisions: Sequence[NewDecision]) -> Script[None]:
+    """Add messages with the jobs that deliver them, in the transaction of the send."""
+    for some in chunks(messages, STATEMENT_ROWS):
+        yield Statement("message_insert", many=[_new_params(message) for message in some])
+        if added := _jobs(some):
+            yield Statement("job_add", many=added)
+    for decided in chunks(decisions, STATEMENT_ROWS):
+        yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decided])
+
+
+def add_ended(messages: Sequence[StoredMessage], decisions: Sequence[NewDecision]) -> Script[None]:
+    """Add messages with the outcome of their attempts, without jobs."""
+    yield Statement("message_insert", many=[{**_new_params(message), "state": "sending"} for message in messages])
+    yield Statement("message_update", many=[_update_params(message) for message in messages])
+    yield Statement("decision_insert", many=[msgspec.structs.asdict(decision) for decision in decisions])
+
+
+def cancel(tenant: str, notification: str, report: EventReport, now: int) -> Script[None]:
+    """Cancel the messages of a recalled notification that were not attempted yet."""
+    params = {"tenant": tenant, "notification": notification, "reason": "recalled"}
+    cancelled = yield Statement("messages_cancel", params)
+    yield from withdraw(cancelled, report, now)
+
+
+def withdraw(cancelled: Sequence[Row], report: EventReport, now: int) -> Script[None]:
+    """Report cancelled messages, and withdraw the digests that would show their content at another attempt. The other
+    messages of these digests wait for a new digest. Simulated messages are not cancelled."""
+    found = [message for message in map(of_row, cancelled) if message.state == "cancelled"]
+    for digest in sorted({message.digest for message in found if message.digest is not None}):
+        withdrawn = yield Statement("digest_withdraw", {"digest": digest})
+        if withdrawn:
+            found += map(of_row, withdrawn)
+            waiting = yield Statement("digest_leave", {"digest": digest, "now": now})
+            yield Statement("job_add", many=[_digest_job(of_row(row)) for row in waiting[:1]])
+    yield from webhook_events.add(_state_events(found, report), now)
+
+
+def _new_params(message: NewMessage) -> dict[str, object]:
+    return {**msgspec.structs.asdict(message), "content": message.content.decode()}
+
+
+def _jobs(messages: Sequence[NewMessage]) -> list[Params]:
+    """Return the jobs of waiting messages: one per message, for the time when it is due or expires, and one for all
+    messages of a digest."""
+    found: dict[str, Params] = {}
+    for message in messages:
+        if message.state not in OPEN_STATES:
+            continue
+        expires_at = message.expires_at or message.due_at
+        if message.waits_for_digest:
+            job = _digest_job(message)
+            found[str(job["id"])] = job
+        if not message.waits_for_digest or expires_at < message.due_at:
+            run_at = min(message.due_at, expires_at)
+            kind = in_line(JOB_KIND, message.channel) if message.channel in ONE_KIND_CHANNELS else JOB_KIND
+            found[message.id] = _delivery(
+                message.id, message.tenant, message.priority, run_at, message.created_at, kind
+            )
+    return list(found.values())
+
+
+def _digest_job(message: NewMessage) -> Params:
+    name = msgspec.json.encode((message.tenant, message.recipient, message.due_at))
+    job = Job(
+        id=f"{DIGEST_JOB_KIND} {hashlib.blake2b(name, digest_size=16).hexdigest()}",
+        kind=DIGEST_JOB_KIND,
+        payload=msgspec.json.encode(DigestOwner(message.tenant, message.recipient)),
+        run_at=message.due_at,
+        created_at=message.created_at,
+        tenant=message.tenant,
+    )
+    return new_job_params(job)
+
+
+def _delivery(id: str, tenant: str, priority: str, run_at: int, now: int, kind: str = JOB_KIND) -> Params:
+    """Return the parameters of the job that delivers a message."""
+    return new_job_params(
+        Job(
+            id=id,
+            kind=kind,
+            payload=id.encode(),
+            run_at=run_at,
+            created_at=now,
+            tenant=tenant,
+            priority=URGENT if priority == "urgent" else NORMAL,
+        )
+    )
+
+
+def _find(ids: Sequence[str]) -> Script[list[StoredMessage]]:
+    found = yield Statement("messages_find", {"ids": columns.to_json(ids)})
+    return [of_row(row) for row in found]
+
+
+def _state_events(messages: Sequence[StoredMessage], report: EventReport) -> list[WebhookEvent]:
+    return [event for message in messages for event in report(f"message.{message.state}", as_change(message))]
+
+
+def _add_events(updates: Sequence[MessageUpdate], now: int) -> Script[None]:
+    yield from webhook_events.add([event for update in updates for event in update.events], now)
+
+
+def _decided_params(message: StoredMessage) -> Params:
+    return {"id": message.id, "state": message.state, "reason": message.reason, "due_at": message.due_at}
+
+
+def _record(updates: Sequence[MessageUpdate]) -> Script[None]:
+    """Store the decisions of updates, and the jobs of digests for which messages now wait."""
+    decisions = [msgspec.structs.asdict(update.decision) for update in updates if update.decision is not None]
+    if decisions:
+        yield Statement("decision_insert", many=decisions)
+    waiting = {str(job["id"]): job for job in (_digest_job(u.message) for u in updates if u.message.waits_for_digest)}
+    if waiting:
+        yield Statement("job_add", many=list(waiting.values()))
+
+
+def _finish(outcomes: Sequence[MessageUpdate], now: int) -> Script[list[bool]]:
+    ids = sorted({update.message.id for update in outcomes})
+    states: dict[str, State] = dict((yield Statement("messages_lock", {"ids": columns.to_json(ids)})))
+    counts = [_may_become(states.get(one.message.id), one.message.state) for one in outcomes]
+    updates = list(compress(outcomes, counts))
+    if not updates:
+        return counts
+    yield Statement("message_update", many=[_update_params(update.message) for update in updates])
+    for update in updates:
+        if update.message.digest == update.message.id:
+            # Set the state of a digest's messages to the digest's state.
+            members = [of_row(row) for row in (yield Statement("digest_update", _update_params(update.message)))]
+            yield from _wake_runs(members)
+            yield from webhook_events.add(_state_events(members, update.report), now)
+    suppressed = [suppressions.of_update(update, now) for update in updates if update.suppress is not None]
+    if suppressed:
+        yield Statement("suppression_insert", many=suppressed)
+    yield from _wake_runs([update.message for update in updates])
+    yield from _record(updates)
+    yield from _add_events(updates, now)
+    return counts
+
+
+def _may_become(state: State | None, outcome: State) -> bool:
+    """Return whether an outcome still counts. After the lease of a job was lost, another worker may have ended the
+    message; then only the outcomes of providers count, unless another one came first."""
+    if outcome in PROVIDER_OUTCOMES:
+        return state is not None and state not in SETTLED_STATES
+    return state == "sending"
+
+
+def _wake_runs(messages: Sequence[StoredMessage]) -> Script[None]:
+    ended = {message.run for message in messages if message.run is not None and message.state not in OPEN_STATES}
+    yield from event_waits.wake(list(ended))
+
+
+def _update_params(message: StoredMessage) -> dict[str, object]:
+    return {
+        "id": message.id,
+        "address": message.address,
+        "state": message.state,
+        "reason": message.reason,
+        "due_at": message.due_at,
+        "provider": message.provider,
+        "reference": message.reference,
+        "attempts": columns.to_json(message.attempts),
+        "rounds": message.rounds,
+    }
+
+
+def requeue(tenant: str, ids: Sequence[str], now: int) -> Script[list[str]]:
+    """Queue failed and bounced messages again; return their ids."""
+    if not ids:
+        return []
+    requeued = yield Statement("messages_requeue", {"ids": columns.to_json(ids), "tenant": tenant, "now": now})
+    return (yield from _deliver_again(tenant, requeued, now))
+
+
+def _deliver_again(tenant: str, requeued: Sequence[Row], now: int) -> Script[list[str]]:
+    retried = [id for id, _ in requeued]
+    if retried:
+        yield Statement("digests_requeue", {"ids": columns.to_json(retried)})
+        yield Statement("job_add", many=[_delivery(id, tenant, priority, now, now) for id, priority in requeued])
+    return retried

@@ -1,0 +1,321 @@
+-- name: message_insert @sqlite
+-- A new message, held or queued.
+INSERT INTO messages (
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, content, digest
+) VALUES (
+  :id, :tenant, :recipient, :notification, :run, :channel, :type, :priority, :address, :state, :reason, :unless, :due_at,
+  :created_at, :expires_at, :content, :digest
+)
+
+-- name: message_insert @postgres
+-- New messages, held or queued.
+INSERT INTO messages (
+  id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, content, digest
+)
+SELECT * FROM unnest(
+  :id::text[], :tenant::text[], :recipient::text[], :notification::text[], :run::text[], :channel::text[], :type::text[],
+  :priority::text[], :address::text[], :state::text[], :reason::text[], :unless::text[], :due_at::bigint[],
+  :created_at::bigint[], :expires_at::bigint[], :content::text[], :digest::text[]
+)
+
+-- name: decision_insert @sqlite
+-- A decision for a channel; the release of a held message adds another. A repeated job adds none.
+INSERT INTO decisions (
+  tenant, notification, recipient, channel, outcome, rule, source, message, due_at, decided_at
+) VALUES (
+  :tenant, :notification, :recipient, :channel, :outcome, :rule, :source, :message, :due_at, :decided_at
+)
+ON CONFLICT DO NOTHING
+
+-- name: decision_insert @postgres
+-- Decisions for channels; the release of a held message adds another. A repeated job adds none.
+INSERT INTO decisions (
+  tenant, notification, recipient, channel, outcome, rule, source, message, due_at, decided_at
+)
+SELECT * FROM unnest(
+  :tenant::text[], :notification::text[], :recipient::text[], :channel::text[], :outcome::text[], :rule::text[],
+  :source::text[], :message::text[], :due_at::bigint[], :decided_at::bigint[]
+)
+ON CONFLICT DO NOTHING
+
+-- fragment: message_columns
+-- The columns of a message.
+id, tenant, recipient, notification, run, channel, type, priority, address, state, reason, unless, due_at, created_at,
+  expires_at, provider, reference, content, attempts, rounds, digest
+
+-- fragment: item_of_message @sqlite
+-- The inbox item of a message.
+notifications n ON n.recipient = r.id AND n.id = m.notification
+
+-- fragment: item_of_message @postgres
+-- The inbox item of a message, found by its id as in `marks_of_ids`.
+LATERAL (
+  SELECT id, seen_at, read_at FROM notifications WHERE recipient = r.id AND id = m.notification OFFSET 0
+) n ON true
+
+-- name: messages_find
+-- Messages by id, in any order, with the state of their inbox items; a deleted one was seen and read, one of an announcement
+-- that an inbox does not have yet was not.
+SELECT
+  m.id, m.tenant, m.recipient, m.notification, m.run, m.channel, m.type, m.priority, m.address, m.state, m.reason,
+  m.unless, m.due_at, m.created_at, m.expires_at, m.provider, m.reference, m.content, m.attempts, m.rounds,
+  m.digest, CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.seen_at END,
+  CASE WHEN n.id IS NULL AND a.id IS NULL THEN 0 ELSE n.read_at END
+FROM messages m
+LEFT JOIN recipients r ON r.tenant = m.tenant AND r.key = m.recipient
+LEFT JOIN {{item_of_message}}
+LEFT JOIN announcements a ON a.id = m.notification
+WHERE m.id {{in_ids}}
+
+-- name: messages_begin
+-- Due or expired messages whose attempt begins; not those that are, or will be, part of a digest.
+UPDATE messages SET state = 'sending'
+WHERE id {{in_ids}} AND state IN ('held', 'queued', 'sending')
+  AND (expires_at <= :now OR (due_at <= :now AND NOT (state = 'held' AND COALESCE(reason, '') = 'digest')))
+  AND (digest IS NULL OR digest = id)
+RETURNING {{message_columns}}
+
+-- name: messages_lock @sqlite
+-- The states of messages.
+SELECT id, state FROM messages WHERE id {{in_ids}}
+
+-- name: messages_lock @postgres
+-- The states of messages; they do not change before the commit.
+SELECT id, state FROM messages WHERE id {{in_ids}} ORDER BY id FOR UPDATE
+
+-- name: message_update @sqlite
+-- The outcome of an attempt or a decision.
+UPDATE messages SET
+  address = :address, state = :state, reason = :reason, due_at = :due_at, provider = :provider, reference = :reference,
+  attempts = :attempts, rounds = :rounds
+WHERE id = :id
+
+-- name: message_update @postgres
+-- The outcomes of attempts or decisions.
+UPDATE messages m SET
+  address = u.address, state = u.state, reason = u.reason, due_at = u.due_at, provider = u.provider,
+  reference = u.reference, attempts = u.attempts, rounds = u.rounds
+FROM unnest(
+  :id::text[], :address::text[], :state::text[], :reason::text[], :due_at::bigint[], :provider::text[],
+  :reference::text[], :attempts::text[], :rounds::bigint[]
+) u (id, address, state, reason, due_at, provider, reference, attempts, rounds)
+WHERE m.id = u.id
+
+-- name: digest_members
+-- Messages that wait for a recipient's digest which is due, the oldest first.
+SELECT id FROM messages
+WHERE tenant = :tenant AND recipient = :recipient AND state = 'held' AND reason = 'digest' AND due_at <= :now
+ORDER BY id LIMIT :limit
+
+-- name: digest_lock @sqlite
+-- The given messages that still wait for a digest.
+SELECT id FROM messages WHERE id {{in_ids}} AND state = 'held' AND reason = 'digest'
+
+-- name: digest_lock @postgres
+-- The given messages that still wait for a digest; they do not change before the commit.
+SELECT id FROM messages WHERE id {{in_ids}} AND state = 'held' AND reason = 'digest' ORDER BY id FOR UPDATE
+
+-- name: digest_join
+-- Messages become part of a digest.
+UPDATE messages SET state = 'queued', digest = :digest WHERE id {{in_ids}}
+
+-- name: digest_decide
+-- Remove a message that waits for a digest from it.
+UPDATE messages SET state = :state, reason = :reason, due_at = :due_at WHERE id = :id
+
+-- name: digest_update
+-- The messages of a digest take its state. A recalled one keeps its own.
+UPDATE messages SET
+  state = :state, reason = :reason, provider = :provider, attempts = :attempts, rounds = :rounds, address = :address
+WHERE digest = :id AND id <> :id AND state NOT IN ('cancelled', 'suppressed', 'expired')
+RETURNING {{message_columns}}
+
+-- name: digest_withdraw
+-- A digest with a message that was cancelled, unless an attempt is in progress or was the last.
+UPDATE messages SET state = 'cancelled', reason = 'recalled' WHERE id = :digest AND state = 'queued'
+RETURNING {{message_columns}}
+
+-- name: digest_leave
+-- The other messages of a withdrawn digest wait for another one.
+UPDATE messages SET state = 'held', reason = 'digest', digest = NULL, due_at = :now, rounds = 0
+WHERE digest = :digest AND id <> :digest AND state = 'queued'
+RETURNING {{message_columns}}
+
+-- list: messages
+-- Messages, newest first.
+SELECT {{message_columns}}
+FROM messages
+LEADS notification, run, recipient, state
+FILTER {{message_filters}}
+ORDER BY id DESC
+
+-- fragment: message_filters
+-- The filters of a list of messages. Null filters match everything.
+(CAST(:run AS TEXT) IS NULL OR run = :run) AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
+  AND (CAST(:channel AS TEXT) IS NULL OR channel = :channel) AND (CAST(:state AS TEXT) IS NULL OR state = :state)
+  AND (CAST(:provider AS TEXT) IS NULL OR provider = :provider)
+  AND (CAST(:workflow AS TEXT) IS NULL OR (SELECT r.workflow FROM runs r WHERE r.id = messages.run) = :workflow)
+
+-- name: snooze_record
+-- Record that a recipient snoozed a notification, because its row is reset when the snooze ends. At most :limit per notification.
+-- Without a channel, so that no decision of the same millisecond has its key.
+INSERT INTO decisions (tenant, notification, recipient, channel, outcome, due_at, decided_at)
+SELECT r.tenant, CAST(:id AS TEXT), r.key, '', 'snoozed', CAST(:until AS BIGINT), CAST(:now AS BIGINT)
+FROM recipients r
+WHERE r.id = :inbox AND CAST(:limit AS BIGINT) > (
+  SELECT count(*) FROM decisions d
+  WHERE d.tenant = r.tenant AND d.notification = CAST(:id AS TEXT) AND d.recipient = r.key AND d.outcome = 'snoozed'
+)
+ON CONFLICT DO NOTHING
+
+-- name: recall_record
+-- Record that a notification was recalled; its decisions and messages stay. One record of an announcement, without a recipient,
+-- covers its whole audience. A snooze of the same millisecond has another key.
+INSERT INTO decisions (tenant, notification, recipient, channel, outcome, decided_at)
+SELECT few.tenant, few.notification, few.recipient, 'recalled', 'recalled', CAST(:now AS BIGINT) FROM (
+  SELECT tenant, id AS notification, '' AS recipient FROM fanouts WHERE id = :id AND tenant = :tenant AND workflow = ''
+  UNION
+  SELECT tenant, notification, recipient FROM decisions
+  WHERE tenant = :tenant AND notification = :id AND outcome IN ('send', 'hold', 'skip')
+    AND NOT EXISTS (SELECT 1 FROM fanouts WHERE id = :id)
+) AS few
+WHERE NOT EXISTS (
+  SELECT 1 FROM decisions r WHERE r.tenant = :tenant AND r.notification = :id AND r.outcome = 'recalled'
+)
+ON CONFLICT DO NOTHING
+RETURNING recipient
+
+-- name: actions_of
+-- The snoozes and the recall of a notification, for one recipient or for all; those of an announcement without a recipient
+-- are of its whole audience.
+SELECT outcome, decided_at, due_at FROM decisions
+WHERE tenant = :tenant AND notification = :notification AND outcome IN ('snoozed', 'recalled')
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient IN (:recipient, ''))
+ORDER BY decided_at LIMIT :limit
+
+-- name: decisions_of
+-- The decisions for a notification, for one recipient or for all.
+SELECT recipient, channel, outcome, rule, source, message, due_at, decided_at FROM decisions
+WHERE tenant = :tenant AND notification = :notification
+  AND outcome IN ('send', 'hold', 'skip')
+  AND (CAST(:recipient AS TEXT) IS NULL OR recipient = :recipient)
+ORDER BY recipient, decided_at LIMIT :limit
+
+-- name: messages_cancel
+-- Messages of a recalled notification that have not been attempted. Simulated ones keep their state, and cannot be released.
+UPDATE messages SET state = CASE state WHEN 'simulated' THEN state ELSE 'cancelled' END, reason = :reason
+WHERE tenant = :tenant AND notification = :notification AND state IN ('held', 'queued', 'simulated')
+RETURNING {{message_columns}}
+
+-- name: message_release
+-- Make a simulated message due that was not recalled.
+UPDATE messages SET state = 'queued', reason = 'released', due_at = :now, rounds = 0
+WHERE id = :id AND tenant = :tenant AND state = 'simulated' AND reason IS NULL AND (digest IS NULL OR digest = id)
+RETURNING id, priority
+
+-- name: messages_requeue
+-- Make failed messages due again, with a fresh series of attempts. Those without content were not rendered.
+UPDATE messages SET state = 'queued', reason = NULL, due_at = :now, rounds = 0
+WHERE id {{in_ids}} AND tenant = :tenant AND state IN ('failed', 'bounced') AND content <> '{}'
+  AND (digest IS NULL OR digest = id)
+RETURNING id, priority
+
+-- name: digests_requeue
+-- Queue the messages of digests that are due again.
+UPDATE messages SET state = 'queued', reason = NULL, rounds = 0
+WHERE digest {{in_ids}} AND id <> digest AND state IN ('failed', 'bounced')
+
+-- name: erase_messages
+-- The messages of one recipient.
+DELETE FROM messages WHERE tenant = :tenant AND recipient = :key
+
+-- name: erase_decisions
+-- The decisions about one recipient.
+DELETE FROM decisions WHERE tenant = :tenant AND recipient = :key
+
+-- name: erase_messages_of_tenant
+-- The messages of a tenant, including those to recipients without a record.
+DELETE FROM messages WHERE tenant = :tenant
+
+-- name: erase_decisions_of_tenant
+-- The decisions of a tenant, including those about recipients without a record.
+DELETE FROM decisions WHERE tenant = :tenant
+
+-- name: erase_documents
+-- A tenant's objects and overrides.
+DELETE FROM documents
+WHERE tenant = :tenant AND kind IN (
+  'types', 'templates', 'preference-defaults', 'providers', 'webhooks', 'workflows', 'schedules', 'schedule-progress',
+  'schedule-cancel', 'sources', 'source-errors', 'awaited-events', 'pusher-apps', 'replays'
+)
+
+-- name: messages_forget
+-- Messages that ended before :older_than, at most :limit.
+DELETE FROM messages WHERE id IN (
+  SELECT id FROM messages WHERE id < :before AND state NOT IN ('held', 'queued', 'sending') ORDER BY id LIMIT :limit
+)
+RETURNING id
+
+-- name: decisions_forget
+-- Decisions about notifications created before :before, at most :limit.
+DELETE FROM decisions WHERE (tenant, notification, recipient, channel, decided_at) IN (
+  SELECT tenant, notification, recipient, channel, decided_at FROM decisions WHERE decided_at < :older_than
+  ORDER BY decided_at LIMIT :limit
+)
+RETURNING notification
+
+-- list: documents
+-- Objects of one kind, by tenant and key.
+SELECT tenant, key, body, created_at, updated_at
+FROM documents
+WHERE kind = :kind
+ORDER BY tenant, key
+
+-- name: profiles_find @sqlite
+-- The profiles of recipients, to address them outside the inbox.
+SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences
+FROM json_each(:keys) k JOIN recipients r ON r.tenant = :tenant AND r.key = k.value
+
+-- name: profiles_find @postgres
+-- The profiles of recipients, to address them outside the inbox.
+SELECT r.key, r.name, r.email, r.phone, r.chat, r.locale, r.timezone, r.roles, r.data, r.preferences FROM recipients r
+WHERE r.tenant = :tenant AND r.key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)))
+
+-- name: preferences_find
+-- A recipient's own preferences, and when they last changed.
+SELECT preferences, preferences_updated_at FROM recipients WHERE tenant = :tenant AND key = :key
+
+-- name: recipient_of_link
+-- The inbox of a recipient that existed when a link was issued. None if it or its tenant was erased later, or if the link was
+-- revoked with the recipient's sessions.
+SELECT id FROM recipients WHERE tenant = :tenant AND key = :key AND created_at <= :created_by
+  AND (:ends_with_sessions = 0 OR revoked_before <= :issued_at)
+  AND NOT EXISTS (SELECT 1 FROM erased WHERE digest IN (:digest, :tenant_digest) AND sessions_before > :issued_at)
+
+-- name: preferences_write
+-- Replace a recipient's own preferences; only those `before`, empty for none, unless `any_before` is 1.
+UPDATE recipients SET preferences = :preferences, switches_inbox = :switches_inbox, preferences_updated_at = :now
+WHERE id = :inbox AND (:any_before = 1 OR COALESCE(preferences, '') = :before)
+RETURNING id
+
+-- name: inbox_switches
+-- Whether any recipient of a tenant switches off the inbox for something.
+SELECT 1 FROM recipients WHERE tenant = :tenant AND switches_inbox = 1 LIMIT 1
+
+-- name: messages_of_reference
+-- The oldest messages that providers with this key know by this reference: of a tenant, or of all for the default one.
+SELECT id FROM messages
+WHERE reference = :reference AND provider = :provider AND (tenant = :tenant OR :tenant = '') ORDER BY id LIMIT :limit
+
+-- name: message_settle
+-- The state that a receipt reports, including for the messages of a digest; only a sent message changes, so that no state moves
+-- back.
+UPDATE messages SET state = :state, reason = coalesce(:reason, reason)
+WHERE (id = :id OR digest = :id) AND state = 'sent'
+RETURNING {{message_columns}}
+
+-- name: tenants_of_address
+-- Tenants whose provider with this key has sent to an address. Reads all messages: a reply with STOP is rare.
+SELECT DISTINCT tenant FROM messages WHERE channel = :channel AND address = :address AND provider = :provider

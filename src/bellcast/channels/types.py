@@ -1,0 +1,232 @@
+"""Messages: notifications rendered for an address outside the inbox, and the attempts to deliver them.
+
+Messages: deliveries through channels other than the inbox."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.inbox.types.notifications import Priority
+from bellcast.preferences.types import Channel
+from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
+
+ExternalChannel = Literal["email", "sms", "push", "chat"]
+EXTERNAL_CHANNELS: tuple[ExternalChannel, ...] = ("email", "sms", "push", "chat")
+
+State = Literal[
+    "held",  # waits for a digest, the end of quiet hours or its delay
+    "queued",  # due now
+    "sending",  # an attempt is in progress
+    "sent",  # accepted by the provider
+    "delivered",  # confirmed by a receipt
+    "simulated",  # only stored, until it is released: the channel has no provider or is in BELLCAST_SIMULATE
+    "bounced",  # refused for the address
+    "failed",  # every attempt failed, or one failed permanently
+    "suppressed",  # the address must not be used
+    "cancelled",  # recalled, expired, or no longer wanted at its release
+    "expired",  # the notification expired before the first attempt
+]
+# States that an attempt can still change.
+OPEN_STATES: tuple[State, ...] = ("held", "queued", "sending")
+# States from which `retry` returns a message to `queued`.
+RETRYABLE_STATES: tuple[State, ...] = ("failed", "bounced")
+
+AttemptOutcome = Literal["accepted", "temporary", "permanent"]
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One attempt to deliver a message: the provider and its response. `code` is an SMTP or HTTP status."""
+
+    at: datetime
+    provider: str
+    outcome: AttemptOutcome
+    code: str | None = None
+    response: str | None = None
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A message as the server side sees it."""
+
+    id: str
+    tenant: str | None = None
+    recipient: str
+    notification: str | None
+    run: str | None
+    channel: Channel
+    provider: str | None = None
+    to: str
+    state: State
+    reason: str | None = None
+    due_at: datetime
+    created_at: datetime
+    content: dict[str, Any] = {}
+    attempts: tuple[Attempt, ...] = ()
+
+
+BASE_LAYOUT = "base"
+# The parts of a content that may serve as a title, in this order.
+TITLES = ("subject", "title", "text")
+
+
+class EmailContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The content of an e-mail. If `text` or `html` is missing, it is generated from the other. `layout` wraps the
+    HTML: `base` is Bellcast's own layout and the default, null means no layout, other names are templates with `{{
+    content }}`."""
+
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    layout: str | UnsetType | None = UNSET
+
+
+class SmsContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The content of a text message."""
+
+    text: str | None = None
+
+
+class PushContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The content of a push notification."""
+
+    title: str | None = None
+    body: str | None = None
+
+
+class ChatContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The content of a chat message."""
+
+    text: str | None = None
+
+
+def title_of(content: bytes) -> str:
+    """Return the title of a message's content, given as JSON; empty if it has none."""
+    parts = msgspec.json.decode(content)
+    return next((parts[name] for name in TITLES if isinstance(parts.get(name), str)), "")
+
+
+class Brand(Struct, frozen=True, kw_only=True):
+    """The sender in the base layout of e-mails (tenant setting `brand`)."""
+
+    name: str | None = None
+    logo_url: str | None = None
+    color: str | None = None
+    address: str | None = None
+    footer: str | None = None
+
+
+# Content of a message that failed because its template could not be rendered. It cannot be delivered or retried.
+NO_CONTENT = b"{}"
+
+
+class NewMessage(Struct, frozen=True, kw_only=True):
+    """A message to add. `content` is the channel's content as JSON. `unless` drops it if its inbox item was seen or
+    read before `due_at`. `digest` is the id of the digest that it is part of; for a digest, its own id. Times are UTC
+    milliseconds."""
+
+    id: str
+    tenant: str
+    recipient: str
+    notification: str | None
+    run: str | None = None
+    channel: ExternalChannel
+    type: str
+    priority: Priority
+    address: str
+    state: State = "queued"
+    reason: str | None = None
+    unless: str | None = None
+    due_at: int
+    created_at: int
+    expires_at: int | None = None
+    content: bytes
+    digest: str | None = None
+
+    @property
+    def waits_for_digest(self) -> bool:
+        """True until the message becomes part of a digest."""
+        return self.state == "held" and self.reason == "digest"
+
+
+class StoredMessage(NewMessage, frozen=True, kw_only=True):
+    """A message and its state. `rounds` counts failed rounds of attempts, with one attempt per provider. `seen_at` and
+    `read_at` belong to its inbox item; only `find` sets them."""
+
+    provider: str | None = None
+    reference: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    rounds: int = 0
+    seen_at: int | None = None
+    read_at: int | None = None
+
+
+# Maximum decisions for one recipient of a notification: one per channel, and those of some releases of held messages.
+MAX_DECISIONS = 100
+# Maximum messages of one notification to one recipient: one per e-mail address, number, device and chat; some workflows
+# add others.
+MAX_MESSAGES = 100
+# Maximum stored attempts per message: the rounds of the default retries with four providers each.
+MAX_ATTEMPTS = 32
+# Maximum messages with one reference. A vendor's references are unique, but providers of other tenants with the same
+# key may use the same one.
+MAX_OF_REFERENCE = 10
+# Recipient recorded for the recall of an announcement.
+EVERY_RECIPIENT = ""
+
+
+class NewDecision(Struct, frozen=True, kw_only=True):
+    """The decision for one channel of one notification, and its rule. `source` is the document that set the rule.
+    `due_at` is set if the message waits."""
+
+    tenant: str
+    notification: str
+    recipient: str
+    channel: Channel
+    outcome: str
+    rule: str | None = None
+    source: str | None = None
+    message: str | None = None
+    due_at: int | None = None
+    decided_at: int
+
+
+class RecordedAction(Struct, frozen=True, kw_only=True):
+    """A notification was `snoozed`, until a time, or `recalled`. Times are UTC milliseconds."""
+
+    what: str
+    at: int
+    until: int | None = None
+
+
+class MessageUpdate(Struct, frozen=True, kw_only=True):
+    """The new state of a message after an attempt or a decision. In an open state it is due again at `due_at`.
+    `suppress` is the reason why its address must no longer be used. `events` are the message's events; `report` creates
+    those of the messages that a digest combines."""
+
+    message: StoredMessage
+    decision: NewDecision | None = None
+    suppress: str | None = None
+    events: tuple[WebhookEvent, ...] = ()
+    report: EventReport = no_report
+
+
+def with_outcome(message: StoredMessage, attempt: Attempt | None = None, **changes: object) -> StoredMessage:
+    """Return the message after an attempt, with these fields changed. It keeps its last MAX_ATTEMPTS attempts."""
+    attempts = message.attempts if attempt is None else (*message.attempts, attempt)[-MAX_ATTEMPTS:]
+    return msgspec.structs.replace(message, attempts=attempts, **changes)
+
+
+def as_change(message: NewMessage) -> dict[str, Any]:
+    """Return a message as events report it."""
+    return {
+        "id": message.id,
+        "recipient": message.recipient,
+        "notification": message.notification,
+        "run": message.run,
+        "channel": message.channel,
+        "to": message.address,
+        "state": message.state,
+        "reason": message.reason,
+        "provider": message.provider if isinstance(message, StoredMessage) else None,
+    }

@@ -1,0 +1,1 @@
+"""The console: its pages, the live feed, statistics, and what they show of the servers."""

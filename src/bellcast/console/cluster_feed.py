@@ -1,0 +1,247 @@
+"""The live feed of all nodes. A node announces its watchers to the others, which filter and sample their events and
+send the matching ones in batches. If no node has a watcher, nothing is sent."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+from msgspec import structs
+
+from bellcast.console.live_feed import EVENTS_PER_SECOND, LiveFeed, Watcher
+from bellcast.console.types.live_feed import FeedEvent, FeedFilter, SkippedEvents
+from bellcast.console.types.requests import RequestFilter, ServedRequest
+from bellcast.kernel.brokers.port import Broker
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import TooMany
+from bellcast.kernel.events import UNENCODABLE
+from bellcast.kernel.identity_cache import IdentityCache
+from bellcast.live.config import Spawn
+from bellcast.live.types.events import FeedBatch, FeedWatch, FeedWatches
+
+log = structlog.get_logger(__name__)
+
+# Maximum watchers. Each costs a filter per event on each node; ten are enough for a team during an incident.
+MAX_WATCHERS = 10
+# Maximum watchers of other nodes that this one serves: those of ten nodes.
+MAX_PEER_WATCHERS = 100
+# Lease of a node's watchers: a node that died or lost its broker gets nothing afterwards. Three renewals may be lost.
+LEASE_MS = 10_000
+RENEW_SECONDS = 3.0
+# A healthy node replies in milliseconds; the events of a stuck one are missing.
+REPLY_TIMEOUT = 1.0
+WATCH_ID_BYTES = 8
+# Maximum event size. A larger event is sent without content, because it would displace others in the broker.
+MAX_EVENT_BYTES = 32_768
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(FeedEvent).decode
+
+
+class Cluster(Protocol):
+    """The ids of this node and of the other live nodes."""
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def others(self) -> frozenset[str]: ...
+
+
+class ClusterWatch:
+    """ports.live_feed.Watch: the watcher of this process, with the events of the other nodes."""
+
+    def __init__(
+        self, cluster_feed: "ClusterFeed", watcher: Watcher, request: FeedWatch, recent: Sequence[FeedEvent]
+    ) -> None:
+        self._cluster_feed = cluster_feed
+        self._watcher = watcher
+        self._request = request
+        self._recent = list(recent)
+        self.awaited: set[str] = set()  # nodes whose first batch is missing
+        self.has_begun = asyncio.Event()
+
+    @property
+    def id(self) -> str:
+        return self._request.id
+
+    @property
+    def request(self) -> FeedWatch:
+        """Return the request to the other nodes. A renewal requests no recent events."""
+        return structs.replace(self._request, last=0) if self.has_begun.is_set() else self._request
+
+    def receive(self, batch: FeedBatch) -> None:
+        """Add the events of another node."""
+        events = [structs.replace(event, node=batch.node) for event in _decoded(batch.events)]
+        if batch.is_first and not self.has_begun.is_set():
+            self._recent += events
+            self.awaited.discard(batch.node)
+            if not self.awaited:
+                self.has_begun.set()
+        else:
+            for event in events:
+                self._watcher.add(event)
+        if batch.skipped:
+            self._watcher.add_skipped(batch.skipped)
+
+    async def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
+        recent, self._recent = sorted(self._recent, key=lambda event: event.at), []
+        if recent:
+            yield self._of_node(recent[-self._request.last :])
+        async for batch in self._watcher.batches():
+            yield self._of_node(batch)
+
+    def _of_node(self, batch: Sequence[FeedEvent | SkippedEvents]) -> Sequence[FeedEvent | SkippedEvents]:
+        """Set this node's name in its own events."""
+        of_node = self._cluster_feed.of_node
+        return [of_node(one) if isinstance(one, FeedEvent) and one.node is None else one for one in batch]
+
+    def close(self) -> None:
+        self._watcher.close()
+        self._cluster_feed.remove(self)
+
+
+class Lease:
+    """The watchers of another node by id, and the time by which it must renew them."""
+
+    def __init__(self) -> None:
+        self.expires_at = 0
+        self.watchers: dict[str, Watcher] = {}
+
+    def close(self) -> None:
+        for watcher in self.watchers.values():
+            watcher.close()
+
+
+class ClusterFeed:
+    """ports.live_feed.ObservedServer: watches all nodes, and serves the watchers of the others."""
+
+    def __init__(self, feed: LiveFeed, broker: Broker, clock: Clock, cluster: Cluster, spawn: Spawn) -> None:
+        self._feed = feed
+        self._broker = broker
+        self._clock = clock
+        self._cluster = cluster
+        self._spawn = spawn
+        self._watches: dict[str, ClusterWatch] = {}
+        self._leases: dict[str, Lease] = {}
+        # All watchers of an event get the same object, so it is encoded once.
+        self.of_node = IdentityCache(self._of_node, EVENTS_PER_SECOND).get
+
+    @property
+    def node(self) -> str:
+        return self._cluster.node
+
+    def _of_node(self, event: FeedEvent) -> FeedEvent:
+        return structs.replace(event, node=self.node)
+
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        return self._feed.requests(wanted, before)
+
+    # --- watchers of this node
+
+    async def watch(self, wanted: FeedFilter, last: int) -> ClusterWatch:
+        if len(self._watches) >= MAX_WATCHERS:
+            raise TooMany(f"At most {MAX_WATCHERS} can watch the feed on a node at a time.", retry_after=10)
+        request = FeedWatch(secrets.token_hex(WATCH_ID_BYTES), wanted, last)
+        watch = ClusterWatch(self, self._feed.watch(wanted), request, self._feed.recent(wanted, last))
+        watch.awaited |= self._cluster.others
+        self._watches[watch.id] = watch
+        try:
+            if watch.awaited:
+                await self._announce()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(watch.has_begun.wait(), REPLY_TIMEOUT)
+        except BaseException:
+            watch.close()
+            raise
+        watch.has_begun.set()
+        return watch
+
+    def remove(self, watch: ClusterWatch) -> None:
+        """Unregister a closed watch. Safe to call twice."""
+        if self._watches.pop(watch.id, None) is not None and self._cluster.others:
+            self._spawn(self._announce())
+
+    async def run(self) -> None:
+        """Renew the watches of this node, and end those of other nodes without a renewal, until cancelled."""
+        while True:
+            await self._clock.sleep(RENEW_SECONDS)
+            now = self._clock.now()
+            for node in [node for node, lease in self._leases.items() if lease.expires_at <= now]:
+                self._leases.pop(node).close()
+            if self._watches and self._cluster.others:
+                await self._announce()
+
+    async def _announce(self) -> None:
+        watches = tuple(watch.request for watch in self._watches.values())
+        await self._broker.publish(FeedWatches(self.node, watches))
+
+    # --- watchers of other nodes
+
+    def receive(self, event: FeedWatches | FeedBatch) -> None:
+        """Handle a message of another node."""
+        if isinstance(event, FeedBatch):
+            watch = self._watches.get(event.watch)
+            if watch is not None:
+                watch.receive(event)
+        elif event.node != self.node:
+            self._serve(event)
+
+    def _serve(self, wanted: FeedWatches) -> None:
+        """Serve the current watchers of a node, and stop serving its others."""
+        lease = self._leases.setdefault(wanted.node, Lease())
+        lease.expires_at = self._clock.now() + LEASE_MS
+        current = {watch.id for watch in wanted.watches}
+        for id in [id for id in lease.watchers if id not in current]:
+            lease.watchers.pop(id).close()
+        for watch in wanted.watches:
+            if watch.id not in lease.watchers:
+                self._begin(wanted.node, watch, lease)
+        if not lease.watchers:
+            del self._leases[wanted.node]
+
+    def _begin(self, node: str, watch: FeedWatch, lease: Lease) -> None:
+        if sum(len(one.watchers) for one in self._leases.values()) >= MAX_PEER_WATCHERS:
+            text = f"The feed lacks the events of this node, which already serves {MAX_PEER_WATCHERS} watchers of other nodes."
+            refusal = FeedEvent(kind="warning", at=self._clock.now(), text=text)
+            self._spawn(self._publish(node, watch.id, [refusal], is_first=True))
+            return
+        watcher = lease.watchers[watch.id] = self._feed.watch(watch.wanted)
+        self._spawn(self._send(node, watch.id, watcher, self._feed.recent(watch.wanted, watch.last)))
+
+    async def _send(self, node: str, watch: str, watcher: Watcher, recent: Sequence[FeedEvent]) -> None:
+        await self._publish(node, watch, recent, is_first=True)
+        async for batch in watcher.batches():
+            if batch:
+                await self._publish(node, watch, batch)
+
+    async def _publish(
+        self, node: str, watch: str, batch: Sequence[FeedEvent | SkippedEvents], *, is_first: bool = False
+    ) -> None:
+        events = tuple(_encoded(one) for one in batch if isinstance(one, FeedEvent))
+        skipped: dict[str, int] = {}
+        for one in batch:
+            if isinstance(one, SkippedEvents):
+                skipped |= {kind: skipped.get(kind, 0) + count for kind, count in one.by.items()}
+        await self._broker.publish(FeedBatch(self.node, node, watch, events, skipped, is_first))
+
+
+def _encoded(event: FeedEvent) -> bytes:
+    """Encode an event. If it is too large or cannot be encoded, its fields are omitted."""
+    with contextlib.suppress(*UNENCODABLE):
+        encoded = _encode(event)
+        if len(encoded) <= MAX_EVENT_BYTES:
+            return encoded
+    return _encode(structs.replace(event, fields={}))
+
+
+def _decoded(events: Sequence[bytes]) -> list[FeedEvent]:
+    found = []
+    for event in events:
+        try:
+            found.append(_decode(event))
+        except (msgspec.DecodeError, ValueError, RecursionError) as failure:
+            # An event kind of a newer version, during a rolling update.
+            log.warning("feed_event_not_decodable", reason=str(failure))
+    return found

@@ -1,0 +1,1 @@
+"""REST operations that serve the console."""

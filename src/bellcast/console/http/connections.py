@@ -1,0 +1,217 @@
+"""Lists live connections, and counts connections and stored rows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest, NotFound
+from bellcast.kernel.http import list_positions, list_total, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.times import Moment
+from bellcast.live.types.events import EVERY_CONNECTION, ConnectionFilter, ConnectionInfo
+from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.recipients.http.recipients import PageQuery
+from bellcast.rest import bound_callers, context, tenants, viewers
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
+
+
+class ConnectionItem(Struct, frozen=True, kw_only=True):
+    """One live connection, or a recently closed one with the code and the reason of its end."""
+
+    id: str
+    recipient: str | None
+    tenant: str | None
+    protocol: str
+    transport: str
+    topics: list[str]
+    address: str | None
+    origin: str | None = None
+    connected_at: datetime
+    node: str | None = None
+    closed_at: datetime | None = None
+    code: int | None = None
+    reason: str | None = None
+
+
+class TransportCount(Struct, frozen=True):
+    """Number of connections by protocol and transport."""
+
+    protocol: str
+    transport: str
+    count: int
+
+
+class Stats(Struct, frozen=True):
+    """Live connections by protocol and transport, and rows in the store by kind. `at_least` lists the kinds whose count
+    is a lower bound."""
+
+    connections: list[TransportCount]
+    store: dict[str, int]
+    at_least: list[str]
+
+
+class ConnectionPage(Struct, frozen=True):
+    """A page of connections. Pass `next` as `after` for the following page. Only the first page has a `total`. It is
+    exact if there is no other page, and for open connections without a filter."""
+
+    connections: list[ConnectionItem]
+    next: str | None
+    total: ListTotal | None = None
+
+
+class ConnectionsQuery(PageQuery, frozen=True, kw_only=True):
+    """A page of connections, with filters that can be combined. The tenant `*` means all tenants. `from` and `to` are about
+    the start of open connections, and the end of closed ones."""
+
+    recipient: str | None = None
+    topic: str | None = None
+    protocol: str | None = None
+    node: str | None = None
+    state: Literal["open", "closed"] = "open"
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+
+    @property
+    def wanted(self) -> ConnectionFilter:
+        return ConnectionFilter(
+            recipient=self.recipient,
+            topic=self.topic,
+            protocol=self.protocol,
+            node=self.node,
+            is_closed=self.state == "closed",
+            since=0 if self.start is None else max(0, times.milliseconds(self.start)),
+            until=None if self.end is None else max(0, times.milliseconds(self.end)),
+        )
+
+
+class CloseQuery(TenantQuery, frozen=True, kw_only=True):
+    """Whether the client of a closed connection may reconnect."""
+
+    reconnect: bool = True
+
+
+@operation(
+    "GET",
+    "/v1/connections",
+    tag="Live",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=ConnectionsQuery,
+    is_exported=True,
+    response_types={200: ConnectionPage},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the connections of a tenant on all nodes.
+
+    Open connections, or with `state=closed` the last 1,000 closed ones of each node, with the reason. Open connections
+    are ordered by their start and closed ones by their end, newest first."""
+    params = request_body.query(request, ConnectionsQuery)
+    wanted, connections, limit = params.wanted, context.of(request).connections, params.limit + 1
+    named = _tenants(request, params)
+    before = list_positions.moment(params.cursor) if params.cursor else None
+    listed = [one for tenant in named for one in await connections.page(tenant, before, limit, wanted)]
+    result = listed if len(named) == 1 else sorted(listed, key=lambda one: one.position, reverse=True)[:limit]
+    shown = [_item(one) for one in result[: params.limit]]
+    has_next = len(result) > params.limit
+
+    async def count_open(_limit: int) -> ListTotal:
+        kinds = [kind for tenant in named for kind in await connections.counts_by_transport(tenant)]
+        return ListTotal(sum(kind.count for kind in kinds), exact=True)
+
+    count = count_open if wanted == EVERY_CONNECTION else None
+    total = await list_total.of_first_page(len(shown), params.cursor, has_next=has_next, count=count)
+    following = list_positions.of_moment(*result[params.limit - 1].position) if has_next else None
+    listed_page = ConnectionPage(shown, following, total)
+    # The reasons are the server's own words.
+    return responses.json(viewers.page_for(request, listed_page, shown={"reason"}))
+
+
+@operation(
+    "DELETE",
+    "/v1/connections/{id:str}",
+    tag="Live",
+    required_scope="manage",
+    roles=ONE_BY_ONE,
+    bound_by="list",
+    query=CloseQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def close(request: ApiRequest) -> ASGIApp:
+    """Close a connection on any node.
+
+    Its client reconnects, unless `reconnect` is false. The recipient's session stays valid."""
+    query, id = request_body.query(request, CloseQuery), request_body.path(request, "id")
+    for tenant in _tenants(request, query):
+        if await context.of(request).connections.close(tenant, id, reconnect=query.reconnect):
+            return responses.empty()
+    raise NotFound("No open connection of this tenant has this id.")
+
+
+def _tenants(request: ApiRequest, query: TenantQuery) -> Sequence[str | None]:
+    """Return the tenants of a request; None means all."""
+    if query.tenant != EVERY_TENANT:
+        return [tenants.single_tenant(request)]
+    bound = bound_callers.every(request)
+    return [None] if bound is None else bound
+
+
+def _item(one: ConnectionInfo) -> ConnectionItem:
+    return ConnectionItem(
+        id=one.id,
+        recipient=one.recipient,
+        tenant=tenants.outside(one.tenant),
+        protocol=one.protocol,
+        transport=one.transport,
+        topics=list(one.topics),
+        address=one.address,
+        origin=one.origin,
+        connected_at=times.to_rfc3339(one.connected_at),
+        node=one.node,
+        closed_at=None if one.closed_at is None else times.to_rfc3339(one.closed_at),
+        code=one.code,
+        reason=one.reason,
+    )
+
+
+@operation(
+    "GET",
+    "/v1/stats",
+    tag="Server",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=TenantQuery,
+    response_types={200: Stats},
+)
+async def stats(request: ApiRequest) -> ASGIApp:
+    """Count connections and stored rows.
+
+    Connections by protocol and transport on all nodes, and rows in the store by kind. With `tenant`, the numbers are
+    those of one tenant (empty: the default tenant), else of all. For one tenant, at most 100,000 rows of each kind are
+    counted: `at_least` lists the kinds that may have more. Counts of millions of rows may be a minute old; on
+    PostgreSQL they are the planner's estimates."""
+    ctx = context.of(request)
+    query = request_body.query(request, TenantQuery)
+    connections: Counter[tuple[str, str]] = Counter()
+    stored: Counter[str] = Counter()
+    at_least: set[str] = set()
+    for tenant in [None] if query.tenant is None else _tenants(request, query):
+        for one in await ctx.connections.counts_by_transport(tenant):
+            connections[one.protocol, one.transport] += one.count
+        counted = await ctx.engines.store.maintenance.stats(tenant)
+        stored.update(counted.by_kind)
+        at_least |= counted.at_least
+    transports = [TransportCount(*kind, count) for kind, count in connections.items()]
+    return responses.json(Stats(transports, stored, sorted(at_least)))

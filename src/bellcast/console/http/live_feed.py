@@ -1,0 +1,341 @@
+"""The live feed as an event stream or over a WebSocket, and the list of its recent requests."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from bellcast.auth.browser_request import FOREIGN
+from bellcast.console.types.live_feed import (
+    CONTENT,
+    FEED_KINDS,
+    FeedEvent,
+    FeedFilter,
+    SkippedEvents,
+    Watch,
+    filter_of,
+    redact,
+)
+from bellcast.console.types.requests import IS_WEBSOCKET, RequestFilter, ServedRequest
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest, BellcastError, FieldError, Forbidden, Invalid
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.identity_cache import IdentityCache
+from bellcast.operators.types import Role
+from bellcast.rest import bound_callers, context, guards
+from bellcast.rest.operations import operation
+
+EVENT_STREAM = "text/event-stream"
+WATCHERS: tuple[Role, ...] = ("owner", "developer", "support")
+# How long a watch may continue after its key was revoked or its session ended.
+REAUTHORIZE_MS = 60_000
+NORMAL_CLOSURE = 1000  # RFC 6455, 7.4.1
+FilterText = Annotated[str, Meta(max_length=200)]
+NamedEvent: TypeAlias = tuple[str, bytes]  # an event's name and its JSON
+# The watchers of a team get the same events within a tenth of a second; an event takes 10 µs to encode.
+CACHED_EVENTS = 500
+_encode = msgspec.json.Encoder().encode
+# Validated by `filter_of`, whose error lists the kinds; a pattern here would put a regular expression into the error.
+_KIND = f"({'|'.join(FEED_KINDS)})"
+FeedKinds = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_KIND}(,{_KIND})*$"})]
+
+
+class FeedQuery(Struct, frozen=True, kw_only=True):
+    """Filters of the feed. Without a tenant, or with `*`, all tenants; kinds may be repeated or separated by commas."""
+
+    tenant: FilterText | None = None
+    recipient: FilterText | None = None
+    topic: FilterText | None = None
+    connection: FilterText | None = None
+    kind: list[FeedKinds] = []
+    text: FilterText | None = None
+    last: Annotated[int, Meta(ge=0, le=200)] = 0
+
+
+class FeedItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of the feed. `node` is the node on which it happened, `trace` the id of the request that caused it.
+    `detail` depends on the kind."""
+
+    kind: str
+    at: datetime
+    text: str
+    tenant: str | None
+    recipient: str | None = None
+    topic: str | None = None
+    connection: str | None = None
+    trace: str | None = None
+    node: str | None = None
+    detail: dict[str, Any] = {}
+
+
+class RequestsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """Recent requests, newest first. `status` is a status or a class, as in `4xx`."""
+
+    status: Annotated[str, Meta(pattern=r"^[1-5]([0-9][0-9]|xx)\Z")] | None = None
+    route: FilterText | None = None
+    key: FilterText | None = None
+    id: FilterText | None = None
+    tenant: FilterText | None = None
+    limit: ListLimit = 50
+    after: FilterText | None = None
+
+
+class WrongField(Struct, frozen=True):
+    """An invalid field of a refused request."""
+
+    field: str
+    message: str
+
+
+class RequestItem(Struct, frozen=True, kw_only=True):
+    """One served request. `code`, `detail` and `errors` describe why it was refused. `body` is null unless a server
+    sent small JSON."""
+
+    id: str
+    at: datetime
+    ms: float
+    method: str
+    path: str
+    route: str
+    status: int
+    code: str | None
+    detail: str | None
+    errors: list[WrongField]
+    tenant: str | None
+    recipient: str | None
+    key: str | None
+    operator: str | None
+    origin: str | None
+    address: str | None
+    body: Any
+
+
+class RequestPage(Struct, frozen=True):
+    """A page of requests. Pass `next` as `after` for older ones. Only the first page has a `total`."""
+
+    requests: list[RequestItem]
+    next: str | None
+    total: ListTotal | None = None
+
+
+@operation(
+    "GET",
+    "/v1/feed",
+    tag="Console",
+    required_scope="observe",
+    roles=WATCHERS,
+    bound_by="list",
+    query=FeedQuery,
+    response_types={200: EVENT_STREAM},
+)
+async def watch(request: ApiRequest) -> ASGIApp:
+    """Watch what happens on all nodes.
+
+    Server-sent events, or over a WebSocket messages with the kind as `event`, of these kinds: `request`, `send`,
+    `publish`, `connect`, `disconnect`, `subscribe`, `refused`, `call`, `run`, `attempt`, `webhook`, `settings`,
+    `operator` and `warning`. A publish is one event with `delivered`, the number of connections. Secrets are redacted,
+    and IP addresses shortened to their network. A node accepts at most 10 watchers and sends each at most 200 events
+    per second. Above that rate, events are sampled by trace, and `skipped` counts the omitted ones. With `last`, the
+    stream begins with recent events."""
+    _check_page(request)
+    query = request_body.query(request, FeedQuery)
+    wanted = structs.replace(_filter(query), tenants=_bound(request), searches_content=_shows_content(request))
+    state = request.scope["state"]
+    write = _write_messages if state.get(IS_WEBSOCKET) else _write_events
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        # The watch begins here: if the audit entry cannot be written, this is not called, and an earlier watch would
+        # never end.
+        watching = await context.of(request).observed.watch(wanted, query.last)
+        if state["is_head"]:
+            watching.close()
+        disconnected = asyncio.ensure_future(_disconnected(receive, watching))
+        try:
+            await write(_batches(request, watching), send)
+        finally:
+            watching.close()
+            disconnected.cancel()
+
+    return respond
+
+
+def _check_page(request: ApiRequest) -> None:
+    """Raise Forbidden for an operator's session without proof that a page of this server sent the request. Browsers send
+    `Origin` with every WebSocket; to their own server, an EventSource sends `Sec-Fetch-Site` only."""
+    state = request.scope["state"]
+    if not state.get(guards.HAS_SESSION):
+        return
+    browser = guards.browser_request(request)
+    if browser.origin is None and (state.get(IS_WEBSOCKET) or browser.site != "same-origin"):
+        raise Forbidden(FOREIGN)
+
+
+def _shows_content(request: ApiRequest) -> bool:
+    return "read" in guards.caller(request).scopes
+
+
+def _bound(request: ApiRequest) -> frozenset[str] | None:
+    """Return the tenants of a caller whose request is about all of them."""
+    bound = bound_callers.every(request)
+    return None if bound is None else frozenset(bound)
+
+
+def _filter(query: FeedQuery) -> FeedFilter:
+    wanted = filter_of(
+        query.kind,
+        query.text,
+        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
+        recipient=query.recipient,
+        topic=query.topic,
+        connection=query.connection,
+    )
+    unknown = sorted((wanted.kinds or frozenset()) - set(FEED_KINDS))
+    if unknown:
+        raise Invalid.fields([FieldError("kind", f"must be one of: {', '.join(FEED_KINDS)}")])
+    return wanted
+
+
+async def _write_events(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
+    headers = [(b"content-type", EVENT_STREAM.encode()), (b"cache-control", b"no-store"), (b"x-accel-buffering", b"no")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b": feed\n\n", "more_body": True})
+    async for batch in batches:
+        # A comment keeps a quiet connection open.
+        events = [b"event: %s\ndata: %s\n\n" % (name.encode(), value) for name, value in batch] or [b":\n\n"]
+        await send({"type": "http.response.body", "body": b"".join(events), "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _write_messages(batches: AsyncIterator[Sequence[NamedEvent]], send: Send) -> None:
+    # The type `Send` covers messages of HTTP responses only.
+    write: Any = send
+    await write({"type": "websocket.accept"})
+    async for batch in batches:
+        for name, value in batch:
+            message = b'{"event":"%s",%s' % (name.encode(), value[1:])
+            await write({"type": "websocket.send", "text": message.decode()})
+    await write({"type": "websocket.close", "code": NORMAL_CLOSURE})
+
+
+async def _disconnected(receive: Receive, watching: Watch) -> None:
+    while not (await receive())["type"].endswith(".disconnect"):
+        pass
+    watching.close()
+
+
+async def _batches(request: ApiRequest, watching: Watch) -> AsyncIterator[Sequence[NamedEvent]]:
+    """Yield events with their names. When the caller loses the right to watch, the last event is `end`."""
+    clock = context.of(request).engines.clock
+    checked, caller = clock.now(), guards.caller(request)
+    shows_content = _shows_content(request)
+    async for batch in watching.batches():
+        if clock.now() - checked >= REAUTHORIZE_MS:
+            checked = clock.now()
+            try:
+                await guards.authorize(request, "observe", WATCHERS, tenant_rule="list")
+                if not bound_callers.has_same_rights(caller, guards.caller(request)):
+                    raise Forbidden("Your role or your tenants have changed: reconnect.")
+            except BellcastError as ended:
+                yield [("end", _encode({"code": ended.code, "detail": ended.detail}))]
+                return
+        yield [_named(event, shows_content=shows_content) for event in batch]
+
+
+def _named(event: FeedEvent | SkippedEvents, *, shows_content: bool) -> NamedEvent:
+    if isinstance(event, SkippedEvents):
+        return "skipped", _encode(event)
+    return event.kind, (_whole_items if shows_content else _redacted_items).get(event)
+
+
+def _item(event: FeedEvent, *, shows_content: bool) -> bytes:
+    item = FeedItem(
+        kind=event.kind,
+        at=times.to_rfc3339(event.at),
+        text=event.text,
+        tenant=event.tenant or None,
+        recipient=event.recipient,
+        topic=event.topic,
+        connection=event.connection,
+        trace=event.trace,
+        node=event.node,
+        detail={
+            name: value
+            for name, value in event.fields.items()
+            if value is not None and (shows_content or name not in CONTENT)
+        },
+    )
+    return _encode(item)
+
+
+_whole_items = IdentityCache(partial(_item, shows_content=True), CACHED_EVENTS)
+_redacted_items = IdentityCache(partial(_item, shows_content=False), CACHED_EVENTS)
+
+
+@operation(
+    "GET",
+    "/v1/requests",
+    tag="Console",
+    required_scope="observe",
+    roles=WATCHERS,
+    bound_by="list",
+    query=RequestsQuery,
+    is_exported=True,
+    response_types={200: RequestPage},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List recent requests of this node.
+
+    Newest first: the last 2,000 that succeeded and the last 500 that were refused, from memory. Secrets in bodies are
+    redacted, and IP addresses shortened to their network."""
+    query = request_body.query(request, RequestsQuery)
+    wanted = RequestFilter(
+        status=query.status,
+        route=query.route,
+        key=query.key,
+        id=query.id,
+        tenant=None if query.tenant == EVERY_TENANT else query.tenant,
+        tenants=_bound(request),
+        since=query.created_since,
+        until=query.created_before,
+    )
+    found = context.of(request).observed.requests(wanted, list_positions.moment(query.after) if query.after else None)
+    shown, following = list_positions.split(found, query.limit, lambda one: list_positions.of_moment(one.at, one.id))
+    total = None if query.after else ListTotal(len(found), exact=True)
+    shows_content = _shows_content(request)
+    listed = [_request(one, shows_content=shows_content) for one in shown]
+    return responses.json(RequestPage(listed, following, total))
+
+
+def _request(served: ServedRequest, *, shows_content: bool) -> RequestItem:
+    fields = {name: getattr(served, name) for name in served.__struct_fields__}
+    return RequestItem(
+        **fields
+        | {
+            "at": times.to_rfc3339(served.at),
+            "errors": [WrongField(one.field, one.message) for one in served.errors],
+            "body": _body(served.body) if shows_content else None,
+        }
+    )
+
+
+def _body(body: bytes | None) -> Any:
+    if body is None:
+        return None
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        return redact(msgspec.json.decode(body))
+    return None
+
+
+HANDLERS = (watch, page)

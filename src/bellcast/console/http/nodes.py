@@ -1,0 +1,103 @@
+"""The live nodes of the cluster."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from bellcast.kernel import times
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.live.types.nodes import LiveNode, NodeRole
+from bellcast.operators.types import ROLES
+from bellcast.rest import context
+from bellcast.rest.operations import operation
+
+
+class NodeItem(Struct, frozen=True, kw_only=True):
+    """One process. `cpu` is the share of one core in the last seconds, `memory` the resident bytes (null where the
+    system does not report them), `queue_age` the milliseconds for which the oldest due job had waited at the last
+    sample (null with `BELLCAST_STATS=off`), `settings_revision` the revision of `GET /v1/settings` that the node applies,
+    and `schema_version` that of the store that it knows. A node of a version that reports nothing has the version
+    `unknown`."""
+
+    id: str
+    version: str
+    role: NodeRole
+    host: str
+    pid: int
+    runs_jobs: bool
+    started_at: datetime
+    reported_at: datetime
+    connections: int
+    cpu: float
+    memory: int | None
+    queue_age: int | None
+    settings_revision: int
+    schema_version: int | None
+    is_self: bool
+
+
+class NodesQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of nodes that started since `from` and before `to`. Nodes serve every tenant, so `tenant` has no
+    effect."""
+
+    limit: ListLimit = 200
+    after: str = ""
+
+
+class NodeList(Struct, frozen=True):
+    """A page of the live nodes, by id. Pass `next` as `after` for the following page."""
+
+    nodes: list[NodeItem]
+    next: str | None = None
+
+
+@operation(
+    "GET",
+    "/v1/nodes",
+    tag="Server",
+    required_scope="observe",
+    roles=ROLES,
+    bound_by="refused",
+    query=NodesQuery,
+    is_exported=True,
+    response_types={200: NodeList},
+)
+async def nodes(request: ApiRequest) -> ASGIApp:
+    """List the live nodes.
+
+    A node is one process: a server, each of its `--workers`, or a `bellcast worker`. `is_self` marks the one that
+    responds. A node reports itself every 2 seconds through the broker, so the numbers of the others are at most that
+    old. A node that stops leaves the list immediately. A node that crashes leaves it at most 12 seconds after its last
+    report. Without a shared broker, a process lists only itself. Callers that are restricted to tenants are refused."""
+    query, listed = request_body.query(request, NodesQuery), context.of(request).nodes()
+    found = [one for one in listed if one.id > query.after and query.includes(one.report.started_at)]
+    shown, following = list_positions.split(found, query.limit, lambda node: node.id)
+    return responses.json(NodeList([_item(one) for one in shown], following))
+
+
+def _item(node: LiveNode) -> NodeItem:
+    report = node.report
+    return NodeItem(
+        id=node.id,
+        version=report.version,
+        role=report.role,
+        host=report.host,
+        pid=report.pid,
+        runs_jobs=report.runs_jobs,
+        started_at=times.to_rfc3339(report.started_at),
+        reported_at=times.to_rfc3339(node.reported_at),
+        connections=report.connections,
+        cpu=report.cpu,
+        memory=report.memory,
+        queue_age=report.queue_age,
+        settings_revision=report.settings_revision,
+        schema_version=report.schema_version,
+        is_self=node.is_self,
+    )
+
+
+HANDLERS = (nodes,)

@@ -1,0 +1,78 @@
+"""The test clock of a server that was started with `--test-clock`."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest import context
+from bellcast.rest.context import ApiContext, TestClockControl
+from bellcast.rest.operations import operation
+
+
+class ClockTime(Struct, frozen=True):
+    """The time of the test clock."""
+
+    now: datetime
+
+
+class ClockAdvance(Struct, frozen=True, forbid_unknown_fields=True):
+    """A duration by which to move the clock: seconds, or a text such as "15m" or "3d"."""
+
+    advance: str | float
+
+
+@operation(
+    "GET",
+    "/v1/test-clock",
+    tag="Server",
+    required_scope="read",
+    response_types={200: ClockTime},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read the test clock.
+
+    404 on a server that runs with the system time."""
+    return responses.json(ClockTime(times.to_rfc3339(_clock(request).now())))
+
+
+@operation(
+    "POST",
+    "/v1/test-clock",
+    tag="Server",
+    required_scope="manage",
+    body=ClockAdvance,
+    response_types={200: ClockTime},
+    refusals=(NotFound,),
+    example={"advance": "3d"},
+)
+async def advance(request: ApiRequest) -> ASGIApp:
+    """Advance the test clock.
+
+    Runs all work that becomes due (delays, digests, retries, schedules, expiry) before the response is
+    sent."""
+    clock = _clock(request)
+    body = await request_body.body(request, ADVANCE)
+    now = await clock.advance(round(times.seconds(body.advance) * 1000))
+    return responses.json(ClockTime(times.to_rfc3339(now)))
+
+
+def _clock(request: ApiRequest) -> TestClockControl:
+    clock = context.of(request).test_clock
+    if clock is None:
+        raise NotFound("This server runs with the system time: start it with --test-clock.")
+    return clock
+
+
+def _check(body: ClockAdvance, ctx: ApiContext) -> None:
+    limit = times.MAX_AHEAD_SECONDS
+    validation.check(validation.duration("advance", body.advance, 0, limit, "must be between 0 and 366d"))
+
+
+ADVANCE = request_body.Shape(ClockAdvance, _check, {"advance": "1s"})
+HANDLERS = [read, advance]

@@ -1,0 +1,116 @@
+"""Serves the browser client from the package, for a `<script type="module">` on any page: the build, or its sources."""
+
+import re
+from pathlib import Path
+
+import bellcast
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import request_body, served_file
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.served_file import ServedFile
+from bellcast.rest.operations import operation
+
+BROWSER = Path(bellcast.__file__).parent / "browser"
+# Without a build, as in a checkout, the sources are served; browsers run them unbuilt.
+FOLDER = BROWSER / "dist" if (BROWSER / "dist" / "bellcast.js").is_file() else BROWSER / "src"
+# Names of our own modules; no part may begin with a dot, so nothing outside of the folder can be named.
+NAME = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*/){0,8}[A-Za-z0-9_-][A-Za-z0-9_.-]*\.(js|css|svg|map)")
+ENTRY, MODULE, PUSH_WORKER, LOADER = "/bellcast.js", "/bellcast/{name:path}", "/bellcast-push.js", "/bellcast-load.js"
+# Paths of the connection check: its script, and the server's response, which only contains data of the token's owner.
+CHECK, CHECK_RESULT = "/bellcast/check.js", "/v1/check"
+# Pages of all origins may load these files, which are the same for everyone. So a page of an undeclared origin can show
+# why its connection is refused.
+PUBLIC_PATHS = frozenset({ENTRY, MODULE, PUSH_WORKER, LOADER, CHECK, CHECK_RESULT})
+# Pages of all origins load these files.
+HEADERS = {"cross-origin-resource-policy": "cross-origin"}
+
+
+class Files:
+    """Cache of the files read so far, by name. A file is read again when its modification time changes."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, tuple[int, ServedFile]] = {}
+
+    def read(self, name: str) -> ServedFile | None:
+        """Return the current file. None if it does not exist."""
+        file = FOLDER / name
+        try:
+            written = file.stat().st_mtime_ns
+            cached = self._served.get(name)
+            if cached is None or cached[0] != written:
+                cached = self._served[name] = (written, served_file.read(file))
+        except OSError:
+            return None
+        return cached[1]
+
+
+@operation(
+    "GET",
+    ENTRY,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def entry(request: ApiRequest) -> ASGIApp:
+    """The browser client.
+
+    An ES module that defines `<bellcast-bell>` and the other elements."""
+    return _file(request, "bellcast.js")
+
+
+@operation(
+    "GET",
+    MODULE,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def module(request: ApiRequest) -> ASGIApp:
+    """A module of the browser client."""
+    return _file(request, f"bellcast/{request_body.path(request, 'name')}")
+
+
+@operation(
+    "GET",
+    PUSH_WORKER,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def push_worker(request: ApiRequest) -> ASGIApp:
+    """The service worker script for push messages.
+
+    `session.enablePush()` registers it. If your page has its own service worker, import the script there with
+    `importScripts`."""
+    return _file(request, "bellcast-push.js")
+
+
+@operation(
+    "GET",
+    LOADER,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def loader(request: ApiRequest) -> ASGIApp:
+    """A script that loads the browser client, and tries again while this server cannot be reached.
+
+    Save it with your app's own files: a page that is loaded in an outage then gets its bell without a reload."""
+    return _file(request, "bellcast-load.js")
+
+
+def _file(request: ApiRequest, name: str) -> ASGIApp:
+    files: Files = request.scope["state"]["files"]
+    result = files.read(name) if NAME.fullmatch(name) else None
+    if result is None:
+        raise NotFound("The browser client has no such file.")
+    return result.respond(request, HEADERS)

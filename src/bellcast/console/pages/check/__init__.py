@@ -1,0 +1,211 @@
+"""`/check`: find out why a page cannot connect. The check runs in the browser, on the app's page; the server explains
+problems of the token."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.auth import origins
+from bellcast.console.pages import browser_files
+from bellcast.console.types import diagnoses
+from bellcast.kernel import times
+from bellcast.kernel.errors import Forbidden, NotFound, TooLarge, TooMany, Unauthenticated
+from bellcast.kernel.events import SEPARATOR, LiveEvent
+from bellcast.kernel.http import request_body, responses, served_file
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.served_file import ServedFile
+from bellcast.rest import context, guards
+from bellcast.rest.operations import operation
+
+# Tokens are far smaller.
+MAX_TOKEN_BYTES = 16_384
+# Per address: people repeat a check after each change.
+CHECKS_PER_SECOND = 5
+RATE = "check" + SEPARATOR
+# Per recipient: a check sends one.
+TESTS_PER_SECOND = 1
+TEST = "test"
+TEST_EVENT = "bellcast.test"
+_FOLDER = Path(__file__).parent
+SCRIPT = "check.js"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-cache",
+}
+
+
+class CheckResult(Struct, frozen=True, kw_only=True):
+    """The server's findings about a page and its token. `key` is the project's public key, which tokens may have as
+    `kid`. `time` is the server's time."""
+
+    time: datetime
+    key: str
+    origin: str | None
+    origin_allowed: bool
+    token: Literal["ok", "refused", "absent"]
+    reason: str | None = None
+    recipient: str | None = None
+    tenant: str | None = None
+    expires_at: datetime | None = None
+
+
+class SelfTest(Struct, frozen=True):
+    """A test event that was published: `id` is in its data."""
+
+    id: str
+
+
+@cache
+def _files() -> dict[str, ServedFile]:
+    texts = {one.code: (one.what, one.fix) for one in (*diagnoses.PAGE, *diagnoses.PATH)}
+    appended = b"\nconst DIAGNOSES = %b;\n" % msgspec.json.encode(texts)
+    return {**served_file.read_all(_FOLDER), SCRIPT: served_file.read(_FOLDER / SCRIPT, appended)}
+
+
+@cache
+def _page() -> Template:
+    return Template((_FOLDER / "page.html").read_text(encoding="utf-8"))
+
+
+@operation(
+    "GET",
+    "/check",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
+)
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show how to test a page's connection.
+
+    `BELLCAST_LANDING=off` turns it off."""
+    if not context.of(request).has_landing:
+        raise NotFound
+    scope: Any = request.scope
+    base = escape(scope["state"]["root_path"]) + "/"
+    return responses.complete(200, _page().substitute(base=base).encode(), responses.HTML, HEADERS)
+
+
+@operation(
+    "GET",
+    "/check/{name:str}",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+    refusals=(NotFound,),
+)
+async def asset(request: ApiRequest) -> ASGIApp:
+    """A module or the style sheet of the page `/check`."""
+    return _file(request, request_body.path(request, "name"), {})
+
+
+@operation(
+    "GET",
+    browser_files.CHECK,
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: "text/javascript", 304: None},
+)
+async def script(request: ApiRequest) -> ASGIApp:
+    """The check of a page's connection.
+
+    An ES module for pages of every origin: `(await import('…/bellcast/check.js')).check()` on the page that does not
+    connect."""
+    return _file(request, SCRIPT, browser_files.HEADERS)
+
+
+@operation(
+    "POST",
+    browser_files.CHECK_RESULT,
+    tag="Server",
+    required_scope=None,
+    response_types={200: CheckResult},
+    refusals=(TooLarge, TooMany),
+)
+async def answer(request: ApiRequest) -> ASGIApp:
+    """Check a session token and the page's origin.
+
+    The body is the token as `text/plain`, so that pages of undeclared origins can read the reason without a preflight."""
+    ctx, scope = context.of(request), request.scope
+    client = scope.get("client")
+    address = "" if client is None else client[0]
+    if ctx.engines.rates.take(f"{RATE}{address}", CHECKS_PER_SECOND, ctx.engines.clock.now()):
+        raise TooMany("Too many checks from this IP address.", retry_after=1)
+    token = (await request_body.raw(request, MAX_TOKEN_BYTES)).decode("latin-1").strip()
+    origin = request_body.header(request, b"origin")
+    is_allowed = origins.token_allowed(
+        origin,
+        scheme=scope["scheme"],
+        host=request_body.header(request, b"host") or "",
+        origins=ctx.access.origins,
+    )
+    now = (ctx.real_clock or ctx.engines.clock).now()
+    found = await _token(request, token)
+    result = CheckResult(
+        time=times.to_rfc3339(now), key=ctx.project.key, origin=origin, origin_allowed=is_allowed, **found
+    )
+    return responses.json(result, 200, {"cache-control": "no-store"})
+
+
+@operation(
+    "POST",
+    "/v1/inbox/test",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={202: SelfTest},
+    refusals=(TooMany,),
+)
+async def ring(request: ApiRequest) -> ASGIApp:
+    """Send a test event to one's own connections.
+
+    The live event `bellcast.test` with the returned `id` goes to all connections of this recipient, on the same path as
+    notifications. It is not stored: there is no notification, no message and no webhook. At most one a second for each
+    recipient."""
+    engines = context.of(request).engines
+    tenant, recipient = await guards.recipient(request)
+    if engines.rates.take(SEPARATOR.join((TEST, tenant, recipient)), TESTS_PER_SECOND, engines.clock.now()):
+        raise TooMany("Too many test events of this recipient.", retry_after=1)
+    id = uuid4().hex
+    # Published without the app's reactions to live events: a browser must not start any.
+    await engines.broker.publish(
+        LiveEvent(tenant=tenant, name=TEST_EVENT, data={"id": id}, recipient=recipient, keep=False)
+    )
+    return responses.json(SelfTest(id=id), 202, {"cache-control": "no-store"})
+
+
+async def _token(request: ApiRequest, token: str) -> dict[str, Any]:
+    if not token:
+        return {"token": "absent"}
+    try:
+        principal = await context.of(request).authenticator.session(token)
+    except (Unauthenticated, Forbidden) as refusal:
+        return {"token": "refused", "reason": refusal.detail}
+    return {
+        "token": "ok",
+        "recipient": principal.recipient,
+        "tenant": principal.tenant or None,
+        "expires_at": None if principal.expires_at is None else times.to_rfc3339(principal.expires_at),
+    }
+
+
+def _file(request: ApiRequest, name: str, headers: Mapping[str, str]) -> ASGIApp:
+    file = _files().get(name)
+    if file is None:
+        raise NotFound("There is no such file.")
+    return file.respond(request, headers)
+
+
+HANDLERS = (show, asset, script, answer, ring)

@@ -1,0 +1,138 @@
+"""A page for each error, and the page of unknown paths. They load no scripts and no external resources, so they work offline
+and under any content security policy."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import msgspec
+
+from bellcast.console.pages import reasons
+from bellcast.console.pages.error_advice import BY_CODE
+from bellcast.console.pages.reasons import Reason
+from bellcast.kernel import errors
+from bellcast.kernel.errors import BellcastError, NotFound
+from bellcast.kernel.http import problems, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest.operations import operation
+
+NAMES = re.compile("`([^`]+)`")
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "cache-control": "no-cache",
+}
+UNKNOWN_PATH = "This path does not exist. All paths are listed at /docs"
+
+
+@operation("GET", "/errors", tag="Server", required_scope=None, response_types={200: responses.HTML})
+async def all_errors(request: ApiRequest) -> ASGIApp:
+    """All errors as HTML."""
+    cards = [
+        (one.code, one.title, f"{one.status} {one.code}", _meaning(one))
+        for one in sorted(errors.every(), key=lambda one: (one.status, one.code))
+    ]
+    cards += [(one.code, one.title, _label(one), one.meaning) for one in reasons.REASONS]
+    shown = "".join(
+        f'<article><a href="{_base(request)}errors/{code}"><h2>{escape(title)}</h2><code>{label}</code>'
+        f"<p>{_prose(meaning)}</p></a></article>"
+        for code, title, label, meaning in cards
+    )
+    return _page(request, "Errors", f'<h1>Errors</h1><div class="cards">{shown}</div>')
+
+
+@operation(
+    "GET",
+    "/errors/{code:str}",
+    tag="Server",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
+)
+async def error(request: ApiRequest) -> ASGIApp:
+    """Explain an error.
+
+    The `type` of a problem links to this page."""
+    code = request_body.path(request, "code")
+    for one in errors.every():
+        if one.code == code:
+            return _error(request, one)
+    if code in reasons.BY_CODE:
+        return _reason(request, reasons.BY_CODE[code])
+    raise NotFound("No error has this code. All errors are listed at /errors")
+
+
+def unknown_path(request: ApiRequest) -> ASGIApp:
+    """Respond to a path that does not exist: with a page to a browser, with a problem to others."""
+    if request.scope["method"] != "GET" or "text/html" not in (request_body.header(request, b"accept") or ""):
+        return responses.problem(NotFound(UNKNOWN_PATH))
+    base = _base(request)
+    links = {"": "Start page", "console": "Console", "docs": "API reference"}
+    listed = "".join(f'<li><a href="{base}{path}">{text}</a></li>' for path, text in links.items())
+    main = '<p class="badge"><code>404 not_found</code></p><h1>Page not found</h1><p class="lead">This server has no page with this path.</p>'
+    return _page(request, "Page not found", f"{main}<ul>{listed}</ul>", 404)
+
+
+def _error(request: ApiRequest, one: type[BellcastError]) -> ASGIApp:
+    """Show an error: meaning, usual causes and remedies, and a response body."""
+    advice = BY_CODE[one.code]
+    example = msgspec.json.format(problems.body(one()), indent=2).decode()
+    main = (
+        f'<p class="badge"><code>{one.status} {one.code}</code></p><h1>{escape(one.title)}</h1>'
+        f'<p class="lead">{_prose(_meaning(one))}</p>'
+        f"<h2>What was wrong</h2>{_bullets(advice.causes)}<h2>What to do</h2>{_bullets(advice.remedies)}"
+        f'<h2>What the server sends</h2><pre tabindex="0">{escape(example)}</pre>'
+        '<p class="soft"><code>detail</code> describes the problem of the specific request. Log lines contain the id in '
+        "the response header <code>X-Request-Id</code>.</p>"
+    )
+    return _page(request, one.title, main)
+
+
+def _reason(request: ApiRequest, one: Reason) -> ASGIApp:
+    """Show a code that is not an HTTP error."""
+    main = (
+        f'<p class="badge"><code>{_label(one)}</code></p><h1>{escape(one.title)}</h1>'
+        f'<p class="lead">{_prose(one.meaning)}</p><p class="soft">{_prose(one.origin)}</p>'
+        f"<h2>What was wrong</h2>{_bullets(one.causes)}<h2>What to do</h2>{_bullets(one.remedies)}"
+    )
+    return _page(request, one.title, main)
+
+
+def _page(request: ApiRequest, title: str, main: str, status: int = 200) -> ASGIApp:
+    base = _base(request)
+    page = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<title>{escape(title)} · Bellcast</title><link rel="icon" href="{base}favicon.svg" type="image/svg+xml"><style>{STYLE}</style>'
+        f'</head><body><nav><a href="{base}"><img src="{base}favicon.svg" alt="">Bellcast</a>'
+        f'<a href="{base}docs">API reference</a><a href="{base}errors">Errors</a></nav><main>{main}</main></body></html>'
+    )
+    return responses.complete(status, page.encode(), responses.HTML, HEADERS)
+
+
+def _base(request: ApiRequest) -> str:
+    """Return the path of the server with a trailing slash. Links are not relative, because they would differ between a page's
+    URLs with and without a trailing slash."""
+    root: str = request.scope["state"]["root_path"]
+    return escape(root) + "/"
+
+
+def _label(one: Reason) -> str:
+    return one.code if one.close_code is None else f"{one.close_code} {one.code}"
+
+
+def _prose(text: str) -> str:
+    """Render sentences with `names` as code."""
+    return NAMES.sub(r"<code>\1</code>", escape(text))
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{_prose(one)}</li>' for one in sentences)}</ul>"
+
+
+def _meaning(one: type[BellcastError]) -> str:
+    return " ".join((one.__doc__ or "").split())
+
+
+HANDLERS = (all_errors, error)

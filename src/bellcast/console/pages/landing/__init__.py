@@ -1,0 +1,253 @@
+"""`GET /`: a landing page with the server's state and links. On the same machine it also sends a first notification."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from bellcast import __version__
+from bellcast.auth import origins, tokens
+from bellcast.inbox import sending
+from bellcast.inbox.types.notifications import Draft
+from bellcast.kernel import ip_addresses, times, validation
+from bellcast.kernel.errors import BellcastError, Forbidden, NotFound, TooMany
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.rest import context
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+
+# A separate tenant: the page's token can neither read nor send other notifications.
+TENANT, RECIPIENT = "bellcast-landing", "you"
+SESSION_MS = 15 * 60_000  # the page requests a new token while it stays open
+TRIAL_TTL_MS = 60 * 60_000  # trial notifications expire soon
+# A person clicks once at a time, and a reloaded page requests a token.
+REQUESTS_PER_SECOND = 5
+RATE = "landing"
+# Each of these headers shows that a proxy forwarded the request, so the peer's address is not the client's.
+FORWARDED = (b"forwarded", b"via", b"x-real-ip")
+FORWARDED_PREFIX = b"x-forwarded-"
+
+_FOLDER = Path(__file__).parent
+_PAGE, _TRIAL, _ELSEWHERE, _STYLE, _SCRIPT = (
+    (_FOLDER / name).read_text(encoding="utf-8")
+    for name in ("page.html", "trial.html", "elsewhere.html", "page.css", "page.js")
+)
+
+
+CONSOLE_LINK = (
+    '<li><a href="{base}console"><b>Console</b><span>Recipients, messages, keys and operators</span></a></li>\n'
+)
+SETUP_LINK = '<li><a href="{base}console/setup"><b>Set up the console</b><span>With the code that the server printed</span></a></li>\n'
+
+
+HEADERS = {
+    "content-security-policy": f"default-src 'none'; script-src 'self' {responses.inline_source(_SCRIPT)}; style-src {responses.inline_source(_STYLE)}; "
+    "connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "vary": "Accept",
+}
+
+
+class Landing(Struct, frozen=True):
+    """State of the server, and links relative to this path, as on the landing page. `console` is null if the console is
+    turned off. Before the first set-up, it links to the set-up page."""
+
+    name: str
+    version: str
+    status: str
+    docs: str
+    openapi: str
+    errors: str
+    check: str
+    console: str | None
+    is_setup_needed: bool
+
+
+class FirstNotification(Struct, frozen=True, forbid_unknown_fields=True):
+    """The notification to send. Without a title only a session token is created."""
+
+    title: str | None = None
+
+
+class Trial(Struct, frozen=True):
+    """The trial recipient's session, and the id of the notification sent."""
+
+    recipient: str
+    tenant: str
+    token: str
+    notification: str | None
+
+
+@operation(
+    "GET",
+    "/",
+    tag="Server",
+    required_scope=None,
+    any_query=True,
+    response_types={200: responses.HTML, 302: None},
+    refusals=(NotFound,),
+)
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show the landing page.
+
+    Returns JSON if `Accept` requests it. `BELLCAST_LANDING=off` turns it off, a URL redirects to it."""
+    ctx = _context(request)
+    if ctx.landing_url is not None:
+        return responses.empty(302, {"location": ctx.landing_url, "cache-control": "no-store"})
+    reason = await _reason_not_ready(ctx)
+    accepted = request_body.header(request, b"accept") or ""
+    if "json" in accepted and "html" not in accepted:
+        status = "not ready" if reason else "ready"
+        is_setup_needed = await _is_setup_needed(ctx)
+        console = None if ctx.console is None else "console/setup" if is_setup_needed else "console"
+        links = ("docs", "openapi.json", "errors", "check", console)
+        return responses.json(Landing("Bellcast", __version__, status, *links, is_setup_needed), 200, HEADERS)
+    is_trial = ctx.has_trial and _is_local(request.scope)
+    page = _page(request, ctx, reason, await _console_link(ctx), is_trial=is_trial)
+    return responses.complete(200, page, responses.HTML, HEADERS)
+
+
+@operation(
+    "POST",
+    "/",
+    tag="Server",
+    required_scope=None,
+    body=FirstNotification,
+    response_types={201: Trial},
+    refusals=(NotFound, Forbidden),
+    example={"title": "Hello"},
+)
+async def send(request: ApiRequest) -> ASGIApp:
+    """Send the landing page's trial notification.
+
+    Only the landing page may use it, from the server's own machine. The recipient belongs to a separate tenant."""
+    ctx = _context(request)
+    if ctx.landing_url is not None:
+        raise NotFound("This server has no landing page: BELLCAST_LANDING redirects to another site.")
+    _check_page(request, ctx)
+    params = await request_body.body(request, BODY)
+    engines = ctx.engines
+    now = engines.clock.now()
+    if engines.rates.take(RATE, REQUESTS_PER_SECOND, now):
+        raise TooMany("The landing page sends at most a few notifications per second: try again.", retry_after=1)
+    sent = None if params.title is None else await _send(ctx, params.title, now)
+    token = tokens.sign(ctx.project, RECIPIENT, now=now, expires_at=now + SESSION_MS, tenant=TENANT)
+    return responses.json(Trial(RECIPIENT, TENANT, token, sent), 201)
+
+
+async def _send(ctx: ApiContext, title: str, now: int) -> str:
+    draft = Draft(
+        to=RECIPIENT,
+        title=title,
+        body="Stored first, then pushed to every open page.",
+        tenant=TENANT,
+        expires_at=times.to_rfc3339(now + TRIAL_TTL_MS),
+    )
+    sent = msgspec.json.decode(await sending.send(ctx.engines, ctx.limits, draft))
+    id: str = sent["notifications"][0]["id"]
+    return id
+
+
+def _check(params: FirstNotification, ctx: ApiContext) -> None:
+    if params.title is not None:
+        validation.check(validation.text("title", params.title, ctx.limits.title))
+
+
+BODY = request_body.Shape(FirstNotification, _check)
+
+
+def _context(request: ApiRequest) -> ApiContext:
+    ctx = context.of(request)
+    if not ctx.has_landing:
+        raise NotFound("The landing page is turned off: BELLCAST_LANDING=off.")
+    return ctx
+
+
+async def _reason_not_ready(ctx: ApiContext) -> str | None:
+    try:
+        await ctx.engines.store.ping()
+    except BellcastError as failure:
+        return failure.detail
+    return None
+
+
+def _check_page(request: ApiRequest, ctx: ApiContext) -> None:
+    """Raise Forbidden unless a browser on this machine sends the request from the landing page. Another site's page
+    has a different Origin, DNS rebinding a different Host, and a proxy adds headers."""
+    scope: Any = request.scope
+    if not ctx.has_trial or not _is_local(scope):
+        raise Forbidden("The landing page can send only on the server's own machine: open it as http://127.0.0.1:….")
+    origin, host = request_body.header(request, b"origin"), request_body.header(request, b"host") or ""
+    if origin is None or not origins.is_same(origin, scope["scheme"], host):
+        raise Forbidden("Only the landing page itself may send this.")
+
+
+def _is_local(scope: Mapping[str, Any]) -> bool:
+    """True if the client is on this machine, used a local host name, and did not connect through a proxy."""
+    client, headers = scope.get("client"), scope["headers"]
+    if any(name in FORWARDED or name.startswith(FORWARDED_PREFIX) for name, _ in headers):
+        return False
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    # Browsers use HTTP/1.1 or later. A proxy without further configuration forwards requests as HTTP/1.0.
+    is_browser = scope["http_version"] != "1.0"
+    return (
+        is_browser
+        and client is not None
+        and len(hosts) == 1
+        and ip_addresses.is_loopback(client[0])
+        and _names_here(hosts[0])
+    )
+
+
+def _names_here(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name == "localhost" or ip_addresses.is_loopback(name or "")
+
+
+async def _console_link(ctx: ApiContext) -> str:
+    """Return the link to the console as HTML; empty without a console."""
+    if ctx.console is None:
+        return ""
+    return SETUP_LINK if await _is_setup_needed(ctx) else CONSOLE_LINK
+
+
+async def _is_setup_needed(ctx: ApiContext) -> bool:
+    try:
+        return ctx.console is not None and await ctx.console.is_setup_needed()
+    except BellcastError:  # the page shows that the store is unavailable
+        return False
+
+
+def _page(request: ApiRequest, ctx: ApiContext, reason: str | None, console: str, *, is_trial: bool) -> bytes:
+    scope: Any = request.scope
+    place: str = scope["state"]["root_path"]
+    # Links are relative, so that they also work under a proxy's path. Under a mount without a slash they need its name.
+    has_slash = (scope.get("raw_path") or b"/").endswith(b"/")
+    base = "" if has_slash else f"{place.rpartition('/')[2]}/"
+    server = f"{scope['scheme']}://{request_body.header(request, b'host') or 'localhost'}{place}"
+    trial = Template(_TRIAL).substitute(recipient=RECIPIENT, title_limit=ctx.limits.title or "")
+    script = f'<script type="module" src="{escape(base)}bellcast.js"></script><script type="module">{_SCRIPT}</script>'
+    filled = Template(_PAGE).substitute(
+        style=_STYLE,
+        version=escape(__version__),
+        ready="no" if reason else "yes",
+        state=escape(f"Not ready: {reason}") if reason else "It works",
+        trial=trial if is_trial else _ELSEWHERE,
+        base=escape(base),
+        console=console.format(base=escape(base)),
+        curl_url=escape(f"{server}/v1/notifications"),
+        script_url=escape(f"{server}/bellcast.js"),
+        server_url=escape(server),
+        script=script if is_trial else "",
+    )
+    return filled.encode()

@@ -1,0 +1,1 @@
+"""Values of the live feed, statistics, findings and settings."""

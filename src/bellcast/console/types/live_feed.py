@@ -1,0 +1,268 @@
+"""Events of the live feed, which shows operators the activity of a server, and the filter of one watcher. Pure.
+
+The live feed: events on this server for operators who watch it."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, ip_network
+from typing import Any, Literal, Protocol, get_args
+
+from msgspec import Struct, structs
+
+from bellcast.console.types.requests import RequestFilter, ServedRequest
+from bellcast.kernel import ip_addresses
+
+FeedKind = Literal[
+    "request",
+    "send",
+    "publish",
+    "connect",
+    "disconnect",
+    "subscribe",
+    "refused",
+    "call",
+    "run",
+    "attempt",
+    "webhook",
+    "settings",
+    "operator",
+    "warning",
+]
+# Kinds that are one per request, send, publish, connection or followed topic, and are counted without their fields.
+SimpleFeedKind = Literal["request", "send", "publish", "connect", "disconnect", "subscribe"]
+SIMPLE_FEED_KINDS: tuple[SimpleFeedKind, ...] = get_args(SimpleFeedKind)
+FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
+# The kind `request` also selects refused requests.
+WIDER: Mapping[str, frozenset[str]] = {"request": frozenset({"request", "refused"})}
+
+# Fields of events that only callers with the scope `read` see. A provider's reason may contain the recipient's address.
+CONTENT = frozenset({"title", "body", "data", "reason"})
+SECRET_FIELD = re.compile(r"password|secret|token|otp|card|authorization|cookie", re.IGNORECASE)
+# The user and the password of a URL, and a session token in its query.
+URL_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=[?&]token=)[^&\s]+")
+REDACTED = "[redacted]"
+# 4 KiB are enough to identify a value; the whole value is in the object itself.
+MAX_VALUE = 4_096
+# Number of cached addresses with their network: parsing one takes 10 µs, as much as the rest of an event.
+MAX_NETWORKS = 1_000
+# Maximum depth of a request's JSON.
+MAX_REDACTED_DEPTH = 20
+# Maximum size of an event's JSON: the characters of its texts and names, and VALUE_SIZE for each value. The data of a call may
+# have 1 MB, which takes 20 MB once decoded, and many events are kept.
+MAX_REDACTED_SIZE = 32_768
+VALUE_SIZE = 32
+# Replaces the parts that exceed the size. In an object, it is a name too.
+OMITTED = "…"
+
+
+class FeedEvent(Struct, frozen=True, kw_only=True):
+    """Something that happened on a node. `at` is UTC milliseconds. `trace` is the id of the request, shared by all its
+    events. `fields` depend on the kind. `node` is set for watchers."""
+
+    kind: FeedKind
+    at: int
+    text: str
+    tenant: str = ""
+    recipient: str | None = None
+    topic: str | None = None
+    connection: str | None = None
+    trace: str | None = None
+    fields: Mapping[str, Any] = {}
+    node: str | None = None
+
+
+def sampling_key(id: str | None, at: int, topic: str | None, recipient: str | None) -> str:
+    """Return the key by which an event is sampled: the id of its request or its own id, else its time and origin. It is
+    equal on all nodes, and before and after the event is created."""
+    return id or f"{at}{topic}{recipient}"
+
+
+class FeedFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Conditions on events; None selects everything. `text` is searched in the content only with `searches_content`,
+    since a match would reveal content to callers that may not see it."""
+
+    tenant: str | None = None
+    tenants: frozenset[str] | None = None
+    recipient: str | None = None
+    topic: str | None = None
+    connection: str | None = None
+    kinds: frozenset[str] | None = None
+    text: str | None = None
+    searches_content: bool = False
+
+    @property
+    def is_of_kinds_and_tenants(self) -> bool:
+        """True if the filter depends only on the kind and the tenant of an event."""
+        return self.recipient is None and self.topic is None and self.connection is None and self.text is None
+
+    def matches_kind_and_tenant(self, kind: str, tenant: str) -> bool:
+        """True if events of this kind and tenant can match."""
+        return (
+            (self.kinds is None or kind in self.kinds)
+            and (self.tenant is None or tenant == self.tenant)
+            and (self.tenants is None or tenant in self.tenants)
+        )
+
+    def matches(self, event: FeedEvent) -> bool:
+        """True if this event matches."""
+        return (
+            self.matches_kind_and_tenant(event.kind, event.tenant)
+            and (self.recipient is None or event.recipient == self.recipient)
+            and (self.topic is None or event.topic == self.topic)
+            and (self.connection is None or event.connection == self.connection)
+            and (self.text is None or self.text in self._searched(event))
+        )
+
+    def _searched(self, event: FeedEvent) -> str:
+        fields = (value for name, value in event.fields.items() if self.searches_content or name not in CONTENT)
+        values = (event.text, event.recipient, event.topic, event.connection, event.trace, *fields)
+        return "\n".join(str(value) for value in values if value is not None).casefold()
+
+
+def filter_of(kinds: list[str], text: str | None, **others: str | None) -> FeedFilter:
+    """Return the filter in a request. Kinds may also be separated by commas."""
+    names = {name for kind in kinds for name in kind.split(",") if name}
+    wanted = frozenset().union(*(WIDER.get(name, {name}) for name in names)) if names else None
+    return structs.replace(FeedFilter(kinds=wanted, text=text.casefold() if text else None), **others)
+
+
+def redact_url(url: str) -> str:
+    """Return a URL without its credentials and its query, which may contain secrets of any name."""
+    return str(redact(url.partition("?")[0]))
+
+
+def redact(value: Any) -> Any:
+    """Return a JSON value without credentials in URLs and without the values of fields that are named like secrets.
+    Long texts are truncated, and what exceeds MAX_REDACTED_SIZE is omitted. Binary values are replaced by their
+    size."""
+    return _Redaction().redact(value, 0)
+
+
+class _Redaction:
+    """The redaction of one value, with the rest of its size."""
+
+    def __init__(self) -> None:
+        self._left = MAX_REDACTED_SIZE
+
+    def redact(self, value: Any, depth: int) -> Any:
+        self._left -= VALUE_SIZE
+        if depth > MAX_REDACTED_DEPTH:
+            return REDACTED
+        if isinstance(value, Mapping):
+            redacted: dict[str, Any] = {}
+            for name, one in value.items():
+                if self._left <= 0:
+                    return redacted | {OMITTED: OMITTED}
+                text = str(name)
+                redacted[self._cut(text)] = REDACTED if SECRET_FIELD.search(text) else self.redact(one, depth + 1)
+            return redacted
+        if isinstance(value, list | tuple):
+            return self._redact_list(value, depth)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return f"[{len(value)} bytes]"
+        return self._cut(URL_CREDENTIALS.sub(REDACTED, value)) if isinstance(value, str) else value
+
+    def _redact_list(self, value: Iterable[Any], depth: int) -> list[Any]:
+        redacted: list[Any] = []
+        for one in value:
+            if self._left <= 0:
+                return [*redacted, OMITTED]
+            redacted.append(self.redact(one, depth + 1))
+        return redacted
+
+    def _cut(self, text: str) -> str:
+        shortened = cut(text)
+        self._left -= len(shortened)
+        return shortened
+
+
+def cut(text: str, length: int = MAX_VALUE) -> str:
+    """Truncate a text to at most `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+@lru_cache(MAX_NETWORKS)
+def network_of(address: str | None) -> str | None:
+    """Return an IP address without the part that identifies a subscriber: its /24 or /48 network."""
+    parsed = ip_addresses.parse(address)
+    if parsed is None:
+        return None
+    length = 24 if isinstance(parsed, IPv4Address) else 48
+    return str(ip_network((parsed, length), strict=False))
+
+
+# Past events of each kind for a new watcher: enough to see the causes of a problem that an operator has just noticed.
+KEPT_EVENTS = 200
+
+
+class Feed(Protocol):
+    """Accepts events. It is cheap without a watcher: there is one call per request, send or publish, none per
+    delivery."""
+
+    @property
+    def is_watched(self) -> bool:
+        """True while a watcher is connected. Otherwise events need no content."""
+        ...
+
+    def emit(self, event: FeedEvent) -> None:
+        """Keep the event in the ring of its kind, and pass it to matching watchers. Never blocks or raises."""
+        ...
+
+    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+        """Count events that are not emitted: without a watcher, only the last KEPT_EVENTS of a batch can be read later."""
+        ...
+
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+        """Emit the event that `make` returns. `make` is called only if the event is read, which takes a tenth of the
+        time. It must hold only small values, because the ring keeps it. Events with the same `trace` are sampled
+        together."""
+        ...
+
+
+class SkippedEvents(Struct, frozen=True):
+    """Number of events omitted in a second, in total and by kind."""
+
+    count: int
+    by: dict[str, int]
+
+
+class Watch(Protocol):
+    """One watcher. The caller must close it; until then, it counts towards the limit."""
+
+    def batches(self) -> AsyncIterator[Sequence[FeedEvent | SkippedEvents]]:
+        """Yield events, oldest first, and an empty batch after a period without events. Ends when the server stops."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ObservedServer(Protocol):
+    """Source of the operators' lists."""
+
+    async def watch(self, wanted: FeedFilter, last: int) -> Watch:
+        """Start to watch all nodes, with at most `last` earlier events. Returns once the other nodes send events, or
+        after a second. Raises TooMany if this node has too many watchers."""
+        ...
+
+    def requests(self, wanted: RequestFilter, before: tuple[int, str] | None) -> Sequence[ServedRequest]:
+        """Return the recent requests of this node, newest first, older than the one with this time and id."""
+        ...
+
+
+class NoFeed:
+    """A feed that discards all events, for programs that no operator watches."""
+
+    is_watched = False
+
+    def emit(self, event: FeedEvent) -> None:
+        """Do nothing."""
+
+    def count(self, kind: SimpleFeedKind, tenant: str, number: int) -> None:
+        """Do nothing."""
+
+    def emit_later(self, kind: SimpleFeedKind, tenant: str, trace: str, make: Callable[[], FeedEvent]) -> None:
+        """Do nothing."""
+
+
+NO_FEED = NoFeed()

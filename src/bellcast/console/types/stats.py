@@ -1,0 +1,127 @@
+"""Statistics of a server per interval. Pure.
+
+Stored statistics of the nodes, per interval."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Protocol
+
+from msgspec import Struct
+
+SECOND_MS, MINUTE_MS = 1000, 60_000
+# Retention of each step: 10 s in memory, the others in the store. With 6,200 rows of about 300 bytes, a node
+# needs 2 MB.
+SAMPLE_MS = 10 * SECOND_MS
+KEPT_MS = {
+    SAMPLE_MS: 60 * MINUTE_MS,
+    MINUTE_MS: 48 * 60 * MINUTE_MS,
+    15 * MINUTE_MS: 30 * 24 * 60 * MINUTE_MS,
+    24 * 60 * MINUTE_MS: 400 * 24 * 60 * MINUTE_MS,
+}
+HOUR_MS = 60 * MINUTE_MS
+# Hourly statistics of the busiest tenants. These limits bound the tenants and bytes of a node's row: with 720 rows, a
+# node needs 7 MB.
+TENANTS_KEPT_MS = 30 * 24 * HOUR_MS
+MAX_TENANTS, MAX_TENANTS_BYTES = 100, 7_500
+# Rows of a day that are read for a tenant: 83 nodes.
+MAX_DAY_ROWS = 2_000
+STORED_MS = {step: kept for step, kept in KEPT_MS.items() if step > SAMPLE_MS}
+METRICS = (
+    "connections",
+    "requests",
+    "refusals",
+    "failures",
+    "sends",
+    "publishes",
+    "deliveries",
+    "latency_p50",
+    "latency_p95",
+    "queue_age",
+)
+
+
+class StatsPoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The statistics of a node in one interval. `connections` is the sum of the samples, taken every 10 s. `queue_age`
+    is the maximum, in milliseconds. `durations` counts requests by duration bucket."""
+
+    connections: int = 0
+    requests: int = 0
+    refusals: int = 0
+    failures: int = 0
+    sends: int = 0
+    publishes: int = 0
+    deliveries: int = 0
+    queue_age: int = 0
+    durations: tuple[int, ...] = ()
+
+
+COUNTERS = ("requests", "refusals", "failures", "sends", "publishes", "deliveries")
+TENANT_METRICS = ("connections", *COUNTERS)
+
+
+def total(points: Iterable[StatsPoint]) -> StatsPoint:
+    """Combine points of several nodes or intervals."""
+    combined = list(points)
+    sums = {name: sum(getattr(one, name) for one in combined) for name in ("connections", *COUNTERS)}
+    durations = tuple(map(sum, zip_longest(*(one.durations for one in combined), fillvalue=0)))
+    return StatsPoint(**sums, queue_age=max((one.queue_age for one in combined), default=0), durations=durations)
+
+
+def difference(after: StatsPoint, before: StatsPoint) -> StatsPoint:
+    """Return the difference of two readings of the counters. Connections and queue age are those of `after`."""
+    counted = {name: getattr(after, name) - getattr(before, name) for name in COUNTERS}
+    pairs = zip_longest(after.durations, before.durations, fillvalue=0)
+    durations = tuple(new - old for new, old in pairs)
+    return StatsPoint(connections=after.connections, queue_age=after.queue_age, durations=durations, **counted)
+
+
+def samples(step: int, at: int, now: int) -> int:
+    """Return the number of samples per node in the interval that begins `at`; before its end, only those of full
+    minutes. The sum of connections is divided by this number, not by each node's own samples; otherwise a node replaced
+    at noon and its successor would both count fully on that day."""
+    if step == SAMPLE_MS:
+        return 1
+    ended = (now - at) // MINUTE_MS * MINUTE_MS
+    return max(MINUTE_MS, min(step, ended)) // SAMPLE_MS
+
+
+def value(point: StatsPoint, metric: str, bounds: Sequence[float], samples: int) -> float | None:
+    """Return a metric of one interval for all nodes. Latencies are milliseconds, None without requests; `bounds` are
+    the upper bounds of the durations in seconds, except for the last bucket."""
+    if metric == "connections":
+        return round(point.connections / samples, 1)
+    if metric.startswith("latency_p"):
+        return _quantile(point.durations, bounds, int(metric.removeprefix("latency_p")) / 100)
+    count: int = getattr(point, metric)
+    return count
+
+
+def _quantile(durations: Sequence[int], bounds: Sequence[float], share: float) -> float | None:
+    """Return the upper bound of the bucket with the quantile, in milliseconds; for the last bucket, its lower bound."""
+    rank, passed = sum(durations) * share, 0
+    for bucket, count in enumerate(durations):
+        passed += count
+        if count and passed >= rank:
+            return round(bounds[min(bucket, len(bounds) - 1)] * 1000, 1)
+    return None
+
+
+class StatsReader(Protocol):
+    """Statistics of the nodes for the API."""
+
+    async def series(
+        self, step: int, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]]:
+        """Return at most `limit` points by time. Points of 10 s cover only this node and the last hour."""
+        ...
+
+    async def tenant_series(
+        self, tenant: str, since: int, until: int, node: str | None, limit: int
+    ) -> list[tuple[int, StatsPoint]] | None:
+        """Return the hours of a tenant by time; None if `limit` is too small for a day of all nodes."""
+        ...
+
+    async def sends_today(self, tenants: Collection[str]) -> Mapping[str, int]:
+        """Count the sends of tenants since midnight UTC: a send counts once with all of its recipients. Those of this process are
+        up to date, those of others at most a minute old. Tenants of which nothing was counted are absent."""
+        ...

@@ -1,0 +1,33 @@
+-- name: document_find
+-- One object.
+SELECT body, created_at, updated_at FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key
+
+-- name: documents_newest
+-- Objects of one kind by key, the last first, before the key :before, created in a time range.
+SELECT key, body, created_at, updated_at FROM documents
+WHERE kind = :kind AND tenant = :tenant AND key < :before AND created_at >= :since AND created_at < :until
+ORDER BY key DESC LIMIT :limit
+
+-- name: document_write
+-- Create or replace an object.
+INSERT INTO documents (kind, tenant, key, body, created_at, updated_at)
+VALUES (:kind, :tenant, :key, :body, :now, :now)
+ON CONFLICT (kind, tenant, key) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at
+RETURNING created_at, updated_at
+
+-- name: document_create
+-- Create an object; nothing if it exists.
+INSERT INTO documents (kind, tenant, key, body, created_at, updated_at)
+VALUES (:kind, :tenant, :key, :body, :now, :now)
+ON CONFLICT (kind, tenant, key) DO NOTHING
+RETURNING key
+
+-- name: document_lock
+-- An object with this body. Nothing else changes it until the transaction ends.
+UPDATE documents SET updated_at = updated_at
+WHERE kind = :kind AND tenant = :tenant AND key = :key AND body = :body RETURNING key
+
+-- name: document_delete
+-- Delete an object.
+DELETE FROM documents WHERE kind = :kind AND tenant = :tenant AND key = :key RETURNING key
+

@@ -1,0 +1,27 @@
+"""Objects that the app defines by key: types, templates, workflows, preference defaults and others."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from bellcast.audit.types import AuditEntry
+from bellcast.kernel.identities import DEFAULT_TENANT
+
+# Objects of the project, which tenants can override.
+PROJECT = DEFAULT_TENANT
+
+
+class Document(Struct, frozen=True):
+    """An object as JSON. Times are UTC milliseconds."""
+
+    key: str
+    body: bytes
+    created_at: int
+    updated_at: int
+
+
+class AuditRecord(Struct, frozen=True):
+    """An entry of the audit log, and the function that computes its `mac`."""
+
+    entry: AuditEntry
+    sign: Callable[[AuditEntry], bytes]

@@ -1,0 +1,182 @@
+"""Exports of all stored data of a recipient or a tenant. They are streamed, so memory use does not depend on their
+size."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.http import messages
+from bellcast.channels.suppressions.types import SuppressedAddress
+from bellcast.channels.types import Message
+from bellcast.exports.types import (
+    ExportedCounter,
+    ExportedDecision,
+    ExportedDevice,
+    ExportedEndpoint,
+    ExportedEvent,
+    ExportedTopics,
+    ExportedWait,
+)
+from bellcast.inbox.types.notifications import Notification
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.http import responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences.http.preferences import StoredPreferences
+from bellcast.recipients.http.recipients import key
+from bellcast.recipients.types import Recipient, Subscription
+from bellcast.rest import context, tenants
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.http import runs
+from bellcast.workflows.http.runs import RunDetails
+
+# Smaller chunks would cost more in system calls than in encoding.
+CHUNK_BYTES = 64 * 1024
+
+
+NDJSON = "application/x-ndjson"
+# The list of a recipient's export that contains each kind.
+LISTS = {
+    "subscription": "subscriptions",
+    "notification": "notifications",
+    "message": "messages",
+    "decision": "decisions",
+    "run": "runs",
+    "counter": "counters",
+    "awaited_event": "awaited_events",
+    "webhook_event": "webhook_events",
+    "push_endpoint": "push_endpoints",
+    "device": "devices",
+    "joined_topics": "joined_topics",
+    "suppression": "suppressions",
+}
+
+
+class Export(Struct, frozen=True, kw_only=True):
+    """All stored data of a recipient. `recipient` is null if it has no record, and only other data names it. The field
+    `to` of push messages is empty: the address of a browser or app is a secret."""
+
+    recipient: Recipient | None
+    preferences: StoredPreferences | None
+    subscriptions: list[Subscription]
+    notifications: list[Notification]
+    messages: list[Message]
+    decisions: list[ExportedDecision]
+    runs: list[RunDetails]
+    counters: list[ExportedCounter]
+    awaited_events: list[ExportedWait]
+    webhook_events: list[ExportedEvent]
+    push_endpoints: list[ExportedEndpoint]
+    devices: list[ExportedDevice]
+    joined_topics: list[ExportedTopics]
+    suppressions: list[SuppressedAddress]
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/export",
+    tag="Recipients",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: Export},
+    refusals=(NotFound,),
+)
+async def export(request: ApiRequest) -> ASGIApp:
+    """Export a recipient.
+
+    All stored data of the recipient in one document. It contains no keys or tokens of push endpoints. It does not
+    contain live events that are kept for a short time, responses under idempotency keys, the audit log, or requests
+    that name several recipients, such as schedules."""
+    store, tenant = context.of(request).engines.store, tenants.single_tenant(request)
+    result = await store.exports.recipient(tenant, key(request))
+    if result is None:
+        raise NotFound("No recipient has this key.")
+    return _stream(_chunks(_outside(request, tenant, result)))
+
+
+@operation(
+    "GET",
+    "/v1/tenants/{key:str}/export",
+    tag="Tenants",
+    required_scope="read",
+    bound_by="path",
+    roles=("owner", "developer"),
+    response_types={200: NDJSON},
+    refusals=(NotFound,),
+)
+async def export_tenant(request: ApiRequest) -> ASGIApp:
+    """Export a tenant.
+
+    All stored data of the tenant as JSON lines. Each line is an object whose only name is the kind: `tenant`,
+    `announcement`, `event` (the last one of a topic), `recipient`, and after each recipient its `preferences` (if set)
+    and the lines of its export, one for each item: `subscription`, `notification`, `message`, `decision`, `run`,
+    `counter`, `awaited_event`, `webhook_event`, `push_endpoint`, `device`, `joined_topics` and `suppression`. The last
+    recipients are those without a record: their `recipient` has only the `key`."""
+    tenant = tenants.key(request)
+    result = await context.of(request).engines.store.exports.tenant(tenant)
+    if result is None:
+        raise NotFound("No tenant has this key.")
+    return _stream(_lines(_outside(request, tenant, result)), NDJSON)
+
+
+async def _outside(
+    request: ApiRequest, tenant: str, pairs: AsyncIterator[tuple[str, Any]]
+) -> AsyncIterator[tuple[str, Any]]:
+    """Return what the store exports as clients see it."""
+    async for kind, value in pairs:
+        match kind:
+            case "message":
+                message = messages.outside(value)
+                yield kind, msgspec.structs.replace(message, to="") if message.channel == "push" else message
+            case "run":
+                yield kind, await runs.outside(request, value)
+            case "webhook_event" if value.body.get("data", {}).get("channel") == "push":
+                yield kind, msgspec.structs.replace(value, body=value.body | {"data": value.body["data"] | {"to": ""}})
+            case _:
+                yield kind, value
+
+
+async def _lines(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    chunk = bytearray()
+    async for kind, row in rows:
+        chunk += msgspec.json.encode({kind: row}) + b"\n"
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    yield bytes(chunk)
+
+
+def _stream(chunks: AsyncIterator[bytes], content_type: str = responses.JSON) -> ASGIApp:
+    return responses.stream([(b"content-type", content_type.encode()), responses.NO_STORE], chunks)
+
+
+async def _chunks(rows: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[bytes]:
+    """Yield the document in chunks. The store yields the recipient first, then the rows grouped by kind."""
+    _, recipient = await anext(rows)
+    chunk = bytearray(b'{"recipient":' + msgspec.json.encode(recipient))
+    preferences, missing = None, dict(LISTS)
+    before: str | None = None
+    async for kind, row in rows:
+        if kind == "preferences":
+            preferences = row
+            continue
+        if kind != before:
+            chunk += (b"" if before is None else b"]") + _list_start(missing.pop(kind))
+        else:
+            chunk += b","
+        chunk += msgspec.json.encode(row)
+        before = kind
+        if len(chunk) >= CHUNK_BYTES:
+            yield bytes(chunk)
+            chunk.clear()
+    chunk += b"" if before is None else b"]"
+    for name in missing.values():
+        chunk += _list_start(name) + b"]"
+    yield bytes(chunk) + b',"preferences":' + msgspec.json.encode(preferences) + b"}"
+
+
+def _list_start(name: str) -> bytes:
+    return f',"{name}":['.encode()

@@ -1,0 +1,220 @@
+"""Export all data of one recipient or tenant, in bounded reads while the server runs."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bellcast.channels.store import messages
+from bellcast.channels.suppressions import store as suppressions
+from bellcast.exports.types import (
+    ExportedCounter,
+    ExportedDecision,
+    ExportedDevice,
+    ExportedEndpoint,
+    ExportedEvent,
+    ExportedTopics,
+    ExportedWait,
+)
+from bellcast.inbox.store import outside, rows
+from bellcast.kernel import times
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Params, Row, Statement, fetch
+from bellcast.kernel.db.table import StoreTable
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.ids import NEWEST
+from bellcast.preferences import store as preferences
+from bellcast.recipients.store import recipients, subscriptions
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.types import Recipient
+from bellcast.tenants import store as tenants
+from bellcast.tenants.types import Tenant
+from bellcast.topics.store.joined_topics import TopicLists
+from bellcast.workflows.store import run_commits
+
+EXPORT_BATCH_ROWS = 500  # rows of one read: about 2 ms
+# Of rows with up to 1 MB, as e-mails and runs: they are held in memory together.
+EXPORT_BATCH_LARGE_ROWS = 20
+# The lists of messages and runs have filters, and begin with the newest row.
+UNFILTERED = {**dict.fromkeys(("channel", "state", "provider", "workflow", "run")), "until_id": ""}
+NEWEST_FIRST = {"after_id": NEWEST}
+OLDEST_FIRST = {"after": ""}
+
+_topics = msgspec.json.Decoder(TopicLists)
+
+
+class RecipientTable(NamedTuple):
+    """A table whose rows are exported as a kind. The columns of the statement begin with those of `cursor`, which has
+    the parameters of the position before the first row."""
+
+    kind: str
+    statement: str
+    cursor: Mapping[str, Any]
+    value: Callable[[Row], Any]
+    batch_rows: int = EXPORT_BATCH_ROWS
+
+
+def _decision(row: Row) -> ExportedDecision:
+    notification, channel, decided_at, outcome, rule, source, message, due_at = row
+    return ExportedDecision(
+        notification=notification,
+        channel=channel,
+        outcome=outcome,
+        rule=rule,
+        source=source,
+        message=message,
+        due_at=times.to_rfc3339_or_null(due_at),
+        decided_at=times.to_rfc3339(decided_at),
+    )
+
+
+def _counter(row: Row) -> ExportedCounter:
+    workflow, step, by, run, body, expires_at = row
+    return ExportedCounter(
+        workflow=workflow,
+        step=step,
+        by=by,
+        run=run,
+        state=msgspec.json.decode(body),
+        expires_at=times.to_rfc3339(expires_at),
+    )
+
+
+def _wait(row: Row) -> ExportedWait:
+    run, step, name, target, event = row
+    kind, _, topic = target.split(SEPARATOR, 2)
+    awaited = None if event is None else msgspec.json.decode(event)
+    return ExportedWait(run=run, step=step, name=name, topic=topic if kind == "topic" else None, event=awaited)
+
+
+def _webhook_event(row: Row) -> ExportedEvent:
+    id, body = row
+    return ExportedEvent(id=id, body=msgspec.json.decode(body))
+
+
+def _endpoint(row: Row) -> ExportedEndpoint:
+    id, kind, registered_at = row
+    return ExportedEndpoint(id=id, kind=kind, created_at=times.to_rfc3339(registered_at))
+
+
+def _device(row: Row) -> ExportedDevice:
+    _, connection, revision, heard_at = row
+    return ExportedDevice(connection=connection, revision=revision, acknowledged_at=times.to_rfc3339(heard_at))
+
+
+def _joined_topics(row: Row) -> ExportedTopics:
+    connection, text, saved_at = row
+    topics = _topics.decode(text)
+    return ExportedTopics(
+        connection=connection,
+        joined=topics.joined,
+        subscribed=topics.subscribed,
+        saved_at=times.to_rfc3339(saved_at),
+    )
+
+
+RECIPIENT_TABLES = (
+    RecipientTable("subscription", "subscriptions_of_recipient", OLDEST_FIRST, subscriptions.subscription),
+    RecipientTable("notification", "export_notifications", OLDEST_FIRST, rows.notification),
+    RecipientTable("notification", "export_outside", OLDEST_FIRST, outside.notification),
+    RecipientTable("message", "messages_of_recipient", NEWEST_FIRST, messages.of_row, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("decision", "export_decisions", {"notification": "", "channel": "", "decided_at": 0}, _decision),
+    RecipientTable("run", "runs_of_recipient", NEWEST_FIRST, run_commits.stored_run, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable(
+        "counter", "export_step_counters", {"workflow": "", "step": "", "by": ""}, _counter, EXPORT_BATCH_LARGE_ROWS
+    ),
+    RecipientTable("awaited_event", "export_event_waits", {"run": "", "step": ""}, _wait, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("webhook_event", "export_webhook_events", OLDEST_FIRST, _webhook_event, EXPORT_BATCH_LARGE_ROWS),
+    RecipientTable("push_endpoint", "export_push_endpoints", OLDEST_FIRST, _endpoint),
+    RecipientTable("device", "export_devices", {"device": b"", "connection": ""}, _device),
+    RecipientTable("joined_topics", "export_joined_topics", OLDEST_FIRST, _joined_topics, EXPORT_BATCH_LARGE_ROWS),
+)
+
+
+# The column of an announcement's topic, after those of a notification; its number follows.
+TOPIC = rows.ENTRY_COLUMNS
+
+
+def _page(name: str, tenant: str, after: int | str) -> Statement:
+    return Statement(name, {"tenant": tenant, "after": after, "limit": EXPORT_BATCH_ROWS})
+
+
+class Exports(StoreTable):
+    """Exports of all data as (kind, value) pairs, in bounded reads."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._recipients = Recipients(engine)
+
+    async def recipient(self, tenant: str, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Export all data of a recipient: the record, which is None if only other data names the recipient, the preferences
+        if it has any, the rest by kind. None if nothing is stored about it."""
+        recipient = await self._recipients.get(tenant, key)
+        if recipient is None and not await self._engine.read(recipients.stored_kinds, tenant, key):
+            return None
+        return _with_record(recipient, self._items(tenant, key, recipient))
+
+    async def tenant(self, key: str) -> AsyncIterator[tuple[str, Any]] | None:
+        """Export all data of a tenant: the record, announcements, last events of topics, then every recipient with its
+        data. None if the tenant does not exist."""
+        found = await self._engine.read(fetch, Statement("tenant_find", {"tenant": key}))
+        return self._tenant_pairs(key, tenants.tenant(found[0])) if found else None
+
+    async def _items(self, tenant: str, key: str, recipient: Recipient | None) -> AsyncIterator[tuple[str, Any]]:
+        own = await self._engine.read(preferences.find, tenant, key)
+        if own is not None:
+            updated_at = times.to_rfc3339_or_null(own.updated_at)
+            yield "preferences", {**msgspec.json.decode(own.document), "updated_at": updated_at}
+        kinds = await self._engine.read(recipients.stored_kinds, tenant, key)  # a tenant has many recipients with few
+        for table in (one for one in RECIPIENT_TABLES if one.kind in kinds):
+            async for value in self._values(table, {"tenant": tenant, "key": key, "recipient": key, **UNFILTERED}):
+                yield table.kind, value
+        if recipient is not None:
+            for suppression in await self._engine.read(suppressions.of_recipient, tenant, recipient):
+                yield "suppression", suppression
+
+    async def _values(self, table: RecipientTable, params: Params) -> AsyncIterator[Any]:
+        cursor = table.cursor
+        while True:
+            found = await self._engine.read(
+                fetch, Statement(table.statement, {**params, **cursor, "limit": table.batch_rows})
+            )
+            for row in found:
+                yield table.value(row)
+            if len(found) < table.batch_rows:
+                return
+            cursor = dict(zip(cursor, found[-1], strict=False))
+
+    async def _tenant_pairs(self, key: str, tenant: Tenant) -> AsyncIterator[tuple[str, Any]]:
+        yield "tenant", tenant
+        last = -1
+        while announced := await self._engine.read(fetch, _page("export_announcements", key, last)):
+            for row in announced:
+                yield "announcement", {"topic": row[TOPIC], **msgspec.to_builtins(rows.notification(row))}
+            last = announced[-1][TOPIC + 1]
+        topic = ""
+        while events := await self._engine.read(fetch, _page("export_last_events", key, topic)):
+            for topic, name, data, at in events:
+                yield "event", {"topic": topic, "name": name, "data": data, "told_at": times.to_rfc3339(at)}
+        async for record, items in self._each_recipient(key):
+            async for pair in _with_record(record, items):
+                yield pair
+
+    async def _each_recipient(self, tenant: str) -> AsyncIterator[tuple[object, AsyncIterator[tuple[str, Any]]]]:
+        """Yield the record and the items of each recipient; of those that only other data names, the key as the record."""
+        after = None
+        while page := await self._recipients.page(tenant, after, EXPORT_BATCH_ROWS):
+            for recipient in page:
+                yield recipient, self._items(tenant, recipient.key, recipient)
+            after = page[-1].key
+        named = ""
+        while found := await self._engine.read(fetch, Statement("export_next_key", {"tenant": tenant, "after": named})):
+            ((named, has_record),) = found
+            if not has_record:
+                yield {"key": named}, self._items(tenant, named, None)
+
+
+async def _with_record(record: object, items: AsyncIterator[tuple[str, Any]]) -> AsyncIterator[tuple[str, Any]]:
+    yield "recipient", record
+    async for pair in items:
+        yield pair

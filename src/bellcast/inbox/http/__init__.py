@@ -1,0 +1,1 @@
+"""REST operations of sends and of the inbox."""

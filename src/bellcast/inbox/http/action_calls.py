@@ -1,0 +1,124 @@
+"""Action buttons: record the action that a recipient takes, then call the app's handler."""
+
+from typing import Any
+
+import msgspec
+
+from bellcast import calls
+from bellcast.context import Context
+from bellcast.inbox.types.inboxes import Inbox
+from bellcast.inbox.types.notifications import Acted, ActionButton, Notification, find_action
+from bellcast.kernel import ids, times, validation
+from bellcast.kernel.errors import Forbidden, HandlerFailed, NoHandler, NotFound
+from bellcast.kernel.events import LiveEvent
+from bellcast.kernel.identities import Principal
+from bellcast.rest.context import ApiContext
+from bellcast.topics import publishing as events
+
+DIALECT = "rest"
+NO_CONNECTION = "An action of the inbox has no connection: use call.emit and call.publish."
+
+
+class ActionCallContext:
+    """A calls.CallContext without a connection: events go to all connections of the recipient."""
+
+    def __init__(self, engines: Context, tenant: str, recipient: str) -> None:
+        self._engines = engines
+        self._tenant = tenant
+        self._recipient = recipient
+
+    async def emit(self, name: str, args: tuple[Any, ...]) -> None:
+        data = args[0] if len(args) == 1 else list(args) or None
+        await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, recipient=self._recipient))
+
+    async def publish(self, topic: str, name: str, data: Any) -> None:
+        await self._publish(LiveEvent(tenant=self._tenant, name=name, data=data, topic=topic))
+
+    async def _publish(self, event: LiveEvent) -> None:
+        # raises in the handler if the broker cannot encode the data
+        validation.check(validation.data("data", event.data, 0))
+        await events.publish(self._engines, event)
+
+    async def ask(self, name: str, args: tuple[Any, ...], timeout: float) -> Any:  # noqa: ASYNC109 - the port's
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def join(self, topic: str) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def leave(self, topic: str) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def disconnect(self) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+    async def close(self, *, reconnect: bool) -> None:
+        raise HandlerFailed(NO_CONNECTION)
+
+
+# Fields that the first action may change: it marks the notification read.
+TYPES = ("notification.acted", "notification.seen", "notification.read")
+
+
+async def take(ctx: ApiContext, principal: Principal, inbox: Inbox, id: str, key: str) -> Notification:
+    """Record an action once, publish it, and call its handler. The record is committed before the call, so a retry
+    never calls the handler twice. Raises NoHandler, with nothing recorded, if the app has no handler with that name.
+    Raises HandlerFailed, with the action recorded, if the handler fails."""
+    _check_handler(ctx, await _find(ctx, inbox, id), key)
+    engines = ctx.engines
+    report = await engines.webhooks.report(inbox.state.tenant, TYPES)
+    taken = await engines.store.inboxes.act(inbox.number, id, key, engines.clock.now(), report)
+    if taken.events:
+        engines.router.messages_added()
+        await engines.broker.publish(*taken.events)
+        await _call(ctx, principal, taken.notification, taken.action)
+    return taken.notification
+
+
+async def plan(ctx: ApiContext, inbox: Inbox, id: str, key: str) -> Notification:
+    """Return the same notification as `take`, without changing anything or calling the handler."""
+    before = await _find(ctx, inbox, id)
+    _check_handler(ctx, before, key)
+    find_action(before, key)
+    if before.acted is not None:
+        return before
+    now = times.to_rfc3339(ctx.engines.clock.now())
+    seen_at, read_at = before.seen_at or now, before.read_at or now
+    return msgspec.structs.replace(before, acted=Acted(key, now), seen_at=seen_at, read_at=read_at)
+
+
+async def _find(ctx: ApiContext, inbox: Inbox, id: str) -> Notification:
+    found = await ctx.engines.store.inboxes.get(inbox.number, id) if ids.is_id(id) else None
+    if found is None:
+        raise NotFound("This inbox has no notification with this id.")
+    return found
+
+
+def _check_handler(ctx: ApiContext, notification: Notification, key: str) -> None:
+    for action in notification.actions:
+        if (
+            action.key == key
+            and notification.acted is None
+            and action.call is not None
+            and not ctx.app.has(action.call)
+        ):
+            raise NoHandler(f"The app has no handler with the name {action.call[:100]!r}.")
+
+
+async def _call(ctx: ApiContext, principal: Principal, notification: Notification, action: ActionButton) -> None:
+    if action.call is None:
+        return
+    recipient = principal.recipient or ""
+    call = calls.Call(
+        ActionCallContext(ctx.engines, principal.tenant, recipient),
+        action.call,
+        ({"notification": msgspec.json.decode(msgspec.json.encode(notification)), "action": action.key},),
+        recipient=recipient,
+        connection="",
+        dialect=DIALECT,
+        tenant=principal.tenant,
+        roles=principal.roles or (),
+    )
+    try:
+        await ctx.app.dispatch(call)
+    except calls.Refused as refused:
+        raise Forbidden(refused.message, data=refused.data) from None

@@ -1,0 +1,273 @@
+"""Many notifications in one request: a JSON array or one JSON object per line, each accepted or refused separately.
+
+Items are decoded and sent in parts of a few thousand recipients, so that memory does not grow with the recipients of a
+request: a body of 16 MB can name three million. Only the encoded results are kept."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.inbox import sending
+from bellcast.inbox.http import notifications
+from bellcast.inbox.http.notifications import PlannedChannel
+from bellcast.inbox.types.notifications import Audience, Draft
+from bellcast.kernel import validation
+from bellcast.kernel.errors import MAX_FIELD_ERRORS, BellcastError, Invalid, UnsupportedMediaType
+from bellcast.kernel.http import bulk_items, problems, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.validation_errors import Suggestions
+from bellcast.rest import context, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+
+NDJSON = request_body.NDJSON_TYPES
+
+# Maximum field errors of one item. With MAX_FIELD_ERRORS for each, the response to 10,000 items could reach 100 MB.
+MAX_ITEM_ERRORS = 10
+# A part ends with the item that reaches one of these limits. Parts are committed one after another, so they are no
+# smaller than a usual request of 10,000 items, and the store is not idle between them.
+PART_RECIPIENTS = 10_000
+PART_BYTES = 4_194_304
+
+RawItem = bytes | msgspec.Raw
+D = TypeVar("D", bound=Draft)
+
+
+class BulkRequest(NamedTuple):
+    """The items of a request, not decoded."""
+
+    items: Sequence[RawItem]
+    tenant: str | None
+    key: str | None
+
+
+class Result(Struct, frozen=True, omit_defaults=True):
+    """The result of one item: the id of its notification or announcement, the ids for a list of recipients, the
+    schedule of an item with `send_at`, or the problem that caused its refusal. A refused item is not sent. In a dry
+    run: the item's plan and its number of recipients, which is null for an audience of more than 10,000 or of all
+    tenants."""
+
+    id: str | UnsetType = UNSET
+    ids: list[str] | UnsetType = UNSET
+    schedule: dict[str, Any] | UnsetType = UNSET
+    error: dict[str, Any] | UnsetType = UNSET
+    recipients: int | UnsetType | None = UNSET
+    plan: list[PlannedChannel] | UnsetType = UNSET
+
+
+class BulkResults(Struct, frozen=True):
+    """One result for each item, in order."""
+
+    results: list[Result]
+
+
+class EncodedResults:
+    """The results of the parts that are done, as JSON."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._pieces = [b'{"results":[']
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Append the results of the next part."""
+        if results:
+            self._pieces += [b"," if self.count else b"", _encode(results)[1:-1]]
+            self.count += len(results)
+
+    def response(self) -> ASGIApp:
+        """Return the response, a BulkResults."""
+        return responses.in_pieces([*self._pieces, b"]}"])
+
+
+class CreatedItem(Struct, frozen=True):
+    """The id of a created notification."""
+
+    id: str
+
+
+class StoredResponse(Struct, frozen=True):
+    """The parts of a send's response that are copied into a result."""
+
+    notifications: list[CreatedItem] = []
+    announcement: CreatedItem | None = None
+    schedule: dict[str, Any] | None = None
+
+
+_stored_response = msgspec.json.Decoder(StoredResponse)
+_encode = msgspec.json.Encoder().encode
+
+
+@operation(
+    "POST",
+    "/v1/notifications/bulk",
+    tag="Sending",
+    required_scope="send",
+    query=DryRunQuery,
+    body=list[Draft],
+    body_types=("application/json", *NDJSON),
+    headers=("Idempotency-Key",),
+    response_types={200: BulkResults},
+    example=[{"to": "alice", "title": "New booking"}, {"to": {"role": "admin"}, "title": "Night backup done"}],
+)
+async def send(request: ApiRequest) -> ASGIApp:
+    """Send many notifications.
+
+    Up to 10,000, each accepted or refused separately: a JSON array, or one JSON object per line
+    (`application/x-ndjson`). Items may have an `idempotency_key` each; an `Idempotency-Key` header applies to every
+    item without one. A dry run plans each item, for the first 100 recipients of the request."""
+    ctx, received, is_dry_run = context.of(request), await read(request), objects.is_dry_run(request)
+    results, named = EncodedResults(), set[str | None]()
+    planned, bulk_send = 0, sending.BulkSend(ctx.engines, ctx.limits)
+    async for drafts in parts(ctx, received, notifications.DRAFT):
+        named.update(map(_tenant_of, drafts))
+        if is_dry_run:
+            plans = await _plan(request, drafts, results.count, sending.PLANNED - planned)
+            planned += sum(map(_recipients_of, plans))
+            results.add(plans)
+        else:
+            results.add(await results_of(ctx, drafts, await bulk_send.send(drafts), results.count))
+    tenants.log_tenant_of_items(request, named)  # last, when the tenants of all parts are known
+    return results.response()
+
+
+async def _plan(request: ApiRequest, drafts: Sequence[Draft | BellcastError], first: int, limit: int) -> list[Result]:
+    """Plan items, of which the first has this number, for at most `limit` recipients."""
+    results: list[Result] = []
+    async for number, draft in context.of(request).engines.pace.each(enumerate(drafts, first)):
+        results.append(await _plan_item(request, number, draft, limit))
+        limit -= _recipients_of(results[-1])
+    return results
+
+
+def _recipients_of(result: Result) -> int:
+    """Return the number of recipients whose plan the result shows."""
+    return len({one.recipient for one in result.plan}) if result.plan else 0
+
+
+async def _plan_item(request: ApiRequest, number: int, draft: Draft | BellcastError, limit: int) -> Result:
+    ctx = context.of(request)
+    try:
+        if isinstance(draft, BellcastError):
+            raise draft
+        limit = min(limit, notifications.plan_limit(request, draft.to))
+        plan = notifications.plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit))
+    except BellcastError as refusal:
+        return refused(number, refusal)
+    return Result(recipients=plan.recipients, plan=plan.plan)
+
+
+def _tenant_of(draft: Draft | BellcastError) -> str | None:
+    """Return the tenant that an item names; None if it names none or several, or was refused."""
+    if not isinstance(draft, Draft):
+        return None
+    is_same = not isinstance(draft.to, Audience) or draft.to.tenant in (None, draft.tenant)
+    return draft.tenant if is_same else None
+
+
+async def read(request: ApiRequest) -> BulkRequest:
+    """Read the items of a request without decoding them, with its tenant and idempotency key."""
+    ctx = context.of(request)
+    kind = request_body.media_type(request)
+    if kind not in NDJSON and not request_body.JSON_TYPE.fullmatch(kind):
+        raise UnsupportedMediaType("Send a JSON array, or one JSON object per line as application/x-ndjson.")
+    tenant = request_body.query(request, TenantQuery).tenant
+    key = request_body.header(request, b"idempotency-key")
+    if key is not None:
+        validation.check(validation.key("Idempotency-Key", key, ctx.limits))
+    text = await request_body.raw(request, ctx.limits.bulk)
+    limit = ctx.limits.bulk_items
+    items: Sequence[RawItem]
+    if kind in NDJSON:
+        items = await bulk_items.lines(text, limit, ctx.engines.pace)
+    else:
+        items = await bulk_items.elements(text, limit, ctx.engines.pace)
+    return BulkRequest(items, tenant, key)
+
+
+async def parts(
+    ctx: ApiContext, received: BulkRequest, shape: request_body.Shape[D]
+) -> AsyncIterator[list[D | BellcastError]]:
+    """Decode the items, and yield them in parts. The result of an invalid item is its refusal."""
+    items, tenant, key = received
+    suggestions = Suggestions()
+    part: list[D | BellcastError] = []
+    recipients = size = 0
+    async for some in ctx.engines.pace.parts(zip(items, _keys(key, len(items)), strict=True)):
+        for item, item_key in some:
+            draft = _read(ctx, item, shape, tenant, item_key, suggestions)
+            part.append(draft)
+            recipients += len(draft.to) if isinstance(draft, Draft) and isinstance(draft.to, list) else 1
+            size += len(item)
+            if recipients >= PART_RECIPIENTS or size >= PART_BYTES:
+                yield part
+                part, recipients, size = [], 0, 0
+    if part:
+        yield part
+
+
+async def results_of(
+    ctx: ApiContext, drafts: Sequence[Draft | BellcastError], outcomes: Sequence[bytes | BellcastError], first: int
+) -> list[Result]:
+    """Return the results of drafts, of which the first has this number: their results and refusals, in the same
+    order."""
+    results: list[Result] = []
+    async for some in ctx.engines.pace.parts(enumerate(zip(drafts, outcomes, strict=True), first)):
+        results += [_result(number, draft, outcome) for number, (draft, outcome) in some]
+    return results
+
+
+def _keys(key: str | None, count: int) -> list[str | None]:
+    """Derive a key per item from the request's key. The key is hashed so that the item's number always fits."""
+    if key is None:
+        return [None] * count
+    root = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return [f"{root}.{number}" for number in range(count)]
+
+
+def _read(
+    ctx: ApiContext,
+    item: RawItem,
+    shape: request_body.Shape[D],
+    tenant: str | None,
+    key: str | None,
+    suggestions: Suggestions,
+) -> D | BellcastError:
+    try:
+        bulk_items.check_size(item)
+        draft = request_body.json(bytes(item), shape, ctx, suggestions)
+        return notifications.with_defaults(draft, tenant, key if draft.idempotency_key is None else None)
+    except BellcastError as refusal:
+        return refusal
+
+
+def _result(number: int, draft: Draft | BellcastError, outcome: bytes | BellcastError) -> Result:
+    if isinstance(outcome, BellcastError):
+        return refused(number, outcome)
+    response = _stored_response.decode(outcome)
+    if response.schedule is not None:
+        return Result(schedule=response.schedule)
+    if response.announcement is not None:
+        return Result(response.announcement.id)
+    if isinstance(draft, Draft) and isinstance(draft.to, list):
+        return Result(ids=[one.id for one in response.notifications])
+    return Result(response.notifications[0].id)
+
+
+def refused(number: int, refusal: BellcastError) -> Result:
+    return Result(error=problems.problem(_with_fewer_errors(refusal), within=str(number)))
+
+
+def _with_fewer_errors(refusal: BellcastError) -> BellcastError:
+    """Return the error with its first MAX_ITEM_ERRORS field errors; the detail has the number of omitted ones."""
+    rest = len(refusal.errors) - MAX_ITEM_ERRORS
+    if rest <= 0:
+        return refusal
+    shown = Invalid.fields(list(refusal.errors[:MAX_ITEM_ERRORS]))
+    at_least = "at least " if len(refusal.errors) == MAX_FIELD_ERRORS else ""
+    return Invalid(f"{shown.detail}; {at_least}{rest} more", errors=shown.errors)

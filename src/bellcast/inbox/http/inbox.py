@@ -1,0 +1,358 @@
+"""The recipient's own inbox: read it, count it, and change its notifications."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from bellcast.inbox import actions, views
+from bellcast.inbox.http import action_calls
+from bellcast.inbox.types.inboxes import Action, Marked, Marking, Query
+from bellcast.inbox.types.notifications import Notification, Priority, View
+from bellcast.kernel import ids, times, validation
+from bellcast.kernel.errors import BadRequest, Conflict, Forbidden, HandlerFailed, Invalid, NotFound
+from bellcast.kernel.http import entity_tags, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
+from bellcast.kernel.times import Moment
+from bellcast.rest import context, guards, objects
+from bellcast.rest.operations import ApiEndpoint, operation
+
+
+class InboxParameters(Struct, frozen=True, kw_only=True):
+    """Filters and paging of the inbox, newest first. `before` is the `next` of the previous page.
+
+    `type`, `tag` and `priority` may be repeated: a notification must match one value of each filter. `since` excludes
+    notifications created before that time."""
+
+    view: View = "all"
+    type: list[str] = []
+    tag: list[str] = []
+    priority: list[Priority] = []
+    since: Moment | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+    before: str | None = None
+
+
+class CountsQuery(Struct, frozen=True, kw_only=True):
+    """Filters of the counts. Each may be repeated: a notification must match one value of each filter."""
+
+    type: list[str] = []
+    tag: list[str] = []
+    priority: list[Priority] = []
+
+
+class ViewQuery(Struct, frozen=True, kw_only=True):
+    """The view to delete, optionally limited to one type."""
+
+    view: Literal["read", "archived", "snoozed", "all"]
+    type: str | None = None
+
+
+class Patch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to one notification. At least one of the three is required."""
+
+    seen: bool | None = None
+    read: bool | None = None
+    archived: bool | None = None
+
+
+class SelectionFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits `all` to notifications of a view, of a type, or with a tag."""
+
+    type: str | None = None
+    view: View | None = None
+    tag: str | None = None
+
+
+class Selection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The notifications to act on: either ids, or all, optionally of a view, type or tag."""
+
+    ids: list[str] | None = None
+    all: bool = False
+    of: SelectionFilter | None = None
+
+
+class SnoozeRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The notifications to snooze, and until when: a time, `"back"` (until the recipient is back), or a duration from now."""
+
+    ids: list[str]
+    until: str | None = None
+    duration: str | float | None = field(default=None, name="for")
+
+
+class Outcome(Struct, frozen=True):
+    """The number of changed notifications, and the new counters."""
+
+    changed: int
+    unread: int
+    unseen: int
+
+
+class ActionOutcome(Outcome, frozen=True):
+    """The number of changed notifications, and the new counters. `ids` are the changed notifications, for undoing an action
+    on all; null if there are more than 1,000."""
+
+    ids: tuple[str, ...] | None
+
+
+PATCH = request_body.Shape(Patch)
+SELECTION = request_body.Shape(Selection)
+SNOOZE = request_body.Shape(SnoozeRequest)
+
+
+def tag_of(position: str) -> str:
+    """Return the ETag of an inbox's responses. It changes with each change of the inbox."""
+    return f'"{position}"'
+
+
+def _etagged(etag: str) -> dict[str, str]:
+    return {"etag": etag, "cache-control": "private, no-cache"}
+
+
+@operation(
+    "GET",
+    "/v1/inbox",
+    tag="Inbox",
+    required_scope="recipient",
+    query=InboxParameters,
+    headers=("If-None-Match",),
+    response_types={200: views.InboxListing, 304: None},
+    response_headers=("ETag",),
+    refusals=(BadRequest,),
+)
+async def listing(request: ApiRequest) -> ASGIApp:
+    """List notifications.
+
+    A page of notifications, newest first, and the counters. `view=all` is everything not archived, including `unread`
+    and `read`."""
+    ctx = context.of(request)
+    params = request_body.query(request, InboxParameters)
+    if params.before is not None and not ids.is_id(params.before):
+        raise BadRequest("before: invalid cursor; use the `next` of a page.")
+    if params.since is not None:
+        validation.check(validation.moment("since", params.since))
+    inbox = await guards.inbox(request)
+    etag = tag_of(inbox.state.position)
+    if entity_tags.unchanged(request, etag):
+        return responses.empty(304, _etagged(etag))
+    query = Query(
+        view=params.view,
+        types=tuple(params.type),
+        tags=tuple(params.tag),
+        priorities=tuple(params.priority),
+        since=None if params.since is None else times.milliseconds(params.since),
+        limit=params.limit,
+        before=params.before,
+    )
+    result = await views.listing(ctx.engines, inbox, query)
+    return responses.json(result, headers=_etagged(tag_of(result.position)))
+
+
+@operation(
+    "GET",
+    "/v1/inbox/counts",
+    tag="Inbox",
+    required_scope="recipient",
+    query=CountsQuery,
+    headers=("If-None-Match",),
+    response_types={200: views.Counts, 304: None},
+    response_headers=("ETag",),
+)
+async def counts(request: ApiRequest) -> ASGIApp:
+    """Count unread notifications.
+
+    The numbers for the badge and the tabs. Suitable for polling: an unchanged result is a 304 without a body. With a
+    filter, all three numbers count only matching notifications."""
+    params = request_body.query(request, CountsQuery)
+    inbox = await guards.inbox(request)
+    etag = tag_of(inbox.state.position)
+    if entity_tags.unchanged(request, etag):
+        return responses.empty(304, _etagged(etag))
+    query = Query(types=tuple(params.type), tags=tuple(params.tag), priorities=tuple(params.priority))
+    result = await views.counts(context.of(request).engines, inbox, query)
+    return responses.json(result, headers=_etagged(tag_of(result.position)))
+
+
+@operation(
+    "GET",
+    "/v1/inbox/{id:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={200: Notification},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read one notification."""
+    inbox = await guards.inbox(request)
+    return responses.json(await views.get(context.of(request).engines, inbox, request_body.path(request, "id")))
+
+
+@operation(
+    "PATCH",
+    "/v1/inbox/{id:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    body=Patch,
+    response_types={200: Notification},
+    refusals=(NotFound,),
+    example={"read": True},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change one notification.
+
+    Seen, read or archived, or the reverse."""
+    ctx = context.of(request)
+    params = await request_body.body(request, PATCH)
+    wanted = actions.actions_of_patch(seen=params.seen, read=params.read, archived=params.archived)
+    if not wanted:
+        raise Invalid.of("", "expected at least one of seen, read and archived")
+    inbox = await guards.inbox(request)
+    return responses.json(await actions.change(ctx.engines, inbox, request_body.path(request, "id"), wanted))
+
+
+@operation(
+    "DELETE",
+    "/v1/inbox/{id:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete one notification."""
+    inbox = await guards.inbox(request)
+    await actions.delete(context.of(request).engines, inbox, request_body.path(request, "id"))
+    return responses.empty()
+
+
+@operation(
+    "DELETE", "/v1/inbox", tag="Inbox", required_scope="recipient", query=ViewQuery, response_types={200: Outcome}
+)
+async def clear(request: ApiRequest) -> ASGIApp:
+    """Delete everything in a view.
+
+    `type` limits it to notifications of that type."""
+    params = request_body.query(request, ViewQuery)
+    return responses.json(
+        outcome(await _mark(request, Marking(actions=("delete",), view=params.view, type=params.type)))
+    )
+
+
+async def _mark(request: ApiRequest, marking: Marking) -> Marked:
+    inbox = await guards.inbox(request)
+    return await actions.mark(context.of(request).engines, inbox.state.tenant, inbox.number, marking)
+
+
+def outcome(marked: Marked) -> Outcome:
+    """Convert the result of an action for clients."""
+    return Outcome(marked.changed, marked.state.unread, marked.state.unseen)
+
+
+async def _act(request: ApiRequest, action: Action) -> ASGIApp:
+    ctx = context.of(request)
+    params = await request_body.body(request, SELECTION)
+    chosen = actions.parse_selection(params.ids, everything=params.all, limits=ctx.limits)
+    if params.of is not None and chosen is not None:
+        raise Invalid.of("of", "limits `all`, so it cannot be combined with ids")
+    of = params.of or SelectionFilter()
+    if params.of == SelectionFilter():
+        raise Invalid.of("of", "must have type, view or tag")
+    validation.check(
+        validation.text("of.type", of.type, ctx.limits.type), validation.text("of.tag", of.tag, ctx.limits.tag)
+    )
+    marked = await _mark(request, Marking(actions=(action,), ids=chosen, type=of.type, view=of.view, tag=of.tag))
+    ids = marked.ids if marked.changed else ()
+    return responses.json(ActionOutcome(marked.changed, marked.state.unread, marked.state.unseen, ids))
+
+
+@operation(
+    "POST",
+    "/v1/inbox/snooze",
+    tag="Inbox",
+    required_scope="recipient",
+    query=DryRunFlag,
+    body=SnoozeRequest,
+    response_types={200: Outcome},
+    example={"ids": ["01890a5d-ac96-774b-bcce-b302099a8057"], "for": "3h"},
+)
+async def snooze(request: ApiRequest) -> ASGIApp:
+    """Snooze notifications.
+
+    Until the given time, at most 366 days ahead, they are only in the view `snoozed` and not counted. Then they return
+    to the top of the inbox, unread and unseen. `unarchive` returns them immediately. `"until": "back"` snoozes them until
+    `POST /v1/inbox/back`, at most 30 days."""
+    ctx = context.of(request)
+    params = await request_body.body(request, SNOOZE)
+    chosen = actions.parse_selection(params.ids, everything=False, limits=ctx.limits)
+    now = times.to_rfc3339(ctx.engines.clock.now())
+    until = times.milliseconds(validation.snooze_end(params.until, params.duration, now))
+    if objects.is_dry_run(request):
+        inbox = await guards.inbox(request)
+        return responses.json(outcome(await actions.plan_snooze(ctx.engines, inbox, chosen or (), until)))
+    until_back = params.until == validation.UNTIL_BACK
+    marking = Marking(actions=("snooze",), ids=chosen, until=until, until_back=until_back)
+    return responses.json(outcome(await _mark(request, marking)))
+
+
+@operation("POST", "/v1/inbox/back", tag="Inbox", required_scope="recipient", response_types={200: Outcome})
+async def back(request: ApiRequest) -> ASGIApp:
+    """Return notifications that were snoozed with `"until": "back"`.
+
+    Call this when the recipient is back, on any device: the notifications return to the top of the inbox, unread and
+    unseen. `awaits_return` of `GET /v1/inbox` shows whether there are any. The bell calls this in a new browser tab,
+    and in a tab that was hidden for 15 minutes."""
+    inbox = await guards.inbox(request)
+    return responses.json(outcome(await actions.wake_until_back(context.of(request).engines, inbox)))
+
+
+@operation(
+    "POST",
+    "/v1/inbox/{id:str}/actions/{key:str}",
+    tag="Inbox",
+    required_scope="recipient",
+    query=DryRunFlag,
+    response_types={200: Notification},
+    refusals=(NotFound, Conflict, Forbidden, HandlerFailed),
+)
+async def take_action(request: ApiRequest) -> ASGIApp:
+    """Take an action of a notification.
+
+    Marks the notification acted and read. An action with `call` then calls the app's handler of that name, at most
+    once, with `{"notification", "action"}`. Repeating the same action changes nothing; a different action is a 409. A
+    dry run does not call the handler."""
+    ctx = context.of(request)
+    principal = guards.session(request)
+    inbox = await guards.inbox(request)
+    id, key = request_body.path(request, "id"), request_body.path(request, "key")
+    if objects.is_dry_run(request):
+        return responses.json(await action_calls.plan(ctx, inbox, id, key))
+    return responses.json(await action_calls.take(ctx, principal, inbox, id, key))
+
+
+def _action(word: str, action: Action, summary: str) -> ApiEndpoint:
+    """Create the operation of one bulk action."""
+
+    async def act(request: ApiRequest) -> ASGIApp:
+        return await _act(request, action)
+
+    act.__name__, act.__doc__ = f"mark_{word}", summary
+    return operation(
+        "POST",
+        f"/v1/inbox/{word}",
+        tag="Inbox",
+        required_scope="recipient",
+        body=Selection,
+        response_types={200: ActionOutcome},
+        example={"all": True},
+    )(act)
+
+
+ACTIONS = [
+    _action("seen", "seen", "Mark seen.\n\nThe notifications were displayed in an opened inbox."),
+    _action("read", "read", "Mark read and seen.\n\nThe notifications were opened or acted on."),
+    _action("unread", "unread", "Mark unread."),
+    _action("archive", "archive", "Move to the archive."),
+    _action("unarchive", "unarchive", "Restore from the archive."),
+    _action("delete", "delete", "Delete many notifications."),
+]
+HANDLERS = [listing, counts, read, change, delete, clear, *ACTIONS, snooze, back, take_action]

@@ -1,0 +1,285 @@
+"""Send notifications, and read, correct and recall them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.timeline import TimelineEntry, timeline
+from bellcast.channels.types import (
+    EVERY_RECIPIENT,
+    MAX_DECISIONS,
+    MAX_MESSAGES,
+    NewDecision,
+    RecordedAction,
+    StoredMessage,
+)
+from bellcast.context import Context
+from bellcast.inbox import sending, sent
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import Audience, Draft, Edit, Notification, Sent
+from bellcast.inbox.types.sends import SentItem
+from bellcast.kernel import patterns, times
+from bellcast.kernel.db.lists import ListQuery
+from bellcast.kernel.errors import IdempotencyMismatch, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.operators.types import ONE_BY_ONE
+from bellcast.preferences.types import Channel
+from bellcast.rest import context, guards, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+
+D = TypeVar("D", bound=Draft)
+
+EXAMPLE = {
+    "to": "alice",
+    "title": "New booking",
+    "body": "Saturday, 14:00",
+    "type": "booking",
+    "action_url": "/bookings/7",
+}
+
+
+class PlannedChannel(Struct, frozen=True):
+    """The planned use of one channel for one recipient. `at` is set if the message would wait."""
+
+    recipient: str
+    channel: Channel
+    outcome: str
+    rule: str | None
+    at: datetime | None
+
+
+class SendPlan(Struct, frozen=True):
+    """The plan of a send for its first 100 recipients, or, for callers with the scope `read`, the first 100 current
+    members of its audience. `recipients` is null for an audience of more than 10,000 or of all tenants. An audience of all tenants has no plan."""
+
+    recipients: int | None
+    plan: list[PlannedChannel]
+
+
+class ListedNotification(Notification, frozen=True, kw_only=True):
+    """A notification or announcement as the server side sees it. An announcement has an audience instead of a
+    recipient. `in_inbox` is false if it was sent to other channels only. `fanout` shows whether an
+    announcement's messages outside the inbox are still added; it is null without such channels."""
+
+    recipient: str | None
+    tenant: str | None
+    audience: Audience | None
+    in_inbox: bool
+    fanout: str | None
+
+
+class SentNotification(ListedNotification, frozen=True, kw_only=True):
+    """A notification or announcement as the server side sees it, with its timeline."""
+
+    timeline: list[TimelineEntry]
+
+
+class Correction(Edit, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields that can be changed after sending. Absent fields do not change."""
+
+    tenant: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/notifications",
+    tag="Sending",
+    required_scope="send",
+    roles=ONE_BY_ONE,
+    query=DryRunQuery,
+    body=Draft,
+    headers=("Idempotency-Key",),
+    # 200 and 202 have no schema, so that generated clients type a send as `Sent`.
+    response_types={200: None, 201: Sent, 202: None},
+    refusals=(IdempotencyMismatch, TemplateFailed),
+    example=EXAMPLE,
+)
+async def send(request: ApiRequest) -> ASGIApp:
+    """Send a notification.
+
+    To one or several recipients, or to an audience. The response is sent after the commit, so an acknowledged
+    notification is never lost. Repeating the request with the same `Idempotency-Key` and body within 24 hours returns
+    the first response.
+
+    With `send_at`, a schedule sends it at that time: 202 `{"schedule": {"key", "next_at"}}`.
+
+    `dry_run` validates the send and returns what would be decided for the first 100 recipients; nothing is written: 200
+    `{"recipients", "plan": [{"recipient", "channel", "outcome", "rule", "at"}]}`."""
+    ctx = context.of(request)
+    draft = await request_body.body(request, DRAFT)
+    query = request_body.query(request, DryRunQuery)
+    draft = with_defaults(draft, query.tenant, request_body.header(request, b"idempotency-key"))
+    tenants.log_tenant(request, draft.tenant)
+    guards.require_one(request, is_one=isinstance(draft.to, str))
+    if query.dry_run:
+        limit = plan_limit(request, draft.to)
+        return responses.json(plan_of(*await sending.plan(ctx.engines, ctx.limits, draft, limit)))
+    status = 202 if sending.is_later(draft) else 201
+    return responses.complete(status, await sending.send(ctx.engines, ctx.limits, draft))
+
+
+def plan_limit(request: ApiRequest, to: object) -> int:
+    """Return for how many recipients the caller may read the plan. Without the scope `read`, a caller reads nothing about
+    recipients that it does not name."""
+    is_named = isinstance(to, str | list | tuple)
+    return sending.PLANNED if is_named or "read" in guards.caller(request).scopes else 0
+
+
+def plan_of(recipients: int | None, decisions: Sequence[NewDecision]) -> SendPlan:
+    """Return the plan of a dry run."""
+    plan = [
+        PlannedChannel(one.recipient, one.channel, one.outcome, one.rule, times.to_rfc3339_or_null(one.due_at))
+        for one in decisions
+    ]
+    return SendPlan(recipients, plan)
+
+
+def with_defaults(draft: D, tenant: str | None, idempotency_key: str | None) -> D:
+    """Apply the query and header values to the draft."""
+    chosen = tenants.tenant_of(tenant, draft.tenant)
+    if idempotency_key is not None and draft.idempotency_key not in (None, idempotency_key):
+        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
+    key = draft.idempotency_key if idempotency_key is None else idempotency_key
+    if chosen == draft.tenant and key == draft.idempotency_key:
+        return draft
+    return msgspec.structs.replace(draft, tenant=chosen, idempotency_key=key)
+
+
+@operation(
+    "GET",
+    "/v1/notifications/{id:str}",
+    tag="Sending",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: SentNotification},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a sent notification.
+
+    A notification or an announcement, with its audience and its timeline. This includes sends that were not for the
+    inbox. The entries `written` are writes to live connections of the recipients in the notification's tenant: each node
+    keeps its last 10,000 in memory, so older ones and those before a restart are unknown."""
+    ctx, id, tenant = context.of(request), request_body.path(request, "id"), tenants.single_tenant(request)
+    try:
+        item = await sent.find(ctx.engines, tenant, id)
+    except NotFound:
+        item = await sent.find_outside(ctx.engines, tenant, id)
+    return responses.json(await _sent_notification(ctx, item))
+
+
+@operation(
+    "PATCH",
+    "/v1/notifications/{id:str}",
+    tag="Sending",
+    required_scope="manage",
+    query=TenantQuery,
+    body=Correction,
+    response_types={200: SentNotification},
+    refusals=(NotFound,),
+    example={"title": "Booking moved", "body": "Sunday, 10:00"},
+)
+async def correct(request: ApiRequest) -> ASGIApp:
+    """Correct a sent notification.
+
+    The change applies to every inbox that contains it."""
+    ctx = context.of(request)
+    params = await request_body.body(request, CORRECTION)
+    tenant = tenants.single_tenant(request, params.tenant)
+    edit = Edit(**{field: getattr(params, field) for field in Edit.__struct_fields__})
+    item = await sent.edit(ctx.engines, ctx.limits, tenant, request_body.path(request, "id"), edit)
+    return responses.json(await _sent_notification(ctx, item))
+
+
+@operation(
+    "DELETE",
+    "/v1/notifications/{id:str}",
+    tag="Sending",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def recall(request: ApiRequest) -> ASGIApp:
+    """Recall a sent notification.
+
+    It is removed from every inbox that contains it."""
+    ctx = context.of(request)
+    await sent.recall(ctx.engines, tenants.single_tenant(request), request_body.path(request, "id"))
+    return responses.empty()
+
+
+async def listed(engines: Context, items: Sequence[SentItem]) -> list[ListedNotification]:
+    """Convert stored notifications or announcements for the server side."""
+    announced = [one.notification.id for one in items if one.announcement]
+    fanouts = await engines.store.runs.fanout_states(announced) if announced else {}
+    return [
+        ListedNotification(
+            **msgspec.structs.asdict(item.notification),
+            recipient=item.recipient,
+            tenant=tenants.outside(item.tenant),
+            audience=_audience(item) if item.announcement else None,
+            in_inbox=item.has_row,
+            fanout=_fanout(fanouts.get(item.notification.id)),
+        )
+        async for item in engines.pace.each(items)
+    ]
+
+
+def _fanout(state: str | None) -> str | None:
+    return None if state is None else "running" if state == "running" else "done"
+
+
+async def _sent_notification(ctx: ApiContext, item: SentItem) -> SentNotification:
+    """Convert a stored notification or announcement for the server side, with its timeline."""
+    engines = ctx.engines
+    decisions: Sequence[NewDecision] = ()
+    messages: Sequence[StoredMessage] = ()
+    actions: Sequence[RecordedAction] = ()
+    id = item.notification.id
+    if item.announcement:
+        actions = await engines.store.messages.actions(item.tenant, id, EVERY_RECIPIENT, MAX_DECISIONS)
+    else:
+        decisions = await engines.store.messages.decisions(item.tenant, id, item.recipient, MAX_DECISIONS)
+        filters = {"notification": id, "recipient": item.recipient}
+        query = ListQuery(tenants=[item.tenant], filters=filters, limit=MAX_MESSAGES)
+        messages = (await engines.store.messages.page(query)).items[::-1] if decisions else ()
+        actions = await engines.store.messages.actions(item.tenant, id, item.recipient, MAX_DECISIONS)
+    writes = await ctx.connections.writes(item.tenant, id, item.recipient) if item.has_row else ()
+    (shown,) = await listed(engines, [item])
+    return SentNotification(
+        **msgspec.structs.asdict(shown),
+        timeline=timeline(item, decisions, messages, actions, writes, engines.clock.now()),
+    )
+
+
+def _audience(item: SentItem) -> Audience:
+    """Return the audience of an announcement."""
+    if item.topic is not None and item.topic.startswith(patterns.ROLE_PREFIX):
+        return Audience(role=item.topic.removeprefix(patterns.ROLE_PREFIX))
+    if item.topic is not None:
+        return Audience(topic=item.topic)
+    if item.tenant in ("", EVERY_TENANT):
+        return Audience(all=True, tenant=item.tenant or None)
+    return Audience(tenant=item.tenant)
+
+
+def _check(draft: Draft, ctx: ApiContext) -> None:
+    notification_drafts.check_draft(draft, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+
+
+def _check_correction(edit: Correction, ctx: ApiContext) -> None:
+    notification_drafts.check_edit(edit, ctx.limits, times.to_rfc3339(ctx.engines.clock.now()))
+
+
+DRAFT = request_body.Shape(Draft, _check, {"to": "x", "title": "x"}, ruled_later=True)
+CORRECTION = request_body.Shape(Correction, _check_correction, ruled_later=True)

@@ -1,0 +1,331 @@
+"""Read inboxes and act on them."""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.inbox.store import announcements, marking, rows
+from bellcast.inbox.types.inboxes import (
+    ALL,
+    ActionTaken,
+    Change,
+    Changes,
+    Inbox,
+    InboxPage,
+    InboxState,
+    InboxStatus,
+    Marked,
+    Marking,
+    OpenInbox,
+    Query,
+    ResumeFrom,
+    SessionRevoked,
+    UnreadCounts,
+)
+from bellcast.inbox.types.notifications import Notification
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write_to_inbox
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.events import Event
+from bellcast.kernel.ids import NEWEST
+from bellcast.recipients.store import ensure, recipients
+from bellcast.webhooks.types import EventReport, no_report
+
+# Columns of the statement `inbox_resume`: those of the inbox, and those before the changed notification.
+INBOX_COLUMNS, RETURN_COLUMNS = 11, 13
+
+
+class Inboxes(StoreTable):
+    """The durable inboxes. In one transaction, each change adds one to the inbox's revision, stores it in the changed rows
+    and adjusts the counters. A method returns after the commit, with the events to publish in order."""
+
+    def __init__(self, engine: Engine, newcomers_ms: Callable[[], int]) -> None:
+        super().__init__(engine)
+        self._newcomers_ms = newcomers_ms
+
+    async def open(
+        self,
+        tenant: str,
+        recipient: str,
+        now: int,
+        *,
+        issued_at: int,
+        roles: tuple[str, ...] | None = None,
+        name: str | None = None,
+        member_since: int | None = None,
+        since: ResumeFrom | None = None,
+    ) -> OpenInbox:
+        """Open the inbox, create it if missing, and materialize pending announcements; return it with the changes since
+        a position, all in one snapshot. `roles`, `name` and `member_since` are stored if they differ. The first opening
+        adds announcements from before the recipient was first seen.
+
+        Raises SessionRevoked, with nothing written, if the session was issued (UTC milliseconds) before the recipient's
+        sessions were revoked, or the recipient or its tenant was erased."""
+        wanted = _OpenRequest(tenant, recipient, now, issued_at, roles, name, member_since, since, self._newcomers_ms())
+        if since is None:
+            opened = await self._engine.read(_open_existing, wanted)
+        else:
+            opened = await self._engine.read(_reopen, wanted, since)
+        if opened is not None:
+            return opened if opened.inbox.opened else self._first_opened(opened)
+        return await self._engine.write(ScriptCommand(lambda: _open(wanted), [(tenant, recipient)]))
+
+    def _first_opened(self, opened: OpenInbox) -> OpenInbox:
+        """Record the first opening of an inbox if it added no announcements."""
+        inbox = opened.inbox
+        # The caller only reads, so it must not wait for a locked database or fail because of a full one.
+        self._engine.write_without_waiting(
+            ScriptCommand(
+                lambda: announcements.mark_opened(inbox.number), [(inbox.state.tenant, inbox.state.recipient)]
+            )
+        )
+        return replace(opened, inbox=replace(inbox, opened=True))
+
+    @read
+    def page(self, inbox: int, query: Query) -> Script[InboxPage]:
+        """Return one page, newest first, and the state in the same snapshot."""
+        state, _, awaits_return = yield from _status(inbox)
+        found = yield _page_statement(inbox, query)
+        found.sort(key=_place, reverse=True)  # all are distinct
+        page = [rows.notification(row) for row in found]
+        return InboxPage(state, (yield from marking.with_awaited_returns(inbox, page)), awaits_return)
+
+    @read
+    def unread_by_type(self, inbox: int, query: Query = ALL) -> Script[UnreadCounts]:
+        """Return the counts of rows that match the query, and the state in the same snapshot."""
+        state, *_ = yield from _status(inbox)
+        if not (query.types or query.tags or query.priorities):
+            found = yield Statement("unread_by_type", {"inbox": inbox})
+            return UnreadCounts(state, dict(found), state.unread, state.unseen)
+        counted = yield Statement("counts_filtered", {"inbox": inbox, **_filter_params(query)})
+        by_type = {type: unread for type, unread, _ in counted if unread}
+        return UnreadCounts(state, by_type, sum(by_type.values()), sum(unseen for *_, unseen in counted))
+
+    @read
+    def get(self, inbox: int, id: str) -> Script[Notification | None]:
+        """Return one notification of this inbox."""
+        found = yield Statement("entry", {"inbox": inbox, "id": id})
+        page = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in found])
+        return page[0] if page else None
+
+    @write_to_inbox
+    def mark(self, inbox: int, request: Marking, now: int, report: EventReport = no_report) -> Script[Marked]:
+        """Apply the actions. All changed rows get one revision, or one each if no single event describes the actions.
+        Unknown ids are ignored. The events that `report` returns are committed with the changed rows."""
+        return marking.mark(inbox, request, now, report)
+
+    @write_to_inbox
+    def wake_until_back(self, inbox: int, now: int, limit: int) -> Script[Marked]:
+        """Return at most `limit` notifications that were snoozed until the recipient is back to the top of the inbox,
+        unread and unseen. Each has its own revision."""
+        return marking.wake_until_back(inbox, now, limit)
+
+    @write_to_inbox
+    def act(self, inbox: int, id: str, key: str, now: int, report: EventReport = no_report) -> Script[ActionTaken]:
+        """Record that the recipient took an action, and mark the notification read. Repeating it changes nothing. The
+        events that `report` returns are committed with it. Raises NotFound for an unknown id or key, Conflict after
+        another action."""
+        return marking.act(inbox, id, key, now, report)
+
+    @read
+    def changes(self, inbox: int, after: int, limit: int) -> Script[Changes]:
+        """Return at most `limit` rows changed after the revision `after`."""
+        state, floor, _ = yield from _status(inbox)
+        return Changes(state, floor, (yield from _changed_rows(inbox, state, after, limit)))
+
+    @read
+    def statuses(self, inboxes: Sequence[int]) -> Script[list[InboxStatus]]:
+        """Return the status of each of these inboxes that exists."""
+        found = yield Statement("inbox_states", {"inboxes": columns.to_json(inboxes)})
+        return [
+            InboxStatus(number, epoch, revision, revoked, bool(behind))
+            for number, epoch, revision, revoked, behind in found
+        ]
+
+
+class _OpenRequest(Struct, frozen=True):
+    """The recipient, and the roles, name and `member_since` from its session."""
+
+    tenant: str
+    key: str
+    now: int
+    issued_at: int
+    roles: tuple[str, ...] | None
+    name: str | None
+    member_since: int | None
+    since: ResumeFrom | None
+    newcomers_ms: int
+
+    def check_standing(self, ended_before: int) -> None:
+        """Raise SessionRevoked if the session was issued before the recipient's sessions were ended."""
+        if self.issued_at < ended_before:
+            raise SessionRevoked(ended_before)
+
+    def written(self, inbox: Inbox) -> bool:
+        """Return whether the record already has the session's roles, name and membership time."""
+        same_roles = self.roles is None or set(self.roles) == set(inbox.roles)
+        same_since = self.member_since is None or self.member_since == inbox.member_since
+        return same_roles and same_since and (self.name is None or self.name == inbox.name)
+
+
+def _find(tenant: str, key: str) -> Script[tuple[Inbox, bool] | None]:
+    found = yield Statement("inbox_open", {"tenant": tenant, "key": key})
+    if not found:
+        return None
+    *row, behind = found[0]
+    return rows.inbox(tenant, key, tuple(row)), bool(behind)
+
+
+def _open_existing(wanted: _OpenRequest) -> Script[OpenInbox | None]:
+    """Open the inbox without writing; None if a write is needed."""
+    found = yield from _find(wanted.tenant, wanted.key)
+    if found is None:
+        yield from _check_erased(wanted)
+        return None
+    inbox, behind = found
+    wanted.check_standing(inbox.revoked_before)
+    if not wanted.written(inbox) or (behind and (yield from announcements.has_pending(inbox.number))):
+        return None
+    if not inbox.opened and (yield from announcements.has_earlier(inbox.number, wanted.newcomers_ms, wanted.now)):
+        return None
+    return OpenInbox(inbox, missed=(yield from _changes_missed(inbox, wanted.since)))
+
+
+def _reopen(wanted: _OpenRequest, since: ResumeFrom) -> Script[OpenInbox | None]:
+    """Like `_open_existing` for a client that resumes, in one statement unless rows were deleted, announcements are
+    pending, or the first opening is not recorded yet."""
+    position, limit = since.position, since.limit
+    tenant, key = wanted.tenant, wanted.key
+    after, epoch = position.revision, position.epoch
+    params = {"tenant": tenant, "key": key, "after": after, "epoch": epoch, "limit": limit + 1}
+    found = yield Statement("inbox_resume", params)
+    if not found:
+        yield from _check_erased(wanted)
+        return None
+    first = found[0]
+    behind, has_deletions = first[INBOX_COLUMNS:RETURN_COLUMNS]
+    inbox = rows.inbox(tenant, key, first[:INBOX_COLUMNS])
+    if behind or has_deletions or not inbox.opened:
+        yield Statement("snapshot")
+        return (yield from _open_existing(wanted))
+    wanted.check_standing(inbox.revoked_before)
+    if not wanted.written(inbox):
+        return None
+    changed = [row[RETURN_COLUMNS:] for row in found if row[RETURN_COLUMNS] is not None]
+    if len(changed) > limit or not inbox.can_resume_from(position):
+        return OpenInbox(inbox)
+    missed = yield from _changed(inbox.number, changed)
+    return OpenInbox(inbox, missed=Changes(inbox.state, inbox.oldest_revision, tuple(missed)))
+
+
+def _open(wanted: _OpenRequest) -> Script[OpenInbox]:
+    """Open the inbox with writes. The session is checked before the first write."""
+    tenant, key, now = wanted.tenant, wanted.key, wanted.now
+    found = yield from _find(tenant, key)
+    if found is None:
+        yield from _check_erased(wanted)
+        yield from ensure.ensure_recipients(tenant, [key], now)
+        found = yield from _find_existing(tenant, key)
+    inbox, behind = found
+    wanted.check_standing(inbox.revoked_before)
+    # Only fields that differ from those in the session are written.
+    member_since, name, events = wanted.member_since, wanted.name, list[Event]()
+    if member_since is not None and member_since != inbox.member_since:
+        yield Statement("recipient_member_since", {"inbox": inbox.number, "member_since": member_since})
+    if name is not None and name != inbox.name:
+        yield Statement("recipient_named", {"inbox": inbox.number, "name": name})
+    if wanted.roles is not None:
+        events += yield from recipients.set_roles(
+            wanted.tenant, inbox.number, wanted.key, inbox.roles, wanted.roles, wanted.now
+        )
+    if behind:
+        events += yield from announcements.materialize(tenant, [key], now)
+    if not inbox.opened:  # no device of this recipient is connected, so these changes need no events
+        yield from announcements.receive_earlier(tenant, inbox.number, wanted.newcomers_ms, now)
+    inbox, _ = yield from _find_existing(tenant, key)
+    return OpenInbox(inbox, tuple(events), (yield from _changes_missed(inbox, wanted.since)))
+
+
+def _changes_missed(inbox: Inbox, since: ResumeFrom | None) -> Script[Changes | None]:
+    if since is None or not inbox.can_resume_from(since.position):
+        return None
+    changed = yield from _changed_rows(inbox.number, inbox.state, since.position.revision, since.limit + 1)
+    return None if len(changed) > since.limit else Changes(inbox.state, inbox.oldest_revision, changed)
+
+
+def _check_erased(wanted: _OpenRequest) -> Script[None]:
+    """Refuse a session that was issued before its recipient or tenant was erased."""
+    ((ended_before,),) = yield Statement("erased_before", ensure.digests(wanted.tenant, wanted.key))
+    wanted.check_standing(ended_before)
+
+
+def _find_existing(tenant: str, key: str) -> Script[tuple[Inbox, bool]]:
+    found = yield from _find(tenant, key)
+    if found is None:
+        raise NotFound("This recipient was erased.")
+    return found
+
+
+def _place(row: Row) -> str:
+    """Return the sort key of a page: the place of a woken row, else the id."""
+    place: str = row[rows.PLACE] or row[0]
+    return place
+
+
+def _page_statement(inbox: int, query: Query) -> Statement:
+    params: Params = {"inbox": inbox, "before": query.before or NEWEST, "limit": query.limit}
+    first, last = marking.MARK_PARTS[query.view]
+    parts = {"first": first, "last": last, "snoozed": int(query.view == "snoozed")}
+    if (
+        query.priorities
+        or query.since is not None
+        or len(query.types) > 1
+        or len(query.tags) > 1
+        or (query.view == "snoozed" and not query.tags)
+    ):
+        return Statement("page_filtered", {**params, **parts, **_filter_params(query), "since": query.since or 0})
+    params = {**params, "type": query.types[0] if query.types else None}
+    if query.tags:
+        return Statement("page_tag", {**params, **parts, "tag": query.tags[0]})
+    if first == last:
+        return Statement("page_part", {**params, "part": first})
+    return Statement("page_all", params)
+
+
+def _filter_params(query: Query) -> Params:
+    named = {"types": query.types, "tags": query.tags, "priorities": query.priorities}
+    return {name: columns.to_json_or_null(values) for name, values in named.items()}
+
+
+def _status(inbox: int) -> Script[tuple[InboxState, int, bool]]:
+    """Read the state, the oldest revision that can be resumed from, and whether rows are snoozed until the recipient is
+    back. Later statements see the same snapshot."""
+    yield Statement("snapshot")
+    found = yield Statement("inbox_state", {"inbox": inbox})
+    if not found:
+        raise NotFound("This inbox no longer exists.")
+    *row, floor, awaits_return = found[0]
+    return rows.state(tuple(row)), floor, bool(awaits_return)
+
+
+def _changed_rows(inbox: int, state: InboxState, after: int, limit: int) -> Script[tuple[Change, ...]]:
+    if state.revision <= after:
+        return ()
+    params = {"inbox": inbox, "after": after, "limit": limit}
+    changed = yield from _changed(inbox, (yield Statement("changed_entries", params)))
+    tombstones = yield Statement("changed_tombstones", params)
+    if not tombstones:  # the usual case; the statement sorts
+        return tuple(changed)
+    changed += [Change(id, made, revision, None) for id, made, revision in tombstones]
+    changed.sort(key=lambda change: (change.revision, change.id))
+    return tuple(changed[:limit])
+
+
+def _changed(inbox: int, entries: list[Row]) -> Script[list[Change]]:
+    notifications = yield from marking.with_awaited_returns(inbox, [rows.notification(row) for row in entries])
+    made, revision = rows.ENTRY_COLUMNS, rows.ENTRY_COLUMNS + 1
+    return [Change(one.id, row[made], row[revision], one) for one, row in zip(notifications, entries, strict=True)]

@@ -1,0 +1,129 @@
+"""Insert rows for named recipients: each kind of statement runs once for all requests of a script.
+
+A single row takes two statements, 15 µs. In a batch it takes one insertion of 7 µs, and each inbox is read and updated
+once for all its rows.
+"""
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.inbox.store import rows
+from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.sends import ImportRequest, SendRequest, SendResult
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import RecipientKey
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.events import Event
+from bellcast.live.types.events import NotificationAdded
+from bellcast.recipients.store import ensure
+
+
+class InboxHead(Struct, frozen=True):
+    """An inbox's number and current state."""
+
+    inbox: int
+    state: InboxState
+
+
+def insert(requests: Sequence[SendRequest]) -> Script[list[SendResult]]:
+    """Insert a row for each recipient of each request, in order; each row gets a revision."""
+    plan = InsertPlan((yield from read_heads(requests)))
+    sent = [plan.add(request) for request in requests]
+    yield from plan.write()
+    return sent
+
+
+def read_heads(requests: Sequence[SendRequest | ImportRequest]) -> Script[dict[RecipientKey, InboxHead]]:
+    """Read the recipients' inboxes, creating missing ones."""
+    wanted: dict[str, dict[str, int]] = {}
+    for request in requests:
+        wanted.setdefault(request.tenant, {}).update(dict.fromkeys(request.recipients, request.created_at))
+    heads: dict[RecipientKey, InboxHead] = {}
+    for tenant, created_at in wanted.items():
+        for keys in chunks(list(created_at), STATEMENT_ROWS):
+            heads |= yield from _heads_of_tenant(tenant, keys, created_at)
+    return heads
+
+
+def _heads_of_tenant(
+    tenant: str, keys: Sequence[str], created_at: dict[str, int]
+) -> Script[dict[RecipientKey, InboxHead]]:
+    params = {"tenant": tenant, "keys": columns.to_json(keys)}
+    heads = _heads_by_name(tenant, (yield Statement("inboxes_receiving", params)))
+    missing = [key for key in keys if (tenant, key) not in heads]
+    if missing:
+        yield from ensure.ensure_recipients(tenant, missing, created_at[missing[0]])
+        created = yield Statement("inboxes_receiving", {"tenant": tenant, "keys": columns.to_json(missing)})
+        heads |= _heads_by_name(tenant, created)
+    return heads
+
+
+def _heads_by_name(tenant: str, matches: list[Row]) -> dict[RecipientKey, InboxHead]:
+    return {(tenant, key): InboxHead(inbox, InboxState(tenant, key, *state)) for key, inbox, *state in matches}
+
+
+class InsertPlan:
+    """The changes of requests to inboxes, collected before they are written."""
+
+    insertion = "notification_insert"
+
+    def __init__(self, heads: dict[RecipientKey, InboxHead]) -> None:
+        self._heads = heads
+        self._changed: dict[RecipientKey, None] = {}
+        self._rows: list[Params] = []
+        self._tags: list[Params] = []
+
+    def add(self, request: SendRequest) -> SendResult:
+        """Plan the rows of one request."""
+        if request.contents:
+            return self._add_each(request)
+        columns = rows.content_params(request.content, request.created_at)
+        first = rows.new_notification(request.ids[0] if request.ids else "", request.content, request.created_at)
+        events: list[Event] = []
+        for id, key in zip(request.ids, request.recipients, strict=True):
+            head = self._advance((request.tenant, key))
+            self._insert(columns, head, id, request.content.tags)
+            events.append(NotificationAdded(head.state, first if id == first.id else replace(first, id=id)))
+        return SendResult(request.response, tuple(events))
+
+    def _add_each(self, request: SendRequest) -> SendResult:
+        """Plan the rows of a request with a content per recipient."""
+        events: list[Event] = []
+        for id, key, content in zip(request.ids, request.recipients, request.contents, strict=True):
+            head = self._advance((request.tenant, key))
+            self._insert(rows.content_params(content, request.created_at), head, id, content.tags)
+            events.append(NotificationAdded(head.state, rows.new_notification(id, content, request.created_at)))
+        return SendResult(request.response, tuple(events))
+
+    def _advance(self, name: RecipientKey, unread: int = 1, unseen: int = 1) -> InboxHead:
+        head = self._heads[name]
+        before = head.state
+        state = InboxState(*name, before.epoch, before.revision + 1, before.unread + unread, before.unseen + unseen)
+        self._heads[name] = head = InboxHead(head.inbox, state)
+        self._changed[name] = None
+        return head
+
+    def _insert(self, columns: dict[str, Any], head: InboxHead, id: str, tags: Sequence[str]) -> None:
+        inbox = head.inbox
+        self._rows.append({**columns, "inbox": inbox, "id": id, "revision": head.state.revision})
+        if tags:
+            self._tags += [{"inbox": inbox, "id": id, "tag": tag} for tag in tags]
+
+    def write(self) -> Script[None]:
+        """Write the planned rows, sorted by inbox, because adjacent rows share a page of the file."""
+        self._rows.sort(key=itemgetter("inbox"))
+        heads = [_head_params(self._heads[name]) for name in self._changed]
+        for name, sets in ((self.insertion, self._rows), ("tag_row", self._tags), ("inbox_write_state", heads)):
+            for some in chunks(sets, STATEMENT_ROWS):
+                yield Statement(name, many=some)
+
+
+def _head_params(head: InboxHead) -> Params:
+    state = head.state
+    return {"inbox": head.inbox, "revision": state.revision, "unread": state.unread, "unseen": state.unseen}

@@ -1,0 +1,257 @@
+"""Expiry, retention and cleanup in bounded steps, so that other writes run in between."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from time import monotonic
+from typing import NamedTuple
+
+from bellcast.inbox.store import announcements, marking, sent
+from bellcast.kernel import ids
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit import batch
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.engine import Engine
+from bellcast.kernel.db.script import Params, Row, Script, Statement, fetch
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.events import Event
+from bellcast.webhooks import store as webhook_events
+
+
+class RowCounts(NamedTuple):
+    """Numbers of rows by kind, and the kinds whose number is a lower bound."""
+
+    by_kind: dict[str, int]
+    at_least: frozenset[str] = frozenset()
+
+
+# Maximum counted rows: this takes 20 ms on SQLite, and is repeated after a minute. PostgreSQL takes longer, so it
+# estimates larger tables.
+LARGE_COUNT = 1_000_000
+LARGE_COUNT_SECONDS = 60.0
+# Maximum counted rows of each kind for one tenant: an index lookup for each of as many recipients takes 0.5 s.
+MAX_COUNTED_ROWS = 100_000
+# Old rows found by one read: it skips the rows of all tenants that keep theirs longer, a second per million.
+MAX_OLD_ROWS = 10_000
+# Kinds that are counted by recipient.
+IN_INBOXES = ("notifications", "tombstones")
+
+
+class Maintenance(StoreTable):
+    """Maintenance of the store, in bounded steps so that other writers do not wait."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._large_count: tuple[float, RowCounts] | None = None  # with the monotonic time of the count in seconds
+
+    def clear_log(self) -> None:
+        """Soon delete content from the database's log that is no longer in its tables, if the store has the log."""
+        self._engine.clear_log()
+
+    @read
+    def next_expiry(self) -> Script[int | None]:
+        """Return the time (UTC milliseconds) when the next notification or announcement expires, or the
+        next snoozed one wakes."""
+        ((soonest,),) = yield Statement("next_expiry")
+        return None if soonest is None else int(soonest)
+
+    async def expire(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Remove at most `limit` due rows; return their number and the events."""
+        inboxes = await self._inboxes(_due(now, limit))
+        return await self._engine.write(ScriptCommand(lambda: _expire(now, limit, inboxes), inboxes))
+
+    async def wake(self, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Wake at most `limit` due snoozed rows; return their number and the events."""
+        inboxes = await self._inboxes(_due_snoozed(now, limit))
+        return await self._engine.write(ScriptCommand(lambda: _wake(now, limit, inboxes), inboxes))
+
+    async def retire(
+        self, now: int, older_than: int, limit: int, *, tenant: str | None = None, but: Sequence[str] = ()
+    ) -> AsyncIterator[list[Event]]:
+        """Delete notifications created before `older_than`, with tombstones: of one tenant, or of all tenants except those
+        in `but`. Yield the events of each step, which deletes at most `limit`."""
+        old = OldRows(older_than, tenant, tuple(but))
+        number = MAX_OLD_ROWS
+        while number == MAX_OLD_ROWS:
+            found = await self._engine.read_in_background(fetch, old.statement(OLD_NOTIFICATIONS, MAX_OLD_ROWS))
+            number = len(found)
+            for some in batch.chunks(found, limit):
+                yield await self._engine.write(ScriptCommand(partial(_remove, some, now), [inbox for inbox, _ in some]))
+        statement = old.statement(OLD_ANNOUNCEMENTS, limit)
+        while events := await self._engine.write(ScriptCommand(partial(_end_found, statement, now), [])):
+            yield events
+
+    @write()
+    def delete_messages(self, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
+        """Delete at most `limit` ended messages created before `older_than`, and as many decisions; return the larger
+        number, and no events."""
+        messages = yield Statement("messages_forget", {"before": ids.uuid7_floor(older_than), "limit": limit})
+        decisions = yield Statement("decisions_forget", {"older_than": older_than, "limit": limit})
+        before = {"before": ids.uuid7_floor(older_than), "limit": limit}
+        outside = yield Statement("outside_forget", before)
+        runs = yield Statement("runs_forget", before)
+        fanouts = yield Statement("fanouts_forget", before)
+        counters = yield Statement("counters_forget", {"now": older_than, "limit": limit})
+        events = yield Statement("webhook_events_forget", before)
+        if events:
+            yield Statement("dead_deliveries_forget", many=[webhook_events.delivery_ids(id) for (id,) in events])
+        return max(map(len, (messages, decisions, outside, runs, fanouts, counters, events))), []
+
+    async def delete_forgotten(
+        self, now: int, *, tombstones_before: int, keys_before: int, limit: int
+    ) -> tuple[int, list[Event]]:
+        """Delete at most `limit` tombstones, and as many idempotency keys, written before the given UTC milliseconds;
+        return the larger number. Positions before a deleted tombstone can no longer be resumed. Announcements recalled
+        before that time are removed from inboxes that still have them; the events publish that."""
+        old = Statement("old_tombstones", {"older_than": tombstones_before, "limit": limit})
+        inboxes = await self._inboxes(old)
+        tombstones = await self._engine.write(ScriptCommand(lambda: _delete_tombstones(old, inboxes), inboxes))
+        others, events = await self._engine.write(
+            ScriptCommand(lambda: _delete_forgotten(now, tombstones_before, keys_before, limit), None)
+        )
+        return max(tombstones, others), events
+
+    async def stats(self, tenant: str | None = None) -> RowCounts:
+        """Count the rows of a tenant by kind, up to a limit; None counts the rows of all tenants, and the tenants. Counts of
+        millions of rows are estimates, or a minute old."""
+        return await self._stats_of_all() if tenant is None else await self._stats_of(tenant)
+
+    async def _stats_of_all(self) -> RowCounts:
+        if self._large_count is not None and monotonic() - self._large_count[0] < LARGE_COUNT_SECONDS:
+            return self._large_count[1]
+        counted = RowCounts(dict(await self._count("stats", {"large": LARGE_COUNT})))
+        if sum(counted.by_kind.values()) >= LARGE_COUNT:
+            self._large_count = (monotonic(), counted)
+        return counted
+
+    async def _stats_of(self, tenant: str) -> RowCounts:
+        limit = {"limit": MAX_COUNTED_ROWS + 1}
+        counted: dict[str, int] = dict(await self._count("stats_of_tenant", {"tenant": tenant, **limit}))
+        at_least = {kind for kind, number in counted.items() if number > MAX_COUNTED_ROWS}
+        if "recipients" in at_least:
+            at_least.update(IN_INBOXES)
+        by_kind = {kind: min(number, MAX_COUNTED_ROWS) for kind, number in counted.items()}
+        return RowCounts(by_kind, frozenset(at_least))
+
+    async def _count(self, name: str, params: Params) -> list[Row]:
+        return await self._engine.read_in_background(fetch, Statement(name, params, heavy=True))
+
+    async def _inboxes(self, statement: Statement) -> frozenset[int]:
+        """Return the inboxes of a statement's rows: its first column."""
+        return frozenset(inbox for inbox, *_ in await self._engine.read(fetch, statement))
+
+
+def _due(now: int, limit: int) -> Statement:
+    return Statement("due_notifications", {"now": now, "limit": limit})
+
+
+def _expire(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+    """Remove expired rows of these locked inboxes, and expired announcements. Other inboxes follow in the next step."""
+    due = [row for row in (yield _due(now, limit)) if row[0] in inboxes]
+    events = yield from _remove(due, now)
+    due_announcements = Statement("due_announcements", {"now": now, "limit": limit - len(due)})
+    ended = yield due_announcements
+    if ended:
+        # Allocating a number locks announcements: no other process extends one between this read and its recall.
+        yield from sent.next_number()
+        ended = yield due_announcements
+    events += yield from _end(ended, now)
+    return len(due) + len(ended), events
+
+
+def _due_snoozed(now: int, limit: int) -> Statement:
+    return Statement("due_snoozed", {"now": now, "limit": limit})
+
+
+def _wake(now: int, limit: int, inboxes: frozenset[int]) -> Script[tuple[int, list[Event]]]:
+    """Wake due rows of these locked inboxes."""
+    due = [row for row in (yield _due_snoozed(now, limit)) if row[0] in inboxes]
+    events: list[Event] = []
+    for inbox, id, is_snoozed in due:
+        if is_snoozed:
+            events += yield from marking.wake(inbox, id, now)
+        else:
+            yield Statement("snooze_forget", {"inbox": inbox, "id": id})
+    return len(due), events
+
+
+class OldRows(NamedTuple):
+    """Rows created before a time (UTC milliseconds), of one tenant or of all tenants except some."""
+
+    older_than: int
+    tenant: str | None
+    but: tuple[str, ...]
+
+    def statement(self, forms: tuple[str, str, str], limit: int) -> Statement:
+        """Return the statement that selects them: for all tenants, for one, or for all except some."""
+        all_, of_one, but_some = forms
+        # Ids begin with the creation time, so the index of ids is also ordered by age.
+        params = {"older_than": self.older_than, "before": ids.uuid7_floor(self.older_than), "limit": limit}
+        if self.tenant is not None:
+            return Statement(of_one, {**params, "tenant": self.tenant}, heavy=True)
+        if self.but:
+            return Statement(but_some, {**params, "but": columns.to_json(self.but)}, heavy=True)
+        return Statement(all_, params)
+
+
+OLD_NOTIFICATIONS = ("old_notifications", "old_notifications_of", "old_notifications_but")
+OLD_ANNOUNCEMENTS = ("old_announcements", "old_announcements_of", "old_announcements_but")
+
+
+def _end_found(statement: Statement, now: int) -> Script[list[Event]]:
+    """Recall the announcements that a statement finds."""
+    return (yield from _end((yield statement), now))
+
+
+def _remove(old_rows: Sequence[Row], now: int) -> Script[list[Event]]:
+    events: list[Event] = []
+    for inbox, id in old_rows:
+        with contextlib.suppress(NotFound):  # the recipient was erased after the row was found
+            events += yield from marking.remove(inbox, id, now)
+    return events
+
+
+def _end(old_rows: list[Row], now: int) -> Script[list[Event]]:
+    events: list[Event] = []
+    for id, tenant, topic in old_rows:
+        events.append((yield from sent.recall_announcement(id, tenant, topic, now)))
+    return events
+
+
+def _delete_forgotten(
+    now: int, tombstones_before: int, keys_before: int, limit: int
+) -> Script[tuple[int, list[Event]]]:
+    keys = yield Statement("idempotency_forget", {"older_than": keys_before, "limit": limit})
+    announced, events = yield from _delete_announcements(now, tombstones_before, limit)
+    erased = yield Statement("erased_forget", {"older_than": tombstones_before, "limit": limit})
+    return max(len(keys), announced, len(erased)), events
+
+
+def _delete_tombstones(old: Statement, inboxes: frozenset[int]) -> Script[int]:
+    found = [{"inbox": inbox, "revision": revision, "id": id} for inbox, revision, id in (yield old)]
+    swept = [row for row in found if row["inbox"] in inboxes]
+    if swept:
+        yield Statement("raise_floor", many=swept)
+        yield Statement("tombstone_delete", many=swept)
+    return len(swept)
+
+
+def _delete_announcements(now: int, older_than: int, limit: int) -> Script[tuple[int, list[Event]]]:
+    """Delete recalled announcements that are in no inbox. Inboxes that still contain one are materialized, which
+    removes their row."""
+    dropped, events = 0, list[Event]()
+    for seq, held in (yield Statement("recalled_announcements", {"older_than": older_than, "limit": limit})):
+        if dropped >= limit:
+            break
+        if held:
+            holders = yield Statement("announcement_holders", {"seq": seq, "limit": limit - dropped})
+            dropped += len(holders)
+            for tenant, group in groupby(holders, key=itemgetter(0)):
+                events += yield from announcements.materialize(tenant, [key for _, key in group], now)
+        else:
+            yield Statement("announcement_delete", {"seq": seq})
+            dropped += 1
+    return dropped, events

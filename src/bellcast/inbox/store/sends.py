@@ -1,0 +1,305 @@
+"""Sends: one row per named recipient, or one row for an announcement to many."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from bellcast.channels.store import fanouts, messages
+from bellcast.inbox.store import (
+    announcements,
+    claims,
+    insert,
+    insert_imported,
+    insert_postgres,
+    newest_announcement,
+    outside,
+    rows,
+    sent,
+)
+from bellcast.inbox.types.notifications import Audience
+from bellcast.inbox.types.sends import (
+    IDEMPOTENCY_MS,
+    AnnounceRequest,
+    ImportRequest,
+    Materialized,
+    SendRequest,
+    SendResult,
+)
+from bellcast.kernel.db.commit import batch
+from bellcast.kernel.db.commit.batch_sizes import MATERIALIZE_INBOXES
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, ScriptCommand, WriteCommand
+from bellcast.kernel.db.script import Script, Statement, WriteConflict
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.errors import IdempotencyMismatch
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.live.types.events import AnnouncementChanged
+from bellcast.recipients.store import ensure
+from bellcast.webhooks import store as webhook_events
+from bellcast.workflows.types.runs import NewFanout, TriggerRequest
+
+KeyedRequest: TypeAlias = SendRequest | ImportRequest | AnnounceRequest | TriggerRequest
+
+# The kind of the job of an announcement for other channels; its id and payload are the announcement's id.
+FANOUT_JOB_KIND = "send_fanout"
+
+
+class Sends(StoreTable):
+    """Sends, edits and recalls of the server API."""
+
+    def add(self, requests: Sequence[SendRequest]) -> AsyncIterator[list[SendResult | Exception]]:
+        """Commit the requests in order, each atomically. Yields the results in order, after each commit; a refused
+        request (IdempotencyMismatch) does not affect the others."""
+        return self._engine.write_items(InsertNotifications(requests))
+
+    def add_imported(self, requests: Sequence[ImportRequest]) -> AsyncIterator[list[SendResult | Exception]]:
+        """Like `add`, for notifications of another system. Clients receive their rows as inbox changes, never as new
+        notifications, so no client shows an alert for them, even when it resumes."""
+        return self._engine.write_items(ImportNotifications(requests))
+
+    @write()
+    def announce(self, request: AnnounceRequest) -> Script[SendResult]:
+        """Commit one row for an audience of any size."""
+        stored = yield from find_response(request.key_tenant, request)
+        if stored is not None:
+            return SendResult(stored)
+        if request.tenant != EVERY_TENANT:
+            yield from ensure.ensure_tenant(request.tenant, request.created_at)
+        seq = (yield from sent.next_number()) if request.has_row else None
+        yield from _add_fanout(request, seq)
+        if seq is None:
+            yield from store_response(request.key_tenant, request)
+            return SendResult(request.response)
+        columns = rows.content_params(request.content, request.created_at)
+        row = {"seq": seq, "id": request.id, "tenant": request.tenant, "topic": request.topic}
+        yield Statement("announcement_insert", {**columns, **row})
+        yield from webhook_events.add(request.events, request.created_at)
+        yield from store_response(request.key_tenant, request)
+        return SendResult(request.response, (AnnouncementChanged(request.tenant, request.topic),))
+
+    async def add_page(self, request: SendRequest, fanout: str, after: str, position: str) -> bool:
+        """Commit the messages of a page of a fan-out, and move it from the key `after` to `position`. Return False, and
+        write nothing, if it is at another position or no longer runs."""
+        return await self._engine.write(AddMessagePage(request, fanout, after, position))
+
+    @write()
+    def end_fanout(self, tenant: str, id: str) -> Script[None]:
+        """End a fan-out that has no recipients left."""
+        yield from fanouts.end(id, tenant)
+
+    @read
+    def stored_response(self, tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
+        """Return the response that a request stored under this idempotency key, or None. Raises IdempotencyMismatch if the
+        request had another body."""
+        return _find_response(tenant, key, fingerprint, now)
+
+    async def materialize(self, tenant: str, recipients: Sequence[str], now: int) -> AsyncIterator[Materialized]:
+        """Add pending announcements to these existing inboxes. Yields the events after each commit, and the recipients
+        that had nothing pending."""
+        for keys in batch.chunks(recipients, MATERIALIZE_INBOXES):
+            (materialized,) = await self._engine.write(MaterializeAnnouncements([ConnectedInboxes(tenant, keys, now)]))
+            yield materialized
+            if materialized.remaining:
+                yield await self._engine.write(_materialize(tenant, materialized.remaining, now))
+
+
+class InsertNotifications(ListCommand[SendRequest, SendResult]):
+    """Insert a row for each recipient of each request, and its messages. A request with an idempotency key or with
+    messages runs in a separate script."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        recipients = ((request.tenant, key) for request in self.items for key in request.recipients)
+        return frozenset(recipients) | {(one.tenant, one.recipient) for item in self.items for one in item.decisions}
+
+    def rows_of(self, item: SendRequest) -> int:
+        return len(item.recipients) + len(item.messages)
+
+    def is_separate(self, item: SendRequest) -> bool:
+        return item.idempotency_key is not None or bool(item.decisions or item.events or item.claim)
+
+    def script(self) -> Script[list[SendResult]]:
+        first = self.items[0]
+        stored = yield from find_response(first.tenant, first)
+        if stored is not None:
+            return [SendResult(stored)]
+        yield from claims.add(
+            first.tenant, first.claim, [*first.recipients, *(one.recipient for one in first.decisions)]
+        )
+        sent = yield from insert.insert(self.items)
+        yield from outside.add(self.items)
+        yield from messages.add(first.messages, first.decisions)
+        yield from webhook_events.add(first.events, first.created_at)
+        yield from store_response(first.tenant, first)
+        return sent
+
+    def single_statement(self) -> WriteCommand[list[SendResult] | None]:
+        return ScriptCommand(lambda: insert_postgres.insert(self.items), None)
+
+    def prerequisite(self) -> WriteCommand[None]:
+        return ScriptCommand(lambda: insert_postgres.ensure_recipients(self.items), self.lock_keys())
+
+
+class ImportNotifications(ListCommand[ImportRequest, SendResult]):
+    """Insert a row with its times for each recipient of each request. A request with an idempotency key runs in a
+    separate script."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((request.tenant, key) for request in self.items for key in request.recipients)
+
+    def rows_of(self, item: ImportRequest) -> int:
+        return len(item.recipients)
+
+    def is_separate(self, item: ImportRequest) -> bool:
+        return item.idempotency_key is not None
+
+    def script(self) -> Script[list[SendResult]]:
+        first = self.items[0]
+        stored = yield from find_response(first.tenant, first)
+        if stored is not None:
+            return [SendResult(stored)]
+        sent = yield from insert_imported.insert(self.items)
+        yield from store_response(first.tenant, first)
+        return sent
+
+
+class AddMessagePage(WriteCommand[bool]):
+    """Add a page of messages of an announcement's fan-out, and move the fan-out."""
+
+    def __init__(self, request: SendRequest, fanout: str, after: str, position: str) -> None:
+        self._request = request
+        self._fanout = fanout
+        self._after = after
+        self._position = position
+
+    @property
+    def tenant(self) -> str:
+        return self._request.tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    @property
+    def rows(self) -> int:
+        return max(1, len(self._request.messages) + len(self._request.decisions))
+
+    @property
+    def is_bulk(self) -> bool:
+        return True
+
+    def script(self) -> Script[bool]:
+        return _add_page(self._request, self._fanout, self._after, self._position)
+
+
+class ConnectedInboxes(NamedTuple):
+    """Existing inboxes of one tenant, at a time in UTC milliseconds."""
+
+    tenant: str
+    keys: Sequence[str]
+    now: int
+
+
+class MaterializeAnnouncements(ListCommand[ConnectedInboxes, Materialized]):
+    """Materialize pending announcements. It counts as one row, so that connected clients do not wait behind bulk
+    work."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    @property
+    def is_exclusive(self) -> bool:
+        return True  # not merged with other work of the process, so that it can be one statement
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((tenant, key) for tenant, keys, _ in self.items for key in keys)
+
+    def rows_of(self, item: ConnectedInboxes) -> int:
+        return 1
+
+    def script(self) -> Script[list[Materialized]]:
+        materialized = []
+        for tenant, keys, now in self.items:
+            materialized.append((yield from announcements.materialize_all(tenant, keys, now)))
+        return materialized
+
+    def single_statement(self) -> WriteCommand[list[Materialized] | None] | None:
+        return ScriptCommand(self._add_newest, None) if len(self.items) == 1 else None
+
+    def _add_newest(self) -> Script[list[Materialized] | None]:
+        ((tenant, keys, now),) = self.items
+        return [(yield from newest_announcement.add(tenant, keys, now))]
+
+
+def _materialize(tenant: str, keys: Sequence[str], now: int) -> WriteCommand[Materialized]:
+    return ScriptCommand(lambda: announcements.materialize_all(tenant, keys, now), [(tenant, key) for key in keys])
+
+
+def find_response(tenant: str, request: KeyedRequest) -> Script[bytes | None]:
+    """Return the response stored under the request's idempotency key. Raises IdempotencyMismatch."""
+    if request.idempotency_key is None:
+        return None
+    return (yield from _find_response(tenant, request.idempotency_key, request.fingerprint, request.created_at))
+
+
+def _find_response(tenant: str, key: str, fingerprint: bytes, now: int) -> Script[bytes | None]:
+    found = yield Statement("idempotency_find", {"tenant": tenant, "key": key, "since": now - IDEMPOTENCY_MS})
+    if not found:
+        return None
+    stored, response = found[0]
+    if stored != fingerprint:
+        raise IdempotencyMismatch
+    return bytes(response)
+
+
+def store_response(tenant: str, request: KeyedRequest) -> Script[None]:
+    """Store the response under the request's idempotency key, if it has one."""
+    if request.idempotency_key is None:
+        return
+    stored = yield Statement(
+        "idempotency_keep",
+        {
+            "tenant": tenant,
+            "key": request.idempotency_key,
+            "fingerprint": request.fingerprint,
+            "response": request.response,
+            "created_at": request.created_at,
+            "since": request.created_at - IDEMPOTENCY_MS,
+        },
+    )
+    if not stored:
+        raise WriteConflict
+
+
+def _add_fanout(request: AnnounceRequest, seq: int | None) -> Script[None]:
+    """Add the fan-out of an announcement that is also for other channels."""
+    if request.fanout is None:
+        return
+    audience = Audience(topic=request.topic, all=request.topic is None)
+    fanout = NewFanout(
+        id=request.id,
+        tenant=request.tenant,
+        workflow="",  # of a send
+        owner="",
+        version=0,
+        audience=msgspec.json.encode(audience),
+        body=request.fanout,
+        created_at=request.created_at,
+        seq=seq,
+    )
+    yield from fanouts.add(fanout, FANOUT_JOB_KIND)
+
+
+def _add_page(request: SendRequest, fanout: str, after: str, position: str) -> Script[bool]:
+    if not (yield from fanouts.move(fanout, after, position)):
+        return False
+    yield from messages.add(request.messages, request.decisions)
+    yield from webhook_events.add(request.events, request.created_at)
+    return True

@@ -1,0 +1,234 @@
+"""Sent items as the server API sees them: find, edit and recall."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from msgspec.structs import asdict, replace
+
+from bellcast.channels.store import fanouts, messages
+from bellcast.inbox.store import marking, outside, rows
+from bellcast.inbox.types.notifications import Edit
+from bellcast.inbox.types.sends import SentItem, SentQuery
+from bellcast.kernel import ids
+from bellcast.kernel.db import list_scan, scans
+from bellcast.kernel.db.list_scan import ListScan, ListTotal
+from bellcast.kernel.db.script import Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write_to_inbox
+from bellcast.kernel.errors import NotFound
+from bellcast.kernel.events import Event
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.live.types.events import AnnouncementChanged, NotificationUpdated
+from bellcast.webhooks.types import EventReport, no_report
+
+T = TypeVar("T")
+# Lock key that is not an inbox. Edits of announcements lock it, so that two in one transaction run in order.
+ANNOUNCEMENT_INBOX = 0
+
+
+class SentItems(StoreTable):
+    """Sent items as the server API sees them. Announcements to all tenants belong to the default tenant."""
+
+    @read
+    def find(self, tenant: str, id: str) -> Script[SentItem | None]:
+        """Return a notification or announcement of the tenant."""
+        return find(tenant, id)
+
+    @read_in_background
+    def notifications(self, query: SentQuery) -> Script[ListScan[SentItem]]:
+        """Return notifications to named recipients, newest first. Examines a bounded number of rows."""
+        inside = yield from _in_inboxes(query)
+        outside_inboxes = yield from outside.page(query)
+        return list_scan.newest([inside, outside_inboxes], query.limit, lambda item: item.notification.id)
+
+    @read_in_background
+    def announcements(self, query: SentQuery) -> Script[ListScan[SentItem]]:
+        """Return announcements that were not recalled, newest first. Examines a bounded number of rows."""
+        return (yield from _search("announced_last", "announced_page", query, _announced_item))
+
+    @read_in_background
+    def count_notifications(self, query: SentQuery) -> Script[ListTotal]:
+        """Count the matching notifications among a bounded number of rows."""
+        inside = yield from _count_in_inboxes(query)
+        outside_inboxes = yield from outside.count(query)
+        return ListTotal(inside.value + outside_inboxes.value, exact=inside.exact and outside_inboxes.exact)
+
+    @read_in_background
+    def count_announcements(self, query: SentQuery) -> Script[ListTotal]:
+        """Count the matching announcements among a bounded number of rows."""
+        return (yield from scans.count_by_id("announced_last", "announced_total", _params(query)))
+
+    async def edit(self, tenant: str, id: str, edit: Edit, now: int) -> tuple[SentItem, tuple[Event, ...]] | None:
+        """Edit an item in all inboxes; an announcement has one row for all. None if it does not exist, is not in an
+        inbox, or is an announcement that has expired."""
+        return await self._edit(await self._inbox_of(tenant, id), tenant, id, edit, now)
+
+    @write_to_inbox
+    def _edit(
+        self, _: int, tenant: str, id: str, edit: Edit, now: int
+    ) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
+        before = yield from find(tenant, id)
+        if before is None or not before.has_row:
+            return None
+        if edit == Edit():
+            return before, ()
+        if before.announcement:
+            return (yield from _edit_announcement(tenant, id, edit, now))
+        columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now}
+        row = _existing((yield from _find_direct(tenant, id)))
+        inbox = row[rows.RECIPIENT]
+        state = yield from marking.advance_revision(inbox, 0, 0)
+        yield Statement("direct_edit", {**columns, "inbox": inbox, "revision": state.revision})
+        item = _existing((yield from find(tenant, id)))
+        return item, (NotificationUpdated(state, item.notification),)
+
+    async def recall(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> tuple[Event, ...] | None:
+        """Remove an item from all inboxes, and cancel its messages that were not attempted; an inbox drops a recalled
+        announcement when it is next opened. None if it does not exist or was already recalled."""
+        return await self._recall(await self._inbox_of(tenant, id), tenant, id, now, report)
+
+    @write_to_inbox
+    def _recall(self, _: int, tenant: str, id: str, now: int, report: EventReport) -> Script[tuple[Event, ...] | None]:
+        yield from messages.cancel(tenant, id, report, now)
+        recorded = yield Statement("recall_record", {"tenant": tenant, "id": id, "now": now})
+        yield Statement("outside_delete", {"tenant": tenant, "id": id})
+        direct = yield from _find_direct(tenant, id)
+        if direct is not None:
+            return (yield from marking.remove(direct[rows.RECIPIENT], id, now))
+        if recorded:  # an id of a workflow's trigger does not count
+            yield from fanouts.end(id, tenant)
+        announced = yield from _find_announcement(tenant, id)
+        if announced is None:
+            return () if recorded else None
+        item = _announced_item(announced)
+        return ((yield from recall_announcement(id, item.tenant, item.topic, now)),)
+
+    @read
+    def _inbox_of(self, tenant: str, id: str) -> Script[int]:
+        """Return the inbox of a notification, which never changes; ANNOUNCEMENT_INBOX for an announcement or an unknown
+        id."""
+        direct = yield from _find_direct(tenant, id)
+        return ANNOUNCEMENT_INBOX if direct is None else int(direct[rows.RECIPIENT])
+
+
+def find(tenant: str, id: str) -> Script[SentItem | None]:
+    direct = yield from _find_direct(tenant, id)
+    if direct is not None:
+        item = _direct_item(tenant, direct)
+        (notification,) = yield from marking.with_awaited_returns(direct[rows.RECIPIENT], [item.notification])
+        return replace(item, notification=notification)
+    announced = yield from _find_announcement(tenant, id)
+    return (yield from outside.find(tenant, id)) if announced is None else _announced_item(announced)
+
+
+def _in_inboxes(query: SentQuery) -> Script[ListScan[SentItem]]:
+    if query.recipient is not None:
+        return (yield from _search("sent_of_recipient_last", "sent_of_recipient_page", query, _listed_direct))
+    if query.tenant == EVERY_TENANT:
+        return (yield from _search("sent_last", "sent_page", query, _listed_direct))
+    found, until = yield from _of_tenant(_params(query))
+    return ListScan([_listed_direct(row) for row in found], until)
+
+
+def _count_in_inboxes(query: SentQuery) -> Script[ListTotal]:
+    if query.recipient is not None:
+        return (yield from scans.count_by_id("sent_of_recipient_last", "sent_of_recipient_total", _params(query)))
+    params = _params(query)
+    if query.tenant == EVERY_TENANT:
+        return (yield from scans.count_by_id("sent_last", "sent_of_all_total", params))
+    counted = yield from scans.count_by_id("sent_last", "sent_total", params)
+    if counted.exact or not (yield from _has_few_rows(query.tenant)):
+        return counted
+    ((number,),) = yield Statement("sent_of_tenant_total", params, heavy=True)
+    return ListTotal(int(number), exact=True)
+
+
+def _params(query: SentQuery) -> dict[str, Any]:
+    return asdict(query) | ids.id_range(query.before, query.created_since, query.created_before)
+
+
+def _of_tenant(params: dict[str, Any]) -> Script[tuple[Sequence[Row], str | None]]:
+    """Return the newest notifications of one tenant, and the last examined id if more may follow.
+
+    The index of notifications has no tenant. A tenant with a small share of them would need many pages of that index
+    for its first rows, so if it has few rows, its inboxes are searched instead."""
+    found, until = yield from scans.newest("sent_last", "sent_page", params, scans.FIRST_SCANNED_ROWS)
+    if until is None:
+        return found, None
+    if (yield from _has_few_rows(params["tenant"])):
+        return (yield Statement("sent_of_tenant_page", params, heavy=True)), None
+    return (yield from scans.newest("sent_last", "sent_page", params, list_scan.MAX_SCANNED_ROWS))
+
+
+def _has_few_rows(tenant: str) -> Script[bool]:
+    """Return whether a request may examine all rows of a tenant's inboxes."""
+    params = {"tenant": tenant, "most": list_scan.MAX_SCANNED_ROWS + 1}
+    ((size,),) = yield Statement("sent_of_tenant_size", params, heavy=True)
+    return int(size) <= list_scan.MAX_SCANNED_ROWS
+
+
+def _search(last_row: str, page: str, query: SentQuery, item: Callable[[Row], SentItem]) -> Script[ListScan[SentItem]]:
+    """Run the statement `page`, limited by the row that the statement `last_row` finds."""
+    found, until = yield from scans.by_id(last_row, page, _params(query))
+    return ListScan([item(row) for row in found], until)
+
+
+def _listed_direct(row: Row) -> SentItem:
+    *columns, tenant = row
+    return _direct_item(tenant, tuple(columns))
+
+
+def recall_announcement(id: str, tenant: str, topic: str | None, now: int) -> Script[Event]:
+    changed = yield from next_number()
+    yield Statement("announcement_recall", {"id": id, "now": now, "changed": changed})
+    return AnnouncementChanged(tenant, topic)
+
+
+def next_number() -> Script[int]:
+    """Allocate the number of the next announcement change. Until the transaction ends, it blocks others that allocate
+    one."""
+    ((number,),) = yield Statement("announcement_number")
+    return int(number)
+
+
+def _edit_announcement(tenant: str, id: str, edit: Edit, now: int) -> Script[tuple[SentItem, tuple[Event, ...]] | None]:
+    # Allocating the number locks announcements: no other process changes the row between this read and the edit.
+    changed = yield from next_number()
+    before = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+    columns = {**rows.edited_params(before.notification, edit), "id": id, "now": now, "changed": changed}
+    if not (yield Statement("announcement_edit", columns)):
+        return None
+    item = _announced_item(_existing((yield from _find_announcement(tenant, id))))
+    return item, (AnnouncementChanged(item.tenant, item.topic),)
+
+
+def _find_direct(tenant: str, id: str) -> Script[Row | None]:
+    found = yield Statement("direct_find", {"tenant": tenant, "id": id})
+    return found[0] if found else None
+
+
+def _find_announcement(tenant: str, id: str) -> Script[Row | None]:
+    found = yield Statement("announcement_find", {"tenant": tenant, "id": id})
+    return found[0] if found else None
+
+
+def _existing(match: T | None) -> T:
+    if match is None:
+        raise NotFound("There is no notification or announcement with this id.")
+    return match
+
+
+def _direct_item(tenant: str, row: Row) -> SentItem:
+    *_, edited_at, key = row
+    return SentItem(notification=rows.notification(row), tenant=tenant, recipient=key, edited_at=edited_at)
+
+
+def _announced_item(row: Row) -> SentItem:
+    tenant, topic, edited_at = row[rows.ENTRY_COLUMNS :]
+    return SentItem(
+        notification=rows.notification(row),
+        tenant=tenant,
+        recipient=None,
+        announcement=True,
+        topic=topic,
+        edited_at=edited_at,
+    )

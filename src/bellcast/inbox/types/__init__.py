@@ -1,0 +1,1 @@
+"""Values of the inbox: notifications, drafts, positions, sends."""

@@ -1,0 +1,124 @@
+"""Sends, edits and recalls."""
+
+from msgspec import Struct
+
+from bellcast.channels.types import NewDecision, NewMessage
+from bellcast.inbox.types.notifications import Content, Notification
+from bellcast.kernel import times
+from bellcast.kernel.events import Event
+from bellcast.live.types.events import InboxEvent
+from bellcast.webhooks.types import WebhookEvent
+
+# Lifetime of an idempotency key and the stored response.
+IDEMPOTENCY_MS = times.DAY_MS
+
+
+class Claim(Struct, frozen=True):
+    """A claim on something that a recipient gets only once, from the first request with the claim: a schedule's
+    notification for one local time."""
+
+    name: str
+    expires_at: int
+
+
+class ClaimTaken(Exception):
+    """Another request has claimed some of the recipients: nothing was written."""
+
+
+class SendRequest(Struct, frozen=True, kw_only=True):
+    """An accepted send to named recipients, with an id per recipient. `response` and the `fingerprint` of the body are
+    stored under `idempotency_key`."""
+
+    tenant: str
+    recipients: tuple[str, ...]
+    ids: tuple[str, ...]
+    content: Content
+    created_at: int
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    response: bytes = b""
+    charge: int = 0  # charge to the tenant's quota: the number of recipients
+    contents: tuple[Content, ...] = ()  # per recipient, instead of `content`, if languages differ
+    messages: tuple[NewMessage, ...] = ()
+    decisions: tuple[NewDecision, ...] = ()
+    events: tuple[WebhookEvent, ...] = ()
+    claim: Claim | None = None
+
+
+class ImportRequest(Struct, frozen=True, kw_only=True):
+    """An accepted import for named recipients, with an id per recipient. `created_at` is the time of the import, the
+    other times are those of the notification. If a request has an `idempotency_key` and the inbox already has a row
+    with the id, this row is kept."""
+
+    tenant: str
+    recipients: tuple[str, ...]
+    ids: tuple[str, ...]
+    content: Content
+    created_at: int
+    sent_at: int
+    seen_at: int | None = None
+    read_at: int | None = None
+    archived_at: int | None = None
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    response: bytes = b""
+
+
+class AnnounceRequest(Struct, frozen=True, kw_only=True):
+    """An accepted announcement. `tenant` "*" means all tenants; without `topic` it is for all recipients."""
+
+    id: str
+    tenant: str
+    topic: str | None
+    content: Content
+    created_at: int
+    key_tenant: str = ""  # the tenant of the idempotency key
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    response: bytes = b""
+    fanout: bytes | None = None  # the draft as JSON, if it is also for channels outside the inbox
+    has_row: bool = True  # False if it is not for the inbox
+    events: tuple[WebhookEvent, ...] = ()  # webhook events of its row
+
+
+class SendResult(Struct, frozen=True):
+    """A committed send: its response, or the stored one for a repeated key (then without events)."""
+
+    response: bytes
+    events: tuple[Event, ...] = ()
+
+
+class SentItem(Struct, frozen=True, kw_only=True):
+    """A notification or announcement as the server API returns it."""
+
+    notification: Notification
+    tenant: str
+    recipient: str | None
+    announcement: bool = False
+    has_row: bool = True  # False if it was not for the inbox
+    topic: str | None = None
+    edited_at: int | None = None
+
+
+class SentQuery(Struct, frozen=True, kw_only=True):
+    """A page of sent items, newest first. Null filters match everything. The `part` of an announcement is its part in
+    the inbox of the `recipient`. Times are UTC milliseconds."""
+
+    tenant: str  # "*" for all tenants
+    recipient: str | None = None
+    type: str | None = None
+    part: int | None = None  # 0 unread, 1 read, 2 archived
+    tag: str | None = None
+    before: str  # an id
+    created_since: int = 0
+    created_before: int | None = None
+    limit: int
+
+
+class Materialized(Struct, frozen=True):
+    """Events of the inboxes to which announcements were added, recipients with nothing pending (`caught_up`), and
+    recipients that another call must handle (`remaining`, used only within the store)."""
+
+    events: tuple[InboxEvent, ...] = ()
+    caught_up: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()

@@ -1,0 +1,44 @@
+"""ETags of responses, and conditional requests."""
+
+import hashlib
+
+import msgspec
+
+from bellcast.kernel.errors import PreconditionFailed
+from bellcast.kernel.http import request_body
+from bellcast.kernel.http.request_body import ApiRequest
+
+IF_MATCH, IF_NONE_MATCH = b"if-match", b"if-none-match"
+ANY = "*"
+
+
+def tag_of(value: object) -> str:
+    """Return the ETag of a JSON value."""
+    return f'"{hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:32]}"'
+
+
+def unchanged(request: ApiRequest, etag: str) -> bool:
+    """True if the client's cached response is current (If-None-Match, compared weakly)."""
+    tags = [one.removeprefix("W/") for one in _tags(request, IF_NONE_MATCH)]
+    return etag in tags or ANY in tags
+
+
+def is_conditional(request: ApiRequest) -> bool:
+    """True if a write depends on the object's current state."""
+    return any(request_body.header(request, name) is not None for name in (IF_MATCH, IF_NONE_MATCH))
+
+
+def check(request: ApiRequest, etag: str | None) -> None:
+    """Raise PreconditionFailed unless the object's ETag is in If-Match (compared strongly) and not in If-None-Match.
+    `etag` is None if the object does not exist."""
+    if request_body.header(request, IF_MATCH) is not None:
+        wanted = _tags(request, IF_MATCH)
+        if etag is None or (etag not in wanted and ANY not in wanted):
+            raise PreconditionFailed
+    if etag is not None and unchanged(request, etag):
+        raise PreconditionFailed
+
+
+def _tags(request: ApiRequest, name: bytes) -> list[str]:
+    value = request_body.header(request, name)
+    return [] if value is None else [one.strip() for one in value.split(",")]

@@ -1,0 +1,68 @@
+"""A static file with its content, its ETag and its encodings."""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bellcast.kernel.http import entity_tags, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.content_coding import accepts
+from bellcast.kernel.http.request_body import ApiRequest
+
+TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".ico": "image/x-icon",
+    ".png": "image/png",
+    ".map": "application/json",
+}
+
+
+class ServedFile(NamedTuple):
+    """A file's content. `encodings` is ordered by size, the smallest first."""
+
+    body: bytes
+    etag: str
+    media_type: str
+    encodings: Mapping[str, bytes]
+
+    def respond(self, request: ApiRequest, headers: Mapping[str, str]) -> ASGIApp:
+        """Return the file in the smallest encoding that the browser accepts, or 304. Each encoding has its own ETag, as
+        RFC 9110 requires of strong ones."""
+        header = request_body.header(request, b"accept-encoding")
+        encoding = next((name for name in self.encodings if accepts(header, name)), None)
+        etag = f'{self.etag[:-1]}-{encoding}"' if encoding else self.etag
+        # Revalidated on every page load with a 304, so that an upgrade of the server also upgrades the page.
+        all_headers = {**headers, "etag": etag, "cache-control": "no-cache", "vary": "Accept-Encoding"}
+        if entity_tags.unchanged(request, etag):
+            return responses.empty(304, all_headers)
+        if encoding:
+            all_headers["content-encoding"] = encoding
+            return responses.complete(200, self.encodings[encoding], self.media_type, all_headers)
+        return responses.complete(200, self.body, self.media_type, all_headers)
+
+
+def read(file: Path, appended: bytes = b"") -> ServedFile:
+    """Read a file of the package, append to it, and compress the result unless the build did."""
+    body = file.read_bytes() + appended
+    etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+    return ServedFile(body, etag, TYPES[file.suffix], _built(file, body) or {"gzip": gzip.compress(body, 9, mtime=0)})
+
+
+def read_all(folder: Path) -> dict[str, ServedFile]:
+    """Read the modules and style sheets of a folder, by name; none if it does not exist."""
+    return {file.name: read(file) for file in sorted(folder.glob("*")) if file.suffix in TYPES}
+
+
+def _built(file: Path, body: bytes) -> dict[str, bytes] | None:
+    """Return the build's compressed files, which are smaller than those of gzip at run time. None if they are missing
+    or belong to another body."""
+    try:
+        gzipped, brotli = (file.with_name(f"{file.name}.{name}").read_bytes() for name in ("gz", "br"))
+        return {"br": brotli, "gzip": gzipped} if gzip.decompress(gzipped) == body else None
+    except (OSError, EOFError, zlib.error):  # missing, or half written
+        return None

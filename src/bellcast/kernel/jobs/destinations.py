@@ -1,0 +1,208 @@
+"""The destinations of calls: a provider, a webhook, a tenant's `http` steps, the app's functions.
+
+A call occupies a slot of its destination, and none of the slots that other jobs need. Calls to a server that did not
+respond several times in a row fail at once, until a probe succeeds: a server that hangs is treated like one that is down."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from weakref import WeakSet
+
+import structlog
+from msgspec import Struct
+
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import Unavailable
+from bellcast.providers.types import DeliveryError
+
+log = structlog.get_logger(__name__)
+
+# Calls of a process, divided by the number of its busy destinations. Each occupies a file descriptor.
+CALLS = 192
+# Slots of a destination, however many others are busy.
+MIN_SLOTS = 4
+# Jobs in memory for each slot, one of which calls: the next one is ready when a call ends. All others wait in the store.
+JOBS_PER_SLOT = 6
+# Consecutive timeouts after which a server is skipped: one or two may be lost packets.
+MAX_TIMEOUTS = 3
+# How long a server is skipped before one call probes it.
+SKIPPED_MS = 30_000
+# Destinations, and servers of one, in memory. Beyond, those without jobs and timeouts are dropped.
+MAX_DESTINATIONS = 10_000
+MAX_SERVERS = 100
+
+
+class SkippedServer(Struct, frozen=True):
+    """A server that does not respond: its destination, the tenant, its host if the destination has several, and since when
+    it is skipped (UTC milliseconds)."""
+
+    destination: str
+    tenant: str
+    host: str
+    since: int
+
+
+class Breaker:
+    """Skips a server while it does not respond."""
+
+    def __init__(self, destination: str, tenant: str, host: str, clock: Clock) -> None:
+        self.names = {"destination": destination, "tenant": tenant, "host": host}
+        self._clock = clock
+        self._timeouts = 0
+        self._tried_at = 0
+        self._is_probed = False
+        self.since: int | None = None  # skipped since
+
+    @property
+    def is_skipped(self) -> bool:
+        """True unless the next call may begin. Of a skipped server, one call at a time probes it."""
+        # The lower bound: the clock may have been set back.
+        is_waiting = self._is_probed or 0 <= self._clock.now() - self._tried_at < SKIPPED_MS
+        return self.since is not None and is_waiting
+
+    @property
+    def is_needed(self) -> bool:
+        """True while it has counted timeouts."""
+        return self._timeouts > 0
+
+    def begin(self) -> None:
+        """Begin a call. Raises Unavailable if the server is skipped."""
+        if self.is_skipped:
+            raise Unavailable(f"The server did not respond {self._timeouts} times in a row, and is skipped for now.")
+        self._is_probed = self.since is not None
+
+    def end(self, *, has_responded: bool | None) -> None:
+        """End a call. None: it was cancelled."""
+        self._is_probed = False
+        if has_responded is None:
+            return
+        if has_responded:
+            if self.since is not None:
+                log.warning("breaker_closed", **self.names, open_ms=self._clock.now() - self.since)
+            self._timeouts, self.since = 0, None
+            return
+        self._timeouts += 1
+        self._tried_at = self._clock.now()
+        if self._timeouts >= MAX_TIMEOUTS and self.since is None:
+            self.since = self._tried_at
+            log.warning("breaker_opened", **self.names, timeouts=self._timeouts, probed_after_ms=SKIPPED_MS)
+
+
+class Destination:
+    """The slots of a destination, and the breakers of its servers."""
+
+    def __init__(self, name: str, most: int, all_destinations: "Destinations", tenant: str = "") -> None:
+        self._name = name
+        self._tenant = tenant
+        self._most = most
+        self._all = all_destinations
+        self._jobs = 0
+        self._calls = 0
+        self._waiting = deque[asyncio.Future[None]]()
+        self._breakers: dict[str, Breaker] = {}
+
+    @property
+    def slots(self) -> int:
+        """How many calls it may have at a time."""
+        return min(self._most, max(MIN_SLOTS, CALLS // max(self._all.busy, 1)))
+
+    @property
+    def room(self) -> int:
+        """How many more jobs may call it, or wait for a slot in memory."""
+        return self.slots * JOBS_PER_SLOT - self._jobs
+
+    @property
+    def is_idle(self) -> bool:
+        """True if it can be forgotten."""
+        return not self._jobs and not self._calls and not any(one.is_needed for one in self._breakers.values())
+
+    def is_skipped(self, host: str = "") -> bool:
+        """True while calls to a server would fail at once."""
+        breaker = self._breakers.get(host)
+        return breaker is not None and breaker.is_skipped
+
+    def count(self, jobs: int) -> None:
+        """Count jobs that begin, or end (negative), to use the destination."""
+        was_busy, self._jobs = self._jobs > 0, self._jobs + jobs
+        self._all.busy += (self._jobs > 0) - was_busy
+
+    @asynccontextmanager
+    async def call(self, host: str = "") -> AsyncIterator[None]:
+        """Call the destination, or one of its servers, in a slot. Raises Unavailable at once while the server is skipped."""
+        await self._take_slot()
+        try:
+            breaker = self._breaker(host)
+            breaker.begin()
+            has_responded: bool | None = None
+            try:
+                yield
+                has_responded = True
+            except Exception as error:
+                has_responded = not (isinstance(error, Unavailable | DeliveryError) and error.is_timeout)
+                raise
+            finally:
+                breaker.end(has_responded=has_responded)
+        finally:
+            self._calls -= 1
+            self._start_waiting()
+
+    def _breaker(self, host: str) -> Breaker:
+        found = self._breakers.get(host)
+        if found is None:
+            if len(self._breakers) >= MAX_SERVERS:
+                self._breakers = {known: one for known, one in self._breakers.items() if one.is_needed}
+            found = self._breakers[host] = self._all.breaker(self._name, self._tenant, host)
+        return found
+
+    async def _take_slot(self) -> None:
+        if self._calls < self.slots and not self._waiting:
+            self._calls += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._calls -= 1
+                self._start_waiting()
+            raise
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._calls < self.slots:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._calls += 1
+                turn.set_result(None)
+
+
+class Destinations:
+    """All destinations of a process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.busy = 0
+        self._clock = clock
+        self._known: dict[tuple[str, str], Destination] = {}
+        self._breakers = WeakSet[Breaker]()
+
+    def of(self, name: str, tenant: str, most: int) -> Destination:
+        """Return a tenant's destination, which has at most this many slots."""
+        found = self._known.get((name, tenant))
+        if found is None:
+            if len(self._known) >= MAX_DESTINATIONS:
+                self._known = {known: one for known, one in self._known.items() if not one.is_idle}
+            found = self._known[name, tenant] = Destination(name, most, self, tenant)
+        return found
+
+    def breaker(self, destination: str, tenant: str, host: str) -> Breaker:
+        """Create the breaker of a server."""
+        breaker = Breaker(destination, tenant, host, self._clock)
+        self._breakers.add(breaker)
+        return breaker
+
+    def skipped(self) -> Iterator[SkippedServer]:
+        """Iterate over the servers that are skipped."""
+        for breaker in list(self._breakers):
+            if breaker.since is not None:
+                yield SkippedServer(**breaker.names, since=breaker.since)

@@ -1,0 +1,181 @@
+"""Durable jobs, leased by group: jobs of a killed process run again."""
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.command import RecipientKey, ScriptCommand
+from bellcast.kernel.db.lists import KeysetList
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.jobs.types import Job, JobGroup, JobShare, kind_of, new_job_params
+from bellcast.workflows.store import run_commits
+
+# The `run_at` of dead jobs: the largest integer that JSON represents exactly.
+NEVER = 2**53 - 1
+LEASE_BYTES = 8
+RETRIED_FIELDS = ("kind", "payload", "run_at", "attempts", "crashes", "error")
+
+
+def _job(row: Row) -> Job:
+    id, kind, payload, run_at, created_at, attempts, tenant, priority, lease, crashes, error = row
+    return Job(
+        id=id,
+        kind=kind,
+        payload=payload,
+        run_at=run_at,
+        created_at=created_at,
+        attempts=attempts,
+        tenant=tenant,
+        priority=priority,
+        lease=lease,
+        crashes=crashes,
+        error=error,
+    )
+
+
+DEAD = KeysetList("jobs_dead", ("id",), _job)
+
+
+class Jobs(StoreTable):
+    """Jobs that survive a restart. Each runs at least once.
+
+    An outcome (`done`, `retry`, `set_dead`) is ignored if the lease was lost, or if the job was added again in the
+    meantime."""
+
+    @write()
+    def add(self, jobs: Sequence[Job]) -> Script[None]:
+        """Store jobs. A job with an existing id is rescheduled to the new time; if it is running, it runs again."""
+        yield Statement("job_add", many=[new_job_params(job) for job in jobs])
+
+    @read
+    def due(self, now: int) -> Script[list[JobGroup]]:
+        """Return the groups with due jobs, urgent ones first, then those due the longest. The time does not depend on
+        the number of jobs."""
+        found = yield Statement("jobs_due", {"now": now})
+        return [JobGroup(*row) for row in found]
+
+    @write(is_housekeeping=True)
+    def lease(self, shares: Sequence[JobShare], now: int, until: int) -> Script[list[Job]]:
+        """Lease at most the given number of due jobs of each group, oldest due time first. A job without an outcome is
+        due again at `until`."""
+        return _lease(shares, now, until, secrets.token_hex(LEASE_BYTES))
+
+    @write(is_housekeeping=True)
+    def renew(self, jobs: Sequence[Job], until: int) -> Script[None]:
+        """Extend leases."""
+        yield Statement("job_renew", many=[_lease_params(job) | {"until": until} for job in jobs])
+
+    @write(is_housekeeping=True)
+    def release(self, now: int) -> Script[None]:
+        """Make the jobs due that earlier processes have leased. Only for a store that no other process uses."""
+        yield Statement("jobs_release", {"now": now})
+
+    @read
+    def is_leased(self, job: Job) -> Script[bool]:
+        """Return whether the job still has its lease."""
+        return bool((yield Statement("job_find_leased", _lease_params(job))))
+
+    @write(is_housekeeping=True)
+    def done(self, jobs: Sequence[Job]) -> Script[None]:
+        """Delete finished jobs."""
+        yield Statement("job_done", many=[_lease_params(job) for job in jobs])
+
+    @write(is_housekeeping=True)
+    def retry(self, jobs: Sequence[Job], now: int) -> Script[None]:
+        """End leases; each job is due again at its `run_at`, with its `kind`, `payload`, `attempts`, `crashes` and `error`."""
+        yield Statement("job_again", many=[_retry_params(job) | {"now": now} for job in jobs])
+
+    @read_in_background
+    def planned_after(self, moment: int, limit: int) -> Script[list[str]]:
+        """Return the ids of waiting jobs that were planned after a moment. Takes time in proportion to all waiting jobs."""
+        found = yield Statement("jobs_planned_after", {"moment": moment, "limit": limit}, heavy=True)
+        return [id for (id,) in found]
+
+    @write(is_housekeeping=True)
+    def replan(self, ids: Sequence[str], now: int) -> Script[int]:
+        """Let waiting jobs that were planned after `now` wait for the same time from now on. Those of runs are due, because a
+        step knows until when it waits. Return how many there are."""
+        params = {"ids": columns.to_json(ids), "now": now, "runs": run_commits.JOB_KIND}
+        return len((yield Statement("jobs_replan", params)))
+
+    async def set_dead(self, jobs: Sequence[Job]) -> None:
+        """Set jobs aside with their `error`: dead jobs are not leased. Another run continues with what the run of a dead job
+        has collected."""
+        params = [_lease_params(job) | {"error": job.error, "never": NEVER} for job in jobs]
+        runs = [job for job in jobs if kind_of(job.kind) == run_commits.JOB_KIND]
+        inboxes = await self._engine.read(_inboxes_of, runs) if runs else ()
+        await self._engine.write(ScriptCommand(lambda: _set_dead(params, runs), inboxes))
+
+    @write()
+    def cancel(self, ids: Sequence[str]) -> Script[frozenset[str]]:
+        """Delete jobs that were never leased; return their ids. The others are running or done."""
+        cancelled = yield Statement("jobs_cancel", {"ids": columns.to_json(ids)})
+        return frozenset(id for (id,) in cancelled)
+
+    dead = pages(DEAD)
+
+    @read
+    def is_dead(self, tenant: str, id: str) -> Script[bool]:
+        """Return whether there is a dead job of this id."""
+        return bool((yield Statement("job_find_dead", {"tenant": tenant, "id": id})))
+
+    @write()
+    def revive(self, tenant: str, id: str, now: int) -> Script[bool]:
+        """Make a dead job due. Return whether there is one of this id."""
+        return bool((yield Statement("job_revive", {"tenant": tenant, "id": id, "now": now})))
+
+    @write()
+    def delete_dead(self, tenant: str, id: str) -> Script[bool]:
+        """Delete a dead job. Return whether there was one of this id."""
+        return bool((yield Statement("job_delete_dead", {"tenant": tenant, "id": id})))
+
+    @read_in_background
+    def counts(self) -> Script[dict[tuple[str, str], int]]:
+        """Count the jobs by kind and state (ready, running, dead). Takes time in proportion to their number."""
+        found = yield Statement("jobs_count", heavy=True)
+        counts = Counter[tuple[str, str]]()
+        for kind, state, count in found:
+            counts[kind_of(kind), state] += count
+        return counts
+
+
+def _inboxes_of(runs: Sequence[Job]) -> Script[frozenset[RecipientKey]]:
+    """Return the recipients of the runs of jobs."""
+    found = yield Statement("runs_find", {"ids": columns.to_json([job.id for job in runs])})
+    return frozenset((run.tenant, run.recipient) for run in map(run_commits.stored_run, found))
+
+
+def _set_dead(params: Sequence[Params], runs: Sequence[Job]) -> Script[None]:
+    yield Statement("job_set_dead", many=params)
+    for job in runs:
+        # Not dead: its lease was lost, and another process continues the run.
+        if (yield Statement("job_find_dead", {"tenant": job.tenant, "id": job.id})):
+            # Let another run close what the run of a dead job has collected.
+            run = job.id
+            try:
+                yield from run_commits.leave_digests([run], is_dead=True)
+            except msgspec.DecodeError:  # a state that this build cannot read: the next run opens a digest
+                yield Statement("run_counters_delete", {"run": run})
+
+
+def _lease_params(job: Job) -> dict[str, object]:
+    return {"id": job.id, "lease": job.lease}
+
+
+def _retry_params(job: Job) -> dict[str, object]:
+    return _lease_params(job) | {field: getattr(job, field) for field in RETRIED_FIELDS}
+
+
+def _lease(shares: Sequence[JobShare], now: int, until: int, lease: str) -> Script[list[Job]]:
+    leased: list[Job] = []
+    for share in shares:
+        group = {"priority": share.group.priority, "tenant": share.group.tenant, "kind": share.group.kind}
+        found = yield Statement(
+            "job_lease", {**group, "now": now, "until": until, "lease": lease, "limit": share.limit}
+        )
+        leased += sorted(map(_job, found), key=lambda job: job.id)
+    return leased

@@ -1,0 +1,100 @@
+"""Runs the steps of a connection test, and implements those that all tests share: resolving a host and connecting to
+it."""
+
+import asyncio
+import os
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.outbound.connection_tests import TestReport, TestStep
+from bellcast.kernel.outbound.guard import AddressGuard
+from bellcast.kernel.outbound.resolver import Resolver
+from bellcast.providers.types import DeliveryError
+
+# Limit for all steps together: an operator waits for them.
+TIMEOUT_SECONDS = 15.0
+# A server of another protocol may send a head without an end, and JSON of any shape and depth.
+INVALID_RESPONSES = (asyncio.LimitOverrunError, msgspec.DecodeError, TypeError, RecursionError)
+# A step returns a text about its result.
+ConnectionStep: TypeAlias = Callable[[], Awaitable[str]]
+
+
+class StepFailed(Exception):
+    """A step did not succeed; the text is for the operator."""
+
+
+class StepSkipped(Exception):
+    """A step does not apply, for the reason in the text; the test continues."""
+
+
+async def run(steps: Mapping[str, ConnectionStep], fixes: Mapping[str, str]) -> TestReport:
+    """Run steps by name, in order. After a failed step, which gets its fix, the others are skipped."""
+    results: list[TestStep] = []
+    has_failed = False
+    deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
+    for name, step in steps.items():
+        if has_failed:
+            results.append(TestStep(step=name, state="skipped", ms=0, detail="", fix=None))
+        else:
+            results.append(await _result(name, step, deadline, fixes[name]))
+            has_failed = results[-1].state == "failed"
+    return TestReport("failed" if has_failed else "ok", results)
+
+
+async def _result(name: str, step: ConnectionStep, deadline: float, fix: str) -> TestStep:
+    started = time.perf_counter()
+    state: Literal["ok", "failed", "skipped"] = "failed"
+    try:
+        async with asyncio.timeout_at(deadline):
+            detail = await step()
+        state = "ok"
+    except StepSkipped as reason:
+        state, detail = "skipped", str(reason)
+    except TimeoutError:
+        detail = f"No response within {TIMEOUT_SECONDS:.0f} s."
+    except (
+        StepFailed,
+        DeliveryError,
+        BellcastError,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        *INVALID_RESPONSES,
+    ) as error:
+        detail = _reason(error)
+    elapsed = round((time.perf_counter() - started) * 1000, 1)
+    return TestStep(step=name, state=state, ms=elapsed, detail=detail, fix=fix if state == "failed" else None)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"The host has no address: {error.strerror}."
+    if isinstance(error, ConnectionError) and error.errno:  # asyncio's text names the call and the tuple of its address
+        return f"The connection failed: {os.strerror(error.errno)}."
+    return str(error) or type(error).__name__
+
+
+async def resolve(host: str, port: int, guard: AddressGuard | None) -> str:
+    """Resolve a host; return its addresses, unless a guard restricts them. Raises BellcastError or OSError."""
+    if guard is not None:
+        await guard.addresses(host)
+        # Callers that may name a host need not know the addresses of a private network.
+        return "Resolved."
+    return ", ".join(sorted(await Resolver().resolve(host)))
+
+
+async def connect(
+    host: str, port: int, guard: AddressGuard | None, context: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a host, with TLS if there is a context. Raises BellcastError or OSError."""
+    if guard is None:
+        return await asyncio.open_connection(host, port, ssl=context)
+    connected = await guard.connect(host, port)
+    return await asyncio.open_connection(sock=connected, ssl=context, server_hostname=host if context else None)

@@ -1,0 +1,239 @@
+"""The Pusher apps of the server: the project's app, and those in the store, whose secrets are encrypted."""
+
+import asyncio
+import contextlib
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from bellcast.documents.types import Document
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.encryption import Encryption
+from bellcast.kernel.errors import Conflict, NotFound, Unavailable
+from bellcast.kernel.identities import Project
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, StoredPusherApp
+from bellcast.storage.store import Store
+
+log = structlog.get_logger(__name__)
+
+KIND = "pusher-apps"
+PAGE = 200
+# Maximum apps: every node keeps all of them in memory.
+MAX_APPS = 1_000
+# How long the previous secret is valid: the app's servers must get the new one within this time.
+ROTATION_MS = 86_400_000
+# Attempts of a change, for concurrent writers of one app.
+MAX_CHANGE_ROUNDS = 5
+
+
+class StoredApp(Struct, frozen=True, kw_only=True):
+    """A stored app, under its tenant and id. The secrets are encrypted."""
+
+    key: str
+    secret: str
+    name: str
+    enabled: bool = True
+    origins: tuple[str, ...] = ()
+    previous: str | None = None
+    previous_until: int = 0
+
+
+class PusherAppDirectory:
+    """ports.PusherAppDirectory. `announce` makes the other nodes reload the apps."""
+
+    def __init__(
+        self, store: Store, clock: Clock, encryption: Encryption, project: Project, announce: Callable[[], Any]
+    ) -> None:
+        self._documents = store.documents
+        self._clock = clock
+        self._encryption = encryption
+        self._announce = announce
+        previous = project.accepted[1] if project.second is not None else None
+        app = PusherApp(credentials=project, previous=previous, previous_until=sys.maxsize)
+        self._project = StoredPusherApp(app=app, state="active", is_project=True)
+        self._known: list[tuple[str, Document]] = []
+        self._all = [self._project]
+        self._trials: list[StoredPusherApp] = []
+        self._by_id: dict[str, PusherApp] = {}
+        self._by_key: dict[str, PusherApp] = {}
+        self._watchers: list[Callable[[], None]] = []
+        self._reading = asyncio.Lock()
+        self._index()
+
+    # --- ports.PusherApps
+
+    def by_id(self, id: str) -> PusherApp | None:
+        return self._by_id.get(id)
+
+    def by_key(self, key: str) -> PusherApp | None:
+        return self._by_key.get(key)
+
+    def of_tenant(self, tenant: str) -> PusherApp | None:
+        apps = (one.app for one in self._all if one.state != "overridden")
+        return next((app for app in apps if app.tenant == tenant and app.enabled), None)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        self._watchers.append(changed)
+
+    # --- ports.PusherAppDirectory
+
+    def all(self) -> Sequence[StoredPusherApp]:
+        return self._all
+
+    async def create(self, app: PusherApp) -> PusherApp:
+        await self.reload()
+        self._check_free(app.credentials)
+        if len(self._all) > MAX_APPS:
+            raise Conflict(f"There are already {MAX_APPS} apps.")
+        app = replace(app, created_at=self._clock.now())
+        id, place = app.credentials.id, _place(app.tenant, app.credentials.id)
+        stored = StoredApp(
+            key=app.credentials.key,
+            secret=self._encryption.encrypt(app.credentials.secret, place),
+            name=app.name,
+            enabled=app.enabled,
+            origins=app.origins,
+        )
+        if not await self._documents.change(KIND, app.tenant, id, None, msgspec.json.encode(stored), app.created_at):
+            raise Conflict("An app with this id was created in the meantime.")
+        await self.refresh()
+        return app
+
+    async def change(self, id: str, changes: PusherAppChanges) -> PusherApp:
+        fields = {name: value for name, value in msgspec.structs.asdict(changes).items() if value is not None}
+        return await self._change(id, lambda tenant, stored: replace(stored, **fields))
+
+    async def rotate(self, id: str) -> PusherApp:
+        secret = secrets.token_urlsafe(SECRET_BYTES)
+        until = self._clock.now() + ROTATION_MS
+
+        def rotated(tenant: str, stored: StoredApp) -> StoredApp:
+            encrypted = self._encryption.encrypt(secret, _place(tenant, id))
+            return replace(stored, secret=encrypted, previous=stored.secret, previous_until=until)
+
+        return await self._change(id, rotated)
+
+    async def delete(self, id: str) -> None:
+        tenant, _ = await self._find(id)
+        if not await self._documents.delete(KIND, tenant, id):
+            raise NotFound("No Pusher app has this id.")
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        await self.reload()
+        await self._announce()
+
+    # --- changes
+
+    async def _change(self, id: str, change: Callable[[str, StoredApp], StoredApp]) -> PusherApp:
+        for _ in range(MAX_CHANGE_ROUNDS):
+            tenant, before = await self._find(id)
+            after = msgspec.json.encode(change(tenant, msgspec.json.decode(before.body, type=StoredApp)))
+            if await self._documents.change(KIND, tenant, id, before.body, after, self._clock.now()):
+                await self.refresh()
+                return self._read(tenant, replace(before, body=after)).app
+        raise Unavailable("The app is being changed by too many requests.")
+
+    async def _find(self, id: str) -> tuple[str, Document]:
+        """Return the tenant and the document of a stored app. Raises NotFound and Conflict."""
+        if id == self._project.app.credentials.id:
+            raise Conflict("This is the project's app: its credentials are in BELLCAST_PROJECT or the data folder.")
+        await self.reload()
+        found = next(((tenant, document) for tenant, document in self._known if document.key == id), None)
+        if found is None:
+            raise NotFound("No Pusher app has this id.")
+        return found
+
+    def _check_free(self, credentials: Project) -> None:
+        for one in self._all:
+            if one.app.credentials.id == credentials.id:
+                raise Conflict("Another app already has this id.")
+            if one.app.credentials.key == credentials.key:
+                raise Conflict("Another app already has this key.")
+
+    @contextlib.contextmanager
+    def trial(self, app: PusherApp, channel: str) -> Iterator[None]:
+        """Accept an app that is not stored, on this node and for one channel, unless another app has the same id or
+        key."""
+        try:
+            self._check_free(app.credentials)
+        except Conflict:
+            yield
+            return
+        trial = StoredPusherApp(app=replace(app, only_channel=channel), state="active")
+        self._trials.append(trial)
+        self._index()
+        try:
+            yield
+        finally:
+            self._trials.remove(trial)
+            self._index()
+
+    # --- the apps in memory
+
+    async def reload(self) -> None:
+        """Reload the apps from the store. Of concurrent calls, the last one to return has read last."""
+        async with self._reading:
+            await self._reload()
+
+    async def _reload(self) -> None:
+        known: list[tuple[str, Document]] = []
+        after = ("", "")
+        while found := await self._documents.of_all_tenants(KIND, after, PAGE):
+            known += found
+            after = (found[-1][0], found[-1][1].key)
+        if known == self._known:
+            return
+        self._known = known
+        apps = sorted((self._read(*one) for one in known), key=lambda one: (one.app.created_at, one.app.credentials.id))
+        self._all = [self._project]
+        for one in apps:
+            self._all.append(one if self._is_free(one.app.credentials) else replace(one, state="overridden"))
+        self._index()
+
+    def _is_free(self, credentials: Project) -> bool:
+        taken = [one.app.credentials for one in self._all if one.state != "overridden"]
+        return all(one.id != credentials.id and one.key != credentials.key for one in taken)
+
+    def _index(self) -> None:
+        # Stored apps replace trials with the same id or key.
+        apps = [one.app for one in (*self._trials, *self._all) if one.state != "overridden"]
+        self._by_id = {app.credentials.id: app for app in apps}
+        self._by_key = {app.credentials.key: app for app in apps}
+        for changed in self._watchers:
+            changed()
+
+    def _read(self, tenant: str, document: Document) -> StoredPusherApp:
+        stored, id = msgspec.json.decode(document.body, type=StoredApp), document.key
+        secret = self._decrypted(tenant, id, stored.secret)
+        previous = None if stored.previous is None else self._decrypted(tenant, id, stored.previous)
+        app = PusherApp(
+            credentials=Project(id, stored.key, secret or ""),
+            name=stored.name,
+            tenant=tenant,
+            enabled=stored.enabled and secret is not None,
+            origins=stored.origins,
+            previous=None if previous is None else Project(id, stored.key, previous),
+            previous_until=stored.previous_until,
+            created_at=document.created_at,
+        )
+        if secret is None:
+            return StoredPusherApp(app=app, state="unreadable")
+        return StoredPusherApp(app=app, state="active" if stored.enabled else "disabled")
+
+    def _decrypted(self, tenant: str, id: str, encrypted: str) -> str | None:
+        try:
+            return self._encryption.decrypt(encrypted, _place(tenant, id))
+        except ValueError as error:
+            log.warning("pusher_app_unusable", app=id, tenant=tenant, reason=str(error))
+            return None
+
+
+def _place(tenant: str, id: str) -> str:
+    return f"{KIND}/{tenant}/{id}"

@@ -1,0 +1,1 @@
+"""Pusher's HTTP API, and the REST operations of Pusher apps."""

@@ -1,0 +1,306 @@
+"""Pusher apps in the store: they are created, changed, rotated and deleted while the server runs."""
+
+import secrets
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bellcast.auth import origins
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.kernel.identities import Project
+from bellcast.live.pusher.types import SECRET_BYTES, PusherApp, PusherAppChanges, StoredPusherApp
+from bellcast.rest import audit, context, guards
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+
+KEY_BYTES = 10
+FIRST_ID, IDS = 1_000_000, 9_000_000
+MAX_ORIGINS = 100
+AppId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+AppKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
+AppSecret = Annotated[str, Meta(pattern=r"^[!-~]{16,200}\Z")]
+AppName = Annotated[str, Meta(min_length=1, max_length=100)]
+Origins = Annotated[list[Annotated[str, Meta(max_length=300)]], Meta(max_length=MAX_ORIGINS)]
+
+
+class PusherAppRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new app. You can reuse the credentials of an app at Pusher; absent ones are generated. The app's connections
+    and events belong to `tenant`. Only pages of `origins` may connect, by default those of `BELLCAST_ORIGINS`."""
+
+    name: AppName = ""
+    id: AppId | None = None
+    key: AppKey | None = None
+    secret: AppSecret | None = None
+    tenant: str | None = None
+    enabled: bool = True
+    origins: Origins = []
+
+
+class PusherAppPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields to change."""
+
+    name: AppName | None = None
+    enabled: bool | None = None
+    origins: Origins | None = None
+
+
+class PusherAppItem(Struct, frozen=True, kw_only=True):
+    """An app. `source` is `project` for the app of the server's configuration, which cannot be changed here.
+    `overridden` is true if the project's app or an older app has the same id or key. `previous_until` is the time until
+    which the secret before the last rotation is valid."""
+
+    id: str
+    key: str
+    name: str
+    tenant: str | None
+    enabled: bool
+    origins: list[str]
+    source: Literal["project", "database"]
+    state: Literal["active", "disabled", "overridden", "unreadable"]
+    previous_until: datetime | None
+    created_at: datetime | None
+
+
+class NewPusherApp(PusherAppItem, frozen=True, kw_only=True):
+    """An app with its secret, which is not shown again."""
+
+    secret: str
+
+
+class PusherAppsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of apps, of all tenants or of one. `from` and `to` filter by creation time, which the project's app does
+    not have."""
+
+    limit: ListLimit = 200
+    after: str | None = None
+
+
+class PusherAppList(Struct, frozen=True):
+    """A page of apps: the project's app, then the others, oldest first. Pass `next` as `after` for newer ones."""
+
+    apps: list[PusherAppItem]
+    next: str | None = None
+
+
+@operation(
+    "GET",
+    "/v1/pusher-apps",
+    tag="Console",
+    required_scope="configure",
+    bound_by="refused",
+    query=PusherAppsQuery,
+    is_exported=True,
+    response_types={200: PusherAppList},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the Pusher apps."""
+    ctx, query = context.of(request), request_body.query(request, PusherAppsQuery)
+    found = [
+        one
+        for one in ctx.pusher_apps.all()
+        if query.one_tenant in (None, one.app.tenant) and query.includes(one.app.created_at)
+    ]
+    if query.after:
+        after = list_positions.moment(query.after)
+        found = [one for one in found if _position(one.app) > after]
+    shown, following = list_positions.split(
+        found, query.limit, lambda one: list_positions.of_moment(*_position(one.app))
+    )
+    return responses.json(PusherAppList([_shown(one, ctx) for one in shown], following))
+
+
+@operation(
+    "POST",
+    "/v1/pusher-apps",
+    tag="Console",
+    required_scope="configure",
+    roles=("owner",),
+    body=PusherAppRequest,
+    example={"name": "Lead market"},
+    response_types={201: NewPusherApp},
+    is_sensitive=True,
+    refusals=(Conflict,),
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create a Pusher app.
+
+    Only this response contains the secret, which is stored encrypted. All nodes accept the app within seconds. API keys
+    also need the scope `manage`, and operators the role owner, because the secret can sign in any user of the app's
+    tenant."""
+    guards.require_manager(request)
+    ctx, wanted = context.of(request), await request_body.body(request, NEW)
+    credentials = Project(
+        wanted.id or str(FIRST_ID + secrets.randbelow(IDS)),
+        wanted.key or secrets.token_hex(KEY_BYTES),
+        wanted.secret or secrets.token_urlsafe(SECRET_BYTES),
+    )
+    app = PusherApp(
+        credentials=credentials,
+        name=wanted.name,
+        tenant=wanted.tenant or "",
+        enabled=wanted.enabled,
+        origins=_canonical(wanted.origins),
+    )
+    created = await ctx.pusher_apps.create(app)
+    fields = {"id": credentials.id, "key": credentials.key, "name": wanted.name, "enabled": wanted.enabled}
+    audit.note_changes(request, {}, fields | {"tenant": app.tenant or None})
+    return responses.json(_with_secret(created, ctx), 201)
+
+
+@operation(
+    "GET",
+    "/v1/pusher-apps/{id:str}",
+    tag="Console",
+    required_scope="configure",
+    response_types={200: PusherAppItem},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a Pusher app."""
+    ctx = context.of(request)
+    return responses.json(_shown(_find(request), ctx))
+
+
+@operation(
+    "PATCH",
+    "/v1/pusher-apps/{id:str}",
+    tag="Console",
+    required_scope="configure",
+    body=PusherAppPatch,
+    example={"enabled": False},
+    response_types={200: PusherAppItem},
+    is_sensitive=True,
+    refusals=(NotFound, Conflict),
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change a Pusher app.
+
+    Disabling it closes its connections. The project's app is part of the server's configuration. To change `origins`
+    or to enable the app, API keys also need the scope `manage`, and operators the role owner."""
+    ctx, patch = context.of(request), await request_body.body(request, PATCH)
+    if patch.origins is not None or patch.enabled:  # it may have been disabled because its secret is known
+        guards.require_manager(request)
+    before = _shown(_find(request), ctx)
+    changes = PusherAppChanges(
+        name=patch.name, enabled=patch.enabled, origins=None if patch.origins is None else _canonical(patch.origins)
+    )
+    await ctx.pusher_apps.change(before.id, changes)
+    after = _shown(_find(request), ctx)
+    audit.note_changes(request, _audited(before), _audited(after))
+    return responses.json(after)
+
+
+@operation(
+    "POST",
+    "/v1/pusher-apps/{id:str}/rotate",
+    tag="Console",
+    required_scope="configure",
+    roles=("owner",),
+    response_types={200: NewPusherApp},
+    is_sensitive=True,
+    refusals=(NotFound, Conflict),
+)
+async def rotate(request: ApiRequest) -> ASGIApp:
+    """Replace the secret of a Pusher app.
+
+    Only this response contains the new one. The previous secret stays valid for a day. API keys also need the scope
+    `manage`, and operators the role owner."""
+    guards.require_manager(request)
+    ctx = context.of(request)
+    rotated = await ctx.pusher_apps.rotate(_id(request))
+    audit.note_change(request, "secret", None, "rotated")
+    return responses.json(_with_secret(rotated, ctx))
+
+
+@operation(
+    "DELETE",
+    "/v1/pusher-apps/{id:str}",
+    tag="Console",
+    required_scope="configure",
+    response_types={204: None},
+    is_sensitive=True,
+    refusals=(NotFound, Conflict),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a Pusher app.
+
+    Its connections are closed."""
+    await context.of(request).pusher_apps.delete(_id(request))
+    audit.note_change(request, "id", _id(request), None)
+    return responses.empty()
+
+
+def _position(app: PusherApp) -> tuple[int, str]:
+    """The app's position in the list. The project's app has no time."""
+    return app.created_at, app.credentials.id
+
+
+def _id(request: ApiRequest) -> str:
+    return request_body.path(request, "id")
+
+
+def _find(request: ApiRequest) -> StoredPusherApp:
+    id = _id(request)
+    found = next((one for one in context.of(request).pusher_apps.all() if one.app.credentials.id == id), None)
+    if found is None:
+        raise NotFound("No Pusher app has this id.")
+    return found
+
+
+def _shown(one: StoredPusherApp, ctx: ApiContext) -> PusherAppItem:
+    app = one.app
+    is_rotating = app.previous_until > ctx.engines.clock.now()
+    is_enabled = ctx.pusher.enabled if one.is_project else app.enabled
+    return PusherAppItem(
+        id=app.credentials.id,
+        key=app.credentials.key,
+        name=app.name,
+        tenant=app.tenant or None,
+        enabled=is_enabled,
+        origins=list(app.origins),
+        source="project" if one.is_project else "database",
+        state="disabled" if one.is_project and not is_enabled else one.state,
+        previous_until=times.to_rfc3339(app.previous_until) if is_rotating else None,
+        created_at=times.to_rfc3339(app.created_at) if app.created_at else None,
+    )
+
+
+def _with_secret(app: PusherApp, ctx: ApiContext) -> NewPusherApp:
+    shown = _shown(StoredPusherApp(app=app, state="active" if app.enabled else "disabled"), ctx)
+    return NewPusherApp(**msgspec.structs.asdict(shown), secret=app.credentials.secret)
+
+
+def _audited(item: PusherAppItem) -> dict[str, Any]:
+    return {"name": item.name, "enabled": item.enabled, "origins": item.origins}
+
+
+def _canonical(texts: list[str]) -> tuple[str, ...]:
+    """Raises Invalid."""
+    found = [origins.canonical(text) for text in texts]
+    errors = [
+        FieldError(f"origins.{number}", "must be an origin such as https://app.example.com")
+        for number, origin in enumerate(found)
+        if origin is None
+    ]
+    if errors:
+        raise Invalid.fields(errors)
+    return tuple(dict.fromkeys(origin for origin in found if origin is not None))
+
+
+def _check(wanted: PusherAppRequest, ctx: ApiContext) -> None:
+    if wanted.tenant is not None:
+        validation.check(validation.tenant("tenant", wanted.tenant, ctx.limits))
+
+
+NEW = request_body.Shape(PusherAppRequest, _check, {"name": "x"})
+PATCH = request_body.Shape(PusherAppPatch)
+HANDLERS = (page, create, read, change, rotate, delete)

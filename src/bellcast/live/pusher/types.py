@@ -1,0 +1,133 @@
+"""Configuration of the Pusher dialect, from the settings `BELLCAST_PUSHER_…`, and the apps that use it.
+
+The Pusher apps of a server: the project's own, and those in the store."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from bellcast.kernel.identities import DEFAULT_TENANT, Project
+
+RECIPIENT = "{recipient}"
+# Maximum characters of the device in a signature.
+MAX_DEVICE = 64
+# A secret has the size of an HMAC-SHA256 key.
+SECRET_BYTES = 32
+
+
+class PusherConfig(Struct, kw_only=True):
+    """Durations in seconds. The limits are Pusher's own; 0 means no limit. Operators can change some settings while the
+    server runs."""
+
+    enabled: bool = True
+    activity_timeout: float = 120.0
+    client_events: bool = True
+    client_events_per_second: int = 10
+    subscription_count: bool = True
+    watchlists: bool = True
+    watchlist: int = 100
+    authorized_within: float = 0.0
+    presence_members: int = 0
+    channels_per_event: int = 100
+    batch: int = 10
+    cache_ttl: float = 1_800.0
+    webhook_url: str | None = None
+    aliases: tuple[str, ...] = (f"private-App.Models.User.{RECIPIENT}",)
+
+
+class PusherApp(Struct, frozen=True, kw_only=True):
+    """An app with its credentials. Its connections and events belong to its tenant; apps of one tenant share their channels.
+    The `previous` credentials, with the secret before the last rotation, are valid until `previous_until` (UTC
+    milliseconds)."""
+
+    credentials: Project
+    name: str = ""
+    tenant: str = DEFAULT_TENANT
+    enabled: bool = True
+    origins: tuple[str, ...] = ()  # origins of pages that may connect; none: those of BELLCAST_ORIGINS
+    previous: Project | None = None
+    previous_until: int = 0
+    created_at: int = 0
+    # the only channel it may use, without sign-in: for credentials that are being tested, not stored
+    only_channel: str | None = None
+
+    def valid_credentials(self, now: int) -> tuple[Project, ...]:
+        """Return the app's credentials that are valid at this time (UTC milliseconds)."""
+        if self.previous is not None and now < self.previous_until:
+            return self.credentials, self.previous
+        return (self.credentials,)
+
+
+def alias(pattern: str, recipient: str) -> str:
+    """Return the channel for a recipient's inbox changes under this alias."""
+    return pattern.replace(RECIPIENT, recipient)
+
+
+def aliased(pattern: str, channel: str) -> str | None:
+    """Return the recipient in a channel name that matches this alias, else None."""
+    before, _, after = pattern.partition(RECIPIENT)
+    fits = channel.startswith(before) and channel.endswith(after) and len(channel) > len(before) + len(after)
+    return channel[len(before) : len(channel) - len(after)] if fits else None
+
+
+class PusherAppChanges(Struct, frozen=True, kw_only=True):
+    """Fields to change. None leaves a field as it is."""
+
+    name: str | None = None
+    enabled: bool | None = None
+    origins: tuple[str, ...] | None = None
+
+
+class StoredPusherApp(Struct, frozen=True, kw_only=True):
+    """An app with its state. `overridden`: the project's app or an older app has the same id or key. `unreadable`: its
+    secret was encrypted with a key that the server does not have."""
+
+    app: PusherApp
+    state: Literal["active", "disabled", "overridden", "unreadable"]
+    is_project: bool = False
+
+
+class PusherApps(Protocol):
+    """Finds apps for requests and connections. Reads memory only; changes of other nodes arrive within seconds."""
+
+    def by_id(self, id: str) -> PusherApp | None: ...
+
+    def by_key(self, key: str) -> PusherApp | None: ...
+
+    def of_tenant(self, tenant: str) -> PusherApp | None:
+        """Return the app for signing in a tenant: the project's for the default tenant, else the oldest enabled one whose
+        id and key no older app has."""
+        ...
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after each change of the apps."""
+        ...
+
+
+class PusherAppDirectory(PusherApps, Protocol):
+    """Manages the apps in the store. The project's app is part of the server's configuration, and takes precedence."""
+
+    def all(self) -> Sequence[StoredPusherApp]:
+        """Return the apps, the project's first, then the oldest first."""
+        ...
+
+    async def create(self, app: PusherApp) -> PusherApp:
+        """Create an app. Raises Conflict if another app has its id or its key."""
+        ...
+
+    async def change(self, id: str, changes: PusherAppChanges) -> PusherApp:
+        """Raises NotFound, and Conflict for the project's app."""
+        ...
+
+    async def rotate(self, id: str) -> PusherApp:
+        """Replace the secret; the previous one stays valid for a day. Raises NotFound, and Conflict for the project's app."""
+        ...
+
+    async def delete(self, id: str) -> None:
+        """Raises NotFound, and Conflict for the project's app."""
+        ...
+
+    async def refresh(self) -> None:
+        """Reload the apps on all nodes, after the store deleted some with their tenant."""
+        ...

@@ -1,0 +1,1 @@
+"""Live events and the nodes that send them to each other."""

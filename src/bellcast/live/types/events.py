@@ -1,0 +1,409 @@
+"""Events sent to clients, and the streams that carry them. Every event has a stream. Brokers carry events; hubs
+dispatch them."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bellcast.console.types.live_feed import FeedFilter
+from bellcast.inbox.types.inboxes import InboxState
+from bellcast.inbox.types.notifications import Notification, View
+from bellcast.kernel.events import ANNOUNCEMENTS, NODES, LiveEvent, Stream, inbox_stream, node_stream, topic_stream
+from bellcast.live.types.nodes import NodeReport
+from bellcast.preferences.types import Preferences
+
+Changed = Literal["seen", "read", "unread", "archived", "unarchived", "deleted"]
+
+
+class NotificationAdded(Struct, frozen=True, tag_field="kind", tag="notification"):
+    """A notification was added, or returned from being snoozed; `inbox` is the state after it."""
+
+    inbox: InboxState
+    notification: Notification
+    trace: str | None = None  # traceparent (W3C Trace Context, 3.2) of the span that published it
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
+
+
+class NotificationUpdated(Struct, frozen=True, tag_field="kind", tag="notification-update"):
+    """A notification was seen, read, archived (or the reverse), snoozed, acted on or edited."""
+
+    inbox: InboxState
+    notification: Notification
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
+
+
+class NotificationDeleted(Struct, frozen=True, tag_field="kind", tag="notification-delete"):
+    """A notification was deleted, recalled, or expired."""
+
+    inbox: InboxState
+    id: str
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
+
+
+class InboxBulkChanged(Struct, frozen=True, tag_field="kind", tag="counts"):
+    """Many notifications changed together. `ids` None means all that match `type`, `view` and `tag`. `at` is UTC
+    milliseconds."""
+
+    inbox: InboxState
+    changed: Changed
+    at: int
+    ids: tuple[str, ...] | None = None
+    type: str | None = None
+    view: View | None = None
+    tag: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.inbox.tenant, self.inbox.recipient)
+
+
+InboxEvent = NotificationAdded | NotificationUpdated | NotificationDeleted | InboxBulkChanged
+
+
+class Member(Struct, frozen=True, omit_defaults=True):
+    """A member present on a topic. `info` is the app's data about the member, given when it granted access."""
+
+    recipient: str
+    name: str | None = None
+    connections: int | None = None
+    info: Any = None
+
+
+class PresenceChanged(Struct, frozen=True, tag_field="kind", tag="presence"):
+    """Members who joined or left a presence topic."""
+
+    tenant: str
+    topic: str
+    joined: tuple[Member, ...] = ()
+    left: tuple[Member, ...] = ()
+    sender: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return topic_stream(self.tenant, self.topic)
+
+
+class Typing(Struct, frozen=True, tag_field="kind", tag="typing"):
+    """A member of a topic started or stopped typing."""
+
+    tenant: str
+    topic: str
+    recipient: str
+    on: bool
+    sender: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return topic_stream(self.tenant, self.topic)
+
+
+class PreferencesChanged(Struct, frozen=True, tag_field="kind", tag="preferences"):
+    """A recipient's own preferences were replaced."""
+
+    tenant: str
+    recipient: str
+    preferences: Preferences
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.tenant, self.recipient)
+
+
+class SessionsRevoked(Struct, frozen=True, tag_field="kind", tag="revoked"):
+    """A recipient's sessions were ended: connections with tokens issued before `before` (UTC milliseconds) are
+    closed."""
+
+    tenant: str
+    recipient: str
+    before: int
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.tenant, self.recipient)
+
+
+class SubscriptionEnded(Struct, frozen=True, tag_field="kind", tag="unsubscribed"):
+    """A recipient was unsubscribed from a topic. Connections that follow it by this subscription unfollow it."""
+
+    tenant: str
+    recipient: str
+    topic: str
+
+    @property
+    def stream(self) -> Stream:
+        return inbox_stream(self.tenant, self.recipient)
+
+
+class AnnouncementChanged(Struct, frozen=True, tag_field="kind", tag="announcement"):
+    """An announcement was sent, edited, recalled or expired. Connected inboxes of its audience materialize the
+    change."""
+
+    tenant: str  # "*" is every tenant
+    topic: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return ANNOUNCEMENTS
+
+
+class PeerPresence(Struct, frozen=True, array_like=True):
+    """Number of a member's connections on a topic at one node. 0 removes the member."""
+
+    tenant: str
+    topic: str
+    member: Member
+
+
+class PeerUpdate(Struct, frozen=True, tag_field="kind", tag="node"):
+    """State changes of a node since its previous update, numbered by `number`. An empty update is a heartbeat, repeats
+    the last number, and has a `report`. `counts` are followers by stream and connections by address.
+
+    For a part of a full snapshot, `piece` and `pieces` are set; an update with 0 pieces has only changes."""
+
+    node: str
+    number: int
+    connections: int
+    counts: dict[str, int] = {}
+    members: tuple[PeerPresence, ...] = ()
+    piece: int = 0
+    pieces: int = 0
+    report: NodeReport | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+# Here and below, tags that differ from the class's name stay: nodes of an older version share the broker.
+class SnapshotRequest(Struct, frozen=True, tag_field="kind", tag="nodes-asked"):
+    """A node requests a full snapshot of another node. `of` None: of all nodes."""
+
+    node: str
+    of: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class NodeLeft(Struct, frozen=True, tag_field="kind", tag="node-left"):
+    """A node stops."""
+
+    node: str
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class RateUsage(Struct, frozen=True, tag_field="kind", tag="spent"):
+    """Tokens that a node took from the rates shared by all nodes, by rate name."""
+
+    node: str
+    taken: dict[str, int]
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+# Time (UTC milliseconds) and id.
+ConnectionPosition = tuple[int, str]
+
+
+class ConnectionInfo(Struct, frozen=True, kw_only=True):
+    """One live connection, or one that was closed recently; times are UTC milliseconds."""
+
+    id: str
+    tenant: str
+    recipient: str | None
+    protocol: str
+    transport: str
+    topics: tuple[str, ...]
+    address: str | None
+    origin: str | None = None
+    connected_at: int
+    node: str | None = None
+    closed_at: int | None = None
+    code: int | None = None
+    reason: str | None = None
+
+    @property
+    def position(self) -> ConnectionPosition:
+        """The position in the list: by the end of a closed connection, or the start of an open one."""
+        return self.connected_at if self.closed_at is None else self.closed_at, self.id
+
+
+class ConnectionFilter(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Conditions on listed connections; None selects all. `is_closed` selects recently closed connections instead of
+    open ones. `since` and `until` (UTC milliseconds) apply to the start of open connections and the end of closed
+    ones."""
+
+    id: str | None = None
+    recipient: str | None = None
+    topic: str | None = None
+    protocol: str | None = None
+    node: str | None = None
+    is_closed: bool = False
+    since: int = 0
+    until: int | None = None
+
+    def matches(self, one: ConnectionInfo) -> bool:
+        """True if the connection matches."""
+        return (
+            (self.id is None or one.id == self.id)
+            and (self.recipient is None or one.recipient == self.recipient)
+            and (self.topic is None or self.topic in one.topics)
+            and (self.protocol is None or one.protocol == self.protocol)
+            and (self.node is None or one.node == self.node)
+            and self._is_in_time(one.position[0])
+        )
+
+    def _is_in_time(self, at: int) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
+
+
+EVERY_CONNECTION = ConnectionFilter()
+
+
+class SurveyRequest(Struct, frozen=True, tag_field="kind", tag="roll-asked"):
+    """A node requests at most `limit` of the others' connections, newest first, before the position `before`, and the counts
+    of all. `tenant` None means every tenant. With a `notification`, it requests only their writes of it to the recipient
+    in `wanted`."""
+
+    node: str
+    question: str
+    tenant: str | None
+    before: ConnectionPosition | None
+    limit: int
+    wanted: ConnectionFilter = ConnectionFilter()
+    notification: str | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class CloseRequest(Struct, frozen=True, tag_field="kind", tag="close-connection"):
+    """Requests the node that has this connection to close it."""
+
+    tenant: str | None
+    id: str
+    reconnect: bool
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class FeedWatch(Struct, frozen=True, array_like=True):
+    """A watcher of the live feed. Each node first sends its last `last` events that match."""
+
+    id: str
+    wanted: FeedFilter
+    last: int = 0
+
+
+class FeedWatches(Struct, frozen=True, tag_field="kind", tag="feed-watches"):
+    """All watchers of a node. Until the lease ends, the other nodes send it the events that these watchers select."""
+
+    node: str
+    watches: tuple[FeedWatch, ...]
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class FeedBatch(Struct, frozen=True, tag_field="kind", tag="feed-batch"):
+    """Feed events of a node for the watcher `watch` of node `to`, each encoded in MessagePack, and the numbers of
+    omitted events by kind. The first batch has recent events."""
+
+    node: str
+    to: str
+    watch: str
+    events: tuple[bytes, ...]
+    skipped: dict[str, int] = {}
+    is_first: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
+class SettingsChanged(Struct, frozen=True, tag_field="kind", tag="settings"):
+    """The settings in the database have a new revision."""
+
+    revision: int
+
+    @property
+    def stream(self) -> Stream:
+        return NODES
+
+
+class ConnectionCount(Struct, frozen=True, array_like=True):
+    """Number of connections by protocol and transport."""
+
+    protocol: str
+    transport: str
+    count: int
+
+
+class NotificationWrite(Struct, frozen=True, array_like=True):
+    """A node wrote a notification to live connections, at `at` (UTC milliseconds): to those of one recipient, or of the
+    `recipients` of an announcement, then with the time of the first write."""
+
+    node: str
+    at: int
+    connections: int
+    recipients: int = 1
+
+
+class SurveyReply(Struct, frozen=True, tag_field="kind", tag="roll-told"):
+    """A node's reply to the survey of node `to`."""
+
+    node: str
+    to: str
+    question: str
+    entries: tuple[ConnectionInfo, ...]
+    kinds: tuple[ConnectionCount, ...]
+    writes: tuple[NotificationWrite, ...] = ()
+
+    @property
+    def stream(self) -> Stream:
+        return node_stream(self.to)
+
+
+# Each event that servers exchange.
+AnyEvent = (
+    NotificationAdded
+    | NotificationUpdated
+    | NotificationDeleted
+    | InboxBulkChanged
+    | LiveEvent
+    | PresenceChanged
+    | Typing
+    | PreferencesChanged
+    | SessionsRevoked
+    | SubscriptionEnded
+    | AnnouncementChanged
+    | PeerUpdate
+    | SnapshotRequest
+    | NodeLeft
+    | SurveyRequest
+    | SurveyReply
+    | CloseRequest
+    | FeedWatches
+    | FeedBatch
+    | SettingsChanged
+    | RateUsage
+)

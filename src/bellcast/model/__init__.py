@@ -1,1 +1,0 @@
-"""Frozen values and pure rules; imports nothing but errors."""

@@ -1,0 +1,465 @@
+"""Sign-in of operators: the first set-up, passwords, sessions, and limits for failed attempts."""
+
+import asyncio
+import ipaddress
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol, TypeVar
+
+import structlog
+from msgspec import Struct
+
+from bellcast.auth import browser_request, keys
+from bellcast.auth.browser_request import DEVICE, BrowserRequest
+from bellcast.kernel import ip_addresses
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.errors import (
+    BellcastError,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    MfaRequired,
+    TooMany,
+    Unauthenticated,
+)
+from bellcast.kernel.identities import Caller
+from bellcast.kernel.validation import FieldErrors
+from bellcast.operators import oidc_config, passwords, totp
+from bellcast.operators.store import Operators
+from bellcast.operators.types import (
+    FAILURES_MS,
+    IDLE_MS,
+    SCOPES_OF_ROLE,
+    SESSION_MS,
+    VERIFIED_MS,
+    Operator,
+    OperatorSession,
+    Role,
+)
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+TOKEN_BYTES = 32
+CODE_BYTES = 16
+CODE_MS = 24 * 3_600_000
+# The last use of a session is written at most this often.
+TOUCH_MS = 5 * 60_000
+WINDOW_MS = 15 * 60_000
+# People mistype. After this many failures each attempt must wait, at most as long as failures count.
+ACCOUNT_FAILURES = 5
+FIRST_DELAY_MS = 30_000
+# An office shares one address.
+ADDRESS_FAILURES = 20
+# Bounds a guess from many addresses. Devices from which the operator signed in before are not counted here.
+NAME_FAILURES = 100
+SETUP_FAILURES = 10
+# Longer than any leave. Browsers keep a cookie for at most 400 days.
+DEVICE_SECONDS = 400 * 24 * 3600
+DEVICE_ID_BYTES = 16
+DEVICE_PLACE = "device of an operator"
+# Hashing takes 0.1 s and 64 MiB and runs one at a time. More waiting requests would only time out.
+MAX_WAITING = 16
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,98}[a-z0-9])?")
+
+WRONG = "The name or the password is wrong."
+WRONG_SECOND = "The code is wrong, or was used before: wait for the next one."
+WRONG_NETWORK = "Operators may not connect from this address: see BELLCAST_CONSOLE_NETWORKS."
+TOO_MANY = "Too many failed attempts: wait before the next one."
+TOO_MANY_CODES = "Too many wrong codes: print a new one with `bellcast operator setup-code`, or wait."
+WRONG_CODE = "This code is wrong or has expired: print a new one with `bellcast operator setup-code`."
+
+
+class ConsoleConfig(Struct, frozen=True, kw_only=True):
+    """Networks that may use the console (empty: all), whether operators need a second factor, and how long a session
+    from the identity provider lasts (seconds)."""
+
+    networks: tuple[str, ...] = ()
+    require_mfa: bool = False
+    external_session: float = oidc_config.SESSION_SECONDS
+
+
+class Cipher(Protocol):
+    """Encrypts secrets for the store. A ciphertext can only be decrypted for the field that it was encrypted for."""
+
+    def encrypt(self, text: str, place: str) -> str: ...
+
+    def decrypt(self, encrypted: str, place: str) -> str: ...
+
+
+class Verified(NamedTuple):
+    """An operator whose password was right, and the hash that it was compared with."""
+
+    operator: Operator
+    hashed: str
+
+
+class FailureLimits(NamedTuple):
+    """Subjects whose failures are counted: one that must wait longer after each, and others with a maximum."""
+
+    delayed: str
+    maximums: tuple[tuple[str, int], ...] = ()
+
+
+class SignedIn(NamedTuple):
+    """A new session: its operator, and the headers that set its cookies."""
+
+    operator: Operator
+    cookies: tuple[str, ...]
+
+
+class ConsoleSessions:
+    """Authenticates operators. Failures and sessions are in the store, so that limits hold across all nodes."""
+
+    def __init__(
+        self,
+        operators: Operators,
+        clock: Clock,
+        new_id: Callable[[int], str],
+        cipher: Cipher,
+        config: ConsoleConfig,
+    ) -> None:
+        self._operators = operators
+        self._cipher = cipher
+        self._networks = [ipaddress.ip_network(network) for network in config.networks]
+        self.requires_mfa = config.require_mfa
+        self._external_session_ms = round(config.external_session * 1000)
+        self._clock = clock
+        self._new_id = new_id
+        self._hashing = asyncio.Lock()
+        self._waiting = 0
+        # Checked for unknown names, so that known and unknown names take the same time.
+        self._decoy: str | None = None
+
+    async def is_setup_needed(self) -> bool:
+        return not await self._operators.has_owner()
+
+    async def make_setup_code(self) -> str:
+        """Create a code for the first set-up, valid for a day. Raises Conflict if there is an owner."""
+        code = secrets.token_urlsafe(CODE_BYTES)
+        now = self._clock.now()
+        if not await self._operators.add_setup_code(keys.digest(code), now + CODE_MS, now):
+            raise Conflict("The console is already set up: ask an owner to add you as an operator.")
+        return code
+
+    async def set_up(self, request: BrowserRequest, code: str, name: str, password: str) -> SignedIn:
+        """Create the first owner with a set-up code, and sign in as this owner. Raises Conflict if the name is
+        taken."""
+        self.check_page(request)
+        return await self.start(request, await self._alone(lambda: self._create_owner(request, code, name, password)))
+
+    async def sign_in(self, request: BrowserRequest, name: str, password: str, code: str | None = None) -> SignedIn:
+        """Start a session, and end the request's current one. Raises MfaRequired if the password is right, but the code
+        of the operator's second factor is missing."""
+        self.check_page(request)
+        limits = self._sign_in_limits(request, name)
+        found = await self._alone(lambda: self._verify(name, password, limits, second=code or ""))
+        return await self.start(request, found.operator, hashed=found.hashed)
+
+    async def verify_again(self, request: BrowserRequest, password: str) -> None:
+        """Check the password of the request's operator and set `Caller.is_verified` for the session."""
+        self.check_page(request)
+        session = await self.session(request)
+        await self._alone(lambda: self._verify(session.operator.name, password, _session_limits(session)))
+        await self._operators.verify_session(session.digest, self._clock.now())
+
+    async def sign_out(self, request: BrowserRequest) -> str:
+        """End the request's session; return the header that deletes its cookie."""
+        self.check_page(request)
+        await self._end(request)
+        return browser_request.make_cookie(request, browser_request.cookie_name(request), "", 0)
+
+    async def caller(self, request: BrowserRequest) -> Caller | None:
+        """Return the operator of the request's session, or None without a session's cookie.
+
+        Raises Forbidden for requests from pages of other origins, Unauthenticated if the session has ended."""
+        if browser_request.session_token(request) is None:
+            return None
+        self.check_network(request.address)
+        browser_request.check_origin(request)
+        session = await self.session(request)
+        operator = session.operator
+        return Caller(
+            scopes=SCOPES_OF_ROLE[operator.role],
+            operator=operator.name,
+            role=operator.role,
+            tenants=operator.tenants,
+            is_verified=self._clock.now() < session.verified_at + VERIFIED_MS,
+            must_enrol=self.must_enrol(operator),
+        )
+
+    def must_enrol(self, operator: Operator) -> bool:
+        """Return whether the operator must set up a second factor before anything else. Operators of an identity
+        provider use its second factor."""
+        return self.requires_mfa and not operator.has_mfa and operator.subject is None
+
+    def check_network(self, address: str | None) -> None:
+        """Raise Forbidden unless operators may connect from this address."""
+        if self._networks and not any(_is_in(address, network) for network in self._networks):
+            raise Forbidden(WRONG_NETWORK)
+
+    async def session(self, request: BrowserRequest) -> OperatorSession:
+        """Return the request's session. Raises Unauthenticated."""
+        token = browser_request.session_token(request)
+        session = None if token is None else await self._operators.session(keys.digest(token))
+        now = self._clock.now()
+        if (
+            session is None
+            or now >= session.created_at + self._lifetime(session.operator)
+            or now >= session.seen_at + IDLE_MS
+        ):
+            raise Unauthenticated("Sign in: this session of the console has ended.")
+        if now >= session.seen_at + TOUCH_MS:
+            await self._operators.touch_session(session.digest, now)
+        return session
+
+    def _lifetime(self, operator: Operator) -> int:
+        return SESSION_MS if operator.subject is None else self._external_session_ms
+
+    async def create(self, name: str, role: Role, hashed: str, tenants: tuple[str, ...] | None = None) -> Operator:
+        """Create an operator, for some tenants or all. Raises Conflict if the name is taken."""
+        operator = self.new_operator(name, role, tenants)
+        if not await self._operators.create(operator, hashed):
+            raise Conflict("An operator with this name already exists.")
+        return operator
+
+    async def change_own_password(self, request: BrowserRequest, current: str, password: str) -> SignedIn:
+        """Change the password of the request's operator, end all its sessions and start a new one. Raises Conflict if
+        the password was changed in the meantime."""
+        self.check_page(request)
+        session = await self.session(request)
+        found = await self._alone(lambda: self._verify(session.operator.name, current, _session_limits(session)))
+        hashed = await self.hash(password)
+        # An owner may have ended the session while this request waited.
+        operator = (await self.session(request)).operator
+        await self._operators.change(operator.id, None, hashed, password_before=found.hashed)
+        return await self.start(request, operator, hashed=hashed)
+
+    async def begin_mfa(self, operator: Operator) -> str:
+        """Create a secret for an authenticator app. It takes effect once a code confirms it."""
+        secret = totp.make_secret()
+        await self._operators.begin_mfa(operator.id, self._cipher.encrypt(secret, _place(operator)))
+        return secret
+
+    async def confirm_mfa(self, operator: Operator, code: str) -> list[str]:
+        """Activate the new secret and return the recovery codes. Raises Conflict if there is no new secret, Invalid for
+        a wrong code."""
+        pending = (await self._operators.mfa_secrets(operator.id)).pending
+        secret = self._decrypted(pending, operator)
+        if pending is None or secret is None:
+            raise Conflict("Set up an authenticator app first.")
+        step = totp.matching_step(secret, totp.normalize(code), self._clock.now())
+        if step is None:
+            raise Invalid.of("code", "is wrong: enter the code that the app shows now, and check the phone's clock")
+        codes = totp.make_recovery_codes()
+        digests = [keys.digest(totp.normalize(one)) for one in codes]
+        if not await self._operators.confirm_mfa(operator.id, pending, step, digests):
+            raise Conflict("Another authenticator app was set up in the meantime: start again.")
+        return codes
+
+    async def replace_recovery_codes(self, operator: Operator) -> list[str]:
+        """Replace the recovery codes. Raises Conflict if the operator has no second factor."""
+        if not operator.has_mfa:
+            raise Conflict("Set up an authenticator app or a passkey first.")
+        codes = totp.make_recovery_codes()
+        await self._operators.replace_recovery_codes(operator.id, [keys.digest(totp.normalize(one)) for one in codes])
+        return codes
+
+    async def end_mfa(self, id: str, *, with_passkeys: bool = False) -> bool:
+        """Delete an operator's authenticator app and passkeys; return whether the operator exists."""
+        return await self._operators.end_mfa(id, with_passkeys=with_passkeys)
+
+    def check_page(self, request: BrowserRequest) -> None:
+        """Raise Forbidden unless a page of this server sent the request, over HTTPS or on the server's machine."""
+        browser_request.check_origin(request)
+        self.check_channel(request)
+
+    def check_channel(self, request: BrowserRequest) -> None:
+        """Raise Forbidden unless the request came over HTTPS or from the server's machine, and from an allowed network."""
+        self.check_network(request.address)
+        if request.scheme != "https" and not browser_request.is_local(request):
+            raise Forbidden(browser_request.INSECURE)
+
+    def new_operator(
+        self, name: str, role: Role, tenants: tuple[str, ...] | None = None, subject: str | None = None
+    ) -> Operator:
+        """Return an operator with a new id, without storing it."""
+        now = self._clock.now()
+        return Operator(id=self._new_id(now), name=name, role=role, tenants=tenants, created_at=now, subject=subject)
+
+    async def create_external(self, operator: Operator, limit: int) -> bool | None:
+        """Store an operator without a usable password; return False if its name or subject is taken, None if there are
+        `limit` operators."""
+        return await self._operators.create(operator, await self.hash(secrets.token_urlsafe(TOKEN_BYTES)), limit)
+
+    async def _create_owner(self, request: BrowserRequest, code: str, name: str, password: str) -> Operator:
+        place, now = f"setup:{_network(request.address)}", self._clock.now()
+        failures, latest = await self._operators.failures(place, now - FAILURES_MS)
+        if failures >= SETUP_FAILURES:
+            raise _too_many(latest + FAILURES_MS - now, TOO_MANY_CODES)
+        owner = self.new_operator(name, "owner", None)
+        hashed = await asyncio.to_thread(passwords.hash_password, password)
+        if not await self._operators.use_setup_code(keys.digest(code), owner, hashed, self._clock.now()):
+            await self._operators.add_failure([place], now)
+            raise Forbidden(WRONG_CODE)
+        return owner
+
+    def _sign_in_limits(self, request: BrowserRequest, name: str) -> FailureLimits:
+        """Return the limits of a sign-in. A device from which this operator signed in before is counted alone, so that
+        strangers cannot keep the operator out."""
+        device = self._device(request, name)
+        if device is not None:
+            return FailureLimits(f"device:{device}")
+        network = _network(request.address)
+        maximums = ((f"address:{network}", ADDRESS_FAILURES), (f"account:{name}", NAME_FAILURES))
+        # The network has no space, so that no other name gives the same subject.
+        return FailureLimits(f"sign-in:{network} {name}", maximums)
+
+    def _device(self, request: BrowserRequest, name: str) -> str | None:
+        cookie = browser_request.cookie_of(request, browser_request.cookie_name(request, DEVICE))
+        try:
+            device, _, operator = self._cipher.decrypt(cookie or "", DEVICE_PLACE).partition(" ")
+        except ValueError:
+            return None
+        return device if operator == name else None
+
+    async def _verify(self, name: str, password: str, limits: FailureLimits, second: str | None = None) -> Verified:
+        """Check the password and, unless `second` is None, the second factor. Failures of both are counted together."""
+        counted = [limits.delayed, *(subject for subject, _ in limits.maximums)]
+        now = self._clock.now()
+        await self._check_failures(limits, now)
+        found = await self._operators.find(name)
+        # Created for any name, so that the first unknown one after a start does not take twice as long.
+        if self._decoy is None:
+            self._decoy = await asyncio.to_thread(passwords.hash_password, secrets.token_urlsafe(TOKEN_BYTES))
+        decoy = self._decoy
+        hashed = decoy if found is None else found[1]
+        is_right = await asyncio.to_thread(passwords.matches, password, hashed)
+        if found is None or not is_right or found[0].subject is not None:
+            await self._operators.add_failure(counted, now)
+            raise Unauthenticated(WRONG)
+        if second is not None and found[0].has_mfa:
+            if not second:
+                raise MfaRequired
+            if not await self._use_code(found[0], totp.normalize(second), now):
+                await self._operators.add_failure(counted, now)
+                raise Unauthenticated(WRONG_SECOND)
+        await self._operators.clear_failures(limits.delayed)
+        return Verified(*found)
+
+    async def _use_code(self, operator: Operator, code: str, now: int) -> bool:
+        secret = self._decrypted((await self._operators.mfa_secrets(operator.id)).current, operator)
+        # Without a secret, the operator has no authenticator app, or it was just reset.
+        step = None if secret is None else totp.matching_step(secret, code, now)
+        if step is not None:
+            return await self._operators.use_mfa_step(operator.id, step)
+        return await self._operators.use_recovery_code(operator.id, keys.digest(code))
+
+    def _decrypted(self, secret: str | None, operator: Operator) -> str | None:
+        """Decrypt the secret of an authenticator app. None for a secret that was stored before the project secret was
+        replaced: recovery codes stay valid."""
+        try:
+            return None if secret is None else self._cipher.decrypt(secret, _place(operator))
+        except ValueError:
+            log.warning("mfa_secret_unreadable", operator=operator.id, reason="encrypted with another project secret")
+            return None
+
+    async def count_attempt(self, kind: str, address: str | None) -> str:
+        """Count an unfinished attempt as a failure of its address, so that concurrent attempts cannot exceed the limit.
+        Return the subject, to clear the count after a success. Raises TooMany."""
+        place, now = f"{kind}:{_network(address)}", self._clock.now()
+        await self._check_maximum(place, ADDRESS_FAILURES, now)
+        await self._operators.add_failure([place], now)
+        return place
+
+    async def _check_maximum(self, subject: str, maximum: int, now: int) -> None:
+        failures, latest = await self._operators.failures(subject, now - WINDOW_MS)
+        if failures >= maximum:
+            raise _too_many(latest + WINDOW_MS - now)
+
+    async def _check_failures(self, limits: FailureLimits, now: int) -> None:
+        for subject, maximum in limits.maximums:
+            await self._check_maximum(subject, maximum, now)
+        failures, latest = await self._operators.failures(limits.delayed, now - WINDOW_MS)
+        if failures >= ACCOUNT_FAILURES:
+            delay = min(FIRST_DELAY_MS << (failures - ACCOUNT_FAILURES), WINDOW_MS)
+            if now < latest + delay:
+                raise _too_many(latest + delay - now)
+
+    async def hash(self, password: str) -> str:
+        """Return the hash of a new password. It may wait for 16 others, so callers must repeat their checks afterwards.
+        Raises TooMany."""
+        return await self._alone(lambda: asyncio.to_thread(passwords.hash_password, password))
+
+    async def _alone(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run one attempt at a time, so that concurrent guesses cannot exceed the limit of failures."""
+        if self._waiting >= MAX_WAITING:
+            raise TooMany("Too many operators are signing in: try again.", retry_after=2)
+        self._waiting += 1
+        try:
+            async with self._hashing:
+                return await work()
+        finally:
+            self._waiting -= 1
+
+    async def start(
+        self, request: BrowserRequest, operator: Operator, verified_at: int | None = None, *, hashed: str | None = None
+    ) -> SignedIn:
+        """Start a session with a new token, so that a token planted before the sign-in is worthless. The operator proved its
+        identity at `verified_at`, by default now. Raises Unauthenticated if the operator was deleted in the meantime, or
+        the hash of its password is no longer `hashed`."""
+        await self._end(request)
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        now = self._clock.now()
+        at = now if verified_at is None else min(verified_at, now)
+        if not await self._operators.start_session(keys.digest(token), operator.id, now, at, hashed):
+            raise Unauthenticated(WRONG)
+        cookie = browser_request.make_cookie(request, browser_request.cookie_name(request), token, SESSION_MS // 1000)
+        # Operators of an identity provider have no password that a stranger could guess here.
+        device = () if operator.subject is not None else (self._device_cookie(request, operator.name),)
+        return SignedIn(operator, (cookie, *device))
+
+    def _device_cookie(self, request: BrowserRequest, name: str) -> str:
+        device = self._cipher.encrypt(f"{secrets.token_hex(DEVICE_ID_BYTES)} {name}", DEVICE_PLACE)
+        return browser_request.make_cookie(
+            request, browser_request.cookie_name(request, DEVICE), device, DEVICE_SECONDS
+        )
+
+    async def _end(self, request: BrowserRequest) -> None:
+        token = browser_request.session_token(request)
+        if token is not None:
+            await self._operators.end_session(keys.digest(token))
+
+
+def check_name(field: str, name: str) -> FieldErrors:
+    """Yield an error unless the name can be one of an operator."""
+    if not NAME.fullmatch(name):
+        yield FieldError(field, "must be 1 to 100 characters of a-z 0-9 . _ @ + -, beginning and ending with a-z 0-9")
+
+
+def _is_in(address: str | None, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    parsed = ip_addresses.parse(address)
+    return parsed is not None and parsed in network
+
+
+def _place(operator: Operator) -> str:
+    return f"operator {operator.id}"
+
+
+def _session_limits(session: OperatorSession) -> FailureLimits:
+    """Return the limits of an open session, which failures elsewhere must not keep from revoking a leaked key."""
+    return FailureLimits(f"session:{session.digest.hex()}")
+
+
+def _network(address: str | None) -> str:
+    """Return the network for which failures are counted: an IPv6 user has a whole /64 network."""
+    parsed = ip_addresses.parse(address)
+    if parsed is None:
+        return address or ""
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False))
+
+
+def _too_many(milliseconds: int, message: str = TOO_MANY) -> BellcastError:
+    return TooMany(message, retry_after=max(1, -(-milliseconds // 1000)))

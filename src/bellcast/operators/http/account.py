@@ -1,0 +1,366 @@
+"""Set-up of the console, sign-in, and the account of the signed-in operator."""
+
+import functools
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, MfaRequired, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import Caller
+from bellcast.operators import console_sessions, passwords, totp
+from bellcast.operators.console_sessions import ConsoleSessions, SignedIn
+from bellcast.operators.types import SCOPES_OF_ROLE, Operator, Role
+from bellcast.rest import audit, context, guards
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+
+# Above the length of any operator's name or code.
+MAX_NAME = 100
+ISSUER = "Bellcast"
+EXTERNAL = "This operator signs in with the identity provider, which has its own password and second factor."
+NO_STORE = {"cache-control": "no-store"}
+# Paths for requests without a session, and for requests of the signed-in operator.
+public_operation = functools.partial(
+    operation, tag="Console", required_scope=None, response_headers=("Set-Cookie",), refusals=(NotFound, Forbidden)
+)
+own_operation = functools.partial(operation, tag="Console", required_scope="operator")
+
+
+class SetupState(Struct, frozen=True):
+    """Whether the console needs its first owner, and the name of the identity provider for operators."""
+
+    needed: bool
+    provider: str | None
+
+
+class SetupRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The code that the server printed, and the first owner."""
+
+    code: str
+    name: str
+    password: str
+
+
+class SetupCode(Struct, frozen=True):
+    """A code for the first set-up, valid for a day."""
+
+    code: str
+
+
+class SignInRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name and password of an operator. `code` is a code of the authenticator app, or a recovery code."""
+
+    name: str
+    password: str
+    code: str | None = None
+
+
+class PasswordCheck(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The password of the signed-in operator."""
+
+    password: str
+
+
+class MfaSecret(Struct, frozen=True, kw_only=True):
+    """A new secret for an authenticator app, in base32, the link that adds it, and the QR code of the link as a `data:` URI. It
+    is not shown again."""
+
+    secret: str
+    uri: str
+    qr_code: str
+
+
+class MfaCode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A code of the authenticator app."""
+
+    code: str
+
+
+class RecoveryCodes(Struct, frozen=True):
+    """One-time codes for signing in without the authenticator app. They are not shown again."""
+
+    codes: list[str]
+
+
+class PasswordChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The current password and the new one."""
+
+    current: str
+    password: str
+
+
+class OperatorItem(Struct, frozen=True, kw_only=True):
+    """An operator."""
+
+    id: str
+    name: str
+    role: Role
+    tenants: list[str] | None  # null: all
+    created_at: datetime
+    seen_at: datetime | None
+    has_mfa: bool  # an authenticator app or a passkey
+    has_app: bool
+    is_external: bool  # signed in by the identity provider
+
+
+class Account(OperatorItem, frozen=True, kw_only=True):
+    """The signed-in operator. With `must_enrol`, the operator must set up a second factor before anything else."""
+
+    must_enrol: bool
+
+
+@operation(
+    "GET", "/v1/setup", tag="Console", required_scope=None, response_types={200: SetupState}, refusals=(NotFound,)
+)
+async def setup_state(request: ApiRequest) -> ASGIApp:
+    """Read whether the console must be set up, and how operators sign in."""
+    oidc = context.of(request).oidc
+    return responses.json(SetupState(await sessions(request).is_setup_needed(), None if oidc is None else oidc.name))
+
+
+@public_operation(
+    "POST",
+    "/v1/setup",
+    body=SetupRequest,
+    response_types={201: Account},
+    refusals=(NotFound, Forbidden, Conflict),
+)
+async def set_up(request: ApiRequest) -> ASGIApp:
+    """Create the first owner.
+
+    Send the one-time code that `bellcast serve` or `bellcast operator setup-code` printed. The response signs the owner
+    in."""
+    console = sessions(request)
+    params = await request_body.body(request, SETUP)
+    signed_in = await console.set_up(guards.browser_request(request), params.code, params.name, params.password)
+    await audit.record(request, signed_in.operator.name, audit.OK)
+    return signed_in_response(request, signed_in, 201)
+
+
+@operation(
+    "POST",
+    "/v1/setup-codes",
+    tag="Console",
+    required_scope="admin",
+    response_types={201: SetupCode},
+    refusals=(NotFound, Conflict),
+)
+async def make_setup_code(request: ApiRequest) -> ASGIApp:
+    """Create a code for the first set-up.
+
+    Needs the project secret or a key with all scopes. Only possible while the console has no owner."""
+    check_grant(guards.caller(request), "owner")
+    return responses.json(SetupCode(await sessions(request).make_setup_code()), 201)
+
+
+@public_operation("POST", "/v1/session", body=SignInRequest, response_types={200: Account})
+async def sign_in(request: ApiRequest) -> ASGIApp:
+    """Sign in to the console.
+
+    Only for pages of this server. After several failures, each attempt must wait."""
+    console = sessions(request)
+    params = await request_body.body(request, SIGN_IN)
+    try:
+        signed_in = await console.sign_in(guards.browser_request(request), params.name, params.password, params.code)
+    except BellcastError as failure:
+        # The limits of failed attempts also bound the number of these entries.
+        if failure.status == 401 and not isinstance(failure, MfaRequired):
+            # The audit log must not store a password that was typed into the wrong field.
+            known = await context.of(request).engines.store.operators.find(params.name)
+            await audit.record(request, params.name if known else "unknown", failure.code)
+        raise
+    await audit.record(request, signed_in.operator.name, audit.OK)
+    return signed_in_response(request, signed_in, 200)
+
+
+@public_operation("DELETE", "/v1/session", response_types={204: None})
+async def sign_out(request: ApiRequest) -> ASGIApp:
+    """Sign out of the console."""
+    cookie = await sessions(request).sign_out(guards.browser_request(request))
+    return responses.empty(204, {"set-cookie": cookie, "cache-control": "no-store"})
+
+
+@own_operation("GET", "/v1/me", response_types={200: Account})
+async def me(request: ApiRequest) -> ASGIApp:
+    """Read the signed-in operator."""
+    session = await sessions(request).session(guards.browser_request(request))
+    return responses.json(_account(request, session.operator))
+
+
+@own_operation(
+    "PUT",
+    "/v1/me/password",
+    body=PasswordChange,
+    response_types={200: Account},
+    response_headers=("Set-Cookie",),
+)
+async def change_own_password(request: ApiRequest) -> ASGIApp:
+    """Change the password of the signed-in operator.
+
+    This ends the operator's other sessions."""
+    params = await request_body.body(request, PASSWORD)
+    browser = guards.browser_request(request)
+    return signed_in_response(
+        request, await sessions(request).change_own_password(browser, params.current, params.password), 200
+    )
+
+
+@own_operation("PUT", "/v1/session/verification", body=PasswordCheck, response_types={204: None})
+async def verify_password(request: ApiRequest) -> ASGIApp:
+    """Enter the password again.
+
+    Changes to keys, operators, providers, webhooks and owner-only settings, and erasure, need a password that was typed
+    in the last 10 minutes."""
+    params = await request_body.body(request, CHECK)
+    await sessions(request).verify_again(guards.browser_request(request), params.password)
+    return responses.empty()
+
+
+@own_operation("POST", "/v1/me/mfa", is_sensitive=True, response_types={201: MfaSecret}, refusals=(Conflict,))
+async def begin_mfa(request: ApiRequest) -> ASGIApp:
+    """Set up an authenticator app.
+
+    The secret takes effect when a code of the app confirms it."""
+    operator = await own(request)
+    if operator.subject is not None:
+        raise Conflict(EXTERNAL)
+    secret = await sessions(request).begin_mfa(operator)
+    uri = totp.uri(secret, operator.name, ISSUER)
+    return responses.json(MfaSecret(secret=secret, uri=uri, qr_code=totp.qr_code(uri)), 201, NO_STORE)
+
+
+@own_operation(
+    "PUT",
+    "/v1/me/mfa",
+    is_sensitive=True,
+    body=MfaCode,
+    response_types={200: RecoveryCodes},
+    refusals=(Conflict,),
+)
+async def confirm_mfa(request: ApiRequest) -> ASGIApp:
+    """Confirm an authenticator app.
+
+    Afterwards, sign-in needs its codes, or one of the returned recovery codes."""
+    params = await request_body.body(request, CODE)
+    codes = await sessions(request).confirm_mfa(await own(request), params.code)
+    return responses.json(RecoveryCodes(codes), 200, NO_STORE)
+
+
+@own_operation(
+    "POST",
+    "/v1/me/mfa/recovery-codes",
+    is_sensitive=True,
+    response_types={201: RecoveryCodes},
+    refusals=(Conflict,),
+)
+async def replace_recovery_codes(request: ApiRequest) -> ASGIApp:
+    """Replace the recovery codes.
+
+    The old ones no longer work."""
+    return responses.json(
+        RecoveryCodes(await sessions(request).replace_recovery_codes(await own(request))), 201, NO_STORE
+    )
+
+
+@own_operation("DELETE", "/v1/me/mfa", is_sensitive=True, response_types={204: None})
+async def end_mfa(request: ApiRequest) -> ASGIApp:
+    """Remove the authenticator app and the recovery codes."""
+    await sessions(request).end_mfa((await own(request)).id)
+    return responses.empty()
+
+
+def sessions(request: ApiRequest) -> ConsoleSessions:
+    console = context.of(request).console
+    if console is None:
+        raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
+    return console
+
+
+def signed_in_response(request: ApiRequest, signed_in: SignedIn, status: int) -> ASGIApp:
+    return responses.json(_account(request, signed_in.operator), status, NO_STORE, signed_in.cookies)
+
+
+async def own(request: ApiRequest) -> Operator:
+    return (await sessions(request).session(guards.browser_request(request))).operator
+
+
+def _account(request: ApiRequest, operator: Operator) -> Account:
+    return Account(**asdict(item(operator)), must_enrol=sessions(request).must_enrol(operator))
+
+
+def item(operator: Operator) -> OperatorItem:
+    return OperatorItem(
+        id=operator.id,
+        name=operator.name,
+        role=operator.role,
+        tenants=None if operator.tenants is None else list(operator.tenants),
+        created_at=times.to_rfc3339(operator.created_at),
+        seen_at=times.to_rfc3339_or_null(operator.seen_at),
+        has_mfa=operator.has_mfa,
+        has_app=operator.has_app,
+        is_external=operator.subject is not None,
+    )
+
+
+def check_grant(caller: Caller, role: Role) -> None:
+    """Raise Forbidden if the role has more rights than the caller, who could otherwise gain these rights."""
+    missing = [scope for scope in SCOPES_OF_ROLE[role] if scope not in caller.scopes]
+    if missing:
+        raise Forbidden(
+            f"An operator with the role {role} may do more than this key, which lacks {', '.join(missing)}."
+        )
+
+
+def _check_setup(params: SetupRequest, ctx: ApiContext) -> None:
+    validation.check(
+        validation.text("code", params.code, MAX_NAME),
+        console_sessions.check_name("name", params.name),
+        passwords.check("password", params.password),
+    )
+
+
+def _check_sign_in(params: SignInRequest, ctx: ApiContext) -> None:
+    validation.check(
+        validation.text("name", params.name, MAX_NAME),
+        validation.text("password", params.password, passwords.MAX_LENGTH),
+        validation.text("code", params.code, MAX_NAME),
+    )
+
+
+def _check_again(params: PasswordCheck, ctx: ApiContext) -> None:
+    validation.check(validation.text("password", params.password, passwords.MAX_LENGTH))
+
+
+def _check_code(params: MfaCode, ctx: ApiContext) -> None:
+    validation.check(validation.text("code", params.code, MAX_NAME))
+
+
+def _check_password(params: PasswordChange, ctx: ApiContext) -> None:
+    validation.check(
+        validation.text("current", params.current, passwords.MAX_LENGTH), passwords.check("password", params.password)
+    )
+
+
+VALID = {"name": "x", "password": "x" * passwords.MIN_LENGTH}
+SETUP = request_body.Shape(SetupRequest, _check_setup, VALID | dict.fromkeys(["code"], "x"))
+SIGN_IN = request_body.Shape(SignInRequest, _check_sign_in, VALID)
+CHECK = request_body.Shape(PasswordCheck, _check_again, {"password": "x"})
+CODE = request_body.Shape(MfaCode, _check_code, {"code": "123456"})
+PASSWORD = request_body.Shape(PasswordChange, _check_password, {"password": VALID["password"], "current": "x"})
+MFA_HANDLERS = (begin_mfa, confirm_mfa, replace_recovery_codes, end_mfa)
+HANDLERS = (
+    setup_state,
+    set_up,
+    make_setup_code,
+    sign_in,
+    sign_out,
+    me,
+    change_own_password,
+    verify_password,
+    *MFA_HANDLERS,
+)

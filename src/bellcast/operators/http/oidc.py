@@ -1,0 +1,149 @@
+"""Sign-in of operators by an identity provider (OpenID Connect)."""
+
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from msgspec import Struct
+
+from bellcast.console.pages import console
+from bellcast.kernel.errors import BellcastError, Conflict, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators.http import account as console_session
+from bellcast.operators.http.account import NO_STORE, public_operation
+from bellcast.operators.oidc_sign_in import CompleteSignIn, OidcSignIn, PendingSignIn
+from bellcast.rest import audit, context, guards
+from bellcast.rest.operations import operation
+
+CALLBACK = "/v1/session/oidc/callback"
+# The actor of a refused sign-in. Operators' names have no space.
+UNKNOWN = "unknown person"
+_PAGE = Path(console.__file__).parent / "files" / "refused.html"
+HEADERS = NO_STORE | {
+    "content-security-policy": console.POLICY,
+    "referrer-policy": "no-referrer",
+    "x-frame-options": "DENY",
+}
+
+
+class ProviderSignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The page of the console to return to. `reauthenticate`: the provider must ask for the password again."""
+
+    return_path: str = "/console/"
+    reauthenticate: bool = False
+
+
+class ProviderUrl(Struct, frozen=True):
+    """The URL at which the browser signs in."""
+
+    url: str
+
+
+@public_operation(
+    "POST",
+    "/v1/session/oidc",
+    body=ProviderSignIn,
+    response_types={200: ProviderUrl},
+    refusals=(NotFound, Forbidden, Unavailable),
+)
+async def begin(request: ApiRequest) -> ASGIApp:
+    """Begin a sign-in by the identity provider.
+
+    Only for pages of this server, which then redirect the browser to the `url`."""
+    sign_in = _sign_in(request)
+    params = await request_body.body(request, BEGIN)
+    browser = guards.browser_request(request)
+    redirect_uri = f"{browser.scheme}://{browser.host}{_root(request)}{CALLBACK}"
+    begun = await sign_in.begin(browser, redirect_uri, params.return_path, reauthenticates=params.reauthenticate)
+    return responses.json(ProviderUrl(begun.url), 200, NO_STORE | {"set-cookie": begun.cookie})
+
+
+@operation(
+    "GET",
+    CALLBACK,
+    tag="Console",
+    required_scope=None,
+    any_query=True,
+    response_types={303: None},
+    response_headers=("Set-Cookie",),
+    refusals=(NotFound, Forbidden, Unauthenticated, Conflict, TooMany, Unavailable),
+)
+async def finish(request: ApiRequest) -> ASGIApp:
+    """Return from the identity provider.
+
+    The provider redirects the browser here with a code. The browser gets a session and is redirected to the console. If
+    the sign-in is refused, a page shows the reason."""
+    sign_in, browser = _sign_in(request), guards.browser_request(request)
+    try:
+        params = _params(request)
+        pending = sign_in.pending(browser, params.get("state", ""))
+        done = await _complete(request, sign_in, pending, params)
+    except BellcastError as refusal:
+        return _refused(request, refusal, sign_in.end_cookie(browser))
+    cookies = (*done.signed_in.cookies, sign_in.end_cookie(browser))
+    return responses.see_other(f"{_root(request)}{pending.return_path}", cookies)
+
+
+async def _complete(
+    request: ApiRequest, sign_in: OidcSignIn, pending: PendingSignIn, params: dict[str, str]
+) -> CompleteSignIn:
+    """Complete a sign-in that this browser began, and record the outcome in the audit log."""
+    browser = guards.browser_request(request)
+    try:
+        # A response with an error has no code (RFC 6749, 4.1.2.1).
+        if "error" in params or "code" not in params:
+            await sign_in.refuse(browser, pending, params.get("error", ""))
+        done = await sign_in.complete(browser, pending, params.get("code", ""), params.get("iss"))
+    except BellcastError as refusal:
+        # The limit of failed attempts also bounds the number of these entries.
+        if not isinstance(refusal, TooMany):
+            await audit.record(request, UNKNOWN, refusal.code)
+        raise
+    operator = done.signed_in.operator
+    audit.note_change(request, "role", done.role_before, operator.role)
+    await audit.record(request, operator.name, audit.OK)
+    return done
+
+
+def _params(request: ApiRequest) -> dict[str, str]:
+    """Return the provider's parameters, and remove them from the request, because the audit log must not contain the
+    code."""
+    scope: Any = request.scope
+    query, scope["query_string"] = scope["query_string"], b""
+    given = request_body.pairs(query)
+    return {name: request_body.single(name, values) for name, values in given.items()}
+
+
+def _refused(request: ApiRequest, refusal: BellcastError, cookie: str) -> ASGIApp:
+    state: Any = request.scope["state"]
+    state["reason"] = refusal.code
+    page = _page().substitute(
+        root=escape(_root(request)), detail=escape(refusal.detail), request=escape(state["request_id"])
+    )
+    return responses.complete(refusal.status, page.encode(), responses.HTML, HEADERS | {"set-cookie": cookie})
+
+
+@cache
+def _page() -> Template:
+    return Template(_PAGE.read_text(encoding="utf-8"))
+
+
+def _root(request: ApiRequest) -> str:
+    root: str = request.scope["state"]["root_path"]
+    return root
+
+
+def _sign_in(request: ApiRequest) -> OidcSignIn:
+    console_session.sessions(request)
+    sign_in = context.of(request).oidc
+    if sign_in is None:
+        raise NotFound("No identity provider is configured: set BELLCAST_OIDC_ISSUER.")
+    return sign_in
+
+
+BEGIN = request_body.Shape(ProviderSignIn)
+HANDLERS = (begin, finish)

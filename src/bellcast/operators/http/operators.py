@@ -1,0 +1,260 @@
+"""Operators of the console: their management by owners, and the audit log of their actions."""
+
+import functools
+
+from msgspec import UNSET, Struct, UnsetType, structs
+
+from bellcast.kernel import validation
+from bellcast.kernel.errors import BadRequest, Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.operators import console_sessions, passwords
+from bellcast.operators.http import account as console_session
+from bellcast.operators.http.account import VALID, OperatorItem
+from bellcast.operators.types import IDLE_MS, Operator, Role
+from bellcast.rest import audit, context, guards, tenants
+from bellcast.rest.audit import AuditPage, AuditQuery, AuditVerification, AuditVerificationQuery
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+
+# The scope of owners, of the project secret, and of keys with it.
+admin_operation = functools.partial(operation, tag="Console", required_scope="admin")
+UNKNOWN = "No operator has this id."
+
+
+class OperatorRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new operator with an initial password, and the tenants that it is restricted to. An owner may use all
+    tenants."""
+
+    name: str
+    role: Role
+    password: str
+    tenants: list[str] | None = None
+
+
+class OperatorChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes to an operator. A new password ends the operator's sessions. With `tenants` null, the operator may use
+    all tenants, as every owner may."""
+
+    role: Role | None = None
+    password: str | None = None
+    tenants: list[str] | UnsetType | None = UNSET
+
+
+class OperatorsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of operators, by name. With `tenant`, the operators that may use it. `from` and `to` filter by creation
+    time."""
+
+    limit: ListLimit = 200
+    after: str = ""
+
+
+class ListedOperator(OperatorItem, frozen=True, kw_only=True):
+    """An operator with the number of its sessions that have not expired."""
+
+    sessions: int
+
+
+class OperatorList(Struct, frozen=True):
+    """A page of operators, by name. Pass `next` as `after` for the following page."""
+
+    operators: list[ListedOperator]
+    next: str | None = None
+
+
+@admin_operation(
+    "GET",
+    "/v1/operators",
+    query=OperatorsQuery,
+    bound_by="refused",
+    is_exported=True,
+    response_types={200: OperatorList},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the operators of the console."""
+    query, engines = request_body.query(request, OperatorsQuery), context.of(request).engines
+    operators = engines.store.operators
+    tenant = query.one_tenant
+    found = [
+        one
+        for one in await operators.all()
+        if one.name > query.after
+        and (tenant is None or one.tenants is None or tenant in one.tenants)
+        and query.includes(one.created_at)
+    ]
+    sessions = await operators.count_sessions(engines.clock.now() - IDLE_MS)
+    items = [console_session.item(one) for one in found[: query.limit]]
+    shown = [ListedOperator(**structs.asdict(one), sessions=sessions.get(one.id, 0)) for one in items]
+    return responses.json(OperatorList(shown, shown[-1].name if len(found) > query.limit else None))
+
+
+@admin_operation(
+    "POST",
+    "/v1/operators",
+    is_sensitive=True,
+    body=OperatorRequest,
+    response_types={201: OperatorItem},
+    refusals=(NotFound, Conflict),
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create an operator of the console."""
+    params = await request_body.body(request, OPERATOR)
+    console = console_session.sessions(request)
+    console_session.check_grant(guards.caller(request), params.role)
+    hashed = await _hash(request, params.password)
+    console_session.check_grant(guards.caller(request), params.role)
+    bound = None if params.tenants is None else tuple(params.tenants)
+    operator = await console.create(params.name, params.role, hashed, bound)
+    audit.note_changes(request, {}, {"name": params.name, "role": params.role, "tenants": bound})
+    return responses.json(console_session.item(operator), 201)
+
+
+@admin_operation(
+    "PATCH",
+    "/v1/operators/{id:str}",
+    is_sensitive=True,
+    body=OperatorChange,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change the role, the password or the tenants of an operator.
+
+    A new password ends its sessions. The last owner stays an owner."""
+    params = await request_body.body(request, CHANGE)
+    operator, hashed = await _changeable(request, params), None
+    if params.password is not None:
+        hashed = await _hash(request, params.password)
+        operator = await _changeable(request, params)
+    bound = tuple(params.tenants) if isinstance(params.tenants, list) else params.tenants
+    _check_changed(
+        await context.of(request).engines.store.operators.change(
+            operator.id, params.role, hashed, bound, role_before=operator.role
+        )
+    )
+    audit.note_change(request, "role", operator.role, params.role or operator.role)
+    if bound is not UNSET:
+        audit.note_change(request, "tenants", operator.tenants, bound)
+    if params.password is not None:
+        audit.note_change(request, "password", None, "changed")
+    return responses.empty()
+
+
+@admin_operation(
+    "DELETE", "/v1/operators/{id:str}", is_sensitive=True, response_types={204: None}, refusals=(NotFound, Conflict)
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete an operator and end its sessions.
+
+    The last owner cannot be deleted."""
+    operator = await _manageable(request)
+    _check_changed(await context.of(request).engines.store.operators.delete(operator.id))
+    audit.note_changes(request, {"name": operator.name, "role": operator.role}, {})
+    return responses.empty()
+
+
+@admin_operation(
+    "DELETE", "/v1/operators/{id:str}/sessions", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
+)
+async def end_sessions(request: ApiRequest) -> ASGIApp:
+    """End all sessions of an operator.
+
+    The operator can sign in again. After the loss of a device, change the password too."""
+    operator = await _manageable(request)
+    await context.of(request).engines.store.operators.end_sessions(operator.id)
+    audit.note_change(request, "sessions", None, "ended")
+    return responses.empty()
+
+
+@admin_operation(
+    "DELETE", "/v1/operators/{id:str}/mfa", is_sensitive=True, response_types={204: None}, refusals=(NotFound,)
+)
+async def reset_mfa(request: ApiRequest) -> ASGIApp:
+    """Remove the authenticator app, the recovery codes and the passkeys of an operator."""
+    operator = await _manageable(request)
+    await console_session.sessions(request).end_mfa(operator.id, with_passkeys=True)
+    audit.note_change(request, "has_mfa", operator.has_mfa, after=False)
+    return responses.empty()
+
+
+@admin_operation(
+    "GET", "/v1/audit", query=AuditQuery, is_exported=True, response_types={200: AuditPage}, refusals=(BadRequest,)
+)
+async def audit_page(request: ApiRequest) -> ASGIApp:
+    """List the entries of the audit log, newest first.
+
+    The log contains operators' requests that change something, sign-ins, each access to content by the role support,
+    changes to keys and operators made with API keys, and refused attempts."""
+    return responses.json(await audit.page(request, request_body.query(request, AuditQuery)))
+
+
+@admin_operation("GET", "/v1/audit/verification", query=AuditVerificationQuery, response_types={200: AuditVerification})
+async def verify_audit(request: ApiRequest) -> ASGIApp:
+    """Verify the audit log.
+
+    Each entry has a MAC, made with the project secret, of itself and its predecessor. Verification begins with the
+    oldest entry."""
+    return responses.json(await audit.verification(request, request_body.query(request, AuditVerificationQuery)))
+
+
+async def _hash(request: ApiRequest, password: str) -> str:
+    """Return the hash of a new password. The caller may lose its permissions in the meantime, so they are checked
+    again."""
+    hashed = await console_session.sessions(request).hash(password)
+    await guards.authorize(request, "admin", is_sensitive=True)
+    return hashed
+
+
+async def _changeable(request: ApiRequest, params: OperatorChange) -> Operator:
+    """Return the operator in the path. Raises Forbidden, Conflict or Invalid if the caller may not make this change."""
+    operator = await _manageable(request)
+    if params.password is not None and operator.subject is not None:
+        raise Conflict(console_session.EXTERNAL)
+    if params.role is not None:
+        console_session.check_grant(guards.caller(request), params.role)
+    if (params.role or operator.role) == "owner" and isinstance(params.tenants, list) and params.tenants:
+        raise Invalid.of("tenants", "must be null: an owner has all tenants")
+    return operator
+
+
+async def _manageable(request: ApiRequest) -> Operator:
+    """Return the operator in the path. Raises Forbidden if the operator has rights that the caller does not have."""
+    operator = await context.of(request).engines.store.operators.get(request_body.path(request, "id"))
+    if operator is None:
+        raise NotFound(UNKNOWN)
+    console_session.check_grant(guards.caller(request), operator.role)
+    return operator
+
+
+def _check_changed(changed: bool | None) -> None:  # noqa: FBT001  the result of the store
+    if changed is None:
+        raise NotFound(UNKNOWN)
+    if not changed:
+        raise Conflict("This is the last owner: give another operator the role owner first.")
+
+
+def _check_operator(params: OperatorRequest, ctx: ApiContext) -> None:
+    validation.check(
+        console_sessions.check_name("name", params.name),
+        passwords.check("password", params.password),
+        tenants.errors_of(params.tenants, ctx),
+        [FieldError("tenants", "must be null: an owner has all tenants")]
+        if params.role == "owner" and params.tenants
+        else [],
+    )
+
+
+def _check_change(params: OperatorChange, ctx: ApiContext) -> None:
+    if params.role is None and params.password is None and params.tenants is UNSET:
+        raise Invalid.of("role", "or password or tenants must be given")
+    validation.check(tenants.errors_of(params.tenants, ctx))
+    if params.password is not None:
+        validation.check(passwords.check("password", params.password))
+
+
+OPERATOR = request_body.Shape(OperatorRequest, _check_operator, {**VALID, "role": "viewer"})
+CHANGE = request_body.Shape(OperatorChange, _check_change)
+HANDLERS = (page, create, change, delete, end_sessions, reset_mfa, audit_page, verify_audit)

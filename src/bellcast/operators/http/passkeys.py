@@ -1,0 +1,156 @@
+"""Operators' passkeys, and sign-in with a passkey."""
+
+import functools
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, NotFound, Unauthenticated
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators import passkeys
+from bellcast.operators.http import account as console_session
+from bellcast.operators.http.account import NO_STORE, own_operation, public_operation
+from bellcast.operators.passkeys import Begun, Passkeys
+from bellcast.operators.types import Operator, Passkey
+from bellcast.rest import audit, context, guards
+from bellcast.rest.context import ApiContext
+
+# The actor of a refused sign-in. Operators' names have no space.
+UNKNOWN = "unknown passkey"
+sensitive = functools.partial(own_operation, is_sensitive=True, refusals=(Conflict, NotFound))
+
+
+class PasskeyOptions(Struct, frozen=True):
+    """Options in the JSON of WebAuthn, and a `ceremony` to send back with the browser's credential."""
+
+    options: dict[str, Any]
+    ceremony: str
+
+
+class PasskeyCreation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The credential that the browser created, in the JSON of WebAuthn, and a name for it."""
+
+    name: str
+    ceremony: str
+    credential: dict[str, Any]
+
+
+class PasskeySignIn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The response of the authenticator, in the JSON of WebAuthn."""
+
+    ceremony: str
+    credential: dict[str, Any]
+
+
+class PasskeyItem(Struct, frozen=True, kw_only=True):
+    """A passkey."""
+
+    id: str
+    name: str
+    created_at: datetime
+    used_at: datetime | None
+
+
+class PasskeyList(Struct, frozen=True):
+    """The passkeys of the signed-in operator."""
+
+    passkeys: list[PasskeyItem]
+
+
+@public_operation("POST", "/v1/session/passkey-options", response_types={200: PasskeyOptions})
+async def begin_sign_in(request: ApiRequest) -> ASGIApp:
+    """Begin a sign-in with a passkey.
+
+    Only for pages of this server, under a host name."""
+    return _options(_passkeys(request).begin_sign_in(guards.browser_request(request)))
+
+
+@public_operation("POST", "/v1/session/passkey", body=PasskeySignIn, response_types={200: console_session.Account})
+async def sign_in(request: ApiRequest) -> ASGIApp:
+    """Sign in with a passkey.
+
+    It counts as a password and a second factor."""
+    params = await request_body.body(request, SIGN_IN)
+    try:
+        signed_in = await _passkeys(request).sign_in(
+            guards.browser_request(request), params.ceremony, params.credential
+        )
+    except Unauthenticated as refusal:
+        # The limit of failed attempts also bounds the number of these entries.
+        await audit.record(request, UNKNOWN, refusal.code)
+        raise
+    await audit.record(request, signed_in.operator.name, audit.OK)
+    return console_session.signed_in_response(request, signed_in, 200)
+
+
+@own_operation("GET", "/v1/me/passkeys", response_types={200: PasskeyList})
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the passkeys of the signed-in operator."""
+    operator = await console_session.own(request)
+    found = await context.of(request).engines.store.operators.passkeys(operator.id)
+    return responses.json(PasskeyList([_item(one) for one in found]), 200, NO_STORE)
+
+
+@sensitive("POST", "/v1/me/passkey-options", response_types={200: PasskeyOptions})
+async def begin(request: ApiRequest) -> ASGIApp:
+    """Begin to create a passkey."""
+    begun = await _passkeys(request).begin_creation(guards.browser_request(request), await console_session.own(request))
+    return _options(begun)
+
+
+@sensitive("POST", "/v1/me/passkeys", body=PasskeyCreation, response_types={201: PasskeyItem})
+async def create(request: ApiRequest) -> ASGIApp:
+    """Add the passkey that the browser created.
+
+    Afterwards, the password alone is not enough to sign in."""
+    params = await request_body.body(request, CREATION)
+    operator: Operator = await console_session.own(request)
+    browser = guards.browser_request(request)
+    added = await _passkeys(request).create(browser, operator, params.ceremony, params.credential, params.name)
+    audit.note_change(request, "passkey", None, added.name)
+    return responses.json(_item(added), 201)
+
+
+@sensitive("DELETE", "/v1/me/passkeys/{id:str}", response_types={204: None})
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a passkey of the signed-in operator."""
+    operator = await console_session.own(request)
+    store = context.of(request).engines.store.operators
+    if not await store.delete_passkey(operator.id, request_body.path(request, "id")):
+        raise NotFound("You have no passkey with this id.")
+    return responses.empty()
+
+
+def _passkeys(request: ApiRequest) -> Passkeys:
+    console_session.sessions(request)
+    found = context.of(request).passkeys
+    if found is None:
+        raise NotFound("The console is turned off: BELLCAST_CONSOLE=off.")
+    return found
+
+
+def _options(begun: Begun) -> ASGIApp:
+    return responses.json(PasskeyOptions(begun.options, begun.ceremony), 200, NO_STORE)
+
+
+def _item(passkey: Passkey) -> PasskeyItem:
+    return PasskeyItem(
+        id=passkey.id,
+        name=passkey.name,
+        created_at=times.to_rfc3339(passkey.created_at),
+        used_at=times.to_rfc3339_or_null(passkey.used_at),
+    )
+
+
+def _check_creation(params: PasskeyCreation, ctx: ApiContext) -> None:
+    validation.check(validation.text("name", params.name, passkeys.MAX_NAME))
+
+
+VALID = {"ceremony": "x", "credential": {}}
+SIGN_IN = request_body.Shape(PasskeySignIn)
+CREATION = request_body.Shape(PasskeyCreation, _check_creation, {**VALID, "name": "x"})
+HANDLERS = (begin_sign_in, sign_in, page, begin, create, delete)

@@ -1,0 +1,356 @@
+"""Operators of the console, their sessions, failed sign-ins, and the audit log."""
+
+import secrets
+from collections.abc import Callable
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import asdict
+
+from bellcast.audit import store as audit
+from bellcast.audit.types import AuditEntry
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.command import LockKey, ScriptCommand
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement, fetch
+from bellcast.kernel.db.table import StoreTable, pages, read, write
+from bellcast.kernel.errors import Conflict
+from bellcast.operators.types import MfaSecrets, Operator, OperatorSession, Passkey, Role
+
+FAILURE_ID_BYTES = 8
+# Serializes writers that depend on the number of owners. No recipient can have this key.
+LOCK: LockKey = ("", "\x01operators")
+
+
+class Operators(StoreTable):
+    """Stores operators. Only hashes of passwords and digests of codes and session tokens are stored. Times are UTC
+    milliseconds."""
+
+    @read
+    def has_owner(self) -> Script[bool]:
+        return bool((yield Statement("operator_owner")))
+
+    @write(LOCK)
+    def add_setup_code(self, digest: bytes, expires_at: int, now: int) -> Script[bool]:
+        """Store the digest of a setup code, unless an owner exists; return whether it was stored. Expired codes and
+        failures of subjects that begin with `setup:` are deleted."""
+        if (yield Statement("operator_owner")):
+            return False
+        yield Statement("setup_codes_expire", {"now": now})
+        yield Statement("setup_failures_clear", {"first": "setup:", "last": "setup:" + AFTER_ALL_KEYS})
+        yield Statement("setup_code_insert", {"digest": digest, "expires_at": expires_at})
+        return True
+
+    @write(LOCK)
+    def use_setup_code(self, digest: bytes, owner: Operator, password: str, now: int) -> Script[bool]:
+        """Create the first owner and delete all setup codes, if the code is valid and no owner exists. Of concurrent
+        calls at most one succeeds. Raises Conflict if the name is taken; then the codes stay valid."""
+        used = yield Statement("setup_code_use", {"digest": digest, "now": now})
+        if not used or (yield Statement("operator_owner")):
+            return False
+        if not (yield _insert(owner, password)):
+            raise Conflict("An operator with this name already exists.")
+        yield Statement("setup_codes_end")
+        return True
+
+    @write(LOCK)
+    def create(self, operator: Operator, password: str, limit: int | None = None) -> Script[bool | None]:
+        """Store an operator; return False if the name or the subject is taken, None if there are `limit` operators."""
+        if limit is not None and len((yield Statement("operator_all"))) >= limit:
+            return None
+        return bool((yield _insert(operator, password)))
+
+    @read
+    def all(self) -> Script[list[Operator]]:
+        """Return the operators by name."""
+        return [_operator(row) for row in (yield Statement("operator_all"))]
+
+    @read
+    def find(self, name: str) -> Script[tuple[Operator, str] | None]:
+        """Return the operator of this name with the hash of its password."""
+        found = yield Statement("operator_named", {"name": name})
+        return (_operator(found[0][:-1]), str(found[0][-1])) if found else None
+
+    @read
+    def get(self, id: str) -> Script[Operator | None]:
+        found = yield Statement("operator_find", {"id": id})
+        return _operator(found[0]) if found else None
+
+    @read
+    def of_subject(self, subject: str) -> Script[Operator | None]:
+        """Return the operator with this subject at an identity provider."""
+        found = yield Statement("operator_of_subject", {"subject": subject})
+        return _operator(found[0]) if found else None
+
+    @write()
+    def use_sign_in(self, digest: bytes, expires_at: int, now: int) -> Script[bool]:
+        """Record that a sign-in returned from the identity provider, until it expires; return False if it returned before."""
+        yield Statement("used_sign_ins_expire", {"now": now})
+        return bool((yield Statement("sign_in_use", {"digest": digest, "expires_at": expires_at})))
+
+    @write(LOCK)
+    def change(
+        self,
+        id: str,
+        role: Role | None,
+        password: str | None,
+        tenants: tuple[str, ...] | UnsetType | None = UNSET,
+        *,
+        role_before: Role | None = None,
+        password_before: str | None = None,
+    ) -> Script[bool | None]:
+        """Change role, password hash and tenants together. A new password ends all sessions of the operator. An owner
+        always has all tenants. Return None for an unknown operator, False if the last owner would lose the role; then
+        nothing changes. Raises Conflict if the stored role or password hash differs from the one given: the caller's
+        checks were made for another state."""
+        current = yield Statement("operator_role", {"id": id})
+        if not current:
+            return None
+        stored_role, stored_password = current[0]
+        if role_before not in (None, stored_role) or password_before not in (None, stored_password):
+            raise Conflict("The operator was changed in the meantime: try again.")
+        if role is not None and not (yield from _may_have_role(stored_role, role)):
+            return False
+        if role is not None:
+            yield Statement("operator_change_role", {"id": id, "role": role})
+        if not isinstance(tenants, UnsetType):
+            yield Statement("operator_change_tenants", {"id": id, "tenants": _tenants(tenants)})
+        if password is not None:
+            yield Statement("operator_change_password", {"id": id, "password": password})
+            yield Statement("operator_sessions_end", {"id": id})
+        return True
+
+    @write(LOCK)
+    def delete(self, id: str) -> Script[bool | None]:
+        """Delete an operator and its sessions. None for an unknown operator, False for the last owner."""
+        current = yield Statement("operator_role", {"id": id})
+        if not current:
+            return None
+        if not (yield from _may_have_role(current[0][0], None)):
+            return False
+        yield Statement("operator_delete", {"id": id})
+        yield Statement("recovery_codes_end", {"operator": id})
+        yield Statement("passkeys_end", {"operator": id})
+        yield Statement("operator_sessions_end", {"id": id})
+        return True
+
+    @write(LOCK)
+    def start_session(
+        self, digest: bytes, operator: str, now: int, verified_at: int, password: str | None = None
+    ) -> Script[bool]:
+        """Store a session, and record the sign-in of its operator, who last authenticated at `verified_at`. Return False
+        if the operator was deleted, or its password hash is no longer `password`: a new password ends all sessions."""
+        current = yield Statement("operator_role", {"id": operator})
+        if not current or password not in (None, current[0][1]):
+            return False
+        session = {"digest": digest, "operator": operator, "now": now, "verified_at": verified_at}
+        yield Statement("operator_session_insert", session)
+        yield Statement("operator_signed_in", {"id": operator, "now": now})
+        return True
+
+    @read
+    def count_sessions(self, since: int) -> Script[dict[str, int]]:
+        """Return the number of sessions used after this time, by the id of the operator."""
+        return dict((yield Statement("operator_sessions_count", {"since": since})))
+
+    @write()
+    def end_sessions(self, operator: str) -> Script[None]:
+        """Delete all sessions of an operator."""
+        yield Statement("operator_sessions_end", {"id": operator})
+
+    @read
+    def session(self, digest: bytes) -> Script[OperatorSession | None]:
+        found = yield Statement("operator_session_find", {"digest": digest})
+        if not found:
+            return None
+        created_at, seen_at, verified_at, *operator = found[0]
+        return OperatorSession(
+            digest=digest,
+            operator=_operator(tuple(operator)),
+            created_at=created_at,
+            seen_at=seen_at,
+            verified_at=verified_at,
+        )
+
+    @write()
+    def touch_session(self, digest: bytes, now: int) -> Script[None]:
+        """Record that a session is used."""
+        yield Statement("operator_session_touch", {"digest": digest, "now": now})
+
+    @write()
+    def verify_session(self, digest: bytes, now: int) -> Script[None]:
+        """Record that the password was typed in a session."""
+        yield Statement("operator_session_verify", {"digest": digest, "now": now})
+
+    @read
+    def mfa_secrets(self, id: str) -> Script[MfaSecrets]:
+        found = yield Statement("operator_mfa", {"id": id})
+        return MfaSecrets(*found[0]) if found else MfaSecrets(None, None)
+
+    @write()
+    def begin_mfa(self, id: str, pending: str) -> Script[None]:
+        """Store a new secret that is not confirmed yet."""
+        yield Statement("operator_mfa_begin", {"id": id, "pending": pending})
+
+    @write(LOCK)
+    def confirm_mfa(self, id: str, pending: str, step: int, recovery_codes: list[bytes]) -> Script[bool]:
+        """Activate the pending secret and these recovery codes. Return False if another secret is pending."""
+        if not (yield Statement("operator_mfa_confirm", {"id": id, "pending": pending, "step": step})):
+            return False
+        yield from _replace_recovery_codes(id, recovery_codes)
+        return True
+
+    @write()
+    def use_mfa_step(self, id: str, step: int) -> Script[bool]:
+        """Accept the code of a period; return False if this or a later one was accepted before."""
+        return bool((yield Statement("operator_mfa_use", {"id": id, "step": step})))
+
+    @write()
+    def use_recovery_code(self, id: str, digest: bytes) -> Script[bool]:
+        """Delete a recovery code; return whether it existed."""
+        return bool((yield Statement("recovery_code_use", {"operator": id, "digest": digest})))
+
+    @write(LOCK)
+    def replace_recovery_codes(self, id: str, digests: list[bytes]) -> Script[None]:
+        return _replace_recovery_codes(id, digests)
+
+    @write(LOCK)
+    def end_mfa(self, id: str, *, with_passkeys: bool) -> Script[bool]:
+        """Delete the secrets, recovery codes and passkeys; return whether the operator exists."""
+        if with_passkeys:
+            yield Statement("passkeys_end", {"operator": id})
+        yield Statement("recovery_codes_end", {"operator": id})
+        return bool((yield Statement("operator_mfa_end", {"id": id})))
+
+    @read
+    def passkeys(self, operator: str) -> Script[list[Passkey]]:
+        """Return the passkeys of an operator, oldest first."""
+        found = yield Statement("passkeys_of", {"operator": operator})
+        return [_passkey(row) for row in found]
+
+    @read
+    def passkey_of(self, credential: bytes) -> Script[Passkey | None]:
+        """Return the passkey with this credential id."""
+        found = yield Statement("passkey_of_credential", {"credential": credential})
+        return _passkey(found[0]) if found else None
+
+    @write(LOCK)
+    def add_passkey(self, passkey: Passkey, limit: int) -> Script[bool | None]:
+        """Store a passkey. Return False if it is already stored, None if the operator already has `limit` passkeys."""
+        if len((yield Statement("passkeys_of", {"operator": passkey.operator}))) >= limit:
+            return None
+        params = asdict(passkey)
+        del params["used_at"]
+        return bool((yield Statement("passkey_insert", params)))
+
+    @write()
+    def use_passkey(self, id: str, counter: int, now: int) -> Script[bool]:
+        """Record a sign-in. Return False if the counter is not larger than at the last sign-in, unless both are 0."""
+        return bool((yield Statement("passkey_use", {"id": id, "counter": counter, "now": now})))
+
+    @write()
+    def delete_passkey(self, operator: str, id: str) -> Script[bool]:
+        return bool((yield Statement("passkey_delete", {"operator": operator, "id": id})))
+
+    @write()
+    def end_session(self, digest: bytes) -> Script[None]:
+        yield Statement("operator_session_end", {"digest": digest})
+
+    @write()
+    def add_failure(self, subjects: list[str], now: int) -> Script[None]:
+        """Record a failed sign-in for each subject, such as an account or an address."""
+        failures = [{"subject": subject, "id": secrets.token_hex(FAILURE_ID_BYTES), "at": now} for subject in subjects]
+        yield Statement("sign_in_failure_insert", many=failures)
+
+    @read
+    def failures(self, subject: str, since: int) -> Script[tuple[int, int]]:
+        """Return the number of failures since a time, and the time of the latest, 0 without failures."""
+        ((count, latest),) = yield Statement("sign_in_failures_of", {"subject": subject, "since": since})
+        return count, latest or 0
+
+    @write()
+    def clear_failures(self, subject: str) -> Script[None]:
+        yield Statement("sign_in_failures_clear", {"subject": subject})
+
+    @write(audit.LOCK)
+    def record(self, entry: AuditEntry, sign: Callable[[AuditEntry], bytes]) -> Script[None]:
+        """Append to the audit log. `sign` computes the `mac` of the entry from its number and the preceding `mac`.
+        Entries of concurrent calls get consecutive numbers."""
+        return audit.append(entry, sign)
+
+    audit = pages(audit.LIST)
+
+    @read
+    def audit_chain(self, after: int, limit: int) -> Script[list[AuditEntry]]:
+        """Return entries with numbers after `after`, in their order."""
+        return [audit.entry_of(row) for row in (yield Statement("audit_chain", {"after": after, "limit": limit}))]
+
+    @read
+    def audit_head(self) -> Script[tuple[int, bytes]]:
+        """Return the number and the `mac` of the newest entry; 0 and nothing without entries."""
+        return audit.head_of((yield Statement("audit_head")))
+
+    async def sweep(self, *, sessions_before: int, failures_before: int, audit_before: int, limit: int) -> int:
+        """Delete old sessions, failures and audit entries, at most `limit` of each; return the largest
+        number of one kind."""
+        deleted = [
+            await self._write(Statement(name, {"before": before, "limit": limit}))
+            for name, before in (
+                ("operator_sessions_sweep", sessions_before),
+                ("sign_in_failures_sweep", failures_before),
+            )
+        ]
+        deleted.append(await self._engine.write(ScriptCommand(lambda: audit.sweep(audit_before, limit), [audit.LOCK])))
+        return max(map(len, deleted))
+
+    async def _write(self, statement: Statement) -> list[Row]:
+        return await self._engine.write(ScriptCommand(lambda: fetch(statement), []))
+
+
+def _insert(operator: Operator, password: str) -> Statement:
+    params = asdict(operator) | {"password": password, "tenants": _tenants(operator.tenants)}
+    del params["seen_at"], params["has_app"], params["passkeys"]
+    return Statement("operator_insert", params)
+
+
+def _tenants(tenants: tuple[str, ...] | None) -> str | None:
+    return None if tenants is None else columns.to_json(tenants)
+
+
+def _may_have_role(current: str, role: Role | None) -> Script[bool]:
+    """Return whether an operator may lose its role: the last owner may not."""
+    if current != "owner" or role == "owner":
+        return True
+    return len((yield Statement("operator_owners"))) > 1
+
+
+def _replace_recovery_codes(id: str, digests: list[bytes]) -> Script[None]:
+    yield Statement("recovery_codes_end", {"operator": id})
+    yield Statement("recovery_code_insert", many=[{"digest": digest, "operator": id} for digest in digests])
+
+
+def _operator(row: Row) -> Operator:
+    id, name, role, tenants, created_at, seen_at, has_app, subject, passkeys = row
+    return Operator(
+        id=id,
+        name=name,
+        role=role,
+        tenants=columns.texts_or_null(tenants),
+        created_at=created_at,
+        seen_at=seen_at,
+        has_app=bool(has_app),
+        subject=subject,
+        passkeys=passkeys,
+    )
+
+
+def _passkey(row: Row) -> Passkey:
+    id, operator, credential, public_key, name, counter, created_at, used_at = row
+    return Passkey(
+        id=id,
+        operator=operator,
+        credential=bytes(credential),
+        public_key=bytes(public_key),
+        name=name,
+        counter=counter,
+        created_at=created_at,
+        used_at=used_at,
+    )

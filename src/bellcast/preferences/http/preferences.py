@@ -1,0 +1,429 @@
+"""Preferences of recipients, tenants and the project."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from bellcast.channels.catalog import PREFERENCES, TYPES, NotificationType
+from bellcast.documents.types import PROJECT
+from bellcast.inbox.types.notifications import GENERAL
+from bellcast.kernel import local_times, times, validation
+from bellcast.kernel.errors import FieldError, Invalid, NotFound, Unavailable
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
+from bellcast.kernel.limits import Limits
+from bellcast.preferences.decision import Layers
+from bellcast.preferences.effective import EffectiveType, effective
+from bellcast.preferences.types import NO_PREFERENCES, NO_RULES, Preferences, QuietHours, TypeRules, merge_patch
+from bellcast.recipients import recipients as recipient_actions
+from bellcast.recipients.http import recipients
+from bellcast.rest import context, guards, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.definitions import MAX_KEY
+
+EXAMPLE = {
+    "channels": {"sms": False},
+    "types": {"booking": {"email": False}},
+    "quiet_hours": {"start": "22:00", "end": "07:00"},
+}
+# Maximum types and workflows in one document; a project has some dozens.
+MAX_ENTRIES = 500
+# Unknown workflows in one error. Each is a query, and a recipient's own request may name any.
+SHOWN_UNKNOWN = 10
+# Maximum types in `effective`.
+MAX_TYPES = 500
+# Fields that a read adds. A write ignores them, so that a client can send back what it read.
+ADDED = ("updated_at", "effective", "inherited")
+
+
+class StoredPreferences(Preferences, frozen=True, kw_only=True):
+    """Preferences, and when they were last changed: null if never, or before Bellcast recorded it."""
+
+    updated_at: datetime | None = None
+
+
+class EffectivePreferences(StoredPreferences, frozen=True, kw_only=True):
+    """Preferences, and for each type the switches that result from all levels: recipient, tenant and project.
+    `inherited` are the defaults that apply where these preferences set nothing."""
+
+    effective: tuple[EffectiveType, ...] = ()
+    inherited: Preferences = NO_PREFERENCES
+
+
+class PreferenceDefaults(EffectivePreferences, frozen=True, kw_only=True):
+    """Preferences of a tenant, or of the project if `tenant` is null."""
+
+    tenant: str | None = None
+
+
+@operation(
+    "GET",
+    "/v1/preferences",
+    tag="Preferences",
+    required_scope="recipient",
+    response_types={200: EffectivePreferences},
+)
+async def read_own(request: ApiRequest) -> ASGIApp:
+    """Read the recipient's own preferences.
+
+    `effective` is the result of all levels, `inherited` are the defaults of the tenant and the project."""
+    return await _shown(request, *await guards.recipient(request))
+
+
+@operation(
+    "PUT",
+    "/v1/preferences",
+    tag="Preferences",
+    required_scope="recipient",
+    query=DryRunFlag,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example=EXAMPLE,
+)
+async def replace_own(request: ApiRequest) -> ASGIApp:
+    """Replace the recipient's own preferences."""
+    document = await read_document(request)
+    # After the body, because the session may be revoked while it arrives.
+    return await _write(request, document, *await guards.recipient(request), merge=False)
+
+
+@operation(
+    "PATCH",
+    "/v1/preferences",
+    tag="Preferences",
+    required_scope="recipient",
+    query=DryRunFlag,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example={"types": {"booking": {"email": False}}},
+)
+async def change_own(request: ApiRequest) -> ASGIApp:
+    """Change the recipient's own preferences.
+
+    A merge patch (RFC 7396): null removes a field, so that the default of the tenant or project applies."""
+    document = await read_document(request)
+    # After the body, because the session may be revoked while it arrives.
+    return await _write(request, document, *await guards.recipient(request), merge=True)
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/preferences",
+    tag="Preferences",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: EffectivePreferences},
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a recipient's preferences."""
+    return await _shown(request, tenants.single_tenant(request), recipients.key(request))
+
+
+@operation(
+    "PUT",
+    "/v1/recipients/{key:str}/preferences",
+    tag="Preferences",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example=EXAMPLE,
+)
+async def replace(request: ApiRequest) -> ASGIApp:
+    """Replace a recipient's preferences."""
+    document = await read_document(request)
+    return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=False)
+
+
+@operation(
+    "PATCH",
+    "/v1/recipients/{key:str}/preferences",
+    tag="Preferences",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    example={"muted": {"*": True}},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change a recipient's preferences.
+
+    A merge patch (RFC 7396)."""
+    document = await read_document(request)
+    return await _write(request, document, tenants.single_tenant(request), recipients.key(request), merge=True)
+
+
+@operation(
+    "GET",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: PreferenceDefaults},
+)
+async def read_defaults(request: ApiRequest) -> ASGIApp:
+    """Read the preference defaults.
+
+    Without `?tenant=`, those of the project. With it, those that apply there: the tenant's, else the project's."""
+    return responses.json(await _shown_defaults(request, tenants.single_tenant(request)))
+
+
+@operation(
+    "PUT",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=Preferences,
+    response_types={200: PreferenceDefaults},
+    example=EXAMPLE,
+)
+async def replace_defaults(request: ApiRequest) -> ASGIApp:
+    """Replace the preference defaults.
+
+    They apply to every recipient without its own settings. With `?tenant=`, to the tenant's recipients."""
+    return await _write_defaults(request, merge=False)
+
+
+@operation(
+    "PATCH",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=Preferences,
+    response_types={200: PreferenceDefaults},
+    example={"digest": {"news": "weekly"}},
+)
+async def change_defaults(request: ApiRequest) -> ASGIApp:
+    """Change the preference defaults.
+
+    A merge patch (RFC 7396)."""
+    return await _write_defaults(request, merge=True)
+
+
+@operation(
+    "DELETE",
+    "/v1/preference-defaults",
+    tag="Preferences",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete_defaults(request: ApiRequest) -> ASGIApp:
+    """Delete the preference defaults.
+
+    Without `?tenant=`, those of the project. With it, those of the tenant, whose recipients then get the project's
+    defaults."""
+    ctx = context.of(request)
+    if not await ctx.engines.store.documents.delete(PREFERENCES, tenants.single_tenant(request), DEFAULTS_KEY):
+        raise NotFound("No preference defaults are stored here.")
+    ctx.engines.router.forget()
+    return responses.empty()
+
+
+async def _shown(request: ApiRequest, tenant: str, key: str) -> ASGIApp:
+    own = await context.of(request).engines.store.preferences.get(tenant, key)
+    preferences = decode(None if own is None else own.document)
+    updated_at = None if own is None else own.updated_at
+    return responses.json(await with_effective(context.of(request), tenant, preferences, updated_at))
+
+
+async def with_effective(ctx: ApiContext, tenant: str, own: Preferences, updated_at: int | None) -> dict[str, Any]:
+    defaults, project = await ctx.catalog.preferences(tenant)
+    layers = Layers(recipient=own, tenant=defaults, project=project)
+    inherited = merge_patch(msgspec.to_builtins(project), msgspec.to_builtins(defaults))
+    switches = effective(layers, await types_of(ctx, tenant))
+    return _stored(own, updated_at) | {"effective": switches, "inherited": inherited}
+
+
+def _stored(preferences: Preferences, updated_at: int | None) -> dict[str, Any]:
+    return {**msgspec.to_builtins(preferences), "updated_at": times.to_rfc3339_or_null(updated_at)}
+
+
+def decode(document: bytes | None) -> Preferences:
+    """Decode stored preferences; None if none are stored."""
+    return NO_PREFERENCES if document is None else msgspec.json.decode(document, type=Preferences)
+
+
+# The name of sends without a type, unless the type `general` has its own.
+OTHERS = "Other notifications"
+
+
+async def types_of(ctx: ApiContext, tenant: str) -> Mapping[str, TypeRules]:
+    """Return the rules of each type that applies to the tenant, and of `general`, the type of sends without one."""
+    rules = {GENERAL: TypeRules(name=OTHERS)}
+    for owner in dict.fromkeys((PROJECT, tenant)):
+        for found in await ctx.engines.store.documents.page(TYPES, owner, "", MAX_TYPES):
+            rules[found.key] = msgspec.json.decode(found.body, type=NotificationType).rules
+    return rules
+
+
+async def _write(request: ApiRequest, document: dict[str, Any], tenant: str, key: str, *, merge: bool) -> ASGIApp:
+    ctx = context.of(request)
+    own = await ctx.engines.store.preferences.get(tenant, key)
+    stored = None if own is None else own.document
+    await check_workflows(ctx, tenant, document.get("workflows"), stored)
+    types = await types_of(ctx, tenant)
+
+    def apply(before: bytes | None) -> Preferences:
+        return apply_document(ctx, document, before, types, merge=merge)
+
+    if objects.is_dry_run(request):
+        preferences, now = apply(stored), ctx.engines.clock.now()
+    elif merge:
+        preferences, now = await recipient_actions.change_preferences(ctx.engines, tenant, key, apply)
+    else:
+        preferences = apply(stored)
+        now = await recipient_actions.set_preferences(ctx.engines, tenant, key, preferences)
+    return responses.json(await with_effective(ctx, tenant, preferences, now))
+
+
+async def _write_defaults(request: ApiRequest, *, merge: bool) -> ASGIApp:
+    ctx, document = context.of(request), await read_document(request)
+    tenant = tenants.tenant_of_object(request, document)
+    document.pop("tenant", None)
+    documents, types = ctx.engines.store.documents, await types_of(ctx, tenant)
+    for _ in range(recipient_actions.MAX_CHANGE_ROUNDS):
+        stored = await documents.get(PREFERENCES, tenant, DEFAULTS_KEY)
+        before = None if stored is None else stored.body
+        await check_workflows(ctx, tenant, document.get("workflows"), before)
+        preferences = apply_document(ctx, document, before, types, merge=merge)
+        if preferences.muted:
+            raise Invalid.of("muted", "is for recipients only")
+        now, body = ctx.engines.clock.now(), msgspec.json.encode(preferences)
+        if objects.is_dry_run(request):
+            return responses.json(await _defaults_with_effective(ctx, tenant, tenant, preferences, now))
+        if not await documents.change(PREFERENCES, tenant, DEFAULTS_KEY, before, body, now):
+            continue
+        ctx.engines.router.forget()
+        return responses.json(await _shown_defaults(request, tenant))
+    raise Unavailable("The defaults are being changed by too many requests.")
+
+
+# There is one document of defaults for the project, and one for each tenant.
+DEFAULTS_KEY = ""
+
+
+async def _shown_defaults(request: ApiRequest, tenant: str) -> dict[str, Any]:
+    ctx = context.of(request)
+    for owner in dict.fromkeys((tenant, PROJECT)):
+        stored = await ctx.engines.store.documents.get(PREFERENCES, owner, DEFAULTS_KEY)
+        if stored is not None:
+            own = msgspec.json.decode(stored.body, type=Preferences)
+            return await _defaults_with_effective(ctx, tenant, owner, own, stored.updated_at)
+    return await _defaults_with_effective(ctx, tenant, PROJECT, NO_PREFERENCES, None)
+
+
+async def _defaults_with_effective(
+    ctx: ApiContext, tenant: str, owner: str, own: Preferences, updated_at: int | None
+) -> dict[str, Any]:
+    """Return the defaults that apply to the tenant, with the effective switches. Their owner is the tenant or the
+    project."""
+    _, project = await ctx.catalog.preferences(tenant)
+    layers = Layers(project=own) if owner == PROJECT else Layers(tenant=own, project=project)
+    switches = effective(layers, await types_of(ctx, tenant))
+    added = {
+        "tenant": owner or None,
+        "effective": switches,
+        "inherited": NO_PREFERENCES if owner == PROJECT else project,
+    }
+    return _stored(own, updated_at) | added
+
+
+async def read_document(request: ApiRequest) -> dict[str, Any]:
+    patch = request_body.plain_json(await request_body.json_text(request))
+    if not isinstance(patch, dict):
+        raise Invalid.of("", "must be an object")
+    for name in ADDED:
+        patch.pop(name, None)
+    return patch
+
+
+def apply_document(
+    ctx: ApiContext, document: dict[str, Any], before: bytes | None, types: Mapping[str, TypeRules], *, merge: bool
+) -> Preferences:
+    """Return the preferences that a request writes: its document, or the previous document with this one applied as a
+    merge patch."""
+    merged = merge_patch(msgspec.json.decode(before), document) if merge and before is not None else document
+    cleaned = merge_patch({}, merged)  # in a complete document, null means absent
+    stored = decode(before)
+
+    def check(value: Preferences, _: ApiContext) -> None:
+        validation.check(_errors(value, stored, ctx.limits), _required_errors(value, stored, types))
+
+    return request_body.json(msgspec.json.encode(cleaned), request_body.Shape(Preferences, check), ctx)
+
+
+async def check_workflows(ctx: ApiContext, tenant: str, switches: object, before: bytes | None) -> None:
+    """Raise Invalid for unknown workflows, unless the previous document names them: they may have been deleted since.
+    `apply_document` refuses names that no workflow can have."""
+    if not isinstance(switches, dict):
+        return
+    known = decode(before).workflows
+    errors: list[FieldError] = []
+    for name, channels in switches.items():
+        if channels is None or name in known or any(_name_errors("workflows", name, MAX_KEY)):
+            continue
+        if await ctx.workflow_catalog.find(tenant, name) is None:
+            errors.append(FieldError(f"workflows.{name}", "names an unknown workflow"))
+        if len(errors) == SHOWN_UNKNOWN:
+            break
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _errors(value: Preferences, before: Preferences, limits: Limits) -> validation.FieldErrors:
+    type = limits.type
+    for field, max_name in (("types", type), ("workflows", MAX_KEY), ("digest", type), ("muted", type)):
+        entries = getattr(value, field)
+        # Links in e-mails may have added more: the other preferences must stay changeable.
+        if len(entries) > max(MAX_ENTRIES, len(getattr(before, field))):
+            yield FieldError(field, f"must have at most {MAX_ENTRIES} entries")
+        for name in entries:
+            yield from _name_errors(f"{field}.{name[:100]}", name, max_name)
+    if value.digest_at is not None:
+        yield from _time_errors("digest_at", value.digest_at)
+    if isinstance(value.quiet_hours, QuietHours):
+        yield from _time_errors("quiet_hours.start", value.quiet_hours.start)
+        yield from _time_errors("quiet_hours.end", value.quiet_hours.end)
+    for name, until in value.muted.items():
+        if until is not True:
+            yield from validation.moment(f"muted.{name[:100]}", until)
+
+
+def _name_errors(field: str, name: str, most: int) -> validation.FieldErrors:
+    """Return the errors of the names of types and workflows, which follow the rules of sends."""
+    if not name:
+        yield FieldError(field, "must not have an empty name")
+    yield from validation.text(field, name, most)
+
+
+def _time_errors(field: str, value: str) -> validation.FieldErrors:
+    try:
+        local_times.parse_time(value)
+    except ValueError:
+        yield FieldError(field, "must be a time of day such as 08:00")
+
+
+def _required_errors(value: Preferences, before: Preferences, types: Mapping[str, TypeRules]) -> validation.FieldErrors:
+    """Return the errors of switches that turn off a required channel. Those that were stored before the type required
+    it may stay: they have no effect."""
+    for name, switches in value.types.items():
+        rules, stored = types.get(name, NO_RULES), before.types.get(name, {})
+        for channel, is_on in switches.items():
+            if is_on not in (True, stored.get(channel)) and rules.requires(channel):
+                yield FieldError(f"types.{name[:100]}.{channel}", "is required and cannot be switched off")
+
+
+HANDLERS = [
+    *(read_own, replace_own, change_own, read, replace, change),
+    *(read_defaults, replace_defaults, change_defaults, delete_defaults),
+]

@@ -1,0 +1,197 @@
+"""The page behind a preferences link: the element `<bellcast-preferences>`, or a form in browsers that run no scripts."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+
+from msgspec import Struct
+
+from bellcast.channels import decision_inputs, links, preferences_link
+from bellcast.channels.http import link_pages
+from bellcast.channels.preferences_link import PreferencesGrant
+from bellcast.inbox.types.notifications import GENERAL
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Invalid, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.preferences.decision import Layers
+from bellcast.preferences.http import preferences, preferences_form
+from bellcast.preferences.http.preferences import EffectivePreferences
+from bellcast.preferences.types import CHANNELS, Preferences, TypeRules
+from bellcast.recipients import recipients as recipient_actions
+from bellcast.recipients.http import recipients
+from bellcast.recipients.types import Profile, RecipientFields
+from bellcast.rest import context, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+
+# Maximum fields of the form: two per switch and two per frequency, for the types of the project and the tenant, and the
+# general fields.
+MAX_FORM_FIELDS = 2 * preferences.MAX_TYPES * 2 * (len(CHANNELS) + 1) + 100
+
+
+# Shows the element in place of the form.
+SCRIPT = (Path(link_pages.__file__).parent / "preferences.js").read_text(encoding="utf-8")
+
+
+class LinkRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the link is valid: seconds, or a duration such as `30d`."""
+
+    ttl: str | float = "30d"
+
+
+class PreferencesLink(Struct, frozen=True):
+    """A link to a page on which the recipient changes preferences without a login; null in a dry run."""
+
+    url: str | None
+
+
+@operation(
+    "POST",
+    "/v1/recipients/{key:str}/preferences-link",
+    tag="Preferences",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=LinkRequest,
+    is_body_optional=True,
+    response_types={200: PreferencesLink, 201: PreferencesLink},
+    example={"ttl": "30d"},
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create a preferences link.
+
+    For e-mails and other places without a login. Templates have such a link as `preferences_url`."""
+    ctx, key, tenant = context.of(request), recipients.key(request), tenants.single_tenant(request)
+    body = await request_body.optional_body(request, LINK) or LinkRequest()
+    if objects.is_dry_run(request):
+        return responses.json(PreferencesLink(None))
+    # Creates the recipient, as any request of the app that names a recipient does. Following a link never creates one.
+    await recipient_actions.put(ctx.engines, tenant, key, RecipientFields(), replace=False)
+    now = ctx.engines.clock.now()
+    grant = PreferencesGrant(tenant, key, now, now + int(times.seconds(body.ttl) * 1000))
+    base = (ctx.channels.public_url or "").rstrip("/")
+    url = preferences_link.url(base, ctx.project, grant)
+    return responses.json(PreferencesLink(url), 201)
+
+
+@operation(
+    "GET",
+    "/preferences/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound,),
+)
+@link_pages.with_error_page
+async def show(request: ApiRequest) -> ASGIApp:
+    """Show the preferences page.
+
+    For the recipient of the link. Returns the preferences as JSON if `Accept` requests it."""
+    ctx, grant = context.of(request), await _read(request)
+    own = await ctx.engines.store.preferences.get(grant.tenant, grant.recipient)
+    stored = preferences.decode(None if own is None else own.document)
+    accepted = request_body.header(request, b"accept") or ""
+    if "json" in accepted and "html" not in accepted:
+        return await _json(ctx, grant, stored, None if own is None else own.updated_at)
+    return await _page(request, grant, stored, await preferences.types_of(ctx, grant.tenant), is_saved=False)
+
+
+@operation(
+    "PATCH",
+    "/preferences/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    body=Preferences,
+    response_types={200: EffectivePreferences},
+    refusals=(NotFound, Invalid),
+    example={"types": {"booking": {"email": False}}},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change the preferences of a link.
+
+    A merge patch (RFC 7396), which the preferences page sends for each change."""
+    document = await preferences.read_document(request)
+    ctx, grant = context.of(request), await _read(request)
+    own = await ctx.engines.store.preferences.get(grant.tenant, grant.recipient)
+    stored = None if own is None else own.document
+    await preferences.check_workflows(ctx, grant.tenant, document.get("workflows"), stored)
+    types = await preferences.types_of(ctx, grant.tenant)
+
+    def apply(before: bytes | None) -> Preferences:
+        return preferences.apply_document(ctx, document, before, types, merge=True)
+
+    changed, now = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), apply)
+    return await _json(ctx, grant, changed, now)
+
+
+@operation(
+    "POST",
+    "/preferences/{token:str}",
+    tag="Preferences",
+    required_scope=None,
+    response_types={200: responses.HTML},
+    refusals=(NotFound, Invalid),
+)
+@link_pages.with_error_page
+async def save(request: ApiRequest) -> ASGIApp:
+    """Save the form of the preferences page.
+
+    Only changed fields are written."""
+    ctx, grant = context.of(request), await _read(request)
+    if request_body.media_type(request) != request_body.FORM:
+        raise Invalid.of("", f"expected {request_body.FORM}")
+    text = await request_body.raw(request, ctx.limits.request)
+    fields = request_body.form_values(text, MAX_FORM_FIELDS)
+    rules = await preferences.types_of(ctx, grant.tenant)
+
+    def change(before: bytes | None) -> Preferences:
+        return preferences_form.changed(preferences.decode(before), fields, rules)
+
+    changed, _ = await recipient_actions.change_preferences_by_link(ctx.engines, link_pages.recipient(grant), change)
+    return await _page(request, grant, changed, rules, is_saved=True)
+
+
+async def _read(request: ApiRequest) -> PreferencesGrant:
+    ctx = context.of(request)
+    grant = preferences_link.read(ctx.project, request_body.path(request, "token"), ctx.engines.clock.now())
+    if grant is None or not await ctx.engines.store.preferences.accepts_link(link_pages.recipient(grant)):
+        raise NotFound("This link is no longer valid.")
+    return grant
+
+
+async def _json(ctx: ApiContext, grant: PreferencesGrant, own: Preferences, updated_at: int | None) -> ASGIApp:
+    document = await preferences.with_effective(ctx, grant.tenant, own, updated_at)
+    return responses.json(document, headers=link_pages.HEADERS)
+
+
+async def _page(
+    request: ApiRequest, grant: PreferencesGrant, own: Preferences, types: Mapping[str, TypeRules], *, is_saved: bool
+) -> ASGIApp:
+    ctx = context.of(request)
+    defaults, project = await ctx.catalog.preferences(grant.tenant)
+    layers = Layers(recipient=own, tenant=defaults, project=project)
+    profiles = await ctx.engines.store.recipients.profiles(grant.tenant, [grant.recipient])
+    profile = profiles.get(grant.recipient) or Profile(key=grant.recipient)
+    tenant = await ctx.catalog.tenant(grant.tenant)
+    brand, language = tenant.brand, link_pages.language(request, profile.locale, tenant.locale)
+    texts = links.TEXTS[language]
+    names = {type: rules.name_of(type) for type, rules in types.items()}
+    if names[GENERAL] == preferences.OTHERS:
+        names[GENERAL] = texts["others"]
+    zone = decision_inputs.zone_of(profile, tenant)
+    form = preferences_form.html(types, names, layers, ctx.engines.clock.now(), zone, texts)
+    title = texts["title_from"].format(name=escape(brand.name)) if brand.name else texts["title"]
+    saved = f"<p class=saved role=status>{texts['saved']}</p>\n" if is_saved else ""
+    script = f"<script>{SCRIPT}</script>"
+    content = f"<main>\n{link_pages.logo(brand)}<h1>{title}</h1>\n{script}\n{saved}{form}\n</main>"
+    return link_pages.page(title, content, language, brand, script=SCRIPT)
+
+
+def _check_link(body: LinkRequest, ctx: ApiContext) -> None:
+    validation.check(validation.link_lifetime(body.ttl))
+
+
+LINK = request_body.Shape(LinkRequest, _check_link)
+HANDLERS = [create, show, save, change]

@@ -1,0 +1,403 @@
+"""Providers: which vendors deliver the messages of a channel, and the vendors' receipts."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from bellcast.channels import addresses, delivery_status
+from bellcast.channels.provider_rate import MIN_RATE
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListScan
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated, UnsupportedMediaType
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.outbound.connection_tests import TestStep
+from bellcast.operators.types import ROLES
+from bellcast.providers.types import (
+    SETTING_PREFIX,
+    ConfiguredProvider,
+    OptOut,
+    ProviderFields,
+    ReceiptRequest,
+    SecretHint,
+)
+from bellcast.rest import (
+    audit,
+    bound_callers,
+    connection_tests,
+    context,
+    definition_body,
+    guards,
+    objects,
+    tenant_pages,
+    tenants,
+    viewers,
+)
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+
+MAX_URL = 4096
+# A browser opens six connections to one server; vendors allow hundreds.
+MAX_CONCURRENCY = 1000
+MAX_RATE = 100_000.0
+# Half an hour. A longer timeout could delay a shutdown far too long.
+MAX_TIMEOUT = 1800.0
+MAIL = "message/rfc822"
+READ_ADDS = {*objects.ADDED, "secret"}
+
+
+class ProvidersQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of providers, by key. The tenant `*` means all tenants."""
+
+    limit: AppListLimit = 100
+    after: str | None = None
+
+
+class ProviderObject(Struct, frozen=True, kw_only=True):
+    """A provider with its key and a masked URL. `secret` is that of the URL: whether there is one, and its last characters if it
+    is long. `tenant` is null for the project's."""
+
+    key: str
+    tenant: str | None
+    channel: ExternalChannel
+    url: str
+    secret: SecretHint
+    priority: int
+    rate: float | None
+    concurrency: int
+    timeout: float
+    active: bool
+
+
+class ProviderPage(Struct, frozen=True):
+    """A page of providers; pass `next` as `after` for the next page."""
+
+    providers: list[ProviderObject]
+    next: str | None
+
+
+class ProviderTest(Struct, frozen=True, forbid_unknown_fields=True):
+    """With an address in `to`, a test message is sent to it. Without one, only the credentials are checked. `values`
+    replace the stored provider in the test."""
+
+    to: str | None = None
+    values: ProviderFields | None = None
+
+
+class ProviderTestResult(Struct, frozen=True):
+    """Whether the provider works, else the error of the step that failed. `steps` are `syntax`, `dns`, `tcp`, `tls`, `auth` and
+    `send`; those that do not apply are skipped."""
+
+    ok: bool
+    error: str | None
+    state: Literal["ok", "failed"]
+    steps: list[TestStep]
+
+
+@operation(
+    "GET",
+    "/v1/providers",
+    tag="Objects",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=ProvidersQuery,
+    is_exported=True,
+    response_types={200: ProviderPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the providers.
+
+    By key, with those of the settings. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all
+    tenants, by tenant and key."""
+    query = request_body.query(request, ProvidersQuery)
+    tenant = tenant_pages.tenant_of(request, query.tenant)
+    found = await _configured(request, tenant, list_positions.key(tenant, query.after or ""), query.limit + 1)
+    is_in_every = tenant == EVERY_TENANT
+    shown, following = list_positions.split(
+        found, query.limit, lambda one: list_positions.of_key(one.tenant, one.key, is_in_every=is_in_every)
+    )
+    return responses.json(viewers.page_for(request, ProviderPage([_outside(one) for one in shown], following)))
+
+
+async def _configured(
+    request: ApiRequest, tenant: str, after: tuple[str, str], limit: int
+) -> Sequence[ConfiguredProvider]:
+    """Return providers of a tenant, or with `*` of all tenants of the caller."""
+    providers = context.of(request).providers
+    bound = bound_callers.every(request) if tenant == EVERY_TENANT else [tenant]
+    if bound is None:
+        return await providers.page_of_all(after, limit)
+
+    async def read(one: str, key: str, limit: int) -> ListScan[ConfiguredProvider]:
+        return ListScan(list(await providers.page(one, key, limit)), None)
+
+    return (await tenant_pages.by_key(bound, after, limit, read)).rows
+
+
+@operation(
+    "GET",
+    "/v1/providers/{key:str}",
+    tag="Objects",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: ProviderObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a provider.
+
+    With `?tenant=`, the one that applies there."""
+    return responses.json(_outside(await _find(request, tenants.single_tenant(request))))
+
+
+@operation(
+    "PUT",
+    "/v1/providers/{key:str}",
+    tag="Objects",
+    required_scope="manage",
+    is_sensitive=True,
+    query=DryRunQuery,
+    body=ProviderFields,
+    response_types={200: ProviderObject, 201: ProviderObject},
+    refusals=(Conflict,),
+    example={"channel": "sms", "url": "twilio://SID:TOKEN@default?from=%2B12025550123", "rate": 10},
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Write a provider.
+
+    Its URL is stored encrypted. If you send back the masked URL of a read, the stored URL does not change. `…@` keeps
+    the stored credentials, provided that the URL names the same server. A tenant's own providers of a channel replace
+    the project's: `?tenant=`, or `tenant` in the body, names the tenant."""
+    ctx, key = context.of(request), _writable_key(request)
+    sent = request_body.plain_json(await request_body.json_text(request))
+    tenant, value = definition_body.split(request, sent, READ_ADDS)
+    fields = request_body.json(msgspec.json.encode(value), FIELDS, ctx)
+    await ctx.providers.check_count(tenant, key)
+    if objects.is_dry_run(request):
+        return responses.json(_outside(await ctx.providers.plan(tenant, key, fields)))
+    before = await _own(request, tenant, key)
+    written, is_new = await ctx.providers.put(tenant, key, fields)
+    after = _audited(written)
+    audit.note_changes(request, {} if before is None else _audited(before), after)
+    if before is not None and before.fields.url == written.fields.url != fields.url:
+        # Only a secret in the URL was changed, and it is masked in both.
+        audit.note_change(request, "url", None, "changed")
+    return responses.json(_outside(written), 201 if is_new else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/providers/{key:str}",
+    tag="Objects",
+    required_scope="manage",
+    is_sensitive=True,
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a provider."""
+    tenant, key = tenants.single_tenant(request), _writable_key(request)
+    before = await _own(request, tenant, key)
+    if not await context.of(request).providers.delete(tenant, key):
+        raise NotFound("There is no provider with this key.")
+    audit.note_changes(request, {} if before is None else _audited(before), {})
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/providers/{key:str}/test",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=ProviderTest,
+    is_body_optional=True,
+    response_types={200: ProviderTestResult},
+    refusals=(NotFound,),
+    example={"to": "+436601234567"},
+)
+async def test(request: ApiRequest) -> ASGIApp:
+    """Test a provider.
+
+    Resolves its host, connects, and checks the credentials or sends a message to an address, in at most 15 seconds; at
+    most 10 tests a minute for each caller. Each step has a state, its time, and a fix if it failed. A dry run sends
+    nothing. With `values`, it tests a provider that is not stored. In their URL, `…@` stands for the credentials of the
+    stored provider with this key, provided that the URL names the same server."""
+    body = await request_body.optional_body(request, TEST) or ProviderTest()
+    ctx, tenant, key = context.of(request), tenants.single_tenant(request), _key(request)
+    if body.to is not None:
+        fields = body.values or (await _find(request, tenant)).fields
+        wrong = addresses.format_problem(fields.channel, body.to)
+        if wrong is not None:
+            raise Invalid.of("to", wrong)
+    to = None if objects.is_dry_run(request) else body.to
+    connection_tests.count(request)
+    if body.values is None:
+        report = await ctx.providers.test(tenant, key, to)
+    else:
+        planned = await ctx.providers.plan(tenant, key, body.values)
+        audit.note_changes(request, {}, {"values.url": planned.fields.url, "to": to})
+        report = await ctx.providers.test_values(tenant, key, body.values, to)
+    error = next((step.detail for step in report.steps if step.state == "failed"), None)
+    return responses.json(ProviderTestResult(error is None, error, report.state, report.steps))
+
+
+@operation(
+    "POST",
+    "/v1/providers/{key:str}/receipts",
+    tag="Messages",
+    required_scope=None,
+    any_query=True,
+    body_types=(request_body.FORM, "application/json", MAIL),
+    response_types={204: None},
+    refusals=(NotFound, Unauthenticated, Invalid, UnsupportedMediaType),
+)
+async def receive(request: ApiRequest) -> ASGIApp:
+    """Receive a delivery receipt.
+
+    Twilio and Vonage sign theirs. A mail server's report (message/rfc822) needs the scope `manage`."""
+    ctx, key = context.of(request), _key(request)
+    tenant = tenants.single_tenant(request)
+    is_known = await (_mail if request_body.media_type(request) == MAIL else _vendor)(request, ctx, tenant, key)
+    if not is_known:
+        raise NotFound("There is no message with this reference.")
+    return responses.empty()
+
+
+async def _mail(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
+    await guards.authorize(request, "manage")
+    found = await ctx.providers.find(tenant, key)
+    if found is None or found.fields.channel != "email":
+        raise NotFound("There is no e-mail provider with this key.")
+    try:
+        body = await request_body.raw(request, ctx.limits.request)
+        # In a thread: for some mails of a few kilobytes, the parser takes a second.
+        report = await asyncio.to_thread(delivery_status.parse, body)
+    except ValueError as error:
+        raise Invalid.of("body", str(error)) from None
+    return report is None or await ctx.receipts.apply_report(tenant, report)
+
+
+async def _vendor(request: ApiRequest, ctx: ApiContext, tenant: str, key: str) -> bool:
+    await _find(request, tenant)
+    body = await request_body.raw(request, ctx.limits.request)
+    signed = ReceiptRequest(
+        url=ctx.providers.receipts_url(tenant, key),
+        headers={name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]},
+        form=_fields(body, request_body.media_type(request)),
+        body=body,
+    )
+    try:
+        receipt = await ctx.providers.receipt(tenant, key, signed)
+    except PermissionError as error:
+        raise Unauthenticated(f"Not accepted: {error}.") from None
+    except ValueError as error:
+        raise UnsupportedMediaType(f"This provider {error} of this kind.") from None
+    if receipt is None:
+        return True
+    if isinstance(receipt, OptOut):
+        await ctx.receipts.apply_opt_out(key, tenant, receipt)
+        return True
+    await ctx.receipts.take_receipt(key, tenant, receipt)
+    return True
+
+
+def _fields(body: bytes, media_type: str) -> dict[str, str]:
+    if media_type == request_body.FORM:
+        return request_body.form_fields(body)
+    value = request_body.plain_json(body)
+    return {name: str(field) for name, field in value.items()} if isinstance(value, dict) else {}
+
+
+def _key(request: ApiRequest) -> str:
+    return objects.checked_key(request_body.path(request, "key"))
+
+
+def _writable_key(request: ApiRequest) -> str:
+    key = _key(request)
+    if key.startswith(SETTING_PREFIX):
+        raise Conflict(f"Providers with keys that begin with {SETTING_PREFIX} are those of the server's settings.")
+    return key
+
+
+async def _find(request: ApiRequest, tenant: str) -> ConfiguredProvider:
+    """Return the provider in the path that applies in a tenant. Raises NotFound."""
+    found = await context.of(request).providers.find(tenant, _key(request))
+    if found is None:
+        raise NotFound("There is no provider with this key.")
+    return found
+
+
+async def _own(request: ApiRequest, tenant: str, key: str) -> ConfiguredProvider | None:
+    """Return the provider that an operator's request changes. A request about a tenant never changes the project's
+    provider."""
+    found = await context.of(request).providers.find(tenant, key) if audit.is_by_operator(request) else None
+    return found if found is not None and found.tenant == tenant else None
+
+
+def _audited(provider: ConfiguredProvider) -> dict[str, Any]:
+    """Return the fields in the audit; secrets in the URL are masked."""
+    fields = asdict(_outside(provider))
+    del fields["secret"]
+    return fields
+
+
+def _outside(provider: ConfiguredProvider) -> ProviderObject:
+    fields = provider.fields
+    return ProviderObject(
+        key=provider.key,
+        tenant=provider.tenant or None,
+        channel=fields.channel,
+        url=fields.url,
+        secret=provider.secret,
+        priority=fields.priority,
+        rate=fields.rate,
+        concurrency=fields.concurrency,
+        timeout=times.seconds(fields.timeout),
+        active=fields.active,
+    )
+
+
+def _seconds(duration: float | str) -> float:
+    """0 for a string that is not a duration."""
+    try:
+        return times.seconds(duration)
+    except ValueError:
+        return 0.0
+
+
+def _check(fields: ProviderFields, ctx: ApiContext) -> None:
+    errors: list[FieldError] = []
+    if len(fields.url) > MAX_URL or not fields.url.isprintable():
+        errors.append(FieldError("url", f"must have at most {MAX_URL} printable characters"))
+    if fields.rate is not None and not MIN_RATE <= fields.rate <= MAX_RATE:
+        text = f"must be at least {MIN_RATE:.3g} (one message per day) and at most {MAX_RATE:g} messages per second"
+        errors.append(FieldError("rate", text))
+    if not 1 <= fields.concurrency <= MAX_CONCURRENCY:
+        errors.append(FieldError("concurrency", f"must be 1 to {MAX_CONCURRENCY}"))
+    if not 0 < _seconds(fields.timeout) <= MAX_TIMEOUT:
+        errors.append(FieldError("timeout", f"must be a duration above 0 and at most {MAX_TIMEOUT:g} s"))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _check_test(body: ProviderTest, ctx: ApiContext) -> None:
+    if body.values is not None:
+        _check(body.values, ctx)
+
+
+FIELDS = request_body.Shape(ProviderFields, _check, {"channel": "email", "url": "smtp://mail.example.com"})
+TEST = request_body.Shape(ProviderTest, _check_test)
+HANDLERS = [page, read, write, delete, test, receive]

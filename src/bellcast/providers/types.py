@@ -1,0 +1,243 @@
+"""Configuration of providers.
+
+Delivery of messages by outside services.
+
+Port: the configured providers, as used by the API."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from socket import socket
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from bellcast.channels.types import ExternalChannel, State
+from bellcast.kernel.outbound.connection_tests import TestReport
+from bellcast.kernel.validation import storable
+
+# Key prefix of providers from the settings, which cannot be written.
+SETTING_PREFIX = "env-"
+
+
+class SecretHint(Struct, frozen=True):
+    """A secret that can be written and not read: whether it is set, and its last characters if it is too long to be guessed from
+    them."""
+
+    set: bool
+    hint: str | None
+
+
+class ProviderFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider of a channel. The provider with the lowest `priority` is tried first. `rate` limits messages per
+    second on all nodes, `concurrency` concurrent messages in each process, and `timeout` the wait for a response."""
+
+    channel: ExternalChannel
+    url: str
+    priority: int = 0
+    rate: float | None = None
+    concurrency: int = 10
+    timeout: float | str = 30.0
+    active: bool = True
+
+
+# Kinds of addresses: an e-mail address, a number, a browser's subscription, a device token of FCM or APNs, a chat's
+# incoming webhook, a Telegram chat.
+AddressKind = Literal["email", "sms", "web", "fcm", "apns", "webhook", "telegram"]
+
+
+class AcceptedMessage(Struct, frozen=True):
+    """Result of a delivery. `reference` is the provider's id of the message, by which its receipts refer to it."""
+
+    code: str
+    response: str | None = None
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        # A result that cannot be stored would leave the message open, and the next attempt would send it again.
+        for name in self.__struct_fields__:
+            if (text := getattr(self, name)) is not None:
+                force_setattr(self, name, storable(text))
+
+
+# Maximum characters of a vendor's response in an AcceptedMessage or a DeliveryError.
+MAX_RESPONSE = 500
+
+
+class DeliveryError(Exception):
+    """The provider did not accept the message.
+
+    After a temporary error, the next provider is tried, and all again later, not before `retry_after` seconds. After a
+    permanent error, the message has failed. `is_bounce`: the address is bad, and is then suppressed. `is_timeout`: no response
+    came in time."""
+
+    def __init__(
+        self,
+        response: str,
+        *,
+        code: str | None = None,
+        is_temporary: bool,
+        is_bounce: bool = False,
+        is_timeout: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        self.response = storable(response)
+        self.code = None if code is None else storable(code)
+        super().__init__(self.response)
+        self.is_temporary = is_temporary
+        self.is_bounce = is_bounce
+        self.is_timeout = is_timeout
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.response}" if self.code else self.response
+
+
+class ServerAddress(Struct, frozen=True):
+    """Where a provider connects to, and whether with TLS from the first byte."""
+
+    host: str
+    port: int
+    has_tls: bool
+
+
+# Opens a TCP connection to a host and port. Raises Unavailable or OSError.
+Connect = Callable[[str, int], Awaitable[socket]]
+
+
+class Receipt(Struct, frozen=True):
+    """A provider's later report on an accepted message: its reference, the state, and a code."""
+
+    reference: str
+    state: State
+    code: str | None = None
+
+
+class OptOut(Struct, frozen=True):
+    """A reply from a number: STOP, or START (`is_allowed`)."""
+
+    address: str
+    is_allowed: bool
+
+
+class ReceiptRequest(Struct, frozen=True, kw_only=True):
+    """A request with a receipt: the public URL it was sent to, headers in lower case, and the fields of its form or query."""
+
+    url: str
+    headers: Mapping[str, str]
+    form: Mapping[str, str]
+    body: bytes
+
+
+class OutgoingMessage(Struct, frozen=True, kw_only=True):
+    """A message for a provider. `id` is the same in every attempt; `content` has the form of the channel."""
+
+    id: str
+    to: str
+    content: Any
+
+
+class Provider(Protocol):
+    """An adapter for one vendor. One object delivers many messages concurrently, to addresses of one kind."""
+
+    @property
+    def channel(self) -> ExternalChannel: ...
+
+    @property
+    def kind(self) -> AddressKind: ...
+
+    @property
+    def server(self) -> ServerAddress | None:
+        """The server that checks the credentials. None if the addresses name the servers, or a library chooses them."""
+        ...
+
+    async def send(self, message: OutgoingMessage) -> AcceptedMessage:
+        """Pass a message to the vendor. Raises DeliveryError. A cancelled call may have delivered it."""
+        ...
+
+    async def check(self) -> None:
+        """Check the credentials without sending. Raises DeliveryError."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class ConfiguredProvider(Struct, frozen=True, kw_only=True):
+    """A provider with its key; the URL is masked."""
+
+    key: str
+    tenant: str
+    fields: ProviderFields
+    secret: SecretHint
+
+
+class ProviderDirectory(Protocol):
+    """Providers from the settings and the store."""
+
+    def problem(self, fields: ProviderFields) -> str | None:
+        """Return why a provider's URL cannot be used, or None."""
+        ...
+
+    def of_settings(self) -> Sequence[ConfiguredProvider]:
+        """Return the providers from the settings."""
+        ...
+
+    async def find(self, tenant: str, key: str) -> ConfiguredProvider | None:
+        """Return the tenant's provider, else the project's."""
+        ...
+
+    async def page(self, tenant: str, after: str, limit: int) -> Sequence[ConfiguredProvider]:
+        """Return the tenant's own providers by key. Providers from the settings belong to the project."""
+        ...
+
+    async def page_of_all(self, after: tuple[str, str], limit: int) -> Sequence[ConfiguredProvider]:
+        """Return providers of all tenants by tenant and key, after these; those of the settings belong to the project."""
+        ...
+
+    async def check_count(self, tenant: str, key: str) -> None:
+        """Raise Conflict if a tenant has the maximum number of providers without this one."""
+        ...
+
+    async def put(self, tenant: str, key: str, fields: ProviderFields) -> tuple[ConfiguredProvider, bool]:
+        """Create or replace a provider; return whether it is new. A masked URL keeps the stored one. `…@` keeps the
+        stored credentials, provided that the URL names the same server. Raises Invalid for a URL that cannot be
+        used."""
+        ...
+
+    async def plan(self, tenant: str, key: str, fields: ProviderFields) -> ConfiguredProvider:
+        """Return the provider that `put` would write. Raises Invalid like `put`."""
+        ...
+
+    async def delete(self, tenant: str, key: str) -> bool:
+        """Delete a provider; return whether there was one."""
+        ...
+
+    async def can_deliver(self, tenant: str, channel: ExternalChannel) -> bool:
+        """Return whether an active provider delivers the messages of a tenant's channel."""
+        ...
+
+    async def email_sender(self, tenant: str, key: str | None) -> tuple[str, str | None]:
+        """Return the sender address and name of the provider with this key, else of the first active one."""
+        ...
+
+    async def test(self, tenant: str, key: str, to: str | None) -> TestReport:
+        """Connect and check the credentials, or send a test message. Raises NotFound."""
+        ...
+
+    async def test_first(self, tenant: str, channel: ExternalChannel) -> TestReport:
+        """Test the provider that is tried first, as `test` does. Raises NotFound without one."""
+        ...
+
+    async def test_values(self, tenant: str, key: str, fields: ProviderFields, to: str | None) -> TestReport:
+        """Test a provider that is not stored, like `test`. Raises Invalid like `put`."""
+        ...
+
+    async def receipt(self, tenant: str, key: str, request: ReceiptRequest) -> Receipt | OptOut | None:
+        """Verify and parse a vendor's request about a message. Raises NotFound, PermissionError for a wrong signature,
+        and ValueError if the vendor sends no receipts."""
+        ...
+
+    def receipts_url(self, tenant: str, key: str) -> str:
+        """Return the URL for the vendor's receipts, which is part of their signature."""
+        ...

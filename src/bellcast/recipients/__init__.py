@@ -1,0 +1,1 @@
+"""Recipients: their records, roles, devices, push endpoints and subscriptions, and their erasure."""

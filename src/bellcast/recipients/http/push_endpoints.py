@@ -1,0 +1,274 @@
+"""Push endpoints: browsers and apps that receive push messages, registered by the recipient or by the app's server."""
+
+import re
+from datetime import datetime
+
+from msgspec import Struct
+
+from bellcast.channels import push
+from bellcast.channels.addresses import MAX_ADDRESS
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import FieldError, Invalid, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest, DryRunFlag
+from bellcast.recipients.http import recipients
+from bellcast.recipients.store.push_endpoints import PushEndpoint, PushKind
+from bellcast.rest import context, guards, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+
+APNS_TOKEN = re.compile(r"[0-9A-Fa-f]{8,200}")
+# Tokens are sent in headers and paths of requests to the vendor.
+FCM_TOKEN = re.compile(r"[0-9A-Za-z_:.-]+")
+EXAMPLE = {
+    "endpoint": "https://push.example.com/send/abc",
+    "expirationTime": None,
+    "keys": {
+        "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+        "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    },
+}
+
+
+class PushKeys(Struct, frozen=True, forbid_unknown_fields=True):
+    """A browser's public key and secret, in base64url."""
+
+    p256dh: str
+    auth: str
+
+
+class PushRegistration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A browser's `PushSubscription` as JSON, or an app's `kind` and device `token`."""
+
+    endpoint: str | None = None
+    keys: PushKeys | None = None
+    expirationTime: float | None = None  # noqa: N815  the name in PushSubscription.toJSON()
+    kind: PushKind = "web"
+    token: str | None = None
+
+
+class RegisteredEndpoint(Struct, frozen=True):
+    """The id of a push endpoint, which deletes it."""
+
+    id: str
+
+
+class PushEndpointItem(Struct, frozen=True, kw_only=True):
+    """A push endpoint of a recipient: a browser's URL or an app's token."""
+
+    id: str
+    kind: PushKind
+    endpoint: str | None
+    token: str | None
+    created_at: datetime
+
+
+class PushEndpointList(Struct, frozen=True):
+    """All push endpoints of a recipient, the most recently registered first."""
+
+    push_endpoints: list[PushEndpointItem]
+
+
+class PushPublicKey(Struct, frozen=True):
+    """The `applicationServerKey` of this server, in base64url."""
+
+    public_key: str
+
+
+@operation(
+    "POST",
+    "/v1/push-endpoints",
+    tag="Messages",
+    required_scope="recipient",
+    query=DryRunFlag,
+    body=PushRegistration,
+    response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
+    example=EXAMPLE,
+)
+async def register(request: ApiRequest) -> ASGIApp:
+    """Register a push endpoint.
+
+    A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted. A dry
+    run returns an empty id unless this recipient already has the endpoint."""
+    body = await request_body.body(request, REGISTRATION)
+    # After the body, because the session may be revoked while it arrives.
+    return await _register(request, body, *await guards.recipient(request))
+
+
+@operation(
+    "GET",
+    "/v1/push-endpoints",
+    tag="Messages",
+    required_scope="recipient",
+    response_types={200: PushEndpointList},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the recipient's push endpoints."""
+    return await _page(request, *await guards.recipient(request))
+
+
+@operation(
+    "GET",
+    "/v1/push-endpoints/key",
+    tag="Messages",
+    required_scope="recipient",
+    response_types={200: PushPublicKey},
+)
+async def public_key(request: ApiRequest) -> ASGIApp:
+    """Read the key that a browser's subscription needs."""
+    await guards.recipient(request)
+    return responses.json(PushPublicKey(context.of(request).push_key()))
+
+
+@operation(
+    "DELETE",
+    "/v1/push-endpoints/{id:str}",
+    tag="Messages",
+    required_scope="recipient",
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a push endpoint."""
+    return await _delete(request, *await guards.recipient(request))
+
+
+@operation(
+    "POST",
+    "/v1/recipients/{key:str}/push-endpoints",
+    tag="Messages",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=PushRegistration,
+    response_types={200: RegisteredEndpoint, 201: RegisteredEndpoint},
+    example={"kind": "fcm", "token": "cVx3:APA91bH"},
+)
+async def register_for(request: ApiRequest) -> ASGIApp:
+    """Register a recipient's push endpoint.
+
+    A known endpoint moves to this recipient; the status is then 200. Beyond 20 endpoints, the oldest is deleted."""
+    body = await request_body.body(request, REGISTRATION)
+    return await _register(request, body, tenants.single_tenant(request), recipients.key(request))
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/push-endpoints",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: PushEndpointList},
+)
+async def page_of(request: ApiRequest) -> ASGIApp:
+    """List a recipient's push endpoints."""
+    return await _page(request, tenants.single_tenant(request), recipients.key(request))
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/push-endpoints/key",
+    tag="Messages",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: PushPublicKey},
+)
+async def public_key_for(request: ApiRequest) -> ASGIApp:
+    """Read the key that a browser's subscription needs."""
+    tenants.single_tenant(request)
+    recipients.key(request)
+    return responses.json(PushPublicKey(context.of(request).push_key()))
+
+
+@operation(
+    "DELETE",
+    "/v1/recipients/{key:str}/push-endpoints/{id:str}",
+    tag="Messages",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete_of(request: ApiRequest) -> ASGIApp:
+    """Delete a recipient's push endpoint."""
+    return await _delete(request, tenants.single_tenant(request), recipients.key(request))
+
+
+async def _register(request: ApiRequest, body: PushRegistration, tenant: str, recipient: str) -> ASGIApp:
+    engines = context.of(request).engines
+    if objects.is_dry_run(request):
+        known = await engines.store.push_endpoints.page(tenant, recipient)
+        ids = [one.id for one in known if one.address == (body.endpoint or body.token)]
+        return responses.json(RegisteredEndpoint(next(iter(ids), "")))
+    now = engines.clock.now()
+    endpoint = PushEndpoint(
+        id=engines.new_id(now),
+        kind=body.kind,
+        address=body.endpoint or body.token or "",
+        p256dh=None if body.keys is None else body.keys.p256dh,
+        auth=None if body.keys is None else body.keys.auth,
+        registered_at=now,
+    )
+    id, is_new = await engines.store.push_endpoints.put(tenant, recipient, endpoint, push.MAX_ENDPOINTS)
+    return responses.json(RegisteredEndpoint(id), 201 if is_new else 200)
+
+
+async def _page(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
+    found = await context.of(request).engines.store.push_endpoints.page(tenant, recipient)
+    return responses.json(PushEndpointList([_outside(endpoint) for endpoint in found]))
+
+
+async def _delete(request: ApiRequest, tenant: str, recipient: str) -> ASGIApp:
+    id = request_body.path(request, "id")
+    if not await context.of(request).engines.store.push_endpoints.delete(tenant, recipient, id):
+        raise NotFound("There is no push endpoint with this id.")
+    return responses.empty()
+
+
+def _outside(endpoint: PushEndpoint) -> PushEndpointItem:
+    is_browser = endpoint.kind == "web"
+    return PushEndpointItem(
+        id=endpoint.id,
+        kind=endpoint.kind,
+        endpoint=endpoint.address if is_browser else None,
+        token=None if is_browser else endpoint.address,
+        created_at=times.to_rfc3339(endpoint.registered_at),
+    )
+
+
+def _check(body: PushRegistration, ctx: ApiContext) -> None:
+    errors = list(_browser_errors(body, ctx) if body.kind == "web" else _device_errors(body))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _browser_errors(body: PushRegistration, ctx: ApiContext) -> validation.FieldErrors:
+    if body.token is not None:
+        yield FieldError("kind", "must be fcm or apns if there is a token")
+        return
+    if body.endpoint is None:
+        yield FieldError("endpoint", "must be given, or kind and token")
+    elif (problem := ctx.url_problem(body.endpoint)) is not None:
+        yield FieldError("endpoint", problem)
+    elif not body.endpoint.isascii() or len(body.endpoint) > MAX_ADDRESS:
+        yield FieldError("endpoint", f"must have at most {MAX_ADDRESS} ASCII characters")
+    if body.keys is None:
+        yield FieldError("keys", "must be given: the p256dh and auth of the subscription")
+    elif (wrong := push.keys_problem(body.keys.p256dh, body.keys.auth)) is not None:
+        yield FieldError(f"keys.{wrong[0]}", wrong[1])
+
+
+def _device_errors(body: PushRegistration) -> validation.FieldErrors:
+    if body.endpoint is not None or body.keys is not None:
+        yield FieldError("endpoint", f"must not be given with the kind {body.kind}")
+    token = body.token or ""
+    if body.kind == "apns" and APNS_TOKEN.fullmatch(token) is None:
+        yield FieldError("token", "must be the device token in hexadecimal")
+    if body.kind == "fcm" and (len(token) > MAX_ADDRESS or FCM_TOKEN.fullmatch(token) is None):
+        yield FieldError("token", "must be a registration token")
+
+
+REGISTRATION = request_body.Shape(PushRegistration, _check)
+HANDLERS = [register, page, public_key, delete, register_for, page_of, public_key_for, delete_of]

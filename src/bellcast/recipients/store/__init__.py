@@ -1,0 +1,1 @@
+"""Scripts and SQL of recipients and what belongs to them."""

@@ -1,0 +1,117 @@
+"""Subscriptions of recipients to topics. A subscriber receives later sends, and keeps them after unsubscribing."""
+
+from collections.abc import Sequence
+
+from bellcast.inbox.store import announcements
+from bellcast.kernel import times
+from bellcast.kernel.db import columns, list_scan
+from bellcast.kernel.db.list_scan import KeyScan
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.events import Event
+from bellcast.live.types.events import SubscriptionEnded
+from bellcast.recipients.store import ensure
+from bellcast.recipients.types import Subscription, SubscriptionGrant
+
+# Topics per statement that compares their names with a prefix.
+TOPIC_BATCH_ROWS = 1_000
+
+
+class StoredSubscriptions(StoreTable):
+    """Subscriptions by tenant, topic and recipient."""
+
+    @write(locks=lambda tenant, _, key, __: [(tenant, key)])
+    def subscribe(self, tenant: str, topic: str, key: str, now: int) -> Script[tuple[Subscription, bool]]:
+        """Subscribe a recipient to later sends to a topic; return whether the subscription is new."""
+        inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+        is_new = yield from follow(tenant, topic, inbox, key, now)
+        found = yield Statement("subscription_find", {"inbox": inbox, "topic": topic})
+        return subscription(found[0]), is_new
+
+    @write(locks=lambda tenant, _, key, __: [(tenant, key)])
+    def unsubscribe(self, tenant: str, topic: str, key: str, now: int) -> Script[tuple[Event, ...] | None]:
+        """Unsubscribe; earlier announcements stay in the inbox. None if it was not subscribed."""
+        if not (yield from _among(tenant, key, [topic])):
+            return None
+        inbox, _ = yield from ensure.ensure_recipient(tenant, key, now)
+        return tuple((yield from unfollow(tenant, [topic], inbox, key, now)))
+
+    @read
+    def get(self, tenant: str, topic: str, key: str) -> Script[Subscription | None]:
+        recipient = yield Statement("recipient_number", {"tenant": tenant, "key": key})
+        found = (yield Statement("subscription_find", {"inbox": recipient[0][0], "topic": topic})) if recipient else []
+        return subscription(found[0]) if found else None
+
+    @read
+    def page(
+        self, tenant: str, topic: str, after: str | None, limit: int, seq: int | None = None
+    ) -> Script[list[Subscription]]:
+        """Return the subscriptions to a topic by key; with `seq`, those from before this announcement or fan-out."""
+        params = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit, "seq": seq}
+        found = yield Statement("subscription_page", params)
+        return [subscription(row) for row in found]
+
+    @read
+    def of_recipient(self, tenant: str, key: str, after: str, limit: int) -> Script[list[Subscription]]:
+        """Return the recipient's subscriptions by topic, after the topic `after`."""
+        params = {"tenant": tenant, "key": key, "after": after, "limit": limit}
+        return [subscription(row) for row in (yield Statement("subscriptions_of_recipient", params))]
+
+    @read
+    def among(self, tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
+        """Return those of the topics that the recipient subscribes to."""
+        return _among(tenant, key, topics)
+
+    @read
+    def grants_in_force(self, rights: Sequence[SubscriptionGrant]) -> Script[frozenset[SubscriptionGrant]]:
+        """Return the subscriptions that still exist."""
+        found = yield Statement("subscriptions_existing", {"rights": columns.to_json(rights)})
+        return frozenset(SubscriptionGrant(*row) for row in found)
+
+    @read_in_background
+    def topics(self, tenant: str, prefix: str, after: str, limit: int) -> Script[list[tuple[str, int]]]:
+        """Return topics with subscribers by name, and their numbers of subscribers up to 10,000."""
+        params = {"tenant": tenant, "after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        return [(topic, subscribers) for topic, subscribers in (yield Statement("topics_page", params))]
+
+    @read_in_background
+    def topics_of_all(self, prefix: str, after: tuple[str, str], limit: int) -> Script[KeyScan[tuple[str, str, int]]]:
+        """Return topics of all tenants with subscribers by tenant and name, after a tenant and name, and their numbers
+        of subscribers up to 10,000. Examines at most 20,000 topics with the prefix."""
+        found: list[tuple[str, str, int]] = []
+        size, compared = max(limit, TOPIC_BATCH_ROWS) if prefix else limit, 0
+        while True:
+            keys = {"after_tenant": after[0], "after": after[1], "first": prefix, "last": prefix + AFTER_ALL_KEYS}
+            batch = yield Statement("topics_of_all", {**keys, "limit": size}, heavy=True)
+            found += [(tenant, topic, count) for tenant, topic, count in batch if count is not None]
+            compared += len(batch)
+            if len(batch) < size or len(found) >= limit:
+                return KeyScan(found[:limit], None)
+            after = (batch[-1][0], batch[-1][1])
+            if compared >= list_scan.MAX_SCANNED_ROWS:
+                return KeyScan(found, after)
+
+
+def _among(tenant: str, key: str, topics: Sequence[str]) -> Script[frozenset[str]]:
+    found = yield Statement("subscribed", {"tenant": tenant, "key": key, "topics": columns.to_json(topics)})
+    return frozenset(topic for (topic,) in found)
+
+
+def follow(tenant: str, topic: str, inbox: int, key: str, now: int) -> Script[bool]:
+    """Subscribe an inbox to a topic; return whether it is new."""
+    params = {"tenant": tenant, "topic": topic, "inbox": inbox, "key": key, "now": now}
+    inserted = yield Statement("subscription_insert", params)
+    return bool(inserted)
+
+
+def unfollow(tenant: str, topics: Sequence[str], inbox: int, key: str, now: int) -> Script[list[Event]]:
+    """Unsubscribe an inbox from topics, after materializing earlier sends to them."""
+    events = yield from announcements.materialize(tenant, [key], now)
+    yield Statement("subscription_delete", many=[{"inbox": inbox, "topic": topic} for topic in topics])
+    return [*events, *(SubscriptionEnded(tenant, key, topic) for topic in topics)]
+
+
+def subscription(row: Row) -> Subscription:
+    """Create a subscription from topic, key, created_at."""
+    topic, key, created_at = row
+    return Subscription(topic, key, times.to_rfc3339(created_at))

@@ -1,0 +1,1 @@
+"""REST operations of failures, replays and dead jobs."""

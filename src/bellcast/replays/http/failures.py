@@ -1,0 +1,192 @@
+"""Failures by cause."""
+
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest
+from bellcast.kernel.http import list_positions, list_total, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.operators.types import ROLES
+from bellcast.replays.causes import cause_of
+from bellcast.replays.failures import CauseGroup, FailureFilter, webhook_of
+from bellcast.replays.types import FailureKind, StoredFailure
+from bellcast.rest import context, tenant_pages, tenants, viewers
+from bellcast.rest.operations import operation
+
+FIELDS = ("kind", "channel", "provider", "workflow", "job", "webhook", "cause")
+
+
+class CausesQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """Filters for failures. The tenant `*` means all tenants."""
+
+    kind: FailureKind | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+
+    @property
+    def wanted(self) -> FailureFilter:
+        """The query's filter."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        return FailureFilter(**fields, since=self.created_since, until=self.created_before)
+
+
+class FailuresQuery(CausesQuery, frozen=True, kw_only=True):
+    """A page of failures, newest first, with filters."""
+
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """A message that failed or bounced, a failed run, or a dead job. `cause` is its `reason` without addresses, ids and
+    long numbers. A dead job that executed a run has the id of the run."""
+
+    id: str
+    tenant: str | None
+    kind: FailureKind
+    state: str
+    recipient: str | None
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+    reason: str | None
+    created_at: datetime
+
+
+class FailurePage(Struct, frozen=True, kw_only=True):
+    """A page of failures. Pass `next` as `after`. If `scanned_until` is not null, the search stopped after 20,000
+    failures: pass it as `after` to continue. Only the first page has a `total`; with a filter other than kind and time,
+    it is a lower bound."""
+
+    failures: list[Failure]
+    next: str | None
+    scanned_until: str | None = None
+    total: ListTotal | None = None
+
+
+class Cause(Struct, frozen=True, kw_only=True):
+    """Failures of a tenant with the same cause. Use the other non-null fields as the filter of a replay."""
+
+    tenant: str | None
+    kind: FailureKind
+    channel: str | None
+    provider: str | None
+    workflow: str | None
+    job: str | None
+    webhook: str | None
+    cause: str
+    count: int
+    oldest_at: datetime
+    newest: Failure
+
+
+class CausePage(Struct, frozen=True, kw_only=True):
+    """The 200 most frequent causes, of the newest 20,000 failed messages, bounced messages, failed runs and dead jobs each. The
+    total is not exact if there are older failures."""
+
+    causes: list[Cause]
+    total: ListTotal
+
+
+@operation(
+    "GET",
+    "/v1/failures",
+    tag="Messages",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=FailuresQuery,
+    is_exported=True,
+    response_types={200: FailurePage},
+    refusals=(BadRequest,),
+)
+async def failure_page(request: ApiRequest) -> ASGIApp:
+    """List failures.
+
+    Messages that failed or bounced, failed runs and dead jobs, by descending id: the newest first. The filters can be
+    combined."""
+    query = request_body.query(request, FailuresQuery)
+    named, failures = tenant_pages.tenants_of(request, query.tenant), context.of(request).failures
+    found = await failures.page(named, query.wanted, list_positions.failure_id(query.after), query.limit)
+
+    async def count(limit: int) -> ListTotal:
+        return list_total.up_to(limit, await failures.count(named, query.wanted, limit + 1))
+
+    counts = None if query.wanted.compares_fields else count
+    has_next = found.before is not None
+    total = await list_total.of_first_page(len(found.failures), query.after, has_next=has_next, count=counts)
+    listed = FailurePage(
+        failures=[_failure(one) async for one in context.of(request).engines.pace.each(found.failures)],
+        next=None if found.is_cut else found.before,
+        scanned_until=found.before if found.is_cut else None,
+        total=total,
+    )
+    return responses.json(viewers.page_for(request, listed))
+
+
+@operation(
+    "GET",
+    "/v1/failures/causes",
+    tag="Messages",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=CausesQuery,
+    response_types={200: CausePage},
+)
+async def causes(request: ApiRequest) -> ASGIApp:
+    """Count failures by cause.
+
+    The most frequent cause comes first. Causes are counted per tenant. A cause is the error text of the provider, the
+    step or the job, without addresses, ids and long numbers."""
+    query = request_body.query(request, CausesQuery)
+    named = tenant_pages.tenants_of(request, query.tenant)
+    report = await context.of(request).failures.causes(named, query.wanted)
+    total = ListTotal(report.total, report.is_exact)
+    listed = CausePage(causes=[_cause(group) for group in report.groups], total=total)
+    return responses.json(viewers.page_for(request, listed))
+
+
+def _failure(failure: StoredFailure) -> Failure:
+    return Failure(
+        kind=failure.kind,
+        tenant=tenants.outside(failure.tenant),
+        id=failure.id,
+        state=failure.state,
+        recipient=failure.recipient,
+        channel=failure.channel,
+        provider=failure.provider,
+        workflow=failure.workflow,
+        job=failure.job,
+        webhook=webhook_of(failure),
+        cause=cause_of(failure.reason),
+        reason=failure.reason,
+        created_at=times.to_rfc3339(failure.created_at),
+    )
+
+
+def _cause(group: CauseGroup) -> Cause:
+    return Cause(
+        **msgspec.structs.asdict(group.key) | {"tenant": tenants.outside(group.key.tenant)},
+        count=group.count,
+        oldest_at=times.to_rfc3339(group.oldest_at),
+        newest=_failure(group.newest),
+    )
+
+
+HANDLERS = [failure_page, causes]

@@ -1,0 +1,270 @@
+"""Replays, which retry failures."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListScan
+from bellcast.kernel.errors import BadRequest, Conflict, Invalid, NotFound
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.kernel.ids import NEWEST
+from bellcast.kernel.times import Moment
+from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.replays.failures import FailureFilter
+from bellcast.replays.http.failures import FIELDS
+from bellcast.replays.replays import MAX_REPLAY_IDS, FoundReplay, Replay, ReplayState, RetryCount
+from bellcast.replays.types import FailureKind, ReplayQuery
+from bellcast.rest import audit, context, guards, objects, tenant_pages, tenants
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+
+UNKNOWN = "There is no replay with this id."
+
+
+class ReplayFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which failures to retry: those that match all fields that are set. An empty filter matches all. Times refer to
+    the creation of a failure."""
+
+    kind: FailureKind | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    workflow: str | None = None
+    job: str | None = None
+    webhook: str | None = None
+    cause: str | None = None
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+
+    @property
+    def wanted(self) -> FailureFilter:
+        """The filter with times in UTC milliseconds."""
+        fields = {name: getattr(self, name) for name in FIELDS}
+        since = 0 if self.start is None else max(0, times.milliseconds(self.start))
+        until = None if self.end is None else max(0, times.milliseconds(self.end))
+        return FailureFilter(**fields, since=since, until=until)
+
+
+class StartReplayRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Either `ids` of messages, runs and dead jobs, or a `filter`."""
+
+    ids: Annotated[list[str], Meta(min_length=1, max_length=MAX_REPLAY_IDS)] | None = None
+    filter: ReplayFilter | None = None
+    dry_run: bool = False
+    tenant: str | None = None
+
+
+class ReplayEffect(Struct, frozen=True, kw_only=True):
+    """A side effect of a replay: it sends `count` messages of a channel, continues runs of a workflow or repeats jobs of a kind."""
+
+    kind: FailureKind
+    channel: str | None
+    workflow: str | None
+    job: str | None
+    count: int
+
+
+class StartedReplay(Struct, frozen=True, kw_only=True):
+    """A replay, without id in a dry run. `matched` counts at most 20,000 failures; unless it is `exact`, the replay covers
+    more."""
+
+    id: str | None
+    matched: int
+    exact: bool
+    effects: list[ReplayEffect]
+
+
+class ReplayObject(Struct, frozen=True, kw_only=True):
+    """The progress of a replay. `examined` counts the matching failures so far, and `retried` the retries. Failures
+    that changed since the search, and messages whose template could not be rendered, are skipped. `ids` is the
+    number of ids of a replay without a filter."""
+
+    id: str
+    tenant: str | None
+    state: ReplayState
+    filter: dict[str, Any] | None
+    ids: int | None
+    matched: int
+    exact: bool
+    examined: int
+    retried: int
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class ReplayPage(Struct, frozen=True):
+    """A page of replays; pass `next` as `after` for the next page."""
+
+    replays: list[ReplayObject]
+    next: str | None
+
+
+class ReplaysQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of replays, newest first. `from` and `to` filter by start time. The tenant `*` means all
+    tenants."""
+
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/replays",
+    tag="Messages",
+    required_scope="manage",
+    roles=ONE_BY_ONE,
+    is_audited=True,
+    query=DryRunQuery,
+    body=StartReplayRequest,
+    response_types={200: StartedReplay, 202: StartedReplay},
+    refusals=(Conflict,),
+    example={"filter": {"channel": "email", "from": "2026-06-10T12:00:00Z"}},
+)
+async def start(request: ApiRequest) -> ASGIApp:
+    """Replay failures.
+
+    Retries messages that failed or bounced, failed runs and dead jobs: those with the given ids, or all current
+    failures that match a filter. A dry run counts them. The replay runs in the background and survives a restart; each
+    failure is retried at most once. Ten replays of a tenant can run at a time."""
+    replays = context.of(request).replays
+    body = await request_body.body(request, START)
+    tenant = tenants.single_tenant(request, body.tenant)
+    guards.require_one(request, is_one=body.ids is not None and len(body.ids) == 1)
+    plan = await replays.plan(tenant, None if body.filter is None else body.filter.wanted, body.ids or ())
+    started = StartedReplay(
+        id=None, matched=plan.matched, exact=plan.is_exact, effects=list(map(_effect, plan.effects))
+    )
+    # The query is checked whatever the body says.
+    if objects.is_dry_run(request) or body.dry_run:
+        audit.note_changes(request, {}, {"dry_run": True})
+        return responses.json(started)
+    id, replay = await replays.start(tenant, plan)
+    audited = {"filter": _filter(replay), "ids": len(plan.ids) or None, "matched": plan.matched}
+    audit.note_changes(request, {}, {name: value for name, value in audited.items() if value is not None})
+    return responses.json(msgspec.structs.replace(started, id=id), 202)
+
+
+@operation(
+    "GET",
+    "/v1/replays",
+    tag="Messages",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=ReplaysQuery,
+    is_exported=True,
+    response_types={200: ReplayPage},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List replays.
+
+    The last 100 of a tenant, newest first. With `?tenant=*`, those of all tenants."""
+    query, replays = request_body.query(request, ReplaysQuery), context.of(request).replays
+    tenant = tenant_pages.tenant_of(request, query.tenant)
+    wanted = ReplayQuery(
+        tenant=tenant,
+        before=list_positions.item_id(query.after) or NEWEST,
+        created_since=query.created_since,
+        created_before=query.created_before,
+        limit=query.limit + 1,
+    )
+
+    async def read(one: str) -> ListScan[FoundReplay]:
+        return ListScan(await replays.newest(msgspec.structs.replace(wanted, tenant=one)), None)
+
+    found = await tenant_pages.newest(request, tenant, wanted.limit, read, lambda one: one.id)
+    shown, following = list_positions.split(found.rows, query.limit, lambda one: one.id)
+    return responses.json(ReplayPage([_replay(*one) for one in shown], following))
+
+
+@operation(
+    "GET",
+    "/v1/replays/{id:str}",
+    tag="Messages",
+    required_scope="read",
+    other_scope="manage",
+    query=TenantQuery,
+    response_types={200: ReplayObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read the progress of a replay.
+
+    Keys with the scope `manage`, which starts replays, may read it too."""
+    tenant, id = tenants.single_tenant(request), request_body.path(request, "id")
+    replay = await context.of(request).replays.get(tenant, id)
+    if replay is None:
+        raise NotFound(UNKNOWN)
+    return responses.json(_replay(tenant, id, replay))
+
+
+@operation(
+    "DELETE",
+    "/v1/replays/{id:str}",
+    tag="Messages",
+    required_scope="manage",
+    is_audited=True,
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def cancel(request: ApiRequest) -> ASGIApp:
+    """Cancel a replay.
+
+    After the response, nothing more is retried. Retries are not undone."""
+    cancelled = await context.of(request).replays.cancel(
+        tenants.single_tenant(request), request_body.path(request, "id")
+    )
+    if cancelled is None:
+        raise NotFound(UNKNOWN)
+    if not cancelled:
+        raise Conflict("This replay has ended.")
+    return responses.empty()
+
+
+def _effect(effect: RetryCount) -> ReplayEffect:
+    return ReplayEffect(**msgspec.structs.asdict(effect))
+
+
+def _filter(replay: Replay) -> dict[str, Any] | None:
+    """Return the filter of a replay as it is in requests."""
+    if replay.wanted is None:
+        return None
+    fields = {name: value for name in FIELDS if (value := getattr(replay.wanted, name)) is not None}
+    if replay.wanted.since:
+        fields["from"] = times.to_rfc3339(replay.wanted.since)
+    return fields | {"to": times.to_rfc3339_or_null(replay.wanted.until)}
+
+
+def _replay(tenant: str, id: str, replay: Replay) -> ReplayObject:
+    return ReplayObject(
+        id=id,
+        tenant=tenants.outside(tenant),
+        state=replay.state,
+        filter=_filter(replay),
+        ids=None if replay.wanted is not None else len(replay.ids),
+        matched=replay.matched,
+        exact=replay.is_exact,
+        examined=replay.examined,
+        retried=replay.retried,
+        created_at=times.to_rfc3339(replay.created_at),
+        ended_at=times.to_rfc3339_or_null(replay.ended_at),
+    )
+
+
+def _check(body: StartReplayRequest, ctx: context.ApiContext) -> None:
+    if (body.ids is None) == (body.filter is None):
+        raise Invalid.of("filter", "either ids or filter is required, not both")
+
+
+START = request_body.Shape(StartReplayRequest, _check)
+HANDLERS = [start, page, read, cancel]

@@ -1,0 +1,194 @@
+"""Permanent failures, and the steps of replays that retry them."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bellcast.channels.store import messages
+from bellcast.channels.types import RETRYABLE_STATES
+from bellcast.documents import store as documents
+from bellcast.kernel import ids
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.jobs import store as jobs
+from bellcast.kernel.jobs.types import new_job_params
+from bellcast.replays.types import (
+    REPLAYS,
+    FailureGroup,
+    FailureKind,
+    FailureQuery,
+    GroupedFailures,
+    NewReplay,
+    ReplayQuery,
+    ReplayStep,
+    StoredFailure,
+    StoredReplay,
+)
+from bellcast.workflows.store import runs
+
+# Maximum rows decoded on the event loop, which takes 1 ms.
+MAX_INLINE_ROWS = 200
+
+
+class _Names(NamedTuple):
+    """The statements that read, count and group the failures of a kind."""
+
+    page: str
+    total: str
+    causes: str
+
+
+class Replays(StoreTable):
+    """Failures, and the progress of replays as documents of the kind REPLAYS."""
+
+    async def failures(self, query: FailureQuery) -> list[StoredFailure]:
+        """Return failures by descending id: at most `limit`, plus any others with the last one's id."""
+        if len(query.tenants) > 1 or query.limit > MAX_INLINE_ROWS:
+            return await self._engine.read_in_background(_failures, query)
+        return await self._engine.read(_failures, query)
+
+    @read_in_background
+    def group_failures(self, query: FailureQuery) -> Script[GroupedFailures]:
+        """Group the newest failures of a query, in any order: at most `limit` of each tenant, kind and state."""
+        groups: list[FailureGroup] = []
+        is_exact = True
+        for kind, names, params in _statements(query):
+            found = yield Statement(names.causes, params, heavy=True)
+            groups += (FailureGroup(number, oldest_at, READERS[kind](tuple(row))) for *row, number, oldest_at in found)
+            is_exact &= sum(row[-2] for row in found) < query.limit
+        return GroupedFailures(groups, is_exact)
+
+    @read_in_background
+    def count_failures(self, query: FailureQuery) -> Script[int]:
+        """Count the failures of a query, up to its limit."""
+        number = 0
+        for _, names, params in _statements(query):
+            ((counted,),) = yield Statement(names.total, params, heavy=True)
+            number = min(number + counted, query.limit)
+        return number
+
+    @read
+    def find(self, tenant: str, ids: Sequence[str]) -> Script[list[StoredFailure]]:
+        """Return the failures with these ids, the newest first. The id of a digest's message finds the digest."""
+        params = {"tenant": tenant, "ids": columns.to_json(ids)}
+        found: list[StoredFailure] = []
+        for kind, name in FINDERS.items():
+            found += map(READERS[kind], (yield Statement(name, params)))
+        return sorted(found, key=lambda failure: failure.id, reverse=True)
+
+    @read
+    def newest(self, query: ReplayQuery) -> Script[list[StoredReplay]]:
+        """Return replays, the newest first."""
+        name = "replays_of_all" if query.tenant == EVERY_TENANT else "replays_of_tenant"
+        of_ids = ids.id_range(query.before, query.created_since, query.created_before)
+        found = yield Statement(name, {**of_ids, "tenant": query.tenant, "limit": query.limit})
+        return [StoredReplay(tenant, id, body.encode()) for tenant, id, body in found]
+
+    @write()
+    def add(self, replay: NewReplay, now: int) -> Script[None]:
+        """Add a replay with its job, and remove old ones, in one transaction."""
+        name = {"kind": REPLAYS, "tenant": replay.tenant}
+        yield Statement("document_write", {**name, "key": replay.key, "body": replay.body.decode(), "now": now})
+        yield Statement("job_add", many=[new_job_params(replay.job)])
+        for key in replay.removed:
+            yield Statement("document_delete", {**name, "key": key})
+
+    @write(locks=lambda step, _: [(run.tenant, run.recipient) for run in step.runs])
+    def retry(self, step: ReplayStep, now: int) -> Script[bool]:
+        """Retry failures and write the progress of their replay, in one transaction. Failures that were resolved or
+        already retried do not change. Return False, and write nothing, if the replay changed since it was read."""
+        if not (yield from documents.hold(REPLAYS, step.tenant, step.key, step.before)):
+            return False
+        retried = len((yield from messages.requeue(step.tenant, step.messages, now)))
+        for run in step.runs:
+            retried += yield from runs.restart(run, now)
+        for id in step.jobs:
+            retried += len((yield Statement("job_revive", {"tenant": step.tenant, "id": id, "now": now})))
+        name = {"kind": REPLAYS, "tenant": step.tenant, "key": step.key}
+        yield Statement("document_write", {**name, "body": step.after(retried).decode(), "now": now})
+        return True
+
+
+def _failures(query: FailureQuery) -> Script[list[StoredFailure]]:
+    found: list[StoredFailure] = []
+    for kind, names, params in _statements(query):
+        found += map(READERS[kind], (yield Statement(names.page, params)))
+    found.sort(key=lambda failure: failure.id, reverse=True)
+    # A dead job may have the id of its run: a page that ended between the two would omit one.
+    ends_at = found[query.limit - 1].id if len(found) > query.limit else ""
+    return [failure for failure in found if failure.id >= ends_at]
+
+
+def _statements(query: FailureQuery) -> Iterator[tuple[FailureKind, _Names, Params]]:
+    """Return the statements that find the failures, each up to the limit."""
+    until = jobs.NEVER if query.created_before is None else query.created_before
+    times = {"since_ms": query.created_since, "before_ms": until, "before": query.before}
+    of_ids = ids.id_range(query.before, query.created_since, query.created_before)
+    for kind, tenant in itertools.product(query.kinds, query.tenants):
+        names = (OF_ALL if tenant == EVERY_TENANT else OF_TENANT)[kind]
+        params: Params = {"tenant": tenant, "limit": query.limit, **(times if kind == "job" else of_ids)}
+        for state in RETRYABLE_STATES if kind == "message" else ("",):
+            yield kind, names, {**params, "state": state}
+
+
+def _message(row: Row) -> StoredFailure:
+    tenant, id, state, reason, created_at, recipient, channel, provider = row
+    return StoredFailure(
+        kind="message",
+        tenant=tenant,
+        id=id,
+        state=state,
+        reason=reason,
+        created_at=created_at,
+        recipient=recipient,
+        channel=channel,
+        provider=provider,
+    )
+
+
+def _run(row: Row) -> StoredFailure:
+    tenant, id, state, reason, created_at, recipient, workflow = row
+    return StoredFailure(
+        kind="run",
+        tenant=tenant,
+        id=id,
+        state=state,
+        reason=reason,
+        created_at=created_at,
+        recipient=recipient,
+        workflow=workflow,
+    )
+
+
+def _job(row: Row) -> StoredFailure:
+    tenant, id, state, error, created_at, job, payload = row
+    return StoredFailure(
+        kind="job",
+        tenant=tenant,
+        id=id,
+        state=state,
+        reason=error,
+        created_at=created_at,
+        job=job,
+        payload=bytes(payload),
+    )
+
+
+READERS: dict[FailureKind, Callable[[Row], StoredFailure]] = {"message": _message, "run": _run, "job": _job}
+OF_TENANT: dict[FailureKind, _Names] = {
+    "message": _Names("failed_messages", "failed_messages_total", "message_causes"),
+    "run": _Names("failed_runs", "failed_runs_total", "run_causes"),
+    "job": _Names("dead_jobs", "dead_jobs_total", "job_causes"),
+}
+OF_ALL: dict[FailureKind, _Names] = {
+    "message": _Names("failed_messages_of_all", "failed_messages_of_all_total", "message_causes_of_all"),
+    "run": _Names("failed_runs_of_all", "failed_runs_of_all_total", "run_causes_of_all"),
+    "job": _Names("dead_jobs_of_all", "dead_jobs_of_all_total", "job_causes_of_all"),
+}
+FINDERS: dict[FailureKind, str] = {
+    "message": "failed_messages_find",
+    "run": "failed_runs_find",
+    "job": "dead_jobs_find",
+}

@@ -1,0 +1,152 @@
+"""Authorization guards. Each operation declares its required credentials, guards check them, and handlers read the
+result."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bellcast.auth import server_credentials
+from bellcast.auth.browser_request import BrowserRequest, has_session
+from bellcast.auth.origins import HeaderPairs
+from bellcast.inbox import views
+from bellcast.inbox.types.inboxes import Inbox
+from bellcast.kernel.errors import Forbidden, MfaEnrolmentRequired, PasswordRequired, Unauthenticated
+from bellcast.kernel.http import request_body
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import Caller, KeyScope, Principal
+from bellcast.operators.types import Role
+from bellcast.rest import bound_callers, context
+from bellcast.rest.bound_callers import TenantRule
+from bellcast.rest.context import ApiContext
+
+# A scope of servers, "recipient", or "operator" (any operator of the console).
+RequiredScope = KeyScope | Literal["recipient", "operator"]
+# Browsers' fetch metadata (`Sec-Fetch-*`), and other headers that a console session depends on.
+AUTHORIZATION, COOKIE, HOST, ORIGIN, SITE = b"authorization", b"cookie", b"host", b"origin", b"sec-fetch-site"
+
+
+# Key in a request's state: whether the request has an operator's session cookie, on a path that accepts it.
+HAS_SESSION = "has_session"
+
+
+class HttpAuthRequest(Struct, frozen=True):
+    """The parts of a request that the authenticator needs."""
+
+    method: str
+    scheme: str
+    headers: HeaderPairs
+    query: bytes
+
+    @property
+    def header_values(self) -> dict[bytes, bytes]:
+        return dict(self.headers)
+
+
+async def authorize(
+    request: ApiRequest,
+    required_scope: RequiredScope,
+    roles: tuple[Role, ...] | None = None,
+    *,
+    other_scope: KeyScope | None = None,
+    is_sensitive: bool = False,
+    tenant_rule: TenantRule | None = None,
+) -> None:
+    """Authenticate and authorize a request before its body is read. `roles` are the operator roles that may use it, by
+    default the roles that have the scope. Keys with `other_scope` may use it too. `tenant_rule` limits callers that are
+    restricted to tenants."""
+    scope: Any = request.scope
+    ctx, state = context.of(request), scope["state"]
+    auth_request = HttpAuthRequest(scope["method"], scope["scheme"], scope["headers"], scope["query_string"])
+    if required_scope == "recipient":
+        state["principal"] = await ctx.authenticator.recipient(auth_request, "request")
+        return
+    operator = await _operator(request, ctx)
+    caller = operator or (None if required_scope == "operator" else await ctx.authenticator.caller(auth_request))
+    if caller is None:
+        raise Unauthenticated("Sign in to the console.")
+    state["caller"] = caller
+    if caller.role is not None or other_scope not in caller.scopes:
+        _check_scope(caller, required_scope, roles)
+    if caller.must_enrol and required_scope != "operator":
+        raise MfaEnrolmentRequired
+    if required_scope != "operator":
+        bound_callers.limit(request, caller, tenant_rule)
+    if is_sensitive and not caller.is_verified:
+        raise PasswordRequired
+
+
+def _check_scope(caller: Caller, required_scope: RequiredScope, roles: tuple[Role, ...] | None) -> None:
+    if required_scope == "operator" or required_scope == "recipient":
+        return
+    if caller.role is None:
+        server_credentials.require(caller, required_scope)
+    elif caller.role not in roles if roles is not None else required_scope not in caller.scopes:
+        raise Forbidden(f"Your role, {caller.role}, does not permit this.")
+
+
+def require_manager(request: ApiRequest, *, is_sensitive: bool = False) -> None:
+    """Raise Forbidden unless the caller may act for any recipient: owners, and keys with the scope `manage`. Raise
+    PasswordRequired for a sensitive request of an operator who has not typed the password recently."""
+    by = caller(request)
+    _check_scope(by, "manage", ("owner",))
+    if is_sensitive and not by.is_verified:
+        raise PasswordRequired
+
+
+def require_one(request: ApiRequest, *, is_one: bool) -> None:
+    """Raise Forbidden if an operator with the role support acts on more than one recipient or failure."""
+    if not is_one and caller(request).role == "support":
+        raise Forbidden("Your role, support, permits this only for one at a time.")
+
+
+async def _operator(request: ApiRequest, ctx: ApiContext) -> Caller | None:
+    """Return the operator of the session cookie. Other credentials take precedence."""
+    if ctx.console is None or request_body.header(request, AUTHORIZATION) is not None:
+        return None
+    if request_body.header(request, COOKIE) is None:
+        return None
+    browser, state = browser_request(request), request.scope["state"]
+    state[HAS_SESSION] = has_session(browser)
+    return await ctx.console.caller(browser)
+
+
+def browser_request(request: ApiRequest) -> BrowserRequest:
+    """Return the parts of a request that a session of the console depends on."""
+    scope: Any = request.scope
+    client = scope.get("client")
+    return BrowserRequest(
+        method=scope["method"],
+        scheme=scope["scheme"],
+        host=request_body.header(request, HOST) or "",
+        origin=request_body.header(request, ORIGIN),
+        site=request_body.header(request, SITE),
+        # HTTP/2 may split the header (RFC 9113, 8.2.3).
+        cookies="; ".join(value.decode("latin-1") for name, value in scope["headers"] if name == COOKIE),
+        address=None if client is None else client[0],
+    )
+
+
+def caller(request: ApiRequest) -> Caller:
+    """Return the authenticated caller."""
+    result: Caller = request.scope["state"]["caller"]
+    return result
+
+
+def session(request: ApiRequest) -> Principal:
+    """Return the authenticated session of the recipient."""
+    result: Principal = request.scope["state"]["principal"]
+    return result
+
+
+async def recipient(request: ApiRequest) -> tuple[str, str]:
+    """Return tenant and key of the authenticated recipient, unless its session was revoked."""
+    state = (await inbox(request)).state
+    return state.tenant, state.recipient
+
+
+async def inbox(request: ApiRequest) -> Inbox:
+    """Return the inbox of the authenticated recipient, unless its session was revoked."""
+    ctx = context.of(request)
+    principal: Principal = request.scope["state"]["principal"]
+    _, opened = await views.enter(ctx.engines, principal, None, ctx.authenticator.renewed)
+    return opened.inbox

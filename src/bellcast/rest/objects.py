@@ -1,0 +1,359 @@
+"""Objects that the app defines by key. One declaration creates the four operations of a kind.
+
+A key identifies one object of the project. With `?tenant=`, a write concerns a tenant's override, and a read returns
+the object that applies to the tenant. A list with `?tenant=*` has the objects of all tenants as they are stored.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.documents import store as documents
+from bellcast.documents.types import PROJECT, Document
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.http import entity_tags, list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT, KeyScope
+from bellcast.operators.types import ROLES
+from bellcast.rest import audit, context, definition_body, resource, tenants, viewers
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import ApiEndpoint, Handler, Method, Tag, operation
+from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.schedules import GENERATED_PREFIX, SCHEDULES
+
+T = TypeVar("T", bound=Struct)
+
+KEY_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-")
+MAX_KEY = 100
+# Maximum uses listed in the error of a refused DELETE, and by a read.
+SHOWN_USES = 5
+MAX_USES = 100
+# Headers of a conditional write, which keep two editors from overwriting each other's changes.
+CONDITIONS = ("If-Match", "If-None-Match")
+CONDITION_OF_DELETION = ("If-Match",)
+# Fields that a read adds. A write ignores them, except for the tenant, so that a client can send back what it read.
+ADDED = ("key", "tenant", "created_at", "updated_at", "uses")
+
+
+is_dry_run = request_body.is_dry_run
+
+
+# Returns the errors of an object's references, given its tenant and key.
+CheckReferences = Callable[[T, ApiContext, str, str], Awaitable[list[FieldError]]]
+# Returns the fields that a read adds to the objects with these keys.
+Describe = Callable[[ApiContext, str, Sequence[str]], Awaitable[dict[str, dict[str, Any]]]]
+
+
+class FindUses(Protocol):
+    """Returns at most `limit` users of each object by its tenant and key, as `types/booking`. A search that is not exact
+    may end before it has found all."""
+
+    async def __call__(
+        self, ctx: ApiContext, named: Sequence[tuple[str, str]], limit: int, *, is_exact: bool
+    ) -> dict[tuple[str, str], list[str]]: ...
+
+
+class BrokenUses(Struct, frozen=True):
+    """A search for the users of an object that a change would break, and the end of an error such as
+    `This template is used by templates/booking`, which states how they use it and why the change breaks that use."""
+
+    find: FindUses
+    reason: str = ""
+
+
+# Returns which uses of an object end if another body replaces one; None if none do.
+FindBroken = Callable[[ApiContext, bytes, bytes], Awaitable[BrokenUses | None]]
+
+
+class Kind(Struct, Generic[T], frozen=True, kw_only=True):
+    """A kind of object: its plural in the path, the type of its body, and rules beyond the limits of its fields. An object with uses
+    cannot be deleted, or changed so that `find_broken` finds some. `describe` returns the fields in `added` for a read.
+    `changed` is called after a write. `merge` combines the project's object with a tenant's override; without it, the
+    override replaces the whole object. With `is_open_to_viewers`, operators with the role viewer read the list, without
+    content."""
+
+    plural: str
+    name: str
+    tag: Tag
+    type: type[T]
+    rules: Callable[[T, ApiContext], None] | None = None
+    example: dict[str, Any]
+    any_key: bool = False
+    check_references: CheckReferences[T] | None = None
+    find_uses: FindUses | None = None
+    find_broken: FindBroken | None = None
+    stand_ins: Mapping[str, Any] = {}  # valid values of the fields without a default
+    added: Mapping[str, Any] = {}
+    describe: Describe | None = None
+    changed: Callable[[ApiContext], None] | None = None
+    merge: Callable[[T, T], T] | None = None
+    is_open_to_viewers: bool = False
+
+
+def key_of(request: ApiRequest, kind: Kind[Any]) -> str:
+    """Return the object's key in the path."""
+    key = request_body.path(request, "key")
+    limit = context.of(request).limits.type if kind.any_key else MAX_KEY
+    if not key or (limit and len(key) > limit):
+        raise Invalid.of("key", f"must have 1 to {limit} characters, got {len(key)}")
+    if not kind.any_key and not KEY_CHARACTERS.issuperset(key):
+        raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
+    return key
+
+
+def checked_key(key: str) -> str:
+    """Return the key if it has the restricted form. Raises Invalid."""
+    if not 1 <= len(key) <= MAX_KEY:
+        raise Invalid.of("key", f"must have 1 to {MAX_KEY} characters, got {len(key)}")
+    if not KEY_CHARACTERS.issuperset(key):
+        raise Invalid.of("key", "may only contain A-Z a-z 0-9 and _ . -")
+    return key
+
+
+def restricted_key(request: ApiRequest) -> str:
+    """Return the object's key in the path if it has the restricted form. Raises Invalid."""
+    return checked_key(request_body.path(request, "key"))
+
+
+def operations(kind: Kind[T]) -> list[ApiEndpoint]:
+    """Return the operations that list, read, write and delete objects."""
+    path, item = f"/v1/{kind.plural}", f"/v1/{kind.plural}/{{key:str}}"
+    shape = request_body.Shape(kind.type, kind.rules, dict(kind.stand_ins))
+    shown = msgspec.defstruct(
+        f"{kind.type.__name__}Object",
+        [("key", str), ("tenant", str | None), *([("uses", list[str])] if kind.find_uses else []), *kind.added.items()],
+        bases=(kind.type,),
+        namespace={"__doc__": f"A {kind.name} with its key. `tenant` is null for the project's own."},
+        frozen=True,
+        kw_only=True,
+    )
+    listed = msgspec.defstruct(
+        f"{kind.type.__name__}Page",
+        [(kind.plural, list[shown]), ("next", str | None)],  # type: ignore[valid-type]  # a type made above
+        namespace={"__doc__": "A page of objects; pass `next` as `after` for the next page."},
+    )
+
+    async def page(request: ApiRequest) -> ASGIApp:
+        return await _list(request, kind)
+
+    async def read(request: ApiRequest) -> ASGIApp:
+        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+        found = await find(kind, ctx, tenant, key)
+        if found is None:
+            raise NotFound(f"There is no {kind.name} with this key.")
+        added, shown = await _added(kind, ctx, [(tenant, key)]), _outside(*found)
+        return responses.json(shown | added[tenant, key], headers=tagged(shown))
+
+    async def write(request: ApiRequest) -> ASGIApp:
+        return await _write(request, kind, shape)
+
+    async def delete(request: ApiRequest) -> ASGIApp:
+        ctx, key, tenant = context.of(request), key_of(request, kind), tenants.single_tenant(request)
+        documents, now = ctx.engines.store.documents, ctx.engines.clock.now()
+        before, unknown = await documents.get(kind.plural, tenant, key), f"There is no {kind.name} with this key."
+        if before is None:
+            raise NotFound(unknown)
+        await _check_condition(request, kind, tenant, key)
+        await _check_uses(kind, ctx, tenant, key, None)
+        if entity_tags.is_conditional(request):
+            if not await documents.change(kind.plural, tenant, key, before.body, None, now):
+                raise PreconditionFailed
+        elif not await documents.delete(kind.plural, tenant, key):
+            raise NotFound(unknown)
+        _changed(kind, ctx)
+        audit.note_change(request, "key", key, None)
+        return responses.empty()
+
+    override = f"the request is about a tenant's override of the {kind.name}."
+    return [
+        _operation("GET", path, page, kind, f"List the {kind.plural}.\n\nBy key. With `?tenant=`, those that apply there; with `?tenant=*`, "
+                   "those of the project and of all tenants, by tenant and key.", "read",
+                   bound_by="list", query=ObjectsQuery, is_exported=True, response_types={200: listed},
+                   roles=ROLES if kind.is_open_to_viewers else None),
+        _operation("GET", item, read, kind, f"Read a {kind.name}.\n\nWith `?tenant=`, the one that applies there.", "read",
+                   query=TenantQuery, response_types={200: shown}, response_headers=("ETag",), refusals=(NotFound,)),
+        _operation("PUT", item, write, kind,
+                   f"Write a {kind.name}.\n\nAs JSON or YAML. The request replaces it; 201 when it is new. "
+                   f"With `?tenant=`, or `tenant` in the body, {override}", "manage",
+                   query=DryRunQuery, body=kind.type, body_types=definition_body.MEDIA_TYPES, headers=CONDITIONS,
+                   response_types={200: shown, 201: shown},
+                   refusals=(Conflict, PreconditionFailed) if kind.find_broken else (PreconditionFailed,), example=kind.example),
+        _operation("DELETE", item, delete, kind, f"Delete a {kind.name}.\n\nWith `?tenant=`, {override}", "manage",
+                   query=TenantQuery, headers=CONDITION_OF_DELETION, response_types={204: None},
+                   refusals=(NotFound, *([Conflict] if kind.find_uses else []), PreconditionFailed)),
+    ]  # fmt: skip
+
+
+async def _list(request: ApiRequest, kind: Kind[Any]) -> ASGIApp:
+    query, ctx = request_body.query(request, ObjectsQuery), context.of(request)
+    if query.tenant == EVERY_TENANT:
+        found, following = await own_page(request, kind.plural, query)
+        named = [(owner, document.key) for document, owner in found]
+    else:
+        tenant = tenants.single_tenant(request)
+        applied = await _page(kind, ctx, tenant, query.after or "", query.limit + 1)
+        found, following = list_positions.split(applied, query.limit, lambda one: one[0].key)
+        named = [(tenant, document.key) for document, _ in found]
+    added = await _added(kind, ctx, named)
+    items = [_outside(*one) | added[name] for one, name in zip(found, named, strict=True)]
+    return responses.json({kind.plural: viewers.definitions_for(request, items), "next": following})
+
+
+async def _write(request: ApiRequest, kind: Kind[T], shape: request_body.Shape[T]) -> ASGIApp:
+    ctx, key, plans = context.of(request), key_of(request, kind), is_dry_run(request)
+    tenant, sent, yaml = await definition_body.read(request, (*ADDED, *kind.added))
+    try:
+        # In a thread: compiling the texts of a template takes seconds and would block the event loop.
+        value = await asyncio.to_thread(request_body.json, msgspec.json.encode(sent), shape, ctx)
+        if kind.check_references is not None and (errors := await kind.check_references(value, ctx, tenant, key)):
+            raise Invalid.fields(errors)
+    except Invalid as refusal:
+        raise definition_body.with_lines(refusal, yaml) from None
+    body, documents = msgspec.json.encode(value), ctx.engines.store.documents
+    before, is_conditional = await documents.get(kind.plural, tenant, key), entity_tags.is_conditional(request)
+    await _check_condition(request, kind, tenant, key)
+    await _check_uses(kind, ctx, tenant, key, value)
+    after = msgspec.json.decode(body)
+    shown = {**after, "key": key, "tenant": tenant or None} | (await _added(kind, ctx, [(tenant, key)]))[tenant, key]
+    if plans:
+        return responses.json(shown)
+    now, is_new = ctx.engines.clock.now(), before is None
+    if not is_conditional:
+        _, is_new = await documents.put(kind.plural, tenant, key, body, now)
+    elif not await documents.change(kind.plural, tenant, key, None if before is None else before.body, body, now):
+        raise PreconditionFailed
+    audit.note_changes(request, {} if before is None else _content(before), after)
+    _changed(kind, ctx)
+    return responses.json(shown, 201 if is_new else 200)
+
+
+async def _check_condition(request: ApiRequest, kind: Kind[Any], tenant: str, key: str) -> None:
+    """Raise PreconditionFailed if the object that a read returns is not the one that the request expects."""
+    if entity_tags.is_conditional(request):
+        found = await find(kind, context.of(request), tenant, key)
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(_outside(*found)))
+
+
+def _content(document: Document) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.json.decode(document.body)
+    return content
+
+
+def _changed(kind: Kind[Any], ctx: ApiContext) -> None:
+    """Drop cached objects after this process changed one."""
+    ctx.engines.router.forget()
+    if kind.changed is not None:
+        kind.changed(ctx)
+
+
+async def find(kind: Kind[Any], ctx: ApiContext, tenant: str, key: str) -> tuple[Document, str] | None:
+    """Return the object that applies to a tenant, and its owner: the tenant, or the project."""
+    documents = ctx.engines.store.documents
+    base = await documents.get(kind.plural, PROJECT, key)
+    own = None if tenant == PROJECT else await documents.get(kind.plural, tenant, key)
+    return _applied(kind, base, own, tenant)
+
+
+async def _page(kind: Kind[Any], ctx: ApiContext, tenant: str, after: str, limit: int) -> list[tuple[Document, str]]:
+    """Return the objects that apply to a tenant, by key, with their owners."""
+    documents = ctx.engines.store.documents
+    base = {one.key: one for one in await documents.page(kind.plural, PROJECT, after, limit)}
+    if tenant == PROJECT:
+        return [(one, PROJECT) for one in base.values()]
+    own = {one.key: one for one in await documents.page(kind.plural, tenant, after, limit)}
+    keys = sorted(base | own)[:limit]
+    return [one for key in keys if (one := _applied(kind, base.get(key), own.get(key), tenant)) is not None]
+
+
+async def own_page(
+    request: ApiRequest, plural: str, query: ObjectsQuery
+) -> tuple[list[tuple[Document, str]], str | None]:
+    """Return a page of the objects of a tenant, or with `*` of all tenants of the caller, with their owners, and the position of
+    the next page."""
+    wanted = resource.wanted(request, documents.LIST, query, is_counted=False)
+    of_kind = msgspec.structs.replace(wanted, filters={"kind": plural})
+    found = await context.of(request).engines.store.documents.owned(of_kind)
+    following = resource.cursor(documents.LIST, found.next, query.tenant)
+    return [(document, owner) for owner, document in found.items], following
+
+
+def tagged(shown: object) -> dict[str, str]:
+    """Return the headers of a response with an object."""
+    return {"etag": entity_tags.tag_of(shown), "cache-control": "no-store"}
+
+
+def _applied(kind: Kind[Any], base: Document | None, own: Document | None, tenant: str) -> tuple[Document, str] | None:
+    if own is None:
+        return None if base is None else (base, PROJECT)
+    if base is None or kind.merge is None:
+        return own, tenant
+    decode = request_body.decoder(kind.type).decode
+    merged = kind.merge(decode(base.body), decode(own.body))
+    return msgspec.structs.replace(own, body=msgspec.json.encode(merged)), tenant
+
+
+def _operation(
+    method: Method, path: str, function: Handler, kind: Kind[Any], doc: str, scope: KeyScope, **promise: Any
+) -> ApiEndpoint:
+    """Declare an operation. Its name in the OpenAPI document includes the kind."""
+    function.__doc__ = doc
+    function.__name__ = f"{function.__name__}_{kind.plural.replace('-', '_')}"
+    return operation(method, path, tag=kind.tag, required_scope=scope, **promise)(function)
+
+
+async def _check_uses(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, value: T | None) -> None:
+    """Raise Conflict if this write, or deletion, would break objects that use this one."""
+    if kind.find_uses is None or (value is not None and kind.find_broken is None):
+        return
+    documents = ctx.engines.store.documents
+    base = None if tenant == PROJECT else await documents.get(kind.plural, PROJECT, key)
+    own = await documents.get(kind.plural, tenant, key)
+    before, after = _applied(kind, base, own, tenant), _applied(kind, base, _with_body(key, value), tenant)
+    if before is None:
+        return
+    broken: BrokenUses | None = BrokenUses(kind.find_uses)
+    if after is not None:
+        broken = None if kind.find_broken is None else await kind.find_broken(ctx, before[0].body, after[0].body)
+    if broken is not None:
+        await _check_unused(kind, ctx, tenant, key, broken)
+
+
+def _with_body(key: str, value: Struct | None) -> Document | None:
+    return None if value is None else Document(key, msgspec.json.encode(value), 0, 0)
+
+
+async def _check_unused(kind: Kind[T], ctx: ApiContext, tenant: str, key: str, broken: BrokenUses) -> None:
+    """Raise Conflict if the object has users that this search finds."""
+    users = (await broken.find(ctx, [(tenant, key)], SHOWN_USES + 1, is_exact=True))[tenant, key]
+    if not users:
+        return
+    shown = ", ".join(users[:SHOWN_USES]) + (" and others" if len(users) > SHOWN_USES else "")
+    hint = ""
+    if any(user.startswith(f"{SCHEDULES}/{GENERATED_PREFIX}") for user in users):
+        hint = " A schedule whose key begins with send- is a send or trigger with send_at: delete it, or wait for its time."
+    raise Conflict(f"This {kind.name} is used by {shown}{broken.reason}: change or delete these first.{hint}")
+
+
+async def _added(
+    kind: Kind[Any], ctx: ApiContext, named: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the fields that a read adds to objects, by tenant and key."""
+    if kind.describe is not None:
+        added: dict[tuple[str, str], dict[str, Any]] = {}
+        for tenant in dict.fromkeys(tenant for tenant, _ in named):
+            keys = [key for owner, key in named if owner == tenant]
+            added |= {(tenant, key): fields for key, fields in (await kind.describe(ctx, tenant, keys)).items()}
+        return added
+    if kind.find_uses is None:
+        return {name: {} for name in named}
+    uses = await kind.find_uses(ctx, named, MAX_USES, is_exact=False)
+    return {name: {"uses": users} for name, users in uses.items()}
+
+
+def _outside(document: Document, tenant: str) -> dict[str, Any]:
+    return {**msgspec.json.decode(document.body), "key": document.key, "tenant": tenant or None}

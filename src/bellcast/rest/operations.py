@@ -1,0 +1,162 @@
+"""Declarations of operations: path, required scope, request and response types. Routing, guards and the OpenAPI
+document are derived from the same declaration, so they cannot disagree. `app.py` lists the operations, or HANDLERS of
+their modules."""
+
+import functools
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from bellcast.kernel import errors
+from bellcast.kernel.errors import BellcastError, Forbidden
+from bellcast.kernel.http import request_body, validation_errors
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.identities import KeyScope
+from bellcast.operators.types import Role
+from bellcast.rest import audit, guards, list_export, viewers
+from bellcast.rest.bound_callers import TenantRule
+
+Tag = Literal[
+    "Sending",
+    "Live",
+    "Recipients",
+    "Topics",
+    "Tenants",
+    "Access",
+    "Inbox",
+    "Messages",
+    "Objects",
+    "Preferences",
+    "Workflows",
+    "Server",
+    "Console",
+]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+PARAMETER_KIND = re.compile(r"(?<=\w):\w+(?=\})")
+Handler = Callable[..., Awaitable[ASGIApp]]
+TOKEN = "token"  # noqa: S105 - the name of the query parameter that carries a session token
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """Contract of a path. A response type is None without a body, or the media type of a body that is not JSON."""
+
+    tag: Tag
+    required_scope: guards.RequiredScope | None
+    # Keys with this scope may use it too.
+    other_scope: KeyScope | None = None
+    # Roles of operators that may use it, if they differ from the roles with the scope.
+    roles: tuple[Role, ...] | None = None
+    response_types: Mapping[int, Any]
+    query: Any = None
+    body: Any = None
+    body_types: tuple[str, ...] = ("application/json",)
+    is_body_optional: bool = False
+    example: Any = None
+    headers: tuple[str, ...] = ()
+    response_headers: tuple[str, ...] = ()
+    refusals: tuple[type[BellcastError], ...] = ()
+    # Also recorded in the audit log for API keys and the project secret. Operations of `configure` and `admin` always
+    # are.
+    is_audited: bool = False
+    # Operators must have typed their password in the last 10 minutes.
+    is_sensitive: bool = False
+    # How the operation limits callers that are restricted to tenants, if its query does not name the tenant.
+    bound_by: TenantRule | None = None
+    # A list that can also be exported as CSV or NDJSON, chosen by `Accept`.
+    is_exported: bool = False
+    # A list that can also be streamed as NDJSON, chosen by `Accept`: each item is sent as soon as it is ready.
+    is_streamed: bool = False
+    # Pages append a version to a script's URL (`?v=3`). Everywhere else an unknown parameter is rejected.
+    any_query: bool = False
+
+    @property
+    def tenant_rule(self) -> TenantRule | None:
+        """How the operation limits callers that are restricted to tenants. None: they are refused."""
+        return self.bound_by or ("query" if request_body.TENANT in (self.query_names or ()) else None)
+
+    @property
+    def query_names(self) -> frozenset[str] | None:
+        """The query parameters this operation accepts; None for any."""
+        if self.any_query:
+            return None
+        names = frozenset(() if self.query is None else validation_errors.names(self.query))
+        return names | {TOKEN} if self.required_scope == "recipient" else names
+
+
+class ApiEndpoint(Struct, frozen=True):
+    """A method of a path, and the function that serves it. Paths have parameters `{key:str}`; `{name:path}` matches the
+    rest of the path. An endpoint that is not `is_documented` is covered by the documentation of another path with a
+    parameter."""
+
+    method: Method
+    path: str
+    respond: Handler
+    operation: Operation
+    is_documented: bool = True
+
+    @property
+    def template(self) -> str:
+        """The path with the names of its parameters, as OpenAPI writes it."""
+        return PARAMETER_KIND.sub("", self.path)
+
+
+def operation(method: Method, path: str, **declaration: Any) -> Callable[[Handler], ApiEndpoint]:
+    """Make a function the handler of an operation."""
+    declared = Operation(**declaration)
+    return lambda handler: ApiEndpoint(method, path, _guarded(handler, declared), declared)
+
+
+def _guarded(handler: Handler, declared: Operation) -> Handler:
+    """Wrap the handler with authorization and the check of query parameters."""
+    required_scope, allowed, tenant_rule = declared.required_scope, declared.query_names, declared.tenant_rule
+    is_audited = declared.is_audited or required_scope in ("configure", "admin")
+
+    async def authorize(request: request_body.ApiRequest) -> None:
+        if required_scope is not None:
+            await guards.authorize(
+                request,
+                required_scope,
+                declared.roles,
+                other_scope=declared.other_scope,
+                is_sensitive=declared.is_sensitive,
+                tenant_rule=tenant_rule,
+            )
+
+    @functools.wraps(handler)
+    async def guarded(request: request_body.ApiRequest) -> ASGIApp:
+        if required_scope is not None:
+            request.scope["state"][request_body.AUTHORIZE] = authorize
+            try:
+                await authorize(request)
+            except Forbidden as refusal:
+                await audit.record_refusal(request, refusal)
+                raise
+        if allowed is not None and request.scope["query_string"]:
+            request_body.check_query(request, allowed)
+        format = list_export.format_of(request) if declared.is_exported else None
+        if format is not None:
+            export = functools.partial(
+                list_export.respond, handler=handler, page_type=declared.response_types[200], format=format
+            )
+            return viewers.response_for(request, await audit.recorded(request, export, is_export=True))
+        return viewers.response_for(request, await audit.recorded(request, handler, is_audited=is_audited))
+
+    return guarded
+
+
+def refusals(operation: Operation, method: str, path: str) -> list[type[BellcastError]]:
+    """Return every error of an operation: the declared ones, and those that its parameters and body imply."""
+    implied: list[type[BellcastError]] = [*operation.refusals, errors.TooMany]
+    if operation.required_scope:
+        implied += [errors.Unauthenticated, errors.Forbidden, errors.Unavailable]
+    if operation.is_sensitive:
+        implied.append(errors.PasswordRequired)
+    if operation.required_scope and method != "get":
+        implied.append(errors.DiskFull)
+    if operation.body is not None:
+        implied += [errors.BadRequest, errors.TooLarge, errors.UnsupportedMediaType, errors.Invalid]
+    if not operation.any_query or "{" in path:
+        implied += [errors.BadRequest, errors.Invalid]
+    return list(dict.fromkeys(implied))

@@ -1,0 +1,137 @@
+"""Finds the endpoint of a request by path and method, and turns its errors into responses.
+
+Paths are matched as sent, so that a percent-encoded slash does not separate segments. A fixed segment takes precedence over
+a parameter, as in OpenAPI."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple
+
+import structlog
+
+from bellcast.kernel.errors import BadRequest, BellcastError, MethodNotAllowed
+from bellcast.kernel.http import responses
+from bellcast.kernel.http.asgi import ASGIApp, Receive, Scope, Send
+from bellcast.kernel.http.request_body import ApiRequest, Disconnected
+from bellcast.rest.operations import ApiEndpoint, Handler
+
+log = structlog.get_logger("bellcast.api")
+
+# Key of the request's state: True once the head of the response or the accept of a WebSocket has been sent.
+HAS_STARTED = "has_started"
+
+
+class PathHandlers(NamedTuple):
+    """The handlers of one path by method, the names of its parameters in order, and its documented methods."""
+
+    template: str
+    names: list[str]
+    handlers: dict[str, Handler]
+    methods: set[str]
+
+
+class PathNode:
+    """The paths that continue from here: with a fixed segment, with a parameter, or with a parameter that matches the
+    rest."""
+
+    __slots__ = ("fixed", "handlers", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.fixed: dict[str, PathNode] = {}
+        self.parameter: PathNode | None = None
+        self.rest: PathNode | None = None
+        self.handlers: PathHandlers | None = None
+
+    def find(self, segments: list[str], start: int, values: list[str]) -> Iterator[tuple[PathHandlers, list[str]]]:
+        """Yield the matching paths with the values of their parameters, fixed segments first."""
+        if start == len(segments):
+            if self.handlers is not None:
+                yield self.handlers, values
+            return
+        fixed = self.fixed.get(segments[start])
+        if fixed is not None:
+            yield from fixed.find(segments, start + 1, values)
+        if self.parameter is not None:
+            yield from self.parameter.find(segments, start + 1, [*values, segments[start]])
+        if self.rest is not None:
+            yield from self.rest.find(segments, len(segments), [*values, "/".join(segments[start:])])
+
+
+class ApiRouter:
+    """The ASGI application of all endpoints."""
+
+    def __init__(self, endpoints: Iterable[ApiEndpoint], unknown_path: Callable[[ApiRequest], ASGIApp]) -> None:
+        """`unknown_path` returns the response for a path that no endpoint has."""
+        self._unknown_path = unknown_path
+        self._root = PathNode()
+        self._methods: set[str] = set()
+        for endpoint in endpoints:
+            node, names = self._root, []
+            for segment in _segments(endpoint.path):
+                if not segment.startswith("{"):
+                    node = node.fixed.setdefault(segment, PathNode())
+                    continue
+                name, _, kind = segment.strip("{}").partition(":")
+                names.append(name)
+                if kind == "path":
+                    node.rest = node.rest or PathNode()
+                    node = node.rest
+                else:
+                    node.parameter = node.parameter or PathNode()
+                    node = node.parameter
+            if node.handlers is None:
+                node.handlers = PathHandlers(endpoint.template, names, {}, set())
+            node.handlers.handlers[endpoint.method] = endpoint.respond
+            if endpoint.is_documented:
+                node.handlers.methods.add(endpoint.method)
+                self._methods.add(endpoint.method)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = ApiRequest(scope, receive)
+        try:
+            response = await self._response(request)
+            await response(scope, receive, send)
+        except Exception as failure:
+            if HAS_STARTED in scope["state"]:
+                raise
+            await responses.problem(_refusal(request, failure))(scope, receive, send)
+
+    async def _response(self, request: ApiRequest) -> ASGIApp:
+        scope = request.scope
+        if scope["path"] == "*" and scope["method"] == "OPTIONS":  # the server itself (RFC 9110, 9.3.7)
+            return responses.empty(204, {"allow": _allow(self._methods)})
+        match = next(self._root.find(_segments(scope["path"]), 0, []), None)
+        if match is None:
+            return self._unknown_path(request)
+        found, values = match
+        method: str = scope["method"]
+        scope["path_template"] = found.template
+        handler = found.handlers.get(method)
+        if handler is not None:
+            scope["path_params"] = dict(zip(found.names, values, strict=True))
+            return await handler(request)
+        headers = {"allow": _allow(found.methods)}
+        return responses.empty(204, headers) if method == "OPTIONS" else responses.problem(MethodNotAllowed(), headers)
+
+
+def _segments(path: str) -> list[str]:
+    """Return the segments of a path. A trailing slash makes no difference."""
+    return path.strip("/").split("/")
+
+
+def _allow(methods: Collection[str]) -> str:
+    """Return the Allow header: the methods, OPTIONS, and HEAD if GET is allowed."""
+    return ", ".join(sorted({*methods, "OPTIONS"} | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _refusal(request: ApiRequest, failure: Exception) -> BellcastError:
+    """Return the error for the client. Details of unexpected exceptions are only logged."""
+    if isinstance(failure, Disconnected):
+        return BadRequest("The request ended early.")
+    state = request.scope["state"]
+    which = {"path": state["logged_path"], "request_id": state["request_id"]}
+    if not isinstance(failure, BellcastError):
+        log.error("request_failed", **which, exc_info=failure)
+        return BellcastError()
+    if failure.status >= 500:
+        log.warning("request_refused", code=failure.code, detail=failure.detail, **which)
+    return failure

@@ -1,0 +1,350 @@
+"""Tenants: the tenant of a request, and the fields of tenants."""
+
+import functools
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct, UnsetType, structs
+
+from bellcast.auth import tenant_bounds
+from bellcast.kernel import times, validation
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan, ListTotal
+from bellcast.kernel.errors import FieldError, Forbidden, Invalid, NotFound, PasswordRequired
+from bellcast.kernel.http import list_total, request_body, responses, time_range
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import DEFAULT_TENANT, EVERY_TENANT, Caller
+from bellcast.kernel.times import Moment
+from bellcast.operators.types import ROLES
+from bellcast.recipients import recipients
+from bellcast.recipients.types import TenantSummary
+from bellcast.rest import audit, context, guards, viewers
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.storage.store import Store
+from bellcast.tenants.types import Tenant
+
+# Maximum tenants of a bound caller. A list of all of them reads each one.
+MAX_BOUND = 20
+
+
+class TenantQuery(Struct, frozen=True, kw_only=True):
+    """The tenant of a request with server permissions. Absent means the default tenant."""
+
+    tenant: str | None = None
+
+
+class TenantFields(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a tenant that the app can set."""
+
+    name: str | None = None
+    settings: dict[str, Any] = {}
+
+
+def tenant_of(query: str | None, body: str | None = None) -> str | None:
+    """Return the tenant in the query or the body, or None. Raises Invalid if they differ."""
+    if query and body is not None and query != body:
+        raise Invalid.of("tenant", "must be the same in the query and in the body")
+    return query or body
+
+
+def single_tenant(request: ApiRequest, body: str | None = None) -> str:
+    """Return the tenant of a request for a single tenant, and name it in the request log."""
+    tenant = tenant_of_item(request, body)
+    if tenant != DEFAULT_TENANT:
+        log_tenant(request, tenant)
+    return tenant
+
+
+def tenant_of_item(request: ApiRequest, body: str | None) -> str:
+    """Return the tenant of one of the items of a request."""
+    tenant = tenant_of(request_body.query(request, TenantQuery).tenant, body)
+    if tenant is None:
+        return DEFAULT_TENANT
+    validation.check(validation.tenant("tenant", tenant, context.of(request).limits))
+    return tenant
+
+
+def tenant_of_object(request: ApiRequest, value: object) -> str:
+    """Return the tenant of a request for a single tenant, whose body is this JSON value and can name it."""
+    named = value.get(request_body.TENANT) if isinstance(value, dict) else None
+    if named is not None and not isinstance(named, str):
+        raise Invalid.of("tenant", "must be a tenant's key or null")
+    return single_tenant(request, named)
+
+
+def log_tenant(request: ApiRequest, tenant: str | None) -> None:
+    """Name the tenant of a request with server permissions in the request log."""
+    request.scope["state"]["tenant"] = tenant
+
+
+def log_tenant_of_items(request: ApiRequest, items: set[str | None]) -> None:
+    """Name the tenant of a request with many items in the request log, if all items belong to it: callers that are
+    restricted to this tenant can read the whole body in the log. In `items`, None is an item of the default tenant, or
+    a refused one, whose tenant is unknown."""
+    if guards.caller(request).tenants is not None:  # the guard has limited each item to this tenant
+        items = {request_body.query(request, TenantQuery).tenant}
+    log_tenant(request, next(iter(items)) if len(items) == 1 else None)
+
+
+def errors_of(bound: list[str] | UnsetType | None, ctx: ApiContext) -> validation.FieldErrors:
+    """Yield the errors in the list of tenants that a key or an operator will be restricted to."""
+    if not isinstance(bound, list):
+        return
+    if not 1 <= len(bound) <= MAX_BOUND or len(set(bound)) != len(bound):
+        yield FieldError("tenants", f"must be 1 to {MAX_BOUND} different tenants, or null for all")
+        return
+    for number, tenant in enumerate(bound):
+        yield from validation.tenant(f"tenants.{number}", tenant, ctx.limits)
+
+
+def check_grant(caller: Caller, bound: tuple[str, ...] | None) -> None:
+    """Raise Forbidden if a key with these tenants may use more than the caller."""
+    if not tenant_bounds.is_within(caller.tenants, bound):
+        raise Forbidden(f"You may only use these tenants: {', '.join(caller.tenants or ())}.")
+
+
+def outside(tenant: str) -> str | None:
+    """Return a tenant's key as shown in responses: None for the default tenant."""
+    return tenant or None
+
+
+def key(request: ApiRequest) -> str:
+    """Return the tenant's key in the path. Raises Invalid."""
+    result = request_body.path(request, "key")
+    validation.check(validation.tenant("key", result, context.of(request).limits))
+    log_tenant(request, result)
+    return result
+
+
+class TenantsQuery(Struct, frozen=True, kw_only=True):
+    """A page of tenants, ordered by key. `prefix` is the beginning of their keys. `from` and `to` filter by creation
+    time. With `tenant`, only this one; `*` means all."""
+
+    tenant: str | None = None
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    start: Moment | None = msgspec.field(default=None, name="from")
+    end: Moment | None = msgspec.field(default=None, name="to")
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+class ListedTenant(Tenant, frozen=True, kw_only=True):
+    """A tenant with its number of recipients (at most 10,000), and what it sent today (UTC). With a daily budget, each recipient
+    counts; else each send, as in `GET /v1/stats/series`: `sends_today` is then a lower bound, and null if nothing was counted."""
+
+    recipients: int
+    sends_today: int | None
+
+
+class TenantPage(Struct, frozen=True):
+    """A page of tenants. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to
+    search further. Only the first page has a `total`."""
+
+    tenants: list[ListedTenant]
+    next: str | None
+    scanned_until: str | None
+    total: ListTotal | None = None
+
+
+@operation(
+    "GET",
+    "/v1/tenants",
+    tag="Tenants",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="handler",
+    query=TenantsQuery,
+    is_exported=True,
+    response_types={200: TenantPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List tenants by key.
+
+    The default tenant is not listed."""
+    ctx, query = context.of(request), request_body.query(request, TenantsQuery)
+    engines = ctx.engines
+    named = _named(request, query)
+    created = time_range.created(query.start, query.end)
+    found, scanned_until = await _page(engines.store, query, created, named)
+    summaries = found[: query.limit]
+    # The sends of today are those of the daily budgets, else those of the statistics.
+    keys = [one.tenant.key or "" for one in summaries]
+    counted = {} if ctx.stats is None else await ctx.stats.sends_today(keys)
+    sends = {**counted, **await ctx.engines.store.tenants.usage(ctx.engines.clock.now() // times.DAY_MS)}
+    shown = [
+        ListedTenant(
+            **structs.asdict(one.tenant), recipients=one.recipients, sends_today=sends.get(one.tenant.key or "")
+        )
+        for one in summaries
+    ]
+    has_next = len(found) > query.limit
+    is_counted = named is None and created == ANY_TIME
+    has_more = has_next or scanned_until is not None
+    count = functools.partial(_count, engines.store, query.prefix) if is_counted else None
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=count)
+    listed = TenantPage(shown, shown[-1].key if has_next else None, scanned_until, total)
+    return responses.json(viewers.page_for(request, listed))
+
+
+def _named(request: ApiRequest, query: TenantsQuery) -> tuple[str, ...] | None:
+    """Return the tenants that may be listed; None for all."""
+    bound = guards.caller(request).tenants
+    if query.tenant in (None, EVERY_TENANT):
+        return bound
+    if bound is not None:
+        tenant_bounds.check(bound, query.tenant)
+    return (query.tenant,)
+
+
+async def _count(store: Store, prefix: str, limit: int) -> ListTotal:
+    return list_total.up_to(limit, await store.tenants.count(prefix, limit + 1))
+
+
+async def _page(
+    store: Store, query: TenantsQuery, created: CreatedRange, named: tuple[str, ...] | None
+) -> ListScan[TenantSummary]:
+    after, limit = query.after or "", query.limit + 1
+    if named is None and created == ANY_TIME:
+        return ListScan(await store.tenants.page(query.prefix, after, limit), None)
+    if named is None:
+        return await store.tenants.created_page(query.prefix, after, limit, created)
+    keys = sorted(key for key in named if key.startswith(query.prefix) and key > after)[:limit]
+    # For a complete key as prefix, the first match is the tenant with this key.
+    pages = [(await store.tenants.created_page(key, "", 1, created)).rows for key in keys]
+    return ListScan([one for key, page in zip(keys, pages, strict=True) for one in page if one.tenant.key == key], None)
+
+
+@operation(
+    "GET",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="read",
+    bound_by="path",
+    response_types={200: Tenant},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a tenant."""
+    result = await context.of(request).engines.store.tenants.get(key(request))
+    if result is None:
+        raise NotFound("There is no tenant with this key.")
+    return responses.json(result)
+
+
+@operation(
+    "PUT",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="manage",
+    bound_by="path",
+    query=request_body.DryRunFlag,
+    body=TenantFields,
+    response_types={200: Tenant, 201: Tenant},
+    example={"name": "Acme Studios", "settings": {"plan": "team"}},
+    refusals=(PasswordRequired,),
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Set a tenant's name and settings.
+
+    The request replaces the previous values. 201 when the tenant is new. You can use any names for settings except
+    `key` and `name`, which templates read from the tenant itself, and four with a meaning: `weight` (the tenant's share
+    when tenants compete, 1 by default), `sends_per_second`, `sends_per_day` (0: unlimited; a notification counts once per
+    recipient, an announcement counts once) and `retention_days` (0: forever). Without one of the last three, the server's
+    setting applies. Every server applies them within seconds. Callers that are restricted to tenants cannot change these
+    four; of the operators, only owners can change `retention_days`, because it deletes notifications. The texts
+    `timezone` and `locale` must be an IANA name and a language tag."""
+    ctx = context.of(request)
+    named = key(request)
+    fields = await request_body.body(request, FIELDS)
+    engines = ctx.engines
+    before = await engines.store.tenants.get(named)
+    check = functools.partial(_check_rules, guards.caller(request), fields.settings)
+    check({} if before is None else before.settings)
+    if request_body.is_dry_run(request):
+        created_at = times.to_rfc3339(engines.clock.now()) if before is None else before.created_at
+        return responses.json(Tenant(key=named, name=fields.name, settings=fields.settings, created_at=created_at))
+    tenant, created = await engines.store.tenants.put(
+        named, fields.name, fields.settings, engines.clock.now(), check=check
+    )
+    engines.router.forget()
+    after = {"name": tenant.name, "settings": tenant.settings}
+    audit.note_changes(request, {} if before is None else {"name": before.name, "settings": before.settings}, after)
+    return responses.json(tenant, 201 if created else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/tenants/{key:str}",
+    tag="Tenants",
+    required_scope="manage",
+    roles=("owner",),
+    is_sensitive=True,
+    response_types={204: None, 202: Tenant},
+    refusals=(NotFound,),
+)
+async def erase(request: ApiRequest) -> ASGIApp:
+    """Erase a tenant.
+
+    Deletes all its data: recipients, notifications, announcements, subscriptions. Its connections close, its sessions
+    end. 204 when all data is deleted. 202 after 5 seconds: a job continues, also after a restart. Until it ends, the tenant has
+    `erasing_since` and refuses sends and new recipients with 409. Then the tenant is not found."""
+    ctx = context.of(request)
+    left = await recipients.delete_tenant(ctx.engines, ctx.token_clock, key(request))
+    await ctx.pusher_apps.refresh()
+    return responses.empty() if left is None else responses.json(left, 202)
+
+
+def _check(fields: TenantFields, ctx: ApiContext) -> None:
+    limits = ctx.limits
+    validation.check(
+        validation.text("name", fields.name, limits.title),
+        validation.data("settings", fields.settings, limits.data),
+        _rules(fields.settings),
+        validation.locale("settings.locale", fields.settings.get("locale")),
+        validation.timezone("settings.timezone", fields.settings.get("timezone")),
+    )
+
+
+# One unit of work advances a tenant's virtual time by 1 / weight. With weights that differ by more than a factor of a
+# million, adding small steps to a large time loses precision, and with it the fairness among all tenants.
+MIN_WEIGHT, MAX_WEIGHT = 0.001, 1000
+
+WHOLE = ("sends_per_second", "sends_per_day", "retention_days")
+# Fields of the variable `tenant`, next to the settings.
+RESERVED = ("key", "name")
+
+
+def _rules(settings: dict[str, Any]) -> validation.FieldErrors:
+    for name in RESERVED:
+        if name in settings:
+            yield FieldError(f"settings.{name}", f"must be absent: templates read the tenant's own {name} by this name")
+    for name in WHOLE:
+        value = settings.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31):
+            yield FieldError(f"settings.{name}", "must be a whole number, 0 or more")
+    weight = settings.get("weight")
+    if weight is not None and (
+        isinstance(weight, bool) or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT
+    ):
+        yield FieldError("settings.weight", f"must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}")
+
+
+def _check_rules(by: Caller, after: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise Forbidden if the caller may not change these settings: the limits protect the other tenants, and the
+    retention deletes notifications. Raise PasswordRequired for an owner who has not typed the password recently."""
+    changed = [name for name in ("weight", *WHOLE) if before.get(name) != after.get(name)]
+    if changed and by.tenants is not None:
+        raise Forbidden(f"Only callers that are not restricted to tenants may change {', '.join(changed)}.")
+    if "retention_days" not in changed:
+        return
+    if by.role not in (None, "owner"):
+        raise Forbidden(
+            "Only owners and API keys may change settings.retention_days, because it deletes notifications."
+        )
+    if not by.is_verified:
+        raise PasswordRequired
+
+
+FIELDS = request_body.Shape(TenantFields, _check)

@@ -1,0 +1,40 @@
+"""Hides tokens in paths, for logs. A path parameter named `token` is a credential."""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+from bellcast.auth import link_tokens
+
+PARAMETER = "{token}"
+HIDDEN = "hidden"
+SESSION_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+# A path is decoded until it stays the same, at most this often.
+MAX_DECODINGS = 5
+
+
+class TokenPaths:
+    """The paths with a token, determined from the templates of all routes."""
+
+    def __init__(self, templates: Iterable[str]) -> None:
+        before = sorted({template.partition(PARAMETER)[0] for template in templates if PARAMETER in template})
+        # Requests with repeated slashes are refused, but logged.
+        heads = (re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(head)).replace("/", "/+") for head in before)
+        self._with_token = re.compile(f"^({'|'.join(heads) or '(?!)'})[^/]+", re.IGNORECASE)
+
+    def hide(self, path: str) -> str:
+        """Replace the token in a path below the mount. Scanners and proxies write paths in other forms, which match no
+        route: in upper case, escaped, escaped again, or below another path."""
+        text = path
+        for _ in range(MAX_DECODINGS):
+            found = self._with_token.match(text)
+            if found is not None:
+                return f"{found[1]}{HIDDEN}{text[found.end() :]}"
+            hidden = link_tokens.hide(text.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+            if (hidden := SESSION_TOKEN.sub(HIDDEN, hidden)) != text:
+                return hidden
+            decoded = unquote(text)
+            if decoded == text:
+                break
+            text = decoded
+        return path

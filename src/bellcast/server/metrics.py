@@ -1,0 +1,185 @@
+"""Prometheus metrics. Requests are counted as they are served, other values are collected on scrape.
+
+If several workers share a port, the scraped worker reports the metrics of all, labelled by worker. A sum would decrease
+when a worker is replaced, which Prometheus would interpret as a counter reset."""
+
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bellcast import __version__
+from bellcast.kernel.histogram import Histogram
+from bellcast.rest.context import Connections
+
+# Histogram buckets in seconds. A send is one commit (about 1 ms), a second indicates trouble, and ten seconds is the
+# timeout of most clients.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+REQUEST_LABELS = ("method", "route", "status")
+NO_DELAYS = Histogram(())
+
+
+# Known methods (RFC 9110, 9.1; RFC 5789). Others share one label, because clients choose them.
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+# Counters of a process: name, description and labels. Their values come from `Connections.stats` and
+# `ApiContext.process_counts`.
+COUNTERS = (
+    ("encoded", "Encoded events: once per dialect, not per connection.", ("protocol", "transport")),
+    ("written", "Events that were written to live connections, once per connection.", ("kind",)),
+    ("closed_connections", "Ended live connections.", ("reason",)),
+    ("accepted", "Accepted notifications (one per recipient), announcements and live events.", ("kind",)),
+    ("messages", "Messages outside the inbox that reached a final state.", ("channel", "state")),
+    ("attempts", "Attempts to pass a message to a provider.", ("channel", "provider", "outcome")),
+    ("webhook_attempts", "Attempts to deliver an event to a webhook.", ("outcome",)),
+)
+
+
+class RequestMetrics(Collector):
+    """Request counts and durations, in plain dicts, because a labelled counter costs ten times as much."""
+
+    def __init__(self) -> None:
+        self._counts: defaultdict[tuple[str, str, int], int] = defaultdict(int)
+        self._durations: defaultdict[tuple[str, str], Histogram] = defaultdict(partial(Histogram, BUCKETS))
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one started response. `route` is the path template. Unknown paths share one entry."""
+        method = method if method in METHODS else "other"
+        self._counts[method, route, status] += 1
+        self._durations[method, route].observe(seconds)
+
+    def totals(self) -> tuple[int, int, int, tuple[int, ...]]:
+        """Return the number of requests, of responses with status 4xx and 5xx, and of requests by duration bucket."""
+        refusals = failures = 0
+        for (_, _, status), count in self._counts.items():
+            refusals += count if 400 <= status < 500 else 0
+            failures += count if status >= 500 else 0
+        durations = tuple(map(sum, zip(*(one.buckets for one in self._durations.values()), strict=True)))
+        return sum(durations), refusals, failures, durations
+
+    def collect(self) -> Iterator[Metric]:
+        """Collect the metrics."""
+        yield _family(CounterMetricFamily, "requests", "Served HTTP requests.", REQUEST_LABELS, self._counts)
+        about = "Time from a request to the start of its response."
+        took = HistogramMetricFamily("bellcast_request_seconds", about, labels=REQUEST_LABELS[:2])
+        for labels, durations in self._durations.items():
+            took.add_metric(labels, durations.cumulative(), sum_value=durations.sum)
+        yield took
+
+
+class ProcessMetrics(Collector):
+    """Metrics of this process: its connections, counters, delays, version, CPU time, memory and open files."""
+
+    def __init__(self, *sources: Callable[[], Mapping[str, Any]]) -> None:
+        self._sources = sources
+        self._process = ProcessCollector(registry=None)
+
+    def collect(self) -> Iterator[Metric]:
+        """Collect the metrics."""
+        values = dict(ChainMap(*(dict(source()) for source in self._sources)))
+        labels: tuple[str, ...] = ("protocol", "transport")
+        yield _family(GaugeMetricFamily, "connections", "Live connections.", labels, values.get("connections", {}))
+        for name, about, labels in COUNTERS:
+            yield _family(CounterMetricFamily, name, about, labels, values.get(name, {}))
+        delays = values.get("delays", NO_DELAYS)
+        about = "Time from the acceptance of a notification to its first write to a live connection of this process."
+        yield HistogramMetricFamily(
+            "bellcast_delivery_seconds", about, buckets=delays.cumulative(), sum_value=delays.sum
+        )
+        yield _family(GaugeMetricFamily, "build_info", "The running version.", ("version",), {__version__: 1})
+        yield from self._process.collect()
+
+
+def _family(
+    family: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    about: str,
+    labels: Sequence[str],
+    values: Mapping[Any, float],
+) -> Metric:
+    """Return a metric whose values are keyed by a tuple of labels, or by the only label."""
+    metric = family(f"bellcast_{name}", about, labels=labels)
+    for key, value in list(values.items()):
+        metric.add_metric([str(label) for label in key] if isinstance(key, tuple) else [key], value)
+    return metric
+
+
+class SharedMetrics(Collector):
+    """Metrics that are the same on every worker: durable jobs by kind and state, and numbers by name."""
+
+    def __init__(self, jobs: Mapping[tuple[str, str], int], *numbers: Mapping[str, object]) -> None:
+        self._jobs = jobs
+        self._numbers = numbers
+
+    def collect(self) -> Iterator[Metric]:
+        """Collect the metrics."""
+        yield _family(GaugeMetricFamily, "jobs", "Durable jobs in the store.", ("kind", "state"), self._jobs)
+        for name, value in chain.from_iterable(numbers.items() for numbers in self._numbers):
+            if isinstance(value, int | float):
+                yield GaugeMetricFamily(f"bellcast_{name}", f"{name.replace('_', ' ').capitalize()}.", value=value)
+
+
+MetricReport = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]  # a metric: name, about, type, samples
+
+
+class WorkerCollector(Collector):
+    """Metrics of each worker, labelled by worker."""
+
+    def __init__(self, reports: Mapping[str, bytes]) -> None:
+        self._reports = reports
+
+    def collect(self) -> Iterable[Metric]:
+        """Collect the metrics: each family once, with the samples of all workers."""
+        families: dict[str, Metric] = {}
+        for worker, reports in self._reports.items():
+            for name, about, kind, samples in _read(reports):
+                metric = families.setdefault(name, Metric(name, about, kind))
+                for sample, labels, value in samples:
+                    metric.add_sample(sample, labels | {"worker": worker}, value)
+        yield GaugeMetricFamily("bellcast_workers", "Workers that reported metrics.", value=len(self._reports))
+        yield from families.values()
+
+
+def _read(reports: bytes) -> list[MetricReport]:
+    try:
+        return msgspec.json.decode(reports, type=list[MetricReport])
+    except msgspec.DecodeError:
+        return []  # the worker was killed while writing
+
+
+class MetricsExporter:
+    """All metrics of one app. Each app of a process has its own registry."""
+
+    def __init__(
+        self,
+        requests: RequestMetrics,
+        connections: Connections,
+        outbox: Callable[[], Mapping[str, float]],
+        counts: Callable[[], Mapping[str, Mapping[Any, float]]] = dict,
+    ) -> None:
+        self._own = (requests, ProcessMetrics(connections.stats, counts))
+        self._numbers = (connections.stats, outbox)
+
+    def own(self) -> bytes:
+        """Return this process's metrics, for another worker's exporter."""
+        metrics = chain.from_iterable(item.collect() for item in self._own)
+        return msgspec.json.encode(
+            [(item.name, item.documentation, item.type, [sample[:3] for sample in item.samples]) for item in metrics]
+        )
+
+    def text(
+        self, workers: Mapping[str, bytes] | None, jobs: Mapping[tuple[str, str], int], numbers: Mapping[str, float]
+    ) -> bytes:
+        """Return the response to a scrape. If there are several workers, `workers` has the metrics of each. `jobs` has
+        the numbers of jobs by kind and state, `numbers` the state of store, broker and queue by name."""
+        registry = CollectorRegistry(auto_describe=False)
+        for item in self._own if workers is None else (WorkerCollector(workers),):
+            registry.register(item)
+        registry.register(SharedMetrics(jobs, *(source() for source in self._numbers), numbers))
+        return generate_latest(registry)

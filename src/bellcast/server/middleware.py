@@ -1,0 +1,162 @@
+"""Middleware for every request: undecoded path, HEAD as GET, CORS, security headers, rate limit, and metrics."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from bellcast.auth import origins
+from bellcast.console.pages import browser_files
+from bellcast.console.types.requests import STATE
+from bellcast.kernel.errors import BadRequest, BellcastError, NotFound, TooMany
+from bellcast.kernel.events import SEPARATOR
+from bellcast.kernel.http import responses
+from bellcast.kernel.http.asgi import ASGIApp, AsgiMessage, Send
+from bellcast.kernel.http.compression import compressing
+from bellcast.rest.context import ApiContext
+from bellcast.rest.guards import HAS_SESSION
+from bellcast.rest.router import HAS_STARTED
+from bellcast.rest.token_paths import TokenPaths
+from bellcast.server.metrics import RequestMetrics
+
+# No MIME sniffing, and no referrer (the URL may contain a token) to other sites.
+SAFETY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+
+REQUESTS = "requests" + SEPARATOR
+REQUEST_ID = b"x-request-id"
+# An id from a proxy or an app is reused, so that one id finds the request in every log. A UUID has 36 characters, a
+# trace id of a large cloud provider up to 80. Anything else is rejected to prevent log injection.
+GIVEN_ID = re.compile(r"[A-Za-z0-9._:=+/@-]{1,128}")
+ID_BITS = 64
+# RFC 3986, 3.2.2 and 3.2.3: the characters of a host and its port.
+HOST = re.compile(r"[0-9A-Za-z!$&'()*+,;=\-._~:\[\]@%]*")
+
+
+class ApiMiddleware:
+    """One ASGI layer around the whole API."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        context: ApiContext,
+        state: Mapping[str, Any],
+        requests: RequestMetrics,
+        counts: Callable[[], bytes],
+        token_paths: TokenPaths,
+    ) -> None:
+        self.counts = counts  # requested by other workers on this port
+        self.token_paths = token_paths
+        self._app = app
+        self._context = context
+        self._state = state  # added to the state of each request
+        self.requests = requests
+        self._access = context.access
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve an HTTP request. Other scopes are passed through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method, path, state = scope["method"], path_as_sent(scope) or "/", scope.get(STATE, {})
+        state["logged_path"] = self.token_paths.hide(path)
+        params = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
+        if params is not None:
+            id = state.get("request_id") or request_id(scope)
+            headers = [
+                *origins.preflight_headers(_cors_origin(scope, path), self._access.origins),
+                (REQUEST_ID, id.encode()),
+            ]
+            await send({"type": "http.response.start", "status": 204, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        inner = {
+            **scope,
+            "path": path,
+            "root_path": "",
+            "method": "GET" if method == "HEAD" else method,
+            "state": state,
+        }
+        state.update(self._state)
+        state["is_head"] = method == "HEAD"
+        state["root_path"] = scope.get("root_path", "")
+        id = state["request_id"] = state.get("request_id") or request_id(scope)
+        refusal = self._rejection(inner)
+        app = self._app if refusal is None else responses.problem(refusal)
+        await app(inner, receive, compressing(inner, self._with_headers(inner, method, id, send)))
+
+    def _rejection(self, scope: dict[str, Any]) -> BellcastError | None:
+        client = scope.get("client")
+        rate, engines = self._context.limits.requests_per_second, self._context.engines
+        if rate and client is not None and engines.rates.take(f"{REQUESTS}{client[0]}", rate, engines.clock.now()):
+            return TooMany("Too many requests per second from this IP address.", retry_after=1)
+        if (host := _header(scope, b"host")) is not None and not _is_host(host):
+            return BadRequest("The Host header is not a host name or an IP address with an optional port.")
+        # An empty key must not match another route: `/v1/recipients//` is not `/v1/recipients/`.
+        return NotFound("A segment of the path is empty.") if "//" in scope["path"] else None
+
+    def _with_headers(self, scope: dict[str, Any], method: str, id: str, send: Send) -> Send:
+        """Wrap `send` to add the common headers and to drop the body of a response to HEAD."""
+        started = time.perf_counter()
+        state = scope["state"]
+
+        async def send_with_headers(message: AsgiMessage) -> None:
+            if message["type"] == "http.response.start":
+                state[HAS_STARTED] = True
+                route = state["route"] = scope.get("path_template", "")
+                self.requests.count(method, route, message["status"], time.perf_counter() - started)
+                is_public = route in browser_files.PUBLIC_PATHS
+                origin = None if state.get(HAS_SESSION) else _cors_origin(scope, scope["path"])
+                cors = origins.cors_headers(origin, self._access.origins, message["status"], is_public=is_public)
+                message["headers"] = [*message["headers"], *SAFETY, (REQUEST_ID, id.encode()), *cors]
+            elif message["type"] == "websocket.accept":
+                state[HAS_STARTED] = True
+                state["route"] = scope.get("path_template", "")
+                message["headers"] = [(REQUEST_ID, id.encode())]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        return send_with_headers
+
+
+def _is_host(host: str) -> bool:
+    """Return whether a Host header can be used in URLs. Brackets may only surround an IPv6 address."""
+    if "[" in host or "]" in host:
+        try:
+            urlsplit(f"//{host}")
+        except ValueError:
+            return False
+    return HOST.fullmatch(host) is not None
+
+
+def request_id(scope: dict[str, Any]) -> str:
+    """Return the request's `X-Request-Id` if it is valid, else a new id."""
+    given = _header(scope, REQUEST_ID)
+    if given is not None and GIVEN_ID.fullmatch(given):
+        return given
+    return f"{random.getrandbits(ID_BITS):016x}"  # not a secret, and without a system call
+
+
+def path_as_sent(scope: dict[str, Any]) -> str:
+    """Return the path still percent-encoded, without the mount prefix.
+
+    Keys may contain a slash (`%2F`). In the decoded path it would be indistinguishable from a separator."""
+    path: str = scope["path"]
+    raw = scope.get("raw_path")
+    sent = None if raw is None else raw.decode("latin-1")
+    if sent is None or (sent != path and unquote(sent) != path):  # absent, or rewritten by a proxy
+        sent = quote(path, safe="/:@!$&'()*+,;=~")
+    return sent.removeprefix(scope.get("root_path", ""))
+
+
+def _cors_origin(scope: dict[str, Any], path: str) -> str | None:
+    """Return the origin of the page; None on paths whose responses no cross-origin page may read."""
+    return None if origins.is_of_console(path) else _header(scope, b"origin")
+
+
+def _header(scope: dict[str, Any], name: bytes) -> str | None:
+    value: bytes | None = dict(scope["headers"]).get(name)  # of several equal headers, the last one
+    return None if value is None else value.decode("latin-1")

@@ -1,0 +1,447 @@
+"""Generates the OpenAPI document from the operations and their types."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
+from typing import Any, get_args
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast import __version__
+from bellcast.auth import browser_request, keys
+from bellcast.kernel import field_limits
+from bellcast.kernel.errors import BellcastError
+from bellcast.kernel.http import problems, request_body
+from bellcast.kernel.http.responses import JSON
+from bellcast.kernel.limits import Limits
+from bellcast.preferences.types import Preferences
+from bellcast.rest import list_export
+from bellcast.rest.operations import ApiEndpoint, Operation, refusals
+from bellcast.server import schema_limits
+
+Json = dict[str, Any]
+REF = "#/components/schemas/{name}"
+
+DESCRIPTION = """The REST surface of Bellcast: your server sends with the project secret or an API key, your pages read their
+own inbox with a session token. Errors are `application/problem+json` and name each bad field. Times are RFC 3339,
+absent is null, lists are newest first or in the order of their keys. With `Accept: text/csv` or `application/x-ndjson`, lists
+that have these types respond with all their rows, at most 100,000; with `limit`, with one page of them."""
+
+SECURITY: Json = {
+    "server": {"type": "http", "scheme": "bearer", "description": "The project secret or an API key."},
+    "session": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A recipient's session token.",
+    },
+    "sessionInQuery": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "The session token, for browser APIs without headers.",
+    },
+    "console": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": browser_request.COOKIE,
+        "description": "The session of an operator, on pages of this server. It opens the paths of servers too, within "
+        "the operator's role.",
+    },
+}
+SECURITY_OF_SCOPE: dict[str, tuple[str, ...]] = {
+    "recipient": ("session", "sessionInQuery"),
+    "admin": ("server", "console"),
+    "operator": ("console",),
+}
+REQUEST_HEADERS = {
+    "Idempotency-Key": "Repeating the same key and body within 24 hours returns the first response.",
+    "If-None-Match": "The ETag of the client's cached response: if nothing changed, the response is a 304. In a PUT, `*` means: write only if there is no such object; else the response is a 412.",
+    "If-Match": "The ETag of the object as it was read: if it has changed since then, nothing is written, and the response is a 412.",
+}
+OTHER_TYPES: Json = {
+    "application/yaml": {"description": "The same as YAML."},
+    request_body.FORM: {
+        "type": "object",
+        "description": "The same as the field of a form.",
+        "properties": {"request": {"type": "string"}},
+        "required": ["request"],
+    },
+}
+EXPORTS: Json = {type.partition(";")[0]: {"schema": {"type": "string"}} for type in list_export.MEDIA_TYPES.values()}
+STREAMED: Json = {list_export.MEDIA_TYPES["ndjson"]: {"schema": {"type": "string"}}}
+RESPONSE_HEADERS = {
+    "Set-Cookie": "The session of the operator: HttpOnly, SameSite=Lax, and Secure over HTTPS.",
+    "ETag": "Changes with the content: for `If-Match` and `If-None-Match`.",
+}
+PARAMETERS = {
+    "message": "The id of the message to show.",
+    "key": "A key: the app's own id.",
+    "recipient": "The recipient's key.",
+    "data": "Variables as a JSON object.",
+    "locale": "A language such as `de` or `de-AT`.",
+    "topic": "The topic's name.",
+    "id": "An id from a response.",
+    "code": "An error's code.",
+    "name": "The path of a module.",
+    "tenant": "The tenant. Default: the default tenant.",
+    "limit": "Maximum number of items.",
+    "after": "The `next` of the previous page.",
+    "before": "The `next` of the previous page.",
+    "search": "Prefix of the key.",
+    "view": "A part of the inbox: `all` is everything not archived.",
+    "type": "Only of this type.",
+    "channel": "A channel: only of this one.",
+    "address": "An address of the channel; e-mail in any case.",
+    "state": "Only in this state.",
+    "notification": "A notification's id: only of this one.",
+    "run": "Only of this workflow run.",
+    "count": "How many times.",
+    "workflow": "Only of this workflow.",
+    "trigger": "Only of this trigger; adds `fanout` and `counts`.",
+    "version": "A version of the workflow. Default: the current one.",
+    "dry_run": "Validate only; change nothing.",
+    "token": "The token of the link.",
+    "tag": "Only with this tag.",
+    "from": "Only items sent at this time or later.",
+    "to": "Only items sent before this time.",
+    "priority": "Only of this priority.",
+    "since": "Only items created at this time or later.",
+    "prefix": "Beginning of the key or the name.",
+    "protocol": "Only connections of this protocol: `native`, `pusher` or `socketio`.",
+    "node": "Only of this node.",
+    "reconnect": "Whether the client may reconnect.",
+    "connection": "Only of this connection.",
+    "kind": "Only of this kind; the feed takes several.",
+    "text": "Only with this text, in any case.",
+    "last": "Begin with at most this many recent events.",
+    "status": "Only with this status, or a class such as `4xx`.",
+    "route": "Only of this route, with or without its method.",
+    "metrics": "Metrics by name, repeated or separated by commas. Default: all.",
+    "step": "The length of an interval.",
+    "provider": "Only of this provider.",
+    "job": "Only dead jobs of this kind.",
+    "webhook": "Only deliveries to this webhook.",
+    "cause": "Only with this cause.",
+}
+
+
+class FieldProblem(Struct, frozen=True):
+    """An invalid field."""
+
+    field: str
+    message: str
+    line: int | UnsetType = UNSET
+
+
+class Problem(Struct, frozen=True):
+    """An error response (RFC 9457)."""
+
+    type: str
+    code: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldProblem] = []
+
+
+class Route(Struct, frozen=True):
+    """An operation with its method and path."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    description: str
+    operation: Operation
+
+
+def routes(endpoints: Iterable[ApiEndpoint]) -> list[Route]:
+    """Return every documented operation."""
+    return [_route(one) for one in endpoints]
+
+
+def _route(endpoint: ApiEndpoint) -> Route:
+    function = endpoint.respond
+    summary, _, description = (function.__doc__ or "").strip().partition("\n\n")
+    module = function.__module__.removesuffix(".http").rpartition(".")[2]
+    return Route(
+        method=endpoint.method.lower(),
+        path=endpoint.template,
+        name=f"{module}.{function.__name__}",
+        summary=" ".join(summary.split()).removesuffix("."),
+        description=" ".join(description.split()),
+        operation=endpoint.operation,
+    )
+
+
+def document(served: Sequence[Route], limits: Limits) -> Json:
+    """Generate the document."""
+    schemas = _Schemas(served, limits)
+    paths: defaultdict[str, Json] = defaultdict(dict)
+    for route in sorted(served, key=lambda one: one.path):
+        paths[route.path][route.method] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Bellcast",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": dict(paths),
+        "components": {"schemas": schemas.components, "securitySchemes": SECURITY},
+        "tags": [{"name": name, "description": description} for name, description in TAGS.items()],
+    }
+
+
+class _Schemas:
+    """The schemas of all request and response types, with the configured limits."""
+
+    def __init__(self, served: Sequence[Route], limits: Limits) -> None:
+        types = [Problem, *(type for route in served for type in _types(route.operation))]
+        schema, self.components = msgspec.json.schema_components(types, ref_template=REF)
+        _convert_patterns(self.components)
+        self._by_type = dict(zip(map(repr, types), schema, strict=True))
+        self.limits = limits
+        for one in {one for type in types for one in _structs(type)}:
+            properties = self.components.get(one.__name__, {}).get("properties", {})
+            for field, limit in field_limits.of(one).items():
+                properties[field] = schema_limits.restrict(properties[field], schema_limits.text(limit.within(limits)))
+        for name, fields in schema_limits.fields(limits).items():
+            properties = self.components[name]["properties"]
+            for field, bound in fields.items():
+                properties[field] = schema_limits.restrict(properties[field], bound)
+        for name, group in schema_limits.alternatives().items():
+            self.components[name].update(group)
+        for name in MERGE_PATCHES:
+            self.components[name] = schema_limits.merge_patch(self.components[name])
+        self.components[PREFERENCES_CHANGE] = schema_limits.preferences_change(self.components)
+        self._bounds = schema_limits.query_parameters(limits)
+        queries = {route.operation.query.__name__ for route in served if route.operation.query is not None}
+        self._queries = {name: self.components.pop(name) for name in queries}
+        complete = _always_complete(served) - AS_WRITTEN
+        for name, schema in self.components.items():
+            _complete_types(schema)
+            _format_times(schema)
+            _describe_defaults(schema, required=name in complete)
+
+    def of(self, type: Any) -> Json:
+        """Return the schema of a type, by reference."""
+        schema: Json = self._by_type[repr(type)]
+        return schema
+
+    def query(self, route: Route) -> Iterator[tuple[str, Json, bool]]:
+        """Yield name, schema and `required` of each query parameter."""
+        name, is_list = route.operation.query.__name__, route.operation.tenant_rule == "list"
+        schema, tenant = self._queries[name], schema_limits.tenant_parameter(route.path, self.limits, is_list=is_list)
+        bounds = {"tenant": tenant} | self._bounds.get(name, {})
+        for name, field in schema["properties"].items():
+            bound = bounds.get(name, {} if "pattern" in str(field) else schema_limits.ANY_TEXT)
+            yield name, schema_limits.restrict(field, bound), name in schema["required"]
+
+
+def _convert_patterns(schema: Any) -> None:
+    """Replace Python's `\\Z` in patterns. In Python `$` also matches before a final line break, and JSON Schema has no
+    `\\Z`."""
+    if isinstance(schema, list):
+        for one in schema:
+            _convert_patterns(one)
+    elif isinstance(schema, dict):
+        for name, value in schema.items():
+            if name == "pattern" and isinstance(value, str):
+                schema[name] = value.replace("\\Z", "$")
+            else:
+                _convert_patterns(value)
+
+
+def _types(operation: Operation) -> Iterator[Any]:
+    candidates = [operation.query, operation.body, *operation.response_types.values()]
+    return (one for one in candidates if one is not None and not isinstance(one, str))
+
+
+# A time of day, and a time that may be in a time zone.
+LOCAL_TIMES = frozenset({"digest_at", "send_at"})
+# Request types in which null removes a field.
+MERGE_PATCHES = ("Preferences",)
+# A change of them may set one of the quiet hours; the other one is stored.
+PREFERENCES_CHANGE = "PreferencesChange"
+TAGS = {
+    "Access": "API keys, and tokens of recipients.",
+    "Console": "Operators and their sessions, settings, statistics, and the live feed.",
+    "Inbox": "The inbox of a recipient.",
+    "Live": "Live events, and connections of clients.",
+    "Messages": "Messages by e-mail and other channels, their failures, and suppressed addresses.",
+    "Objects": "Definitions with a key: templates, types, providers and webhooks.",
+    "Preferences": "Preferences of recipients, tenants and the project.",
+    "Recipients": "Recipients, and the export of their data.",
+    "Sending": "Notifications and announcements: send, import, and look up what happened.",
+    "Server": "State of the server: health, nodes, jobs and diagnosis.",
+    "Tenants": "Tenants and their limits.",
+    "Topics": "Topics, their followers and their events.",
+    "Workflows": "Workflows and their runs.",
+}
+# Response types that repeat a definition as it was written, without absent fields.
+AS_WRITTEN = frozenset({"ScheduleObject", "WorkflowObject"})
+
+
+def _always_complete(served: Sequence[Route]) -> set[str]:
+    """Return response types in which fields with defaults are always present too."""
+    read = {one for route in served if route.operation.body is not None for one in _structs(route.operation.body)}
+    extra = {one for route in served for type in route.operation.response_types.values() for one in _structs(type)}
+    return {one.__name__ for one in extra - read if not one.__struct_config__.omit_defaults}
+
+
+def _structs(type: Any) -> Iterator[Any]:
+    """Yield the struct types within a type."""
+    if hasattr(type, "__struct_config__") and not isinstance(type, field_limits.Limit):
+        yield type
+        for field in msgspec.structs.fields(type):
+            yield from _structs(field.type)
+    for part in get_args(type):
+        yield from _structs(part)
+
+
+def _describe_defaults(schema: Json, *, required: bool) -> None:
+    """Move defaults into the description: code generators assume that a field with a `default` is always present, even
+    in requests."""
+    for name, field in schema.get("properties", {}).items():
+        if "default" not in field:
+            continue
+        default = field.pop("default")
+        if required:
+            schema["required"] = [*schema.get("required", ()), name]
+        elif default not in (None, [], {}):
+            field["description"] = f"Default: `{msgspec.json.encode(default).decode()}`."
+
+
+def _complete_types(schema: Json) -> None:
+    """Add types for code generators. Without `additionalProperties` they generate empty objects, and without `type`
+    they ignore an `enum`."""
+    parts = [*schema.get("properties", {}).values(), *schema.get("anyOf", ())]
+    if isinstance(schema.get("additionalProperties"), dict):
+        parts.append(schema["additionalProperties"])
+    for part in parts + ([schema["items"]] if "items" in schema else []):
+        _complete_types(part)
+    if schema.get("type") == "object" and "properties" not in schema:
+        schema.setdefault("additionalProperties", True)
+    if "enum" in schema and all(isinstance(one, bool) for one in schema["enum"]):
+        values = schema.pop("enum")
+        schema["type"] = "boolean"
+        if len(values) == 1:
+            schema["const"] = values[0]
+    if "enum" in schema and all(isinstance(one, str) for one in schema["enum"]):
+        schema.setdefault("type", "string")
+
+
+def _format_times(schema: Json) -> None:
+    for name, field in schema.get("properties", {}).items():
+        if name.endswith("_at") and name not in LOCAL_TIMES:
+            schema["properties"][name] = schema_limits.restrict(field, schema_limits.TIME)
+
+
+def _operation(route: Route, schemas: _Schemas) -> Json:
+    declared = route.operation
+    spec: Json = {
+        "operationId": route.name,
+        "tags": [declared.tag],
+        "summary": route.summary,
+        "parameters": [*_parameters(route, schemas)],
+        "responses": _responses(route, schemas),
+        "security": _security(declared),
+    }
+    if route.description:
+        spec["description"] = route.description
+    if declared.required_scope in keys.SCOPES:
+        spec["x-scope"] = declared.required_scope
+    if declared.body is not None:
+        is_change = declared.body is Preferences and route.method == "patch"
+        content = {"schema": {"$ref": REF.format(name=PREFERENCES_CHANGE)} if is_change else schemas.of(declared.body)}
+        if declared.example is not None:
+            content["example"] = declared.example
+        spec["requestBody"] = {"required": not declared.is_body_optional, "content": {JSON: content} | _lines(declared)}
+    return spec
+
+
+def _lines(declared: Operation) -> Json:
+    """Return the content of a body in JSON lines or YAML, for which OpenAPI has no schema. Errors of a line are
+    reported in its result."""
+    return {
+        kind: {"schema": OTHER_TYPES.get(kind, {"description": "One object per line."})}
+        for kind in declared.body_types
+        if kind != JSON
+    }
+
+
+def _security(declared: Operation) -> list[Json]:
+    if declared.required_scope is None:
+        return []
+    names = SECURITY_OF_SCOPE.get(declared.required_scope, ("server",))
+    return [{name: []} for name in names]
+
+
+def _parameters(route: Route, schemas: _Schemas) -> Iterator[Json]:
+    for name in (part[1:-1] for part in route.path.split("/") if part.startswith("{")):
+        bound = schema_limits.path_parameter(route.path, name, schemas.limits)
+        schema = {"type": "string", "minLength": 1} | bound
+        yield {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
+    if route.operation.query is not None:
+        for name, schema, required in schemas.query(route):
+            extra = {"description": PARAMETERS[name], "schema": _without_null(schema)}
+            yield {"name": name, "in": "query", "required": required, **extra}
+    for name in route.operation.headers:
+        bound = schema_limits.header(name, schemas.limits)
+        yield {"name": name, "in": "header", "description": REQUEST_HEADERS[name], "schema": {"type": "string"} | bound}
+
+
+def _without_null(schema: Json) -> Json:
+    """A query parameter cannot be null. It is omitted instead."""
+    alternatives = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return (
+        alternatives[0]
+        if len(alternatives) == 1
+        else {name: value for name, value in schema.items() if value is not None}
+    )
+
+
+def _responses(route: Route, schemas: _Schemas) -> Json:
+    declared = route.operation
+    responses: Json = {}
+    for status, type_ in declared.response_types.items():
+        responses[str(status)] = {"description": HTTPStatus(status).phrase} | _content(type_, schemas)
+        if declared.is_exported and status == HTTPStatus.OK:
+            responses[str(status)]["content"] |= EXPORTS
+        if declared.is_streamed and status == HTTPStatus.OK:
+            responses[str(status)]["content"] |= STREAMED
+        if declared.response_headers:
+            extra = {
+                name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
+                for name in declared.response_headers
+            }
+            responses[str(status)]["headers"] = extra
+    by_status: defaultdict[int, list[type[BellcastError]]] = defaultdict(list)
+    for error in refusals(declared, route.method, route.path):
+        by_status[error.status].append(error)
+    return responses | {str(status): _refusal(errors, schemas) for status, errors in sorted(by_status.items())}
+
+
+def _content(type: Any, schemas: _Schemas) -> Json:
+    if type is None:
+        return {}
+    if isinstance(type, str):
+        return {"content": {type.partition(";")[0]: {"schema": {"type": "string"}}}}
+    return {"content": {JSON: {"schema": schemas.of(type)}}}
+
+
+def _refusal(errors: list[type[BellcastError]], schemas: _Schemas) -> Json:
+    extra: Json = {
+        "description": " ".join(" ".join((error.__doc__ or "").split()) for error in errors),
+        "content": {problems.MEDIA_TYPE: {"schema": schemas.of(Problem)}},
+    }
+    status = errors[0].status
+    header = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}.get(status)
+    if header:
+        extra["headers"] = {header: {"schema": {"type": "string"}}}
+    return extra

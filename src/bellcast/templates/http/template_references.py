@@ -1,0 +1,157 @@
+"""Find the objects that name a template, which cannot be deleted while there are any."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from bellcast.channels.catalog import TEMPLATES, TYPES, NotificationType
+from bellcast.channels.types import BASE_LAYOUT
+from bellcast.documents.types import PROJECT, Document
+from bellcast.kernel.http import request_body
+from bellcast.rest.context import ApiContext
+from bellcast.templates.types import Template
+from bellcast.workflows import schedule_times, workflow_catalog
+from bellcast.workflows.event_reactions import SOURCES
+from bellcast.workflows.event_source import EventSource
+from bellcast.workflows.schedule_times import StoredSchedule
+from bellcast.workflows.schedules import SCHEDULES
+from bellcast.workflows.workflow_catalog import WORKFLOWS
+
+# Objects per read of a search. A template has at most 256 KiB.
+OBJECTS_PER_READ = 100
+# Maximum objects of each kind that an inexact search reads, those of the project first: 5,000 of each kind take about
+# 0.1 s.
+MAX_SEARCHED = 5_000
+
+# How an object names a template: for its content, or as the layout of e-mails.
+Reference = Literal["template", "layout"]
+# A name, and how it is used.
+Named = tuple[Reference, str]
+
+
+EVERY_REFERENCE: frozenset[Reference] = frozenset({"template", "layout"})
+# The kinds of objects that name templates, and in which ways.
+USERS: Mapping[str, frozenset[Reference]] = {
+    TYPES: frozenset({"template"}),
+    TEMPLATES: frozenset({"layout"}),
+    WORKFLOWS: EVERY_REFERENCE,
+    SOURCES: EVERY_REFERENCE,
+    SCHEDULES: EVERY_REFERENCE,
+}
+
+
+async def _find(
+    references: frozenset[Reference],
+    ctx: ApiContext,
+    named: Sequence[tuple[str, str]],
+    limit: int,
+    *,
+    is_exact: bool,
+) -> dict[tuple[str, str], list[str]]:
+    """Return at most `limit` objects that name each of these, by tenant and key, in one of these ways. Those that
+    apply to the tenant are searched; for the project's own, those of every tenant. Unless `is_exact`, the search
+    ends after MAX_SEARCHED of each kind."""
+    found: dict[tuple[str, str], dict[str, None]] = {name: {} for name in named}
+    tenants_of: dict[str, list[str]] = {}
+    for tenant, key in found:
+        tenants_of.setdefault(key, []).append(tenant)
+    for plural, ways in USERS.items():
+        if ways.isdisjoint(references):
+            continue
+        searched = 0
+        async with contextlib.aclosing(_pages(ctx, plural, {tenant for tenant, _ in found})) as pages:
+            async for page in pages:
+                for owner, document in await _waiting(ctx, page) if plural == SCHEDULES else page:
+                    keys = {key for reference, key in _named(plural, document) if reference in references}
+                    for name in [(tenant, key) for key in keys for tenant in tenants_of.get(key, ())]:
+                        is_wanted = name[0] == PROJECT or _applies(plural, owner, document, name[0])
+                        if is_wanted and len(found[name]) < limit:
+                            suffix = "" if owner in (PROJECT, name[0]) else f"?tenant={owner}"
+                            found[name][f"{plural}/{document.key}{suffix}"] = None
+                searched += len(page)
+                if searched >= MAX_SEARCHED and not is_exact:
+                    break
+                if all(len(users) == limit for users in found.values()):
+                    break
+    return {name: list(users) for name, users in found.items()}
+
+
+def _applies(plural: str, owner: str, document: Document, tenant: str) -> bool:
+    """Return whether an object is the tenant's own, or one of the project that applies there. Tenants inherit no
+    schedules; one of the project may name a tenant."""
+    if plural != SCHEDULES:
+        return owner in (PROJECT, tenant)
+    return schedule_times.tenant_of(request_body.decoder(StoredSchedule).decode(document.body), owner) == tenant
+
+
+async def _pages(
+    ctx: ApiContext, plural: str, owners: Collection[str]
+) -> AsyncGenerator[list[tuple[str, Document]], None]:
+    """Yield the objects of the project and these tenants with their owners, or of every tenant if the project is one of
+    them."""
+    documents = ctx.engines.store.documents
+    if PROJECT in owners:
+        after = ("", "")
+        while found := await documents.of_all_tenants(plural, after, OBJECTS_PER_READ):
+            yield found
+            after = (found[-1][0], found[-1][1].key)
+        return
+    for owner in (PROJECT, *sorted(owners)):
+        last = ""
+        while page := await documents.page(plural, owner, last, OBJECTS_PER_READ):
+            yield [(owner, document) for document in page]
+            last = page[-1].key
+
+
+async def _waiting(ctx: ApiContext, page: Sequence[tuple[str, Document]]) -> list[tuple[str, Document]]:
+    """Return these schedules without the sends and triggers with `send_at` that have fired everywhere, which only remain as
+    records."""
+    has_fired = await asyncio.gather(*(_has_fired(ctx, *one) for one in page))
+    return [one for one, is_over in zip(page, has_fired, strict=True) if not is_over]
+
+
+async def _has_fired(ctx: ApiContext, tenant: str, document: Document) -> bool:
+    schedule = request_body.decoder(StoredSchedule).decode(document.body)
+    world = schedule_times.world_times(schedule) if schedule.is_generated else None
+    if world is None or world[1] > ctx.engines.clock.now():
+        return False
+    found = await ctx.schedules.find(tenant, document.key)
+    return found is None or found[1].until >= world[1]
+
+
+def _named(kind: str, document: Document) -> set[Named]:
+    """Return the names in a stored object of one of the USERS."""
+    if kind == TYPES:
+        template = request_body.decoder(NotificationType).decode(document.body).template
+        return set() if template is None else {("template", template)}
+    if kind == TEMPLATES:
+        return {("layout", name) for name in request_body.decoder(Template).decode(document.body).layouts()}
+    if kind == WORKFLOWS:
+        named: set[Named] = set()
+        for _, step in workflow_catalog.steps_with_paths(msgspec.json.decode(document.body)["definition"]):
+            named |= {
+                (reference, name) for reference in EVERY_REFERENCE if isinstance(name := step.get(reference), str)
+            }
+        return named - {("layout", BASE_LAYOUT)}
+    stored: type[EventSource | StoredSchedule] = EventSource if kind == SOURCES else StoredSchedule
+    sender = request_body.decoder(stored).decode(document.body)
+    return {(reference, name) for _, reference, name in named_by_send(sender.notification or {})}
+
+
+def named_by_send(send: Mapping[str, Any]) -> list[tuple[str, Reference, str]]:
+    """Return the templates that a send names, each with its field."""
+    email = send.get("email")
+    layout = email.get("layout") if isinstance(email, dict) else None
+    named: list[tuple[str, Reference, Any]] = [
+        ("template", "template", send.get("template")),
+        ("email.layout", "layout", None if layout == BASE_LAYOUT else layout),
+    ]
+    return [(field, reference, name) for field, reference, name in named if isinstance(name, str)]
+
+
+of_templates = functools.partial(_find, EVERY_REFERENCE)
+of_layouts = functools.partial(_find, frozenset[Reference]({"layout"}))

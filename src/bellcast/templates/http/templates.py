@@ -1,0 +1,390 @@
+"""Templates: content with variables, per channel and language."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from bellcast.channels.http.messages import HTML_HEADERS
+from bellcast.channels.previews import Subject
+from bellcast.channels.types import BASE_LAYOUT, ExternalChannel
+from bellcast.documents.types import PROJECT
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.inbox.types.notifications import ActionButton
+from bellcast.kernel import validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound, TemplateFailed
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.limits import Limits
+from bellcast.preferences.types import CHANNELS
+from bellcast.rest import context, definition_body, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.templates import layouts
+from bellcast.templates.http import template_references
+from bellcast.templates.rendering import TemplateError, check_template
+from bellcast.templates.types import Parts, Template
+from bellcast.templates.variables import CONTENT_ROOTS
+
+MAX_LOCALE = 35  # RFC 5646 §4.4.1
+# Recipients' `de_AT` is looked up as `de-AT`, so a key with an underscore would never be found.
+LOCALE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+# An attribute whose value begins with an expression, which determines its scheme. Blocks before it have no output of their own.
+HREF = re.compile(r"""(?is)\bhref\s*+=\s*+["']?(?>\s|\{%.{0,300}?%\}|\{\#.{0,300}?\#\})*+\{\{(.{1,300}?)\}\}""")
+# Expressions that are safe there: the filter, and the variables whose URLs the server makes.
+CHECKED_URL = re.compile(r"(?s)[-\s]*(?:(?:unsubscribe|preferences)_url\b.*|.*\|\s*link\s*(?:\|.*)?)[-\s]*")
+# Characters; longer request lines are refused by proxies.
+MAX_QUERY_DATA = 4096
+
+
+def _check(value: Template, ctx: ApiContext) -> None:
+    errors = list(_errors(value, ctx.limits))
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _errors(value: Template, limits: Limits) -> validation.FieldErrors:
+    size = len(msgspec.json.encode(value))
+    if size > definition_body.MAX_BYTES:
+        yield FieldError("", f"must be at most {definition_body.MAX_BYTES} bytes of JSON, got {size}")
+        return
+    if not any(getattr(value, channel) for channel in CHANNELS) and not value.translations:
+        yield FieldError("", f"must have at least one of: {', '.join(CHANNELS)}")
+    yield from _parts_errors("", value, limits)
+    for locale, parts in value.translations.items():
+        if LOCALE.fullmatch(locale) is None or len(locale) > MAX_LOCALE:
+            yield FieldError("translations", f"must name locales such as de or de-AT, got {locale[:MAX_LOCALE]!r}")
+        yield from _parts_errors(f"translations.{locale}.", parts, limits)
+
+
+def _parts_errors(prefix: str, parts: Parts, limits: Limits) -> validation.FieldErrors:
+    for channel in CHANNELS:
+        part = getattr(parts, channel)
+        for name in () if part is None else part.__struct_fields__:
+            source = getattr(part, name)
+            if isinstance(source, str) and name != "layout":
+                yield from _syntax_errors(f"{prefix}{channel}.{name}", source, is_html=name == "html")
+    if parts.inbox is not None and parts.inbox.actions:
+        yield from _actions_errors(f"{prefix}inbox.actions", parts.inbox.actions, limits)
+
+
+def _actions_errors(field: str, actions: tuple[ActionButton, ...], limits: Limits) -> validation.FieldErrors:
+    # The URL is checked when it is rendered.
+    shapes = [msgspec.structs.replace(action, url=None if action.url is None else "/") for action in actions]
+    yield from notification_drafts.actions(field, shapes, limits)
+    for number, action in enumerate(actions):
+        for name, source in (("label", action.label), ("url", action.url)):
+            yield from () if source is None else _syntax_errors(f"{field}.{number}.{name}", source, is_html=False)
+
+
+def _warnings(template: Template) -> list[str]:
+    """Return a warning for each URL in HTML that a send's data can turn into one that runs code."""
+    parts = {"": template, **{f"translations.{locale}.": one for locale, one in template.translations.items()}}
+    return [
+        f"{prefix}email.html: line {html.count(chr(10), 0, found.start()) + 1}: write the URL of this href with the filter "
+        f"link, as in {{{{ data.url | link }}}}: {found[1].strip()[:100]} can be a URL that runs code"
+        for prefix, one in parts.items()
+        if one.email is not None and (html := one.email.html)
+        for found in HREF.finditer(html)
+        if CHECKED_URL.fullmatch(found[1]) is None
+    ]
+
+
+async def exists(ctx: ApiContext, tenant: str, key: str) -> bool:
+    """Return whether a template with this key applies to the tenant."""
+    return await objects.find(KIND, ctx, tenant, key) is not None
+
+
+async def errors_of_send(ctx: ApiContext, tenant: str, send: Mapping[str, Any], path: str) -> list[FieldError]:
+    """Return errors, below `path`, for unknown templates that a tenant's send names. Names that contain variables, such
+    as `{{ event.data.kind }}`, are not checked."""
+    owner = send.get("tenant")
+    tenants = {tenant, owner} if isinstance(owner, str) else {tenant}
+    return [
+        FieldError(f"{path}.{field}", f"there is no template {name[: objects.MAX_KEY]!r}")
+        for field, _, name in template_references.named_by_send(send)
+        if "{" not in name and not any([await exists(ctx, one, name) for one in tenants])
+    ]
+
+
+async def _reference_errors(value: Template, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
+    """Check the layouts."""
+    errors: list[FieldError] = []
+    for prefix, parts in (("", value), *((f"translations.{name}.", one) for name, one in value.translations.items())):
+        name = None if parts.email is None else parts.email.layout
+        if isinstance(name, str) and (problem := await _layout_problem(ctx, tenant, name, key)) is not None:
+            errors.append(FieldError(f"{prefix}email.layout", problem))
+    return errors
+
+
+async def _layout_problem(ctx: ApiContext, tenant: str, name: str, key: str) -> str | None:
+    if name == BASE_LAYOUT:
+        return None
+    if name == key:
+        return "must not be the template itself"
+    found = await objects.find(KIND, ctx, tenant, name)
+    if found is None:
+        return f"there is no template {name[: objects.MAX_KEY]!r}: expected {BASE_LAYOUT}, null or a template"
+    await ctx.catalog.compile(found[0].body)
+    return layouts.problem_of(request_body.decoder(Template).decode(found[0].body), name)
+
+
+async def _find_broken(ctx: ApiContext, before: bytes, after: bytes) -> objects.BrokenUses | None:
+    """Return the uses of a template as a layout, if it is no longer one in a language in which it was."""
+    for body in (before, after):
+        await ctx.catalog.compile(body)
+    old, new = (request_body.decoder(Template).decode(body) for body in (before, after))
+    for locale in ("", *old.translations, *new.translations):
+        if layouts.is_usable(old, locale) and not layouts.is_usable(new, locale):
+            reason = f" as a layout, and would have no HTML with {{{{ content }}}}{layouts.in_language(locale)}"
+            return objects.BrokenUses(template_references.of_layouts, reason)
+    return None
+
+
+def _syntax_errors(field: str, source: str, *, is_html: bool) -> validation.FieldErrors:
+    yield from validation.encodable(field, source)
+    try:
+        check_template(source, CONTENT_ROOTS, is_html=is_html)
+    except TemplateError as error:
+        yield FieldError(field, f"line {error.line}: {error.message}", error.line)
+
+
+KIND = objects.Kind(
+    plural="templates",
+    name="template",
+    tag="Objects",
+    type=Template,
+    rules=_check,
+    check_references=_reference_errors,
+    find_uses=template_references.of_templates,
+    find_broken=_find_broken,
+    merge=Template.overridden_by,
+    is_open_to_viewers=True,
+    example={
+        "inbox": {"title": "New booking by {{ data.client }}"},
+        "email": {"subject": "New booking", "html": "<p>{{ data.client }} booked {{ data.when | datetime }}.</p>"},
+    },
+)
+
+
+class PreviewRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Variables of a preview, and the recipient and language to render for. `values` are rendered instead of the stored
+    template."""
+
+    values: Template | None = None
+    data: dict[str, Any] = {}
+    recipient: str | None = None
+    locale: str | None = None
+
+
+class HtmlQuery(TenantQuery, frozen=True, kw_only=True):
+    """Variables for a preview as a JSON object, and the language to render for. It has no recipient, because rendering
+    a recipient's links needs the scope manage."""
+
+    data: Annotated[str, Meta(max_length=MAX_QUERY_DATA)] = "{}"
+    locale: str | None = None
+
+
+class TemplatePreview(Parts, frozen=True, kw_only=True):
+    """The rendered parts, and the variables that have no value: they would cause a send to be refused. `warnings` are about
+    the template; it can be sent nevertheless."""
+
+    missing: list[str]
+    warnings: list[str] | UnsetType = UNSET
+
+
+class TestRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A channel, a recipient and variables for a test message."""
+
+    channel: ExternalChannel
+    to: str
+    data: dict[str, Any] = {}
+
+
+class TestMessage(Struct, frozen=True):
+    """The id of the test message; null in a dry run."""
+
+    message: str | None
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/preview",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=PreviewRequest,
+    response_types={200: TemplatePreview},
+    refusals=(NotFound, TemplateFailed),
+    example={"data": {"client": "Ann"}, "locale": "de"},
+)
+async def preview(request: ApiRequest) -> ASGIApp:
+    """Preview a template.
+
+    Renders every part for a recipient or a language. Nothing is sent. You can also preview `values` that are not
+    stored, within the limits of a write. With `?tenant=`, the tenant's overrides and its `brand` apply."""
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
+    subject = await _subject_of(request, await request_body.json_text(request))
+    parts, missing = await context.of(request).previews.preview(subject)
+    warnings = _warnings(subject.template)
+    return responses.json({"missing": missing} | ({"warnings": warnings} if warnings else {}) | parts)
+
+
+@operation(
+    "GET",
+    "/v1/templates/{key:str}/html",
+    tag="Objects",
+    required_scope="read",
+    query=HtmlQuery,
+    response_types={200: responses.HTML},
+    refusals=(NotFound, Conflict),
+)
+async def html(request: ApiRequest) -> ASGIApp:
+    """Preview the HTML of a template's e-mail.
+
+    In one language, without a recipient. Pages of this server can show it in a frame. Its scripts do not run, and it
+    loads no images from other servers."""
+    query = request_body.query(request, HtmlQuery)
+    validation.check(_locale_errors(query.locale))
+    return await _html(request, await _subject(request, "", _object(query.data), query.locale))
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/html",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=PreviewRequest,
+    body_types=("application/json", request_body.FORM),
+    response_types={200: responses.HTML},
+    refusals=(NotFound, Conflict),
+    example={
+        "values": {"email": {"subject": "New booking", "html": "<p>Hello {{ data.client }}</p>"}},
+        "data": {"client": "Ann"},
+    },
+)
+async def draft_html(request: ApiRequest) -> ASGIApp:
+    """Preview the HTML of an e-mail that is not stored.
+
+    Send JSON, or a form with the JSON in its field `request`, whose target can be a frame of the page. The response is
+    the same as that of `GET`."""
+    request_body.query(request, DryRunQuery)  # nothing is written in any case
+    return await _html(request, await _subject_of(request, await request_body.json_or_form_text(request)))
+
+
+@operation(
+    "POST",
+    "/v1/templates/{key:str}/test",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=TestRequest,
+    response_types={200: TestMessage, 202: TestMessage},
+    refusals=(NotFound, TemplateFailed),
+    example={"channel": "email", "to": "alice", "data": {"client": "Ann"}},
+)
+async def test(request: ApiRequest) -> ASGIApp:
+    """Send a test message.
+
+    It is sent to the recipient's address regardless of preferences. A dry run only renders it."""
+    ctx, body = context.of(request), await request_body.body(request, TEST)
+    engines = ctx.engines
+    subject = await _subject(request, body.to, body.data)
+    message = await ctx.previews.message(subject, body.channel, engines.new_id(subject.now))
+    if objects.is_dry_run(request):
+        return responses.json(TestMessage(None))
+    await engines.store.messages.add([message])
+    engines.router.messages_added()
+    return responses.json(TestMessage(message.id), 202)
+
+
+async def _html(request: ApiRequest, subject: Subject) -> ASGIApp:
+    parts, _ = await context.of(request).previews.preview(subject)
+    text = parts.get("email", {}).get("html")
+    if not text:
+        raise Conflict("Only e-mail templates are available in this form.")
+    return responses.complete(200, text.encode(), responses.HTML, HTML_HEADERS)
+
+
+async def _subject_of(request: ApiRequest, text: bytes) -> Subject:
+    """Return the subject of a preview's body. Raises Invalid."""
+    # In a thread: compiling the texts of `values` takes seconds and would block the event loop.
+    body = await asyncio.to_thread(request_body.json, text, PREVIEW, context.of(request))
+    return await _subject(request, body.recipient or "", body.data, body.locale, body.values)
+
+
+async def _subject(
+    request: ApiRequest,
+    recipient: str,
+    data: dict[str, Any],
+    locale: str | None = None,
+    values: Template | None = None,
+) -> Subject:
+    """Return the stored template that applies to the tenant, or that would apply with these values."""
+    ctx, key, tenant = context.of(request), objects.key_of(request, KIND), tenants.single_tenant(request)
+    if values is not None:
+        template = await _with_values(ctx, tenant, key, values)
+    elif (found := await objects.find(KIND, ctx, tenant, key)) is not None:
+        await ctx.catalog.compile(found[0].body)
+        template = request_body.decoder(Template).decode(found[0].body)
+    else:
+        raise NotFound("There is no template with this key.")
+    return Subject(
+        tenant=tenant, template=template, recipient=recipient, locale=locale, data=data, now=ctx.engines.clock.now()
+    )
+
+
+async def _with_values(ctx: ApiContext, tenant: str, key: str, values: Template) -> Template:
+    """Return the template that applies to a tenant after a write of these values. Raises Invalid."""
+    errors = await _reference_errors(values, ctx, tenant, key)
+    if errors:
+        raise Invalid.fields([FieldError(f"values.{one.field}", one.message) for one in errors])
+    base = None if tenant == PROJECT else await objects.find(KIND, ctx, PROJECT, key)
+    if base is None:
+        return values
+    await ctx.catalog.compile(base[0].body)
+    return request_body.decoder(Template).decode(base[0].body).overridden_by(values)
+
+
+def _locale_errors(locale: str | None) -> validation.FieldErrors:
+    if locale is not None:
+        yield from validation.text("locale", locale, MAX_LOCALE)
+
+
+def _check_preview(body: PreviewRequest, ctx: ApiContext) -> None:
+    if body.recipient is not None:
+        validation.check(validation.key("recipient", body.recipient, ctx.limits))
+    validation.check(
+        _locale_errors(body.locale),
+        _values_errors(body.values, ctx.limits) if isinstance(body.values, Template) else iter(()),
+    )
+
+
+def _values_errors(values: Template, limits: Limits) -> validation.FieldErrors:
+    for one in _errors(values, limits):
+        yield FieldError(f"values.{one.field}".rstrip("."), one.message, one.line)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a query. Raises Invalid."""
+    try:
+        value = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        raise Invalid.of("data", "must be a JSON object") from None
+    return value
+
+
+def _check_test(body: TestRequest, ctx: ApiContext) -> None:
+    validation.check(validation.key("to", body.to, ctx.limits))
+
+
+PREVIEW = request_body.Shape(PreviewRequest, _check_preview)
+TEST = request_body.Shape(TestRequest, _check_test, {"channel": "email", "to": "x"})
+HANDLERS = [*objects.operations(KIND), preview, html, draft_html, test]

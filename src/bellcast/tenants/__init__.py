@@ -1,0 +1,1 @@
+"""Tenants: their records, settings and limits."""

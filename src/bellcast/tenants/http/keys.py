@@ -1,0 +1,156 @@
+"""API keys for servers: create, list and revoke. The secret part is shown once."""
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.auth import keys, server_credentials, tenant_bounds
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import BadRequest, FieldError, Forbidden, NotFound
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT, KeyScope
+from bellcast.rest import audit, context, guards, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.tenants import TenantQuery
+from bellcast.tenants.types import ApiKey
+
+
+class KeyRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Name and scopes of a new key, and the tenants that it is restricted to. Without `tenants`, it may use all tenants
+    that its creator may use."""
+
+    name: str
+    scopes: list[KeyScope]
+    tenants: list[str] | None = None
+
+
+class NewKey(ApiKey, frozen=True, kw_only=True):
+    """A new key with its text, which is not shown again."""
+
+    key: str
+
+
+class KeysQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of keys, oldest first. With a tenant, the keys that may use it; without one, or with `*`, all keys."""
+
+    limit: ListLimit = 200
+    after: str | None = None
+
+
+class ApiKeys(Struct, frozen=True):
+    """A page of keys, including revoked ones, without their secret parts. Pass `next` as `after` for newer ones."""
+
+    keys: list[ApiKey]
+    next: str | None = None
+
+
+@operation(
+    "POST",
+    "/v1/keys",
+    tag="Access",
+    required_scope="manage",
+    body=KeyRequest,
+    response_types={201: NewKey},
+    is_audited=True,
+    is_sensitive=True,
+    bound_by="handler",
+    example={"name": "booking service", "scopes": ["send"]},
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create an API key.
+
+    Only this response contains its text. A key can only have scopes and tenants that its creator has. A key with
+    `tenants` can use only these: its requests name one in the query (`?tenant=acme`), which may be omitted if the key
+    has only one. Operations that do not belong to one tenant refuse such a key."""
+    ctx = context.of(request)
+    params = await request_body.body(request, KEY)
+    caller = guards.caller(request)
+    for scope in params.scopes:  # otherwise a key could create keys with more scopes than its own
+        server_credentials.require(caller, scope)
+    if "manage" in params.scopes and caller.role not in (None, "owner"):  # it could create tokens and erase recipients
+        raise Forbidden("Only an owner may create keys with the scope manage.")
+    bound = caller.tenants if params.tenants is None else tuple(params.tenants)
+    tenants.check_grant(caller, bound)
+    made = keys.make(params.name, params.scopes, ctx.engines.clock.now(), bound)
+    await ctx.engines.store.keys.create(made.key, made.digest)
+    audit.note_changes(request, {}, {"name": params.name, "scopes": made.key.scopes, "tenants": bound})
+    return responses.json(NewKey(**msgspec.structs.asdict(made.key), key=made.text), 201)
+
+
+@operation(
+    "GET",
+    "/v1/keys",
+    tag="Access",
+    required_scope="manage",
+    bound_by="list",
+    query=KeysQuery,
+    is_exported=True,
+    response_types={200: ApiKeys},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the API keys.
+
+    A caller that is restricted to tenants sees only the keys of these tenants. With `?tenant=`, the list has the keys
+    that may use the tenant: those restricted to it, and those without a restriction. Without it, or with `*`, the list
+    has all keys."""
+    query, ctx, bound = request_body.query(request, KeysQuery), context.of(request), guards.caller(request).tenants
+    tenant = None if query.tenant == EVERY_TENANT else query.tenant
+    if tenant is not None:
+        tenants.single_tenant(request)
+    own = [
+        one
+        for one in await ctx.engines.store.keys.all()
+        if tenant_bounds.is_within(bound, one.tenants)
+        and (tenant is None or one.tenants is None or tenant in one.tenants)
+    ]
+    if query.after:
+        after = list_positions.moment(query.after)
+        own = [one for one in own if _position(one) > after]
+    page = list_positions.split(own, query.limit, lambda one: list_positions.of_moment(*_position(one)))
+    return responses.json(ApiKeys(*page))
+
+
+@operation(
+    "DELETE",
+    "/v1/keys/{id:str}",
+    tag="Access",
+    required_scope="manage",
+    response_types={204: None},
+    is_audited=True,
+    is_sensitive=True,
+    bound_by="handler",
+    refusals=(NotFound,),
+)
+async def revoke(request: ApiRequest) -> ASGIApp:
+    """Revoke an API key.
+
+    It is rejected from now on."""
+    engines, id = context.of(request).engines, request_body.path(request, "id")
+    found = await engines.store.keys.find(id)
+    is_own = found is not None and tenant_bounds.is_within(guards.caller(request).tenants, found[0].tenants)
+    if not is_own or not await engines.store.keys.revoke(id, engines.clock.now()):
+        raise NotFound("No API key has this id.")
+    audit.note_change(request, "revoked", before=False, after=True)
+    return responses.empty()
+
+
+def _position(key: ApiKey) -> tuple[int, str]:
+    return times.milliseconds(key.created_at), key.id
+
+
+def _check(params: KeyRequest, ctx: ApiContext) -> None:
+    validation.check(
+        validation.key("name", params.name, ctx.limits), _scopes(params.scopes), tenants.errors_of(params.tenants, ctx)
+    )
+
+
+def _scopes(scopes: list[KeyScope]) -> validation.FieldErrors:
+    if not scopes:
+        yield FieldError("scopes", f"must be one or more of: {', '.join(keys.SCOPES)}")
+
+
+KEY = request_body.Shape(KeyRequest, _check, {"name": "x", "scopes": ["read"]})

@@ -1,0 +1,171 @@
+"""Tenants: created on first use, optionally with a name and settings."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from bellcast.kernel import times
+from bellcast.kernel.db import columns, scans
+from bellcast.kernel.db.list_scan import ANY_TIME, CreatedRange, ListScan
+from bellcast.kernel.db.script import AFTER_ALL_KEYS, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, read_in_background, write
+from bellcast.kernel.events import Event
+from bellcast.kernel.jobs.types import Job, new_job_params
+from bellcast.recipients.store import ensure
+from bellcast.recipients.store.recipients import Recipients
+from bellcast.recipients.types import TenantSummary
+from bellcast.tenants.types import Tenant, TenantRules
+
+_tenant_rules = msgspec.json.Decoder(TenantRules)
+
+
+ERASED = (
+    "erase_budgets",
+    "erase_announcements",
+    "erase_idempotency",
+    "erase_last_events",
+    "erase_suppressions",
+    "erase_documents",
+    "erase_webhook_events_of_tenant",
+    "erase_messages_of_tenant",
+    "erase_decisions_of_tenant",
+    "erase_dead_jobs",
+    "erase_runs_of_tenant",
+    "erase_step_counters_of_tenant",
+    "erase_event_waits_of_tenant",
+    "erase_fanouts",
+    "erase_workflow_versions",
+    "erase_tenant",
+)
+
+
+class Tenants(StoreTable):
+    """The records of tenants, and the numbers of their sends."""
+
+    @read
+    def get(self, key: str) -> Script[Tenant | None]:
+        found = yield Statement("tenant_find", {"tenant": key})
+        return tenant(found[0]) if found else None
+
+    @read_in_background
+    def page(self, prefix: str, after: str, limit: int) -> Script[list[TenantSummary]]:
+        """Return tenants whose keys begin with the prefix, by key, after the key `after`; never the default one."""
+        params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        return _summaries((yield Statement("tenants_page", params | ANY_TIME._asdict())))
+
+    @read_in_background
+    def created_page(
+        self, prefix: str, after: str, limit: int, created: CreatedRange
+    ) -> Script[ListScan[TenantSummary]]:
+        """Like `page`, for tenants created in a time range. Examines at most 20,000 of them."""
+        params = {"after": after, "first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        found, until = yield from scans.by_key("tenants_scan_end", "tenants_page", params, created)
+        return ListScan(_summaries(found), until)
+
+    @read_in_background
+    def count(self, prefix: str, limit: int) -> Script[int]:
+        """Return the number of tenants whose keys begin with the prefix, at most `limit`."""
+        params = {"first": prefix, "last": prefix + AFTER_ALL_KEYS, "limit": limit}
+        ((number,),) = yield Statement("tenant_count", params)
+        return int(number)
+
+    @write()
+    def put(
+        self,
+        key: str,
+        name: str | None,
+        settings: dict[str, Any],
+        now: int,
+        *,
+        check: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Script[tuple[Tenant, bool]]:
+        """Write a tenant's name and settings; return it, and whether it is new. `check` gets the settings that are replaced; if
+        it raises, nothing is written."""
+        known = yield Statement("tenant_find", {"tenant": key})
+        yield from ensure.ensure_tenant(key, now)
+        if check is not None:
+            (held,) = yield Statement("tenant_hold", {"tenant": key})
+            check(tenant(held).settings)
+        text = columns.to_json(settings)
+        params = {"tenant": key, "name": name, "settings": text, "ruled": int(tenant_rules(text) != TenantRules())}
+        written = yield Statement("tenant_write", params)
+        return tenant(written[0]), not known
+
+    @read
+    def rules(self) -> Script[dict[str, TenantRules]]:
+        """Return the rules of all tenants that have any."""
+        found = yield Statement("tenant_settings")
+        return {
+            key: replace(tenant_rules(settings), is_being_erased=erasing_since is not None)
+            for key, settings, erasing_since in found
+        }
+
+    @write()
+    def add_usage(self, day: int, sends: Mapping[str, int]) -> Script[dict[str, int]]:
+        """Add sends of tenants on a day (days since 1970, UTC); return the new sums."""
+        sums = {}
+        for tenant in sorted(sends):  # nodes that write the same rows in one order cannot deadlock
+            ((sums[tenant],),) = yield Statement("budget_spend", {"tenant": tenant, "day": day, "sends": sends[tenant]})
+        yield Statement("budget_forget", {"day": day})
+        return sums
+
+    @read_in_background
+    def usage(self, day: int) -> Script[dict[str, int]]:
+        """Return the sends of tenants with a daily budget on a day (days since 1970, UTC)."""
+        return dict((yield Statement("budgets_of_day", {"day": day})))
+
+    @write()
+    def begin_erasure(self, key: str, now: int, job: Job) -> Script[Tenant | None]:
+        """Mark a tenant as being erased, so that it gets no recipients and sends, and add the job that completes the
+        erasure. Return the tenant; None if there is none with this key."""
+        found = yield Statement("tenant_erase_begin", {"tenant": key, "now": now})
+        if not found:
+            return None
+        yield Statement("job_add", many=[new_job_params(job)])
+        return tenant(found[0])
+
+    async def erase(self, key: str, now: int, limit: int) -> tuple[int, list[Event]]:
+        """Erase at most `limit` recipients of a tenant; return their number and the events that close their connections.
+        The step that finds no recipients erases the tenant."""
+        recipients = Recipients(self._engine)
+        found = await recipients.page(key, None, limit)
+        erased = await asyncio.gather(*(recipients.delete(key, one.key, now) for one in found))
+        if not found:
+            await self._erase_record(key, now)
+            self._engine.clear_log()
+        return len(found), [event for events in erased for event in events or ()]
+
+    @write()
+    def _erase_record(self, key: str, now: int) -> Script[None]:
+        """Erase a tenant without recipients. Its digest remains, so that sessions issued before now are refused, even for
+        recipients that never existed."""
+        for name in ERASED:
+            yield Statement(name, {"tenant": key}, heavy=True)
+        yield Statement("erased_keep", {"digest": ensure.tenant_digest(key), "before": now})
+
+
+def _summaries(stored: Sequence[Row]) -> list[TenantSummary]:
+    return [TenantSummary(tenant=tenant(tuple(row)), recipients=recipients) for *row, recipients in stored]
+
+
+def tenant(row: Row) -> Tenant:
+    """Create a tenant from key, name, settings, created_at, erasing_since."""
+    key, name, settings, created_at, erasing_since = row
+    return Tenant(
+        key=key or None,
+        name=name,
+        settings=columns.json_object(settings),
+        created_at=times.to_rfc3339(created_at),
+        erasing_since=times.to_rfc3339_or_null(erasing_since),
+    )
+
+
+def tenant_rules(settings: str) -> TenantRules:
+    """Decode the rules in a tenant's settings. Invalid values, stored before these names had a meaning, are ignored."""
+    try:
+        return _tenant_rules.decode(settings)
+    except msgspec.ValidationError:
+        return TenantRules()

@@ -1,0 +1,1 @@
+"""Topics: names, live events of the app, and what a topic keeps."""

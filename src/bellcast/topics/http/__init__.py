@@ -1,0 +1,1 @@
+"""REST operations of topics and live events."""

@@ -1,0 +1,342 @@
+"""Topics: their subscriptions, present members, and stored live events."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from bellcast.kernel import patterns, times, validation
+from bellcast.kernel.brokers import history_rules as history
+from bellcast.kernel.db.list_scan import KeyScan, ListScan, ListTotal
+from bellcast.kernel.errors import BadRequest, Invalid, NotFound
+from bellcast.kernel.events import topic_stream
+from bellcast.kernel.http import list_positions, list_total, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import AppListLimit, ListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.live.types.events import Member
+from bellcast.operators.types import ROLES
+from bellcast.recipients import recipients as inbox_recipients
+from bellcast.recipients.http import recipients
+from bellcast.recipients.http.recipients import PageQuery
+from bellcast.recipients.types import Subscription
+from bellcast.rest import context, objects, tenant_pages, tenants
+from bellcast.rest.context import Connections
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.storage.store import Store
+
+# A position after every tenant's topics: its last character is the highest possible one.
+AFTER_ALL = ("\U0010ffff", "")
+
+
+class SubscriptionPage(Struct, frozen=True):
+    """A page of the subscriptions of a topic or a recipient; `next` is the value of `after` for the next page."""
+
+    subscriptions: list[Subscription]
+    next: str | None
+
+
+class SubscribeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Optional fields of a subscription."""
+
+    tenant: str | None = None
+
+
+class Presence(Struct, frozen=True):
+    """Members that are present on a topic."""
+
+    topic: str
+    members: list[Member]
+
+
+def topic(request: ApiRequest) -> str:
+    """Return the topic in the path. Raises Invalid."""
+    result = request_body.path(request, "topic")
+    validation.check(validation.topic("topic", result, context.of(request).limits))
+    return result
+
+
+def _changeable(request: ApiRequest) -> str:
+    """Return the topic in the path if its subscriptions can be changed."""
+    result = topic(request)
+    if result.startswith(patterns.ROLE_PREFIX):
+        raise Invalid.of("topic", "is the topic of a role: add or remove the role in the recipient's record")
+    return result
+
+
+class TopicsQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of topics, ordered by name; `prefix` is the beginning of their names. The tenant `*` means all tenants,
+    ordered by their keys."""
+
+    prefix: Annotated[str, Meta(max_length=200)] = ""
+    limit: ListLimit = 50
+    after: str | None = None
+
+
+class TopicsOfRecipientQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of a recipient's subscriptions, ordered by topic."""
+
+    limit: AppListLimit = 100
+    after: str = ""
+
+
+class ListedTopic(Struct, frozen=True, kw_only=True):
+    """A topic with its subscribers (at most 10,000), the connections that follow it on all nodes, and its present members."""
+
+    topic: str
+    tenant: str | None
+    subscribers: int
+    followers: int
+    present: int
+
+
+class TopicPage(Struct, frozen=True):
+    """A page of topics. Pass `next` as `after` for the following page, or `scanned_until`, if it is not null, to search
+    further. Only the first page has a `total`, which is exact if it is the only one."""
+
+    topics: list[ListedTopic]
+    next: str | None
+    scanned_until: str | None
+    total: ListTotal | None = None
+
+
+@operation(
+    "GET",
+    "/v1/topics",
+    tag="Topics",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=TopicsQuery,
+    is_exported=True,
+    response_types={200: TopicPage},
+)
+async def all_topics(request: ApiRequest) -> ASGIApp:
+    """List the topics that have subscribers or followers.
+
+    A topic exists as long as it has a subscriber or follower. It has no creation time, so this list has no `from` and
+    `to`."""
+    query, ctx = request_body.query(request, TopicsQuery), context.of(request)
+    tenant, named = tenant_pages.tenant_of(request, query.tenant), tenant_pages.tenants_of(request, query.tenant)
+    after = list_positions.key(tenant, query.after or "")
+    stored, scanned_until = await _stored_topics(ctx.engines.store, named, query, after)
+    subscribers = {(owner, name): count for owner, name, count in stored}
+    followed = _followed_topics(ctx.connections, named)
+    last = scanned_until or AFTER_ALL
+    live = {place for place in followed if after < place <= last and place[1].startswith(query.prefix)}
+    places = sorted(live | subscribers.keys())
+    shown = [
+        ListedTopic(
+            topic=name,
+            tenant=tenants.outside(owner),
+            subscribers=subscribers.get((owner, name), 0),
+            followers=followed.get((owner, name), 0),
+            present=len(ctx.connections.presence(owner, name)),
+        )
+        for owner, name in places[: query.limit]
+    ]
+    has_next = len(places) > query.limit
+    position = functools.partial(list_positions.of_key, is_in_every=tenant == EVERY_TENANT)
+    following = position(*places[query.limit - 1]) if has_next else None
+    scanned = None if scanned_until is None or has_next else position(*scanned_until)
+    has_more = has_next or scanned is not None
+    total = await list_total.of_first_page(len(shown), query.after, has_next=has_more, count=None)
+    return responses.json(TopicPage(shown, following, scanned, total))
+
+
+async def _stored_topics(
+    store: Store, named: Sequence[str], query: TopicsQuery, after: tuple[str, str]
+) -> KeyScan[tuple[str, str, int]]:
+    """Return the topics with subscribers, by tenant and name."""
+    limit = query.limit + 1
+    if EVERY_TENANT in named:
+        return await store.subscriptions.topics_of_all(query.prefix, after, limit)
+
+    async def read(tenant: str, start: str, limit: int) -> ListScan[tuple[str, str, int]]:
+        found = await store.subscriptions.topics(tenant, query.prefix, start, limit)
+        return ListScan([(tenant, name, count) for name, count in found], None)
+
+    return await tenant_pages.by_key(named, after, limit, read)
+
+
+def _followed_topics(connections: Connections, named: Sequence[str]) -> Mapping[tuple[str, str], int]:
+    if EVERY_TENANT in named:
+        return connections.followed_topics_of_all()
+    return {(tenant, name): count for tenant in named for name, count in connections.followed_topics(tenant).items()}
+
+
+@operation(
+    "PUT",
+    "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
+    tag="Topics",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=SubscribeBody,
+    is_body_optional=True,
+    example={},
+    response_types={200: Subscription, 201: Subscription},
+)
+async def subscribe(request: ApiRequest) -> ASGIApp:
+    """Subscribe a recipient to a topic.
+
+    The recipient receives all later sends to the topic. 201 when the subscription is new. The body is optional."""
+    ctx = context.of(request)
+    body = await request_body.optional_body(request, JOINING)
+    params = (
+        tenants.single_tenant(request, None if body is None else body.tenant),
+        _changeable(request),
+        recipients.key(request, "recipient"),
+    )
+    if objects.is_dry_run(request):
+        return responses.json(await inbox_recipients.plan_subscription(ctx.engines, *params))
+    subscription, created = await inbox_recipients.subscribe(ctx.engines, *params)
+    return responses.json(subscription, 201 if created else 200)
+
+
+@operation(
+    "DELETE",
+    "/v1/topics/{topic:str}/subscriptions/{recipient:str}",
+    tag="Topics",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def unsubscribe(request: ApiRequest) -> ASGIApp:
+    """Unsubscribe a recipient from a topic.
+
+    Earlier notifications stay in the recipient's inbox."""
+    ctx = context.of(request)
+    params = tenants.single_tenant(request), _changeable(request), recipients.key(request, "recipient")
+    await inbox_recipients.unsubscribe(ctx.engines, *params)
+    return responses.empty()
+
+
+@operation(
+    "GET",
+    "/v1/topics/{topic:str}/subscriptions",
+    tag="Topics",
+    required_scope="read",
+    query=PageQuery,
+    response_types={200: SubscriptionPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the subscriptions of a topic, by recipient."""
+    params = request_body.query(request, PageQuery)
+    store = context.of(request).engines.store
+    result = await store.subscriptions.page(
+        tenants.single_tenant(request), topic(request), params.cursor, params.limit + 1
+    )
+    shown = result[: params.limit]
+    return responses.json(SubscriptionPage(shown, shown[-1].recipient if len(result) > params.limit else None))
+
+
+@operation(
+    "GET",
+    "/v1/recipients/{key:str}/subscriptions",
+    tag="Topics",
+    required_scope="read",
+    query=TopicsOfRecipientQuery,
+    response_types={200: SubscriptionPage},
+)
+async def of_recipient(request: ApiRequest) -> ASGIApp:
+    """List the subscriptions of a recipient, by topic.
+
+    Topics of roles begin with `role.`."""
+    query, store = request_body.query(request, TopicsOfRecipientQuery), context.of(request).engines.store
+    result = await store.subscriptions.of_recipient(
+        tenants.single_tenant(request), recipients.key(request), query.after, query.limit + 1
+    )
+    return responses.json(SubscriptionPage(*list_positions.split(result, query.limit, lambda one: one.topic)))
+
+
+@operation(
+    "GET",
+    "/v1/topics/{topic:str}/presence",
+    tag="Topics",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: Presence},
+)
+async def presence(request: ApiRequest) -> ASGIApp:
+    """List the members that are present on a topic."""
+    named = topic(request)
+    members = context.of(request).connections.presence(tenants.single_tenant(request), named)
+    return responses.json(Presence(named, list(members)))
+
+
+class EventQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of stored live events, after an event's id or the `next` of the previous page."""
+
+    after: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+class PastEvent(Struct, frozen=True):
+    """A live event that is still kept."""
+
+    id: str
+    name: str
+    data: Any
+    at: datetime
+
+
+class EventPage(Struct, frozen=True):
+    """Stored live events, oldest first. `next` is null at the end. `epoch` identifies the log: if it differs, ids from
+    earlier epochs are unknown. `recovered` is false if events after `after` are no longer kept."""
+
+    events: list[PastEvent]
+    next: str | None
+    epoch: str | None
+    recovered: bool
+
+
+@operation(
+    "GET",
+    "/v1/topics/{topic:str}/events",
+    tag="Topics",
+    required_scope="read",
+    query=EventQuery,
+    response_types={200: EventPage},
+    refusals=(BadRequest,),
+)
+async def events(request: ApiRequest) -> ASGIApp:
+    """List the live events of a topic that are still kept.
+
+    Oldest first, after the event `after`; without it, or if it is too old, from the oldest one."""
+    params = request_body.query(request, EventQuery)
+    if params.after is not None and history.parse_event_id(params.after) is None:
+        raise BadRequest("`after` is not an event's id: use `next` of a page, or an `id` from a page or a frame.")
+    tenant, named = tenants.single_tenant(request), topic(request)
+    found = await context.of(request).engines.history.page(
+        tenant, topic_stream(tenant, named), params.after, params.limit
+    )
+    shown = [
+        PastEvent(one.event.id or "", one.event.name, one.event.data, times.to_rfc3339(one.at)) for one in found.events
+    ]
+    return responses.json(EventPage(shown, shown[-1].id if found.has_more else None, found.epoch, found.recovered))
+
+
+@operation(
+    "DELETE",
+    "/v1/topics/{topic:str}/events",
+    tag="Topics",
+    required_scope="manage",
+    query=TenantQuery,
+    response_types={204: None},
+)
+async def clear(request: ApiRequest) -> ASGIApp:
+    """Delete the stored live events of a topic.
+
+    A client that has missed some of them is informed of the loss when it reconnects."""
+    tenant, named = tenants.single_tenant(request), topic(request)
+    await context.of(request).engines.history.clear(tenant, topic_stream(tenant, named))
+    return responses.empty()
+
+
+JOINING = request_body.Shape(SubscribeBody)

@@ -1,0 +1,45 @@
+"""Live events are published to connected clients. Cache topics keep their last event for later subscribers."""
+
+from typing import Any
+
+import msgspec
+
+from bellcast.context import Context
+from bellcast.kernel import validation
+from bellcast.kernel.events import LiveEvent
+from bellcast.topics.store.last_events import LastEvent
+from bellcast.topics.types import is_cache
+
+
+async def publish(engines: Context, *events: LiveEvent, key: str | None = None) -> tuple[LiveEvent, ...]:
+    """Save the last events of cache topics, publish, and commit the reactions to the events. Return the events with the
+    ids of stored ones.
+
+    With a `key`, the reactions are committed once, however often the same events are published. They are committed
+    first: nothing is published before. Without a key, a caller that repeats a failed publish must not send twice, so
+    the commit comes last, and if the store is unavailable, the events are refused before they are published."""
+    if key is not None:
+        await engines.reactions.react(events, key)
+    elif await engines.reactions.matches(events):
+        await engines.store.ping()
+    for event in events:
+        if event.topic is not None and is_cache(event.topic):
+            await engines.store.topics.save(event.tenant, event.topic, _last_event(event, engines.clock.now()))
+    published = await engines.history.append(*events)
+    await engines.broker.publish(*published)
+    if key is None:
+        await engines.reactions.react(events, None)
+    return published
+
+
+async def publish_from_handler(engines: Context, tenant: str, topic: str, name: str, data: Any) -> None:
+    """Publish an event of the app's handler. Raises, in the handler, if the broker cannot encode the data."""
+    validation.check(validation.data("data", data, 0))
+    await publish(engines, LiveEvent(tenant=tenant, name=name, data=data, topic=topic))
+
+
+def _last_event(event: LiveEvent, now: int) -> LastEvent:
+    if event.text is not None:
+        return LastEvent(event.name, event.text, now)
+    data = event.data if isinstance(event.data, str) else msgspec.json.encode(event.data).decode()
+    return LastEvent(event.name, data, now)

@@ -1,0 +1,1 @@
+"""Webhooks: URLs of the app to which events are delivered."""

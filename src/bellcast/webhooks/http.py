@@ -1,0 +1,318 @@
+"""Webhooks: URLs of the app to which events are delivered."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.console.types.live_feed import redact_url
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, FieldError, Invalid, NotFound
+from bellcast.kernel.http import list_positions, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.times import Moment
+from bellcast.rest import audit, context, objects, tenants
+from bellcast.rest.context import ApiContext
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.webhooks import webhooks
+from bellcast.webhooks.webhooks import Webhook
+
+MAX_PATTERNS = 100
+FAMILIES = sorted({type.partition(".")[0] for type in webhooks.TYPES})
+PATTERNS = {"*", *webhooks.TYPES, *(f"{family}.*" for family in FAMILIES)}
+
+
+class WebhooksQuery(TenantQuery, frozen=True, kw_only=True):
+    """A page of webhooks, by id."""
+
+    limit: AppListLimit = 100
+    after: str | None = None
+
+
+class WebhookRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A URL, and the types of the events that it receives: names, `message.*`, or `*`."""
+
+    url: str
+    events: list[str]
+
+
+class WebhookPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields to change."""
+
+    url: str | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class WebhookObject(Struct, frozen=True, kw_only=True):
+    """A webhook. `failing_since` and `last_error` are null while deliveries succeed."""
+
+    id: str
+    tenant: str | None
+    url: str
+    events: list[str]
+    active: bool
+    failing_since: datetime | None
+    last_error: str | None
+    created_at: datetime
+
+
+class CreatedWebhook(WebhookObject, frozen=True, kw_only=True):
+    """A new webhook with its secret, which is not shown again."""
+
+    secret: str
+
+
+class WebhookPage(Struct, frozen=True):
+    """A page of webhooks; pass `next` as `after` for the next page."""
+
+    webhooks: list[WebhookObject]
+    next: str | None
+
+
+class WebhookSecret(Struct, frozen=True):
+    """The new secret, which is not shown again; empty in a dry run."""
+
+    secret: str
+
+
+class ReplayRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The time from which events are delivered again."""
+
+    since: Moment
+
+
+class Replayed(Struct, frozen=True):
+    """How many events will be delivered again."""
+
+    replayed: int
+
+
+@operation(
+    "POST",
+    "/v1/webhooks",
+    tag="Objects",
+    required_scope="manage",
+    is_sensitive=True,
+    query=DryRunQuery,
+    body=WebhookRequest,
+    response_types={200: WebhookObject, 201: CreatedWebhook},
+    refusals=(Conflict,),
+    example={"url": "https://app.example.com/hooks/bellcast", "events": ["message.*"]},
+)
+async def create(request: ApiRequest) -> ASGIApp:
+    """Create a webhook.
+
+    The response contains the secret that signs the webhook's requests. With `?tenant=*`, it receives the events of all
+    tenants."""
+    ctx, owner = context.of(request), _owner(request)
+    body = await request_body.body(request, CREATE)
+    await ctx.webhooks.check_count(owner)
+    if objects.is_dry_run(request):
+        now = ctx.engines.clock.now()
+        planned = Webhook(url=body.url, events=tuple(body.events), secret="", created_at=now)
+        return responses.json(_outside(owner, "", planned))
+    id, webhook, secret = await ctx.webhooks.create(owner, body.url, body.events)
+    ctx.engines.router.forget()
+    shown = _fields(owner, id, webhook)
+    audit.note_changes(request, {}, _audited(webhook))
+    return responses.json(CreatedWebhook(**shown, secret=secret), 201)
+
+
+@operation(
+    "GET",
+    "/v1/webhooks",
+    tag="Objects",
+    required_scope="read",
+    query=WebhooksQuery,
+    is_exported=True,
+    response_types={200: WebhookPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the webhooks of a tenant."""
+    query, owner = request_body.query(request, WebhooksQuery), _owner(request)
+    found = await context.of(request).webhooks.page(owner, query.after or "", query.limit + 1)
+    shown, following = list_positions.split(found, query.limit, lambda one: one[0])
+    return responses.json(WebhookPage([_outside(owner, *one) for one in shown], following))
+
+
+@operation(
+    "GET",
+    "/v1/webhooks/{id:str}",
+    tag="Objects",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: WebhookObject},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a webhook."""
+    owner, id = _owner(request), request_body.path(request, "id")
+    return responses.json(_outside(owner, id, _known(await context.of(request).webhooks.get(owner, id))))
+
+
+@operation(
+    "PATCH",
+    "/v1/webhooks/{id:str}",
+    tag="Objects",
+    required_scope="manage",
+    is_sensitive=True,
+    query=TenantQuery,
+    body=WebhookPatch,
+    response_types={200: WebhookObject},
+    refusals=(NotFound,),
+    example={"active": True},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Change a webhook.
+
+    Absent fields do not change. Bellcast sets `active` to false after five days without a successful delivery, or after
+    a 410."""
+    owner, id = _owner(request), request_body.path(request, "id")
+    body = await request_body.body(request, PATCH)
+    changes: dict[str, Any] = {
+        name: value for name in body.__struct_fields__ if (value := getattr(body, name)) != UNSET
+    }
+    if "events" in changes:
+        changes["events"] = tuple(changes["events"])
+    before = await context.of(request).webhooks.get(owner, id)
+    changed = _known(await context.of(request).webhooks.change(owner, id, **changes))
+    context.of(request).engines.router.forget()
+    audit.note_changes(request, {} if before is None else _audited(before), _audited(changed))
+    return responses.json(_outside(owner, id, changed))
+
+
+@operation(
+    "DELETE",
+    "/v1/webhooks/{id:str}",
+    tag="Objects",
+    required_scope="manage",
+    is_sensitive=True,
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound,),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a webhook."""
+    owner, id = _owner(request), request_body.path(request, "id")
+    before = _known(await context.of(request).webhooks.get(owner, id))
+    if not await context.of(request).webhooks.delete(owner, id):
+        raise NotFound("There is no webhook with this id.")
+    audit.note_changes(request, _audited(before), {})
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/webhooks/{id:str}/rotate",
+    tag="Objects",
+    required_scope="manage",
+    is_sensitive=True,
+    query=DryRunQuery,
+    response_types={200: WebhookSecret},
+    refusals=(NotFound,),
+)
+async def rotate(request: ApiRequest) -> ASGIApp:
+    """Rotate a webhook's secret.
+
+    For 24 hours, requests are signed with both the old and the new secret."""
+    known, owner, id = context.of(request).webhooks, _owner(request), request_body.path(request, "id")
+    if objects.is_dry_run(request):
+        _known(await known.get(owner, id))
+        return responses.json(WebhookSecret(""))
+    secret = await known.rotate(owner, id)
+    if secret is None:
+        raise NotFound("There is no webhook with this id.")
+    audit.note_change(request, "secret", None, "changed")
+    return responses.json(WebhookSecret(secret))
+
+
+@operation(
+    "POST",
+    "/v1/webhooks/{id:str}/replay",
+    tag="Objects",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=ReplayRequest,
+    response_types={200: Replayed, 202: Replayed},
+    refusals=(NotFound,),
+    example={"since": "2026-06-10T12:00:00Z"},
+)
+async def replay(request: ApiRequest) -> ASGIApp:
+    """Deliver past events again.
+
+    They have the same `webhook-id` as before, so that a receiver can ignore duplicates."""
+    ctx, owner, id = context.of(request), _owner(request), request_body.path(request, "id")
+    body = await request_body.body(request, REPLAY)
+    _known(await ctx.webhooks.get(owner, id))
+    is_dry_run = objects.is_dry_run(request)
+    replayed = await ctx.webhooks.replay(owner, id, times.milliseconds(body.since), is_dry_run=is_dry_run)
+    return responses.json(Replayed(replayed), 200 if is_dry_run else 202)
+
+
+def _owner(request: ApiRequest) -> str:
+    """Return the tenant of a webhook; `*` for the events of all."""
+    if request_body.query(request, TenantQuery).tenant == EVERY_TENANT:
+        return EVERY_TENANT
+    return tenants.single_tenant(request)
+
+
+def _audited(webhook: Webhook) -> dict[str, Any]:
+    """Return the fields for the audit log, without parts of the URL that may be secret."""
+    return {"url": redact_url(webhook.url), "events": webhook.events, "active": webhook.active}
+
+
+def _known(webhook: Webhook | None) -> Webhook:
+    if webhook is None:
+        raise NotFound("There is no webhook with this id.")
+    return webhook
+
+
+def _outside(owner: str, id: str, webhook: Webhook) -> WebhookObject:
+    return WebhookObject(**_fields(owner, id, webhook))
+
+
+def _fields(owner: str, id: str, webhook: Webhook) -> dict[str, Any]:
+    return {
+        "id": id,
+        "tenant": owner or None,
+        "url": webhook.url,
+        "events": list(webhook.events),
+        "active": webhook.active,
+        "failing_since": times.to_rfc3339_or_null(webhook.failing_since),
+        "last_error": webhook.last_error,
+        "created_at": times.to_rfc3339(webhook.created_at),
+    }
+
+
+def _check(body: WebhookRequest | WebhookPatch, ctx: ApiContext) -> None:
+    errors: list[FieldError] = []
+    if isinstance(body.url, str):
+        errors += validation.text("url", body.url, ctx.limits.url)
+        if (problem := ctx.url_problem(body.url)) is not None:
+            errors.append(FieldError("url", problem))
+    if isinstance(body.events, list):
+        errors += _pattern_errors(body.events)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+def _pattern_errors(patterns: list[str]) -> validation.FieldErrors:
+    if not 1 <= len(patterns) <= MAX_PATTERNS:
+        yield FieldError("events", f"must have 1 to {MAX_PATTERNS} types, got {len(patterns)}")
+        return
+    for number, pattern in enumerate(patterns):
+        if pattern not in PATTERNS:
+            expected = ", ".join(f"{family}.*" for family in FAMILIES)
+            yield FieldError(f"events.{number}", f"must be *, a type such as message.sent, or one of: {expected}")
+
+
+CREATE = request_body.Shape(WebhookRequest, _check, {"url": "https://example.com", "events": ["*"]})
+PATCH = request_body.Shape(WebhookPatch, _check)
+REPLAY = request_body.Shape(ReplayRequest)
+HANDLERS = [create, page, read, change, delete, rotate, replay]

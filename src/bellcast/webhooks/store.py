@@ -1,0 +1,64 @@
+"""Events for webhooks, with the jobs that deliver them."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.db.table import StoreTable, read, write
+from bellcast.kernel.jobs.types import NORMAL, Job, new_job_params
+from bellcast.webhooks.types import WebhookEvent
+
+# The job that finds the webhooks of an event; its payload is the event's id.
+JOB_KIND = "webhook-event"
+
+
+class WebhookEvents(StoreTable):
+    """The events within the retention time. An event is added together with a job that delivers it."""
+
+    @write()
+    def add(self, events: Sequence[WebhookEvent], now: int) -> Script[None]:
+        return add(events, now)
+
+    @read
+    def find(self, id: str) -> Script[WebhookEvent | None]:
+        found = yield Statement("webhook_event_find", {"id": id})
+        return _event(found[0]) if found else None
+
+    @read
+    def page(self, tenant: str | None, after: str, limit: int) -> Script[list[WebhookEvent]]:
+        """Return events by id, after the id `after`; of all tenants without `tenant`."""
+        name = "webhook_events_page" if tenant is None else "webhook_events_of"
+        params = {"tenant": tenant, "after": after, "limit": limit}
+        return list(map(_event, (yield Statement(name, params))))
+
+
+def add(events: Sequence[WebhookEvent], now: int) -> Script[None]:
+    """Add events with their jobs, in the transaction of the reported change."""
+    if not events:
+        return
+    added = [{**msgspec.structs.asdict(event), "body": event.body.decode()} for event in events]
+    yield Statement("webhook_event_insert", many=added)
+    yield Statement("job_add", many=[new_job_params(_job(event, now)) for event in events])
+
+
+def delivery_ids(event: str) -> Params:
+    """Return the range of the ids of an event's deliveries, which are `<event>:<webhook>`."""
+    return {"first": f"{event}:", "last": f"{event};"}
+
+
+def _job(event: WebhookEvent, now: int) -> Job:
+    return Job(
+        id=event.id,
+        kind=JOB_KIND,
+        payload=event.id.encode(),
+        run_at=now,
+        created_at=now,
+        tenant=event.tenant,
+        priority=NORMAL,
+    )
+
+
+def _event(row: Row) -> WebhookEvent:
+    id, tenant, recipient, type, body = row
+    return WebhookEvent(id=id, tenant=tenant, recipient=recipient, type=type, body=body.encode())

@@ -1,0 +1,383 @@
+"""Webhooks: URLs of the app to which events are sent, signed according to Standard Webhooks."""
+
+import base64
+import secrets
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, get_args
+
+import msgspec
+import structlog
+from msgspec import Struct
+
+from bellcast.channels.catalog import CACHE_SECONDS, MAX_CACHED
+from bellcast.channels.types import State
+from bellcast.console.types.live_feed import NO_FEED, Feed, FeedEvent, redact_url
+from bellcast.documents.types import Document
+from bellcast.kernel import times
+from bellcast.kernel.clock import Clock
+from bellcast.kernel.encryption import Encryption
+from bellcast.kernel.errors import Conflict, Unavailable
+from bellcast.kernel.identities import EVERY_TENANT
+from bellcast.kernel.jobs.destinations import Destination
+from bellcast.kernel.jobs.runner import Again, DestinationCall, JobRunner, SetAside
+from bellcast.kernel.jobs.types import Job, in_line
+from bellcast.kernel.outbound.port import Http
+from bellcast.kernel.outbound.webhook_signature import SECRET_PREFIX, signed, signing_key
+from bellcast.storage.store import Store
+from bellcast.webhooks.types import EventReport, WebhookEvent, no_report
+
+log = structlog.get_logger(__name__)
+
+KIND = "webhooks"
+JOB_KIND = "webhook"
+TYPES = (
+    *(f"notification.{what}" for what in ("created", "seen", "read", "acted")),
+    *(f"message.{state}" for state in get_args(State) if state != "sending"),
+    *(
+        f"run.{state}"
+        for state in ("running", "waiting", "paused", "completed", "merged", "throttled", "failed", "cancelled")
+    ),
+    "preferences.changed",
+)
+# Standard Webhooks recommends 15 to 30 s: an endpoint should queue the event and respond.
+TIMEOUT_SECONDS = 15.0
+# Concurrent requests to one webhook.
+SLOTS = 8
+# Delays between attempts: 5 s covers a restart, the last ones an outage of three days.
+RETRIES_MS = tuple(1000 * seconds for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
+# A webhook without success for this long is switched off.
+FAILING_MS = 5 * 86_400_000
+# How long the old and the new secret both sign after a rotation.
+ROTATION_MS = 86_400_000
+SECRET_BYTES = 32
+# Maximum webhooks of one tenant; all of them fit on one page of a list.
+MAX_WEBHOOKS = 1000
+REPLAY_BATCH = 500
+MAX_ERROR = 500
+
+
+class Webhook(Struct, frozen=True, kw_only=True):
+    """A webhook as it is stored. Secrets are encrypted; times are UTC milliseconds."""
+
+    url: str
+    events: tuple[str, ...]
+    active: bool = True
+    secret: str
+    previous: str | None = None
+    previous_until: int = 0
+    failing_since: int | None = None
+    last_error: str | None = None
+    created_at: int
+
+    def wants(self, type: str) -> bool:
+        """True if the webhook names this type or a pattern such as `message.*` that matches it."""
+        return any(
+            pattern in ("*", type) or (pattern.endswith(".*") and type.startswith(pattern[:-1]))
+            for pattern in self.events
+        )
+
+
+class WebhookDelivery(Struct, frozen=True, array_like=True):
+    """The payload of a delivery's job. `failures` counts the attempts that failed: a lease may end without one."""
+
+    tenant: str
+    webhook: str
+    event: str
+    failures: int = 0
+
+
+class Webhooks:
+    """ports.WebhookSink, and the deliveries."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        real_clock: Clock,
+        http: Callable[[], Http],
+        encryption: Encryption,
+        new_id: Callable[[int], str],
+        jobs: JobRunner,
+        feed: Feed = NO_FEED,
+    ) -> None:
+        self._feed = feed
+        self._store = store
+        self._clock = clock
+        self._real_clock = real_clock
+        self._http = http
+        self._encryption = encryption
+        self._new_id = new_id
+        self._jobs = jobs
+        self._known: dict[str, tuple[int, dict[str, Webhook]]] = {}
+        self.attempts: Counter[str] = Counter()  # by outcome
+
+    # --- events
+
+    async def is_wanted(self, tenant: str, type: str) -> bool:
+        """True if a webhook subscribes to this type."""
+        return bool(await self._matching(tenant, type))
+
+    async def events(self, tenant: str, type: str, changes: Sequence[dict[str, Any]]) -> tuple[WebhookEvent, ...]:
+        """Return an event for each change, for the transaction of the change; none if no webhook subscribes to it."""
+        if not changes or not await self._matching(tenant, type):
+            return ()
+        now = self._clock.now()
+        return tuple(self._event(tenant, type, change, now) for change in changes)
+
+    async def report(self, tenant: str, types: Sequence[str]) -> EventReport:
+        """Return a function that creates the events of changes of these types, for changes that are known only in their
+        transaction."""
+        wanted = {type for type in types if await self._matching(tenant, type)}
+        if not wanted:
+            return no_report
+        now = self._clock.now()
+
+        def report(type: str, change: dict[str, Any]) -> tuple[WebhookEvent, ...]:
+            return (self._event(tenant, type, change, now),) if type in wanted else ()
+
+        return report
+
+    def _event(self, tenant: str, type: str, change: dict[str, Any], now: int) -> WebhookEvent:
+        body = {"type": type, "timestamp": times.to_rfc3339(now), "tenant": tenant or None, "data": change}
+        return WebhookEvent(
+            id=self._new_id(now),
+            tenant=tenant,
+            recipient=change.get("recipient"),
+            type=type,
+            body=msgspec.json.encode(body),
+        )
+
+    # --- deliveries
+
+    async def dispatch(self, job: Job) -> None:
+        """Add a delivery for each webhook that subscribes to the event."""
+        event = await self._store.webhook_events.find(job.payload.decode())
+        if event is not None:
+            matching = await self._matching(event.tenant, event.type)
+            await self._add_deliveries([(owner, id, event.id) for owner, id in matching])
+
+    async def deliver(self, job: Job) -> DestinationCall:
+        """Return the call that sends one event to one webhook."""
+        delivery = msgspec.json.decode(job.payload, type=WebhookDelivery)
+        destination = self._jobs.destinations.of(f"webhook {delivery.webhook}", delivery.tenant, SLOTS)
+        # A retried dead job starts with a lease count of zero, so its failures start at zero too.
+        delivery = msgspec.structs.replace(delivery, failures=min(delivery.failures, job.attempts - 1))
+        return DestinationCall(destination, delivery.webhook, partial(self._deliver, delivery, destination))
+
+    async def _deliver(self, delivery: WebhookDelivery, destination: Destination) -> Again | None:
+        """Send one event to one webhook. Return when the next attempt is due, or None if there is nothing left to
+        deliver. Raises SetAside after the last attempt."""
+        document = await self._store.documents.get(KIND, delivery.tenant, delivery.webhook)
+        webhook = None if document is None else msgspec.json.decode(document.body, type=Webhook)
+        event = await self._store.webhook_events.find(delivery.event)
+        if document is None or webhook is None or event is None:
+            return None
+        if not webhook.active:
+            if webhook.last_error is None:
+                return None
+            # Switched off because of failures; the waiting events are part of them.
+            raise SetAside(webhook.last_error)
+        error, is_gone = await self._attempt(delivery, webhook, event, destination)
+        self.attempts["accepted" if error is None else "failed"] += 1
+        attempt = delivery.failures + 1
+        self._feed.emit(
+            FeedEvent(
+                kind="webhook",
+                at=self._clock.now(),
+                text=f"{event.type} to {redact_url(webhook.url)}: {error or 'ok'}",
+                tenant=delivery.tenant,
+                recipient=event.recipient,
+                fields={"webhook": delivery.webhook, "event": event.id, "attempt": attempt, "error": error},
+            )
+        )
+        if error is None:
+            if webhook.failing_since is not None:
+                await self._record(delivery.tenant, document, webhook, failing_since=None, last_error=None)
+            return None
+        log.info("webhook_attempt_failed", webhook=delivery.webhook, attempt=attempt, error=error)
+        now = self._clock.now()
+        since = now if webhook.failing_since is None else webhook.failing_since
+        is_active = not is_gone and now - since < FAILING_MS
+        if not is_active or (webhook.failing_since, webhook.last_error) != (since, error):
+            changes = {"failing_since": since, "last_error": error, "active": is_active}
+            await self._record(delivery.tenant, document, webhook, **changes)
+        if not is_active or attempt > len(RETRIES_MS):
+            raise SetAside(error)
+        failed = msgspec.structs.replace(delivery, failures=attempt)
+        return Again(now + RETRIES_MS[attempt - 1], msgspec.json.encode(failed), delivery.webhook)
+
+    async def _attempt(
+        self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent, destination: Destination
+    ) -> tuple[str | None, bool]:
+        """Return the error, and whether the endpoint is permanently gone (410)."""
+        try:
+            headers = {"content-type": "application/json", **self._signatures(delivery, webhook, event)}
+            async with destination.call():
+                response = await self._http().request(
+                    "POST", webhook.url, headers=headers, body=event.body, timeout=TIMEOUT_SECONDS
+                )
+        except Unavailable as error:
+            return error.detail[:MAX_ERROR], False
+        except ValueError as error:  # the secret cannot be decrypted: another node may have its key
+            log.error("webhook_unusable", webhook=delivery.webhook, tenant=delivery.tenant, reason=str(error))  # noqa: TRY400  the message is enough
+            return f"the webhook's secret {error}", False
+        if 200 <= response.status < 300:
+            return None, False
+        return f"HTTP {response.status}", response.status == 410
+
+    def _signatures(self, delivery: WebhookDelivery, webhook: Webhook, event: WebhookEvent) -> dict[str, str]:
+        keys, signed_at = [webhook.secret], self._real_clock.now() // 1000
+        if webhook.previous is not None and self._clock.now() < webhook.previous_until:
+            keys.append(webhook.previous)
+        place = _place(delivery.tenant, delivery.webhook)
+        decrypted = [signing_key(self._encryption.decrypt(key, place)) for key in keys]
+        return signed(decrypted, event.id, signed_at, event.body)
+
+    async def _add_deliveries(self, deliveries: Sequence[tuple[str, str, str]]) -> None:
+        now = self._clock.now()
+        jobs = [
+            Job(
+                id=f"{event}:{webhook}",
+                kind=in_line(JOB_KIND, webhook),
+                payload=msgspec.json.encode(WebhookDelivery(tenant, webhook, event)),
+                run_at=now,
+                created_at=now,
+                tenant="" if tenant == EVERY_TENANT else tenant,
+            )
+            for tenant, webhook, event in deliveries
+        ]
+        if jobs:
+            await self._store.jobs.add(jobs)
+            self._jobs.wake()
+
+    # --- objects
+
+    async def check_count(self, tenant: str) -> None:
+        """Raise Conflict if a tenant has MAX_WEBHOOKS webhooks: another one would receive no events."""
+        if len(await self.page(tenant, "", MAX_WEBHOOKS)) >= MAX_WEBHOOKS:
+            raise Conflict(f"There are already {MAX_WEBHOOKS} webhooks: delete one first.")
+
+    async def create(self, tenant: str, url: str, events: Sequence[str]) -> tuple[str, Webhook, str]:
+        """Return the id, the webhook and its secret, which is not shown again."""
+        now = self._clock.now()
+        id, secret = self._new_id(now), _new_secret()
+        encrypted = self._encryption.encrypt(secret, _place(tenant, id))
+        webhook = Webhook(url=url, events=tuple(events), secret=encrypted, created_at=now)
+        await self._store.documents.put(KIND, tenant, id, msgspec.json.encode(webhook), self._clock.now())
+        self._forget()
+        return id, webhook, secret
+
+    async def get(self, tenant: str, id: str) -> Webhook | None:
+        """Return a webhook of this tenant."""
+        document = await self._store.documents.get(KIND, tenant, id)
+        return None if document is None else msgspec.json.decode(document.body, type=Webhook)
+
+    async def page(self, tenant: str, after: str, limit: int) -> list[tuple[str, Webhook]]:
+        """Return webhooks by id, after the id `after`."""
+        found = await self._store.documents.page(KIND, tenant, after, limit)
+        return [(one.key, msgspec.json.decode(one.body, type=Webhook)) for one in found]
+
+    async def change(self, tenant: str, id: str, **changes: Any) -> Webhook | None:
+        """Change fields; None if there is no such webhook."""
+        if changes.get("active"):
+            changes |= {"failing_since": None, "last_error": None}
+        return await self._change(tenant, id, lambda _: changes)
+
+    async def rotate(self, tenant: str, id: str) -> str | None:
+        """Replace the secret and return the new one; both sign for ROTATION_MS."""
+        secret = _new_secret()
+        encrypted = self._encryption.encrypt(secret, _place(tenant, id))
+        until = self._clock.now() + ROTATION_MS
+        rotated = await self._change(
+            tenant,
+            id,
+            lambda webhook: {"secret": encrypted, "previous": webhook.secret, "previous_until": until},
+        )
+        return None if rotated is None else secret
+
+    async def delete(self, tenant: str, id: str) -> bool:
+        """Delete a webhook; return whether there was one."""
+        deleted = await self._store.documents.delete(KIND, tenant, id)
+        self._forget()
+        return deleted
+
+    async def replay(self, tenant: str, id: str, since: int, *, is_dry_run: bool = False) -> int:
+        """Deliver the events since a time again, with the same ids; return their number. A dry run only counts."""
+        webhook = await self.get(tenant, id)
+        after, replayed = _before(since), 0
+        while webhook is not None:
+            owner = None if tenant == EVERY_TENANT else tenant
+            events = await self._store.webhook_events.page(owner, after, REPLAY_BATCH)
+            wanted = [(tenant, id, event.id) for event in events if webhook.wants(event.type)]
+            if not is_dry_run:
+                await self._add_deliveries(wanted)
+            replayed += len(wanted)
+            if len(events) < REPLAY_BATCH:
+                break
+            after = events[-1].id
+        return replayed
+
+    async def _matching(self, tenant: str, type: str) -> list[tuple[str, str]]:
+        """Return the owners and ids of the active webhooks that match events of this type and tenant."""
+        own, of_all = await self._of(tenant), await self._of(EVERY_TENANT)
+        if not own and not of_all:
+            return []
+        return [
+            (owner, id)
+            for owner, known in ((tenant, own), (EVERY_TENANT, of_all))
+            for id, webhook in known.items()
+            if webhook.active and webhook.wants(type)
+        ]
+
+    async def _of(self, owner: str) -> dict[str, Webhook]:
+        now, found = self._clock.now(), self._known.get(owner)
+        if found is not None and found[0] > now:
+            return found[1]
+        kept_in = self._known
+        known = dict(await self.page(owner, "", MAX_WEBHOOKS))
+        if len(kept_in) >= MAX_CACHED:
+            kept_in.clear()
+        kept_in[owner] = now + int(CACHE_SECONDS * 1000), known
+        return known
+
+    async def _change(self, tenant: str, id: str, changes_of: Callable[[Webhook], dict[str, Any]]) -> Webhook | None:
+        """Apply a change to the current state of a webhook; None if it does not exist."""
+        while (document := await self._store.documents.get(KIND, tenant, id)) is not None:
+            webhook = msgspec.json.decode(document.body, type=Webhook)
+            webhook = msgspec.structs.replace(webhook, **changes_of(webhook))
+            if await self._replace(tenant, document, webhook):
+                return webhook
+        return None
+
+    async def _record(self, tenant: str, document: Document, webhook: Webhook, **changes: Any) -> None:
+        """Record an outcome, unless the webhook was changed or deleted since the attempt began."""
+        await self._replace(tenant, document, msgspec.structs.replace(webhook, **changes))
+
+    async def _replace(self, tenant: str, document: Document, webhook: Webhook) -> bool:
+        """Write a webhook unless it has changed since it was read; return whether it was written."""
+        body = msgspec.json.encode(webhook)
+        is_written = await self._store.documents.change(
+            KIND, tenant, document.key, document.body, body, self._clock.now()
+        )
+        self._forget()
+        return is_written
+
+    def _forget(self) -> None:
+        """Drop the cache after this process changed a webhook."""
+        self._known = {}  # a new one: a read that has begun keeps its result in the old one
+
+
+def _new_secret() -> str:
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def _place(tenant: str, id: str) -> str:
+    return f"{KIND}/{tenant}/{id}"
+
+
+def _before(since: int) -> str:
+    """Return a text that sorts before all ids of this time, because UUIDv7 begin with their time."""
+    digits = f"{max(since, 0):012x}"
+    return f"{digits[:8]}-{digits[8:]}"

@@ -1,0 +1,1 @@
+"""REST operations of workflows, runs, schedules and sources."""

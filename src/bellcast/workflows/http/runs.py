@@ -1,0 +1,246 @@
+"""Runs of workflows: read, cancel and retry them."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct, UnsetType
+
+from bellcast.channels.types import ExternalChannel
+from bellcast.kernel import times
+from bellcast.kernel.db.list_scan import ListTotal
+from bellcast.kernel.errors import BadRequest, Conflict, NotFound
+from bellcast.kernel.http import request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.list_limit import AppListLimit
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.kernel.http.time_range import TimeRangeQuery
+from bellcast.operators.types import ONE_BY_ONE, ROLES
+from bellcast.rest import context, objects, resource, tenants, viewers
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows.restarts import restarted
+from bellcast.workflows.store import runs as runs_store
+from bellcast.workflows.types import runs
+from bellcast.workflows.types.runs import RunStatus, StepStatus, StoredRun
+
+UNKNOWN = "There is no run with this id."
+# The event for webhooks when a run is cancelled.
+CANCELLED = ("run.cancelled", "message.cancelled")
+
+
+class RunsQuery(TimeRangeQuery, frozen=True, kw_only=True):
+    """A page of runs, newest first, with filters. `channel` and `provider` select runs with such a message. The tenant
+    `*` means all tenants."""
+
+    workflow: str | None = None
+    recipient: str | None = None
+    state: RunStatus | None = None
+    trigger: str | None = None
+    channel: ExternalChannel | None = None
+    provider: str | None = None
+    limit: AppListLimit = 100
+    after: str | None = None
+
+
+class RunStep(Struct, frozen=True, kw_only=True):
+    """The state of a step. `reason` states why it was skipped or failed; `ended: …` names the step that ended the run,
+    if the run did not reach this one. `result` is what an http or python step
+    returned, and `attempts` counts its calls. A waiting step continues at `due_at` without an event."""
+
+    key: str
+    type: str
+    state: StepStatus
+    reason: str | None
+    result: Any
+    notification: str | None
+    messages: list[str]
+    attempts: int
+    started_at: datetime | None
+    ended_at: datetime | None
+    due_at: datetime | None
+
+
+class RunDetails(Struct, frozen=True, kw_only=True):
+    """A workflow's execution for one recipient."""
+
+    id: str
+    tenant: str | None
+    trigger: str
+    workflow: str
+    version: int
+    recipient: str
+    state: RunStatus
+    reason: str | None
+    data: dict[str, Any]
+    created_at: datetime
+    ended_at: datetime | None
+    wakes_at: datetime | None
+    steps: list[RunStep]
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """A page of runs. Pass `next` as `after` for the next page, or `scanned_until`, if it is not null, to search
+    further. Only the first page has a `total`. With `?trigger=`, `fanout` shows whether runs are still being added, and
+    `counts` has the number of runs by state."""
+
+    runs: list[RunDetails]
+    next: str | None
+    scanned_until: str | None
+    total: ListTotal | None = None
+    fanout: str | UnsetType = msgspec.UNSET
+    counts: dict[str, int] | UnsetType = msgspec.UNSET
+
+
+class Restarted(Struct, frozen=True):
+    """A run that continues."""
+
+    id: str
+
+
+@operation(
+    "GET",
+    "/v1/runs",
+    tag="Workflows",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=RunsQuery,
+    is_exported=True,
+    response_types={200: RunPage},
+    refusals=(BadRequest,),
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List runs.
+
+    Newest first; the filters can be combined."""
+    query, engines = request_body.query(request, RunsQuery), context.of(request).engines
+    store, wanted = engines.store.runs, resource.wanted(request, runs_store.LIST, query, is_counted=True)
+    found = await store.page(wanted)
+    listed = [await outside(request, run) async for run in engines.pace.each(found.items)]
+    result = resource.answer(RunPage, "runs", runs_store.LIST, query.tenant, found.of(listed))
+    if query.trigger is not None:
+        fanout = await store.fanout(query.trigger)
+        tenant = tenants.single_tenant(request)
+        is_running = fanout is not None and fanout.tenant == tenant and fanout.state == "running"
+        counts = await store.counts(tenant, query.trigger)
+        result = msgspec.structs.replace(result, fanout="running" if is_running else "done", counts=counts)
+    return responses.json(viewers.page_for(request, result))
+
+
+@operation(
+    "GET",
+    "/v1/runs/{id:str}",
+    tag="Workflows",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: RunDetails},
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a run.
+
+    With the state of each step."""
+    return responses.json(await outside(request, await _find(request)))
+
+
+@operation(
+    "DELETE",
+    "/v1/runs/{id:str}",
+    tag="Workflows",
+    required_scope="send",
+    query=TenantQuery,
+    response_types={204: None},
+    refusals=(NotFound, Conflict),
+)
+async def cancel(request: ApiRequest) -> ASGIApp:
+    """Cancel a run, or all runs of a trigger.
+
+    After the response no step starts, and messages that were not yet attempted are cancelled."""
+    engines = context.of(request).engines
+    id = request_body.path(request, "id")
+    tenant = tenants.single_tenant(request)
+    report = await engines.webhooks.report(tenant, CANCELLED)
+    cancelled = await engines.store.runs.cancel(tenant, id, engines.clock.now(), report)
+    if cancelled is None:
+        raise NotFound("There is no run or trigger with this id.")
+    if not cancelled:
+        raise Conflict("This run has ended.")
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/runs/{id:str}/retry",
+    tag="Workflows",
+    required_scope="manage",
+    roles=ONE_BY_ONE,
+    query=DryRunQuery,
+    response_types={200: Restarted, 202: Restarted},
+    refusals=(NotFound, Conflict),
+)
+async def retry(request: ApiRequest) -> ASGIApp:
+    """Retry a failed run.
+
+    The run continues with the step that failed; earlier steps are not repeated."""
+    engines = context.of(request).engines
+    run = await _find(request)
+    if run.state != "failed":
+        raise Conflict(f"Only failed runs can be retried; this one is {run.state}.")
+    if objects.is_dry_run(request):
+        return responses.json(Restarted(run.id))
+    if not await engines.store.runs.retry(restarted(run), engines.clock.now()):
+        raise Conflict("This run has changed in the meantime.")
+    engines.router.messages_added()
+    return responses.json(Restarted(run.id), 202)
+
+
+async def _find(request: ApiRequest) -> StoredRun:
+    found = await context.of(request).engines.store.runs.get(request_body.path(request, "id"))
+    if found is None or found.tenant != tenants.single_tenant(request):
+        raise NotFound(UNKNOWN)
+    return found
+
+
+async def outside(request: ApiRequest, run: StoredRun) -> RunDetails:
+    """Return a run as clients see it, with all steps of its definition."""
+    definition = await context.of(request).workflow_catalog.definition(run.owner, run.workflow, run.version)
+    state = runs.decode(run.body)
+    steps = []
+    for one in definition.ordered:
+        step = state.step(one.key)
+        is_left = run.state in runs.ENDED and step.state not in runs.ENDED_STEPS
+        steps.append(
+            RunStep(
+                key=one.key,
+                type=one.type,
+                state="skipped" if is_left else step.state,
+                reason=f"ended: {runs.described_end(run.state, state)}" if is_left else step.reason,
+                result=step.result,
+                notification=step.notification,
+                messages=list(step.messages),
+                attempts=step.attempts,
+                started_at=times.to_rfc3339_or_null(step.started_at),
+                ended_at=times.to_rfc3339_or_null(step.ended_at),
+                due_at=times.to_rfc3339_or_null(step.due_at if step.state == "waiting" else None),
+            )
+        )
+    return RunDetails(
+        id=run.id,
+        tenant=tenants.outside(run.tenant),
+        trigger=run.trigger,
+        workflow=run.workflow,
+        version=run.version,
+        recipient=run.recipient,
+        state=run.state,  # type: ignore[arg-type]  # written by runs only
+        reason=run.reason,
+        data=state.data,
+        created_at=times.to_rfc3339(run.created_at),
+        ended_at=times.to_rfc3339_or_null(run.ended_at),
+        wakes_at=times.to_rfc3339_or_null(run.wakes_at),
+        steps=steps,
+    )
+
+
+HANDLERS = [page, read, cancel, retry]

@@ -1,0 +1,48 @@
+"""Event sources: live events of the app that become sends or triggers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bellcast.kernel.errors import FieldError
+from bellcast.rest import objects
+from bellcast.rest.context import ApiContext
+from bellcast.templates.http import templates
+from bellcast.workflows import event_source
+from bellcast.workflows.event_source import EventSource
+
+
+def _check(value: EventSource, ctx: ApiContext) -> None:
+    event_source.check(value, ctx.limits)
+
+
+async def _reference_errors(value: EventSource, ctx: ApiContext, tenant: str, key: str) -> list[FieldError]:
+    if value.notification is not None:
+        return await templates.errors_of_send(ctx, tenant, value.notification, "notification")
+    if value.workflow is None or await ctx.workflow_catalog.find(tenant, value.workflow) is not None:
+        return []
+    return [FieldError("workflow", f"names an unknown workflow {value.workflow[: objects.MAX_KEY]!r}")]
+
+
+async def _describe(ctx: ApiContext, tenant: str, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    found = await ctx.sources.last_errors(tenant, keys)
+    return {key: {"last_error": error} for key, error in found.items()}
+
+
+KIND = objects.Kind(
+    plural="sources",
+    name="event source",
+    tag="Workflows",
+    type=EventSource,
+    rules=_check,
+    example={
+        "event": "lead.assigned",
+        "topic": "private-provider.{provider}",
+        "notification": {"to": "{{ topic.provider }}", "title": "New lead from {{ event.data.client }}"},
+    },
+    check_references=_reference_errors,
+    stand_ins={"event": "x"},
+    added={"last_error": str | None},
+    describe=_describe,
+    changed=lambda ctx: ctx.sources.forget(),
+)
+HANDLERS = objects.operations(KIND)

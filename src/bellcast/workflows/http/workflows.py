@@ -1,0 +1,393 @@
+"""Workflows: definitions as JSON or YAML, their versions, triggers, and cancelling by key."""
+
+import contextlib
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from bellcast.documents.types import Document
+from bellcast.inbox.http import notifications
+from bellcast.inbox.http.notifications import SendPlan
+from bellcast.inbox.types import drafts as notification_drafts
+from bellcast.kernel import times, validation
+from bellcast.kernel.errors import Conflict, FieldError, IdempotencyMismatch, Invalid, NotFound, PreconditionFailed
+from bellcast.kernel.http import entity_tags, request_body, responses
+from bellcast.kernel.http.asgi import ASGIApp
+from bellcast.kernel.http.request_body import ApiRequest
+from bellcast.operators.types import ROLES
+from bellcast.rest import audit, context, definition_body, objects, tenants, viewers
+from bellcast.rest.context import ApiContext
+from bellcast.rest.objects import ADDED
+from bellcast.rest.operations import operation
+from bellcast.rest.resource import DryRunQuery, ObjectsQuery
+from bellcast.rest.tenants import TenantQuery
+from bellcast.workflows import triggers, workflow_catalog
+from bellcast.workflows.http.runs import CANCELLED
+from bellcast.workflows.triggers import StartedRun, TriggerDraft
+from bellcast.workflows.workflow_catalog import UNKNOWN, WORKFLOWS
+
+# Maximum versions in a list, newest first.
+MAX_VERSIONS = 1000
+# Above the version numbers of any workflow, and within the integer range of every store.
+Version = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+READ_ADDS = {*ADDED, "version", "active"}
+
+EXAMPLE = {
+    "type": "booking",
+    "steps": [
+        {"key": "bell", "type": "inbox", "title": "New booking by {{ data.client }}"},
+        {"key": "later", "type": "delay", "for": "30m"},
+        {"key": "mail", "type": "email", "subject": "New booking", "text": "{{ data.client }} booked."},
+    ],
+}
+
+
+class WorkflowDefinition(Struct, frozen=True, kw_only=True):
+    """A workflow. `steps` run in order; each has a `key`, a `type` and the fields of its type. `type` is the type of
+    its notifications. `data` is a JSON Schema for the data of its triggers."""
+
+    steps: list[dict[str, Any]]
+    type: str | None = None
+    data: dict[str, Any] | None = None
+
+
+class WorkflowObject(WorkflowDefinition, frozen=True, kw_only=True):
+    """A workflow with its key. `tenant` is null for the project's own."""
+
+    key: str
+    tenant: str | None
+    version: int
+    active: bool
+
+
+class WorkflowPage(Struct, frozen=True):
+    """A page of workflows; pass `next` as `after` for the next page."""
+
+    workflows: list[WorkflowObject]
+    next: str | None
+
+
+class VersionQuery(TenantQuery, frozen=True, kw_only=True):
+    """`version` reads an earlier version."""
+
+    version: Version | None = None
+
+
+class WorkflowVersionInfo(Struct, frozen=True):
+    """A version and when it was written."""
+
+    version: int
+    created_at: datetime
+
+
+class WorkflowVersions(Struct, frozen=True):
+    """The versions of a workflow, newest first."""
+
+    versions: list[WorkflowVersionInfo]
+
+
+class WorkflowChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`active: false` pauses runs before their next step; `version` makes another version current."""
+
+    active: bool | None = None
+    version: Version | None = None
+    tenant: str | None = None
+
+
+class Triggered(Struct, frozen=True, kw_only=True):
+    """The id of the trigger, which is also the id of its only run. `runs` is absent for an audience."""
+
+    trigger: str
+    run: str
+    runs: list[StartedRun] | msgspec.UnsetType = msgspec.UNSET
+
+
+class CancelRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which runs of the workflow to cancel: those with this key, of all or some recipients."""
+
+    cancel_key: str
+    to: str | list[str] | None = None
+    tenant: str | None = None
+
+
+class Cancelled(Struct, frozen=True):
+    """How many runs were cancelled."""
+
+    cancelled: int
+
+
+@operation(
+    "GET",
+    "/v1/workflows",
+    tag="Workflows",
+    required_scope="read",
+    roles=ROLES,
+    bound_by="list",
+    query=ObjectsQuery,
+    is_exported=True,
+    response_types={200: WorkflowPage},
+)
+async def page(request: ApiRequest) -> ASGIApp:
+    """List the workflows.
+
+    By key. With `?tenant=`, the tenant's own; with `?tenant=*`, those of the project and of all tenants, by tenant and
+    key."""
+    query = request_body.query(request, ObjectsQuery)
+    shown, following = await objects.own_page(request, WORKFLOWS, query)
+    listed = [workflow_catalog.stored(one, owner).outside for one, owner in shown]
+    return responses.json({"workflows": viewers.definitions_for(request, listed), "next": following})
+
+
+@operation(
+    "GET",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="read",
+    query=VersionQuery,
+    response_types={200: WorkflowObject},
+    response_headers=("ETag",),
+    refusals=(NotFound,),
+)
+async def read(request: ApiRequest) -> ASGIApp:
+    """Read a workflow.
+
+    The current version, or that of `?version=`. With `?tenant=`, the one that applies there."""
+    ctx = context.of(request)
+    found = await ctx.workflow_catalog.latest(tenants.single_tenant(request), objects.restricted_key(request))
+    if found is None:
+        raise NotFound(UNKNOWN)
+    version = request_body.query(request, VersionQuery).version
+    if version is None:
+        return responses.json(found.outside, headers=objects.tagged(found.outside))
+    stored = await ctx.engines.store.runs.version(found.owner, found.key, version)
+    if stored is None:
+        raise NotFound(f"This workflow has no version {version}.")
+    shown = found.outside | msgspec.json.decode(stored.body) | {"version": version}
+    return responses.json(shown, headers=objects.tagged(shown))
+
+
+@operation(
+    "GET",
+    "/v1/workflows/{key:str}/versions",
+    tag="Workflows",
+    required_scope="read",
+    query=TenantQuery,
+    response_types={200: WorkflowVersions},
+    refusals=(NotFound,),
+)
+async def versions(request: ApiRequest) -> ASGIApp:
+    """List the versions of a workflow.
+
+    Newest first."""
+    ctx = context.of(request)
+    found = await ctx.workflow_catalog.get(tenants.single_tenant(request), objects.restricted_key(request))
+    stored = await ctx.engines.store.runs.versions(found.owner, found.key, MAX_VERSIONS)
+    infos = [WorkflowVersionInfo(one.version, times.to_rfc3339(one.created_at)) for one in stored]
+    return responses.json(WorkflowVersions(infos))
+
+
+@operation(
+    "PUT",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=DryRunQuery,
+    body=WorkflowDefinition,
+    body_types=definition_body.MEDIA_TYPES,
+    headers=objects.CONDITIONS,
+    response_types={200: WorkflowObject, 201: WorkflowObject},
+    refusals=(Conflict, PreconditionFailed),
+    example=EXAMPLE,
+)
+async def write(request: ApiRequest) -> ASGIApp:
+    """Write a workflow.
+
+    As JSON or YAML. Changed content becomes a new version, which later triggers use; existing runs keep their version.
+    201 when the workflow is new. A workflow that is defined in code cannot be written (409). With `?tenant=`, or `tenant`
+    in the body, the request writes a tenant's override of the workflow."""
+    ctx, key, plans = context.of(request), objects.restricted_key(request), objects.is_dry_run(request)
+    tenant, value, yaml = await definition_body.read(request, READ_ADDS)
+    try:
+        validation.check(validation.data("", value, definition_body.MAX_BYTES))
+        await ctx.workflow_catalog.check(tenant, key, value)
+        # Raise Invalid for URLs of steps that must not be used. Those of templates are checked when a step calls them.
+        urls = {
+            f"{path}.url": step["url"]
+            for path, step in workflow_catalog.steps_with_paths(value)
+            if step["type"] == "http" and isinstance(step["url"], str) and "{" not in step["url"]
+        }
+        problems = {path: ctx.url_problem(url) for path, url in urls.items()}
+        if errors := [FieldError(path, problem) for path, problem in problems.items() if problem is not None]:
+            raise Invalid.fields(errors)
+    except Invalid as refusal:
+        raise definition_body.with_lines(refusal, yaml) from None
+    replaced: Document | UnsetType | None = UNSET
+    if entity_tags.is_conditional(request):
+        replaced = await ctx.engines.store.documents.get(WORKFLOWS, tenant, key)
+        found = await ctx.workflow_catalog.latest(tenant, key)
+        entity_tags.check(request, None if found is None else entity_tags.tag_of(found.outside))
+    if plans:
+        return responses.json((await ctx.workflow_catalog.plan(tenant, key, value)).outside)
+    before = await _own(request, tenant, key)
+    workflow, is_new = await ctx.workflow_catalog.put(tenant, key, value, replaces=replaced)
+    audit.note_changes(request, before, workflow.outside)
+    return responses.json(workflow.outside, 201 if is_new else 200)
+
+
+async def _own(request: ApiRequest, owner: str, key: str) -> dict[str, Any]:
+    """Return the workflow that an operator's request changes, or None. A request about a tenant never changes the
+    project's workflow."""
+    if not audit.is_by_operator(request):
+        return {}
+    with contextlib.suppress(NotFound):
+        found = await context.of(request).workflow_catalog.get(owner, key)
+        return found.outside if found.owner == owner else {}
+    return {}
+
+
+@operation(
+    "PATCH",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=TenantQuery,
+    body=WorkflowChange,
+    response_types={200: WorkflowObject},
+    refusals=(NotFound, Conflict),
+    example={"active": False},
+)
+async def change(request: ApiRequest) -> ASGIApp:
+    """Switch a workflow on or off, or make another version current.
+
+    While a workflow is not `active`, triggers are refused and runs pause before their next step. They continue when it
+    is active again."""
+    ctx, key = context.of(request), objects.restricted_key(request)
+    body = await request_body.body(request, CHANGE)
+    owner = tenants.single_tenant(request, body.tenant)
+    before = await _own(request, owner, key)
+    workflow = await ctx.workflow_catalog.change(owner, key, active=body.active, version=body.version)
+    audit.note_changes(request, before, workflow.outside if before else {})
+    if workflow.current.active:
+        ctx.engines.router.messages_added()  # its paused runs are due now
+    return responses.json(workflow.outside)
+
+
+@operation(
+    "DELETE",
+    "/v1/workflows/{key:str}",
+    tag="Workflows",
+    required_scope="manage",
+    query=TenantQuery,
+    headers=objects.CONDITION_OF_DELETION,
+    response_types={204: None},
+    refusals=(NotFound, Conflict, PreconditionFailed),
+)
+async def delete(request: ApiRequest) -> ASGIApp:
+    """Delete a workflow.
+
+    Its current runs finish. With `?tenant=`, the tenant's override is deleted."""
+    ctx, key, owner = context.of(request), objects.restricted_key(request), tenants.single_tenant(request)
+    before = await _own(request, owner, key)
+    stored = await ctx.workflow_catalog.writable(owner, key)
+    if stored is None:
+        raise NotFound(UNKNOWN)
+    entity_tags.check(request, entity_tags.tag_of(workflow_catalog.stored(stored, owner).outside))
+    replaced = stored if entity_tags.is_conditional(request) else UNSET
+    if not await ctx.workflow_catalog.delete(owner, key, replaces=replaced):
+        raise NotFound(UNKNOWN)
+    audit.note_changes(request, before, {})
+    return responses.empty()
+
+
+@operation(
+    "POST",
+    "/v1/workflows/{key:str}/trigger",
+    tag="Workflows",
+    required_scope="send",
+    query=DryRunQuery,
+    body=TriggerDraft,
+    headers=("Idempotency-Key",),
+    response_types={200: SendPlan, 202: Triggered},
+    refusals=(NotFound, Conflict, IdempotencyMismatch),
+    example={"to": "alice", "data": {"client": "Bob"}},
+)
+async def trigger(request: ApiRequest) -> ASGIApp:
+    """Trigger a workflow.
+
+    Starts a run per recipient. The response is sent after the commit, so an acknowledged trigger is never lost.
+    Repeating the request with the same `Idempotency-Key` and body within 24 hours returns the first response. The runs
+    of an audience are added in the background. With `send_at`, a schedule triggers it at that time: 202 `{"schedule":
+    {"key", "next_at"}}`.
+
+    `dry_run` validates the trigger and returns, for each channel of the workflow's steps and the first 100 recipients,
+    what would be decided now; conditions of steps are not evaluated."""
+    ctx, key = context.of(request), objects.restricted_key(request)
+    draft = await request_body.body(request, TRIGGER)
+    draft = _with_defaults(draft, tenants.single_tenant(request, draft.tenant), request)
+    if objects.is_dry_run(request):
+        limit = notifications.plan_limit(request, draft.to)
+        return responses.json(notifications.plan_of(*await ctx.schedules.plan(key, draft, limit)))
+    return responses.complete(202, await ctx.schedules.trigger(key, draft))
+
+
+def _with_defaults(draft: TriggerDraft, tenant: str, request: ApiRequest) -> TriggerDraft:
+    header = request_body.header(request, b"idempotency-key")
+    if header is not None and draft.idempotency_key not in (None, header):
+        raise Invalid.of("idempotency_key", "must be the same in the body and in the Idempotency-Key header")
+    key = draft.idempotency_key if header is None else header
+    if key is not None:
+        validation.check(validation.key("idempotency_key", key, context.of(request).limits))
+    return msgspec.structs.replace(draft, tenant=tenant, idempotency_key=key)
+
+
+@operation(
+    "POST",
+    "/v1/workflows/{key:str}/cancel",
+    tag="Workflows",
+    required_scope="send",
+    query=DryRunQuery,
+    body=CancelRequest,
+    response_types={200: Cancelled},
+    example={"cancel_key": "booking-7"},
+)
+async def cancel(request: ApiRequest) -> ASGIApp:
+    """Cancel runs of a workflow.
+
+    Cancels runs that were triggered with this `cancel_key`, and triggers that wait for `send_at`. After the response,
+    no step of these runs starts, and their messages that were not yet attempted are cancelled. `cancelled` counts runs
+    and recipients of waiting triggers; a waiting trigger to an audience counts as one, and only a request without `to`
+    cancels it. If the runs of an audience are still being added, the recipients in `to` get none; they are not
+    counted."""
+    ctx, key = context.of(request), objects.restricted_key(request)
+    body = await request_body.body(request, CANCEL)
+    tenant = tenants.single_tenant(request, body.tenant)
+    to = [body.to] if isinstance(body.to, str) else body.to
+    store, now = ctx.engines.store, ctx.engines.clock.now()
+    if objects.is_dry_run(request):
+        waiting = await ctx.schedules.cancel(tenant, key, body.cancel_key, to, is_dry_run=True)
+        return responses.json(Cancelled(waiting + await store.runs.count_by_key(tenant, key, body.cancel_key, to)))
+    report = await ctx.engines.webhooks.report(tenant, CANCELLED)
+    # Waiting triggers first: if one fires in the meantime, its runs are committed before runs are searched.
+    cancelled = await ctx.schedules.cancel(tenant, key, body.cancel_key, to)
+    cancelled += await store.runs.cancel_by_key(tenant, key, body.cancel_key, to, now, report)
+    return responses.json(Cancelled(cancelled))
+
+
+def _check_trigger(draft: TriggerDraft, ctx: ApiContext) -> None:
+    triggers.check(draft, ctx.limits)
+
+
+def _check_cancel(body: CancelRequest, ctx: ApiContext) -> None:
+    errors: list[FieldError] = list(validation.key("cancel_key", body.cancel_key, ctx.limits))
+    if body.to is not None:
+        errors += notification_drafts.recipients(body.to, ctx.limits)
+    if errors:
+        raise Invalid.fields(errors)
+
+
+CHANGE = request_body.Shape(WorkflowChange)
+TRIGGER = request_body.Shape(TriggerDraft, _check_trigger, {"to": "x"})
+CANCEL = request_body.Shape(CancelRequest, _check_cancel, {"cancel_key": "x"})
+HANDLERS = [page, read, versions, write, change, delete, trigger, cancel]

@@ -1,0 +1,368 @@
+"""Writes of runs: new runs of triggers and fan-outs, and the steps of runs, each with all effects."""
+
+import secrets
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from bellcast.channels.store import fanouts, messages
+from bellcast.documents import store as documents
+from bellcast.inbox.store import claims, insert, outside, sends
+from bellcast.inbox.types.sends import SendRequest
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.batch import chunks
+from bellcast.kernel.db.commit.batch_sizes import STATEMENT_ROWS
+from bellcast.kernel.db.commit.command import ListCommand, LockKey, WriteCommand
+from bellcast.kernel.db.script import Params, Row, Script, Statement
+from bellcast.kernel.events import Event
+from bellcast.kernel.jobs.types import FANOUT, NORMAL, Job, new_job_params
+from bellcast.webhooks import store as webhook_events
+from bellcast.workflows.types import runs as run_state
+from bellcast.workflows.types import step_counters
+from bellcast.workflows.types.runs import (
+    BegunPage,
+    BegunRun,
+    CounterKey,
+    CounterUpdate,
+    NewSchedule,
+    NewWait,
+    RunCommit,
+    RunState,
+    ScheduleChanged,
+    StoredCounter,
+    StoredRun,
+    TriggerRequest,
+)
+
+# The columns of a run before its body.
+RUN_COLUMNS = (
+    *("id", "trigger", "tenant", "workflow", "owner", "version", "recipient", "state", "reason", "cancel_key"),
+    *("wakes_at", "created_at", "ended_at", "revision", "woken"),
+)
+
+
+# The kinds of the jobs of runs and of fan-outs; their ids and payloads are those of the run and the fan-out.
+JOB_KIND, FANOUT_JOB_KIND = "run", "fanout"
+# The kinds of the documents of schedules. The document of a cancel name has the key of its schedule as its body.
+SCHEDULES, PROGRESS, CANCEL_NAMES = "schedules", "schedule-progress", "schedule-cancel"
+
+# Random bits of a counter's first revision; a column has 63 bits.
+REVISION_BITS = 48
+
+# The events of a run's inbox rows; None if it was not written.
+CommitResult: TypeAlias = tuple[Event, ...] | None
+
+
+class StartTriggers(ListCommand[TriggerRequest, bytes]):
+    """Accept triggers. Those that only add runs share statements; others run in a separate script."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset()
+
+    def rows_of(self, item: TriggerRequest) -> int:
+        return max(1, len(item.runs))
+
+    def is_separate(self, item: TriggerRequest) -> bool:
+        return item.idempotency_key is not None or bool(item.claim or item.schedule or item.schedules or item.fanout)
+
+    def script(self) -> Script[list[bytes]]:
+        if self.is_separate(self.items[0]):
+            return [(yield from _start(self.items[0]))]
+        yield from _insert([_begun(run) for request in self.items for run in request.runs], NORMAL)
+        yield from _put_waits([wait for request in self.items for wait in request.waits])
+        yield from webhook_events.add(
+            [event for request in self.items for event in request.events], self.items[0].created_at
+        )
+        return [request.response for request in self.items]
+
+
+def _start(request: TriggerRequest) -> Script[bytes]:
+    stored = yield from sends.find_response(request.tenant, request)
+    if stored is not None:
+        return stored
+    fired = request.schedule
+    if fired is not None and not (yield from documents.hold(SCHEDULES, fired.tenant, fired.key, fired.body)):
+        raise ScheduleChanged
+    yield from _add(request)
+    yield from sends.store_response(request.tenant, request)
+    return request.response
+
+
+def _add(request: TriggerRequest) -> Script[None]:
+    """Add the runs, the fan-out or the schedules of a trigger, with their jobs."""
+    yield from claims.add(request.tenant, request.claim, [run.recipient for run in request.runs])
+    yield from _insert([_begun(run) for run in request.runs], NORMAL)
+    yield from _put_waits(request.waits)
+    yield from webhook_events.add(request.events, request.created_at)
+    if request.fanout is not None:
+        yield from fanouts.add(request.fanout, FANOUT_JOB_KIND)
+    for schedule in request.schedules:
+        yield from _put_schedule(request.tenant, schedule, request.created_at)
+
+
+def _begun(run: StoredRun) -> BegunRun:
+    """Return a new run whose job is due."""
+    return BegunRun(run=run, due_at=run.created_at)
+
+
+def _put_schedule(tenant: str, schedule: NewSchedule, now: int) -> Script[None]:
+    for kind, body in ((SCHEDULES, schedule.body), (PROGRESS, schedule.progress)):
+        name = {"kind": kind, "tenant": tenant, "key": schedule.key}
+        yield Statement("document_write", {**name, "body": body.decode(), "now": now})
+    if schedule.cancel_name is not None:
+        name = {"kind": CANCEL_NAMES, "tenant": tenant, "key": schedule.cancel_name}
+        yield Statement("document_write", {**name, "body": schedule.key, "now": now})
+    if schedule.job is not None:
+        yield Statement("job_add", many=[new_job_params(schedule.job)])
+
+
+def _rows_of(sends: Sequence[SendRequest]) -> int:
+    """Return the rows that a commit writes: the run, and for each send a row or a message and a decision. This makes a
+    page of jobs bulk work."""
+    return 1 + 2 * len(sends)
+
+
+def _insert(runs: Sequence[BegunRun], priority: int) -> Script[None]:
+    for some in chunks(runs, STATEMENT_ROWS):
+        yield Statement("run_insert", many=[_new_params(one.run) for one in some])
+        added = [job_params(one.run, one.due_at, priority) for one in some if one.due_at is not None]
+        if added:
+            yield Statement("job_add", many=added)
+
+
+def add_ended(runs: Sequence[StoredRun]) -> Script[None]:
+    """Add runs that have ended, without jobs."""
+    yield Statement("run_insert", many=[_new_params(run) for run in runs])
+
+
+def _new_params(run: StoredRun) -> Params:
+    return {**msgspec.structs.asdict(run), "body": run.body.decode()}
+
+
+def job_params(run: StoredRun, run_at: int, priority: int = NORMAL) -> Params:
+    return new_job_params(
+        Job(
+            id=run.id,
+            kind=JOB_KIND,
+            payload=run.id.encode(),
+            run_at=run_at,
+            created_at=min(run.created_at, run_at),
+            tenant=run.tenant,
+            priority=priority,
+        )
+    )
+
+
+def _put_waits(waits: Sequence[NewWait]) -> Script[None]:
+    if waits:
+        yield Statement("event_wait_put", many=[msgspec.structs.asdict(wait) for wait in waits])
+
+
+class AddPage(WriteCommand[CommitResult]):
+    """Add a page of a fan-out's runs with the effects of their first steps, and move the fan-out."""
+
+    def __init__(self, page: BegunPage) -> None:
+        self._page = page
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((one.run.tenant, one.run.recipient) for one in self._page.runs if one.sends)
+
+    @property
+    def tenant(self) -> str:
+        return self._page.fanout.tenant
+
+    @property
+    def rows(self) -> int:
+        return max(1, sum(_rows_of(one.sends) for one in self._page.runs))
+
+    @property
+    def is_bulk(self) -> bool:
+        return True
+
+    def script(self) -> Script[CommitResult]:
+        fanout, runs = self._page.fanout, self._page.runs
+        excluded = yield from fanouts.excluded_from(fanout.id)
+        if any(one.run.recipient in excluded for one in runs):
+            return None
+        if self._page.position is None:
+            is_current = yield from fanouts.end(fanout.id, fanout.tenant)
+        else:
+            is_current = yield from fanouts.move(fanout.id, fanout.position, self._page.position)
+        if not is_current:
+            return None
+        yield from _insert(runs, FANOUT)
+        events = yield from _send([(one.run.id, request) for one in runs for request in one.sends])
+        yield from _watch([(one.run, id) for one in runs for id in one.watched])
+        yield from _put_waits(self._page.waits)
+        yield from webhook_events.add(self._page.events, fanout.created_at)
+        return tuple(event for some in events.values() for event in some)
+
+
+# --- commits
+
+
+class CommitRuns(ListCommand[RunCommit, CommitResult]):
+    """Write runs of one tenant with the effects of their steps. Runs that count or trigger run in a separate script,
+    because their order matters."""
+
+    @property
+    def tenant(self) -> str:
+        return self.items[0].run.tenant
+
+    def lock_keys(self) -> frozenset[LockKey]:
+        return frozenset((commit.run.tenant, commit.run.recipient) for commit in self.items)
+
+    def rows_of(self, item: RunCommit) -> int:
+        return _rows_of(item.sends) + sum(len(trigger.runs) for trigger in item.triggers)
+
+    def is_separate(self, item: RunCommit) -> bool:
+        return bool(item.counters or item.triggers)
+
+    def script(self) -> Script[list[CommitResult]]:
+        return _commit(self.items)
+
+
+def _commit(commits: Sequence[RunCommit]) -> Script[list[CommitResult]]:
+    is_current = yield from _are_current(commits)
+    current = [commit for commit, one in zip(commits, is_current, strict=True) if one]
+    if not current:
+        return [None] * len(commits)
+    yield Statement("run_save", many=[state_params(commit.run) for commit in current])
+    for commit in current:
+        for update in commit.counters:
+            yield _counter_statement(update)
+    events = yield from _send([(commit.run.id, request) for commit in current for request in commit.sends])
+    yield from _watch([(commit.run, id) for commit in current for id in commit.watched])
+    yield from _put_waits([wait for commit in current for wait in commit.waits])
+    ended = [commit.run.id for commit in current if commit.has_waits and commit.run.ended_at is not None]
+    if ended:
+        yield Statement("event_waits_delete", many=[{"run": id} for id in ended])
+    ended = [commit.run.id for commit in current if commit.has_counters and commit.run.ended_at is not None]
+    if ended:
+        yield from leave_digests(ended)
+    for commit in current:
+        for request in commit.triggers:
+            yield from _add(request)
+    yield from webhook_events.add([event for commit in current for event in commit.events], commits[0].now)
+    results = zip(commits, is_current, strict=True)
+    return [tuple(events.get(commit.run.id, ())) if one else None for commit, one in results]
+
+
+def _are_current(commits: Sequence[RunCommit]) -> Script[list[bool]]:
+    """Return for each commit whether its run and counters are unchanged since they were read."""
+    locked = yield Statement("runs_lock", {"ids": columns.to_json([commit.run.id for commit in commits])})
+    versions = {id: (revision, woken) for id, revision, woken in locked}
+    found: list[bool] = []
+    for commit in commits:
+        run = commit.run
+        revision, woken = versions.get(run.id, (None, None))
+        is_current = revision == run.revision and (commit.ignores_events or woken == run.woken)
+        found.append(is_current and (yield from _has_counters(commit.counters)))
+        if found[-1]:
+            versions.pop(run.id)  # a second commit of this run is not current
+    return found
+
+
+def _has_counters(updates: Sequence[CounterUpdate]) -> Script[bool]:
+    """True if the counters are unchanged since they were read."""
+    for update in updates:
+        found = yield from find_counter(update.key)
+        if (0 if found is None else found.revision) != update.revision:
+            return False
+    return True
+
+
+def state_params(run: StoredRun) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "state": run.state,
+        "reason": run.reason,
+        "wakes_at": run.wakes_at,
+        "ended_at": run.ended_at,
+        "body": run.body.decode(),
+    }
+
+
+def _counter_statement(update: CounterUpdate) -> Statement:
+    key = msgspec.structs.asdict(update.key)
+    if update.body is None:
+        return Statement("counter_delete", key)
+    # A commit that read a counter that has since been deleted must not mistake the next one for it.
+    revision = update.revision + 1 if update.revision else secrets.randbits(REVISION_BITS) + 1
+    values = {"run": update.run, "body": update.body.decode(), "revision": revision}
+    return Statement("counter_write", {**key, **values, "expires_at": update.expires_at})
+
+
+def _send(requests: Sequence[tuple[str, SendRequest]]) -> Script[dict[str, list[Event]]]:
+    """Add the inbox rows and messages of runs; return the events of the rows by run."""
+    events = defaultdict[str, list[Event]](list)
+    with_rows = [(run, request) for run, request in requests if request.recipients]
+    if with_rows:
+        sent = yield from insert.insert([request for _, request in with_rows])
+        for (run, _), one in zip(with_rows, sent, strict=True):
+            events[run] += one.events
+    yield from outside.add([request for _, request in requests])
+    yield from messages.add(
+        [message for _, request in requests for message in request.messages],
+        [decision for _, request in requests for decision in request.decisions],
+    )
+    reported = [event for _, request in requests for event in request.events]
+    yield from webhook_events.add(reported, requests[0][1].created_at if reported else 0)
+    return events
+
+
+def _watch(items: Sequence[tuple[StoredRun, str]]) -> Script[None]:
+    """Register inbox items whose changes wake runs."""
+    if items:
+        params = [{"run": run.id, "tenant": run.tenant, "recipient": run.recipient, "id": id} for run, id in items]
+        yield Statement("notification_watch", many=params)
+
+
+def find_counter(key: CounterKey) -> Script[StoredCounter | None]:
+    found = yield Statement("counter_find", msgspec.structs.asdict(key))
+    return StoredCounter(found[0][0].encode(), found[0][1], bool(found[0][2])) if found else None
+
+
+def leave_digests(ids: Sequence[str], cancel_key: str | None = None, *, is_dead: bool = False) -> Script[None]:
+    """Take runs that have ended, or whose jobs are dead, out of the digests in which they collect, and with them the merged
+    runs that have this cancel key. The first of the other runs continues each digest; one without others is deleted."""
+    for row in (yield Statement("counters_of_runs", {"ids": columns.to_json(ids)})):
+        id, *names, body, revision, expires_at = row
+        key, counter = CounterKey(*names), step_counters.decode(body)
+        found = yield Statement("runs_find", {"ids": columns.to_json(counter.runs)})
+        stored = {run.id: run for run in map(stored_run, found)}
+        states = {run.id: run_state.decode(run.body) for run in stored.values()}
+        keyed = {run.id for run in stored.values() if cancel_key is not None and run.cancel_key == cancel_key}
+        if is_dead:
+            changed = step_counters.without_dead_run(counter, id, states)
+        else:
+            changed = step_counters.without_runs(counter, {id, *keyed}, states)
+        if changed is None or changed.run is None:
+            yield Statement("counter_delete", msgspec.structs.asdict(key))
+            continue
+        state = states[changed.run].reopened(key.step, key.by, changed.closes_at)
+        yield from _reopen(stored[changed.run], state, changed.closes_at)
+        update = CounterUpdate(
+            key=key, revision=revision, body=msgspec.json.encode(changed), run=changed.run, expires_at=expires_at
+        )
+        yield _counter_statement(update)
+
+
+def _reopen(run: StoredRun, state: RunState, due_at: int) -> Script[None]:
+    """Reopen an ended run, so that it waits again."""
+    body = run_state.encode(state)
+    waiting = msgspec.structs.replace(run, state=state.status, reason=None, wakes_at=due_at, ended_at=None, body=body)
+    yield Statement("run_save", many=[state_params(waiting)])
+    yield Statement("job_add", many=[job_params(waiting, due_at)])
+
+
+def stored_run(row: Row) -> StoredRun:
+    """Create a run from the columns of the statements that read runs."""
+    *columns, body = row
+    return StoredRun(**dict(zip(RUN_COLUMNS, columns, strict=True)), body=body.encode())

@@ -1,0 +1,308 @@
+"""Runs of workflows and the versions of their definitions."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bellcast.channels.store import event_waits, fanouts, messages
+from bellcast.inbox.store import claims
+from bellcast.kernel.db import columns
+from bellcast.kernel.db.commit.command import ScriptCommand
+from bellcast.kernel.db.lists import KeysetList, ListQuery
+from bellcast.kernel.db.script import Params, Row, Script, Statement, WriteConflict, fetch
+from bellcast.kernel.db.table import StoreTable, pages, read, read_in_background, write
+from bellcast.kernel.jobs.types import Job, new_job_params
+from bellcast.webhooks import store as webhook_events
+from bellcast.webhooks.types import EventReport, no_report
+from bellcast.workflows.store import run_commits
+from bellcast.workflows.types.runs import (
+    BegunPage,
+    CounterKey,
+    ItemTimes,
+    NewFanout,
+    RunCommit,
+    StoredCounter,
+    StoredRun,
+    StoredWait,
+    TriggerRequest,
+    WaitingRun,
+    WorkflowVersion,
+    as_change,
+)
+
+# Maximum runs that one transaction cancels: about 10 ms.
+CANCEL_BATCH_ROWS = 250
+
+
+LIST = KeysetList(
+    "runs",
+    ("id",),
+    run_commits.stored_run,
+    is_newest_first=True,
+    leads=("trigger", "recipient", "workflow", "state"),
+    filters=("channel", "provider"),
+)
+
+
+class Runs(StoreTable):
+    """Runs, their counters, and the versions of workflows. Each run that has not ended has a job with its id."""
+
+    async def start(self, request: TriggerRequest) -> bytes:
+        """Commit a trigger, and return its response, or the stored one for a repeated key. Raises IdempotencyMismatch,
+        ClaimTaken and ScheduleChanged."""
+        (response,) = await self._engine.write(run_commits.StartTriggers([request]))
+        return response
+
+    @read
+    def unclaimed(self, tenant: str, claim: str, recipients: Sequence[str]) -> Script[list[str]]:
+        """Return the recipients that no request has claimed, in order."""
+        return claims.unclaimed(tenant, claim, recipients)
+
+    @read
+    def get(self, id: str) -> Script[StoredRun | None]:
+        found = yield Statement("run_find", {"id": id})
+        return run_commits.stored_run(found[0]) if found else None
+
+    page = pages(LIST)
+
+    @read
+    def find(self, ids: Sequence[str]) -> Script[list[StoredRun]]:
+        """Return runs by id, in any order; those that do not exist are absent."""
+        found = yield Statement("runs_find", {"ids": columns.to_json(ids)})
+        return list(map(run_commits.stored_run, found))
+
+    async def commit(self, commits: Sequence[RunCommit]) -> list[run_commits.CommitResult | Exception]:
+        """Write runs, each with its effects in one transaction; runs share transactions. Return for each run the events
+        of its inbox rows, the error if it failed, or None if nothing was written because the run or a counter changed
+        since it was read."""
+        written = self._engine.write_items(run_commits.CommitRuns(commits))
+        return [result async for results in written for result in results]
+
+    async def cancel(self, tenant: str, id: str, now: int, report: EventReport = no_report) -> int | None:
+        """Cancel a run, or all runs of a trigger, with their messages that were not attempted. Return the number of
+        cancelled runs; None if no run or trigger has this id."""
+        fanout = await self.fanout(id)
+        run = await self.get(id)
+        owners = [one.tenant for one in (fanout, run) if one is not None]
+        if not owners and not (await self.page(ListQuery(tenants=[tenant], filters={"trigger": id}, limit=1))).items:
+            return None
+        if any(owner != tenant for owner in owners):
+            return None
+        end = Statement("fanout_end", {"id": id, "tenant": tenant, "state": "cancelled"})
+        ended = len(await self._engine.write(ScriptCommand(lambda: fetch(end), [])))
+        if run is not None and run.trigger != id:
+            return await self._cancel([run], now, report)
+        runs_of_trigger = Statement("runs_of_trigger_open", {"tenant": tenant, "trigger": id})
+        return ended + await self._cancel_all(runs_of_trigger, now, report)
+
+    async def cancel_by_key(
+        self,
+        tenant: str,
+        workflow: str,
+        cancel_key: str,
+        recipients: Sequence[str] | None,
+        now: int,
+        report: EventReport = no_report,
+    ) -> int:
+        """Cancel the runs of a workflow that have this key, for all recipients or some; return how many. Running fan-outs
+        with the key skip these recipients in their next pages; skipped recipients are not counted."""
+        params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key}
+        await self._engine.write(ScriptCommand(lambda: _cancel_fanouts(params, recipients), []))
+        chosen = None if recipients is None else columns.to_json(recipients)
+        return await self._cancel_all(Statement("runs_of_cancel_key", params | {"recipients": chosen}), now, report)
+
+    @read_in_background
+    def count_by_key(
+        self, tenant: str, workflow: str, cancel_key: str, recipients: Sequence[str] | None
+    ) -> Script[int]:
+        """Count the runs that `cancel_by_key` would cancel."""
+        chosen = None if recipients is None else columns.to_json(recipients)
+        params = {"tenant": tenant, "workflow": workflow, "cancel_key": cancel_key, "recipients": chosen}
+        ((count,),) = yield Statement("runs_of_cancel_key_count", params)
+        return int(count)
+
+    async def _cancel_all(self, statement: Statement, now: int, report: EventReport) -> int:
+        """Cancel the open runs that a statement selects, page by page."""
+        cancelled, after = 0, ""
+        while True:
+            params = {**statement.params, "after": after, "limit": CANCEL_BATCH_ROWS}
+            found = await self._engine.read(fetch, Statement(statement.name, params))
+            runs = [run_commits.stored_run(row) for row in found]
+            cancelled += await self._cancel(runs, now, report, statement.params.get("cancel_key"))
+            if len(runs) < CANCEL_BATCH_ROWS:
+                return cancelled
+            after = runs[-1].id
+
+    async def _cancel(
+        self, runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None = None
+    ) -> int:
+        keys = {(run.tenant, run.recipient) for run in runs}
+        script = ScriptCommand(lambda: _cancel(runs, now, report, cancel_key), keys)
+        return await self._engine.write(script) if runs else 0
+
+    @write(locks=lambda run, _: [(run.tenant, run.recipient)])
+    def retry(self, run: StoredRun, now: int) -> Script[bool]:
+        return restart(run, now)
+
+    @write()
+    def resume(self, workflow: str, owner: str, now: int, limit: int) -> Script[int]:
+        """Make paused runs of a workflow due, at most `limit`; return how many."""
+        paused = yield Statement("runs_paused", {"workflow": workflow, "owner": owner, "limit": limit})
+        for id, tenant in paused:
+            yield Statement("run_resume", {"id": id})
+            job = Job(id=id, kind=run_commits.JOB_KIND, payload=id.encode(), run_at=now, created_at=now, tenant=tenant)
+            yield Statement("job_add", many=[new_job_params(job)])
+        return len(paused)
+
+    @read
+    def counter(self, key: CounterKey) -> Script[StoredCounter | None]:
+        return run_commits.find_counter(key)
+
+    @read
+    def items(self, tenant: str, recipient: str, ids: Sequence[str]) -> Script[dict[str, ItemTimes]]:
+        """Return the times of inbox items; items that do not exist are absent."""
+        params = {"tenant": tenant, "recipient": recipient, "ids": columns.to_json(ids)}
+        found = yield Statement("items_find", params)
+        return {id: ItemTimes(*item) for id, *item in found}
+
+    @read
+    def fanout(self, id: str) -> Script[NewFanout | None]:
+        found = yield Statement("fanout_find", {"id": id})
+        return _fanout(found[0]) if found else None
+
+    @read
+    def fanout_states(self, ids: Sequence[str]) -> Script[dict[str, str]]:
+        """Return the states of fan-outs by id; those that do not exist are absent."""
+        return dict((yield Statement("fanout_states", {"ids": columns.to_json(ids)})))
+
+    @read
+    def waits(self, run: str) -> Script[dict[str, StoredWait]]:
+        """Return the waits of a run for live events, by step."""
+        found = yield Statement("event_waits_of_run", {"run": run})
+        return {step: StoredWait(target, None if event is None else event.encode()) for step, target, event in found}
+
+    @read
+    def waiting(
+        self, tenant: str, name: str, target: str, after: tuple[str, str], limit: int
+    ) -> Script[list[WaitingRun]]:
+        """Return runs that wait for an event, by id and step, after a run and step."""
+        params = {"tenant": tenant, "name": name, "target": target, "run": after[0], "step": after[1], "limit": limit}
+        found = yield Statement("event_waits_open", params)
+        return [
+            WaitingRun(run, step, owner, workflow, version, recipient, body.encode())
+            for run, step, owner, workflow, version, recipient, body in found
+        ]
+
+    @write()
+    def end_waits(self, waits: Sequence[WaitingRun], event: bytes) -> Script[None]:
+        """Store the event in the waits that have none yet, and wake their runs."""
+        # Locked first, as in a cancellation and in the commit of a run: in another order they could deadlock.
+        yield Statement("runs_lock", {"ids": columns.to_json(sorted({wait.run for wait in waits}))})
+        for wait in waits:
+            ended = yield Statement("event_wait_end", {"run": wait.run, "step": wait.step, "event": event.decode()})
+            if ended:
+                yield from event_waits.wake([wait.run])
+
+    async def add_page(self, page: BegunPage) -> run_commits.CommitResult:
+        """Add the runs of a page with their effects, and move the fan-out. Return the events of their inbox rows.
+        Return None, and write nothing, if the fan-out is no longer running, is not at the position of the page's
+        `fanout`, or has since excluded a recipient of the page."""
+        return await self._engine.write(run_commits.AddPage(page))
+
+    @read_in_background
+    def counts(self, tenant: str, trigger: str) -> Script[dict[str, int]]:
+        """Count the runs of a trigger by state."""
+        return dict((yield Statement("runs_count", {"tenant": tenant, "trigger": trigger})))
+
+    @write()
+    def put_version(self, owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+        """Add a version, unless the last one has the same body; return it."""
+        return put_version(owner, workflow, body, now)
+
+    @read
+    def version(self, owner: str, workflow: str, version: int) -> Script[WorkflowVersion | None]:
+        params = {"owner": owner, "workflow": workflow, "version": version}
+        found = yield Statement("workflow_version_find", params)
+        return _version(found[0]) if found else None
+
+    @read
+    def versions(self, owner: str, workflow: str, limit: int) -> Script[list[WorkflowVersion]]:
+        """Return versions, newest first."""
+        params = {"owner": owner, "workflow": workflow, "limit": limit}
+        return [_version(row) for row in (yield Statement("workflow_version_last", params))]
+
+
+# --- cancel, retry, resume
+
+
+def _cancel(runs: Sequence[StoredRun], now: int, report: EventReport, cancel_key: str | None) -> Script[int]:
+    cancelled = 0
+    for run in runs:
+        if not (yield Statement("run_cancel", {"id": run.id, "now": now})):
+            continue
+        cancelled += 1
+        unsent = yield Statement("run_messages_cancel", {"tenant": run.tenant, "run": run.id})
+        events = report("run.cancelled", as_change(msgspec.structs.replace(run, state="cancelled")))
+        yield from webhook_events.add(events, now)
+        yield from messages.withdraw(unsent, report, now)
+        yield from run_commits.leave_digests([run.id], cancel_key)
+        yield Statement("run_job_delete", {"run": run.id})
+        yield Statement("event_waits_delete", {"run": run.id})
+    return cancelled
+
+
+def restart(run: StoredRun, now: int) -> Script[bool]:
+    """Reopen a failed run with this body, and make it due. Return False if it has changed."""
+    if not (yield Statement("run_write", {**run_commits.state_params(run), "revision": run.revision})):
+        return False
+    yield Statement("job_add", many=[run_commits.job_params(run, now)])
+    return True
+
+
+# --- ends of fan-outs and waits
+
+
+def _cancel_fanouts(params: Params, recipients: Sequence[str] | None) -> Script[None]:
+    """End the fan-outs of a cancel key, or exclude the recipients from their remaining pages."""
+    for id, position, excluded in (yield Statement("fanouts_of_cancel_key", params)):
+        if recipients is None:
+            yield Statement("fanout_end", {"id": id, "tenant": params["tenant"], "state": "cancelled"})
+        else:
+            keys = fanouts.decode_keys(excluded).union(recipients)
+            yield from fanouts.exclude(id, {key for key in keys if key > position})
+
+
+def put_version(owner: str, workflow: str, body: bytes, now: int) -> Script[WorkflowVersion]:
+    """Add a version, unless it equals the last one."""
+    name = {"owner": owner, "workflow": workflow}
+    last = [_version(row) for row in (yield Statement("workflow_version_last", {**name, "limit": 1}))]
+    if last and last[0].body == body:
+        return last[0]
+    version = last[0].version + 1 if last else 1
+    if not (yield Statement("workflow_version_add", {**name, "version": version, "body": body.decode(), "now": now})):
+        raise WriteConflict
+    return WorkflowVersion(version, body, now)
+
+
+def _version(row: Row) -> WorkflowVersion:
+    version, body, created_at = row
+    return WorkflowVersion(version, body.encode(), created_at)
+
+
+def _fanout(row: Row) -> NewFanout:
+    id, tenant, workflow, owner, version, audience, body, cancel_key, created_at, position, state, excluded, seq = row
+    return NewFanout(
+        id=id,
+        tenant=tenant,
+        workflow=workflow,
+        owner=owner,
+        version=version,
+        audience=audience.encode(),
+        body=body.encode(),
+        cancel_key=cancel_key,
+        created_at=created_at,
+        position=position,
+        state=state,
+        excluded=fanouts.decode_keys(excluded),
+        seq=seq,
+    )

@@ -1,0 +1,359 @@
+"""The state of a run: what each step did, and what the run waits for.
+
+Runs of workflows."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from bellcast.inbox.types.sends import Claim, SendRequest
+from bellcast.kernel.jobs.types import Job
+from bellcast.webhooks.types import WebhookEvent
+
+RunStatus = Literal[
+    "running",  # a step is due
+    "waiting",  # for a time or an event
+    "paused",  # its workflow is not active
+    "completed",
+    "cancelled",
+    "merged",  # merged into the digest of an earlier run
+    "throttled",
+    "failed",
+]
+StepStatus = Literal["pending", "running", "waiting", "done", "skipped", "failed"]
+ENDED: tuple[RunStatus, ...] = ("completed", "cancelled", "merged", "throttled", "failed")
+ENDED_STEPS: tuple[StepStatus, ...] = ("done", "skipped", "failed")
+# Maximum bytes of JSON.
+MAX_DATA = 64 * 1024
+MAX_RUN = 256 * 1024
+
+
+class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of a step. `notification` is its inbox item, `messages` are its messages; its decision is stored under
+    `decided`. At `due_at` (UTC milliseconds) a waiting step continues without an event. `attempts` counts calls of an
+    http or python step. `by` is the group that a digest collects."""
+
+    state: StepStatus = "pending"
+    reason: str | None = None
+    result: Any = None
+    notification: str | None = None
+    messages: tuple[str, ...] = ()
+    decided: str | None = None
+    due_at: int | None = None
+    attempts: int = 0
+    by: str | None = None
+
+
+class StepState(StepResult, frozen=True, kw_only=True, omit_defaults=True):
+    """The state of a step. `started_at` and `ended_at` (UTC milliseconds) are the times of the commits that first stored
+    it as started and as ended."""
+
+    started_at: int | None = None
+    ended_at: int | None = None
+
+
+PENDING = StepState()
+# State of a step that is repeated: its condition was true.
+PENDING_AGAIN = StepState(state="running")
+
+
+class Digest(Struct, frozen=True, kw_only=True):
+    """The result of a digest: `count` includes the opening run; `items` are the data of the first runs, with their
+    actors. There are fewer `items` than `count` if the others exceeded the limits."""
+
+    count: int = 1
+    items: tuple[Any, ...] = ()
+    actors: tuple[Any, ...] = ()
+
+
+class RunState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part of a run that its steps read and change. `depth` counts the triggers above it. `event` is the live event
+    that a step waited for. `events` are live events that arrived before their steps, by step."""
+
+    status: RunStatus = "running"
+    reason: str | None = None
+    data: dict[str, Any] = {}
+    actor: Any = None
+    depth: int = 0
+    steps: dict[str, StepState] = {}
+    digest: Digest | None = None
+    event: Any = None
+
+    def step(self, key: str) -> StepState:
+        """Return the state of a step."""
+        return self.steps.get(key, PENDING)
+
+    def with_step(self, key: str, **changes: Any) -> "RunState":
+        """Return the run after a change of one step."""
+        steps = {**self.steps, key: msgspec.structs.replace(self.step(key), **changes)}
+        return msgspec.structs.replace(self, steps=steps)
+
+    def timed(self, now: int) -> "RunState":
+        """Return the run with times set for steps that started or ended since the last commit."""
+        return msgspec.structs.replace(self, steps={key: _timed(step, now) for key, step in self.steps.items()})
+
+    def ended(self, status: RunStatus, reason: str | None = None) -> "RunState":
+        """Return the ended run."""
+        return msgspec.structs.replace(self, status=status, reason=reason)
+
+    def retried(self) -> "RunState":
+        """Return the failed run, ready to repeat its failed step."""
+        steps = {key: PENDING_AGAIN if step.state == "failed" else step for key, step in self.steps.items()}
+        return msgspec.structs.replace(self, status="running", reason=None, steps=steps)
+
+    def reopened(self, key: str, by: str, closes_at: int) -> "RunState":
+        """Return the merged run as the one that collects in the digest of a step, until `closes_at`."""
+        waiting = self.with_step(key, state="waiting", reason=None, by=by, due_at=closes_at, ended_at=None)
+        return msgspec.structs.replace(waiting, status="waiting", reason=None)
+
+    @property
+    def wakes_at(self) -> int | None:
+        """When the waiting run continues without an event."""
+        if self.status != "waiting":
+            return None
+        return min(
+            (s.due_at for s in self.steps.values() if s.state == "waiting" and s.due_at is not None), default=None
+        )
+
+
+def described_end(status: str, run: RunState) -> str:
+    """Return a phrase that names the step at which a run ended, and its reason."""
+    if status == "cancelled":
+        return "the run was cancelled"
+    last = max(
+        (key for key, step in run.steps.items() if step.state in ("done", "failed")),
+        key=lambda key: run.steps[key].ended_at or 0,
+        default=None,
+    )
+    if last is None:
+        return f"the run was {status}"
+    reason = run.steps[last].reason
+    return f"the run ended at {last}" + ("" if reason is None else f" ({reason})")
+
+
+def _timed(step: StepState, now: int) -> StepState:
+    changes = {}
+    if step.started_at is None and step.state != "pending":
+        changes["started_at"] = now
+    if step.ended_at is None and step.state in ENDED_STEPS:
+        changes["ended_at"] = now
+    return msgspec.structs.replace(step, **changes) if changes else step
+
+
+decode = msgspec.json.Decoder(RunState).decode
+encode = msgspec.json.Encoder().encode
+
+
+class StoredRun(Struct, frozen=True, kw_only=True):
+    """A run. `body` is its state as JSON. `owner` is the tenant that defines its workflow (the project or the run's
+    tenant). `revision` grows with each commit, `woken` with each event that the run may wait for. Times are UTC
+    milliseconds."""
+
+    id: str
+    trigger: str
+    tenant: str
+    workflow: str
+    owner: str
+    version: int
+    recipient: str
+    state: str = "running"
+    reason: str | None = None
+    cancel_key: str | None = None
+    wakes_at: int | None = None
+    created_at: int
+    ended_at: int | None = None
+    revision: int = 0
+    woken: int = 0
+    body: bytes
+
+
+def as_change(run: StoredRun) -> dict[str, Any]:
+    """Return a run as events report it."""
+    return {
+        "id": run.id,
+        "trigger": run.trigger,
+        "recipient": run.recipient,
+        "workflow": run.workflow,
+        "version": run.version,
+        "state": run.state,
+        "reason": run.reason,
+    }
+
+
+class NewFanout(Struct, frozen=True, kw_only=True):
+    """A trigger for an audience. Its runs are added in pages, after the key `position`, except for `excluded`
+    recipients. `seq` is its number in the order of announcements, which also decides who had subscribed before."""
+
+    id: str
+    tenant: str
+    workflow: str
+    owner: str
+    version: int
+    audience: bytes
+    body: bytes
+    cancel_key: str | None = None
+    created_at: int
+    position: str = ""
+    state: str = "running"
+    excluded: frozenset[str] = frozenset()
+    seq: int | None = None
+
+
+class NewWait(Struct, frozen=True):
+    """A live event that a step of a run waits for; `target` is the stream of its topic or recipient."""
+
+    run: str
+    step: str
+    tenant: str
+    recipient: str
+    name: str
+    target: str
+
+
+class StoredWait(Struct, frozen=True):
+    """A wait of a run, with the event that ended it as JSON."""
+
+    target: str
+    event: bytes | None
+
+
+class WaitingRun(Struct, frozen=True):
+    """A run that waits for an event, with the data that decides whether the event matches."""
+
+    run: str
+    step: str
+    owner: str
+    workflow: str
+    version: int
+    recipient: str
+    body: bytes
+
+
+class NewSchedule(Struct, frozen=True):
+    """A schedule with its progress, as documents, and its job (None if nothing is due).
+    `cancel_name` is the key of the document that maps a cancel key to it."""
+
+    key: str
+    body: bytes
+    progress: bytes
+    job: Job | None
+    cancel_name: str | None = None
+
+
+class FiredSchedule(Struct, frozen=True):
+    """The schedule that caused a request, as it was read."""
+
+    tenant: str
+    key: str
+    body: bytes
+
+
+class ScheduleChanged(Exception):
+    """The schedule of a request was changed or cancelled: nothing was written."""
+
+
+class TriggerRequest(Struct, frozen=True, kw_only=True):
+    """An accepted trigger: runs for named recipients, a fan-out, or a schedule that triggers or sends later. `response` and the
+    `fingerprint` of the body are stored under `idempotency_key`."""
+
+    tenant: str
+    created_at: int
+    runs: tuple[StoredRun, ...] = ()
+    fanout: NewFanout | None = None
+    schedules: tuple["NewSchedule", ...] = ()
+    waits: tuple["NewWait", ...] = ()
+    events: tuple[WebhookEvent, ...] = ()
+    claim: Claim | None = None
+    schedule: FiredSchedule | None = None
+    idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    response: bytes = b""
+
+
+class CounterKey(Struct, frozen=True):
+    """The name of a counter of a throttle or a digest."""
+
+    tenant: str
+    workflow: str
+    step: str
+    recipient: str
+    by: str
+
+
+class StoredCounter(Struct, frozen=True):
+    """A counter as JSON. `revision` starts at a random number and grows with each change, so a counter that was deleted
+    and created again has a different one. `is_abandoned`: the run that collects in it has ended."""
+
+    body: bytes
+    revision: int
+    is_abandoned: bool = False
+
+
+class CounterUpdate(Struct, frozen=True, kw_only=True):
+    """A change to a counter at `revision` (0: it does not exist yet). Without a `body`, the counter is deleted. `run`
+    is the run that collects in it. It can be deleted at `expires_at`."""
+
+    key: CounterKey
+    revision: int
+    body: bytes | None
+    run: str | None = None
+    expires_at: int
+
+
+class RunCommit(Struct, frozen=True, kw_only=True):
+    """The new state of a run with all effects of the steps that led to it. `run.revision` and `run.woken` are the
+    values that were read; `run.woken` is None if later events do not matter. `watched` are the inbox items whose
+    changes wake the run. `waits` are new waits for live events. `has_waits`: when the run ends, its waits are deleted.
+    `has_counters`: when the run ends, another run takes over the digests that it collects."""
+
+    run: StoredRun
+    now: int
+    ignores_events: bool = False
+    sends: tuple[SendRequest, ...] = ()
+    counters: tuple[CounterUpdate, ...] = ()
+    triggers: tuple[TriggerRequest, ...] = ()
+    watched: tuple[str, ...] = ()
+    waits: tuple[NewWait, ...] = ()
+    has_waits: bool = False
+    has_counters: bool = False
+    events: tuple[WebhookEvent, ...] = ()
+
+
+class BegunRun(Struct, frozen=True, kw_only=True):
+    """A new run with the effects of its first steps, if it has executed some. `due_at` is when its job is due, None if it
+    needs none; `watched` are the inbox items whose changes wake it."""
+
+    run: StoredRun
+    due_at: int | None
+    sends: tuple[SendRequest, ...] = ()
+    watched: tuple[str, ...] = ()
+
+
+class BegunPage(Struct, frozen=True, kw_only=True):
+    """A page of a fan-out: new runs with the effects of their first steps, their waits, and the events for webhooks.
+    `position` is the key of its last recipient; None ends the fan-out."""
+
+    fanout: NewFanout
+    position: str | None
+    runs: Sequence[BegunRun]
+    waits: Sequence[NewWait]
+    events: Sequence[WebhookEvent]
+
+
+class ItemTimes(Struct, frozen=True):
+    """When an inbox item was seen, read, archived and acted on, in UTC milliseconds."""
+
+    seen_at: int | None
+    read_at: int | None
+    archived_at: int | None
+    acted_at: int | None
+
+
+class WorkflowVersion(Struct, frozen=True):
+    """A version of a workflow: its definition as JSON."""
+
+    version: int
+    body: bytes
+    created_at: int
